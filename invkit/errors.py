@@ -1,0 +1,46 @@
+"""The errors a user can cause and mend; each message says what was wrong, what was given and what to do."""
+
+from __future__ import annotations
+
+__all__ = [
+    "AssemblyError",
+    "DivergedError",
+    "InputError",
+    "InvkitError",
+    "OutOfMemoryError",
+    "PluginError",
+    "RecipeError",
+    "UnknownNameError",
+]
+
+
+class InvkitError(Exception):
+    """Base of every error that is the caller's to mend; the command line shows it as one sentence, exit code 2."""
+
+
+class InputError(InvkitError, ValueError):
+    """A file, image, kernel or option that cannot be used."""
+
+
+class RecipeError(InvkitError, ValueError):
+    """A recipe whose text or parameters are not valid; names the place, as ``kernel_prior.params.hidden``."""
+
+
+class UnknownNameError(InvkitError, LookupError):
+    """A name that no registered component bears."""
+
+
+class AssemblyError(InvkitError, TypeError):
+    """Components that do not fit together: wrong family, wrong shape, or an ability the solver needs is missing."""
+
+
+class PluginError(InvkitError, ImportError):
+    """A registered component that cannot be loaded."""
+
+
+class OutOfMemoryError(InvkitError, MemoryError):
+    """The problem does not fit in memory; the message says what makes it smaller."""
+
+
+class DivergedError(InvkitError, ArithmeticError):
+    """A solve whose loss is no longer a finite number."""

@@ -1,0 +1,164 @@
+"""Names -> components, from entry points. Listing imports nothing; only the one component asked for is loaded.
+
+Built-in components are registered exactly as a plugin's are: by an entry point in the group ``invkit.<family>``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, distributions
+from typing import Any
+
+from .errors import PluginError, UnknownNameError
+
+__all__ = ["FAMILIES", "Entry", "entries", "find", "load", "names", "register", "unregister"]
+
+FAMILIES: dict[str, str | None] = {
+    "operators": "invkit.interfaces:ForwardOperator",
+    "image_priors": "invkit.interfaces:ImagePrior",
+    "kernel_priors": "invkit.interfaces:KernelPrior",
+    "regularizers": "invkit.interfaces:Regularizer",
+    "fidelities": "invkit.interfaces:Fidelity",
+    "solvers": "invkit.solver:Solver",
+    "metrics": None,
+    "datasets": None,
+    "recipes": None,
+}
+"""Each family and the abstract class its components derive from; None where a family has no class (yet)."""
+
+THIS_SESSION = "this session"
+_registered: dict[tuple[str, str], object] = {}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered name: where it comes from, and where its component would be imported from."""
+
+    family: str
+    name: str
+    distribution: str
+    version: str
+    value: str
+
+
+def register(family: str, name: str, component: object) -> None:
+    """Add a component for this Python session (notebooks, tests); it takes precedence over an installed one.
+
+    Raises:
+        UnknownNameError: there is no such family.
+    """
+    check_family(family)
+    _registered[family, name] = component
+
+
+def unregister(family: str, name: str) -> None:
+    """Take back what `register` added."""
+    _registered.pop((family, name), None)
+
+
+def entries(family: str) -> list[Entry]:
+    """All entries of a family, sorted by name; two distributions may offer the same name."""
+    check_family(family)
+    session = [
+        Entry(family, name, THIS_SESSION, "", repr(component))
+        for (its_family, name), component in _registered.items()
+        if its_family == family
+    ]
+    return sorted([*session, *_installed()[family]], key=lambda entry: (entry.name, entry.distribution))
+
+
+def names(family: str) -> list[str]:
+    """The names of a family, sorted, each once."""
+    return sorted({entry.name for entry in entries(family)})
+
+
+def find(family: str, name: str) -> Entry:
+    """The one entry of that name; ``distribution:name`` chooses between two distributions.
+
+    Raises:
+        UnknownNameError: nothing bears the name; the nearest ones are suggested.
+        PluginError: two distributions bear it.
+    """
+    wanted, _, plain = name.rpartition(":")
+    found = [e for e in entries(family) if e.name == plain and wanted in ("", e.distribution)]
+    if not found:
+        raise UnknownNameError(unknown(family, name))
+    session = [entry for entry in found if entry.distribution == THIS_SESSION]
+    if session:
+        return session[0]
+    if len(found) > 1:
+        offers = " or ".join(f"'{entry.distribution}:{plain}'" for entry in found)
+        raise PluginError(f"two distributions offer the {family} name '{plain}'; write {offers}")
+    return found[0]
+
+
+def load(family: str, name: str) -> Any:
+    """The component itself: a class, or for recipes the package that holds ``name.toml``.
+
+    Raises:
+        UnknownNameError, PluginError: as `find`; also when importing fails or the class is of another family.
+    """
+    entry = find(family, name)
+    if entry.distribution == THIS_SESSION:
+        component: object = _registered[family, entry.name]
+    else:
+        component = _import(entry)
+    check_class(entry, component)
+    return component
+
+
+def check_family(family: str) -> None:
+    """Raise `UnknownNameError` for a family that does not exist."""
+    if family not in FAMILIES:
+        raise UnknownNameError(f"there is no family '{family}'; the families are {', '.join(FAMILIES)}")
+
+
+def unknown(family: str, name: str) -> str:
+    """The message for a name that nothing bears."""
+    known = names(family)
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(repr(n) for n in near)}?" if near else f"there are {', '.join(known) or 'none'}"
+    return f"nothing named '{name}' in {family}; {hint}"
+
+
+def check_class(entry: Entry, component: object) -> None:
+    """Raise `PluginError` when a component is not a class of its family."""
+    path = FAMILIES[entry.family]
+    if path is None:
+        return
+    module, _, attribute = path.partition(":")
+    interface = getattr(importlib.import_module(module), attribute)
+    if not (isinstance(component, type) and issubclass(component, interface)):
+        raise PluginError(
+            f"'{entry.name}' of {entry.distribution} is registered in {entry.family}, but {entry.value} "
+            f"is not a subclass of {path.replace(':', '.')}"
+        )
+
+
+def _import(entry: Entry) -> object:
+    try:
+        return EntryPoint(entry.name, entry.value, f"invkit.{entry.family}").load()
+    except Exception as error:  # a plugin may fail in any way; it must break only its own use
+        raise PluginError(
+            f"'{entry.name}' of {entry.distribution} {entry.version} cannot be loaded from {entry.value}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+@cache
+def _installed() -> dict[str, list[Entry]]:
+    """Entries of the installed distributions by family; an environment scanned once per process."""
+    found: dict[str, dict[tuple[str, str], Entry]] = {family: {} for family in FAMILIES}
+    only_own = bool(os.environ.get("INVKIT_DISABLE_PLUGINS"))
+    for distribution in distributions():
+        points = [p for p in distribution.entry_points if p.group.startswith("invkit.")]
+        for point in points:
+            family, owner = point.group.removeprefix("invkit."), distribution.metadata["Name"]
+            if family in FAMILIES and not (only_own and owner != "invkit"):
+                entry = Entry(family, point.name, owner, distribution.version, point.value)
+                found[family].setdefault((point.name, owner), entry)
+    return {family: list(by_name.values()) for family, by_name in found.items()}

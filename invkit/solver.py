@@ -1,0 +1,215 @@
+"""Who does the minimising. The loop is written once, here; a solver says how to start and what one step is."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, Literal, TypeVar, final
+
+import torch
+from torch import Tensor
+
+from .errors import AssemblyError, DivergedError
+from .problem import Problem
+from .result import Result
+
+__all__ = ["Observer", "Solver", "State"]
+
+StopReason = Literal["finished", "converged", "interrupted", "time limit"]
+CHECK_EVERY = 25  # iterations between two looks at the loss: each look waits for the device
+
+
+@dataclass
+class State(ABC):
+    """Everything that changes during a solve; saved and loaded, it continues to the same bits.
+
+    Attributes:
+        iteration: steps done.
+        losses: the loss of every step, each a tensor of no dimension on the solve's device.
+        converged: set by a step that wants no further one.
+        seconds: time spent in the loop, over all runs that led here.
+    """
+
+    iteration: int = 0
+    losses: list[Tensor] = field(default_factory=list)
+    converged: bool = False
+    seconds: float = 0.0
+
+    @property
+    def loss(self) -> float:
+        """The last loss, NaN before the first step; waits for the device."""
+        return float(self.losses[-1]) if self.losses else float("nan")
+
+    @abstractmethod
+    def estimate(self) -> tuple[Tensor, Tensor]:
+        """Image (B, C, H, W) and kernel (B, 1, h, w) as they stand, without gradients."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors, numbers, strings and containers of them, as ``torch.load(weights_only=True)`` accepts."""
+        losses = torch.stack(self.losses).cpu() if self.losses else torch.empty(0)
+        return {
+            "iteration": self.iteration,
+            "losses": losses,
+            "converged": self.converged,
+            "seconds": self.seconds,
+        }
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave; the state must have been started on the same problem."""
+        self.iteration = int(saved["iteration"])
+        self.losses = list(saved["losses"])
+        self.converged = bool(saved["converged"])
+        self.seconds = float(saved["seconds"])
+
+
+S = TypeVar("S", bound=State)
+
+
+class Observer:
+    """Watches a solve (progress, snapshots, checkpoints); reads the state and never changes it. Default: nothing."""
+
+    def started(self, problem: Problem, state: State, iterations: int) -> None:
+        """Before the first step; ``state.iteration`` is above 0 when a run is resumed."""
+
+    def stepped(self, problem: Problem, state: State) -> None:
+        """After each step."""
+
+    def stopped(self, problem: Problem, state: State) -> None:
+        """After the last step, also when the solve ends with an error."""
+
+
+class Solver(ABC, Generic[S]):
+    """Holds the settings of a method and no problem; the same solver solves many problems.
+
+    Attributes:
+        iterations: the most steps a solve takes.
+        needs: the abilities it asks of the problem's components, by part of the problem, as types.
+    """
+
+    iterations: int
+    needs: ClassVar[Mapping[Literal["image_prior", "kernel_prior", "regularizers"], type]] = {}
+
+    @abstractmethod
+    def start(self, problem: Problem) -> S:
+        """A fresh state; leaves the problem and its components as they are."""
+
+    @abstractmethod
+    def step(self, problem: Problem, state: S) -> S:
+        """One iteration; appends its loss to ``state.losses``."""
+
+    def check(self, problem: Problem) -> None:
+        """Refuse a problem that lacks what the solver needs; raises `AssemblyError` naming what is missing."""
+        for part, ability in self.needs.items():
+            for component in parts(problem, part):
+                if not isinstance(component, ability):
+                    raise AssemblyError(
+                        f"{type(self).__name__} needs {part} that are {ability.__name__}; "
+                        f"{type(component).__name__} is not"
+                    )
+
+    @final
+    def solve(
+        self,
+        problem: Problem,
+        *,
+        observers: Sequence[Observer] = (),
+        time_limit: float | None = None,
+        resume: Mapping[str, Any] | None = None,
+    ) -> Result:
+        """Iterate to the end, to convergence, to the time limit or to Ctrl-C, whichever is first.
+
+        Args:
+            problem: left unchanged.
+            observers: called after every step.
+            time_limit: seconds of this call after which no further step begins; None for no limit.
+            resume: a ``state_dict`` of an earlier solve of the same problem.
+
+        Returns:
+            The result as it stands at the stop; ``result.stopped`` says which of the four it was.
+
+        Raises:
+            AssemblyError: the problem lacks what the solver needs.
+            DivergedError: the loss is no longer finite.
+        """
+        self.check(problem)
+        state = self.start(problem)
+        if resume is not None:
+            state.load_state_dict(resume)
+        for observer in observers:
+            observer.started(problem, state, self.iterations)
+        try:
+            state, stopped = self._loop(problem, state, observers, time_limit)
+        finally:
+            for observer in observers:
+                observer.stopped(problem, state)
+        check_finite(state)
+        image, kernel = state.estimate()
+        losses = tuple(torch.stack(state.losses).tolist()) if state.losses else ()
+        return Result(
+            image=image.cpu(),
+            kernel=kernel.cpu(),
+            history=losses,
+            stopped=stopped,
+            iterations=state.iteration,
+            seconds=state.seconds,
+        )
+
+    def _loop(
+        self, problem: Problem, state: S, observers: Sequence[Observer], time_limit: float | None
+    ) -> tuple[S, StopReason]:
+        begun, earlier = time.monotonic(), state.seconds
+        with deferred_interrupt() as interrupted:
+            while state.iteration < self.iterations and not state.converged:
+                if interrupted.is_set():
+                    return state, "interrupted"
+                if time_limit is not None and time.monotonic() - begun >= time_limit:
+                    return state, "time limit"
+                state = self.step(problem, state)
+                state.iteration += 1
+                state.seconds = earlier + time.monotonic() - begun
+                if state.iteration % CHECK_EVERY == 0:
+                    check_finite(state)
+                for observer in observers:
+                    observer.stepped(problem, state)
+        return state, "converged" if state.converged else "finished"
+
+
+def parts(problem: Problem, part: str) -> Sequence[object]:
+    """The components of one part of a problem."""
+    if part == "regularizers":
+        return [term.regularizer for term in problem.regularizers]
+    return [getattr(problem, part)]
+
+
+def check_finite(state: State) -> None:
+    """Raise `DivergedError` when the last loss is not a finite number."""
+    if state.losses and not bool(torch.isfinite(state.losses[-1])):
+        raise DivergedError(
+            f"the loss is {state.loss} after {state.iteration} iterations; a smaller learning rate, or float32 "
+            "instead of bfloat16, usually mends this"
+        )
+
+
+@contextmanager
+def deferred_interrupt() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into an event, so that a step is never cut in half; the second acts as usual."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked  # signals reach only the main thread
+        return
+    previous = signal.getsignal(signal.SIGINT)
+
+    def note(signum: int, frame: object) -> None:
+        asked.set()
+        signal.signal(signal.SIGINT, previous)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, previous)
