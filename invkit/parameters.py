@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import cache
-from typing import Annotated, Any, ParamSpec, TypeVar, get_type_hints
+from typing import Annotated, Any, ParamSpec, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, validate_call
 
@@ -44,14 +44,12 @@ def parameters_of(component: type) -> type[BaseModel]:
     Raises:
         TypeError: the constructor takes ``**kwargs``, which would let a misspelt parameter pass unseen.
     """
-    constructor = component.__init__
-    hints = get_type_hints(constructor, include_extras=True)
     fields: dict[str, Any] = {}
-    for name, parameter in inspect.signature(constructor).parameters.items():
+    for name, parameter in inspect.signature(component, eval_str=True).parameters.items():
         if parameter.kind is inspect.Parameter.VAR_KEYWORD:
             raise TypeError(f"{component.__qualname__} takes **{name}; a component must name each of its parameters")
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
             default = ... if parameter.default is inspect.Parameter.empty else parameter.default
-            fields[name] = (hints[name], default)
+            fields[name] = (parameter.annotation, default)
     config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
     return create_model(f"{component.__name__}Parameters", __config__=config, **fields)

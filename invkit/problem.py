@@ -1,4 +1,4 @@
-"""A problem: the components of one inverse problem with the data they are to explain. Data, no behaviour of a solver."""
+"""A problem: the components of one inverse problem with the data they are to explain."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ class Problem:
         if tuple(self.image_prior.shape) != tuple(needed):
             raise AssemblyError(
                 f"the image prior gives {tuple(self.image_prior.shape)}, but {type(self.operator).__name__} needs "
-                f"{tuple(needed)} for data of {tuple(self.data.shape)} and a kernel of {tuple(self.kernel_prior.shape)}; "
+                f"{tuple(needed)} for data of {tuple(self.data.shape)} and a kernel of "
+                f"{tuple(self.kernel_prior.shape)}; "
                 "build the image prior with operator.image_shape(data.shape, kernel_prior.shape)"
             )
 

@@ -153,8 +153,7 @@ class Parameters:
 def positional_names(component: type) -> list[str]:
     """The names of a constructor's positional arguments."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    parameters = list(inspect.signature(component.__init__).parameters.values())[1:]
-    return [p.name for p in parameters if p.kind in kinds]
+    return [p.name for p in inspect.signature(component).parameters.values() if p.kind in kinds]
 
 
 def check_parameters(recipe: Recipe, seed: int) -> dict[str, Parameters]:
@@ -288,4 +287,3 @@ def resolved(recipe: Recipe, checked: Mapping[str, Parameters]) -> dict[str, Any
 def check_recipe(recipe: Recipe) -> None:
     """Both phases without building anything; raises what `check_parameters` raises."""
     check_parameters(recipe, seed=0)
-

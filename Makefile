@@ -1,0 +1,49 @@
+# Everything runs inside .venv; a second call of any target installs nothing, until pyproject.toml changes.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+INSTALLED := $(VENV)/.installed
+SAMPLES := invkit/samples
+KERNEL_SIZE ?= 27
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install deblur test check docs clean
+.SECONDARY:
+
+help: ## Say what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## Make .venv and install invkit into it
+
+deblur: $(INSTALLED) ## Install, then restore the bundled photograph into deblurred/
+	$(BIN)/invkit deblur $(SAMPLES)/coffee_blurry.png --truth $(SAMPLES)/coffee_sharp.png \
+		--kernel-size $(KERNEL_SIZE) --output deblurred --overwrite
+
+test: $(VENV)/.extra-test ## Install the test extra and run the whole suite
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/.extra-lint ## Lint, formatting, types and import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict
+	$(BIN)/lint-imports
+
+docs: $(VENV)/.extra-docs ## Build the documentation into docs/_build/html; a warning is an error
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+clean: ## Remove .venv and what was built
+	rm -rf $(VENV) docs/_build docs/generated build dist *.egg-info
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(INSTALLED): pyproject.toml | $(BIN)/python
+	@echo "installing invkit and its dependencies into $(VENV) (minutes, the first time)"
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.extra-%: $(INSTALLED)
+	$(PIP) -e ".[$*]"
+	@touch $@

@@ -1,0 +1,57 @@
+"""invkit: blind and non-blind inverse problems in imaging, with pluggable priors.
+
+Importing this package imports neither torch nor deepinv; each name below is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import registry
+    from .deblurring import deblur, restore
+    from .problem import Problem, Term
+    from .recipe import Recipe, load_recipe
+    from .result import Result
+    from .solver import Observer, Solver
+
+__all__ = [
+    "Observer",
+    "Problem",
+    "Recipe",
+    "Result",
+    "Solver",
+    "Term",
+    "deblur",
+    "load_recipe",
+    "registry",
+    "restore",
+]
+
+__version__ = version("invkit")
+
+_HOME = {
+    "Observer": "solver",
+    "Problem": "problem",
+    "Recipe": "recipe",
+    "Result": "result",
+    "Solver": "solver",
+    "Term": "problem",
+    "deblur": "deblurring",
+    "load_recipe": "recipe",
+    "restore": "deblurring",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "registry":
+        return import_module(".registry", __name__)
+    if name not in _HOME:
+        raise AttributeError(f"module 'invkit' has no attribute '{name}'")
+    return getattr(import_module(f".{_HOME[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,350 @@
+"""The command line: thin, and quick to start; what computes is imported when it is asked for."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.table import Table
+
+from . import __version__, registry
+from .errors import InvkitError
+
+if TYPE_CHECKING:
+    from .deblurring import Job, KernelSize
+    from .result import Result
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Blind and non-blind inverse problems in imaging, with pluggable priors.\n\n"
+    "Try [bold]invkit deblur photo.jpg[/bold], then change one word: "
+    "[bold]invkit deblur photo.jpg --set image_prior=pixels[/bold].",
+)
+recipe_app = typer.Typer(no_args_is_help=True, help="Look at recipes, to copy and edit.")
+app.add_typer(recipe_app, name="recipe")
+out = Console()
+err = Console(stderr=True)
+CHECKPOINT = "checkpoint.pt"
+ENDS = ("finished", "converged")  # the ways to stop after which there is nothing left to resume
+
+
+class Color(str, Enum):
+    """What is restored of a colour image."""
+
+    luma = "luma"
+    rgb = "rgb"
+
+
+_debug = False
+
+
+def _set_debug(value: bool) -> bool:
+    global _debug  # noqa: PLW0603 - one switch of the process, read by main() after the command has failed
+    _debug = _debug or value
+    return value
+
+
+def _version(value: bool) -> None:
+    if value:
+        out.print(f"invkit {__version__}", highlight=False)
+        raise typer.Exit
+
+
+Debug = Annotated[
+    bool, typer.Option("--debug", help="Show the traceback of an error.", callback=_set_debug, is_eager=True)
+]
+Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for image, kernel, overview and result.json.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PLACE=VALUE", help="Change the recipe: solver.params.iterations=500. Repeatable."),
+]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of every random number.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
+TimeLimit = Annotated[
+    float | None, typer.Option(min=0, metavar="SECONDS", help="Stop after this time with the result so far.")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the run of the output folder.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run of the output folder.")]
+Truth = Annotated[Path | None, typer.Option(help="The sharp image, to report PSNR before and after.")]
+SaveEvery = Annotated[
+    float, typer.Option("--checkpoint-every", min=0, metavar="SECONDS", help="Time between two checkpoints.")
+]
+KernelFile = Annotated[
+    Path | None, typer.Option("--kernel", help="A kernel (.npy or picture), for recipes that start from one.")
+]
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Hold the options that stand before a command."""
+
+
+@app.command()
+def deblur(
+    photo: Annotated[Path, typer.Argument(help="The blurry photograph: PNG, JPEG, TIFF, BMP, WebP or NPY.")],
+    recipe: Annotated[
+        str | None, typer.Option(help="A recipe's name ('invkit list recipes') or a .toml file. Default: by device.")
+    ] = None,
+    kernel_size: Annotated[
+        str, typer.Option(metavar="N|HxW|auto", help="Size of the blur kernel in pixels; too large beats too small.")
+    ] = "auto",
+    kernel: KernelFile = None,
+    output: Output = Path("deblurred"),
+    color: Annotated[Color, typer.Option(help="Restore the luma and keep the chroma, or all three channels.")] = (
+        Color.luma
+    ),
+    settings: Settings = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    truth: Truth = None,
+    time_limit: TimeLimit = None,
+    checkpoint_every: SaveEvery = 30.0,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    debug: Debug = False,
+) -> None:
+    """Restore a blurry photograph and estimate the kernel that blurred it.
+
+    Writes image.png, kernel.png, kernel.npy, overview.png and result.json to the output folder.
+
+    [bold]Examples[/bold]
+
+      invkit deblur photo.jpg --kernel-size 31
+
+      invkit deblur photo.jpg --recipe selfdeblur --set solver.params.iterations=2000
+
+      invkit deblur photo.jpg --time-limit 60 --output run1, then the same with --resume
+    """
+    from .deblurring import prepare
+
+    size = parse_kernel_size(kernel_size)
+    _check_output(output, overwrite, resume)
+    job = prepare(
+        photo,
+        recipe=recipe,
+        kernel_size=size,
+        kernel=kernel,
+        color=color.value,
+        overrides=settings or [],
+        seed=seed,
+        device=device,
+        truth=truth,
+    )
+    _run(job, output, time_limit, checkpoint_every, resume, overwrite)
+
+
+@app.command()
+def solve(
+    recipe: Annotated[str, typer.Argument(help="A recipe's .toml file or name.")],
+    image: Annotated[Path | None, typer.Option(help="The measured image; default: the recipe's measurement.")] = None,
+    kernel: KernelFile = None,
+    output: Output = Path("solved"),
+    settings: Settings = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    truth: Truth = None,
+    time_limit: TimeLimit = None,
+    checkpoint_every: SaveEvery = 30.0,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    debug: Debug = False,
+) -> None:
+    """Solve the inverse problem of any recipe, for the measurement it names or the one given.
+
+    Files named in a recipe are looked for beside it.
+
+    [bold]Example[/bold]: invkit solve denoise.toml --image noisy.png
+    """
+    from .deblurring import prepare
+    from .recipe import load_recipe
+
+    problem = load_recipe(recipe).with_overrides(settings or [])
+    beside = Path(recipe).parent
+    named = problem.measurement
+    measured = image or (beside / named.image if named.image else None)
+    if measured is None:
+        raise typer.BadParameter("the recipe names no measurement.image; give one", param_hint="--image")
+    _check_output(output, overwrite, resume)
+    start = kernel or (beside / named.kernel if named.kernel else None)
+    job = prepare(measured, recipe=problem, kernel=start, seed=seed, device=device, truth=truth)
+    _run(job, output, time_limit, checkpoint_every, resume, overwrite)
+
+
+@app.command("list")
+def list_components(
+    family: Annotated[str | None, typer.Argument(help="operators, image_priors, kernel_priors, ...")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Load each one and say what fails (exit code 1).")] = False,
+    debug: Debug = False,
+) -> None:
+    """List the registered components, of one family or of all."""
+    families = [family] if family else list(registry.FAMILIES)
+    rows = [
+        vars(entry) | ({"problem": _problem(entry)} if check else {}) for f in families for entry in registry.entries(f)
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+    else:
+        _print_rows(rows, check)
+    if any(row.get("problem") for row in rows):
+        raise typer.Exit(1)
+
+
+@app.command()
+def describe(
+    family: Annotated[str, typer.Argument(help="The family, as 'kernel_priors'.")],
+    name: Annotated[str, typer.Argument(help="The component, as 'softmax-fcn'.")],
+    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Show what a component is, where it is from, and every parameter that a recipe may set."""
+    if family == "recipes":
+        show(name)
+        return
+    from .schema import describe as described
+
+    facts = described(family, name)
+    if as_json:
+        typer.echo(json.dumps(facts, indent=2))
+        return
+    out.print(f"[bold]{facts['name']}[/bold] of {family}, {facts['class']} ({facts['distribution']})\n")
+    out.print(Markdown(facts["about"]))
+    table = Table("parameter", "type", "default", "meaning", title="parameters")
+    for parameter, schema in facts["parameters"].items():
+        required = parameter in facts["required"]
+        default = "[bold]required[/bold]" if required else json.dumps(schema.get("default"))
+        table.add_row(parameter, type_words(schema), default, schema.get("description", ""))
+    out.print(table if facts["parameters"] else "It has no parameters.")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of recipe files, for editors."""
+    from .schema import recipe_schema
+
+    typer.echo(json.dumps(recipe_schema(), indent=2))
+
+
+@recipe_app.command()
+def show(name: Annotated[str, typer.Argument(help="A recipe's name.")], debug: Debug = False) -> None:
+    """Print a recipe's TOML, to copy and edit: invkit recipe show selfdeblur > mine.toml."""
+    from .recipe import recipe_text
+
+    typer.echo(recipe_text(name))
+
+
+def parse_kernel_size(text: str) -> KernelSize:
+    """``31``, ``31x25`` (height x width) or ``auto``; raises `typer.BadParameter`."""
+    if text == "auto":
+        return "auto"
+    sides = text.lower().split("x")
+    try:
+        numbers = [int(side) for side in sides]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 2):
+        raise typer.BadParameter(f"'{text}' is not N, HxW or auto", param_hint="--kernel-size")
+    return (numbers[0], numbers[-1])
+
+
+def type_words(schema: dict[str, Any]) -> str:
+    """A parameter's type and bounds in words, from its JSON schema."""
+    if "anyOf" in schema:
+        return " or ".join(type_words(option) for option in schema["anyOf"])
+    if "enum" in schema:
+        return ", ".join(map(str, schema["enum"]))
+    signs = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "maximum": "<="}
+    bounds = [f"{sign} {schema[key]}" for key, sign in signs.items() if key in schema and abs(schema[key]) < 2**53]
+    kind = "none" if schema.get("type") == "null" else str(schema.get("const", schema.get("type", "any")))
+    return " ".join([kind, *bounds])
+
+
+def main() -> None:
+    """Run a command; an error of the user's is one sentence and exit code 2, never a traceback unless --debug."""
+    try:
+        app()
+    except InvkitError as error:
+        _fail(error)
+    except KeyboardInterrupt:
+        err.print("stopped before there was anything to keep")
+        sys.exit(130)
+
+
+def _fail(error: Exception) -> None:
+    if _debug:
+        raise error
+    err.print("[red]error:[/red]", end=" ")
+    err.print(str(error), markup=False, highlight=False)
+    sys.exit(2)
+
+
+def _problem(entry: registry.Entry) -> str:
+    try:
+        if entry.family == "recipes":
+            from .recipe import check_recipe, load_recipe
+
+            check_recipe(load_recipe(entry.name))
+        else:
+            registry.load(entry.family, entry.name)
+    except InvkitError as error:
+        return str(error)
+    return ""
+
+
+def _print_rows(rows: list[dict[str, Any]], check: bool) -> None:
+    table = Table("family", "name", "from", *(["check"] if check else []))
+    for row in rows:
+        origin = f"{row['distribution']} {row['version']}".strip()
+        table.add_row(row["family"], row["name"], origin, *([row["problem"] or "ok"] if check else []))
+    out.print(table)
+
+
+def _check_output(output: Path, overwrite: bool, resume: bool) -> None:
+    from .media.output import check_output
+
+    check_output(output, overwrite=overwrite, resume=resume)
+
+
+def _run(job: Job, output: Path, time_limit: float | None, every: float, resume: bool, overwrite: bool) -> None:
+    from .observers.progress import ProgressBar
+
+    checkpoint = output / CHECKPOINT
+    if not resume:
+        output.mkdir(parents=True, exist_ok=True)
+    result = job.run(
+        time_limit=time_limit,
+        observers=[ProgressBar(job.name, err)],
+        checkpoint=checkpoint,
+        checkpoint_every=every,
+        resume=resume,
+    )
+    result.save(output, overwrite=overwrite or resume)
+    if result.stopped in ENDS:
+        checkpoint.unlink(missing_ok=True)
+    _report(result, output)
+
+
+def _report(result: Result, output: Path) -> None:
+    early = result.stopped not in ENDS
+    how = f"stopped early ({result.stopped}), result so far; --resume continues" if early else result.stopped
+    out.print(f"{how}: {result.iterations} iterations in {result.seconds:.1f} s", highlight=False)
+    if "psnr" in result.details:
+        psnr = result.details["psnr"]
+        out.print(f"PSNR {psnr['before']:.2f} dB before, {psnr['after']:.2f} dB after", highlight=False)
+    out.print(f"see {output / 'overview.png'}", highlight=False, soft_wrap=True)

@@ -1,0 +1,57 @@
+"""Several fidelities, one after another by iteration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from ..errors import RecipeError
+from ..interfaces import Fidelity
+
+__all__ = ["Schedule"]
+
+
+class Schedule(Fidelity):
+    """Fidelities that take turns: each serves the iterations before its ``until``, the last one to the end.
+
+    Called itself, without an iteration, it is its last stage.
+
+    Args:
+        stages: (fidelity, until) in order; ``until`` is the first iteration (counted from 0) a stage no longer
+            serves, and None for the last.
+
+    Raises:
+        RecipeError: there is no stage, an ``until`` is missing, or they do not increase.
+    """
+
+    def __init__(self, stages: Sequence[tuple[Fidelity, int | None]]) -> None:
+        super().__init__()
+        self.ends = checked_ends([until for _, until in stages])
+        self.stages = nn.ModuleList(fidelity for fidelity, _ in stages)
+
+    def at(self, iteration: int) -> Fidelity:
+        """The stage that serves an iteration, counted from 0."""
+        position = sum(end <= iteration for end in self.ends)
+        stage = self.stages[position]
+        assert isinstance(stage, Fidelity)
+        return stage.at(iteration)
+
+    def forward(self, predicted: Tensor, data: Tensor) -> Tensor:
+        """The last stage's value: two tensors (B, C, H, W) -> (B,)."""
+        value: Tensor = self.stages[-1](predicted, data)
+        return value
+
+
+def checked_ends(untils: list[int | None]) -> list[int]:
+    """Where each stage but the last ends; raises `RecipeError`."""
+    if not untils or untils[-1] is not None:
+        raise RecipeError(
+            f"the last fidelity must serve to the end; its 'until' is {untils[-1] if untils else 'missing'}: leave it out"
+        )
+    ends = [until for until in untils if until is not None]
+    if len(ends) != len(untils) - 1:
+        raise RecipeError(f"every fidelity but the last needs an 'until'; got {untils}")
+    if any(later <= earlier for earlier, later in zip([0, *ends], ends, strict=False)):
+        raise RecipeError(f"the fidelities' 'until' must be above 0 and increase; got {ends}")
+    return ends

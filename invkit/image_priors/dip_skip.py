@@ -1,0 +1,108 @@
+"""The deep image prior: an untrained skip network that turns fixed noise into the image."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from ..interfaces import ImagePrior, LatentPrior
+from ..networks.seeding import seeded
+from ..networks.skip import (
+    Channels,
+    KernelSize,
+    LatentChannels,
+    LatentScale,
+    NegativeSlope,
+    NonLocalScales,
+    Padding,
+    Scales,
+    SkipChannels,
+    SkipNetwork,
+    Upsampling,
+    scales_that_fit,
+    smallest_side,
+)
+from ..parameters import Seed, Shape, validated
+
+__all__ = ["DipSkipImage"]
+
+
+class DipSkipImage(LatentPrior, ImagePrior):
+    """Deep image prior, a skip network with a sigmoid: ``x = sigmoid(network(latent))``.
+
+    Ulyanov et al., "Deep Image Prior", CVPR 2018; the defaults are those of G_x in Ren et al., "Neural Blind
+    Deconvolution Using Deep Priors", CVPR 2020. The latent (B, latent_channels, H, W) is uniform on
+    [0, latent_scale] and fixed; a batch shares one network.
+
+    Args:
+        shape: (B, C, H, W) of the image; H and W at least ``2**scales + 1`` for 3x3 convolutions.
+        latent_channels: channels of the fixed random input.
+        latent_scale: it is uniform on [0, latent_scale] (1 in the paper, 0.1 in its released code).
+        channels: feature channels of every scale.
+        skip_channels: channels of each skip connection.
+        scales: times the size is halved.
+        kernel_size: side of the convolutions, pixels.
+        upsampling: how a scale is doubled in size.
+        padding: what convolutions see outside the image.
+        negative_slope: slope of the leaky ReLU below zero.
+        nonlocal_scales: how many of the deepest scales have a non-local block (0 in the paper, 3 in its code).
+        seed: of the latent and of the initial weights.
+
+    Raises:
+        InputError: the image is too small for that many scales.
+    """
+
+    @validated
+    def __init__(
+        self,
+        shape: Shape,
+        *,
+        latent_channels: LatentChannels = 8,
+        latent_scale: LatentScale = 1.0,
+        channels: Channels = 128,
+        skip_channels: SkipChannels = 16,
+        scales: Scales = 5,
+        kernel_size: KernelSize = 3,
+        upsampling: Upsampling = "bilinear",
+        padding: Padding = "reflect",
+        negative_slope: NegativeSlope = 0.2,
+        nonlocal_scales: NonLocalScales = 0,
+        seed: Seed = 0,
+    ) -> None:
+        super().__init__(shape)
+        check_size(shape, scales, kernel_size)
+        batch, out_channels, height, width = shape
+        with seeded(seed):
+            latent = latent_scale * torch.rand(batch, latent_channels, height, width)
+            self.network = SkipNetwork(
+                latent_channels,
+                out_channels,
+                channels=channels,
+                skip_channels=skip_channels,
+                scales=scales,
+                kernel_size=kernel_size,
+                upsampling=upsampling,
+                padding=padding,
+                negative_slope=negative_slope,
+                nonlocal_scales=nonlocal_scales,
+            )
+        self.latent: Tensor
+        self.register_buffer("latent", latent)
+        self.to(memory_format=torch.channels_last)
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Latent (B, latent_channels, H, W) -> image (B, C, H, W) in [0, 1]; the sigmoid never in low precision."""
+        return torch.sigmoid(self.network(latent).to(latent.dtype))
+
+
+def check_size(shape: Shape, scales: int, kernel_size: int) -> None:
+    """Refuse an image that vanishes on the way down; raises `InputError`."""
+    least, side = smallest_side(scales, kernel_size), min(shape[-2:])
+    if side < least:
+        fitting = scales_that_fit(side, kernel_size)
+        remedy = f"use scales={fitting} or a larger image" if fitting else "use a larger image or the prior 'pixels'"
+        raise InputError(
+            f"a skip network of {scales} scales needs an image of at least {least}x{least} pixels; "
+            f"got {shape[-2]}x{shape[-1]}; {remedy}"
+        )

@@ -1,0 +1,122 @@
+"""The simplex: kernels that are non-negative and sum to one, and the prior of free pixels on it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from ..errors import InputError
+from ..interfaces import KernelPrior
+from ..parameters import Shape, validated
+
+__all__ = ["SimplexKernel", "project_on_simplex", "softmax_kernel"]
+
+SMALLEST = 1e-6  # of a starting kernel's pixels under softmax, which has no exact zeros
+
+
+def softmax_kernel(logits: Tensor, shape: Shape) -> Tensor:
+    """Softmax over each kernel: logits (B, h*w) or (B, 1, h, w) -> (B, 1, h, w), >= 0, each summing to one.
+
+    Half-precision logits give a float32 kernel. No logits overflow: the softmax subtracts the largest.
+    """
+    exact = logits.flatten(1).to(torch.promote_types(logits.dtype, torch.float32))
+    weights = torch.softmax(exact, dim=1)
+    return (weights / weights.sum(1, keepdim=True)).view(shape)  # softmax alone drifts by 1e-6 on large kernels
+
+
+class _Projection(torch.autograd.Function):
+    """Euclidean projection of the rows of a matrix on the simplex; see `project_on_simplex`."""
+
+    @staticmethod
+    def forward(ctx: Any, points: Tensor) -> Tensor:
+        # Nothing lower than the largest entry less one can stay positive; clamping keeps the sums exact.
+        shifted = (points - points.amax(1, keepdim=True)).clamp(min=-1)
+        ordered = shifted.sort(1, descending=True).values
+        excess = ordered.cumsum(1) - 1
+        count = torch.arange(1, points.shape[1] + 1, device=points.device, dtype=points.dtype)
+        support = (ordered * count > excess).sum(1, keepdim=True)
+        projected = (shifted - excess.gather(1, support - 1) / support).clamp(min=0)
+        return projected / projected.sum(1, keepdim=True)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (gradient,) = gradients
+        return gradient - gradient.mean(1, keepdim=True)
+
+
+def project_on_simplex(points: Tensor) -> Tensor:
+    """The nearest point of the simplex to each row, (B, n) -> (B, n), by sorting (Held, Wolfe, Crowder 1974).
+
+    The backward pass gives the gradient along the plane ``sum = 1`` without the mask of the active pixels, so that
+    gradient descent on the points is lazy projected gradient descent (Zinkevich 2003; Nesterov's dual averaging):
+    a pixel at zero can come back, which the projection's own derivative (zero there) would forbid.
+    """
+    projected: Tensor = _Projection.apply(points)  # type: ignore[no-untyped-call]
+    return projected
+
+
+class SimplexKernel(KernelPrior):
+    """Free pixels on the simplex: every kernel of the size can be reached, none is preferred.
+
+    ``parametrization="softmax"`` keeps every pixel positive and its gradient exact; ``"projection"`` projects free
+    pixels on the simplex (see `project_on_simplex`) and so gives kernels with exact zeros, as classical MAP methods do.
+
+    Args:
+        shape: (B, 1, h, w).
+        start: (B, 1, h, w), non-negative, the kernel to start from, scaled to sum one; None for a uniform kernel.
+            Under softmax its pixels are raised to at least 1e-6.
+        parametrization: how free numbers become a kernel.
+
+    Raises:
+        InputError: ``start`` is of another shape, negative, not finite or all zero.
+    """
+
+    @validated
+    def __init__(
+        self,
+        shape: Shape,
+        start: Tensor | None = None,
+        *,
+        parametrization: Annotated[
+            Literal["softmax", "projection"],
+            Field(description="how free numbers become a kernel; 'projection' gives exact zeros"),
+        ] = "softmax",
+    ) -> None:
+        super().__init__(shape)
+        self.parametrization = parametrization
+        kernel = uniform_kernel(shape) if start is None else checked_kernel(start, shape)
+        free = kernel.clamp(min=SMALLEST).log() if parametrization == "softmax" else kernel
+        self.free = nn.Parameter(free.clone())
+
+    def forward(self) -> Tensor:
+        """The kernel, (B, 1, h, w), >= 0, each summing to one."""
+        if self.parametrization == "softmax":
+            return softmax_kernel(self.free, self.shape)
+        return project_on_simplex(self.free.flatten(1)).view(self.shape)
+
+
+def uniform_kernel(shape: Shape) -> Tensor:
+    """Equal pixels that sum to one, (B, 1, h, w)."""
+    return torch.full(shape, 1 / (shape[-2] * shape[-1]))
+
+
+def checked_kernel(kernel: Tensor, shape: Shape) -> Tensor:
+    """A given kernel, scaled to sum one, on the CPU in the default floating type.
+
+    Raises:
+        InputError: it is not of ``shape``, negative, not finite or all zero.
+    """
+    if tuple(kernel.shape) != tuple(shape):
+        raise InputError(f"the kernel given has shape {tuple(kernel.shape)}, but {tuple(shape)} (B, 1, h, w) is needed")
+    exact = kernel.detach().to("cpu", torch.float64)
+    if not bool(torch.isfinite(exact).all()):
+        raise InputError("the kernel given holds NaN or infinite values; replace them first")
+    if bool((exact < 0).any()):
+        raise InputError(f"the kernel given has negative values (down to {float(exact.min()):.3g}); clip them at zero")
+    total = exact.sum((1, 2, 3), keepdim=True)
+    if bool((total == 0).any()):
+        raise InputError("the kernel given is zero everywhere; give one with some weight")
+    return (exact / total).to(torch.get_default_dtype())

@@ -1,0 +1,41 @@
+"""Attention over all positions of a feature map."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+__all__ = ["NonLocalBlock"]
+
+
+class NonLocalBlock(nn.Module):
+    """``x + BN(W y)``, where ``y_i = mean_j (theta(x_i) . phi(x_j)) g(x_j)``: the dot-product non-local block.
+
+    Wang, Girshick, Gupta, He, "Non-local Neural Networks", CVPR 2018, Eqs. 2, 4 and 6, with half the channels inside
+    and keys and values 2x2 max-pooled. The batch norm's scale starts at zero, so the block starts as the identity.
+
+    Args:
+        channels: C, even.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        inner = channels // 2
+        self.query = nn.Conv2d(channels, inner, 1)
+        self.key = nn.Conv2d(channels, inner, 1)
+        self.value = nn.Conv2d(channels, inner, 1)
+        self.output = nn.Conv2d(inner, channels, 1)
+        self.norm = nn.BatchNorm2d(channels, track_running_stats=False)
+        nn.init.zeros_(self.norm.weight)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (B, C, H, W), H and W >= 2 -> the same shape."""
+        batch, _, height, width = features.shape
+        query = self.query(features).flatten(2)
+        key = F.max_pool2d(self.key(features), 2).flatten(2)
+        value = F.max_pool2d(self.value(features), 2).flatten(2)
+        # values x keys first: the same product, without the matrix of all pairs of positions
+        mixed = torch.bmm(torch.bmm(value, key.transpose(1, 2)), query) / key.shape[2]
+        result: Tensor = features + self.norm(self.output(mixed.view(batch, -1, height, width)))
+        return result

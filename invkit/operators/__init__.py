@@ -1,0 +1,1 @@
+"""Forward operators: how an image and a kernel make the data."""

@@ -1,0 +1,29 @@
+"""The operator of denoising."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ..interfaces import ForwardOperator
+from ..parameters import Shape
+
+__all__ = ["Identity"]
+
+
+class Identity(ForwardOperator):
+    """``y = x`` whatever the kernel: the data are the image itself, as in denoising."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def forward(self, image: Tensor, kernel: Tensor) -> Tensor:  # noqa: ARG002
+        """The image, (B, C, H, W)."""
+        return image
+
+    def adjoint(self, data: Tensor, kernel: Tensor) -> Tensor:  # noqa: ARG002
+        """The data, (B, C, H, W)."""
+        return data
+
+    def image_shape(self, data_shape: Shape, kernel_shape: Shape) -> Shape:  # noqa: ARG002
+        """The shape of the data."""
+        return data_shape

@@ -1,0 +1,1 @@
+"""Penalties on an image or a kernel; a problem gives each its weight."""

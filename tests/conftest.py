@@ -1,0 +1,34 @@
+"""Fixtures and Hypothesis profiles of the whole suite."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+DATA = "INVKIT_DATA"
+REQUIRED = "INVKIT_REQUIRE_DATA"
+
+# A shared machine makes any deadline a matter of luck; "ci" draws the same examples every time, "thorough" new ones.
+settings.register_profile(
+    "ci", deadline=None, derandomize=True, max_examples=25, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("thorough", deadline=None, max_examples=500, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The folder of the benchmark photographs, which cannot be shipped with the code."""
+    folder = os.environ.get(DATA)
+    if folder and Path(folder).is_dir():
+        return Path(folder)
+    reason = (
+        f"{DATA} names {folder!r}, which is no folder" if folder else f"the benchmark photographs are not here ({DATA})"
+    )
+    remedy = f"set {DATA} to a folder that holds levin/, lai/ and real/"
+    if os.environ.get(REQUIRED) == "1":
+        pytest.fail(f"{REQUIRED}=1, but {reason}; {remedy}")
+    pytest.skip(f"{reason}; {remedy}")

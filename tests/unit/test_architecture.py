@@ -1,0 +1,95 @@
+"""House rules that no linter knows; the direction of imports is `lint-imports`' to check."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import invkit.registry
+
+PACKAGE = Path(invkit.registry.__file__).parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
+COMPONENTS = [m for m in MODULES if m.relative_to(PACKAGE).parts[0] in invkit.registry.FAMILIES]
+MOST_LINES = 400
+HEAVY = {"deepinv", "skimage", "matplotlib"}  # each takes a second or more to import
+CLASH = {"docs", "examples"}  # deepinv installs top-level packages of these names
+
+
+def name_of(module: Path) -> str:
+    return str(module.relative_to(PACKAGE))
+
+
+def tree_of(module: Path) -> ast.Module:
+    return ast.parse(module.read_text(encoding="utf-8"))
+
+
+def functions_of(tree: ast.AST) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def top_level(name: str) -> str:
+    return name.split(".")[0]
+
+
+def imported_names(node: ast.stmt) -> set[str]:
+    if isinstance(node, ast.Import):
+        return {top_level(alias.name) for alias in node.names}
+    if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+        return {top_level(node.module)}
+    return set()
+
+
+def test_the_rules_look_at_the_package():
+    assert {"registry.py", "solver.py", "operators/convolution.py"} <= {name_of(m) for m in MODULES}
+    assert len(COMPONENTS) > 15
+
+
+@pytest.mark.parametrize("module", COMPONENTS, ids=name_of)
+def test_a_component_names_each_of_its_parameters(module):
+    assert [f.name for f in functions_of(tree_of(module)) if f.args.kwarg is not None] == []
+
+
+@pytest.mark.parametrize("module", MODULES, ids=name_of)
+def test_no_file_is_long(module):
+    assert len(module.read_text(encoding="utf-8").splitlines()) <= MOST_LINES
+
+
+@pytest.mark.parametrize("module", MODULES, ids=name_of)
+def test_an_ability_is_a_type_and_never_asked_for_with_hasattr(module):
+    calls = [n for n in ast.walk(tree_of(module)) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
+    assert [call.lineno for call in calls if call.func.id == "hasattr"] == []
+
+
+@pytest.mark.parametrize("module", MODULES, ids=name_of)
+def test_slow_imports_wait_until_they_are_needed(module):
+    at_import = {name for node in tree_of(module).body for name in imported_names(node)}
+    assert at_import & HEAVY == set()
+
+
+@pytest.mark.parametrize("module", MODULES, ids=name_of)
+def test_nothing_is_imported_from_the_names_that_deepinv_takes(module):
+    everywhere = {n for node in ast.walk(tree_of(module)) if isinstance(node, ast.stmt) for n in imported_names(node)}
+    assert everywhere & CLASH == set()
+
+
+@pytest.mark.parametrize("module", COMPONENTS, ids=name_of)
+def test_every_public_class_of_a_component_says_what_it_is(module):
+    classes = [n for n in tree_of(module).body if isinstance(n, ast.ClassDef) and not n.name.startswith("_")]
+    assert [c.name for c in classes if not ast.get_docstring(c)] == []
+
+
+def test_functions_are_short():
+    lengths = sorted(length(f) for m in MODULES for f in functions_of(tree_of(m)))
+    median, ninetieth = lengths[len(lengths) // 2], lengths[len(lengths) * 9 // 10]
+    assert median <= 8
+    assert ninetieth <= 25
+
+
+def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of a function, its docstring not counted."""
+    last = function.end_lineno or function.lineno
+    body = function.body[0]
+    documented = ast.get_docstring(function) is not None
+    return last - function.lineno + 1 - (((body.end_lineno or 0) - body.lineno + 1) if documented else 0)
