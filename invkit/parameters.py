@@ -14,6 +14,8 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, validate_call
 
+from .errors import PluginError
+
 __all__ = ["Fraction", "NonNegative", "Positive", "PositiveInt", "Seed", "Shape", "parameters_of", "validated"]
 
 P = ParamSpec("P")
@@ -42,12 +44,15 @@ def parameters_of(component: type) -> type[BaseModel]:
     """The pydantic model of what a recipe may set on ``component``; unknown names are refused.
 
     Raises:
-        TypeError: the constructor takes ``**kwargs``, which would let a misspelt parameter pass unseen.
+        PluginError: the constructor takes ``**kwargs``, which would let a misspelt parameter pass unseen; so does the
+            one a component inherits from ``nn.Module`` when it writes none.
     """
     fields: dict[str, Any] = {}
     for name, parameter in inspect.signature(component, eval_str=True).parameters.items():
         if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-            raise TypeError(f"{component.__qualname__} takes **{name}; a component must name each of its parameters")
+            raise PluginError(
+                f"{component.__qualname__} takes **{name}; a component must have an __init__ that names each parameter"
+            )
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
             default = ... if parameter.default is inspect.Parameter.empty else parameter.default
             fields[name] = (parameter.annotation, default)

@@ -173,7 +173,8 @@ def check_parameters(recipe: Recipe, seed: int) -> dict[str, Parameters]:
         try:
             checked[place] = Parameters(place, component, model.model_validate(values))
         except ValidationError as error:
-            raise RecipeError(explain(error, recipe.name, f"{place}.params", list(model.model_fields))) from error
+            known = list(model.model_fields)
+            raise RecipeError(explain(error, recipe.name, f"{place}.params", known)) from error
     return checked
 
 
@@ -182,7 +183,7 @@ def validate_recipe(document: Mapping[str, Any], origin: str) -> Recipe:
     try:
         return Recipe.model_validate(document)
     except ValidationError as error:
-        raise RecipeError(explain(error, origin, "", list(Recipe.model_fields))) from error
+        raise RecipeError(explain(error, origin)) from error
 
 
 def parse_recipe(text: str, origin: str = "recipe") -> Recipe:
@@ -222,18 +223,37 @@ def recipe_text(name_or_path: str | Path) -> str:
     return resource.read_text(encoding="utf-8")
 
 
-def explain(error: ValidationError, origin: str, prefix: str, known: list[str]) -> str:
-    """One line a problem: the place, what was given, what is right; the nearest name for an unknown one."""
+def explain(error: ValidationError, origin: str, prefix: str = "", known: list[str] | None = None) -> str:
+    """One line a problem: the place, what was given, what is right; the nearest name for an unknown one.
+
+    Args:
+        error: of a recipe, or of the parameters of one component.
+        origin: the file or recipe it is in.
+        prefix: the place of the parameters in the recipe.
+        known: the names of the parameters; None for those of a recipe, which depend on the place.
+    """
     lines = []
     for problem in error.errors():
         place = ".".join(part for part in (prefix, *map(str, problem["loc"])) if part)
         if problem["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known)}"
+            here = known_at(problem["loc"]) if known is None else known
+            near = difflib.get_close_matches(str(problem["loc"][-1]), here, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(here) or 'none'}"
             lines.append(f"{place} is not known; {hint}")
         else:
             lines.append(f"{place}: {problem['msg'].lower()}, got {problem['input']!r:.80}")
     return f"{origin}: " + "; ".join(lines)
+
+
+def known_at(place: tuple[int | str, ...]) -> list[str]:
+    """The names a recipe knows where the last one of ``place`` stands."""
+    nested: dict[str, type[BaseModel]] = {
+        "fidelity": FidelitySpec,
+        "regularizers": RegularizerSpec,
+        "measurement": Measurement,
+    }
+    model: type[BaseModel] = Recipe if len(place) == 1 else nested.get(str(place[0]), ComponentSpec)
+    return list(model.model_fields)
 
 
 def apply_override(document: dict[str, Any], setting: str) -> None:

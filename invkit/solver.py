@@ -51,10 +51,9 @@ class State(ABC):
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors, numbers, strings and containers of them, as ``torch.load(weights_only=True)`` accepts."""
-        losses = torch.stack(self.losses).cpu() if self.losses else torch.empty(0)
         return {
             "iteration": self.iteration,
-            "losses": losses,
+            "losses": stacked(self.losses),
             "converged": self.converged,
             "seconds": self.seconds,
         }
@@ -65,6 +64,13 @@ class State(ABC):
         self.losses = list(saved["losses"])
         self.converged = bool(saved["converged"])
         self.seconds = float(saved["seconds"])
+
+
+def stacked(losses: Sequence[Tensor]) -> Tensor:
+    """The losses as one tensor on the CPU, (n,); those of a resumed run may lie on another device than later ones."""
+    if not losses:
+        return torch.empty(0)
+    return torch.stack([loss.to(losses[-1].device) for loss in losses]).cpu()
 
 
 S = TypeVar("S", bound=State)
@@ -149,11 +155,10 @@ class Solver(ABC, Generic[S]):
                 observer.stopped(problem, state)
         check_finite(state)
         image, kernel = state.estimate()
-        losses = tuple(torch.stack(state.losses).tolist()) if state.losses else ()
         return Result(
             image=image.cpu(),
             kernel=kernel.cpu(),
-            history=losses,
+            history=tuple(stacked(state.losses).tolist()),
             stopped=stopped,
             iterations=state.iteration,
             seconds=state.seconds,

@@ -45,10 +45,10 @@ class Schedule(Fidelity):
 
 def checked_ends(untils: list[int | None]) -> list[int]:
     """Where each stage but the last ends; raises `RecipeError`."""
-    if not untils or untils[-1] is not None:
-        raise RecipeError(
-            f"the last fidelity must serve to the end; its 'until' is {untils[-1] if untils else 'missing'}: leave it out"
-        )
+    if not untils:
+        raise RecipeError("a schedule needs at least one fidelity; none was given")
+    if untils[-1] is not None:
+        raise RecipeError(f"the last fidelity serves to the end; leave out its 'until', which is {untils[-1]}")
     ends = [until for until in untils if until is not None]
     if len(ends) != len(untils) - 1:
         raise RecipeError(f"every fidelity but the last needs an 'until'; got {untils}")

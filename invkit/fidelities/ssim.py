@@ -31,7 +31,7 @@ class SSIM(Fidelity):
         super().__init__()
         position = torch.arange(SIZE, dtype=torch.float64) - SIZE // 2
         weights = torch.exp(-position.square() / (2 * SIGMA**2))
-        self.register_buffer("window", weights / weights.sum(), persistent=False)
+        self.register_buffer("window", (weights / weights.sum()).float(), persistent=False)
 
     def forward(self, predicted: Tensor, data: Tensor) -> Tensor:
         """Two tensors (B, C, H, W) in [0, 1] -> (B,), in [0, 2].
@@ -47,23 +47,20 @@ class SSIM(Fidelity):
     def similarity(self, x: Tensor, y: Tensor) -> Tensor:
         """The map of local similarities, (B, C, H - 10, W - 10)."""
         # Both variances enter only as their sum, so four blurred maps suffice instead of five.
-        maps = torch.stack([x, y, x * y, x * x + y * y])
-        mean_x, mean_y, mean_xy, mean_squares = self.blur(maps.flatten(0, 2)).view(4, *x.shape[:2], *inner(x)).unbind()
+        maps = torch.cat([x, y, x * y, x * x + y * y], dim=1)
+        mean_x, mean_y, mean_xy, mean_squares = self.blur(maps).chunk(4, dim=1)
         product, squares = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
         luminance = (2 * product + C1) / (squares + C1)
         structure = (2 * (mean_xy - product) + C2) / (mean_squares - squares + C2)
         return luminance * structure
 
     def blur(self, maps: Tensor) -> Tensor:
-        """Weighted means under the window, (N, H, W) -> (N, H - 10, W - 10), one axis after the other."""
-        window = self.window.to(maps.dtype)
-        rows = F.conv2d(maps[:, None], window.view(1, 1, SIZE, 1))
-        return F.conv2d(rows, window.view(1, 1, 1, SIZE))[:, 0]
-
-
-def inner(image: Tensor) -> tuple[int, int]:
-    """Height and width of the map of similarities of an image."""
-    return image.shape[-2] - SIZE + 1, image.shape[-1] - SIZE + 1
+        """Weighted means under the window, (B, N, H, W) -> (B, N, H - 10, W - 10), one axis after the other."""
+        batch, channels, height, width = maps.shape
+        groups = batch * channels  # one image of many channels: ten times faster backwards than many of one
+        window = self.window.to(maps.dtype).expand(groups, 1, 1, SIZE)
+        rows = F.conv2d(maps.reshape(1, groups, height, width), window.mT, groups=groups)
+        return F.conv2d(rows, window, groups=groups).view(batch, channels, height - SIZE + 1, width - SIZE + 1)
 
 
 def check_size(image: Tensor) -> None:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..interfaces import ImagePrior, LatentPrior
-from ..networks.seeding import seeded
+from ..networks.random import seeded
 from ..networks.skip import (
     Channels,
     KernelSize,

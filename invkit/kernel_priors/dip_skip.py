@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..interfaces import KernelPrior, LatentPrior
-from ..networks.seeding import seeded
+from ..networks.random import seeded
 from ..networks.skip import (
     Channels,
     KernelSize,
@@ -24,6 +24,7 @@ from ..networks.skip import (
     smallest_side,
 )
 from ..parameters import Seed, Shape, validated
+from .simplex import softmax_kernel
 
 __all__ = ["DipSkipKernel"]
 
@@ -91,5 +92,5 @@ class DipSkipKernel(LatentPrior, KernelPrior):
 
     def decode(self, latent: Tensor) -> Tensor:
         """Latent of the shape of ``self.latent`` -> kernel (B, 1, h, w), >= 0 and summing to one."""
-        logits = crop_centre(self.network(latent), self.shape[-2], self.shape[-1]).to(latent.dtype)
-        return torch.softmax(logits.flatten(1), dim=1).view(self.shape)
+        logits = crop_centre(self.network(latent), self.shape[-2], self.shape[-1])
+        return softmax_kernel(logits, self.shape)

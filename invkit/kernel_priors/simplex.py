@@ -54,7 +54,7 @@ def project_on_simplex(points: Tensor) -> Tensor:
     gradient descent on the points is lazy projected gradient descent (Zinkevich 2003; Nesterov's dual averaging):
     a pixel at zero can come back, which the projection's own derivative (zero there) would forbid.
     """
-    projected: Tensor = _Projection.apply(points)  # type: ignore[no-untyped-call]
+    projected: Tensor = _Projection.apply(points)
     return projected
 
 

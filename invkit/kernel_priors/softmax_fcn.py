@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from itertools import pairwise
 from typing import Annotated, Literal
 
 import torch
@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ..interfaces import KernelPrior, LatentPrior
+from ..networks.random import seeded
 from ..parameters import Seed, Shape, validated
 from .simplex import softmax_kernel
 
@@ -50,27 +51,17 @@ class SoftmaxFCN(LatentPrior, KernelPrior):
         seed: Seed = 0,
     ) -> None:
         super().__init__(shape)
-        generator = torch.Generator().manual_seed(seed)
-        latent = torch.rand(shape[0], latent_size, generator=generator, device="cpu")
-        self.register_buffer("latent", latent * latent_scale)
         widths = [latent_size, *[hidden] * layers, shape[-2] * shape[-1]]
-        self.network = nn.Sequential(linear(widths[0], widths[1], generator))
-        for inputs, outputs in zip(widths[1:], widths[2:], strict=False):
-            self.network.extend([activation_module(activation), linear(inputs, outputs, generator)])
+        with seeded(seed):
+            self.register_buffer("latent", latent_scale * torch.rand(shape[0], latent_size))
+            linears = [nn.Linear(inputs, outputs) for inputs, outputs in pairwise(widths)]
+        self.network = nn.Sequential(linears[0])
+        for layer in linears[1:]:
+            self.network.extend([activation_module(activation), layer])
 
     def decode(self, latent: Tensor) -> Tensor:
         """The kernel for an input (B, latent_size): (B, 1, h, w), >= 0, each summing to one."""
         return softmax_kernel(self.network(latent), self.shape)
-
-
-def linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
-    """A linear layer on the CPU with PyTorch's default distribution, drawn from ``generator``."""
-    layer = nn.utils.skip_init(nn.Linear, inputs, outputs, device="cpu")
-    bound = 1 / math.sqrt(inputs)
-    with torch.no_grad():
-        layer.weight.uniform_(-bound, bound, generator=generator)
-        layer.bias.uniform_(-bound, bound, generator=generator)
-    return layer
 
 
 def activation_module(name: Activation) -> nn.Module:

@@ -36,7 +36,8 @@ SkipChannels = Annotated[int, Field(gt=0, description="channels of each skip con
 Scales = Annotated[int, Field(gt=0, le=8, description="times the size is halved")]
 KernelSize = Annotated[Literal[1, 3, 5, 7], Field(description="side of the convolutions, pixels")]
 Upsampling = Annotated[Literal["bilinear", "nearest", "bicubic"], Field(description="how a scale is doubled in size")]
-Padding = Annotated[Literal["reflect", "replicate", "zeros"], Field(description="what convolutions see outside")]
+PaddingMode = Literal["reflect", "replicate", "zeros"]
+Padding = Annotated[PaddingMode, Field(description="what convolutions see outside")]
 NegativeSlope = Annotated[float, Field(ge=0, lt=1, description="slope of the leaky ReLU below zero")]
 NonLocalScales = Annotated[int, Field(ge=0, description="how many of the deepest scales have a non-local block")]
 
@@ -73,7 +74,7 @@ class SkipNetwork(nn.Sequential):
         scales: int = 5,
         kernel_size: int = 3,
         upsampling: str = "bilinear",
-        padding: str = "reflect",
+        padding: PaddingMode = "reflect",
         negative_slope: float = 0.2,
         nonlocal_scales: int = 0,
     ) -> None:
@@ -98,7 +99,7 @@ def smallest_side(scales: int, kernel_size: int = 3) -> int:
     At the deepest scale, ``ceil(side / 2**scales)`` pixels wide, padding can reflect only what is there, and batch
     norm needs more than one number.
     """
-    return (max(2, kernel_size // 2 + 1) - 1) * 2**scales + 1
+    return (max(2, kernel_size // 2 + 1) - 1) * (1 << scales) + 1
 
 
 def scales_that_fit(side: int, kernel_size: int = 3) -> int:
@@ -112,7 +113,7 @@ def scales_that_fit(side: int, kernel_size: int = 3) -> int:
 class _Layer:
     """Makes the repeated triple: convolution, batch norm, leaky ReLU."""
 
-    def __init__(self, kernel_size: int, padding: str, negative_slope: float) -> None:
+    def __init__(self, kernel_size: int, padding: PaddingMode, negative_slope: float) -> None:
         self.kernel_size, self.padding, self.negative_slope = kernel_size, padding, negative_slope
 
     def convolution(self, inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:

@@ -13,17 +13,17 @@ __all__ = ["Identity"]
 class Identity(ForwardOperator):
     """``y = x`` whatever the kernel: the data are the image itself, as in denoising."""
 
-    def __init__(self) -> None:
+    def __init__(self) -> None:  # torch's own takes **kwargs, which would let a misspelt parameter pass
         super().__init__()
 
-    def forward(self, image: Tensor, kernel: Tensor) -> Tensor:  # noqa: ARG002
+    def forward(self, image: Tensor, kernel: Tensor) -> Tensor:
         """The image, (B, C, H, W)."""
         return image
 
-    def adjoint(self, data: Tensor, kernel: Tensor) -> Tensor:  # noqa: ARG002
+    def adjoint(self, data: Tensor, kernel: Tensor) -> Tensor:
         """The data, (B, C, H, W)."""
         return data
 
-    def image_shape(self, data_shape: Shape, kernel_shape: Shape) -> Shape:  # noqa: ARG002
+    def image_shape(self, data_shape: Shape, kernel_shape: Shape) -> Shape:
         """The shape of the data."""
         return data_shape

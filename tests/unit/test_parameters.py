@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field, ValidationError
 
+from invkit.errors import PluginError
 from invkit.parameters import Positive, PositiveInt, Seed, parameters_of, validated
 
 
@@ -70,7 +71,7 @@ def test_the_constructor_itself_checks_the_same():
 
 
 def test_a_constructor_with_kwargs_is_refused_because_it_would_swallow_a_misspelling():
-    with pytest.raises(TypeError, match=r"Careless takes \*\*options"):
+    with pytest.raises(PluginError, match=r"Careless takes \*\*options"):
         parameters_of(Careless)
 
 

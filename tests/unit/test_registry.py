@@ -79,7 +79,7 @@ def test_an_unknown_name_suggests_the_nearest(family, misspelt, meant):
 
 
 def test_a_name_near_nothing_lists_what_there_is():
-    with pytest.raises(UnknownNameError, match="there are .*convolution, identity"):
+    with pytest.raises(UnknownNameError, match=r"there are .*convolution, identity"):
         registry.find("operators", "qqqq")
 
 
@@ -169,7 +169,7 @@ def test_what_is_registered_takes_precedence_over_what_is_installed():
 def test_a_registered_component_of_another_family_is_refused_when_used():
     registry.register("solvers", "module", nn.Module)
     try:
-        with pytest.raises(PluginError, match="not a subclass of invkit.solver.Solver"):
+        with pytest.raises(PluginError, match=r"not a subclass of invkit\.solver\.Solver"):
             registry.load("solvers", "module")
     finally:
         registry.unregister("solvers", "module")

@@ -1,0 +1,43 @@
+"""Sphinx configuration. Offline by design: no intersphinx, nothing fetched."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import metadata
+from pathlib import Path
+
+os.environ["INVKIT_DISABLE_PLUGINS"] = "1"  # the reference is of invkit, whatever else is installed
+sys.path.insert(0, str(Path(__file__).parent))
+
+import reference_pages
+
+project = "invkit"
+author = "The invkit authors"
+copyright = "2026, The invkit authors"
+version = release = metadata.version("invkit")
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "sphinx_copybutton"]
+exclude_patterns = ["_build"]
+default_role = "py:obj"
+html_theme = "pydata_sphinx_theme"
+html_title = "invkit"
+html_static_path = ["_static"]
+html_show_sourcelink = False
+html_theme_options = {"show_prev_next": False, "navigation_with_keys": False, "secondary_sidebar_items": ["page-toc"]}
+
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 3
+
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"
+autodoc_default_options = {"members": True, "show-inheritance": True}
+copybutton_exclude = ".linenos, .gp, .go"
+
+
+def setup(app: object) -> None:
+    """Write the pages that are made from the registry before Sphinx looks for sources."""
+    app.connect("builder-inited", lambda app: reference_pages.write(Path(app.srcdir) / "generated"))

@@ -1,0 +1,78 @@
+"""Pages made from the registry when the documentation is built, so that they cannot fall behind it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from invkit import registry
+from invkit.cli import type_words
+from invkit.recipe import load_recipe, recipe_text
+from invkit.schema import describe
+
+INTERFACES = [family for family, interface in registry.FAMILIES.items() if interface is not None]
+TITLES = {family: family.replace("_", " ").capitalize() for family in INTERFACES}
+
+
+def write(folder: Path) -> None:
+    """Write recipes.md and components.md, touching only what has changed."""
+    folder.mkdir(exist_ok=True)
+    for name, text in (("recipes.md", recipes_page()), ("components.md", components_page())):
+        page = folder / name
+        if not page.exists() or page.read_text(encoding="utf-8") != text:
+            page.write_text(text, encoding="utf-8")
+
+
+def recipes_page() -> str:
+    """Every registered recipe: its table, then each with its source, notes and text."""
+    recipes = [load_recipe(name) for name in registry.names("recipes")]
+    rows = [[f"[`{r.name}`](#{r.name})", r.title, r.solver.name] for r in recipes]
+    head = (
+        "# Recipes\n\nA recipe is one method: the components of the sentence, with their parameters. "
+        "`invkit recipe show NAME > mine.toml` gives you one to edit.\n"
+    )
+    return "\n".join([head, table(["recipe", "what it is", "solver"], rows), *map(recipe_section, recipes)])
+
+
+def recipe_section(recipe: object) -> str:
+    """One recipe in full."""
+    parts = [f"({recipe.name})=\n## {recipe.name}", recipe.title, f"Source: {recipe.source}", recipe.notes]
+    text = f"```toml\n{recipe_text(recipe.name).strip()}\n```"
+    return "\n" + "\n\n".join(part.strip() for part in [*parts, text] if part.strip()) + "\n"
+
+
+def components_page() -> str:
+    """Every built-in component with its parameters."""
+    head = (
+        "# Components\n\nEach name can stand in a recipe, or after `--set` on the command line. "
+        "`invkit describe FAMILY NAME` prints the same, for plugins too.\n"
+    )
+    return "\n".join([head, *map(family_section, INTERFACES)])
+
+
+def family_section(family: str) -> str:
+    """The components of one family."""
+    return "\n".join([f"\n## {TITLES[family]}\n", *(component_section(family, n) for n in registry.names(family))])
+
+
+def component_section(family: str, name: str) -> str:
+    """One component: what it is, its class, the table of its parameters."""
+    facts = describe(family, name)
+    about = facts["about"].split("\n\n")[0].replace("\n", " ").replace("``", "`")
+    rows = [
+        [f"`{parameter}`", type_words(schema), default_of(schema), schema.get("description", "")]
+        for parameter, schema in facts["parameters"].items()
+    ]
+    parameters = table(["parameter", "type", "default", "meaning"], rows) if rows else "It has no parameters.\n"
+    return f"### {name} ({family})\n\n{about}\n\nClass `{facts['class']}`.\n\n{parameters}"
+
+
+def default_of(schema: dict[str, object]) -> str:
+    """A parameter's default as JSON, or that it has none."""
+    return f"`{json.dumps(schema['default'])}`" if "default" in schema else "required"
+
+
+def table(heads: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table; a bar inside a cell would end it."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"

@@ -1,0 +1,95 @@
+"""The image as free pixels."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from ..errors import InputError
+from ..geometry import extend_to
+from ..interfaces import ImagePrior
+from ..parameters import Shape, validated
+
+__all__ = ["Pixels"]
+
+MARGIN = 1e-3  # of a starting image's values from 0 and 1 under the sigmoid, which reaches neither
+
+
+class _Box(torch.autograd.Function):
+    """Clamp to [0, 1] whose gradient vanishes only where descent would leave the box."""
+
+    @staticmethod
+    def forward(ctx: Any, free: Tensor) -> Tensor:
+        ctx.save_for_backward(free)
+        return free.clamp(0, 1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (free,), (gradient,) = ctx.saved_tensors, gradients
+        outward = ((free <= 0) & (gradient > 0)) | ((free >= 1) & (gradient < 0))
+        return gradient.masked_fill(outward, 0)
+
+
+class Pixels(ImagePrior):
+    """Free pixels in [0, 1]: every image can be reached, none is preferred; regularizers do that.
+
+    ``parametrization="clamp"`` clamps free numbers. A pixel outside the box keeps the gradients that bring it back (a
+    plain clamp has none there), so that descent is projected descent. ``"sigmoid"`` is smooth, and slow near 0 and 1.
+
+    Args:
+        shape: (B, C, H, W).
+        start: (B, C, H', W') with H' <= H and W' <= W, the data; extended by its edge pixels about the centre where
+            it is smaller, as under a valid convolution. Needed for ``initial="data"``.
+        parametrization: how free numbers become pixels.
+        initial: what the pixels start from: the data, or 0.5 everywhere.
+
+    Raises:
+        InputError: ``initial="data"`` and ``start`` is missing, not finite, larger than the image or of another
+            batch or number of channels.
+    """
+
+    @validated
+    def __init__(
+        self,
+        shape: Shape,
+        start: Tensor | None = None,
+        *,
+        parametrization: Annotated[
+            Literal["clamp", "sigmoid"], Field(description="how free numbers become pixels in [0, 1]")
+        ] = "clamp",
+        initial: Annotated[
+            Literal["data", "grey"], Field(description="what the pixels start from; 'grey' is 0.5")
+        ] = "data",
+    ) -> None:
+        super().__init__(shape)
+        self.parametrization = parametrization
+        image = torch.full(shape, 0.5) if initial == "grey" else starting_image(start, shape)
+        self.free = nn.Parameter(image if parametrization == "clamp" else image.logit(MARGIN))
+
+    def forward(self) -> Tensor:
+        """The image, (B, C, H, W), in [0, 1]."""
+        if self.parametrization == "sigmoid":
+            return self.free.sigmoid()
+        boxed: Tensor = _Box.apply(self.free)
+        return boxed
+
+
+def starting_image(data: Tensor | None, shape: Shape) -> Tensor:
+    """The data as an image of ``shape`` in [0, 1], on the CPU in the default floating type; raises `InputError`."""
+    if data is None:
+        raise InputError("the image prior 'pixels' starts from the data, and none are given; set initial to 'grey'")
+    fits = (
+        data.ndim == 4 and data.shape[:2] == shape[:2] and all(d <= s for d, s in zip(data.shape, shape, strict=True))
+    )
+    if not fits:
+        raise InputError(
+            f"the image prior 'pixels' cannot start an image of {tuple(shape)} from data of {tuple(data.shape)}; "
+            "set initial to 'grey'"
+        )
+    if not bool(torch.isfinite(data).all()):
+        raise InputError("the data hold NaN or infinite values; mask or replace them first")
+    image = data.detach().to("cpu", torch.get_default_dtype(), copy=True).clamp(0, 1)
+    return extend_to(image, (shape[-2], shape[-1]))

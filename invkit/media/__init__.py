@@ -1,0 +1,1 @@
+"""Pictures in and out: files, layouts, colour, kernels, figures and the folder of a run."""

@@ -1,0 +1,136 @@
+"""What a person looks at first: blurry and restored picture, kernel and loss, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .layouts import Array, channels_last
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from ..result import Result
+
+__all__ = ["kernel_stack", "overview"]
+
+WIDTH = 11.0  # inches, of the figure
+LOWER = 3.4  # inches, of the row with kernel and loss
+TALLEST = 9.0  # inches, of the row with the pictures
+SHARPEST = 1600  # pixels of a picture that a screen can show
+TITLE: dict[str, Any] = {"fontsize": 12, "loc": "left"}
+SMALL = 9
+
+
+def overview(result: Result) -> Figure:
+    """One figure of a result; of a batch the first.
+
+    Works without a display and leaves Matplotlib's global state alone: show it in a notebook by naming it, or write
+    it with ``figure.savefig``.
+    """
+    from matplotlib.figure import Figure
+
+    pictures = [("Blurry", result.blurry)] if result.blurry is not None else []
+    shown = [(title, channels_last(image)) for title, image in (*pictures, ("Restored", result.image))]
+    height = picture_height([batch.shape[1:3] for _, batch in shown])
+    figure = Figure(figsize=(WIDTH, height + LOWER + 0.4), layout="constrained")
+    grid = figure.add_gridspec(2, 1, height_ratios=[height, LOWER])
+    upper, lower = grid[0].subgridspec(1, len(shown)), grid[1].subgridspec(1, 2, width_ratios=[1, 1.6])
+    for column, (title, batch) in enumerate(shown):
+        draw_picture(figure.add_subplot(upper[column]), batch, title)
+    draw_kernel(figure.add_subplot(lower[0]), kernel_stack(result.kernel))
+    draw_loss(figure.add_subplot(lower[1]), result)
+    return figure
+
+
+def picture_height(shapes: Sequence[tuple[int, ...]]) -> float:
+    """Inches that the row of pictures takes at their aspect ratio, within reason."""
+    width = WIDTH / len(shapes)
+    return float(np.clip(max(width * height / columns for height, columns in shapes) + 0.3, 2.0, TALLEST))
+
+
+def draw_picture(axes: Axes, batch: npt.NDArray[Any], title: str) -> None:
+    """The first picture of (B, H, W, C), named with its size."""
+    height, width = batch.shape[1:3]
+    axes.imshow(drawable(batch[0]), interpolation="antialiased")
+    axes.set_axis_off()
+    axes.set_title(titled(title, len(batch)), **TITLE)
+    axes.set_title(f"{width} × {height}", loc="right", fontsize=SMALL, color="0.4")  # noqa: RUF001  a true times sign
+
+
+def titled(title: str, count: int) -> str:
+    """The title, saying when it is one of several."""
+    return title if count == 1 else f"{title} (first of {count})"
+
+
+def drawable(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """(H, W, C) -> (H, W, 3) or (H, W, 4) in [0, 1]; grey is repeated, other numbers of channels are averaged."""
+    values = np.asarray(shrunk(scaled(picture)))
+    channels = values.shape[-1]
+    if channels in (3, 4):
+        return values
+    grey = values[..., :1] if channels <= 2 else values.mean(axis=-1, keepdims=True)
+    return np.concatenate([grey] * 3 + ([values[..., 1:]] if channels == 2 else []), axis=-1)
+
+
+def scaled(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Floating point, clipped to [0, 1]; integers divided by the largest of their type."""
+    white = 1.0 if picture.dtype.kind == "f" else float(np.iinfo(picture.dtype).max)
+    unit: npt.NDArray[Any] = np.clip(np.nan_to_num(picture.astype(np.float32) / white), 0, 1)
+    return unit
+
+
+def shrunk(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A large picture averaged over squares: drawing all of it would take long and show no more."""
+    step = -(-max(picture.shape[:2]) // SHARPEST)
+    height, width = (side // step * step for side in picture.shape[:2])
+    if step == 1 or not height or not width:
+        return picture
+    squares = picture[:height, :width].reshape(height // step, step, width // step, step, -1)
+    return np.asarray(squares.mean(axis=(1, 3)))
+
+
+def kernel_stack(kernel: Array) -> npt.NDArray[np.float64]:
+    """Kernels of any layout, (h, w) to (B, 1, h, w), as (B, h, w) float64."""
+    values = np.asarray(kernel.detach().cpu().double() if not isinstance(kernel, np.ndarray) else kernel)
+    return np.asarray(values.reshape(-1, *values.shape[-2:]), dtype=np.float64)
+
+
+def draw_kernel(axes: Axes, kernels: npt.NDArray[np.float64]) -> None:
+    """The first kernel, each weight a square, with a bar that tells its values."""
+    height, width = kernels.shape[1:]
+    drawn = axes.imshow(kernels[0], cmap="gray", vmin=0, interpolation="nearest")
+    axes.set_title(titled(f"Kernel, {width} × {height} pixels", len(kernels)), **TITLE)  # noqa: RUF001
+    axes.set(xticks=[], yticks=[])
+    bar = axes.figure.colorbar(drawn, ax=axes, fraction=0.05, pad=0.03)
+    bar.ax.tick_params(labelsize=SMALL)
+    bar.ax.ticklabel_format(style="sci", scilimits=(-2, 2))
+    bar.ax.yaxis.get_offset_text().set_fontsize(SMALL)
+    bar.outline.set_visible(False)
+
+
+def draw_loss(axes: Axes, result: Result) -> None:
+    """The loss of every iteration, on a logarithmic scale where all of it is positive."""
+    losses = np.asarray(result.history, dtype=np.float64)
+    axes.set_title("Loss", **TITLE)
+    how = "" if result.stopped == "finished" else f", {result.stopped}"
+    axes.set_title(
+        f"{result.iterations} iterations, {result.seconds:.0f} s{how}", loc="right", fontsize=SMALL, color="0.4"
+    )
+    axes.set_xlabel("iteration", fontsize=SMALL + 1)
+    axes.tick_params(labelsize=SMALL, which="both")
+    axes.spines[["top", "right"]].set_visible(False)
+    if not losses.size:
+        axes.text(0.5, 0.5, "no iteration was made", ha="center", va="center", transform=axes.transAxes, color="0.4")
+        axes.set(xticks=[], yticks=[])
+        return
+    axes.plot(
+        np.arange(1, losses.size + 1), losses, linewidth=0.9, color="#1f5a96", marker="." if losses.size == 1 else ""
+    )
+    axes.grid(which="major", linewidth=0.4, color="0.85")
+    if bool((losses > 0).all()):
+        axes.set_yscale("log")

@@ -1,0 +1,1 @@
+"""The named methods: one TOML file each, named as the recipe is."""

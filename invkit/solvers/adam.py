@@ -1,0 +1,222 @@
+"""What the solvers that train priors with Adam share: their settings, their state and all but the step."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from ..allocator import keep_large_blocks
+from ..errors import AssemblyError
+from ..interfaces import ImagePrior, KernelPrior, LatentPrior
+from ..parameters import Seed, validated
+from ..problem import Problem
+from ..solver import Solver, State
+from .early_stop import EarlyStop
+
+__all__ = ["AdamSolver", "AdamState", "decayed"]
+
+
+@dataclass(kw_only=True)
+class AdamState(State):
+    """The priors in training, with everything their next step depends on.
+
+    Attributes:
+        image_prior: a copy of the problem's, in the data's precision and on its device.
+        kernel_prior: likewise.
+        optimizer: one Adam with a parameter group for the image and one for the kernel.
+        generator: of the perturbations.
+        average: running average of the image, (B, C, H, W); None when none is kept, or before the first step.
+        early_stop: None when there is none.
+    """
+
+    image_prior: ImagePrior
+    kernel_prior: KernelPrior
+    optimizer: torch.optim.Adam
+    generator: torch.Generator
+    average: Tensor | None = None
+    early_stop: EarlyStop | None = None
+
+    @torch.no_grad()
+    def estimate(self) -> tuple[Tensor, Tensor]:
+        """Image and kernel of the priors without perturbation, the average image if one is kept.
+
+        After an early stop: those of the iteration that it chose.
+        """
+        if self.converged and self.early_stop is not None and self.early_stop.best is not None:
+            return self.early_stop.best
+        image = self.image_prior() if self.average is None else self.average
+        return image, self.kernel_prior()
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy; later steps leave it as it is."""
+        return super().state_dict() | {
+            "image_prior": clone(self.image_prior.state_dict()),
+            "kernel_prior": clone(self.kernel_prior.state_dict()),
+            "optimizer": clone(self.optimizer.state_dict()["state"]),
+            "generator": self.generator.get_state(),
+            "average": [] if self.average is None else [self.average],
+            "early_stop": {} if self.early_stop is None else self.early_stop.state_dict(),
+        }
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave; the state must have been started on the same problem by the same solver."""
+        super().load_state_dict(saved)
+        device = self.generator.device
+        self.losses = [loss.to(device) for loss in self.losses]
+        self.image_prior.load_state_dict(saved["image_prior"])
+        self.kernel_prior.load_state_dict(saved["kernel_prior"])
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": clone(saved["optimizer"]), "param_groups": groups})
+        self.generator.set_state(saved["generator"].cpu())
+        self.average = saved["average"][0].to(device) if saved["average"] else None
+        if self.early_stop is not None:
+            self.early_stop.load_state_dict(saved["early_stop"], device)
+
+
+class AdamSolver(Solver[AdamState]):
+    """Trains the priors of a problem with Adam; which prior moves when is said by the subclasses.
+
+    Kingma, Ba, "Adam", ICLR 2015. The priors are copied into the data's precision and device; the problem stays as
+    it is. Data of more than one image are solved together, minimising the mean of their objectives.
+
+    Args:
+        iterations: steps.
+        image_lr: learning rate of the image prior.
+        kernel_lr: learning rate of the kernel prior.
+        milestones: iterations, counted from 0, from which both rates are multiplied by ``decay`` once more.
+        decay: see there.
+        perturbation: standard deviation of Gaussian noise, in units of the latent, added at every step to the input
+            of an image prior that has one (a `LatentPrior`); 0 for none. Other image priors are not perturbed, the
+            kernel prior never is, and the estimate is made without.
+        precision: "bfloat16" runs the image prior's convolutions in it, on any device; its last non-linearity, the
+            kernel, the operator, the fidelity and the regularizers stay in the data's precision, as do all parameters.
+        ema: decay of a running average of the images, which becomes the estimate; None for the last image.
+        early_stop: stop when the running variance of the image has had no new minimum for that many iterations, and
+            return image and kernel of the minimum (`EarlyStop`; not before twice as many iterations); None: never.
+        seed: of the perturbations.
+    """
+
+    @validated
+    def __init__(
+        self,
+        *,
+        iterations: Annotated[int, Field(gt=0, description="steps")] = 5000,
+        image_lr: Annotated[
+            float, Field(gt=0, allow_inf_nan=False, description="learning rate of the image prior")
+        ] = 1e-2,
+        kernel_lr: Annotated[
+            float, Field(gt=0, allow_inf_nan=False, description="learning rate of the kernel prior")
+        ] = 1e-4,
+        milestones: Annotated[
+            tuple[Annotated[int, Field(ge=0)], ...],
+            Field(description="iterations, from 0, from which the rates are multiplied by 'decay' once more"),
+        ] = (2000, 3000, 4000),
+        decay: Annotated[float, Field(gt=0, le=1, description="factor of the learning rates at each milestone")] = 0.5,
+        perturbation: Annotated[
+            float,
+            Field(ge=0, allow_inf_nan=False, description="std of the noise on the image prior's latent; 0: none"),
+        ] = 1e-3,
+        precision: Annotated[
+            Literal["float32", "bfloat16"], Field(description="bfloat16: for the image prior's network alone, faster")
+        ] = "float32",
+        ema: Annotated[
+            float | None, Field(ge=0, lt=1, description="decay of a running average of the image; none: no average")
+        ] = None,
+        early_stop: Annotated[
+            int | None, Field(gt=0, description="iterations without a new least variance of the image; none: never")
+        ] = None,
+        seed: Seed = 0,
+    ) -> None:
+        self.iterations, self.milestones, self.decay = iterations, milestones, decay
+        self.image_lr, self.kernel_lr = image_lr, kernel_lr
+        self.perturbation, self.precision = perturbation, precision
+        self.ema, self.early_stop, self.seed = ema, early_stop, seed
+
+    def check(self, problem: Problem) -> None:
+        """Refuse a problem without unknowns, or data that bfloat16 cannot serve; raises `AssemblyError`."""
+        super().check(problem)
+        if not trainable(problem.image_prior) and not trainable(problem.kernel_prior):
+            raise AssemblyError(
+                f"{type(self).__name__} has nothing to optimise: neither {type(problem.image_prior).__name__} nor "
+                f"{type(problem.kernel_prior).__name__} has parameters; give at least one prior that has unknowns"
+            )
+        if self.precision == "bfloat16" and problem.data.dtype != torch.float32:
+            raise AssemblyError(
+                f"precision bfloat16 is for data in float32; they are {problem.data.dtype}; "
+                "use precision float32, which leaves the data's own precision, or convert the data"
+            )
+
+    def start(self, problem: Problem) -> AdamState:
+        """Copies of the priors, and an Adam that has not moved yet."""
+        keep_large_blocks()
+        image_prior = copy.deepcopy(problem.image_prior).to(problem.data)
+        kernel_prior = copy.deepcopy(problem.kernel_prior).to(problem.data)
+        groups = [
+            {"params": trainable(image_prior), "lr": self.image_lr},
+            {"params": trainable(kernel_prior), "lr": self.kernel_lr},
+        ]
+        generator = torch.Generator(problem.data.device)
+        return AdamState(
+            image_prior=image_prior,
+            kernel_prior=kernel_prior,
+            optimizer=torch.optim.Adam(groups),
+            generator=generator.manual_seed(self.seed),
+            early_stop=None if self.early_stop is None else EarlyStop(self.early_stop),
+        )
+
+    def image(self, state: AdamState) -> Tensor:
+        """The image for this step, with its gradient: perturbed and in the precision asked for."""
+        with self.autocast(state):
+            prior = state.image_prior
+            if self.perturbation and isinstance(prior, LatentPrior):
+                noise = torch.empty_like(prior.latent).normal_(0, self.perturbation, generator=state.generator)
+                return prior.decode(noise.add_(prior.latent))
+            image: Tensor = prior()
+            return image
+
+    def autocast(self, state: AdamState) -> AbstractContextManager[object]:
+        """Where the network's convolutions may run in bfloat16."""
+        return torch.autocast(state.generator.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+
+    def descend(self, state: AdamState, loss: Tensor) -> None:
+        """One Adam step on every unknown that the loss depends on."""
+        factor = decayed(state.iteration, self.milestones, self.decay)
+        for group, rate in zip(state.optimizer.param_groups, (self.image_lr, self.kernel_lr), strict=True):
+            group["lr"] = rate * factor
+        loss.backward()  # type: ignore[no-untyped-call]
+        state.optimizer.step()
+        state.optimizer.zero_grad()
+
+    def record(self, state: AdamState, image: Tensor, kernel: Tensor, loss: Tensor) -> None:
+        """Note the loss of the step, and what averages and early stopping need."""
+        image, kernel = image.detach(), kernel.detach()
+        state.losses.append(loss.detach())
+        if self.ema is not None:
+            state.average = image if state.average is None else torch.lerp(image, state.average, self.ema)
+            image = state.average
+        if state.early_stop is not None:
+            state.converged = state.early_stop.update(image, kernel)
+
+
+def decayed(iteration: int, milestones: tuple[int, ...], decay: float) -> float:
+    """The factor of the learning rates at an iteration, counted from 0."""
+    return float(decay ** sum(iteration >= milestone for milestone in milestones))
+
+
+def trainable(prior: nn.Module) -> list[nn.Parameter]:
+    """The unknowns of a prior."""
+    return [parameter for parameter in prior.parameters() if parameter.requires_grad]
+
+
+def clone(value: Any) -> Any:
+    """A copy of nested dictionaries of tensors and numbers, without the order of a module's bookkeeping."""
+    if isinstance(value, Mapping):
+        return {key: clone(item) for key, item in value.items()}
+    return value.detach().clone() if isinstance(value, Tensor) else value

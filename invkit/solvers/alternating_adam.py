@@ -1,0 +1,38 @@
+"""Kernel and image in turn."""
+
+from __future__ import annotations
+
+from typing import final
+
+from ..problem import Problem
+from .adam import AdamSolver, AdamState, trainable
+
+__all__ = ["AlternatingAdam"]
+
+
+@final
+class AlternatingAdam(AdamSolver):
+    """An Adam step on the kernel, then one on the image: SelfDeblur with alternating optimisation.
+
+    Ren, Zhang, Wang, Hu, Zuo, "Neural Blind Deconvolution Using Deep Priors", CVPR 2020, Algorithm 1. Both steps of an
+    iteration see the same perturbed latent; a prior without unknowns is passed over.
+    """
+
+    def step(self, problem: Problem, state: AdamState) -> AdamState:
+        """Algorithm 1 of Ren et al. 2020: kernel with the image fixed, then image with the new kernel fixed.
+
+        The loss recorded is that of the image's step, or of the kernel's where the image has no unknowns.
+
+        Raises:
+            RuntimeError: from torch, when there is not enough memory.
+        """
+        image = self.image(state)
+        if trainable(state.kernel_prior):
+            loss = problem.objective(image.detach(), state.kernel_prior(), state.iteration).mean()
+            self.descend(state, loss)
+        kernel = state.kernel_prior().detach()
+        if trainable(state.image_prior):
+            loss = problem.objective(image, kernel, state.iteration).mean()
+            self.descend(state, loss)
+        self.record(state, image, kernel, loss)
+        return state

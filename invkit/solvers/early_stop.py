@@ -1,0 +1,74 @@
+"""When to stop a network before it fits the noise, without knowing the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["EarlyStop"]
+
+FORGET = 0.1  # the paper's alpha: a running mean over about the last ten iterations
+
+
+@dataclass
+class EarlyStop:
+    """The running variance of the output: it is least when the image is found and the noise not yet.
+
+    Wang, Li, Zhuang, Chen, Liang, Sun, "Early Stopping for Deep Image Prior", TMLR 2023, Algorithm 2 (ES-EMV), here
+    without the first ``patience`` iterations, in which the output has hardly begun to move.
+
+    Attributes:
+        patience: iterations without a new minimum of the variance after which to stop.
+        mean: running mean of the image, (B, C, H, W), None before the first look.
+        variance: running variance of the image, summed over pixels.
+        least: the least variance so far.
+        best: image and kernel where it was least, None before ``patience`` iterations.
+        waited: iterations since then.
+        seen: iterations looked at.
+    """
+
+    patience: int
+    mean: Tensor | None = None
+    variance: float = 0.0
+    least: float = float("inf")
+    best: tuple[Tensor, Tensor] | None = None
+    waited: int = 0
+    seen: int = 0
+
+    def update(self, image: Tensor, kernel: Tensor) -> bool:
+        """Look at the image and kernel of one iteration, without gradients; True: stop. Waits for the device."""
+        self.seen += 1
+        self.mean = image if self.mean is None else self.mean
+        distance = float((image - self.mean).square().sum())
+        self.variance = (1 - FORGET) * (self.variance + FORGET * distance)
+        self.mean = torch.lerp(self.mean, image, FORGET)
+        if self.seen <= self.patience:
+            return False
+        if self.variance < self.least:
+            self.least, self.best, self.waited = self.variance, (image, kernel), 0
+        else:
+            self.waited += 1
+        return self.waited >= self.patience
+
+    def state_dict(self) -> dict[str, Any]:
+        """All of it but the patience; images that are not there yet are empty lists."""
+        return {
+            "mean": [] if self.mean is None else [self.mean],
+            "best": [] if self.best is None else list(self.best),
+            "variance": self.variance,
+            "least": self.least,
+            "waited": self.waited,
+            "seen": self.seen,
+        }
+
+    def load_state_dict(self, saved: Mapping[str, Any], device: torch.device) -> None:
+        """Take over what `state_dict` gave."""
+        self.mean = saved["mean"][0].to(device) if saved["mean"] else None
+        best = [tensor.to(device) for tensor in saved["best"]]
+        self.best = (best[0], best[1]) if best else None
+        self.variance, self.least = float(saved["variance"]), float(saved["least"])
+        self.waited, self.seen = int(saved["waited"]), int(saved["seen"])

@@ -1,0 +1,31 @@
+"""Image and kernel together."""
+
+from __future__ import annotations
+
+from typing import final
+
+from ..problem import Problem
+from .adam import AdamSolver, AdamState
+
+__all__ = ["JointAdam"]
+
+
+@final
+class JointAdam(AdamSolver):
+    """One Adam step on both priors at a time: SelfDeblur with joint optimisation.
+
+    Ren, Zhang, Wang, Hu, Zuo, "Neural Blind Deconvolution Using Deep Priors", CVPR 2020, Algorithm 2.
+    """
+
+    def step(self, problem: Problem, state: AdamState) -> AdamState:
+        """Algorithm 2 of Ren et al. 2020: the gradient of Eq. 6 in both networks, then Adam on both.
+
+        Raises:
+            RuntimeError: from torch, when there is not enough memory.
+        """
+        image = self.image(state)
+        kernel = state.kernel_prior()
+        loss = problem.objective(image, kernel, state.iteration).mean()
+        self.descend(state, loss)
+        self.record(state, image, kernel, loss)
+        return state

@@ -1,0 +1,131 @@
+"""The command line on a small picture: everything is written, the loss falls, and a killed run continues."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+SMALL = [
+    "--set",
+    "image_prior.params.channels=8",
+    "--set",
+    "image_prior.params.scales=2",
+    "--set",
+    "kernel_prior.params.hidden=32",
+]
+KERNEL = 7
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """A small colour picture with edges and texture, blurred along a diagonal, as a 16-bit-free PNG."""
+    rng = np.random.default_rng(0)
+    sharp = np.kron(rng.uniform(0.1, 0.9, (9, 10, 3)), np.ones((6, 6, 1)))
+    blurred = np.mean([np.roll(sharp, (i, i), (0, 1)) for i in range(KERNEL)], axis=0)[KERNEL:, KERNEL:]
+    path = tmp_path / "photo.png"
+    Image.fromarray(np.round(255 * blurred).astype(np.uint8)).save(path)
+    return path
+
+
+def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from invkit.cli import main; main()", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)
+
+
+def summary(folder: Path) -> dict[str, object]:
+    return json.loads((folder / "result.json").read_text())
+
+
+def test_deblur_lowers_the_loss_and_writes_everything(photo: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    done = run(
+        "deblur", photo, "--kernel-size", KERNEL, "--output", folder, "--truth", photo, *SMALL,
+        "--set", "solver.params.iterations=40", "--set", "fidelity=mse",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "image.png",
+        "kernel.npy",
+        "kernel.png",
+        "overview.png",
+        "result.json",
+    ]
+    restored, given = np.asarray(Image.open(folder / "image.png")), np.asarray(Image.open(photo))
+    assert restored.shape == given.shape
+    assert restored.dtype == given.dtype
+    kernel = np.load(folder / "kernel.npy")
+    assert kernel.shape == (KERNEL, KERNEL)
+    assert kernel.min() >= 0
+    assert kernel.sum() == pytest.approx(1, abs=1e-6)
+    facts = summary(folder)
+    history = facts["loss_history"]
+    assert len(history) == facts["iterations"] == 40
+    assert np.median(history[-5:]) < 0.5 * np.median(history[:5])
+    assert facts["stopped"] == "finished"
+    assert facts["seed"] == 0
+    assert facts["recipe"]["kernel_prior"]["params"]["hidden"] == 32
+    assert {"before", "after"} == set(facts["psnr"])
+
+
+def test_a_killed_run_continues_to_the_same_bits(photo: Path, tmp_path: Path) -> None:
+    settings = [*SMALL, "--kernel-size", KERNEL, "--set", "solver.params.iterations=150", "--checkpoint-every", 0]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert run("deblur", photo, "--output", whole, *settings).returncode == 0
+    command = [sys.executable, "-c", "from invkit.cli import main; main()", "deblur", photo, "--output", killed]
+    process = subprocess.Popen([*map(str, command), *map(str, settings)], stderr=subprocess.DEVNULL)
+    try:
+        wait_for(killed / "checkpoint.pt", process)
+        time.sleep(np.random.default_rng().uniform(0, 0.5))  # a different iteration in every run of the test
+        process.send_signal(signal.SIGKILL)
+    finally:
+        process.kill()
+        process.wait()
+    assert not (killed / "result.json").exists(), "the run ended before it was killed: give it more iterations"
+    resumed = run("deblur", photo, "--output", killed, *settings, "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert summary(killed)["loss_history"] == summary(whole)["loss_history"]
+    for name in ("image.png", "kernel.npy"):
+        assert (killed / name).read_bytes() == (whole / name).read_bytes()
+    assert not (killed / "checkpoint.pt").exists()
+
+
+def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 120
+    while not path.exists():
+        assert process.poll() is None, "the run ended without a checkpoint"
+        assert time.monotonic() < deadline, "no checkpoint after two minutes"
+        time.sleep(0.02)
+
+
+def test_ctrl_c_keeps_what_was_done_and_resume_continues(photo: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    settings = [*SMALL, "--kernel-size", KERNEL, "--checkpoint-every", 0, "--set", "solver.params.iterations=100000"]
+    command = [sys.executable, "-c", "from invkit.cli import main; main()", "deblur", photo, "--output", folder]
+    process = subprocess.Popen(
+        [*map(str, command), *map(str, settings)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        wait_for(folder / "checkpoint.pt", process)
+        os.kill(process.pid, signal.SIGINT)
+        output, errors = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 0, errors
+    assert "interrupted" in output
+    facts = summary(folder)
+    assert facts["stopped"] == "interrupted"
+    assert 0 < facts["iterations"] < 100000
+    assert (folder / "checkpoint.pt").exists(), "an interrupted run can be continued"
+    more = run("deblur", photo, "--output", folder, *settings, "--resume", "--time-limit", 0.5)
+    assert more.returncode == 0, more.stderr
+    assert summary(folder)["stopped"] == "time limit"
+    assert summary(folder)["iterations"] > facts["iterations"]

@@ -1,0 +1,155 @@
+"""The Python interface: one call for a picture, the assembled form for a researcher, and every swap of one word."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import invkit
+from invkit import registry
+from invkit.deblurring import auto_kernel_size, prepare
+from invkit.errors import AssemblyError, InputError
+from invkit.fidelities.mse import MSE
+from invkit.geometry import centre
+from invkit.image_priors.dip_skip import DipSkipImage
+from invkit.kernel_priors.softmax_fcn import SoftmaxFCN
+from invkit.operators.convolution import Convolution
+from invkit.recipe import parse_recipe
+from invkit.solvers.joint_adam import JointAdam
+
+TINY = ["image_prior.params.channels=8", "image_prior.params.scales=2", "kernel_prior.params.hidden=16"]
+
+
+@pytest.fixture
+def blurry() -> np.ndarray:
+    return np.kron(np.random.default_rng(1).uniform(size=(6, 7)), np.ones((6, 6))).astype(np.float32)
+
+
+def test_the_slide(blurry: np.ndarray) -> None:
+    data = torch.from_numpy(blurry)[None, None]
+    blur, kernel = Convolution(), SoftmaxFCN((1, 1, 5, 5), hidden=16)
+    image = DipSkipImage(blur.image_shape(data.shape, kernel.shape), channels=8, scales=2)
+    problem = invkit.Problem(data, blur, image, kernel, MSE())
+    result = JointAdam(iterations=20, milestones=()).solve(problem)
+    assert result.image.shape == (1, 1, 40, 46)
+    assert result.kernel.shape == (1, 1, 5, 5)
+    assert len(result.history) == 20
+    assert result.history[-1] < result.history[0]
+
+
+@pytest.mark.parametrize(("kind", "shape"), [("numpy", (36, 42)), ("numpy", (36, 42, 3)), ("tensor", (3, 36, 42))])
+def test_what_goes_in_comes_out(blurry: np.ndarray, kind: str, shape: tuple[int, ...]) -> None:
+    plane = blurry if len(shape) == 2 else np.broadcast_to(blurry[..., None], (36, 42, 3))
+    image = plane.copy() if kind == "numpy" else torch.from_numpy(plane.transpose(2, 0, 1).copy())
+    overrides = [*TINY, "solver.params.iterations=3"]
+    result = invkit.deblur(image, kernel_size=5, overrides=overrides, progress=False)
+    assert type(result.image) is type(image)
+    assert result.image.shape == shape
+    assert tuple(result.kernel.shape) == (5, 5)
+    assert float(result.kernel.sum()) == pytest.approx(1, abs=1e-6)
+
+
+def test_rgb_restores_every_channel_with_one_kernel(blurry: np.ndarray) -> None:
+    image = np.stack([blurry, blurry**2, 1 - blurry], axis=-1)
+    overrides = [*TINY, "solver.params.iterations=3"]
+    job = prepare(image, recipe="selfdeblur-small", kernel_size=5, color="rgb", overrides=overrides)
+    assert job.assembly.problem.image_prior.shape == (1, 3, 40, 46)
+    assert job.run().kernel.shape == (5, 5)
+
+
+def test_luma_keeps_the_chroma(blurry: np.ndarray) -> None:
+    from invkit.media.colour import to_luma_chroma
+
+    image = 0.3 + 0.4 * np.stack([blurry, blurry, 1 - blurry], axis=-1)
+    result = invkit.deblur(image, kernel_size=5, overrides=[*TINY, "solver.params.iterations=3"], progress=False)
+    given, kept = (to_luma_chroma(torch.from_numpy(x).permute(2, 0, 1)[None])[1] for x in (image, result.image))
+    inside = torch.from_numpy((result.image > 0.001).all(-1) & (result.image < 0.999).all(-1))
+    assert inside.float().mean() > 0.5
+    torch.testing.assert_close(kept[..., inside].float(), given[..., inside].float(), atol=1e-4, rtol=0)
+
+
+def test_same_seed_same_result_and_other_seed_another(blurry: np.ndarray) -> None:
+    overrides = [*TINY, "solver.params.iterations=5"]
+    first, again, other = (
+        invkit.deblur(blurry, kernel_size=5, overrides=overrides, seed=s, progress=False) for s in (0, 0, 1)
+    )
+    assert np.array_equal(first.image, again.image)
+    assert not np.array_equal(first.image, other.image)
+
+
+@pytest.mark.parametrize(
+    ("image_prior", "kernel_prior", "solver"),
+    itertools.product(registry.names("image_priors"), registry.names("kernel_priors"), registry.names("solvers")),
+)
+def test_any_word_can_be_changed(blurry: np.ndarray, image_prior: str, kernel_prior: str, solver: str) -> None:
+    size = {"channels": 8, "scales": 2} if image_prior == "dip-skip" else {}
+    recipe = parse_recipe(f'name="swap"\nimage_prior="{image_prior}"\nkernel_prior="{kernel_prior}"\nsolver="{solver}"')
+    settings = [f"image_prior.params.{key}={value}" for key, value in size.items()]
+    settings.append("solver.params.iterations=12")
+    kernel = np.ones((5, 5)) if kernel_prior == "known" else None
+    result = prepare(blurry, recipe=recipe, kernel_size=5, kernel=kernel, overrides=settings).run()
+    assert np.isfinite(result.image).all()
+    assert min(result.history[1:]) < result.history[0]
+
+
+@pytest.mark.parametrize("name", registry.names("recipes"))
+def test_every_recipe_runs(blurry: np.ndarray, name: str) -> None:
+    kernel = np.ones((5, 5)) if "nonblind" in name else None
+    overrides = ["image_prior.params.channels=8", "image_prior.params.scales=2", "solver.params.iterations=2"]
+    result = prepare(
+        blurry, recipe=name, kernel_size=5, kernel=kernel, overrides=[*overrides, "image_prior.params.nonlocal_scales=1"]
+    ).run()
+    assert result.iterations == 2
+    assert np.isfinite(result.history).all()
+
+
+def test_save_and_plot(blurry: np.ndarray, tmp_path: Path) -> None:
+    result = invkit.deblur(blurry, kernel_size=5, overrides=[*TINY, "solver.params.iterations=2"], progress=False)
+    assert {p.name for p in result.save(tmp_path / "run").iterdir()} >= {"image.png", "kernel.npy", "result.json"}
+    assert len(result.plot().axes) >= 4
+    with pytest.raises(InputError, match="overwrite"):
+        result.save(tmp_path / "run")
+
+
+def test_automatic_kernel_size_is_odd_and_fits() -> None:
+    for height, width in [(10, 10), (16, 300), (255, 255), (4000, 6000)]:
+        rows, columns = auto_kernel_size(torch.zeros(1, 1, height, width))
+        assert rows == columns
+        assert rows % 2 == 1
+        assert 1 <= rows <= min(height, width)
+    assert auto_kernel_size(torch.zeros(1, 1, 255, 255)) == (31, 31)
+
+
+def test_a_solver_without_what_it_needs_is_refused_before_compute(
+    blurry: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from invkit.interfaces import Proximable
+
+    class Needy(JointAdam):
+        """A solver that needs proximal regularizers."""
+
+        needs = {"regularizers": Proximable}  # noqa: RUF012
+
+    registry.register("solvers", "needy", Needy)
+    try:
+        recipe = parse_recipe(
+            'name="x"\nimage_prior="pixels"\nkernel_prior="simplex"\nsolver="needy"\n'
+            '[[regularizers]]\nname="kernel-l2"\nweight=1.0\non="kernel"'
+        )
+        with pytest.raises(AssemblyError, match=r"regularizers\.0: Needy needs a Proximable.*would do"):
+            prepare(blurry, recipe=recipe, kernel_size=5)
+    finally:
+        registry.unregister("solvers", "needy")
+
+
+def test_a_delta_kernel_shows_the_data_in_place(blurry: np.ndarray) -> None:
+    """The restored picture lies pixel on pixel over the blurry one: a centred delta changes nothing."""
+    kernel = np.zeros((5, 7))
+    kernel[centre((5, 7))] = 1
+    recipe = parse_recipe('name="x"\nimage_prior="pixels"\nkernel_prior="known"\nsolver="joint-adam"')
+    job = prepare(blurry, recipe=recipe, kernel=kernel, overrides=["solver.params.iterations=1"])
+    assert np.abs(job.run().image - blurry).max() < 0.05

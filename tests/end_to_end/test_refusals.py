@@ -1,0 +1,147 @@
+"""Bad input is refused in one clear sentence before compute, with exit code 2 and nothing written."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from invkit import registry
+from invkit.cli import main
+
+
+def good(folder: Path, side: int = 40) -> Path:
+    pixels = np.random.default_rng(0).integers(0, 255, (side, side), dtype=np.uint8)
+    path = folder / "good.png"
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def saved(folder: Path, name: str, content: bytes) -> Path:
+    path = folder / name
+    path.write_bytes(content)
+    return path
+
+
+def array(folder: Path, values: np.ndarray) -> Path:
+    path = folder / "array.npy"
+    np.save(path, values)
+    return path
+
+
+def recipe(folder: Path, text: str) -> Path:
+    path = folder / "mine.toml"
+    path.write_text(text)
+    return path
+
+
+def other_run(folder: Path) -> Path:
+    (folder / "out").mkdir()
+    (folder / "out" / "result.json").write_text("{}")
+    return good(folder)
+
+
+def file_in_place_of_output(folder: Path) -> Path:
+    (folder / "out").write_text("a file")
+    return good(folder)
+
+
+RECIPE = 'name = "mine"\nimage_prior = "pixels"\nkernel_prior = "simplex"\nsolver = "joint-adam"\n'
+
+Case = Callable[[Path], list[object]]
+CASES: dict[str, tuple[Case, list[str]]] = {
+    "missing file": (lambda t: [t / "nothing.png"], ["nothing.png"]),
+    "a folder": (lambda t: [t], ["folder"]),
+    "zero bytes": (lambda t: [saved(t, "empty.png", b"")], ["empty.png", "empty"]),
+    "not an image": (lambda t: [saved(t, "words.png", b"these are words")], ["words.png"]),
+    "truncated": (lambda t: [saved(t, "half.png", good(t).read_bytes()[:400])], ["half.png"]),
+    "nan": (lambda t: [array(t, np.full((40, 40), np.nan))], ["NaN"]),
+    "infinite": (lambda t: [array(t, np.full((40, 40), np.inf))], ["infinite"]),
+    "constant": (lambda t: [array(t, np.full((40, 40), 0.5))], ["constant"]),
+    "image smaller than the kernel": (lambda t: [good(t), "--kernel-size", "41"], ["41x41", "larger than the image"]),
+    "kernel of no size": (lambda t: [good(t), "--kernel-size", "0"], ["positive"]),
+    "kernel of negative size": (lambda t: [good(t), "--kernel-size", "7x-3"], ["positive"]),
+    "kernel size of words": (lambda t: [good(t), "--kernel-size", "big"], ["big"]),
+    "unknown recipe": (lambda t: [good(t), "--recipe", "selfdebur"], ["selfdebur", "did you mean", "selfdeblur"]),
+    "unknown parameter": (
+        lambda t: [good(t), "--set", "kernel_prior.params.hiden=5"],
+        ["kernel_prior.params.hiden", "did you mean 'hidden'"],
+    ),
+    "parameter out of range": (
+        lambda t: [good(t), "--set", "solver.params.iterations=-1"],
+        ["solver.params.iterations", "greater than"],
+    ),
+    "unknown component": (lambda t: [good(t), "--set", "image_prior=pixel"], ["'pixel'", "did you mean 'pixels'"]),
+    "unknown place": (lambda t: [good(t), "--set", "kernel.params.hidden=5"], ["kernel"]),
+    "setting without value": (lambda t: [good(t), "--set", "seed"], ["place=value"]),
+    "recipe file missing": (lambda t: [good(t), "--recipe", t / "none.toml"], ["none.toml", "cannot be read"]),
+    "recipe not toml": (lambda t: [good(t), "--recipe", recipe(t, "name = ")], ["not valid TOML"]),
+    "recipe of wrong type": (
+        lambda t: [good(t), "--recipe", recipe(t, RECIPE + "[[regularizers]]\nname = 'tv'\nweight = 'much'\n")],
+        ["regularizers.0.weight", "much"],
+    ),
+    "component of another family": (
+        lambda t: [good(t), "--set", "kernel_prior=stray"],
+        ["stray", "kernel_priors", "KernelPrior"],
+    ),
+    "plugin that fails to import": (
+        lambda t: [good(t), "--set", "kernel_prior=broken"],
+        ["broken", "brokendist", "cannot be loaded"],
+    ),
+    "known kernel without a kernel": (lambda t: [good(t), "--set", "kernel_prior=known"], ["--kernel"]),
+    "negative kernel": (
+        lambda t: [good(t), "--kernel", array(t, np.array([[0.5, -0.5], [1, 0]]))],
+        ["negative"],
+    ),
+    "no such device": (lambda t: [good(t), "--device", "cuda:77"], ["cuda:77", "--device cpu"]),
+    "truth of another size": (lambda t: [array(t, np.eye(44)), "--truth", good(t)], ["truth", "same part"]),
+    "output holds another run": (lambda t: [other_run(t)], ["--overwrite"]),
+    "output is a file": (lambda t: [file_in_place_of_output(t)], ["out"]),
+    "nothing to resume": (lambda t: [good(t), "--resume"], ["resume"]),
+    "text for the whole image network": (lambda t: [good(t, side=12), "--kernel-size", "3"], ["at least", "scales"]),
+}
+
+
+@pytest.fixture(autouse=True)
+def strange_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = dict(registry._installed())
+    broken = registry.Entry("kernel_priors", "broken", "brokendist", "1.0", "no_such_module_at_all:Thing")
+    stray = registry.Entry("kernel_priors", "stray", "straydist", "1.0", "invkit.regularizers.tv:TotalVariation")
+    installed["kernel_priors"] = [*installed["kernel_priors"], broken, stray]
+    monkeypatch.setattr(registry, "_installed", lambda: installed)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_refused_in_one_sentence(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case, words = CASES[name]
+    arguments = list(map(str, case(tmp_path)))
+    before = snapshot(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["invkit", "deblur", *arguments, "--output", str(tmp_path / "out")])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    message = " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert stop.value.code == 2
+    for word in words:
+        assert word in message
+    assert "Traceback" not in message
+    assert snapshot(tmp_path) == before, "nothing may be written"
+
+
+def snapshot(folder: Path) -> dict[str, bytes | None]:
+    return {str(p): p.read_bytes() if p.is_file() else None for p in sorted(folder.rglob("*"))}
+
+
+def test_debug_shows_the_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import invkit.cli
+    from invkit.errors import InputError
+
+    monkeypatch.setattr(invkit.cli, "_debug", False)
+    monkeypatch.setattr(sys, "argv", ["invkit", "deblur", str(tmp_path / "no.png"), "--debug"])
+    with pytest.raises(InputError, match=r"no\.png"):
+        main()
