@@ -35,7 +35,6 @@ recipe_app = typer.Typer(no_args_is_help=True, help="Look at recipes, to copy an
 app.add_typer(recipe_app, name="recipe")
 out = Console()
 err = Console(stderr=True)
-CHECKPOINT = "checkpoint.pt"
 ENDS = ("finished", "converged")  # the ways to stop after which there is nothing left to resume
 
 
@@ -76,6 +75,9 @@ TimeLimit = Annotated[
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the run of the output folder.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run of the output folder.")]
+Sigma = Annotated[
+    float | None, typer.Option(min=0, help="Std of the noise in [0, 1] units; default: estimated from the image.")
+]
 Truth = Annotated[Path | None, typer.Option(help="The sharp image, to report PSNR before and after.")]
 SaveEvery = Annotated[
     float, typer.Option("--checkpoint-every", min=0, metavar="SECONDS", help="Time between two checkpoints.")
@@ -112,6 +114,7 @@ def deblur(
     settings: Settings = None,
     seed: Seed = 0,
     device: Device = "auto",
+    sigma: Sigma = None,
     truth: Truth = None,
     time_limit: TimeLimit = None,
     checkpoint_every: SaveEvery = 30.0,
@@ -144,6 +147,7 @@ def deblur(
         overrides=settings or [],
         seed=seed,
         device=device,
+        sigma=sigma,
         truth=truth,
     )
     _run(job, output, time_limit, checkpoint_every, resume, overwrite)
@@ -158,6 +162,7 @@ def solve(
     settings: Settings = None,
     seed: Seed = 0,
     device: Device = "auto",
+    sigma: Sigma = None,
     truth: Truth = None,
     time_limit: TimeLimit = None,
     checkpoint_every: SaveEvery = 30.0,
@@ -182,7 +187,7 @@ def solve(
         raise typer.BadParameter("the recipe names no measurement.image; give one", param_hint="--image")
     _check_output(output, overwrite, resume)
     start = kernel or (beside / named.kernel if named.kernel else None)
-    job = prepare(measured, recipe=problem, kernel=start, seed=seed, device=device, truth=truth)
+    job = prepare(measured, recipe=problem, kernel=start, seed=seed, device=device, sigma=sigma, truth=truth)
     _run(job, output, time_limit, checkpoint_every, resume, overwrite)
 
 
@@ -322,6 +327,7 @@ def _check_output(output: Path, overwrite: bool, resume: bool) -> None:
 
 
 def _run(job: Job, output: Path, time_limit: float | None, every: float, resume: bool, overwrite: bool) -> None:
+    from .media.output import CHECKPOINT
     from .observers.progress import ProgressBar
 
     checkpoint = output / CHECKPOINT

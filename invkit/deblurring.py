@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from .assembly import Assembly, assemble
 from .errors import InputError, OutOfMemoryError
+from .estimation.kurtosis import PATCH
 from .estimation.noise import estimate_sigma
 from .geometry import crop_to_data
 from .media.colour import from_luma_chroma, to_luma_chroma
-from .media.images import Layout, from_bchw, read_image, to_bchw
+from .media.images import Layout, Photo, from_bchw, read_image, to_bchw
 from .media.kernels import check_kernel, read_kernel
 from .metrics.aligned import aligned_psnr
 from .observers.checkpoint import Checkpointer, fingerprint, load_checkpoint
@@ -101,7 +101,7 @@ class Job:
         picture: the whole image that was given, (B, C, H, W) in [0, 1].
         chroma: (B, 2, H, W) kept aside, or None where every channel is restored.
         layout: how to give the image back.
-        alpha: (H, W) kept aside, or None.
+        photo: the file it came from, with the depth, alpha and colour profile to put back; None for an array.
         device: where the solve runs.
         mark: the fingerprint of all that determines the result.
         truth: the sharp image (B, C, H, W), to report PSNR before and after, or None.
@@ -113,7 +113,7 @@ class Job:
     picture: Tensor
     chroma: Tensor | None
     layout: Layout
-    alpha: npt.NDArray[Any] | None
+    photo: Photo | None
     device: torch.device
     mark: str
     truth: Tensor | None
@@ -162,12 +162,17 @@ class Job:
         kernel = kernel / kernel.sum(dim=(-2, -1), keepdim=True)
         return replace(
             solved,
-            image=with_alpha(from_bchw(whole.clamp(0, 1).float(), self.layout), self.alpha),
+            image=self._given_back(whole.clamp(0, 1).float()),
             kernel=like_layout(kernel[0] if len(kernel) == 1 else kernel, self.layout),
-            blurry=with_alpha(from_bchw(self.picture, self.layout), self.alpha),
+            blurry=self._given_back(self.picture),
             details=details,
-            bits=self.layout.bits,
+            bits=self.layout.bits if self.photo is None else self.photo.bits,
+            icc_profile=None if self.photo is None else self.photo.icc_profile,
         )
+
+    def _given_back(self, picture: Tensor) -> Array:
+        array = from_bchw(picture, self.layout)
+        return array if self.photo is None else self.photo.put_back(np.asarray(array))
 
 
 def prepare(
@@ -180,11 +185,13 @@ def prepare(
     overrides: Sequence[str] = (),
     seed: int = 0,
     device: str = "auto",
+    sigma: float | None = None,
     truth: Picture | None = None,
 ) -> Job:
     """Check everything and build the problem; arguments as for `deblur`, None meaning what the recipe says.
 
-    ``truth``, the sharp image of the same size, makes the result report PSNR before and after (Levin's protocol).
+    ``sigma`` is the standard deviation of the noise in [0, 1] units, None to estimate it. ``truth``, the sharp image
+    of the same size, makes the result report PSNR before and after (Levin's protocol).
 
     Raises:
         InvkitError: one of them cannot be used.
@@ -192,27 +199,35 @@ def prepare(
     where = choose_device(device)
     chosen = recipe if isinstance(recipe, Recipe) else load_recipe(recipe or default_recipe(where))
     chosen = chosen.with_overrides(overrides) if overrides else chosen
-    picture, layout, alpha = take(image)
+    picture, layout, photo = take(image)
     data, chroma = picture, None
     if (color or chosen.measurement.color) == "luma" and picture.shape[1] == 3:
         data, chroma = to_luma_chroma(picture)
     sharp = None if truth is None else take_truth(truth, picture)
     given = None if kernel is None else take_kernel(kernel, len(data))
     size = check_kernel_size(kernel_size or chosen.measurement.kernel_size, data, given)
-    sigma = estimate_sigma(data)
-    assembly = assemble(chosen, data, size, kernel=given, sigma=sigma, seed=seed)
-    settings = {"seed": seed, "kernel_size": size, "sigma": sigma}
+    level = noise_level(chosen, data) if sigma is None else sigma
+    assembly = assemble(chosen, data, size, kernel=given, sigma=level or 0.0, seed=seed)
+    settings = {"seed": seed, "kernel_size": size, "sigma": level}
     facts = {
         "recipe": assembly.recipe,
         "seed": seed,
         "color": "luma" if chroma is not None else "all channels",
-        "noise_sigma": sigma,
+        "noise_sigma": level,
         "device": str(where),
         "image_size": list(picture.shape[-2:]),
         "versions": versions(),
     }
     mark = fingerprint(assembly.recipe, data, given, settings)
-    return Job(chosen.name, assembly, picture, chroma, layout, alpha, where, mark, sharp, facts)
+    return Job(chosen.name, assembly, picture, chroma, layout, photo, where, mark, sharp, facts)
+
+
+def noise_level(recipe: Recipe, data: Tensor) -> float | None:
+    """The estimated standard deviation of the noise; None for an image too small to tell, where no term needs it."""
+    needed = any(term.times == "sigma" and term.weight > 0 for term in recipe.regularizers)
+    if not needed and min(data.shape[-2:]) < PATCH:
+        return None
+    return estimate_sigma(data)
 
 
 def default_recipe(device: torch.device) -> str:
@@ -271,18 +286,15 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def take(image: Picture) -> tuple[Tensor, Layout, npt.NDArray[Any] | None]:
-    """The image as (B, C, H, W) in [0, 1], how to give it back, and its alpha channel; raises `InputError`."""
-    if not isinstance(image, str | Path):
-        return (*to_bchw(image), None)
-    photo = read_image(Path(image))
-    tensor, layout = to_bchw(photo.pixels)
-    return tensor, replace(layout, bits=photo.bits), photo.alpha
+def take(image: Picture) -> tuple[Tensor, Layout, Photo | None]:
+    """The image as (B, C, H, W) in [0, 1], how to give it back, and the file's photograph; raises `InputError`."""
+    photo = read_image(image) if isinstance(image, str | Path) else None
+    return (*to_bchw(image if photo is None else photo.pixels), photo)  # type: ignore[arg-type]
 
 
 def take_kernel(kernel: Picture, batch: int) -> Tensor:
     """A kernel from a file or an array (h, w), as (B, 1, h, w); raises `InputError`."""
-    array = read_kernel(Path(kernel)) if isinstance(kernel, str | Path) else check_kernel(np.asarray(kernel))
+    array = read_kernel(kernel) if isinstance(kernel, str | Path) else check_kernel(np.asarray(kernel))
     return torch.from_numpy(array).float().expand(batch, 1, *array.shape).clone()
 
 
@@ -292,15 +304,6 @@ def visible_part(image: Tensor, data: Tensor, kernel_size: Sequence[int]) -> Ten
     if tuple(image.shape[-2:]) == (height + rows - 1, width + columns - 1):
         return crop_to_data(image, (rows, columns), (height, width))
     return image
-
-
-def with_alpha(image: Array, alpha: npt.NDArray[Any] | None) -> Array:
-    """The picture with its alpha channel put back as the last channel."""
-    if alpha is None:
-        return image
-    pixels = np.asarray(image)
-    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
-    return np.concatenate([pixels, alpha[..., None].astype(pixels.dtype)], axis=-1)
 
 
 def like_layout(kernel: Tensor, layout: Layout) -> Array:

@@ -34,6 +34,7 @@ class Result:
         blurry: what the image was made from, in its layout, or None.
         details: what else is worth keeping (recipe, seed, versions, device, noise level, ...), JSON-serialisable.
         bits: bits per sample in which `save` writes the image.
+        icc_profile: colour profile that `save` writes with it, or None.
     """
 
     image: Array
@@ -45,6 +46,7 @@ class Result:
     blurry: Array | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
     bits: int = 8
+    icc_profile: bytes | None = None
 
     def save(self, directory: str | Path, *, overwrite: bool = False) -> Path:
         """Write image.png, kernel.png, kernel.npy, overview.png and result.json; each file is whole or absent.

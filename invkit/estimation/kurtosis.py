@@ -22,7 +22,9 @@ import numpy.typing as npt
 __all__ = ["PATCH", "sigma_of_planes"]
 
 PATCH = 8
-LOWEST_HIGH = 9  # horizontal plus vertical frequency from which a filter measures noise; below, it tells quiet from busy
+LOWEST_HIGH = (
+    9  # horizontal plus vertical frequency from which a filter measures noise; below, it tells quiet from busy
+)
 MOST_PATCHES = 100_000
 QUIET_SHARE = 0.05
 FEWEST_QUIET = 1000
@@ -111,7 +113,7 @@ def fit_sigma(variances: Floats, kurtoses: Floats) -> float:
 
 def best_excess(measured: Floats, gains: Floats, confidence: Floats) -> Floats:
     """``argmin_e sum_i confidence_i |measured_i - e gains_i|`` for each row of gains (m, filters): (m,)."""
-    ratios = measured / np.maximum(gains, np.finfo(float).tiny)
+    ratios = np.divide(measured, gains, out=np.zeros_like(gains), where=gains > 0)
     order = np.argsort(ratios, axis=1)
     weights = np.take_along_axis(confidence * gains, order, axis=1).cumsum(axis=1)
     middle = np.argmax(weights >= weights[:, -1:] / 2, axis=1)

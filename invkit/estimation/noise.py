@@ -15,7 +15,6 @@ from .kurtosis import PATCH, sigma_of_planes
 __all__ = ["NoiseMethod", "estimate_sigma"]
 
 NoiseMethod: TypeAlias = Literal["zoran-weiss", "patch-covariance"]
-SMALLEST = 2 * PATCH
 LARGEST_FOR_COVARIANCE = 1_000_000  # samples; beyond, the middle of the image stands for the whole
 
 
@@ -23,11 +22,13 @@ def estimate_sigma(image: npt.NDArray[np.generic] | Tensor, method: NoiseMethod 
     """The standard deviation of additive white Gaussian noise, the same in all channels and images of a batch.
 
     Args:
-        image: (H, W), (C, H, W) or (B, C, H, W) in [0, 1], at least 16 pixels high and wide; array or tensor. Not
-            (H, W, C).
-        method: "zoran-weiss" (`invkit.estimation.kurtosis`) holds to within 15 % on photographs, sharp and blurred, and
-            looks past clipped and constant areas. "patch-covariance" (deepinv's, after Chen, Zhu, Heng 2015) does so
-            on blurred photographs with noise above about 0.005; the fine detail of a sharp one it takes for noise.
+        image: (H, W), (C, H, W) or (B, C, H, W) in [0, 1], at least 8 pixels high and wide (below about 100 the
+            estimate is rough); array or tensor, channels first.
+        method: "zoran-weiss" (`invkit.estimation.kurtosis`) is within 15 % on photographs, sharp and blurred, with noise
+            from 0.002 to 0.1, and looks past clipped and constant areas. "patch-covariance" (deepinv's, after Chen,
+            Zhu, Heng 2015) is so on blurred photographs with noise of 0.005 or more; the fine detail of a sharp one
+            it takes for noise. Both measure noise that is white: JPEG and denoising in a camera, which smooth it, make
+            it look smaller than it is.
 
     Returns:
         Sigma in [0, 1] units; 0 for a constant image. Rounding to 8 bits counts as noise of 0.0011 where the image is
@@ -50,10 +51,10 @@ def as_planes(image: npt.NDArray[np.generic] | Tensor) -> npt.NDArray[np.float32
     array = np.asarray(image.detach().cpu() if isinstance(image, Tensor) else image, dtype=np.float32)
     if array.ndim not in (2, 3, 4) or min(array.shape) == 0:
         raise InputError(f"an image must be (H, W), (C, H, W) or (B, C, H, W); got {array.shape}")
-    if min(array.shape[-2:]) < SMALLEST:
+    if min(array.shape[-2:]) < PATCH:
         raise InputError(
             f"the noise of an image of {array.shape} (height and width last) cannot be estimated; "
-            f"give at least {SMALLEST}x{SMALLEST} pixels, channels first, or the noise level itself"
+            f"give at least {PATCH}x{PATCH} pixels, channels first, or the noise level itself"
         )
     if not np.isfinite(array).all():
         raise InputError("the image holds NaN or infinite values; mask or replace them first")
@@ -80,6 +81,6 @@ def middle(planes: Tensor, samples: int) -> Tensor:
     """The middle of planes (N, H, W), of about ``samples`` numbers at most."""
     count, height, width = planes.shape
     scale = min(1.0, (samples / planes.numel()) ** 0.5)
-    rows, columns = max(SMALLEST, int(height * scale)), max(SMALLEST, int(width * scale))
+    rows, columns = max(PATCH, int(height * scale)), max(PATCH, int(width * scale))
     top, left = (height - rows) // 2, (width - columns) // 2
     return planes[:, top : top + rows, left : left + columns]

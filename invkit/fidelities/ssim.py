@@ -47,12 +47,13 @@ class SSIM(Fidelity):
     def similarity(self, x: Tensor, y: Tensor) -> Tensor:
         """The map of local similarities, (B, C, H - 10, W - 10)."""
         # Both variances enter only as their sum, so four blurred maps suffice instead of five.
-        maps = torch.cat([x, y, x * y, x * x + y * y], dim=1)
-        mean_x, mean_y, mean_xy, mean_squares = self.blur(maps).chunk(4, dim=1)
-        product, squares = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
-        luminance = (2 * product + C1) / (squares + C1)
-        structure = (2 * (mean_xy - product) + C2) / (mean_squares - squares + C2)
-        return luminance * structure
+        # Moments about mid-grey, not zero: in float32 this keeps the variances of bright flat regions accurate.
+        a, b = x - 0.5, y - 0.5
+        mean_a, mean_b, mean_ab, mean_squares = self.blur(torch.cat([a, b, a * b, a * a + b * b], dim=1)).chunk(4, 1)
+        covariance, variances = mean_ab - mean_a * mean_b, mean_squares - mean_a * mean_a - mean_b * mean_b
+        mean_x, mean_y = mean_a + 0.5, mean_b + 0.5
+        luminance = (2 * mean_x * mean_y + C1) / (mean_x * mean_x + mean_y * mean_y + C1)
+        return luminance * (2 * covariance + C2) / (variances + C2)
 
     def blur(self, maps: Tensor) -> Tensor:
         """Weighted means under the window, (B, N, H, W) -> (B, N, H - 10, W - 10), one axis after the other."""

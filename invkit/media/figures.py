@@ -20,6 +20,7 @@ __all__ = ["kernel_stack", "overview"]
 
 WIDTH = 11.0  # inches, of the figure
 LOWER = 3.4  # inches, of the row with kernel and loss
+GAP = 0.1  # inches, around each of them
 TALLEST = 9.0  # inches, of the row with the pictures
 SHARPEST = 1600  # pixels of a picture that a screen can show
 TITLE: dict[str, Any] = {"fontsize": 12, "loc": "left"}
@@ -33,11 +34,12 @@ def overview(result: Result) -> Figure:
     it with ``figure.savefig``.
     """
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     pictures = [("Blurry", result.blurry)] if result.blurry is not None else []
     shown = [(title, channels_last(image)) for title, image in (*pictures, ("Restored", result.image))]
     height = picture_height([batch.shape[1:3] for _, batch in shown])
-    figure = Figure(figsize=(WIDTH, height + LOWER + 0.4), layout="constrained")
+    figure = Figure(figsize=(WIDTH, height + LOWER + 0.4), layout=ConstrainedLayoutEngine(h_pad=GAP, w_pad=GAP))
     grid = figure.add_gridspec(2, 1, height_ratios=[height, LOWER])
     upper, lower = grid[0].subgridspec(1, len(shown)), grid[1].subgridspec(1, 2, width_ratios=[1, 1.6])
     for column, (title, batch) in enumerate(shown):

@@ -123,7 +123,10 @@ def image_files(result: Result) -> dict[str, bytes]:
     if pictures.shape[-1] > 4:
         return {numbered("image", ".npy", i): encode_npy(picture) for i, picture in enumerate(pictures)}
     bits = min(result.bits, 16)
-    return {numbered("image", ".png", i): encode_png(quantised(picture, bits)) for i, picture in enumerate(pictures)}
+    return {
+        numbered("image", ".png", i): encode_png(quantised(picture, bits), result.icc_profile)
+        for i, picture in enumerate(pictures)
+    }
 
 
 def kernel_files(result: Result) -> dict[str, bytes]:

@@ -38,9 +38,7 @@ class Aligned:
     shift: tuple[float, float]
 
 
-def align(
-    estimate: Image, truth: Image, *, border: int = 15, max_shift: float = 5.0, step: float = 0.25
-) -> Aligned:
+def align(estimate: Image, truth: Image, *, border: int = 15, max_shift: float = 5.0, step: float = 0.25) -> Aligned:
     """Find the shift of least squared error, over all channels, by exhaustive search with bilinear interpolation.
 
     Images of two sizes are first cropped about their centres to the common size, the odd pixel being cut at the bottom

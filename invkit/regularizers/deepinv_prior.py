@@ -27,8 +27,8 @@ class DeepinvPrior(Regularizer):
     Divided, because fidelities here are means: ``mse + weight * R`` has the minimiser of deepinv's
     ``|A x - y|^2 / 2 + lambda * prior`` for ``weight = 2 lambda N / M``, the image having N values and the data M.
 
-    The gradient is the one of deepinv's own ``grad``, not autograd's through ``fn``, which is NaN for ``TVPrior``
-    wherever an image is constant; ``grad`` takes zero there. It can be differentiated once.
+    The gradient is autograd's through deepinv's ``fn``; where that is not finite (``TVPrior`` where an image is
+    constant) it is deepinv's own ``grad``, which takes zero there. It can be differentiated once.
 
     Args:
         prior: class name, as "TVPrior", "L1Prior", "WaveletPrior", "Tikhonov".
@@ -56,7 +56,7 @@ class DeepinvPrior(Regularizer):
 
 
 class _Value(torch.autograd.Function):
-    """``prior.fn`` forwards, ``prior.grad`` backwards."""
+    """``prior.fn`` forwards, `finite_gradient` backwards."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor, prior: Any) -> Tensor:
@@ -69,7 +69,20 @@ class _Value(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (value,) = ctx.saved_tensors
-        return gradients[0].view(-1, 1, 1, 1) * ctx.prior.grad(value.detach().clone()), None
+        return gradients[0].view(-1, 1, 1, 1) * finite_gradient(ctx.prior, value.detach()), None
+
+
+def finite_gradient(prior: Any, value: Tensor) -> Tensor:
+    """Autograd's gradient of ``prior.fn``, and where it is not finite that of ``prior.grad``.
+
+    Not ``prior.grad`` alone: ``TVL1Prior`` inherits that of the isotropic ``TVPrior``.
+    """
+    with torch.enable_grad():
+        leaf = value.clone().requires_grad_()
+        total = prior.fn(leaf)
+        found = torch.autograd.grad(total.sum(), leaf)[0] if total.requires_grad else torch.zeros_like(leaf)
+    finite = found.isfinite()
+    return found if bool(finite.all()) else torch.where(finite, found, prior.grad(value.clone()))
 
 
 def explicit_prior(name: str, options: Mapping[str, Any]) -> Any:

@@ -108,7 +108,7 @@ def random_state() -> bytes:
     return pickle.dumps((torch.get_rng_state().numpy().tobytes(), np.random.get_state(), random.getstate()))
 
 
-def assert_seeded(component: type[Any], given: Mapping[str, object], params: Settings | None = None) -> None:
+def assert_seeded(component: type, given: Mapping[str, object], params: Settings | None = None) -> None:
     """Two of the same seed are equal, two of different seeds are not, and building touches no global generator."""
     name, settings = component.__name__, {} if params is None else dict(params)
     with assert_random_state_untouched(f"building {name}"):

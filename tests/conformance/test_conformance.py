@@ -2,11 +2,334 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import Annotated
 
-from invkit.testing import check_component, conformance_cases
+import pytest
+import torch
+from pydantic import Field
+from torch import nn
+
+from invkit import registry
+from invkit.fidelities.mse import MSE
+from invkit.image_priors.pixels import Pixels
+from invkit.interfaces import Fidelity, ForwardOperator, KernelPrior, Proximable, Regularizer
+from invkit.kernel_priors.gaussian import GaussianKernel
+from invkit.kernel_priors.simplex import SimplexKernel
+from invkit.kernel_priors.softmax_fcn import SoftmaxFCN
+from invkit.parameters import Seed
+from invkit.solvers.adam import AdamSolver
+from invkit.testing import (
+    check_component,
+    check_fidelity,
+    check_image_prior,
+    check_kernel_prior,
+    check_operator,
+    check_regularizer,
+    check_solver,
+    conformance_cases,
+)
 
 
 @pytest.mark.parametrize(("family", "name"), conformance_cases())
 def test_every_registered_component_conforms(family, name):
     check_component(family, name)
+
+
+@pytest.mark.parametrize(
+    ("component", "params"),
+    [
+        (GaussianKernel, {"anisotropic": True}),
+        (SimplexKernel, {"parametrization": "projection"}),
+        (SoftmaxFCN, {"layers": 0}),
+        (SoftmaxFCN, {"layers": 2, "activation": "leaky-relu"}),
+    ],
+)
+def test_variants_of_kernel_priors_conform(component, params):
+    check_kernel_prior(component, params)
+
+
+def test_pixels_conform_as_a_sigmoid():
+    check_image_prior(Pixels, {"parametrization": "sigmoid"})
+
+
+def test_cases_name_every_family_with_a_class_and_can_be_limited_to_a_distribution():
+    families = {family for family, _ in conformance_cases("invkit")}
+    assert families == {family for family, interface in registry.FAMILIES.items() if interface is not None}
+    assert conformance_cases("no-such-distribution") == []
+
+
+class UnseededKernel(SimplexKernel):
+    """Starts from the global random state."""
+
+    def __init__(self, shape):
+        super().__init__(shape)
+        nn.init.normal_(self.free)
+
+
+class DriftingKernel(KernelPrior):
+    """Moves a little at every call."""
+
+    def __init__(self, shape):
+        super().__init__(shape)
+        self.register_buffer("calls", torch.zeros(()))
+        self.free = nn.Parameter(torch.zeros(shape))
+
+    def forward(self):
+        self.calls += 1
+        return (self.free + 1e-3 * self.calls * torch.arange(self.free.numel()).view(self.shape)).softmax(-1)
+
+
+class CountingKernel(SimplexKernel):
+    """Counts its calls, to no effect."""
+
+    def __init__(self, shape):
+        super().__init__(shape)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self):
+        self.calls += 1
+        return super().forward()
+
+
+class SignedKernel(SimplexKernel):
+    """Sums to one, with negative pixels."""
+
+    def __init__(self, shape):
+        super().__init__(shape)
+
+    def forward(self):
+        return self.free / self.free.sum((1, 2, 3), keepdim=True)
+
+
+class DeafKernel(SimplexKernel):
+    """Has a seed and ignores it."""
+
+    def __init__(self, shape, *, seed: Seed = 0):
+        super().__init__(shape)
+
+
+class FrozenKernel(SimplexKernel):
+    """Lets no gradient through."""
+
+    def __init__(self, shape):
+        super().__init__(shape)
+
+    def forward(self):
+        return super().forward().detach() + 0 * self.free
+
+
+class OverflowingKernel(SimplexKernel):
+    """A softmax without subtracting the largest."""
+
+    def __init__(self, shape):
+        super().__init__(shape)
+
+    def forward(self):
+        weights = self.free.exp()
+        return weights / weights.sum((1, 2, 3), keepdim=True)
+
+
+class UndocumentedKernel(SimplexKernel):
+    def __init__(self, shape):
+        super().__init__(shape)
+
+
+class UndescribedKernel(SimplexKernel):
+    """Has a parameter that is not explained."""
+
+    def __init__(self, shape, *, width: int = 3):
+        super().__init__(shape)
+
+
+class DemandingKernel(SimplexKernel):
+    """Has a required parameter and no example of it."""
+
+    def __init__(self, shape, *, width: Annotated[int, Field(description="pixels")]):
+        super().__init__(shape)
+
+
+@pytest.mark.parametrize(
+    ("component", "said"),
+    [
+        (UnseededKernel, "global random state"),
+        (DriftingKernel, "two calls .* different values"),
+        (CountingKernel, "changes its calls"),
+        (SignedKernel, "negative"),
+        (DeafKernel, "does not depend on its 'seed'"),
+        (FrozenKernel, "all gradients .* are zero"),
+        (OverflowingKernel, "NaN"),
+        (UndocumentedKernel, "no docstring"),
+        (UndescribedKernel, r"'width' has no Field\(description"),
+        (DemandingKernel, r"'width' is required and has no Field\(examples"),
+    ],
+)
+def test_a_faulty_kernel_prior_is_caught(component, said):
+    with pytest.raises(AssertionError, match=said):
+        check_kernel_prior(component)
+
+
+class BrightPixels(Pixels):
+    """Leaves [0, 1]."""
+
+    def __init__(self, shape, start):
+        super().__init__(shape, start)
+
+    def forward(self):
+        return 2 * self.free
+
+
+def test_an_image_prior_outside_the_box_is_caught():
+    with pytest.raises(AssertionError, match=r"outside \[0, 1\]"):
+        check_image_prior(BrightPixels)
+
+
+class NaiveVariation(Regularizer):
+    """Total variation with the square root's infinite slope."""
+
+    def __init__(self):
+        super().__init__()
+
+    def forward(self, value):
+        return (value.diff(dim=-1)[..., :-1, :].square() + value.diff(dim=-2)[..., :-1].square()).sqrt().sum((1, 2, 3))
+
+
+class MixingNorm(Regularizer):
+    """Normalises by the whole batch."""
+
+    def __init__(self):
+        super().__init__()
+
+    def forward(self, value):
+        return value.square().sum((1, 2, 3)) / value.square().sum()
+
+
+class WrongProx(Proximable):
+    """The sum of squares with the prox of another function."""
+
+    def __init__(self):
+        super().__init__()
+
+    def forward(self, value):
+        return value.square().sum((1, 2, 3))
+
+    def prox(self, value, step):
+        return value / (1 + step)
+
+
+class RightProx(WrongProx):
+    """The sum of squares with its own prox."""
+
+    def __init__(self):
+        super().__init__()
+
+    def prox(self, value, step):
+        return value / (1 + 2 * step)
+
+
+@pytest.mark.parametrize(
+    ("component", "said"),
+    [(NaiveVariation, "gradients that are not finite"), (MixingNorm, "mixes the images"), (WrongProx, "not minimise")],
+)
+def test_a_faulty_regularizer_is_caught(component, said):
+    with pytest.raises(AssertionError, match=said):
+        check_regularizer(component)
+
+
+def test_a_right_prox_passes():
+    check_regularizer(RightProx)
+
+
+class RootError(Fidelity):
+    """Root of the mean squared error, whose slope at zero is not a number."""
+
+    def __init__(self):
+        super().__init__()
+
+    def forward(self, predicted, data):
+        return (predicted - data).square().mean((1, 2, 3)).sqrt()
+
+
+class Shifted(MSE):
+    """Not zero for equal data."""
+
+    def __init__(self):
+        super().__init__()
+
+    def forward(self, predicted, data):
+        return super().forward(predicted, data) + 1
+
+
+@pytest.mark.parametrize(("component", "said"), [(RootError, "not finite"), (Shifted, "not zero")])
+def test_a_faulty_fidelity_is_caught(component, said):
+    with pytest.raises(AssertionError, match=said):
+        check_fidelity(component)
+
+
+class Doubling(ForwardOperator):
+    """Doubles the image and thinks that it halved it."""
+
+    def __init__(self):
+        super().__init__()
+
+    def forward(self, image, kernel):
+        return 2 * image
+
+    def adjoint(self, data, kernel):
+        return data / 2
+
+    def image_shape(self, data_shape, kernel_shape):
+        return data_shape
+
+
+def test_a_wrong_adjoint_is_caught():
+    with pytest.raises(AssertionError, match="dot test"):
+        check_operator(Doubling)
+
+
+class Climber(AdamSolver):
+    """Ascends."""
+
+    def step(self, problem, state):
+        loss = -problem.objective(state.image_prior(), state.kernel_prior(), state.iteration).mean()
+        self.descend(state, loss)
+        state.losses.append(loss.detach())
+        return state
+
+
+class Meddler(AdamSolver):
+    """Trains the problem's own priors."""
+
+    def start(self, problem):
+        state = super().start(problem)
+        state.image_prior = problem.image_prior
+        return state
+
+    def step(self, problem, state):
+        with torch.no_grad():
+            state.image_prior.free.mul_(0.9)
+        state.losses.append(torch.zeros(()))
+        return state
+
+
+class Forgetful(AdamSolver):
+    """Keeps part of what changes outside the state."""
+
+    def start(self, problem):
+        self.steps = 0
+        return super().start(problem)
+
+    def step(self, problem, state):
+        self.steps += 1
+        loss = problem.objective(state.image_prior(), state.kernel_prior(), state.iteration).mean()
+        self.descend(state, loss * (1 + self.steps))
+        state.losses.append(loss.detach() * (1 + self.steps))
+        return state
+
+
+@pytest.mark.parametrize(
+    ("component", "said"),
+    [(Climber, "ends at an objective"), (Meddler, "changes the problem's components"), (Forgetful, "resumed")],
+)
+def test_a_faulty_solver_is_caught(component, said):
+    with pytest.raises(AssertionError, match=said):
+        check_solver(component)

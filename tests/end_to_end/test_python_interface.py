@@ -83,7 +83,7 @@ def test_same_seed_same_result_and_other_seed_another(blurry: np.ndarray) -> Non
 
 @pytest.mark.parametrize(
     ("image_prior", "kernel_prior", "solver"),
-    itertools.product(registry.names("image_priors"), registry.names("kernel_priors"), registry.names("solvers")),
+    list(itertools.product(registry.names("image_priors"), registry.names("kernel_priors"), registry.names("solvers"))),
 )
 def test_any_word_can_be_changed(blurry: np.ndarray, image_prior: str, kernel_prior: str, solver: str) -> None:
     size = {"channels": 8, "scales": 2} if image_prior == "dip-skip" else {}
@@ -101,7 +101,11 @@ def test_every_recipe_runs(blurry: np.ndarray, name: str) -> None:
     kernel = np.ones((5, 5)) if "nonblind" in name else None
     overrides = ["image_prior.params.channels=8", "image_prior.params.scales=2", "solver.params.iterations=2"]
     result = prepare(
-        blurry, recipe=name, kernel_size=5, kernel=kernel, overrides=[*overrides, "image_prior.params.nonlocal_scales=1"]
+        blurry,
+        recipe=name,
+        kernel_size=5,
+        kernel=kernel,
+        overrides=[*overrides, "image_prior.params.nonlocal_scales=1"],
     ).run()
     assert result.iterations == 2
     assert np.isfinite(result.history).all()

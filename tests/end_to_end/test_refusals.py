@@ -102,7 +102,7 @@ CASES: dict[str, tuple[Case, list[str]]] = {
     "output holds another run": (lambda t: [other_run(t)], ["--overwrite"]),
     "output is a file": (lambda t: [file_in_place_of_output(t)], ["out"]),
     "nothing to resume": (lambda t: [good(t), "--resume"], ["resume"]),
-    "text for the whole image network": (lambda t: [good(t, side=12), "--kernel-size", "3"], ["at least", "scales"]),
+    "image too small for the network": (lambda t: [good(t, side=12), "--kernel-size", "3"], ["at least", "scales"]),
 }
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import struct
+import subprocess
+import sys
 import warnings
 import zlib
 from io import BytesIO
@@ -288,6 +290,16 @@ def tiff_bomb():
     return content
 
 
+def tiff_with_a_hole():
+    """One strip is said to have no bytes, which tifffile reads as black."""
+    whole = tiff(samples(8, 32, 32), rowsperstrip=16, compression="zlib")
+    with tifffile.TiffFile(BytesIO(whole)) as file:
+        counts = file.pages[0].tags["StripByteCounts"]
+        size = counts.valuebytecount // 2
+        second = counts.valueoffset + size
+    return whole[:second] + bytes(size) + whole[second + size :]
+
+
 def animated(kind):
     frames = [Image.fromarray(samples(8, 20, 20, 3, seed=i)) for i in range(3)]
     return encoded(frames[0], kind, save_all=True, append_images=frames[1:])
@@ -319,6 +331,7 @@ REFUSED = {
     "png 16 bit flipped": (lambda: damaged(), ["damaged", "PNG"]),
     "bomb": (bomb, [f"more than the {MAX_PIXELS} pixels", "crop or shrink"]),
     "tiff bomb": (tiff_bomb, [f"20000 x 10000 pixels, more than the {MAX_PIXELS}"]),
+    "tiff hole": (tiff_with_a_hole, ["truncated", "TIFF", "strip"]),
     "tiff pages": (lambda: tiff(samples(8, 3, 30, 30), photometric="minisblack"), ["holds 3 pages", "own"]),
     "tiff imagej": (lambda: tiff(samples(8, 3, 30, 30), imagej=True), ["holds 3 pages"]),
     "tiff channels": (
@@ -376,6 +389,15 @@ def test_no_decoder_prints(tmp_path, capfd):
         (tmp_path / case).write_bytes(make())
         refusal(tmp_path / case)
     assert capfd.readouterr() == ("", "")
+
+
+def test_nothing_is_printed_where_logging_is_not_set_up(tmp_path):
+    (tmp_path / "a.tif").write_bytes(REFUSED["tiff header"][0]())
+    program = (
+        "import sys; from invkit.media.images import read_image\ntry: read_image(sys.argv[1])\nexcept ValueError: pass"
+    )
+    run = subprocess.run([sys.executable, "-c", program, tmp_path / "a.tif"], capture_output=True, check=True)
+    assert run.stdout + run.stderr == b""
 
 
 def test_truncated_files_are_refused_even_where_pillow_was_told_to_accept_them(tmp_path, monkeypatch):

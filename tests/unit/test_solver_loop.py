@@ -8,6 +8,7 @@ import itertools
 import os
 import signal
 import threading
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import pytest
@@ -195,6 +196,14 @@ def test_a_second_ctrl_c_acts_as_usual(problem, ctrl_c):
         Halving(during=at_iteration(3, twice)).solve(problem, observers=[diary])
     assert diary.entries[-1] == ("stopped", 3)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("during", [None, at_iteration(3, lambda: 1 / 0)], ids=["finished", "failed"])
+def test_ctrl_c_is_given_back_after_the_solve(problem, ctrl_c, during):
+    with nullcontext() if during is None else pytest.raises(ZeroDivisionError):
+        Halving(during=during).solve(problem)
+    with pytest.raises(KeyboardInterrupt):
+        ctrl_c()
 
 
 def test_it_solves_in_a_thread_where_no_signal_arrives(problem):
