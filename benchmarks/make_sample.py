@@ -37,7 +37,7 @@ def photograph() -> Floats:
     small = np.asarray(picture.resize(size, Image.Resampling.LANCZOS))
     height, width = HEIGHT + KERNEL - 1, WIDTH + KERNEL - 1
     top, left = (small.shape[0] - height) // 2, (small.shape[1] - width) // 2
-    return small[top : top + height, left : left + width] / 255
+    return np.asarray(small[top : top + height, left : left + width] / 255)
 
 
 def shake(rng: np.random.Generator, points: int = 4000) -> Floats:
@@ -48,7 +48,7 @@ def shake(rng: np.random.Generator, points: int = 4000) -> Floats:
     phases = rng.uniform(0, 2 * np.pi, size=(2, 5))
     path = (amplitudes * np.cos(2 * np.pi * frequencies * time + phases)).sum(axis=-1)
     path = path - path.mean(axis=0)
-    return path * (EXTENT - 1) / np.ptp(path, axis=0).max()
+    return np.asarray(path * (EXTENT - 1) / np.ptp(path, axis=0).max())
 
 
 def rasterise(path: Floats) -> Floats:
@@ -60,7 +60,7 @@ def rasterise(path: Floats) -> Floats:
     for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
         weight = np.abs(1 - i - part[:, 0]) * np.abs(1 - j - part[:, 1])
         np.add.at(kernel, (whole[:, 0] + i, whole[:, 1] + j), weight)
-    return kernel / kernel.sum()
+    return np.asarray(kernel / kernel.sum())
 
 
 def blur(image: Floats, kernel: Floats) -> Floats:

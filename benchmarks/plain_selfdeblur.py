@@ -43,6 +43,7 @@ class Scale(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
+        """Features (1, inputs, H, W) -> (1, channels, H, W)."""
         height, width = features.shape[2:]
         deeper = self.deeper(features)[:, :, :height, :width]
         joined: Tensor = self.join(torch.cat([self.skip(features), deeper], dim=1))

@@ -97,7 +97,7 @@ class Recipe(_Strict):
     notes: str = Field(default="", description="what follows the source and what differs")
     operator: Component = ComponentSpec(name="convolution")
     image_prior: Component
-    kernel_prior: Component = ComponentSpec(name="known")
+    kernel_prior: Component | None = Field(default=None, description="none: the operator has no unknown")
     fidelity: Annotated[list[Annotated[FidelitySpec, BeforeValidator(_named)]], BeforeValidator(_listed)] = Field(
         default=[FidelitySpec(name="mse")], min_length=1
     )
@@ -110,7 +110,7 @@ class Recipe(_Strict):
         one = [
             ("operator", "operators", self.operator),
             ("image_prior", "image_priors", self.image_prior),
-            ("kernel_prior", "kernel_priors", self.kernel_prior),
+            ("kernel_prior", "kernel_priors", self.kernel_prior or ComponentSpec(name="known")),
             ("solver", "solvers", self.solver),
         ]
         terms = [(f"regularizers.{i}", "regularizers", spec) for i, spec in enumerate(self.regularizers)]
@@ -296,6 +296,7 @@ def toml_value(text: str) -> Any:
 def resolved(recipe: Recipe, checked: Mapping[str, Parameters]) -> dict[str, Any]:
     """The recipe with every default written out, JSON-serialisable."""
     document = recipe.model_dump(mode="json", exclude={"measurement"})
+    document["kernel_prior"] = document["kernel_prior"] or {"name": "known"}
     for place, parameters in checked.items():
         node: Any = document
         for part in place.split("."):

@@ -67,7 +67,8 @@ def informative(patches: Planes, limits: tuple[float, float]) -> Planes:
     low, high = patches.min(axis=1), patches.max(axis=1)
     varied = low < high
     unclipped = varied & (low > limits[0]) & (high < limits[1])
-    return patches[unclipped if np.count_nonzero(unclipped) >= FEWEST_QUIET else varied]
+    kept: Planes = patches[unclipped if np.count_nonzero(unclipped) >= FEWEST_QUIET else varied]
+    return kept
 
 
 def quiet_responses(patches: Planes) -> Floats:

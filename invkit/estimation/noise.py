@@ -24,11 +24,11 @@ def estimate_sigma(image: npt.NDArray[np.generic] | Tensor, method: NoiseMethod 
     Args:
         image: (H, W), (C, H, W) or (B, C, H, W) in [0, 1], at least 8 pixels high and wide (below about 100 the
             estimate is rough); array or tensor, channels first.
-        method: "zoran-weiss" (`invkit.estimation.kurtosis`) is within 15 % on photographs, sharp and blurred, with noise
-            from 0.002 to 0.1, and looks past clipped and constant areas. "patch-covariance" (deepinv's, after Chen,
-            Zhu, Heng 2015) is so on blurred photographs with noise of 0.005 or more; the fine detail of a sharp one
-            it takes for noise. Both measure noise that is white: JPEG and denoising in a camera, which smooth it, make
-            it look smaller than it is.
+        method: "zoran-weiss" (`invkit.estimation.kurtosis`) is within 15 % on blurred photographs with noise from
+            0.002 to 0.1 and on sharp ones from 0.005 on (at 0.002, on most), and looks past clipped and constant
+            areas. "patch-covariance" (deepinv's, after Chen, Zhu, Heng 2015) is so on blurred photographs from 0.005
+            on, but takes the fine detail of a sharp one for noise. Both measure noise that is white: JPEG and
+            denoising in a camera smooth it, and make it look smaller than it is.
 
     Returns:
         Sigma in [0, 1] units; 0 for a constant image. Rounding to 8 bits counts as noise of 0.0011 where the image is
@@ -62,7 +62,7 @@ def as_planes(image: npt.NDArray[np.generic] | Tensor) -> npt.NDArray[np.float32
 
 
 def patch_covariance(planes: npt.NDArray[np.float32]) -> float:
-    """deepinv's estimator on each plane (N, H, W): the root of the mean variance."""
+    """The estimator of deepinv on each plane (N, H, W): the root of the mean variance."""
     if np.ptp(planes) == 0:
         return 0.0
     from deepinv.models import PatchCovarianceNoiseEstimator
@@ -79,7 +79,7 @@ def patch_covariance(planes: npt.NDArray[np.float32]) -> float:
 
 def middle(planes: Tensor, samples: int) -> Tensor:
     """The middle of planes (N, H, W), of about ``samples`` numbers at most."""
-    count, height, width = planes.shape
+    _, height, width = planes.shape
     scale = min(1.0, (samples / planes.numel()) ** 0.5)
     rows, columns = max(PATCH, int(height * scale)), max(PATCH, int(width * scale))
     top, left = (height - rows) // 2, (width - columns) // 2

@@ -68,7 +68,7 @@ def align(estimate: Image, truth: Image, *, border: int = 15, max_shift: float =
     cut = border - reach
     moving = moving[:, cut : moving.shape[1] - cut, cut : moving.shape[2] - cut]
     steps = int(np.floor(max_shift / step + 1e-9))
-    shifts = np.arange(-steps, steps + 1) * step
+    shifts: Floats = np.arange(-steps, steps + 1, dtype=np.float64) * step
     errors = squared_errors(moving, still, shifts + reach + 1)
     row, column = np.unravel_index(int(np.argmin(errors)), errors.shape)
     down, right = float(shifts[row]), float(shifts[column])
@@ -98,8 +98,8 @@ def squared_errors(moving: Floats, still: Floats, corners: Floats) -> Floats:
     total = np.full((len(corners), len(corners)), float((still**2).sum()))
     for i, j in product((0, 1), repeat=2):
         total -= 2 * np.outer(weights[i], weights[j]) * cross[np.ix_(whole + i, whole + j)]
-    for first, second in product(product((0, 1), repeat=2), repeat=2):
-        first, second = min(first, second), max(first, second)
+    for pair_of_corners in product(product((0, 1), repeat=2), repeat=2):
+        first, second = sorted(pair_of_corners)
         offset = (second[0] - first[0], second[1] - first[1])
         weight = np.outer(weights[first[0]] * weights[second[0]], weights[first[1]] * weights[second[1]])
         own = own_products(moving, offset, still.shape[1:])
@@ -112,16 +112,16 @@ def cross_products(moving: Floats, still: Floats) -> Floats:
     from scipy.signal import correlate
 
     channels = [correlate(m, s, mode="valid", method="fft") for m, s in zip(moving, still, strict=True)]
-    return np.sum(channels, axis=0, dtype=np.float64)
+    return np.asarray(np.sum(channels, axis=0))
 
 
 def own_products(moving: Floats, offset: tuple[int, int], size: tuple[int, ...]) -> Floats:
-    """``<crop at (i, j), crop at (i, j) + offset>`` for every whole corner; wraps round where a crop would leave the image."""
+    """``<crop at (i, j), crop at (i, j) + offset>`` for every whole corner; the second crop wraps round."""
     shifted = np.roll(moving, (-offset[0], -offset[1]), axis=(1, 2))
     summed = np.pad((moving * shifted).sum(axis=0).cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
     height, width = size
     rows = summed[height:] - summed[:-height]
-    return rows[:, width:] - rows[:, :-width]
+    return np.asarray(rows[:, width:] - rows[:, :-width])
 
 
 def bilinear_crop(image: Floats, corner: tuple[float, float], size: tuple[int, ...]) -> Floats:

@@ -162,10 +162,13 @@ class _Scale(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        deeper = double(self.inner(self.down(features)), self.upsampling)
-        deeper = crop_centre(deeper, features.shape[-2], features.shape[-1])
-        result: Tensor = self.up(torch.cat([self.across(features), deeper], dim=1))
+        result: Tensor = self.up(self.joined(features))
         return result
+
+    def joined(self, features: Tensor) -> Tensor:
+        """What came across and what came from below; apart from `forward`, so that its parts are freed before ``up``."""
+        deeper = double(self.inner(self.down(features)), self.upsampling)
+        return torch.cat([self.across(features), crop_centre(deeper, features.shape[-2], features.shape[-1])], dim=1)
 
 
 def normalisation(channels: int) -> nn.BatchNorm2d:

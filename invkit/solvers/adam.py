@@ -99,7 +99,7 @@ class AdamSolver(Solver[AdamState]):
             kernel, the operator, the fidelity and the regularizers stay in the data's precision, as do all parameters.
         ema: decay of a running average of the images, which becomes the estimate; None for the last image.
         early_stop: stop when the running variance of the image has had no new minimum for that many iterations, and
-            return image and kernel of the minimum (`EarlyStop`; not before twice as many iterations); None: never.
+            return image and kernel of the minimum (`EarlyStop`; the first 50 are not judged); None: never.
         seed: of the perturbations.
     """
 

@@ -12,21 +12,22 @@ from torch import Tensor
 __all__ = ["EarlyStop"]
 
 FORGET = 0.1  # the paper's alpha: a running mean over about the last ten iterations
+WARM_UP = 50  # iterations, five times as many
 
 
 @dataclass
 class EarlyStop:
     """The running variance of the output: it is least when the image is found and the noise not yet.
 
-    Wang, Li, Zhuang, Chen, Liang, Sun, "Early Stopping for Deep Image Prior", TMLR 2023, Algorithm 2 (ES-EMV), here
-    without the first ``patience`` iterations, in which the output has hardly begun to move.
+    Wang, Li, Zhuang, Chen, Liang, Sun, "Early Stopping for Deep Image Prior", TMLR 2023, the variant with moving
+    averages (ES-EMV). The first 50 iterations are not judged: the averages have to forget how they began.
 
     Attributes:
         patience: iterations without a new minimum of the variance after which to stop.
         mean: running mean of the image, (B, C, H, W), None before the first look.
         variance: running variance of the image, summed over pixels.
         least: the least variance so far.
-        best: image and kernel where it was least, None before ``patience`` iterations.
+        best: image and kernel where it was least, None before the first is judged.
         waited: iterations since then.
         seen: iterations looked at.
     """
@@ -42,11 +43,11 @@ class EarlyStop:
     def update(self, image: Tensor, kernel: Tensor) -> bool:
         """Look at the image and kernel of one iteration, without gradients; True: stop. Waits for the device."""
         self.seen += 1
-        self.mean = image if self.mean is None else self.mean
-        distance = float((image - self.mean).square().sum())
+        mean = image if self.mean is None else self.mean
+        distance = float((image - mean).square().sum())
         self.variance = (1 - FORGET) * (self.variance + FORGET * distance)
-        self.mean = torch.lerp(self.mean, image, FORGET)
-        if self.seen <= self.patience:
+        self.mean = torch.lerp(mean, image, FORGET)
+        if self.seen <= WARM_UP:
             return False
         if self.variance < self.least:
             self.least, self.best, self.waited = self.variance, (image, kernel), 0

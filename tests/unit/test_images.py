@@ -141,6 +141,12 @@ def test_png_of_any_size_comes_back(tmp_path_factory, stored):
     np.testing.assert_array_equal(np.rint(back * 65535.0), stored)
 
 
+def test_a_tiff_of_three_rows_is_not_taken_for_three_planes(tmp_path):
+    stored = samples(8, 3, 17, 3)
+    write_image(tmp_path / "a.tif", stored)
+    np.testing.assert_array_equal(np.rint(read_image(tmp_path / "a.tif").pixels * 255), stored)
+
+
 # What files may be like inside
 
 
@@ -201,8 +207,10 @@ def test_one_bit_png_is_black_and_white(tmp_path):
 def test_cmyk_becomes_rgb(tmp_path, suffix):
     inks = np.zeros((32, 32, 4), np.uint8)
     inks[:, 16:] = [255, 0, 0, 51]  # cyan and a fifth of black: (0, .8, .8)
-    Image.fromarray(inks, "CMYK").save(tmp_path / f"a.{suffix}")
-    pixels = read_image(tmp_path / f"a.{suffix}").pixels
+    Image.frombytes("CMYK", (32, 32), inks.tobytes()).save(tmp_path / f"a.{suffix}", icc_profile=PROFILE)
+    photo = read_image(tmp_path / f"a.{suffix}")
+    assert photo.icc_profile is None  # it speaks of inks, and would spoil the colours of RGB
+    pixels = photo.pixels
     assert pixels.shape == (32, 32, 3)
     np.testing.assert_allclose(pixels[4, 4], 1, atol=0.02)  # JPEG loses a little
     np.testing.assert_allclose(pixels[28, 28], [0, 0.8, 0.8], atol=0.02)
@@ -300,6 +308,15 @@ def tiff_with_a_hole():
     return whole[:second] + bytes(size) + whole[second + size :]
 
 
+def imagej_stack():
+    """ImageJ's way to save large stacks: one page is described, the others just follow it in the file."""
+    text = "ImageJ=1.11a\nimages=3\nslices=3\nloop=false\n"
+    whole = tiff(samples(8, 96, 32), photometric="minisblack", description=text, metadata=None, rowsperstrip=96)
+    for code in (257, 278):  # height, and rows of the only strip
+        whole = whole.replace(struct.pack("<HHII", code, 4, 1, 96), struct.pack("<HHII", code, 4, 1, 32))
+    return whole.replace(struct.pack("<HHII", 279, 4, 1, 96 * 32), struct.pack("<HHII", 279, 4, 1, 32 * 32))
+
+
 def animated(kind):
     frames = [Image.fromarray(samples(8, 20, 20, 3, seed=i)) for i in range(3)]
     return encoded(frames[0], kind, save_all=True, append_images=frames[1:])
@@ -333,6 +350,7 @@ REFUSED = {
     "tiff bomb": (tiff_bomb, [f"20000 x 10000 pixels, more than the {MAX_PIXELS}"]),
     "tiff hole": (tiff_with_a_hole, ["truncated", "TIFF", "strip"]),
     "tiff pages": (lambda: tiff(samples(8, 3, 30, 30), photometric="minisblack"), ["holds 3 pages", "own"]),
+    "tiff one header for many pages": (imagej_stack, ["holds 3 pages"]),
     "tiff imagej": (lambda: tiff(samples(8, 3, 30, 30), imagej=True), ["holds 3 pages"]),
     "tiff channels": (
         lambda: tiff(samples(8, 30, 30, 5), photometric="minisblack", planarconfig="contig"),
@@ -392,12 +410,21 @@ def test_no_decoder_prints(tmp_path, capfd):
 
 
 def test_nothing_is_printed_where_logging_is_not_set_up(tmp_path):
-    (tmp_path / "a.tif").write_bytes(REFUSED["tiff header"][0]())
-    program = (
-        "import sys; from invkit.media.images import read_image\ntry: read_image(sys.argv[1])\nexcept ValueError: pass"
+    content = tiff(samples(8, *SIZE))
+    resolution = content.index(struct.pack("<HH", 282, 5)) + 2
+    (tmp_path / "a.tif").write_bytes(content[:resolution] + b"\xff" + content[resolution + 1 :])  # tifffile logs it
+    program = "import sys; from invkit.media.images import read_image; print(read_image(sys.argv[1]).pixels.shape)"
+    run = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "a.tif"], capture_output=True, check=True, text=True
     )
-    run = subprocess.run([sys.executable, "-c", program, tmp_path / "a.tif"], capture_output=True, check=True)
-    assert run.stdout + run.stderr == b""
+    assert run.stdout.strip() == str(SIZE)
+    assert run.stderr == ""
+
+
+def test_a_large_photograph_is_read_without_a_warning(tmp_path, monkeypatch):
+    write_image(tmp_path / "a.png", samples(8, *SIZE))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", SIZE[0] * SIZE[1] - 1)  # from there Pillow warns
+    assert read_image(tmp_path / "a.png").pixels.shape == SIZE
 
 
 def test_truncated_files_are_refused_even_where_pillow_was_told_to_accept_them(tmp_path, monkeypatch):

@@ -85,6 +85,11 @@ def test_an_image_of_many_channels_is_not_lost(tmp_path):
     np.testing.assert_array_equal(np.load(tmp_path / "image.npy"), np.moveaxis(noise(1, 7, 20, 30)[0], 0, -1))
 
 
+def test_the_colour_profile_goes_with_the_image(tmp_path):
+    save_result(result(noise(20, 30, 3), bits=16, icc_profile=b"a profile"), tmp_path)
+    assert read_image(tmp_path / "image.png").icc_profile == b"a profile"
+
+
 def test_files_have_ordinary_permissions(tmp_path):
     save_result(result(), tmp_path)
     (tmp_path / "plain").write_text("as any other file")

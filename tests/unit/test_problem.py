@@ -6,11 +6,11 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 import torch
-from invkit.image_priors.pixels import Pixels
 
 from invkit.errors import AssemblyError, InputError
 from invkit.fidelities.mse import MSE
 from invkit.fidelities.schedule import Schedule
+from invkit.image_priors.pixels import Pixels
 from invkit.interfaces import Fidelity, Regularizer
 from invkit.kernel_priors.simplex import SimplexKernel
 from invkit.operators.convolution import Convolution

@@ -1,0 +1,111 @@
+"""The commands that look rather than compute, and `solve`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from invkit import registry
+from invkit.cli import main, parse_kernel_size, type_words
+from invkit.recipe import parse_recipe
+
+
+def invoke(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["invkit", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    return int(stop.value.code or 0)
+
+
+def test_list_names_every_component(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(monkeypatch, "list", "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {(r["family"], r["name"]) for r in rows} == {(f, n) for f in registry.FAMILIES for n in registry.names(f)}
+    assert invoke(monkeypatch, "list", "kernel_priors") == 0
+    assert "softmax-fcn" in capsys.readouterr().out
+
+
+def test_check_tells_sound_from_broken(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(monkeypatch, "list", "--check", "--json") == 0
+    assert all(row["problem"] == "" for row in json.loads(capsys.readouterr().out))
+    broken = registry.Entry("solvers", "broken", "brokendist", "1.0", "no_such_module:Thing")
+    installed = {**registry._installed(), "solvers": [broken]}
+    monkeypatch.setattr(registry, "_installed", lambda: installed)
+    assert invoke(monkeypatch, "list", "solvers", "--check", "--json") == 1
+    [row] = json.loads(capsys.readouterr().out)
+    assert "no_such_module" in row["problem"]
+
+
+@pytest.mark.parametrize("family", ["operators", "image_priors", "kernel_priors", "regularizers", "solvers"])
+def test_describe_shows_every_parameter(
+    family: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in registry.names(family):
+        assert invoke(monkeypatch, "describe", family, name, "--json") == 0
+        facts = json.loads(capsys.readouterr().out)
+        assert facts["about"]
+        assert all(schema.get("description") for schema in facts["parameters"].values())
+        assert invoke(monkeypatch, "describe", family, name) == 0
+        page = capsys.readouterr().out
+        assert all(parameter in page for parameter in facts["parameters"])
+
+
+@pytest.mark.parametrize("name", registry.names("recipes"))
+def test_a_shown_recipe_can_be_used(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert invoke(monkeypatch, "recipe", "show", name) == 0
+    recipe = parse_recipe(capsys.readouterr().out)
+    assert recipe.name == name
+    assert "CVPR" in recipe.source
+
+
+def test_schema_covers_every_component(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(monkeypatch, "schema") == 0
+    schema = json.loads(capsys.readouterr().out)
+    slots = schema["properties"]["kernel_prior"]["anyOf"][0]["oneOf"]
+    params = {slot["properties"]["name"]["const"]: slot["properties"]["params"]["properties"] for slot in slots}
+    assert set(params) == set(registry.names("kernel_priors"))
+    assert "hidden" in params["softmax-fcn"]
+
+
+def test_solve_denoises_with_files_named_in_the_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    clean = np.kron(rng.uniform(0.2, 0.8, (5, 5)), np.ones((12, 12)))
+    np.save(tmp_path / "noisy.npy", np.clip(clean + rng.normal(0, 0.05, clean.shape), 0, 1).astype(np.float32))
+    np.save(tmp_path / "clean.npy", clean.astype(np.float32))
+    (tmp_path / "denoise.toml").write_text(
+        'name = "denoise"\noperator = "identity"\nimage_prior = "pixels"\nmeasurement.image = "noisy.npy"\n'
+        "[[regularizers]]\nname = 'tv'\nweight = 0.05\n"
+        "[solver]\nname = 'joint-adam'\nparams = { iterations = 150, milestones = [100] }\n"
+    )
+    folder = tmp_path / "out"
+    arguments = ["solve", tmp_path / "denoise.toml", "--output", folder, "--truth", tmp_path / "clean.npy"]
+    assert invoke(monkeypatch, *arguments) == 0, capsys.readouterr().err
+    psnr = json.loads((folder / "result.json").read_text())["psnr"]
+    assert psnr["after"] > psnr["before"] + 3  # total variation suits a piecewise constant picture
+
+
+def test_solve_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "r.toml").write_text('name="r"\nimage_prior="pixels"\nsolver="joint-adam"\n')
+    assert invoke(monkeypatch, "solve", tmp_path / "r.toml") == 2
+    assert "--image" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("text", "size"), [("auto", "auto"), ("31", (31, 31)), ("31x25", (31, 25))])
+def test_kernel_size(text: str, size: object) -> None:
+    assert parse_kernel_size(text) == size
+
+
+def test_type_words() -> None:
+    assert type_words({"type": "integer", "exclusiveMinimum": 0}) == "integer > 0"
+    assert type_words({"anyOf": [{"type": "number", "minimum": 0}, {"type": "null"}]}) == "number >= 0 or none"
+    assert type_words({"enum": ["fft", "direct"]}) == "fft, direct"
