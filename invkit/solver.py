@@ -207,7 +207,7 @@ def deferred_interrupt() -> Iterator[threading.Event]:
     if threading.current_thread() is not threading.main_thread():
         yield asked  # signals reach only the main thread
         return
-    previous = signal.getsignal(signal.SIGINT)
+    previous = signal.getsignal(signal.SIGINT) or signal.default_int_handler  # None: set by another than Python
 
     def note(signum: int, frame: object) -> None:
         asked.set()

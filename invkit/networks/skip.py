@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from .nonlocal_block import NonLocalBlock
+from .prepared_convolution import PaddingMode, PreparedConvolution, normalisation
 
 __all__ = [
     "Channels",
@@ -36,7 +36,6 @@ SkipChannels = Annotated[int, Field(gt=0, description="channels of each skip con
 Scales = Annotated[int, Field(gt=0, le=8, description="times the size is halved")]
 KernelSize = Annotated[Literal[1, 3, 5, 7], Field(description="side of the convolutions, pixels")]
 Upsampling = Annotated[Literal["bilinear", "nearest", "bicubic"], Field(description="how a scale is doubled in size")]
-PaddingMode = Literal["reflect", "replicate", "zeros"]
 Padding = Annotated[PaddingMode, Field(description="what convolutions see outside")]
 NegativeSlope = Annotated[float, Field(ge=0, lt=1, description="slope of the leaky ReLU below zero")]
 NonLocalScales = Annotated[int, Field(ge=0, description="how many of the deepest scales have a non-local block")]
@@ -78,19 +77,13 @@ class SkipNetwork(nn.Sequential):
         negative_slope: float = 0.2,
         nonlocal_scales: int = 0,
     ) -> None:
+        layers = _Layers(channels, kernel_size, padding, negative_slope)
         inner: _Scale | None = None
         for scale in reversed(range(scales)):
-            inner = _Scale(
-                channels if scale else in_channels,
-                channels,
-                skip_channels,
-                inner,
-                layer=_Layer(kernel_size, padding, negative_slope),
-                upsampling=upsampling,
-                attention=scale >= scales - nonlocal_scales,
-            )
+            inputs, attention = channels if scale else in_channels, scale >= scales - nonlocal_scales
+            inner = _Scale(inputs, skip_channels, inner, layers, upsampling=upsampling, attention=attention)
         assert inner is not None, "a skip network has at least one scale"
-        super().__init__(inner, nn.Conv2d(channels, out_channels, 1))
+        super().__init__(inner, layers.pointwise(out_channels))
 
 
 def smallest_side(scales: int, kernel_size: int = 3) -> int:
@@ -110,56 +103,46 @@ def scales_that_fit(side: int, kernel_size: int = 3) -> int:
     return scales
 
 
-class _Layer:
-    """Makes the repeated triple: convolution, batch norm, leaky ReLU."""
+class _Layers:
+    """Makes the layers that a network of so many channels repeats."""
 
-    def __init__(self, kernel_size: int, padding: PaddingMode, negative_slope: float) -> None:
-        self.kernel_size, self.padding, self.negative_slope = kernel_size, padding, negative_slope
-
-    def convolution(self, inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
-        size, mode = self.kernel_size, self.padding
-        return nn.Conv2d(inputs, outputs, size, stride, size // 2, padding_mode=mode)
+    def __init__(self, channels: int, kernel_size: int, padding: PaddingMode, negative_slope: float) -> None:
+        self.channels, self.kernel_size, self.padding, self.slope = channels, kernel_size, padding, negative_slope
 
     def activation(self, channels: int) -> list[nn.Module]:
         # in place: batch norm needs its input for the gradient, not its output
-        return [normalisation(channels), nn.LeakyReLU(self.negative_slope, inplace=True)]
+        return [normalisation(channels), nn.LeakyReLU(self.slope, inplace=True)]
 
-    def full(self, inputs: int, outputs: int) -> nn.Sequential:
-        return nn.Sequential(self.convolution(inputs, outputs), *self.activation(outputs))
+    def halving(self, inputs: int) -> nn.Conv2d:
+        size = self.kernel_size
+        return nn.Conv2d(inputs, self.channels, size, 2, size // 2, padding_mode=self.padding)
 
-    def pointwise(self, inputs: int, outputs: int) -> nn.Sequential:
-        return nn.Sequential(nn.Conv2d(inputs, outputs, 1), *self.activation(outputs))
+    def full(self, inputs: int, slope: float) -> PreparedConvolution:
+        size, padding = self.kernel_size, self.padding
+        return PreparedConvolution(inputs, self.channels, size, padding=padding, negative_slope=slope)
+
+    def pointwise(self, outputs: int) -> PreparedConvolution:
+        return PreparedConvolution(self.channels, outputs, negative_slope=self.slope)
 
 
 class _Scale(nn.Module):
-    """One scale with all deeper ones inside: (B, inputs, H, W) -> (B, channels, H, W)."""
+    """One scale with all deeper ones inside: (B, inputs, H, W) -> (B, channels, H, W), not yet normalised."""
 
     def __init__(
-        self,
-        inputs: int,
-        channels: int,
-        skip_channels: int,
-        inner: _Scale | None,
-        *,
-        layer: _Layer,
-        upsampling: str,
-        attention: bool,
+        self, inputs: int, skip: int, inner: _Scale | None, layers: _Layers, *, upsampling: str, attention: bool
     ) -> None:
         super().__init__()
-        self.across = layer.pointwise(inputs, skip_channels)
+        channels = layers.channels
+        self.across = nn.Sequential(nn.Conv2d(inputs, skip, 1), *layers.activation(skip))
         self.down = nn.Sequential(
-            layer.convolution(inputs, channels, stride=2),
+            layers.halving(inputs),
             *([NonLocalBlock(channels)] if attention else []),
-            *layer.activation(channels),
-            *layer.full(channels, channels),
+            layers.full(channels, layers.slope),
+            *layers.activation(channels),
         )
-        self.inner = nn.Identity() if inner is None else inner
+        self.inner = nn.Sequential(*([] if inner is None else [inner, *layers.activation(channels)]))
         self.upsampling = upsampling
-        self.up = nn.Sequential(
-            normalisation(skip_channels + channels),
-            *layer.full(skip_channels + channels, channels),
-            *layer.pointwise(channels, channels),
-        )
+        self.up = nn.Sequential(layers.full(skip + channels, slope=1), layers.pointwise(channels))
 
     def forward(self, features: Tensor) -> Tensor:
         result: Tensor = self.up(self.joined(features))
@@ -167,19 +150,20 @@ class _Scale(nn.Module):
 
     def joined(self, features: Tensor) -> Tensor:
         """What came across and what came from below; apart from `forward`, so that its parts are freed before ``up``."""
-        deeper = double(self.inner(self.down(features)), self.upsampling)
-        return torch.cat([self.across(features), crop_centre(deeper, features.shape[-2], features.shape[-1])], dim=1)
+        deeper = doubled(self.inner(self.down(features)), self.upsampling, features.shape[-2:])
+        return torch.cat([self.across(features), deeper], dim=1)
 
 
-def normalisation(channels: int) -> nn.BatchNorm2d:
-    """Batch norm that keeps nothing of what it has seen."""
-    return nn.BatchNorm2d(channels, track_running_stats=False)
+def doubled(features: Tensor, mode: str, size: tuple[int, ...]) -> Tensor:
+    """The central ``size`` of a map enlarged to twice its height and width.
 
-
-def double(features: Tensor, mode: str) -> Tensor:
-    """Twice the height and width."""
-    align = None if mode == "nearest" else False
-    return F.interpolate(features, scale_factor=2.0, mode=mode, align_corners=align)
+    The cut, of at most one row and column, is at the end; enlarging to ``size`` with the factor 2 never computes them.
+    """
+    height, width = size
+    if mode == "nearest":
+        return torch.ops.aten.upsample_nearest2d(features, [height, width], 2.0, 2.0)
+    enlarge = torch.ops.aten.upsample_bicubic2d if mode == "bicubic" else torch.ops.aten.upsample_bilinear2d
+    return enlarge(features, [height, width], False, 2.0, 2.0)
 
 
 def crop_centre(features: Tensor, height: int, width: int) -> Tensor:

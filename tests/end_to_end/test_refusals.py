@@ -142,6 +142,8 @@ def test_debug_shows_the_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     from invkit.errors import InputError
 
     monkeypatch.setattr(invkit.cli, "_debug", False)
-    monkeypatch.setattr(sys, "argv", ["invkit", "deblur", str(tmp_path / "no.png"), "--debug"])
+    monkeypatch.setattr(
+        sys, "argv", ["invkit", "deblur", str(tmp_path / "no.png"), "-o", str(tmp_path / "out"), "--debug"]
+    )
     with pytest.raises(InputError, match=r"no\.png"):
         main()

@@ -260,6 +260,14 @@ def test_the_resolved_recipe_writes_out_every_default_and_is_itself_a_recipe():
     assert assembled(again, seed=5).recipe == resolved
 
 
+def test_a_recipe_without_a_kernel_prior_has_no_unknown_but_the_image():
+    recipe = parse_recipe('name = "denoise"\noperator = "identity"\nimage_prior = "pixels"\nsolver = "joint-adam"\n')
+    problem = assemble(recipe, DATA, (1, 1)).problem
+    assert list(problem.kernel_prior.parameters()) == []
+    assert torch.equal(problem.kernel_prior(), torch.ones(1, 1, 1, 1))
+    assert problem.image_prior().shape == DATA.shape
+
+
 def test_several_fidelities_make_a_schedule():
     stages = "\nfidelity = [{name = 'mse', until = 2}, {name = 'l1'}]\n"
     fidelity = assembled(parse_recipe(stages + SMALL)).problem.fidelity
