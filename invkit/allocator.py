@@ -2,8 +2,9 @@
 
 glibc returns each freed block above a threshold to the system at once; the next iteration asks for it again, and the
 system clears every page anew. For the tensors of an image network that is half of the time of an iteration on a CPU.
-The setting changes no result, costs some peak memory, holds for the process, and is made when a solve with a network
-starts. ``INVKIT_KEEP_ALLOCATOR=1`` in the environment leaves the C library as it is. Nothing happens on other systems.
+The setting changes no result, costs some peak memory, holds for the process, and is made after the first step of a
+solve with Adam. ``INVKIT_KEEP_ALLOCATOR=1`` in the environment leaves the C library as it is; on other systems nothing
+happens.
 """
 
 from __future__ import annotations

@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from . import registry
-from .errors import AssemblyError, PluginError
+from .errors import AssemblyError, InputError, PluginError
 from .fidelities.schedule import Schedule
 from .interfaces import Fidelity
+from .parameters import positional_names
 from .problem import Problem, Term, check_data, shape_of
-from .recipe import Parameters, Recipe, check_parameters, resolved
+from .recipe import Parameters, Recipe, blamed, check_parameters, resolved
 from .solver import Solver
 
 __all__ = ["Assembly", "assemble"]
-
-FAMILY_OF_PART = {"image_prior": "image_priors", "kernel_prior": "kernel_priors", "regularizers": "regularizers"}
 
 
 @dataclass(frozen=True)
@@ -44,17 +44,23 @@ def assemble(
         recipe: the method.
         data: the measurement, (B, C, H, W) in [0, 1].
         kernel_size: (h, w) of the unknown kernel, pixels.
-        kernel: (B, 1, h, w), what kernel priors that start from a kernel start from; its size wins.
+        kernel: (B, 1, h, w), what kernel priors that start from a kernel start from; its size wins. None for others.
         sigma: noise standard deviation in [0, 1] units, for terms weighted by it.
         seed: of every component that draws random numbers and whose recipe names no seed of its own.
 
     Raises:
         UnknownNameError, PluginError, RecipeError: a component cannot be had, or its parameters are wrong.
         AssemblyError: the components do not fit together.
+        InputError: the data, or the kernel, are not what they can use.
     """
     checked = check_parameters(recipe, seed)
-    check_abilities(checked)
+    weights = weights_of(recipe, sigma)
+    check_abilities({place: parameters for place, parameters in checked.items() if weights.get(place, 1.0) > 0})
+    if kernel is not None:
+        check_start(recipe, checked["kernel_prior"])
     check_data(data)
+    solver = checked["solver"].build({})
+    fidelity = build_fidelity(recipe, checked, data, solver.iterations)
     operator = checked["operator"].build({})
     kernel_shape = (len(data), 1, *kernel_size) if kernel is None else shape_of(kernel)
     kernel_prior = checked["kernel_prior"].build({"shape": kernel_shape, "start": kernel})
@@ -65,29 +71,49 @@ def assemble(
         operator=operator,
         image_prior=image_prior,
         kernel_prior=kernel_prior,
-        fidelity=build_fidelity(recipe, checked),
-        regularizers=tuple(build_terms(recipe, checked, sigma)),
+        fidelity=fidelity,
+        regularizers=tuple(build_terms(recipe, checked, weights)),
     )
-    solver = checked["solver"].build({})
     solver.check(problem)
     return Assembly(problem, solver, resolved(recipe, checked))
 
 
-def check_abilities(checked: dict[str, Parameters]) -> None:
+def check_abilities(used: dict[str, Parameters]) -> None:
     """Refuse, before any compute, components without the abilities the solver asks for.
+
+    Args:
+        used: the components by their places in the recipe, without the terms of weight zero, which are left out.
 
     Raises:
         AssemblyError: names the component, the ability and the registered components that have it.
+        PluginError: the solver asks for an ability of what is no part of a problem.
     """
-    solver = checked["solver"].component
+    solver = used["solver"].component
     for part, ability in solver.needs.items():
-        for place, parameters in checked.items():
-            if place.split(".")[0] == part and not issubclass(parameters.component, ability):
-                able = ", ".join(having(FAMILY_OF_PART[part], ability)) or "none"
-                raise AssemblyError(
-                    f"{place}: {solver.__name__} needs a {ability.__name__}, and {parameters.component.__name__} "
-                    f"is none; registered components that would do: {able}"
-                )
+        if part not in registry.PLACES:
+            raise PluginError(
+                f"{solver.__name__} needs abilities of '{part}'; a problem has {', '.join(registry.PLACES)}"
+            )
+        there = {place: parameters.component for place, parameters in used.items() if place.partition(".")[0] == part}
+        lacking = [place for place, component in there.items() if not issubclass(component, ability)]
+        if lacking or not there:
+            place = lacking[0] if lacking else part
+            found = f"{there[place].__name__} is none" if lacking else "the recipe has none of a weight above zero"
+            able = ", ".join(having(registry.PLACES[part], ability)) or "none"
+            raise AssemblyError(
+                f"{place}: {solver.__name__} needs a {ability.__name__}, and {found}; "
+                f"registered components that would do: {able}"
+            )
+
+
+def check_start(recipe: Recipe, kernel_prior: Parameters) -> None:
+    """Refuse a kernel that the kernel prior would not look at; raises `InputError`."""
+    if "start" not in positional_names(kernel_prior.component):
+        name = "known" if recipe.kernel_prior is None else recipe.kernel_prior.name
+        raise InputError(
+            f"the recipe {recipe.name} estimates its kernel with '{name}', which starts from none; set "
+            "kernel_prior=known (or simplex, which starts from it), or leave the kernel out"
+        )
 
 
 def having(family: str, ability: type) -> list[str]:
@@ -103,20 +129,40 @@ def having(family: str, ability: type) -> list[str]:
     return able
 
 
-def build_fidelity(recipe: Recipe, checked: dict[str, Parameters]) -> Fidelity:
-    """The recipe's fidelity, or its schedule of several."""
+def build_fidelity(recipe: Recipe, checked: dict[str, Parameters], data: Tensor, iterations: int) -> Fidelity:
+    """The recipe's fidelity, or its schedule of several; each that will serve is tried on the data.
+
+    Raises:
+        InputError: one cannot compare data like these, as when they are smaller than its window.
+        PluginError: one fails.
+    """
     stages = [(checked[f"fidelity.{i}"].build({}), spec.until) for i, spec in enumerate(recipe.fidelity)]
-    if len(stages) == 1 and stages[0][1] is None:
-        fidelity: Fidelity = stages[0][0]
-        return fidelity
-    return Schedule(stages)
+    only = len(stages) == 1 and stages[0][1] is None
+    fidelity: Fidelity = stages[0][0] if only else Schedule(stages)
+    begins = [0, *(until or 0 for _, until in stages)]
+    for i, (stage, _) in enumerate(stages):
+        if begins[i] < iterations:
+            try_fidelity(checked[f"fidelity.{i}"], stage, data)
+    return fidelity
 
 
-def build_terms(recipe: Recipe, checked: dict[str, Parameters], sigma: float) -> list[Term]:
+def try_fidelity(parameters: Parameters, fidelity: Fidelity, data: Tensor) -> None:
+    """Compare the data with themselves, so that what would fail after many iterations fails before the first."""
+    here = data.cpu()  # where components are built
+    with torch.no_grad(), blamed(parameters.place, parameters.component):
+        fidelity(here, here)
+
+
+def weights_of(recipe: Recipe, sigma: float) -> dict[str, float]:
+    """The weight of each term by its place in the recipe."""
+    factors = {"one": 1.0, "sigma": sigma}
+    return {f"regularizers.{i}": spec.weight * factors[spec.times] for i, spec in enumerate(recipe.regularizers)}
+
+
+def build_terms(recipe: Recipe, checked: dict[str, Parameters], weights: dict[str, float]) -> list[Term]:
     """The weighted regularizers; terms of weight zero are left out."""
-    weights = [spec.weight * (sigma if spec.times == "sigma" else 1.0) for spec in recipe.regularizers]
     return [
-        Term(checked[f"regularizers.{i}"].build({}), weight, spec.on)
-        for i, (spec, weight) in enumerate(zip(recipe.regularizers, weights, strict=True))
+        Term(checked[place].build({}), weight, spec.on)
+        for spec, (place, weight) in zip(recipe.regularizers, weights.items(), strict=True)
         if weight > 0
     ]

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 import sys
-from enum import Enum
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 
 import typer
 from rich.console import Console
 from rich.markdown import Markdown
+from rich.markup import escape
 from rich.table import Table
 
 from . import __version__, registry
 from .errors import InvkitError
 
 if TYPE_CHECKING:
-    from .deblurring import Job, KernelSize
+    from .choices import KernelSize
+    from .deblurring import Job
     from .result import Result
 
 __all__ = ["app", "main"]
@@ -36,13 +41,6 @@ app.add_typer(recipe_app, name="recipe")
 out = Console()
 err = Console(stderr=True)
 ENDS = ("finished", "converged")  # the ways to stop after which there is nothing left to resume
-
-
-class Color(str, Enum):
-    """What is restored of a colour image."""
-
-    luma = "luma"
-    rgb = "rgb"
 
 
 _debug = False
@@ -64,6 +62,14 @@ Debug = Annotated[
     bool, typer.Option("--debug", help="Show the traceback of an error.", callback=_set_debug, is_eager=True)
 ]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for image, kernel, overview and result.json.")]
+Size = Annotated[
+    str | None,
+    typer.Option(metavar="N|HxW|auto", help="Size of the blur kernel in pixels; too large beats too small."),
+]
+Colors = Annotated[
+    Literal["luma", "rgb"] | None,
+    typer.Option(help="Restore the luma and keep the chroma, or all three channels with one kernel. Default: luma."),
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PLACE=VALUE", help="Change the recipe: solver.params.iterations=500. Repeatable."),
@@ -103,14 +109,10 @@ def deblur(
     recipe: Annotated[
         str | None, typer.Option(help="A recipe's name ('invkit list recipes') or a .toml file. Default: by device.")
     ] = None,
-    kernel_size: Annotated[
-        str, typer.Option(metavar="N|HxW|auto", help="Size of the blur kernel in pixels; too large beats too small.")
-    ] = "auto",
+    kernel_size: Size = None,
     kernel: KernelFile = None,
     output: Output = Path("deblurred"),
-    color: Annotated[Color, typer.Option(help="Restore the luma and keep the chroma, or all three channels.")] = (
-        Color.luma
-    ),
+    color: Colors = None,
     settings: Settings = None,
     seed: Seed = 0,
     device: Device = "auto",
@@ -134,31 +136,21 @@ def deblur(
 
       invkit deblur photo.jpg --time-limit 60 --output run1, then the same with --resume
     """
-    from .deblurring import prepare
-
     size = parse_kernel_size(kernel_size)
-    _check_output(output, overwrite, resume)
-    job = prepare(
-        photo,
-        recipe=recipe,
-        kernel_size=size,
-        kernel=kernel,
-        color=color.value,
-        overrides=settings or [],
-        seed=seed,
-        device=device,
-        sigma=sigma,
-        truth=truth,
-    )
-    _run(job, output, time_limit, checkpoint_every, resume, overwrite)
+    choices: dict[str, Any] = {"kernel_size": size, "color": color, "seed": seed, "device": device}
+    choices |= {"overrides": settings or [], "sigma": sigma, "kernel": kernel, "truth": truth}
+    run = Run(output, time_limit, checkpoint_every, resume, overwrite)
+    run.go(photo, recipe, choices)
 
 
 @app.command()
 def solve(
     recipe: Annotated[str, typer.Argument(help="A recipe's .toml file or name.")],
     image: Annotated[Path | None, typer.Option(help="The measured image; default: the recipe's measurement.")] = None,
+    kernel_size: Size = None,
     kernel: KernelFile = None,
     output: Output = Path("solved"),
+    color: Colors = None,
     settings: Settings = None,
     seed: Seed = 0,
     device: Device = "auto",
@@ -176,19 +168,11 @@ def solve(
 
     [bold]Example[/bold]: invkit solve denoise.toml --image noisy.png
     """
-    from .deblurring import prepare
-    from .recipe import load_recipe
-
-    problem = load_recipe(recipe).with_overrides(settings or [])
-    beside = Path(recipe).parent
-    named = problem.measurement
-    measured = image or (beside / named.image if named.image else None)
-    if measured is None:
-        raise typer.BadParameter("the recipe names no measurement.image; give one", param_hint="--image")
-    _check_output(output, overwrite, resume)
-    start = kernel or (beside / named.kernel if named.kernel else None)
-    job = prepare(measured, recipe=problem, kernel=start, seed=seed, device=device, sigma=sigma, truth=truth)
-    _run(job, output, time_limit, checkpoint_every, resume, overwrite)
+    size = parse_kernel_size(kernel_size)
+    choices: dict[str, Any] = {"kernel_size": size, "color": color, "seed": seed, "device": device}
+    choices |= {"overrides": settings or [], "sigma": sigma, "kernel": kernel, "truth": truth}
+    run = Run(output, time_limit, checkpoint_every, resume, overwrite)
+    run.go(image, recipe, choices)
 
 
 @app.command("list")
@@ -228,13 +212,13 @@ def describe(
     if as_json:
         typer.echo(json.dumps(facts, indent=2))
         return
-    out.print(f"[bold]{facts['name']}[/bold] of {family}, {facts['class']} ({facts['distribution']})\n")
+    out.print(f"{facts['name']} of {family}, {facts['class']} ({facts['distribution']})\n", markup=False)
     out.print(Markdown(facts["about"]))
     table = Table("parameter", "type", "default", "meaning", title="parameters")
     for parameter, schema in facts["parameters"].items():
         required = parameter in facts["required"]
-        default = "[bold]required[/bold]" if required else json.dumps(schema.get("default"))
-        table.add_row(parameter, type_words(schema), default, schema.get("description", ""))
+        default = "[bold]required[/bold]" if required else escape(json.dumps(schema.get("default")))
+        table.add_row(parameter, escape(type_words(schema)), default, escape(schema.get("description", "")))
     out.print(table if facts["parameters"] else "It has no parameters.")
 
 
@@ -254,10 +238,10 @@ def show(name: Annotated[str, typer.Argument(help="A recipe's name.")], debug: D
     typer.echo(recipe_text(name))
 
 
-def parse_kernel_size(text: str) -> KernelSize:
+def parse_kernel_size(text: str | None) -> KernelSize | None:
     """``31``, ``31x25`` (height x width) or ``auto``; raises `typer.BadParameter`."""
-    if text == "auto":
-        return "auto"
+    if text is None or text == "auto":
+        return None if text is None else "auto"
     sides = text.lower().split("x")
     try:
         numbers = [int(side) for side in sides]
@@ -282,21 +266,28 @@ def type_words(schema: dict[str, Any]) -> str:
 
 def main() -> None:
     """Run a command; an error of the user's is one sentence and exit code 2, never a traceback unless --debug."""
+    warnings.showwarning = _show_warning
     try:
         app()
-    except InvkitError as error:
-        _fail(error)
-    except KeyboardInterrupt:
-        err.print("stopped before there was anything to keep")
-        sys.exit(130)
+    except (InvkitError, OSError) as error:
+        if _debug:
+            raise
+        err.print("[red]error:[/red]", end=" ")
+        err.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)
 
 
-def _fail(error: Exception) -> None:
-    if _debug:
-        raise error
-    err.print("[red]error:[/red]", end=" ")
-    err.print(str(error), markup=False, highlight=False)
-    sys.exit(2)
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """A warning as a sentence, without the line of the program that gave it."""
+    err.print("[yellow]warning:[/yellow]", end=" ")
+    err.print(str(message), markup=False, highlight=False, soft_wrap=True)
 
 
 def _problem(entry: registry.Entry) -> str:
@@ -316,41 +307,80 @@ def _print_rows(rows: list[dict[str, Any]], check: bool) -> None:
     table = Table("family", "name", "from", *(["check"] if check else []))
     for row in rows:
         origin = f"{row['distribution']} {row['version']}".strip()
-        table.add_row(row["family"], row["name"], origin, *([row["problem"] or "ok"] if check else []))
+        cells = [row["family"], row["name"], origin, *([row["problem"] or "ok"] if check else [])]
+        table.add_row(*map(escape, cells))
     out.print(table)
 
 
-def _check_output(output: Path, overwrite: bool, resume: bool) -> None:
-    from .media.output import check_output
+@dataclass(frozen=True)
+class Run:
+    """Where a restoration's files go, and when it stops."""
 
-    check_output(output, overwrite=overwrite, resume=resume)
+    output: Path
+    time_limit: float | None
+    checkpoint_every: float
+    resume: bool
+    overwrite: bool
+
+    def go(self, image: Path | None, recipe: str | None, choices: dict[str, Any]) -> None:
+        """Check everything, compute, write the results and say how it went."""
+        from .deblurring import prepare
+        from .media.output import CHECKPOINT, check_inputs, check_output
+
+        check_output(self.output, overwrite=self.overwrite, resume=self.resume)
+        job = prepare(image, recipe=recipe, **choices)
+        check_inputs(self.output, job.inputs)
+        try:
+            with self.folder():
+                result = self.compute(job)
+        except KeyboardInterrupt:  # the second one: the first is heard by the solver
+            kept = " with the last checkpoint kept; --resume continues" if (self.output / CHECKPOINT).exists() else ""
+            err.print(f"stopped at once, without a result{kept}")
+            raise typer.Exit(130) from None
+        report(result, self.output, resumable=(self.output / CHECKPOINT).exists())
+
+    @contextmanager
+    def folder(self) -> Iterator[None]:
+        """The output folder, rid of the run it is to replace; gone again if an error leaves it empty."""
+        from .media.output import clear_run
+
+        new = not self.output.exists()
+        if self.overwrite:
+            clear_run(self.output)
+        self.output.mkdir(parents=True, exist_ok=True)
+        try:
+            yield
+        finally:
+            if new and not any(self.output.iterdir()):
+                self.output.rmdir()
+
+    def compute(self, job: Job) -> Result:
+        """Run the job with a progress bar and checkpoints, and save what it gives."""
+        from .media.output import CHECKPOINT
+        from .observers.progress import ProgressBar
+
+        checkpoint = self.output / CHECKPOINT
+        result = job.run(
+            time_limit=self.time_limit,
+            observers=[ProgressBar(job.name, err)],
+            checkpoint=checkpoint,
+            checkpoint_every=self.checkpoint_every,
+            resume=self.resume,
+        )
+        result.save(self.output, overwrite=True)
+        if result.stopped in ENDS:
+            checkpoint.unlink(missing_ok=True)
+        return result
 
 
-def _run(job: Job, output: Path, time_limit: float | None, every: float, resume: bool, overwrite: bool) -> None:
-    from .media.output import CHECKPOINT
-    from .observers.progress import ProgressBar
-
-    checkpoint = output / CHECKPOINT
-    if not resume:
-        output.mkdir(parents=True, exist_ok=True)
-    result = job.run(
-        time_limit=time_limit,
-        observers=[ProgressBar(job.name, err)],
-        checkpoint=checkpoint,
-        checkpoint_every=every,
-        resume=resume,
-    )
-    result.save(output, overwrite=overwrite or resume)
-    if result.stopped in ENDS:
-        checkpoint.unlink(missing_ok=True)
-    _report(result, output)
-
-
-def _report(result: Result, output: Path) -> None:
-    early = result.stopped not in ENDS
-    how = f"stopped early ({result.stopped}), result so far; --resume continues" if early else result.stopped
-    out.print(f"{how}: {result.iterations} iterations in {result.seconds:.1f} s", highlight=False)
+def report(result: Result, output: Path, resumable: bool) -> None:
+    """Say in a few lines how a run ended and where to look."""
+    how = result.stopped
+    if how not in ENDS:
+        how = f"stopped early ({how}), result so far{'; --resume continues' if resumable else ''}"
+    lines = [f"{how}: {result.iterations} iterations in {result.seconds:.1f} s"]
     if "psnr" in result.details:
         psnr = result.details["psnr"]
-        out.print(f"PSNR {psnr['before']:.2f} dB before, {psnr['after']:.2f} dB after", highlight=False)
-    out.print(f"see {output / 'overview.png'}", highlight=False, soft_wrap=True)
+        lines.append(f"PSNR {psnr['before']:.2f} dB before, {psnr['after']:.2f} dB after")
+    for line in [*lines, f"see {output / 'overview.png'}"]:
+        out.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -10,6 +10,7 @@ are given by the problem, keyword-only arguments may be set by a recipe. The sol
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
@@ -56,6 +57,10 @@ class ImagePrior(nn.Module, ABC):
     @abstractmethod
     def forward(self) -> Tensor:
         """The image, (B, C, H, W) = ``self.shape``, in [0, 1]."""
+
+    def memory_needed(self) -> int:
+        """Bytes that a gradient of the prior takes, roughly; here: a few copies of the image."""
+        return 32 * math.prod(self.shape)
 
 
 class KernelPrior(nn.Module, ABC):

@@ -6,10 +6,8 @@ model; errors name the place, as ``kernel_prior.params.hidden``.
 
 from __future__ import annotations
 
-import difflib
-import inspect
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -18,12 +16,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from . import registry
-from .errors import InputError, PluginError, RecipeError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from .errors import InputError, InvkitError, PluginError, RecipeError
+from .explain import Place, explain
+from .overrides import listed, named, overridden, read_toml, written_out
+from .parameters import parameters_of, positional_names, read_strictly, reason
 
 __all__ = [
     "ComponentSpec",
@@ -32,23 +28,15 @@ __all__ = [
     "Parameters",
     "Recipe",
     "RegularizerSpec",
+    "blamed",
     "check_parameters",
     "check_recipe",
+    "is_out_of_memory",
     "load_recipe",
     "parse_recipe",
     "recipe_text",
     "resolved",
 ]
-
-
-def _named(value: object) -> object:
-    """``"tv"`` is short for ``{name = "tv"}``."""
-    return {"name": value} if isinstance(value, str) else value
-
-
-def _listed(value: object) -> object:
-    """One table is short for a list of one."""
-    return [value] if isinstance(value, Mapping | str) else value
 
 
 class _Strict(BaseModel):
@@ -85,7 +73,10 @@ class Measurement(_Strict):
     color: Literal["luma", "rgb"] = Field(default="luma", description="what is restored of a colour image")
 
 
-Component = Annotated[ComponentSpec, BeforeValidator(_named)]
+Component = Annotated[ComponentSpec, BeforeValidator(named)]
+Fidelities = Annotated[list[Annotated[FidelitySpec, BeforeValidator(named)]], BeforeValidator(listed)]
+Regularizers = Annotated[list[Annotated[RegularizerSpec, BeforeValidator(named)]], BeforeValidator(listed)]
+SLOT = "a registered name, or {name = ..., params = {...}}"
 
 
 class Recipe(_Strict):
@@ -95,38 +86,36 @@ class Recipe(_Strict):
     title: str = ""
     source: str = Field(default="", description="the paper or page the method is from")
     notes: str = Field(default="", description="what follows the source and what differs")
-    operator: Component = ComponentSpec(name="convolution")
-    image_prior: Component
-    kernel_prior: Component | None = Field(default=None, description="none: the operator has no unknown")
-    fidelity: Annotated[list[Annotated[FidelitySpec, BeforeValidator(_named)]], BeforeValidator(_listed)] = Field(
-        default=[FidelitySpec(name="mse")], min_length=1
-    )
-    regularizers: list[RegularizerSpec] = Field(default_factory=list)
-    solver: Component
+    operator: Component = Field(default=ComponentSpec(name="convolution"), description=SLOT)
+    image_prior: Component = Field(description=SLOT)
+    kernel_prior: Component | None = Field(default=None, description=f"{SLOT}; none: the operator has no unknown")
+    fidelity: Fidelities = Field(default=[FidelitySpec(name="mse")], min_length=1, description=f"{SLOT}, or several")
+    regularizers: Regularizers = Field(default_factory=list, description="tables {name = ..., weight = ...}")
+    solver: Component = Field(description=SLOT)
     measurement: Measurement = Measurement()
 
     def components(self) -> list[tuple[str, str, ComponentSpec]]:
         """(place in the recipe, family, spec) of every component."""
-        one = [
-            ("operator", "operators", self.operator),
-            ("image_prior", "image_priors", self.image_prior),
-            ("kernel_prior", "kernel_priors", self.kernel_prior or ComponentSpec(name="known")),
-            ("solver", "solvers", self.solver),
-        ]
-        terms = [(f"regularizers.{i}", "regularizers", spec) for i, spec in enumerate(self.regularizers)]
-        stages = [(f"fidelity.{i}", "fidelities", spec) for i, spec in enumerate(self.fidelity)]
-        return [*one, *stages, *terms]
+        specs = {
+            "operator": self.operator,
+            "image_prior": self.image_prior,
+            "kernel_prior": self.kernel_prior or ComponentSpec(name="known"),
+            "solver": self.solver,
+            **{f"fidelity.{i}": spec for i, spec in enumerate(self.fidelity)},
+            **{f"regularizers.{i}": spec for i, spec in enumerate(self.regularizers)},
+        }
+        return [(place, registry.PLACES[place.partition(".")[0]], spec) for place, spec in specs.items()]
 
     def with_overrides(self, overrides: Sequence[str]) -> Recipe:
         """The recipe with ``place=value`` settings applied, as ``kernel_prior.params.hidden=2000``.
 
+        A component that takes another's place keeps the parameters that both have.
+
         Raises:
-            RecipeError: a setting is not of that form, or names no place of a recipe.
+            RecipeError: a setting is not of that form, names no place of a recipe, or its value is not allowed there.
+            UnknownNameError, PluginError: a component chosen instead of one with parameters cannot be loaded.
         """
-        document = self.model_dump()
-        for setting in overrides:
-            apply_override(document, setting)
-        return validate_recipe(document, "--set")
+        return validate_recipe(overridden(self.model_dump(), overrides), f"{self.name}, as set")
 
 
 @dataclass(frozen=True)
@@ -138,7 +127,12 @@ class Parameters:
     values: BaseModel
 
     def build(self, given: Mapping[str, object]) -> Any:
-        """Construct it: positional arguments from ``given`` by name, keywords from the recipe."""
+        """Construct it: positional arguments from ``given`` by name, keywords from the recipe.
+
+        Raises:
+            PluginError: it asks for what is not given, or fails.
+            InvkitError: it refuses what it is given.
+        """
         wanted = positional_names(self.component)
         missing = [name for name in wanted if name not in given]
         if missing:
@@ -147,52 +141,72 @@ class Parameters:
                 f"which it does not give (it gives {', '.join(given) or 'nothing'})"
             )
         values = {name: getattr(self.values, name) for name in type(self.values).model_fields}
-        return self.component(*(given[name] for name in wanted), **values)
+        with blamed(self.place, self.component):
+            return self.component(*(given[name] for name in wanted), **values)
 
 
-def positional_names(component: type) -> list[str]:
-    """The names of a constructor's positional arguments."""
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [p.name for p in inspect.signature(component).parameters.values() if p.kind in kinds]
+@contextmanager
+def blamed(place: str, component: type) -> Iterator[None]:
+    """Turn what a component raises by accident into a `PluginError` that names it; a lack of memory stays one."""
+    try:
+        yield
+    except (InvkitError, MemoryError):
+        raise
+    except (Exception, SystemExit) as error:
+        if is_out_of_memory(error):
+            raise
+        who = f"{component.__module__}.{component.__qualname__}"
+        raise PluginError(f"{place}: the component {who} failed: {reason(error)}") from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that there was not enough memory; torch has several ways to say so."""
+    words = ("out of memory", "allocate")
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
+    )
 
 
 def check_parameters(recipe: Recipe, seed: int) -> dict[str, Parameters]:
     """Second phase: load every component and check its parameters; ``seed`` is given where a component has one.
 
     Raises:
-        UnknownNameError, PluginError: as `registry.load`.
+        UnknownNameError, PluginError: as `registry.load` and `parameters_of`.
         RecipeError: a parameter is unknown or of the wrong type or range.
     """
-    from .parameters import parameters_of
-
     checked = {}
     for place, family, spec in recipe.components():
         component = registry.load(family, spec.name)
         model = parameters_of(component)
         values = {"seed": seed, **spec.params} if "seed" in model.model_fields else spec.params
-        try:
-            checked[place] = Parameters(place, component, model.model_validate(values))
-        except ValidationError as error:
-            known = list(model.model_fields)
-            raise RecipeError(explain(error, recipe.name, f"{place}.params", known)) from error
+        checked[place] = Parameters(place, component, read_parameters(model, values, recipe.name, f"{place}.params"))
     return checked
+
+
+def read_parameters(model: type[BaseModel], values: dict[str, Any], origin: str, place: str) -> BaseModel:
+    """The parameters of one component; raises `RecipeError`."""
+    try:
+        return read_strictly(model, values)
+    except ValidationError as error:
+        raise RecipeError(f"{origin}: {explain(error, values, lambda _: model, place)}") from error
+    except TypeError as error:
+        raise RecipeError(f"{origin}: {place} hold a value that no recipe can: {error}") from error
 
 
 def validate_recipe(document: Mapping[str, Any], origin: str) -> Recipe:
     """First phase: the form of a recipe; raises `RecipeError`."""
+    written = written_out(document)
     try:
-        return Recipe.model_validate(document)
+        return read_strictly(Recipe, written)
     except ValidationError as error:
-        raise RecipeError(explain(error, origin)) from error
+        raise RecipeError(f"{origin}: {explain(error, written, model_at)}") from error
+    except TypeError as error:
+        raise RecipeError(f"{origin} holds a value that no recipe can: {error}") from error
 
 
 def parse_recipe(text: str, origin: str = "recipe") -> Recipe:
     """A recipe from TOML text; raises `RecipeError` naming ``origin`` and the line."""
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{origin} is not valid TOML: {error}") from error
-    return validate_recipe(document, origin)
+    return validate_recipe(read_toml(text, origin), origin)
 
 
 def load_recipe(name_or_path: str | Path) -> Recipe:
@@ -217,80 +231,22 @@ def recipe_text(name_or_path: str | Path) -> str:
     package = registry.load("recipes", str(name_or_path))
     if isinstance(package, str):  # registered in this session, as text
         return package
-    resource = files(package) / f"{entry.name}.toml"
-    if not resource.is_file():
-        raise PluginError(f"recipe '{entry.name}' of {entry.distribution}: {resource} does not exist")
-    return resource.read_text(encoding="utf-8")
+    try:
+        return (files(package) / f"{entry.name}.toml").read_text(encoding="utf-8")
+    except (TypeError, OSError, UnicodeDecodeError) as error:
+        raise PluginError(
+            f"the recipe '{entry.name}' of {entry.distribution} cannot be read from {entry.value}: {reason(error)}"
+        ) from error
 
 
-def explain(error: ValidationError, origin: str, prefix: str = "", known: list[str] | None = None) -> str:
-    """One line a problem: the place, what was given, what is right; the nearest name for an unknown one.
-
-    Args:
-        error: of a recipe, or of the parameters of one component.
-        origin: the file or recipe it is in.
-        prefix: the place of the parameters in the recipe.
-        known: the names of the parameters; None for those of a recipe, which depend on the place.
-    """
-    lines = []
-    for problem in error.errors():
-        place = ".".join(part for part in (prefix, *map(str, problem["loc"])) if part)
-        if problem["type"] == "extra_forbidden":
-            here = known_at(problem["loc"]) if known is None else known
-            near = difflib.get_close_matches(str(problem["loc"][-1]), here, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(here) or 'none'}"
-            lines.append(f"{place} is not known; {hint}")
-        else:
-            lines.append(f"{place}: {problem['msg'].lower()}, got {problem['input']!r:.80}")
-    return f"{origin}: " + "; ".join(lines)
-
-
-def known_at(place: tuple[int | str, ...]) -> list[str]:
-    """The names a recipe knows where the last one of ``place`` stands."""
+def model_at(place: Place) -> type[BaseModel]:
+    """The model that knows the last name of a place in a recipe."""
     nested: dict[str, type[BaseModel]] = {
         "fidelity": FidelitySpec,
         "regularizers": RegularizerSpec,
         "measurement": Measurement,
     }
-    model: type[BaseModel] = Recipe if len(place) == 1 else nested.get(str(place[0]), ComponentSpec)
-    return list(model.model_fields)
-
-
-def apply_override(document: dict[str, Any], setting: str) -> None:
-    """Apply one ``place=value`` to a recipe's document, in place; the value is TOML, or else a plain word."""
-    place, equals, text = setting.partition("=")
-    if not equals or not place.strip():
-        raise RecipeError(f"--set {setting!r} is not of the form place=value, as solver.params.iterations=500")
-    *path, last = [part.strip() for part in place.split(".")]
-    node: Any = document
-    for part in path:
-        node = descend(node, part, setting)
-    if not isinstance(node, dict):
-        raise RecipeError(f"--set {setting}: a recipe has no place '{place}'")
-    value = toml_value(text.strip())
-    if last == "name" and node.get("name") != value:
-        node["params"] = {}  # the parameters of another component mean nothing to the new one
-    node[last] = value
-
-
-def descend(node: Any, part: str, setting: str) -> Any:
-    """One step down a recipe's document; a list is entered by position or by its item's name."""
-    if isinstance(node, list):
-        for position, item in enumerate(node):
-            if part in (str(position), item.get("name")):
-                return item
-    elif isinstance(node, dict) and part in node:
-        return node[part]
-    known = [i.get("name") for i in node] if isinstance(node, list) else list(node) if isinstance(node, dict) else []
-    raise RecipeError(f"--set {setting}: no place '{part}' here; there are {', '.join(map(str, known)) or 'none'}")
-
-
-def toml_value(text: str) -> Any:
-    """A TOML value, or the text itself where it is not one."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
+    return Recipe if len(place) == 1 else nested.get(str(place[0]), ComponentSpec)
 
 
 def resolved(recipe: Recipe, checked: Mapping[str, Parameters]) -> dict[str, Any]:

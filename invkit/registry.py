@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 import os
 from dataclasses import dataclass
 from functools import cache
@@ -15,7 +16,7 @@ from typing import Any
 
 from .errors import PluginError, UnknownNameError
 
-__all__ = ["FAMILIES", "Entry", "entries", "find", "load", "names", "register", "unregister"]
+__all__ = ["FAMILIES", "PLACES", "Entry", "entries", "find", "load", "names", "register", "unregister"]
 
 FAMILIES: dict[str, str | None] = {
     "operators": "invkit.interfaces:ForwardOperator",
@@ -29,6 +30,16 @@ FAMILIES: dict[str, str | None] = {
     "recipes": None,
 }
 """Each family and the abstract class its components derive from; None where a family has no class (yet)."""
+
+PLACES: dict[str, str] = {
+    "operator": "operators",
+    "image_prior": "image_priors",
+    "kernel_prior": "kernel_priors",
+    "fidelity": "fidelities",
+    "regularizers": "regularizers",
+    "solver": "solvers",
+}
+"""Each place of a recipe, and part of a problem, with the family that stands there."""
 
 THIS_SESSION = "this session"
 _registered: dict[tuple[str, str], object] = {}
@@ -100,7 +111,8 @@ def load(family: str, name: str) -> Any:
     """The component itself: a class, or for recipes the package that holds ``name.toml``.
 
     Raises:
-        UnknownNameError, PluginError: as `find`; also when importing fails or the class is of another family.
+        UnknownNameError, PluginError: as `find`; also when importing fails, or the class is abstract or of another
+            family.
     """
     entry = find(family, name)
     if entry.distribution == THIS_SESSION:
@@ -114,7 +126,9 @@ def load(family: str, name: str) -> Any:
 def check_family(family: str) -> None:
     """Raise `UnknownNameError` for a family that does not exist."""
     if family not in FAMILIES:
-        raise UnknownNameError(f"there is no family '{family}'; the families are {', '.join(FAMILIES)}")
+        near = [f for f in FAMILIES if family and family in f] or difflib.get_close_matches(family, FAMILIES)
+        hint = f"did you mean {' or '.join(repr(f) for f in near)}? The" if near else "the"
+        raise UnknownNameError(f"there is no family '{family}'; {hint} families are {', '.join(FAMILIES)}")
 
 
 def unknown(family: str, name: str) -> str:
@@ -126,7 +140,7 @@ def unknown(family: str, name: str) -> str:
 
 
 def check_class(entry: Entry, component: object) -> None:
-    """Raise `PluginError` when a component is not a class of its family."""
+    """Raise `PluginError` when a component is not a class of its family, or an abstract one."""
     path = FAMILIES[entry.family]
     if path is None:
         return
@@ -137,12 +151,18 @@ def check_class(entry: Entry, component: object) -> None:
             f"'{entry.name}' of {entry.distribution} is registered in {entry.family}, but {entry.value} "
             f"is not a subclass of {path.replace(':', '.')}"
         )
+    if inspect.isabstract(component):
+        missing = ", ".join(sorted(getattr(component, "__abstractmethods__", ())))
+        raise PluginError(
+            f"'{entry.name}' of {entry.distribution} cannot be built: {component.__qualname__} is abstract; "
+            f"it must define {missing}"
+        )
 
 
 def _import(entry: Entry) -> object:
     try:
         return EntryPoint(entry.name, entry.value, f"invkit.{entry.family}").load()
-    except Exception as error:  # a plugin may fail in any way; it must break only its own use
+    except (Exception, SystemExit) as error:  # a plugin may fail in any way; it must break only its own use
         raise PluginError(
             f"'{entry.name}' of {entry.distribution} {entry.version} cannot be loaded from {entry.value}: "
             f"{type(error).__name__}: {error}"

@@ -7,7 +7,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Literal, TypeVar, final
 
@@ -18,7 +18,7 @@ from .errors import AssemblyError, DivergedError
 from .problem import Problem
 from .result import Result
 
-__all__ = ["Observer", "Solver", "State"]
+__all__ = ["Observer", "Solver", "State", "StopReason"]
 
 StopReason = Literal["finished", "converged", "interrupted", "time limit"]
 CHECK_EVERY = 25  # iterations between two looks at the loss: each look waits for the device
@@ -85,8 +85,8 @@ class Observer:
     def stepped(self, problem: Problem, state: State) -> None:
         """After each step."""
 
-    def stopped(self, problem: Problem, state: State) -> None:
-        """After the last step, also when the solve ends with an error."""
+    def stopped(self, problem: Problem, state: State, reason: StopReason | None) -> None:
+        """After the last step; ``reason`` is None when an error ended the solve, perhaps in the middle of a step."""
 
 
 class Solver(ABC, Generic[S]):
@@ -94,11 +94,12 @@ class Solver(ABC, Generic[S]):
 
     Attributes:
         iterations: the most steps a solve takes.
-        needs: the abilities it asks of the problem's components, by part of the problem, as types.
+        needs: the abilities it asks of the problem's components, as types, by the name of the part: "operator",
+            "image_prior", "kernel_prior", "fidelity" or "regularizers" (all of them, and at least one).
     """
 
     iterations: int
-    needs: ClassVar[Mapping[Literal["image_prior", "kernel_prior", "regularizers"], type]] = {}
+    needs: ClassVar[Mapping[str, type]] = {}
 
     @abstractmethod
     def start(self, problem: Problem) -> S:
@@ -111,7 +112,10 @@ class Solver(ABC, Generic[S]):
     def check(self, problem: Problem) -> None:
         """Refuse a problem that lacks what the solver needs; raises `AssemblyError` naming what is missing."""
         for part, ability in self.needs.items():
-            for component in parts(problem, part):
+            components = parts(problem, part)
+            if not components:
+                raise AssemblyError(f"{type(self).__name__} needs {part} that are {ability.__name__}; there are none")
+            for component in components:
                 if not isinstance(component, ability):
                     raise AssemblyError(
                         f"{type(self).__name__} needs {part} that are {ability.__name__}; "
@@ -146,42 +150,59 @@ class Solver(ABC, Generic[S]):
         state = self.start(problem)
         if resume is not None:
             state.load_state_dict(resume)
-        for observer in observers:
-            observer.started(problem, state, self.iterations)
-        try:
-            state, stopped = self._loop(problem, state, observers, time_limit)
-        finally:
-            for observer in observers:
-                observer.stopped(problem, state)
-        check_finite(state)
-        image, kernel = state.estimate()
+        run = _Run(self, problem, state, observers, time_limit)
+        reason = run.to_the_end()
+        image, kernel = run.state.estimate()
         return Result(
-            image=image.cpu(),
-            kernel=kernel.cpu(),
-            history=tuple(stacked(state.losses).tolist()),
-            stopped=stopped,
-            iterations=state.iteration,
-            seconds=state.seconds,
+            image=image.detach().cpu(),
+            kernel=kernel.detach().cpu(),
+            history=tuple(stacked(run.state.losses).tolist()),
+            stopped=reason,
+            iterations=run.state.iteration,
+            seconds=run.state.seconds,
         )
 
-    def _loop(
-        self, problem: Problem, state: S, observers: Sequence[Observer], time_limit: float | None
-    ) -> tuple[S, StopReason]:
-        begun, earlier = time.monotonic(), state.seconds
+
+@dataclass
+class _Run(Generic[S]):
+    """One call of `Solver.solve`: the loop, and who watches it."""
+
+    solver: Solver[S]
+    problem: Problem
+    state: S
+    observers: Sequence[Observer]
+    time_limit: float | None
+    reason: StopReason | None = None
+
+    def to_the_end(self) -> StopReason:
+        with ExitStack() as endings:  # every observer that was started is stopped, whatever the others do
+            for observer in self.observers:
+                endings.callback(self.end, observer)
+                observer.started(self.problem, self.state, self.solver.iterations)
+            reached = self.loop()
+            check_finite(self.state)
+            self.reason = reached
+        return reached
+
+    def end(self, observer: Observer) -> None:
+        observer.stopped(self.problem, self.state, self.reason)
+
+    def loop(self) -> StopReason:
+        begun, earlier = time.monotonic(), self.state.seconds
         with deferred_interrupt() as interrupted:
-            while state.iteration < self.iterations and not state.converged:
+            while self.state.iteration < self.solver.iterations and not self.state.converged:
                 if interrupted.is_set():
-                    return state, "interrupted"
-                if time_limit is not None and time.monotonic() - begun >= time_limit:
-                    return state, "time limit"
-                state = self.step(problem, state)
-                state.iteration += 1
-                state.seconds = earlier + time.monotonic() - begun
-                if state.iteration % CHECK_EVERY == 0:
-                    check_finite(state)
-                for observer in observers:
-                    observer.stepped(problem, state)
-        return state, "converged" if state.converged else "finished"
+                    return "interrupted"
+                if self.time_limit is not None and time.monotonic() - begun >= self.time_limit:
+                    return "time limit"
+                self.state = self.solver.step(self.problem, self.state)
+                self.state.iteration += 1
+                self.state.seconds = earlier + time.monotonic() - begun
+                if self.state.iteration % CHECK_EVERY == 0:
+                    check_finite(self.state)
+                for observer in self.observers:
+                    observer.stepped(self.problem, self.state)
+        return "converged" if self.state.converged else "finished"
 
 
 def parts(problem: Problem, part: str) -> Sequence[object]:
@@ -202,19 +223,29 @@ def check_finite(state: State) -> None:
 
 @contextmanager
 def deferred_interrupt() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into an event, so that a step is never cut in half; the second acts as usual."""
+    """Turn the first Ctrl-C, or SIGTERM of a job scheduler, into an event, so that no step is cut in half.
+
+    The second acts as usual. A signal that the process was told to ignore (nohup) stays ignored.
+    """
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield asked  # signals reach only the main thread
         return
-    previous = signal.getsignal(signal.SIGINT) or signal.default_int_handler  # None: set by another than Python
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    # None: the handler was set by another than Python, who could not put it back
+    caught = {number: handler for number, handler in previous.items() if handler not in (signal.SIG_IGN, None)}
+
+    def restore() -> None:
+        for number, handler in caught.items():
+            signal.signal(number, handler)
 
     def note(signum: int, frame: object) -> None:
         asked.set()
-        signal.signal(signal.SIGINT, previous)
+        restore()
 
-    signal.signal(signal.SIGINT, note)
+    for number in caught:
+        signal.signal(number, note)
     try:
         yield asked
     finally:
-        signal.signal(signal.SIGINT, previous)
+        restore()

@@ -71,7 +71,7 @@ def decode(path: Path) -> Samples:
     except InputError as reason:
         raise InputError(f"{path} {reason}") from reason
     except MemoryError as error:
-        raise OutOfMemoryError(f"{path} does not fit in memory; crop or shrink it first") from error
+        raise too_large(path) from error
     except Exception as error:  # there is no telling what a decoder raises on damaged data
         raise InputError(
             f"{path} is truncated or damaged and cannot be read in full as {kind} ({first_line(error)}); "
@@ -80,7 +80,12 @@ def decode(path: Path) -> Samples:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of a file; raises `InputError` when it is missing, no regular file, unreadable or empty."""
+    """The content of a file.
+
+    Raises:
+        InputError: it is missing, no regular file, unreadable or empty.
+        OutOfMemoryError: it needs more memory than there is.
+    """
     try:
         if path.is_dir():
             raise InputError(f"{path} is a folder; give the image file in it")
@@ -93,9 +98,16 @@ def read_bytes(path: Path) -> bytes:
         raise InputError(f"{path} may not be read; check its permissions") from error
     except (OSError, ValueError) as error:  # ValueError: a name with a null character
         raise InputError(f"{path} cannot be read: {first_line(error)}") from error
+    except MemoryError as error:
+        raise too_large(path) from error
     if not content:
         raise InputError(f"{path} is empty (0 bytes); copy or export it again")
     return content
+
+
+def too_large(path: Path) -> OutOfMemoryError:
+    """The error for a file that memory does not hold."""
+    return OutOfMemoryError(f"{path} does not fit in memory; crop or shrink it first")
 
 
 def kind_of(content: bytes) -> str | None:

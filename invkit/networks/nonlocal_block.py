@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .prepared_convolution import MixedConv2d, normalisation
+
 __all__ = ["NonLocalBlock"]
 
 
@@ -22,11 +24,11 @@ class NonLocalBlock(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         inner = channels // 2
-        self.query = nn.Conv2d(channels, inner, 1)
-        self.key = nn.Conv2d(channels, inner, 1)
-        self.value = nn.Conv2d(channels, inner, 1)
-        self.output = nn.Conv2d(inner, channels, 1)
-        self.norm = nn.BatchNorm2d(channels, track_running_stats=False)
+        self.query = MixedConv2d(channels, inner, 1)
+        self.key = MixedConv2d(channels, inner, 1)
+        self.value = MixedConv2d(channels, inner, 1)
+        self.output = MixedConv2d(inner, channels, 1)
+        self.norm = normalisation(channels)
         nn.init.zeros_(self.norm.weight)
 
     def forward(self, features: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""A convolution with what comes before it, in less memory."""
+"""Convolutions in mixed precision, and one with what comes before it, in less memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-__all__ = ["PaddingMode", "PreparedConvolution", "normalisation"]
+__all__ = ["MixedConv2d", "PaddingMode", "PreparedConvolution", "normalisation"]
 
 PaddingMode = Literal["reflect", "replicate", "zeros"]
 
@@ -17,6 +17,19 @@ PaddingMode = Literal["reflect", "replicate", "zeros"]
 def normalisation(channels: int) -> nn.BatchNorm2d:
     """Batch norm that keeps nothing of what it has seen."""
     return nn.BatchNorm2d(channels, track_running_stats=False)
+
+
+class MixedConv2d(nn.Conv2d):
+    """A convolution in the precision of its input, whatever that of its parameters.
+
+    Inside a network this does what autocast would, which on a CPU turns padding and upsampling back to float32.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # the name in torch
+        """Features (B, in_channels, H, W) -> (B, out_channels, H', W')."""
+        bias = None if self.bias is None else self.bias.to(input.dtype)
+        result: Tensor = self._conv_forward(input, self.weight.to(input.dtype), bias)
+        return result
 
 
 class PreparedConvolution(nn.Module):
@@ -39,23 +52,46 @@ class PreparedConvolution(nn.Module):
     ) -> None:
         super().__init__()
         self.norm = normalisation(inputs)
-        self.conv = nn.Conv2d(inputs, outputs, size)
+        self.conv = MixedConv2d(inputs, outputs, size)
         self.border = size // 2
-        self.mode = "constant" if padding == "zeros" else padding
+        self.padding = padding
         self.negative_slope = negative_slope
 
-    def prepare(self, features: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-        """What the convolution gets: normalised with ``scale`` and ``shift`` (C,), activated, padded."""
-        ready = F.batch_norm(features, None, None, scale, shift, training=True, eps=self.norm.eps)
-        if self.negative_slope != 1:
-            F.leaky_relu_(ready, self.negative_slope)  # batch norm needs its input for the gradient, not its output
-        return F.pad(ready, [self.border] * 4, self.mode) if self.border else ready
-
     def forward(self, features: Tensor) -> Tensor:
-        """Features (B, inputs, H, W) -> (B, outputs, H, W)."""
+        """Features (B, inputs, H, W) -> (B, outputs, H, W), in the precision of the features."""
         norm, conv = self.norm, self.conv
-        result: Tensor = _Recomputed.apply(features, norm.weight, norm.bias, conv.weight, conv.bias, self)
+        assert conv.bias is not None
+        weight, bias = conv.weight.to(features.dtype), conv.bias.to(features.dtype)
+        result: Tensor = _Recomputed.apply(features, norm.weight, norm.bias, weight, bias, self)
         return result
+
+    def activate(self, normalised: Tensor) -> Tensor:
+        """The leaky ReLU, in place."""
+        return normalised if self.negative_slope == 1 else F.leaky_relu_(normalised, self.negative_slope)
+
+    def activate_backward(self, gradient: Tensor, activated: Tensor) -> Tensor:
+        """The gradient before the leaky ReLU; the sign of its result is that of its input."""
+        if self.negative_slope == 1:
+            return gradient
+        before: Tensor = torch.ops.aten.leaky_relu_backward(gradient, activated, self.negative_slope, True)
+        return before
+
+    def pad(self, features: Tensor) -> Tensor:
+        """Larger by the border on each side."""
+        mode = "constant" if self.padding == "zeros" else self.padding
+        return F.pad(features, [self.border] * 4, mode) if self.border else features
+
+    def pad_backward(self, gradient: Tensor, features: Tensor) -> Tensor:
+        """The gradient before the padding."""
+        border = self.border
+        if border == 0:
+            return gradient
+        if self.padding == "zeros":
+            return gradient[..., border:-border, border:-border]
+        aten = torch.ops.aten
+        backward = aten.reflection_pad2d_backward if self.padding == "reflect" else aten.replication_pad2d_backward
+        before: Tensor = backward(gradient, features, [border] * 4)
+        return before
 
 
 class _Recomputed(torch.autograd.Function):
@@ -65,22 +101,24 @@ class _Recomputed(torch.autograd.Function):
     def forward(
         ctx: Any, features: Tensor, scale: Tensor, shift: Tensor, weight: Tensor, bias: Tensor, of: PreparedConvolution
     ) -> Tensor:
-        ctx.save_for_backward(features, scale, shift, weight)
+        ready, mean, inverse = torch.native_batch_norm(features, scale, shift, None, None, True, 0.0, of.norm.eps)
+        ctx.save_for_backward(features, scale, shift, weight, mean, inverse)
         ctx.of = of
-        return F.conv2d(of.prepare(features, scale, shift), weight, bias)
+        return F.conv2d(of.pad(of.activate(ready)), weight, bias)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        *inputs, weight = ctx.saved_tensors
-        inputs = [tensor.detach().requires_grad_() for tensor in inputs]
-        with torch.enable_grad():
-            prepared = ctx.of.prepare(*inputs)
-        # under autocast the convolution ran in the precision of its gradient
-        low = [tensor.detach().to(gradient.dtype) for tensor in (prepared, weight)]
-        to_input, to_weight, to_bias = torch.ops.aten.convolution_backward(
-            gradient, *low, [weight.shape[0]], [1, 1], [0, 0], [1, 1], False, [0, 0], 1, [True, True, True]
+        features, scale, shift, weight, mean, inverse = ctx.saved_tensors
+        of, eps, aten = ctx.of, ctx.of.norm.eps, torch.ops.aten
+        variance = inverse.pow(-2) - eps
+        ready = of.activate(torch.native_batch_norm(features, scale, shift, mean, variance, False, 0.0, eps)[0])
+        before, to_weight, to_bias = aten.convolution_backward(
+            gradient, of.pad(ready), weight, [len(weight)], [1, 1], [0, 0], [1, 1], False, [0, 0], 1, [True, True, True]
         )
-        del low  # may be a copy as large as the input
-        back = torch.autograd.grad(prepared, inputs, to_input.to(prepared.dtype))
-        return *back, to_weight.to(weight.dtype), to_bias.to(weight.dtype), None
+        before = of.activate_backward(of.pad_backward(before, ready), ready)
+        del ready  # a map as large as the features, not needed in what follows
+        to_features, to_scale, to_shift = aten.native_batch_norm_backward(
+            before, features, scale, None, None, mean, inverse, True, eps, [True, True, True]
+        )
+        return to_features, to_scale, to_shift, to_weight, to_bias, None

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from .nonlocal_block import NonLocalBlock
-from .prepared_convolution import PaddingMode, PreparedConvolution, normalisation
+from .prepared_convolution import MixedConv2d, PaddingMode, PreparedConvolution, normalisation
 
 __all__ = [
     "Channels",
@@ -85,6 +85,15 @@ class SkipNetwork(nn.Sequential):
         assert inner is not None, "a skip network has at least one scale"
         super().__init__(inner, layers.pointwise(out_channels))
 
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # the name in torch
+        """Input (B, in_channels, H, W) -> (B, out_channels, H, W); under autocast all of it in autocast's precision."""
+        device = input.device.type
+        if torch.is_autocast_enabled(device) and input.dtype == torch.float32:
+            input = input.to(torch.get_autocast_dtype(device))  # noqa: A001
+        with torch.autocast(device, enabled=False):
+            output: Tensor = super().forward(input)  # type: ignore[no-untyped-call]
+            return output
+
 
 def smallest_side(scales: int, kernel_size: int = 3) -> int:
     """The least height and width, pixels, that a `SkipNetwork` takes.
@@ -115,7 +124,7 @@ class _Layers:
 
     def halving(self, inputs: int) -> nn.Conv2d:
         size = self.kernel_size
-        return nn.Conv2d(inputs, self.channels, size, 2, size // 2, padding_mode=self.padding)
+        return MixedConv2d(inputs, self.channels, size, 2, size // 2, padding_mode=self.padding)
 
     def full(self, inputs: int, slope: float) -> PreparedConvolution:
         size, padding = self.kernel_size, self.padding
@@ -133,7 +142,7 @@ class _Scale(nn.Module):
     ) -> None:
         super().__init__()
         channels = layers.channels
-        self.across = nn.Sequential(nn.Conv2d(inputs, skip, 1), *layers.activation(skip))
+        self.across = nn.Sequential(MixedConv2d(inputs, skip, 1), *layers.activation(skip))
         self.down = nn.Sequential(
             layers.halving(inputs),
             *([NonLocalBlock(channels)] if attention else []),
@@ -149,7 +158,7 @@ class _Scale(nn.Module):
         return result
 
     def joined(self, features: Tensor) -> Tensor:
-        """What came across and what came from below; apart from `forward`, so that its parts are freed before ``up``."""
+        """What came across and from below; a method of its own, so that the parts are freed before ``up`` runs."""
         deeper = doubled(self.inner(self.down(features)), self.upsampling, features.shape[-2:])
         return torch.cat([self.across(features), deeper], dim=1)
 
@@ -161,9 +170,11 @@ def doubled(features: Tensor, mode: str, size: tuple[int, ...]) -> Tensor:
     """
     height, width = size
     if mode == "nearest":
-        return torch.ops.aten.upsample_nearest2d(features, [height, width], 2.0, 2.0)
+        nearest: Tensor = torch.ops.aten.upsample_nearest2d(features, [height, width], 2.0, 2.0)
+        return nearest
     enlarge = torch.ops.aten.upsample_bicubic2d if mode == "bicubic" else torch.ops.aten.upsample_bilinear2d
-    return enlarge(features, [height, width], False, 2.0, 2.0)
+    enlarged: Tensor = enlarge(features, [height, width], False, 2.0, 2.0)
+    return enlarged
 
 
 def crop_centre(features: Tensor, height: int, width: int) -> Tensor:

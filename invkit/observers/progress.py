@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ..problem import Problem
-from ..solver import Observer, State
+from ..solver import Observer, State, StopReason
 
 __all__ = ["ProgressBar"]
 
 REFRESH = 0.25  # seconds: reading the loss waits for the device, so it is not read at every step
+LINE_EVERY = 60.0  # seconds
 
 
 class ProgressBar(Observer):
-    """Shows iterations, loss, elapsed and remaining time on the standard error; silent where that is no terminal."""
+    """Shows iterations, loss, elapsed and remaining time on the standard error.
+
+    Where that is no terminal (a log file, a batch job) it writes a line a minute instead.
+    """
 
     def __init__(self, title: str = "solving", console: Console | None = None) -> None:
         columns = (
@@ -29,22 +35,29 @@ class ProgressBar(Observer):
             TimeRemainingColumn(),
         )
         console = console or Console(stderr=True)
+        self.console, self.title = console, title
         self.progress = Progress(*columns, console=console, disable=not console.is_terminal)
-        self.task = self.progress.add_task(title, loss="-", start=False)
-        self.shown = 0.0
+        self.task = self.progress.add_task(escape(title), loss="-", start=False)
+        self.shown = self.begun = time.monotonic()
+        self.first = self.iterations = 0
 
     def started(self, problem: Problem, state: State, iterations: int) -> None:
         """Start the bar where a resumed run stands."""
+        self.shown = self.begun = time.monotonic()
+        self.first, self.iterations = state.iteration, iterations
         self.progress.start()
         self.progress.update(self.task, total=iterations, completed=state.iteration)
         self.progress.start_task(self.task)
 
     def stepped(self, problem: Problem, state: State) -> None:
-        """Move the bar, at most four times a second."""
-        if not self.progress.disable and time.monotonic() - self.shown >= REFRESH:
+        """Move the bar, at most four times a second; or write the minute's line."""
+        since = time.monotonic() - self.shown
+        if self.progress.disable and since >= LINE_EVERY:
+            self._write(state)
+        elif not self.progress.disable and since >= REFRESH:
             self._show(state)
 
-    def stopped(self, problem: Problem, state: State) -> None:
+    def stopped(self, problem: Problem, state: State, reason: StopReason | None) -> None:
         """Leave the bar as it stands at the end."""
         if not self.progress.disable:
             self._show(state)
@@ -52,4 +65,11 @@ class ProgressBar(Observer):
 
     def _show(self, state: State) -> None:
         self.progress.update(self.task, completed=state.iteration, loss=f"{state.loss:.3e}")
+        self.shown = time.monotonic()
+
+    def _write(self, state: State) -> None:
+        each = (time.monotonic() - self.begun) / (state.iteration - self.first)
+        left = timedelta(seconds=round(each * (self.iterations - state.iteration)))
+        words = f"{self.title}: iteration {state.iteration} of {self.iterations}, loss {state.loss:.3e}, {left} left"
+        self.console.print(words, markup=False, highlight=False, soft_wrap=True)
         self.shown = time.monotonic()

@@ -155,7 +155,6 @@ class AdamSolver(Solver[AdamState]):
 
     def start(self, problem: Problem) -> AdamState:
         """Copies of the priors, and an Adam that has not moved yet."""
-        keep_large_blocks()
         image_prior = copy.deepcopy(problem.image_prior).to(problem.data)
         kernel_prior = copy.deepcopy(problem.kernel_prior).to(problem.data)
         groups = [
@@ -199,6 +198,8 @@ class AdamSolver(Solver[AdamState]):
 
     def record(self, state: AdamState, image: Tensor, kernel: Tensor, loss: Tensor) -> None:
         """Note the loss of the step, and what averages and early stopping need."""
+        if not state.losses:  # what libraries keep from their first call should not lie between the large blocks
+            keep_large_blocks()
         image, kernel = image.detach(), kernel.detach()
         state.losses.append(loss.detach())
         if self.ema is not None:

@@ -18,8 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..parameters import Shape, parameters_of
-from ..recipe import positional_names
+from ..parameters import Shape, parameters_of, positional_names
 from .operators import demand
 
 __all__ = [

@@ -326,6 +326,22 @@ def test_early_stop_finds_the_image_that_moved_least():
     torch.testing.assert_close(stop.best[0], target, rtol=0, atol=0.05)
 
 
+@pytest.mark.parametrize("before", [0, 30, 70, 110])
+def test_an_early_stop_saved_at_any_time_goes_on_as_it_was(before):
+    images = [noise(1, 1, 4, 4) * 0.9**i for i in range(60)] + [noise(1, 1, 4, 4) * 1.1**i for i in range(60)]
+    straight, saved = EarlyStop(patience=200), EarlyStop(patience=200)
+    for image in images:
+        straight.update(image, image)
+    for image in images[:before]:
+        saved.update(image, image)
+    resumed = EarlyStop(patience=200)
+    resumed.load_state_dict(through_a_file(saved.state_dict()), torch.device("cpu"))
+    for image in images[before:]:
+        resumed.update(image, image)
+    assert straight.best is not None
+    assert same(straight.state_dict(), resumed.state_dict())
+
+
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_a_converged_solve_says_so_and_returns_the_chosen_image(solver):
     of = problem(fidelity=MSE(), image_prior=Numbers(noise(*SHAPE)), kernel_prior=FreeKernel(noise(1, 1, 3, 3)))

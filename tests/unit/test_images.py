@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile, ImageOps
 
-from invkit.errors import InputError
+from invkit.errors import InputError, OutOfMemoryError
 from invkit.media.decoding import MAX_PIXELS, upright
 from invkit.media.images import check_image, from_bchw, read_image, to_bchw, write_image
 
@@ -468,6 +468,18 @@ def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
 
     monkeypatch.setattr(type(path), "read_bytes", denied)
     assert "check its permissions" in refusal(path)
+
+
+def test_a_file_that_memory_does_not_hold(tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    write_image(path, samples(8, *SIZE))
+
+    def exhausted(self):
+        raise MemoryError
+
+    monkeypatch.setattr(type(path), "read_bytes", exhausted)
+    with pytest.raises(OutOfMemoryError, match=r"a\.png does not fit in memory; crop or shrink it"):
+        read_image(path)
 
 
 # Writing

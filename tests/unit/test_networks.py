@@ -13,8 +13,9 @@ from invkit.image_priors.dip_skip import DipSkipImage
 from invkit.interfaces import ImagePrior, KernelPrior, LatentPrior
 from invkit.kernel_priors.dip_skip import DipSkipKernel
 from invkit.networks.nonlocal_block import NonLocalBlock
+from invkit.networks.prepared_convolution import PreparedConvolution
 from invkit.networks.random import seeded
-from invkit.networks.skip import SkipNetwork, crop_centre, scales_that_fit, smallest_side
+from invkit.networks.skip import SkipNetwork, crop_centre, doubled, scales_that_fit, smallest_side
 
 
 def count(module: nn.Module) -> int:
@@ -205,12 +206,69 @@ def test_low_precision_ends_before_the_sigmoid():
 
 
 def test_the_network_is_the_one_drawn_in_the_paper():
-    """A scale by hand: down twice, up, joined with the skip connection."""
+    """A scale by hand: down twice, up, joined with the skip connection; layers as plain torch modules."""
     with seeded(0):
         network, x = SkipNetwork(3, 2, channels=4, skip_channels=2, scales=1).double(), torch.rand(1, 3, 7, 9).double()
     scale, last = network[0], network[1]
-    deeper = nn.functional.interpolate(scale.down(x), scale_factor=2, mode="bilinear", align_corners=False)
+    act = nn.LeakyReLU(0.2)
+    across = act(scale.across[1](scale.across[0](x)))
+    halving, second, norm, _ = scale.down
+    assert halving.stride == (2, 2)
+    deeper = act(norm(plainly(second, act, "reflect", halving(x))))
+    deeper = nn.functional.interpolate(deeper, scale_factor=2, mode="bilinear", align_corners=False)
     assert deeper.shape[-2:] == (8, 10)
-    joined = torch.cat([scale.across(x), deeper[..., :7, :9]], dim=1)
-    assert torch.equal(network(x), last(scale.up(joined)))
-    assert [type(m).__name__ for m in scale.down] == ["Conv2d", "BatchNorm2d", "LeakyReLU"] * 2
+    joined = torch.cat([across, deeper[..., :7, :9]], dim=1)
+    first, pointwise = scale.up
+    expected = plainly(
+        last, act, "reflect", plainly(pointwise, act, "reflect", plainly(first, nn.Identity(), "reflect", joined))
+    )
+    assert [first.conv.kernel_size, pointwise.conv.kernel_size, last.conv.kernel_size] == [(3, 3), (1, 1), (1, 1)]
+    torch.testing.assert_close(network(x), expected)
+
+
+def plainly(layer, activation, padding, features):
+    """What a `PreparedConvolution` stands for, by torch's own modules."""
+    ready = activation(layer.norm(features))
+    border = [layer.border] * 4
+    padded = nn.functional.pad(ready, border, "constant" if padding == "zeros" else padding) if layer.border else ready
+    return layer.conv(padded)
+
+
+@pytest.mark.parametrize("padding", ["reflect", "replicate", "zeros"])
+@pytest.mark.parametrize("slope", [1.0, 0.2, 0.0])
+@pytest.mark.parametrize("size", [1, 3, 5])
+def test_a_prepared_convolution_and_its_gradients_are_those_of_its_layers(size, slope, padding):
+    with seeded(1):
+        layer = PreparedConvolution(3, 4, size, padding=padding, negative_slope=slope).double()
+        nn.init.normal_(layer.norm.weight)
+        nn.init.normal_(layer.norm.bias)
+        x, direction = torch.randn(2, 3, 6, 7).double(), torch.randn(2, 4, 6, 7).double()
+    results = []
+    for forward in (layer, lambda x: plainly(layer, nn.LeakyReLU(slope), padding, x)):
+        unknowns = [x.clone().requires_grad_(), *layer.parameters()]
+        output = forward(unknowns[0])
+        results.append([output, *torch.autograd.grad((output * direction).sum(), unknowns)])
+    torch.testing.assert_close(results[0], results[1])
+
+
+def test_a_prepared_convolution_in_bfloat16_has_the_gradients_of_its_layers_in_bfloat16():
+    with seeded(1):
+        layer, x = PreparedConvolution(3, 4, 3, negative_slope=0.2), torch.randn(1, 3, 8, 8).bfloat16()
+    results = []
+    for forward in (layer, lambda x: plainly(layer, nn.LeakyReLU(0.2), "reflect", x)):
+        output = forward(x)
+        results.append([output, *torch.autograd.grad(output.float().square().sum(), list(layer.parameters()))])
+    assert results[0][0].dtype == torch.bfloat16
+    assert all(gradient.dtype == torch.float32 for gradient in results[0][1:])
+    # bfloat16 rounds to 1 part in 256, and the order of sums may differ
+    torch.testing.assert_close(results[0], results[1], rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "nearest", "bicubic"])
+@pytest.mark.parametrize("size", [(12, 10), (11, 9), (11, 10)])
+def test_doubling_is_interpolation_by_two_cropped(mode, size):
+    with seeded(0):
+        features = torch.rand(2, 3, 6, 5)
+    align = None if mode == "nearest" else False
+    whole = nn.functional.interpolate(features, scale_factor=2.0, mode=mode, align_corners=align)
+    assert torch.equal(doubled(features, mode, size), crop_centre(whole, *size))

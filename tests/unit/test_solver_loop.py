@@ -95,7 +95,7 @@ class Diary(Observer):
     def stepped(self, problem, state):
         self.entries.append(("stepped", state.iteration))
 
-    def stopped(self, problem, state):
+    def stopped(self, problem, state, reason):
         self.entries.append(("stopped", state.iteration))
 
 

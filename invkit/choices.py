@@ -1,0 +1,242 @@
+"""What a caller chooses, checked before anything is computed: image, kernel, sizes, device, noise, memory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+import numpy as np
+import psutil
+import torch
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from torch import Tensor
+
+from .errors import AssemblyError, InputError, OutOfMemoryError
+from .estimation.kurtosis import PATCH
+from .estimation.noise import estimate_sigma
+from .interfaces import ImagePrior, KernelPrior
+from .media.images import Layout, Photo, read_image, to_bchw
+from .media.kernels import check_kernel, read_kernel
+from .recipe import Recipe, load_recipe
+from .result import Array
+
+__all__ = [
+    "Choices",
+    "Color",
+    "KernelSize",
+    "Picture",
+    "auto_kernel_size",
+    "check_kernel_prior",
+    "check_kernel_size",
+    "check_memory",
+    "choose_device",
+    "default_recipe",
+    "digest",
+    "find_recipe",
+    "noise_level",
+    "take",
+    "take_kernel",
+    "take_truth",
+]
+
+Color: TypeAlias = Literal["luma", "rgb"]
+KernelSize: TypeAlias = int | tuple[int, int] | Literal["auto"]
+Picture: TypeAlias = Array | str | Path
+
+KERNEL_LIMITS = (15, 65)  # pixels, of the automatic kernel size
+DEVICES = ("cpu", "cuda", "mps", "xpu")
+
+
+def _plain(number: object) -> object:
+    """NumPy's whole numbers as Python's."""
+    if isinstance(number, tuple | list):
+        return tuple(_plain(item) for item in number)
+    return int(number) if isinstance(number, np.integer) else number
+
+
+Side = Annotated[int, Field(gt=0)]
+
+
+class Choices(BaseModel):
+    """The options of a restoration; None leaves them to the recipe, or to what the image says."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    kernel_size: Annotated[Side | tuple[Side, Side] | Literal["auto"] | None, BeforeValidator(_plain)] = None
+    color: Color | None = None
+    overrides: tuple[str, ...] = ()
+    seed: Annotated[int, BeforeValidator(_plain), Field(ge=0, lt=2**63)] = 0
+    device: str = "auto"
+    sigma: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = None
+
+    @classmethod
+    def checked(cls, overrides: Sequence[str], values: dict[str, Any]) -> Choices:
+        """The options, checked.
+
+        Raises:
+            InputError: one has the wrong type or range; says which.
+        """
+        if isinstance(overrides, str):
+            raise InputError(f"overrides must be a list of settings; write [{overrides!r}]")
+        try:
+            return cls(overrides=tuple(overrides), **values)
+        except ValidationError as error:
+            wrong = error.errors()[0]
+            name = str(wrong["loc"][0])
+            raise InputError(f"{name} must be {EXPECTED[name]}, got {values.get(name, overrides)!r}") from error
+
+
+EXPECTED = {
+    "kernel_size": "a positive number of pixels N, a pair (height, width) of them, or 'auto'",
+    "color": "'luma' or 'rgb'",
+    "overrides": "a list of settings as 'image_prior=pixels'",
+    "seed": "a whole number from 0",
+    "device": "a name as 'auto', 'cpu' or 'cuda:0'",
+    "sigma": "a finite number from 0, in [0, 1] units, or None to estimate it",
+}
+
+
+def find_recipe(recipe: str | Path | Recipe | None, device: torch.device) -> tuple[Recipe, Path]:
+    """The recipe, and the folder that the files it names are relative to."""
+    if isinstance(recipe, Recipe):
+        return recipe, Path()
+    name = recipe or default_recipe(device)
+    return load_recipe(name), Path(name).parent
+
+
+def default_recipe(device: torch.device) -> str:
+    """The recipe when none is asked for: the paper's network where a GPU makes it quick, the small one elsewhere."""
+    return "selfdeblur" if device.type == "cuda" else "selfdeblur-small"
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; "auto" takes a GPU where there is one.
+
+    Raises:
+        InputError: there is no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kind = name.partition(":")[0]
+    if kind not in DEVICES:
+        raise InputError(f"there is no device '{name}'; choose auto, {', '.join(DEVICES)}, or cuda:1 and the like")
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(
+            f"the device '{name}' is not there, or not in this build of torch; try --device cpu"
+        ) from error
+    return torch.device(name)
+
+
+def take(image: Picture) -> tuple[Tensor, Layout, Photo | None]:
+    """The image as (B, C, H, W) in [0, 1], how to give it back, and the file's photograph.
+
+    Raises:
+        InputError: it cannot be read or restored, or is a batch.
+    """
+    photo = read_image(image) if isinstance(image, str | Path) else None
+    picture, layout = to_bchw(image if photo is None else photo.pixels)  # type: ignore[arg-type]
+    if len(picture) != 1:
+        raise InputError(f"give one image at a time, as (C, H, W); got a batch of {len(picture)}")
+    return picture, layout, photo
+
+
+def take_truth(truth: Picture, picture: Tensor) -> Tensor:
+    """The sharp image as (1, C, H, W); raises `InputError` when it is not of the picture's size."""
+    sharp = take(truth)[0]
+    if sharp.shape[-2:] != picture.shape[-2:]:
+        raise InputError(
+            f"the truth is {tuple(sharp.shape[-2:])} and the image {tuple(picture.shape[-2:])} (height, width); "
+            "they must show the same part of the scene"
+        )
+    return sharp
+
+
+def take_kernel(kernel: Picture) -> Tensor:
+    """A kernel from a file or an array (h, w), as (1, 1, h, w); raises `InputError`."""
+    array = read_kernel(kernel) if isinstance(kernel, str | Path) else check_kernel(np.asarray(kernel))
+    return torch.from_numpy(array).float()[None, None]
+
+
+def auto_kernel_size(data: Tensor) -> tuple[int, int]:
+    """An eighth of the shorter side, made odd, between 15 and 65 pixels: large enough for most camera shake.
+
+    A kernel prior can leave the rim of too large a support empty; too small a one cannot hold the blur.
+    """
+    shorter = min(data.shape[-2:])
+    low, high = KERNEL_LIMITS
+    side = min(max(shorter // 8, low), high, shorter) // 2 * 2 + 1
+    side = side if side <= shorter else side - 2
+    return side, side
+
+
+def check_kernel_size(size: KernelSize, data: Tensor, given: Tensor | None) -> tuple[int, int]:
+    """The kernel's (h, w): what was asked for, or the given kernel's own.
+
+    Raises:
+        InputError: it is larger than the image, or another than the given kernel's.
+    """
+    height, width = auto_kernel_size(data) if size == "auto" else (size, size) if isinstance(size, int) else size
+    if given is not None:
+        own = (given.shape[-2], given.shape[-1])
+        if size not in ("auto", own) and (height, width) != own:
+            raise InputError(f"the kernel given is {own[0]}x{own[1]}, the kernel size {height}x{width}; leave one out")
+        height, width = own
+    if height > data.shape[-2] or width > data.shape[-1]:
+        raise InputError(
+            f"the kernel ({height}x{width}) is larger than the image ({data.shape[-2]}x{data.shape[-1]}); "
+            "give a smaller kernel size or a larger image"
+        )
+    return height, width
+
+
+def check_kernel_prior(prior: KernelPrior) -> None:
+    """Refuse a prior that does not give kernels; raises `AssemblyError` naming it and what is wrong."""
+    with torch.no_grad():
+        kernel = prior()
+    wrong = None
+    if tuple(kernel.shape) != tuple(prior.shape):
+        wrong = f"of shape {tuple(kernel.shape)} instead of {tuple(prior.shape)}"
+    elif not bool(torch.isfinite(kernel).all()) or float(kernel.min()) < 0:
+        wrong = "with negative or non-finite values"
+    elif float((kernel.sum(dim=(-2, -1)) - 1).abs().max()) > 1e-3:
+        wrong = f"summing to {float(kernel.sum()):.4g} instead of 1"
+    if wrong:
+        raise AssemblyError(
+            f"the kernel prior {type(prior).__name__} gives a kernel {wrong}; invkit.testing tells more"
+        )
+
+
+def check_memory(prior: ImagePrior, device: torch.device) -> None:
+    """Refuse, before it is begun, what would not fit; raises `OutOfMemoryError` with what to change.
+
+    The system would end such a process without a word.
+    """
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+    needed = prior.memory_needed()
+    if needed > free:
+        height, width = prior.shape[-2:]
+        raise OutOfMemoryError(
+            f"{type(prior).__name__} needs about {needed / 2**30:.1f} GB for an image of {width}x{height}, and "
+            f"{free / 2**30:.1f} GB are free; crop the image, or set a smaller network "
+            "(image_prior.params.channels=16) or image_prior=pixels"
+        )
+
+
+def noise_level(recipe: Recipe, data: Tensor) -> float | None:
+    """The estimated standard deviation of the noise; None for an image too small to tell, where no term needs it."""
+    needed = any(term.times == "sigma" and term.weight > 0 for term in recipe.regularizers)
+    if not needed and min(data.shape[-2:]) < PATCH:
+        return None
+    return estimate_sigma(data)
+
+
+def digest(picture: Picture | None) -> dict[str, str] | None:
+    """Name and SHA-256 of a file, to say later what a result was made from; None for what is no file."""
+    if not isinstance(picture, str | Path):
+        return None
+    path = Path(picture)
+    return {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}

@@ -1,0 +1,83 @@
+"""Progress and snapshots watch a solve without changing it."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+import torch
+from rich.console import Console
+
+from invkit import Problem
+from invkit.fidelities.mse import MSE
+from invkit.image_priors.pixels import Pixels
+from invkit.kernel_priors.simplex import SimplexKernel
+from invkit.observers import progress
+from invkit.observers.progress import ProgressBar
+from invkit.observers.snapshots import Snapshots
+from invkit.operators.convolution import Convolution
+from invkit.solver import Observer
+from invkit.solvers.joint_adam import JointAdam
+
+
+@pytest.fixture
+def problem() -> Problem:
+    data = torch.rand(1, 1, 12, 12, generator=torch.Generator().manual_seed(0))
+    return Problem(data, Convolution(), Pixels((1, 1, 14, 14), data), SimplexKernel((1, 1, 3, 3)), MSE())
+
+
+def test_watching_changes_nothing(problem: Problem) -> None:
+    solver = JointAdam(iterations=6)
+    alone = solver.solve(problem)
+    watched = solver.solve(problem, observers=[ProgressBar("x", Console(file=io.StringIO())), Snapshots(2)])
+    assert torch.equal(torch.as_tensor(alone.image), torch.as_tensor(watched.image))
+    assert alone.history == watched.history
+
+
+def test_the_bar_shows_loss_and_time_left_on_a_terminal(problem: Problem) -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=120)
+    JointAdam(iterations=6).solve(problem, observers=[ProgressBar("[small]", console)])
+    shown = screen.getvalue()
+    assert "[small]" in shown
+    assert "6/6" in shown
+    assert "loss" in shown
+
+
+def test_a_log_file_gets_lines(problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "LINE_EVERY", 0.0)
+    log = io.StringIO()
+    JointAdam(iterations=3).solve(problem, observers=[ProgressBar("small", Console(file=log))])
+    lines = log.getvalue().splitlines()
+    assert [line.split(",")[0] for line in lines] == [f"small: iteration {i} of 3" for i in (1, 2, 3)]
+    assert all("left" in line for line in lines)
+
+
+def test_snapshots_are_copies_at_the_right_iterations(problem: Problem) -> None:
+    taken = Snapshots(every=2)
+    result = JointAdam(iterations=5).solve(problem, observers=[taken])
+    assert sorted(taken.taken) == [2, 4]
+    assert not torch.equal(taken.taken[2][0], taken.taken[4][0])
+    assert not torch.equal(taken.taken[4][0], torch.as_tensor(result.image))
+    with pytest.raises(ValueError, match="every 1 or more"):
+        Snapshots(every=0)
+
+
+def test_every_observer_is_stopped_with_the_reason_even_if_others_fail(problem: Problem) -> None:
+    told: list[object] = []
+
+    class Listener(Observer):
+        def stopped(self, problem: object, state: object, reason: object) -> None:
+            told.append(reason)
+
+    class Faulty(Observer):
+        def stepped(self, problem: object, state: object) -> None:
+            raise OSError("the disk is full")
+
+        def stopped(self, problem: object, state: object, reason: object) -> None:
+            raise OSError("and stays so")
+
+    JointAdam(iterations=2).solve(problem, observers=[Listener()])
+    with pytest.raises(OSError, match="stays so"):
+        JointAdam(iterations=2).solve(problem, observers=[Listener(), Faulty(), Listener()])
+    assert told == ["finished", None, None]
