@@ -132,7 +132,7 @@ def deblur(
 
       invkit deblur photo.jpg --kernel-size 31
 
-      invkit deblur photo.jpg --recipe selfdeblur --set solver.params.iterations=2000
+      invkit deblur photo.jpg --recipe selfdeblur --set kernel_prior.params.hidden=2000
 
       invkit deblur photo.jpg --time-limit 60 --output run1, then the same with --resume
     """

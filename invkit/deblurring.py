@@ -83,8 +83,8 @@ def deblur(
 
 
 def restore(
+    image: Picture | None,
     recipe: str | Path | Recipe,
-    image: Picture | None = None,
     *,
     kernel: Picture | None = None,
     overrides: Sequence[str] = (),
@@ -97,8 +97,8 @@ def restore(
     """Solve the problem of any recipe, blind or not, deblurring or not.
 
     Args:
-        recipe: as for `deblur`.
         image: as for `deblur`; None takes the file that the recipe's measurement names.
+        recipe: as for `deblur`.
         kernel: (h, w) true-convolution kernel or a file of one, where the recipe's kernel prior starts from a kernel;
             None takes the file that the recipe's measurement names, if it does.
         overrides: as for `deblur`.

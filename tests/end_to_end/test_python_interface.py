@@ -11,7 +11,8 @@ import torch
 
 import invkit
 from invkit import registry
-from invkit.deblurring import auto_kernel_size, prepare
+from invkit.choices import auto_kernel_size
+from invkit.deblurring import prepare
 from invkit.errors import AssemblyError, InputError
 from invkit.fidelities.mse import MSE
 from invkit.geometry import centre
@@ -157,3 +158,15 @@ def test_a_delta_kernel_shows_the_data_in_place(blurry: np.ndarray) -> None:
     recipe = parse_recipe('name="x"\nimage_prior="pixels"\nkernel_prior="known"\nsolver="joint-adam"')
     job = prepare(blurry, recipe=recipe, kernel=kernel, overrides=["solver.params.iterations=1"])
     assert np.abs(job.run().image - blurry).max() < 0.05
+
+
+def test_restore_with_a_known_kernel_keeps_it(blurry: np.ndarray) -> None:
+    kernel = np.random.default_rng(0).uniform(size=(4, 5))
+    overrides = [*TINY[:2], "solver.params.iterations=3"]
+    result = invkit.restore(blurry, "selfdeblur-nonblind", kernel=kernel, overrides=overrides, progress=False)
+    np.testing.assert_allclose(result.kernel, kernel / kernel.sum(), atol=1e-7)  # a kernel is solved with in float32
+
+
+def test_a_blind_recipe_refuses_a_kernel_it_would_not_use(blurry: np.ndarray) -> None:
+    with pytest.raises((InputError, AssemblyError), match="kernel_prior=known"):
+        prepare(blurry, recipe="selfdeblur-small", kernel=np.ones((5, 5)))

@@ -161,7 +161,7 @@ def test_a_solver_that_lacks_an_ability_is_refused_with_the_components_that_have
 @pytest.mark.parametrize("setting", ["regularizers=[]", "regularizers.tv.weight=0", "regularizers.tv.times=sigma"])
 def test_an_ability_of_regularizers_needs_one_that_counts(registered, setting):
     registered("solvers", demanding=demanding("regularizers", TotalVariation))
-    with pytest.raises(AssemblyError, match="regularizers: .*the recipe has none of a weight above zero.*do: tv"):
+    with pytest.raises(AssemblyError, match=r"regularizers: .*the recipe has none of a weight above zero.*do: tv"):
         assembled(small("solver=demanding", setting), sigma=0.0)
     assert assembled(small("solver=demanding")).problem.regularizers
 

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from datetime import date
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import pytest
 from pydantic import Field, ValidationError
 
 from invkit.errors import PluginError
-from invkit.parameters import Positive, PositiveInt, Seed, parameters_of, validated
+from invkit.parameters import (
+    Positive,
+    PositiveInt,
+    Seed,
+    Shape,
+    parameters_of,
+    parameters_schema,
+    positional_names,
+    read_strictly,
+    validated,
+)
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 
 class Component:
@@ -73,6 +87,150 @@ def test_the_constructor_itself_checks_the_same():
 def test_a_constructor_with_kwargs_is_refused_because_it_would_swallow_a_misspelling():
     with pytest.raises(PluginError, match=r"Careless takes \*\*options"):
         parameters_of(Careless)
+
+
+class OnlyChecked:
+    def __init__(self, *, precision: Decimal) -> None:
+        pass
+
+
+class Unfindable:
+    def __init__(self, *, precision: list["Nowhere"] | None = None) -> None:  # noqa: F821, UP037 - what is tested
+        pass
+
+
+class Untyped:
+    def __init__(self, *, precision=1) -> None:
+        pass
+
+
+class Shadow:
+    def __init__(self, *, copy: bool = True) -> None:
+        pass
+
+
+class Registering:
+    def __init__(self, *, mro: bool = True) -> None:
+        pass
+
+
+class Underscored:
+    def __init__(self, *, _seed: int = 0) -> None:
+        pass
+
+
+class Forgetful:
+    def __init__(self, shape: Shape, precision: int = 1) -> None:
+        pass
+
+
+class Variadic:
+    def __init__(self, *precisions: int) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("component", "said"),
+    [
+        (
+            OnlyChecked,
+            "OnlyChecked's arguments cannot be found: NameError: name 'Decimal' .* not only under TYPE_CHECK",
+        ),
+        (Unfindable, "Unfindable's .* cannot be .*'Nowhere'"),
+        (Untyped, "the keyword 'precision' of Untyped has no type"),
+        (Shadow, "the keyword 'copy' of Shadow bears a name that pydantic needs; call it otherwise"),
+        (Registering, "the keyword 'mro' of Registering bears a name"),
+        (Underscored, "the types of Underscored's keywords cannot be used: NameError: .*underscore"),
+        (Forgetful, r"Forgetful asks the problem for 'precision', which gives shape and start only; .* after a '\*'"),
+        (Variadic, r"Variadic takes \*precisions"),
+    ],
+)
+def test_a_constructor_against_the_rules_is_the_component_s_fault(component, said):
+    with pytest.raises(PluginError, match=said):
+        parameters_of(component)
+
+
+def test_names_that_pydantic_only_protects_are_free():
+    class Modelled:
+        def __init__(self, *, model_size: int = 3) -> None:
+            pass
+
+    assert parameters_of(Modelled)().model_size == 3
+
+
+def test_a_type_that_no_recipe_holds_has_no_schema_and_says_so():
+    class Deaf:
+        def __init__(self, *, listener: Component) -> None:
+            pass
+
+    with pytest.raises(PluginError, match="Deaf has a keyword that a recipe cannot hold: .*; recipes hold numbers"):
+        parameters_schema(Deaf)
+
+
+def test_positional_arguments_are_the_problem_s():
+    assert positional_names(Component) == ["shape"]
+
+
+class Typed:
+    """One parameter of each type that a file can get wrong."""
+
+    def __init__(
+        self,
+        *,
+        steps: int = 1,
+        rate: float = 1.0,
+        exact: bool = True,
+        marks: tuple[int, ...] = (),
+        pair: tuple[int, float] | None = None,
+        word: str = "",
+        choice: Literal["a", "b"] = "a",
+    ) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "read"),
+    [
+        ("rate", 2, 2.0),
+        ("rate", float("inf"), float("inf")),
+        ("rate", 0.1, 0.1),
+        ("steps", 2**70, 2**70),
+        ("marks", [1, 2], (1, 2)),
+        ("pair", [1, 2], (1, 2.0)),
+        ("pair", None, None),
+        ("word", "2", "2"),
+        ("choice", "b", "b"),
+    ],
+)
+def test_plain_data_are_read_as_they_stand(name, value, read):
+    got = getattr(read_strictly(parameters_of(Typed), {name: value}), name)
+    assert (got, type(got)) == (read, type(read))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("steps", "2"),
+        ("steps", 2.0),
+        ("steps", True),
+        ("rate", "0.5"),
+        ("rate", True),
+        ("exact", "off"),
+        ("exact", 1),
+        ("marks", ["1"]),
+        ("marks", 1),
+        ("word", 2),
+    ],
+)
+def test_nothing_is_guessed_from_another_type(name, value):
+    with pytest.raises(ValidationError) as caught:
+        read_strictly(parameters_of(Typed), {name: value})
+    assert [error["loc"][0] for error in caught.value.errors()] == [name]
+
+
+def test_what_is_no_plain_data_is_refused():
+    with pytest.raises(TypeError, match=r"datetime.date\(2020, 1, 1\) is a date"):
+        read_strictly(parameters_of(Typed), {"word": date(2020, 1, 1)})
 
 
 def test_the_schema_is_complete_enough_for_an_editor():

@@ -84,8 +84,34 @@ def test_a_name_near_nothing_lists_what_there_is():
 
 
 def test_an_unknown_family_lists_the_families():
-    with pytest.raises(UnknownNameError, match="'priors'; the families are operators, image_priors"):
-        registry.names("priors")
+    with pytest.raises(UnknownNameError, match="'telescopes'; the families are operators, image_priors"):
+        registry.names("telescopes")
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "meant"),
+    [("priors", "'image_priors' or 'kernel_priors'"), ("image_prior", "'image_priors'"), ("solvres", "'solvers'")],
+)
+def test_an_unknown_family_suggests_the_nearest(misspelt, meant):
+    with pytest.raises(UnknownNameError, match=rf"no family '{misspelt}'; did you mean {meant}\? The families are"):
+        registry.entries(misspelt)
+
+
+def test_an_abstract_class_is_refused_with_what_it_lacks(install):
+    text = (
+        "from invkit.interfaces import ForwardOperator\n"
+        "class Half(ForwardOperator):\n"
+        "    def forward(self, image, kernel): return image\n"
+    )
+    install("half-done", "[invkit.operators]\nhalf = half_done:Half\n", half_done=text)
+    with pytest.raises(
+        PluginError, match="'half' of half-done .*Half is abstract; it must define adjoint, image_shape"
+    ):
+        registry.load("operators", "half")
+
+
+def test_every_place_of_a_recipe_is_of_a_family_with_an_interface():
+    assert all(registry.FAMILIES[family] for family in registry.PLACES.values())
 
 
 @pytest.mark.parametrize(
@@ -95,6 +121,7 @@ def test_an_unknown_family_lists_the_families():
         ("import a_library_nobody_has", "No module named 'a_library_nobody_has'"),
         ("x = (", "SyntaxError"),
         ("Other = 1", "AttributeError"),
+        ("raise SystemExit('no display')", "SystemExit: no display"),
     ],
 )
 def test_a_broken_plugin_breaks_only_its_own_use(install, module, said):
@@ -176,5 +203,5 @@ def test_a_registered_component_of_another_family_is_refused_when_used():
 
 
 def test_registering_in_no_family_is_refused():
-    with pytest.raises(UnknownNameError, match="there is no family 'fidelity'"):
+    with pytest.raises(UnknownNameError, match="there is no family 'fidelity'; did you mean 'fidelities'"):
         registry.register("fidelity", "half", Half)
