@@ -59,28 +59,33 @@ def run(image: int, kernel: int, size: int, goal: float) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "levin_small.json")
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    rows = []
-    for (image, kernel), (size, goal) in CASES.items():
-        rows.append(run(image, kernel, size, goal))
-        print(rows[-1], flush=True)
+def write(path: Path, rows: list[dict[str, Any]], threads: int) -> None:
+    """What is known so far: an interrupted run keeps its finished images."""
     report = {
         "command": " ".join(["python", *sys.argv]),
         "seed": SEED,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "processor": torch.backends.cpu.get_cpu_capability(),
-        "threads": arguments.threads,
+        "threads": threads,
         "load_average": [round(load, 2) for load in os.getloadavg()],
         "results": rows,
     }
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "levin_small.json")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    rows: list[dict[str, Any]] = []
+    for (image, kernel), (size, goal) in CASES.items():
+        rows.append(run(image, kernel, size, goal))
+        print(rows[-1], flush=True)
+        write(arguments.output, rows, arguments.threads)
 
 
 if __name__ == "__main__":

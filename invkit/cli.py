@@ -184,9 +184,11 @@ def list_components(
 ) -> None:
     """List the registered components, of one family or of all."""
     families = [family] if family else list(registry.FAMILIES)
-    rows = [
-        vars(entry) | ({"problem": _problem(entry)} if check else {}) for f in families for entry in registry.entries(f)
-    ]
+    rows = [vars(entry) for each in families for entry in registry.entries(each)]
+    if check:
+        from .schema import problem_of
+
+        rows = [row | {"problem": problem_of(registry.Entry(**row))} for row in rows]
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
     else:
@@ -203,7 +205,7 @@ def describe(
     debug: Debug = False,
 ) -> None:
     """Show what a component is, where it is from, and every parameter that a recipe may set."""
-    if family == "recipes":
+    if family == "recipes" and not as_json:
         show(name)
         return
     from .schema import describe as described
@@ -288,19 +290,6 @@ def _show_warning(
     """A warning as a sentence, without the line of the program that gave it."""
     err.print("[yellow]warning:[/yellow]", end=" ")
     err.print(str(message), markup=False, highlight=False, soft_wrap=True)
-
-
-def _problem(entry: registry.Entry) -> str:
-    try:
-        if entry.family == "recipes":
-            from .recipe import check_recipe, load_recipe
-
-            check_recipe(load_recipe(entry.name))
-        else:
-            registry.load(entry.family, entry.name)
-    except InvkitError as error:
-        return str(error)
-    return ""
 
 
 def _print_rows(rows: list[dict[str, Any]], check: bool) -> None:

@@ -24,7 +24,7 @@ from .media.images import Layout, Photo, from_bchw
 from .metrics.aligned import aligned_psnr
 from .observers.checkpoint import Checkpointer, describe_run, load_checkpoint
 from .observers.progress import ProgressBar
-from .recipe import Recipe
+from .recipe import Recipe, is_out_of_memory
 from .result import Array, Result
 from .solver import Observer
 
@@ -306,7 +306,7 @@ def explained_memory() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if isinstance(error, RuntimeError) and not any(w in str(error).lower() for w in ("out of memory", "allocate")):
+        if not is_out_of_memory(error) or isinstance(error, OutOfMemoryError):
             raise
         raise OutOfMemoryError(
             "the problem does not fit in memory; crop the image, set a smaller network "

@@ -35,7 +35,7 @@ class AssemblyError(InvkitError, TypeError):
 
 
 class PluginError(InvkitError, ImportError):
-    """A registered component that cannot be loaded."""
+    """A registered component that cannot be loaded or used."""
 
 
 class OutOfMemoryError(InvkitError, MemoryError):

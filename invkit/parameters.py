@@ -147,7 +147,7 @@ def check_argument(component: type, parameter: Parameter) -> None:
         )
     if parameter.kind is Parameter.KEYWORD_ONLY and parameter.annotation is Parameter.empty:
         raise PluginError(f"the keyword '{name}' of {who} has no type; write one, as '{name}: float'")
-    if parameter.kind is Parameter.KEYWORD_ONLY and name in TAKEN:
+    if parameter.kind is Parameter.KEYWORD_ONLY and (name in TAKEN or name.startswith("_")):
         raise PluginError(f"the keyword '{name}' of {who} bears a name that pydantic needs; call it otherwise")
 
 

@@ -233,7 +233,7 @@ def recipe_text(name_or_path: str | Path) -> str:
         return package
     try:
         return (files(package) / f"{entry.name}.toml").read_text(encoding="utf-8")
-    except (TypeError, OSError, UnicodeDecodeError) as error:
+    except Exception as error:  # what a plugin registers as its package may be anything
         raise PluginError(
             f"the recipe '{entry.name}' of {entry.distribution} cannot be read from {entry.value}: {reason(error)}"
         ) from error

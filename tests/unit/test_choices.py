@@ -76,7 +76,7 @@ def test_what_does_not_fit_is_refused_before_it_is_begun() -> None:
         def memory_needed(self) -> int:
             return 2**60
 
-    with pytest.raises(OutOfMemoryError, match="Vast needs about .* GB for an image of 8x6.*crop"):
+    with pytest.raises(OutOfMemoryError, match=r"Vast needs about .* GB for an image of 8x6.*crop"):
         choices.check_memory(Vast((1, 1, 6, 8), torch.rand(1, 1, 6, 8)), torch.device("cpu"))
     choices.check_memory(Pixels((1, 1, 6, 8), torch.rand(1, 1, 6, 8)), torch.device("cpu"))
 
