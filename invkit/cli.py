@@ -107,7 +107,7 @@ def _main(
 def deblur(
     photo: Annotated[Path, typer.Argument(help="The blurry photograph: PNG, JPEG, TIFF, BMP, WebP or NPY.")],
     recipe: Annotated[
-        str | None, typer.Option(help="A recipe's name ('invkit list recipes') or a .toml file. Default: by device.")
+        str | None, typer.Option(help="A recipe's name ('invkit list recipes'), a .toml file or a run's result.json.")
     ] = None,
     kernel_size: Size = None,
     kernel: KernelFile = None,

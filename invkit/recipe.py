@@ -6,6 +6,7 @@ model; errors name the place, as ``kernel_prior.params.hidden``.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -210,23 +211,43 @@ def parse_recipe(text: str, origin: str = "recipe") -> Recipe:
 
 
 def load_recipe(name_or_path: str | Path) -> Recipe:
-    """A registered recipe by name, or one in a ``.toml`` file.
+    """A registered recipe by name, one in a ``.toml`` file, or the one that a ``result.json`` was made with.
 
     Raises:
         UnknownNameError: no recipe of that name is registered.
         InputError: the file cannot be read.
         RecipeError: its content is not a recipe.
     """
-    return parse_recipe(recipe_text(name_or_path), str(name_or_path))
+    origin = str(name_or_path)
+    if origin.endswith(".json"):
+        return validate_recipe(recipe_of_result(origin), origin)
+    return parse_recipe(recipe_text(origin), origin)
+
+
+def recipe_of_result(path: str) -> Mapping[str, Any]:
+    """The resolved recipe in a result.json; raises `InputError`."""
+    try:
+        document = json.loads(read_file(path))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path} is not valid JSON: {error}") from error
+    recipe = document.get("recipe") if isinstance(document, dict) else None
+    if not isinstance(recipe, dict):
+        raise InputError(f"{path} holds no recipe; give the result.json of a run, a .toml file or a recipe's name")
+    return recipe
+
+
+def read_file(path: str) -> str:
+    """The text of a file; raises `InputError`."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"the recipe {path} cannot be read: {error}") from error
 
 
 def recipe_text(name_or_path: str | Path) -> str:
     """The TOML text of a recipe; raises as `load_recipe`."""
     if str(name_or_path).endswith(".toml"):
-        try:
-            return Path(name_or_path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"the recipe {name_or_path} cannot be read: {error}") from error
+        return read_file(str(name_or_path))
     entry = registry.find("recipes", str(name_or_path))
     package = registry.load("recipes", str(name_or_path))
     if isinstance(package, str):  # registered in this session, as text

@@ -72,6 +72,7 @@ class DipSkipImage(LatentPrior, ImagePrior):
     ) -> None:
         super().__init__(shape)
         check_size(shape, scales, kernel_size)
+        self.channels = channels
         batch, out_channels, height, width = shape
         with seeded(seed):
             latent = latent_scale * torch.rand(batch, latent_channels, height, width)
@@ -94,6 +95,11 @@ class DipSkipImage(LatentPrior, ImagePrior):
     def decode(self, latent: Tensor) -> Tensor:
         """Latent (B, latent_channels, H, W) -> image (B, C, H, W) in [0, 1]; the sigmoid never in low precision."""
         return torch.sigmoid(self.network(latent).to(latent.dtype))
+
+    def memory_needed(self) -> int:
+        """About a hundred bytes for each feature channel and pixel, as measured in float32 with 32 and 128 channels."""
+        batch, _, height, width = self.shape
+        return 100 * self.channels * batch * height * width
 
 
 def check_size(shape: Shape, scales: int, kernel_size: int) -> None:

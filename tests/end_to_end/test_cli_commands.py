@@ -109,3 +109,23 @@ def test_type_words() -> None:
     assert type_words({"type": "integer", "exclusiveMinimum": 0}) == "integer > 0"
     assert type_words({"anyOf": [{"type": "number", "minimum": 0}, {"type": "null"}]}) == "number >= 0 or none"
     assert type_words({"enum": ["fft", "direct"]}) == "fft, direct"
+
+
+def test_a_result_can_be_made_again_from_its_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.save(tmp_path / "image.npy", np.random.default_rng(0).uniform(size=(30, 30)).astype(np.float32))
+    settings = ["--set", "image_prior=pixels", "--set", "solver.params.iterations=4", "--kernel-size", 5]
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert invoke(monkeypatch, "deblur", tmp_path / "image.npy", "-o", first, *settings) == 0
+    recipe = ["--recipe", first / "result.json", "--kernel-size", 5]
+    assert invoke(monkeypatch, "deblur", tmp_path / "image.npy", "-o", second, *recipe) == 0
+    assert (first / "image.png").read_bytes() == (second / "image.png").read_bytes()
+
+
+def test_json_without_a_recipe_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "image.npy", np.random.default_rng(0).uniform(size=(30, 30)).astype(np.float32))
+    for text, words in [("{}", "holds no recipe"), ("{", "not valid JSON")]:
+        (tmp_path / "other.json").write_text(text)
+        assert invoke(monkeypatch, "deblur", tmp_path / "image.npy", "--recipe", tmp_path / "other.json") == 2
+        assert words in capsys.readouterr().err
