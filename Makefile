@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 INSTALLED := $(VENV)/.installed
 SAMPLES := invkit/samples
-KERNEL_SIZE ?= 23
+KERNEL_SIZE ?= 31
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
