@@ -22,7 +22,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-SIZE, KERNEL, SIGMA = 255, 27, 1e-5
+SIZE, KERNEL, SIGMA, TV_PER_SIGMA = 255, 27, 1.1e-3, 9e-4
 WARM_UP = 3
 VERSIONS = ("plain", "float32", "bfloat16")
 GOALS = {"float32": 0.6, "bfloat16": 0.35}
@@ -38,7 +38,7 @@ def measurement() -> Any:
 def plain_step() -> Callable[[], float]:
     from plain_selfdeblur import PlainSelfDeblur
 
-    return PlainSelfDeblur(measurement(), (KERNEL, KERNEL), tv=0.1 * SIGMA).step
+    return PlainSelfDeblur(measurement(), (KERNEL, KERNEL), tv=TV_PER_SIGMA * SIGMA).step
 
 
 def invkit_step(precision: str) -> Callable[[], float]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from measured_page import measured_page
+from tables import table
+
 from invkit import registry
 from invkit.cli import type_words
 from invkit.recipe import load_recipe, recipe_text
@@ -15,9 +18,10 @@ TITLES = {family: family.replace("_", " ").capitalize() for family in INTERFACES
 
 
 def write(folder: Path) -> None:
-    """Write recipes.md and components.md, touching only what has changed."""
+    """Write the pages, touching only what has changed."""
     folder.mkdir(exist_ok=True)
-    for name, text in (("recipes.md", recipes_page()), ("components.md", components_page())):
+    for name, made in PAGES.items():
+        text = made()
         page = folder / name
         if not page.exists() or page.read_text(encoding="utf-8") != text:
             page.write_text(text, encoding="utf-8")
@@ -72,7 +76,4 @@ def default_of(schema: dict[str, object]) -> str:
     return f"`{json.dumps(schema['default'])}`" if "default" in schema else "required"
 
 
-def table(heads: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table; a bar inside a cell would end it."""
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
+PAGES = {"recipes.md": recipes_page, "components.md": components_page, "measured.md": measured_page}

@@ -1,0 +1,9 @@
+"""Markdown tables."""
+
+from __future__ import annotations
+
+
+def table(heads: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table; a bar inside a cell would end it."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
