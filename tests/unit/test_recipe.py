@@ -184,7 +184,7 @@ def test_a_swapped_component_keeps_the_parameters_that_both_have(setting):
     after = before.with_overrides([setting])
     assert after.solver.name == "alternating-adam"
     assert after.solver.params == before.solver.params
-    assert after.solver.params["iterations"] == 1000
+    assert after.solver.params["iterations"] == 800
 
 
 def test_a_table_with_parameters_replaces_them_all():
