@@ -127,5 +127,6 @@ def test_json_without_a_recipe_is_refused(
     np.save(tmp_path / "image.npy", np.random.default_rng(0).uniform(size=(30, 30)).astype(np.float32))
     for text, words in [("{}", "holds no recipe"), ("{", "not valid JSON")]:
         (tmp_path / "other.json").write_text(text)
-        assert invoke(monkeypatch, "deblur", tmp_path / "image.npy", "--recipe", tmp_path / "other.json") == 2
+        arguments = ["--recipe", tmp_path / "other.json", "-o", tmp_path / "out"]
+        assert invoke(monkeypatch, "deblur", tmp_path / "image.npy", *arguments) == 2
         assert words in capsys.readouterr().err
