@@ -294,7 +294,7 @@ def visible_part(image: Tensor, data: Tensor, kernel_size: Sequence[int]) -> Ten
 
 
 def psnr(picture: Tensor, truth: Tensor) -> float:
-    """Shift-aligned PSNR of the luma in dB (Levin's protocol), of the first image of a batch."""
+    """Shift-aligned PSNR of the luma of one picture, in dB (Levin's protocol)."""
     luma, reference = (to_luma_chroma(x)[0] if x.shape[1] == 3 else x for x in (picture, truth))
     border = min(15, min(truth.shape[-2:]) // 4)  # the protocol's, or less for a picture that it would use up
     return aligned_psnr(luma[0, 0], reference[0, 0], border=border, max_shift=min(5, border))
