@@ -12,27 +12,43 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from torch import Tensor, nn
 
-from .parameters import Shape
+from .geometry import Size
+from .parameters import Component, Shape
+from .stencils import IDENTITY, Stencil, analyse
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = [
+    "Assignable",
+    "Blur",
+    "EdgePredictor",
     "Fidelity",
     "ForwardOperator",
     "ImagePrior",
+    "KernelCleanup",
     "KernelPrior",
+    "KernelStep",
     "LatentPrior",
+    "LeastSquares",
     "Proximable",
     "Regularizer",
+    "Resizable",
+    "Reweightable",
 ]
 
 
-class ForwardOperator(nn.Module, ABC):
+class ForwardOperator(Component, nn.Module, ABC):
     """``y = A(x; k)``, linear in the image x.
 
     Stateless: a call never stores its arguments, so that two calls with two kernels and one backward pass are exact.
     """
+
+    family: ClassVar[str] = "operators"
 
     @abstractmethod
     def forward(self, image: Tensor, kernel: Tensor) -> Tensor:
@@ -47,8 +63,21 @@ class ForwardOperator(nn.Module, ABC):
         """Shape of the image that produces data of ``data_shape``; for a valid convolution H = H' + h - 1."""
 
 
-class ImagePrior(nn.Module, ABC):
+class Blur(ForwardOperator):
+    """The ability of an operator to be a convolution by its kernel, which solvers may do by Fourier transforms.
+
+    Attributes:
+        padding: "valid" (the image sticks out of the data by the kernel's size less one) or what lies beyond the
+            border of an image of the data's size: "circular", "replicate", "reflect".
+    """
+
+    padding: Literal["valid", "circular", "replicate", "reflect"]
+
+
+class ImagePrior(Component, nn.Module, ABC):
     """How the image is parametrised: what is optimised is ``parameters()``; calling the prior changes nothing in it."""
+
+    family: ClassVar[str] = "image_priors"
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -63,8 +92,10 @@ class ImagePrior(nn.Module, ABC):
         return 32 * math.prod(self.shape)
 
 
-class KernelPrior(nn.Module, ABC):
+class KernelPrior(Component, nn.Module, ABC):
     """How the operator's unknown is parametrised; a blur kernel is non-negative and sums to one BY CONSTRUCTION."""
+
+    family: ClassVar[str] = "kernel_priors"
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -89,8 +120,35 @@ class LatentPrior(nn.Module, ABC):
         return self.decode(self.latent)
 
 
-class Regularizer(nn.Module, ABC):
+class Assignable(ABC):
+    """The ability of a prior to give any value of its kind, so that a solver may compute the unknown directly."""
+
+    @abstractmethod
+    def assigned(self, value: Tensor) -> Self:
+        """A new prior with the same settings that gives ``value``, or the nearest to it that an image or kernel is.
+
+        Args:
+            value: (B, C, H, W) of any size; on its device and in its precision the new prior is.
+        """
+
+
+class Resizable(ABC):
+    """The ability of a prior to go on, on a finer or coarser grid, from where it is."""
+
+    @abstractmethod
+    def resized(self, shape: Shape, scale: float) -> Self:
+        """A new prior of ``shape`` that gives about what this one gives now, resampled about the centre.
+
+        Args:
+            shape: of what the new prior gives, (B, C, H, W).
+            scale: new pixels per old pixel along each side; the rest of the new size is cropped or made up.
+        """
+
+
+class Regularizer(Component, nn.Module, ABC):
     """A penalty R on an image or a kernel; its weight belongs to the problem, not to it."""
+
+    family: ClassVar[str] = "regularizers"
 
     @abstractmethod
     def forward(self, value: Tensor) -> Tensor:
@@ -98,15 +156,44 @@ class Regularizer(nn.Module, ABC):
 
 
 class Proximable(Regularizer):
-    """The ability to solve ``argmin_u step * R(u) + ||u - value||^2 / 2``."""
+    """The ability to be ``R(u) = g(D u)`` with small linear filters D and a g whose proximal map is known.
+
+    For a penalty on the pixels themselves D is the identity, and `prox` is the proximal map of R.
+
+    Attributes:
+        stencils: the filters, K of them.
+    """
+
+    stencils: tuple[Stencil, ...] = (IDENTITY,)
 
     @abstractmethod
-    def prox(self, value: Tensor, step: float) -> Tensor:
-        """Value (B, C, H, W), step > 0 -> (B, C, H, W)."""
+    def penalty(self, coefficients: Tensor) -> Tensor:
+        """g: coefficients (K, B, C, H, W) -> (B,), differentiable, with finite gradients everywhere."""
+
+    @abstractmethod
+    def prox(self, coefficients: Tensor, step: float) -> Tensor:
+        """``argmin_z step * g(z) + ||z - coefficients||^2 / 2``: (K, B, C, H, W), step > 0 -> the same shape."""
+
+    def forward(self, value: Tensor) -> Tensor:
+        """Value (B, C, H, W) -> (B,); what the filters would read beyond the border is zero."""
+        return self.penalty(analyse(value, self.stencils, wrap=False))
 
 
-class Fidelity(nn.Module, ABC):
+class Reweightable(Proximable):
+    """The ability to be majorised by weighted squares, for iteratively reweighted least squares."""
+
+    @abstractmethod
+    def weights(self, coefficients: Tensor) -> Tensor:
+        """Weights w with ``g(z) <= g(coefficients) + (sum w z^2 - sum w coefficients^2) / 2`` for every z.
+
+        Coefficients (K, B, C, H, W) -> w of the same shape, >= 0 and finite.
+        """
+
+
+class Fidelity(Component, nn.Module, ABC):
     """How predicted data are compared with the measured."""
+
+    family: ClassVar[str] = "fidelities"
 
     @abstractmethod
     def forward(self, predicted: Tensor, data: Tensor) -> Tensor:
@@ -115,3 +202,57 @@ class Fidelity(nn.Module, ABC):
     def at(self, iteration: int) -> Fidelity:
         """The fidelity to use at an iteration (counted from 0): itself, unless it is a schedule."""
         return self
+
+
+class LeastSquares(Fidelity):
+    """The ability of a fidelity to be the mean of the squared differences, which linear solvers minimise."""
+
+
+class EdgePredictor(Component, nn.Module, ABC):
+    """What of a latent image the kernel is fitted to: its salient edges, sharpened or selected."""
+
+    family: ClassVar[str] = "edge_predictors"
+
+    @abstractmethod
+    def forward(self, image: Tensor, data: Tensor, kernel_size: Size, iteration: int) -> tuple[Tensor, Tensor]:
+        """The latent image and the data -> what should be sharp, and the same of the data.
+
+        Args:
+            image: (B, C, H + h - 1, W + w - 1), the latent image under a valid convolution.
+            data: (B, C, H, W).
+            kernel_size: (h, w).
+            iteration: alternations done at this scale, from 0; selections relax with it.
+
+        Returns:
+            sharp (B, S, H + h - 1, W + w - 1) and blurred (B, S, H, W), such that ``blurred`` is about the valid
+            convolution of ``sharp`` by the kernel; usually S = 2 C gradients.
+        """
+
+
+class KernelStep(Component, nn.Module, ABC):
+    """How a kernel is fitted when what was blurred is known."""
+
+    family: ClassVar[str] = "kernel_steps"
+
+    @abstractmethod
+    def forward(self, sharp: Tensor, blurred: Tensor, kernel: Tensor) -> Tensor:
+        """A kernel that takes ``sharp`` to ``blurred`` by a valid convolution.
+
+        Args:
+            sharp: (B, S, H + h - 1, W + w - 1).
+            blurred: (B, S, H, W).
+            kernel: (B, 1, h, w), the current one, >= 0, summing to one.
+
+        Returns:
+            (B, 1, h, w), >= 0, each summing to one.
+        """
+
+
+class KernelCleanup(Component, nn.Module, ABC):
+    """What is taken from a fitted kernel that no camera's motion would leave there."""
+
+    family: ClassVar[str] = "kernel_cleanups"
+
+    @abstractmethod
+    def forward(self, kernel: Tensor) -> Tensor:
+        """Kernel (B, 1, h, w), >= 0, summing to one -> the same, never empty."""

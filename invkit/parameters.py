@@ -12,13 +12,14 @@ import json
 from collections.abc import Callable, Mapping
 from functools import cache
 from inspect import Parameter
-from typing import Annotated, Any, ParamSpec, TypeVar
+from typing import Annotated, Any, ClassVar, ParamSpec, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, validate_call
 
 from .errors import PluginError
 
 __all__ = [
+    "Component",
     "Fraction",
     "NonNegative",
     "Positive",
@@ -44,6 +45,18 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 PositiveInt = Annotated[int, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**63, description="seed of every random number this component draws")]
+
+
+class Component:
+    """What a recipe can name.
+
+    Attributes:
+        family: where it is registered; a keyword of a component that is annotated with a class of a family is a slot,
+            which a recipe fills with another component.
+    """
+
+    family: ClassVar[str]
+
 
 GIVEN = ("shape", "start")  # what a problem may give to a constructor, positionally
 TAKEN = {*dir(BaseModel), *dir(type(BaseModel))}  # a field of such a name would hide what pydantic needs

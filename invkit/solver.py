@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 from .errors import AssemblyError, DivergedError
+from .interfaces import ImagePrior, KernelPrior
+from .parameters import Component
 from .problem import Problem
 from .result import Result
 
@@ -48,6 +50,10 @@ class State(ABC):
     @abstractmethod
     def estimate(self) -> tuple[Tensor, Tensor]:
         """Image (B, C, H, W) and kernel (B, 1, h, w) as they stand, without gradients."""
+
+    @abstractmethod
+    def priors(self, problem: Problem) -> tuple[ImagePrior, KernelPrior]:
+        """The priors as the solve leaves them, for another solve to go on from; the problem's own stay as they are."""
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors, numbers, strings and containers of them, as ``torch.load(weights_only=True)`` accepts."""
@@ -89,7 +95,7 @@ class Observer:
         """After the last step; ``reason`` is None when an error ended the solve, perhaps in the middle of a step."""
 
 
-class Solver(ABC, Generic[S]):
+class Solver(Component, ABC, Generic[S]):
     """Holds the settings of a method and no problem; the same solver solves many problems.
 
     Attributes:
@@ -98,12 +104,17 @@ class Solver(ABC, Generic[S]):
             "image_prior", "kernel_prior", "fidelity" or "regularizers" (all of them, and at least one).
     """
 
+    family: ClassVar[str] = "solvers"
     iterations: int
     needs: ClassVar[Mapping[str, type]] = {}
 
     @abstractmethod
     def start(self, problem: Problem) -> S:
         """A fresh state; leaves the problem and its components as they are."""
+
+    def steps(self, problem: Problem) -> int:
+        """The most steps a solve of this problem takes: ``iterations``, unless the method works in several scales."""
+        return self.iterations
 
     @abstractmethod
     def step(self, problem: Problem, state: S) -> S:
@@ -178,7 +189,7 @@ class _Run(Generic[S]):
         with ExitStack() as endings:  # every observer that was started is stopped, whatever the others do
             for observer in self.observers:
                 endings.callback(self.end, observer)
-                observer.started(self.problem, self.state, self.solver.iterations)
+                observer.started(self.problem, self.state, self.solver.steps(self.problem))
             reached = self.loop()
             check_finite(self.state)
             self.reason = reached
@@ -190,7 +201,8 @@ class _Run(Generic[S]):
     def loop(self) -> StopReason:
         begun, earlier = time.monotonic(), self.state.seconds
         with deferred_interrupt() as interrupted:
-            while self.state.iteration < self.solver.iterations and not self.state.converged:
+            steps = self.solver.steps(self.problem)
+            while self.state.iteration < steps and not self.state.converged:
                 if interrupted.is_set():
                     return "interrupted"
                 if self.time_limit is not None and time.monotonic() - begun >= self.time_limit:

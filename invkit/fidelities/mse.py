@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..interfaces import Fidelity
+from ..interfaces import LeastSquares
 from ..parameters import validated
 
 __all__ = ["MSE"]
 
 
-class MSE(Fidelity):
+class MSE(LeastSquares):
     """Mean squared difference, the log-likelihood of Gaussian noise up to factors (Ren et al., CVPR 2020, Eq. 6).
 
     A mean over the values of each image, where papers often write the sum ``||A(x, k) - y||^2``.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Annotated, Literal
 
 import torch
@@ -12,13 +11,14 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..geometry import Size, extend, fold, margins, size_of
-from ..interfaces import ForwardOperator
+from ..interfaces import Blur
 from ..parameters import Shape, validated
+from ..spectra import fast_size
 
 __all__ = ["Convolution"]
 
 
-class Convolution(ForwardOperator):
+class Convolution(Blur):
     """True convolution of each image of a batch with its kernel: ``y[n] = sum_m k[m] x[n + centre - m]``.
 
     "valid" is the model of a photograph, whose border was blurred from beyond the frame: the image is larger than the
@@ -105,14 +105,6 @@ def check_fit(image_size: Size, kernel_size: Size) -> None:
             f"the kernel of {kernel_size[0]}x{kernel_size[1]} pixels is larger than the image of "
             f"{image_size[0]}x{image_size[1]}; choose a smaller kernel size"
         )
-
-
-@lru_cache(maxsize=256)
-def fast_size(size: Size) -> Size:
-    """The next size with a fast FFT: prime sizes such as 281 take several times as long as the next 5-smooth one."""
-    from scipy.fft import next_fast_len
-
-    return next_fast_len(size[0], real=True), next_fast_len(size[1], real=True)
 
 
 def valid_fft(image: Tensor, kernel: Tensor) -> Tensor:

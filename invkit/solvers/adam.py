@@ -54,6 +54,10 @@ class AdamState(State):
         image = self.image_prior() if self.average is None else self.average
         return image, self.kernel_prior()
 
+    def priors(self, problem: Problem) -> tuple[ImagePrior, KernelPrior]:
+        """Copies of the priors in training."""
+        return copy.deepcopy(self.image_prior), copy.deepcopy(self.kernel_prior)
+
     def state_dict(self) -> dict[str, Any]:
         """A copy; later steps leave it as it is."""
         return super().state_dict() | {

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .. import registry
 from ..errors import PluginError
@@ -102,7 +102,7 @@ def able(solver: type[Solver[Any]], part: str) -> type[Any]:
 
 def modules(problem: Problem) -> dict[str, Tensor]:
     """Every parameter and buffer of a problem's components."""
-    named = {"image prior": problem.image_prior, "kernel prior": problem.kernel_prior, "operator": problem.operator}
+    named: dict[str, nn.Module] = {"image prior": problem.image_prior, "kernel prior": problem.kernel_prior, "operator": problem.operator}
     return {f"{part}: {name}": value for part, module in named.items() for name, value in snapshot(module).items()}
 
 

@@ -1,0 +1,1 @@
+"""What is taken from a fitted kernel; one file each."""

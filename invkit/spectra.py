@@ -1,0 +1,76 @@
+"""Blur by Fourier transforms on a grid that continues on its other side, which solvers share."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from .geometry import Size, centre, margins, size_of
+
+__all__ = ["fast_size", "grid_size", "to_grid", "to_image", "transfer", "wrapped"]
+
+
+@lru_cache(maxsize=256)
+def fast_size(size: Size) -> Size:
+    """The next size with a fast FFT: prime sizes such as 281 take several times as long as the next 5-smooth one."""
+    from scipy.fft import next_fast_len
+
+    return next_fast_len(size[0], real=True), next_fast_len(size[1], real=True)
+
+
+def transfer(kernel: Tensor, size: Size) -> Tensor:
+    """The transfer function of a kernel whose centre pixel is the origin.
+
+    Args:
+        kernel: (B, 1, h, w).
+        size: (H, W) of the grid, at least the kernel's.
+
+    Returns:
+        (B, 1, H, W // 2 + 1), complex: multiplied with ``rfft2`` of an image, its blur round the borders.
+    """
+    (h, w), (row, column) = size_of(kernel), centre(size_of(kernel))
+    grid = kernel.new_zeros(*kernel.shape[:2], *size)
+    grid[..., :h, :w] = kernel
+    spectrum: Tensor = torch.fft.rfft2(torch.roll(grid, (-row, -column), (-2, -1)))
+    return spectrum
+
+
+def grid_size(data_size: Size, kernel_size: Size) -> Size:
+    """A grid with a fast FFT that holds the image of a valid convolution, (H + h - 1, W + w - 1) or a little more."""
+    return fast_size((data_size[0] + kernel_size[0] - 1, data_size[1] + kernel_size[1] - 1))
+
+
+def wrapped(data: Tensor, kernel_size: Size, size: Size) -> Tensor:
+    """Data (B, C, H, W) -> (B, C, *size), continued beyond the border so that the two sides meet smoothly.
+
+    The data lie where they lie in the image of a valid convolution with a kernel of that size; what is made up
+    between one side and the other blends from edge pixels to edge pixels, by a raised cosine, and is blurred along
+    the border the more the farther it is away. A deconvolution that takes the image for periodic rings less so.
+    """
+    (top, _), (left, _) = margins(kernel_size)
+    data = continued(data, size[0] - data.shape[-2], -2)
+    data = continued(data, size[1] - data.shape[-1], -1)
+    return torch.roll(data, (top, left), (-2, -1))
+
+
+def continued(data: Tensor, missing: int, dim: int) -> Tensor:
+    """Append ``missing`` lines that lead from the last line of a dimension to the first."""
+    if missing == 0:
+        return data
+    last, first = data.narrow(dim, data.shape[dim] - 1, 1), data.narrow(dim, 0, 1)
+    position = torch.arange(1, missing + 1, device=data.device, dtype=data.dtype) / (missing + 1)
+    share = 0.5 - 0.5 * torch.cos(torch.pi * position)
+    share = share.view(-1, 1) if dim == -2 else share
+    return torch.cat([data, (1 - share) * last + share * first], dim)
+
+
+def to_grid(image: Tensor, size: Size) -> Tensor:
+    """An image (B, C, H, W) in the corner of a larger grid, its sides joined smoothly, (B, C, *size)."""
+    return wrapped(image, (1, 1), size)
+
+
+def to_image(grid: Tensor, size: Size) -> Tensor:
+    """The image in the corner of a grid: the inverse of `to_grid`."""
+    return grid[..., : size[0], : size[1]]
