@@ -10,7 +10,7 @@ from tables import table
 
 from invkit import registry
 from invkit.cli import type_words
-from invkit.recipe import load_recipe, recipe_text
+from invkit.recipe import Recipe, load_recipe, recipe_text
 from invkit.schema import describe
 
 INTERFACES = [family for family, interface in registry.FAMILIES.items() if interface is not None]
@@ -30,7 +30,7 @@ def write(folder: Path) -> None:
 def recipes_page() -> str:
     """Every registered recipe: its table, then each with its source, notes and text."""
     recipes = [load_recipe(name) for name in registry.names("recipes")]
-    rows = [[f"[`{r.name}`](#{r.name})", r.title, r.solver.name] for r in recipes]
+    rows = [[f"[`{r.name}`](#{r.name})", r.title, " → ".join(link.solver.name for link in r.links())] for r in recipes]
     head = (
         "# Recipes\n\nA recipe is one method: the components of the sentence, with their parameters. "
         "`invkit recipe show NAME > mine.toml` gives you one to edit.\n"
@@ -38,9 +38,10 @@ def recipes_page() -> str:
     return "\n".join([head, table(["recipe", "what it is", "solver"], rows), *map(recipe_section, recipes)])
 
 
-def recipe_section(recipe: object) -> str:
+def recipe_section(recipe: Recipe) -> str:
     """One recipe in full."""
     parts = [f"({recipe.name})=\n## {recipe.name}", recipe.title, f"Source: {recipe.source}", recipe.notes]
+    parts += [f"Goes on with: {' → '.join(link.name for link in recipe.links()[1:])}." if recipe.then else ""]
     text = f"```toml\n{recipe_text(recipe.name).strip()}\n```"
     return "\n" + "\n\n".join(part.strip() for part in [*parts, text] if part.strip()) + "\n"
 
@@ -49,14 +50,16 @@ def components_page() -> str:
     """Every built-in component with its parameters."""
     head = (
         "# Components\n\nEach name can stand in a recipe, or after `--set` on the command line. "
-        "`invkit describe FAMILY NAME` prints the same, for plugins too.\n"
+        "`invkit describe FAMILY NAME` prints the same, for plugins too. A parameter that is *a component of* a family "
+        "takes a name of that family, or a table `{name = ..., params = {...}}`.\n"
     )
     return "\n".join([head, *map(family_section, INTERFACES)])
 
 
 def family_section(family: str) -> str:
     """The components of one family."""
-    return "\n".join([f"\n## {TITLES[family]}\n", *(component_section(family, n) for n in registry.names(family))])
+    head = f"\n(components-{family})=\n## {TITLES[family]}\n"
+    return "\n".join([head, *(component_section(family, name) for name in registry.names(family))])
 
 
 def component_section(family: str, name: str) -> str:
@@ -64,11 +67,18 @@ def component_section(family: str, name: str) -> str:
     facts = describe(family, name)
     about = facts["about"].split("\n\n")[0].replace("\n", " ").replace("``", "`")
     rows = [
-        [f"`{parameter}`", type_words(schema), default_of(schema), schema.get("description", "")]
+        [f"`{parameter}`", type_of(schema), default_of(schema), schema.get("description", "")]
         for parameter, schema in facts["parameters"].items()
     ]
     parameters = table(["parameter", "type", "default", "meaning"], rows) if rows else "It has no parameters.\n"
     return f"### {name} ({family})\n\n{about}\n\nClass `{facts['class']}`.\n\n{parameters}"
+
+
+def type_of(schema: dict[str, object]) -> str:
+    """A parameter's type in words; of a slot, with a link to what may stand there."""
+    words = type_words(schema)
+    family = next((family for family in INTERFACES if f" of {family}" in words), None)
+    return words.replace(f" of {family}", f" of [{family}](#components-{family})") if family else words
 
 
 def default_of(schema: dict[str, object]) -> str:

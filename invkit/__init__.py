@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import registry
-    from .deblurring import deblur, restore
+    from .deblurring import deblur, deconvolve, restore
     from .problem import Problem, Term
     from .recipe import Recipe, load_recipe
     from .result import Result
@@ -25,6 +25,7 @@ __all__ = [
     "Solver",
     "Term",
     "deblur",
+    "deconvolve",
     "load_recipe",
     "registry",
     "restore",
@@ -40,6 +41,7 @@ _HOME = {
     "Solver": "solver",
     "Term": "problem",
     "deblur": "deblurring",
+    "deconvolve": "deblurring",
     "load_recipe": "recipe",
     "restore": "deblurring",
 }

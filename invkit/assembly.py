@@ -12,7 +12,7 @@ from . import registry
 from .errors import AssemblyError, InputError, PluginError
 from .fidelities.schedule import Schedule
 from .interfaces import Fidelity
-from .parameters import positional_names
+from .parameters import positional_names, slots_of
 from .problem import Problem, Term, check_data, shape_of
 from .recipe import Parameters, Recipe, blamed, check_parameters, resolved
 from .solver import Solver
@@ -38,7 +38,7 @@ def assemble(
     sigma: float = 0.0,
     seed: int = 0,
 ) -> Assembly:
-    """Build every component of a recipe for the data.
+    """Build every component of a recipe for the data; of a recipe that goes on from it, check what can be without.
 
     Args:
         recipe: the method.
@@ -54,8 +54,7 @@ def assemble(
         InputError: the data, or the kernel, are not what they can use.
     """
     checked = check_parameters(recipe, seed)
-    weights = weights_of(recipe, sigma)
-    check_abilities({place: parameters for place, parameters in checked.items() if weights.get(place, 1.0) > 0})
+    check_chain(recipe, checked, sigma)
     if kernel is not None:
         check_start(recipe, checked["kernel_prior"])
     check_data(data)
@@ -72,17 +71,44 @@ def assemble(
         image_prior=image_prior,
         kernel_prior=kernel_prior,
         fidelity=fidelity,
-        regularizers=tuple(build_terms(recipe, checked, weights)),
+        regularizers=tuple(build_terms(recipe, checked, weights_of(recipe, sigma))),
     )
     solver.check(problem)
     return Assembly(problem, solver, resolved(recipe, checked))
 
 
-def check_abilities(used: dict[str, Parameters]) -> None:
+def check_chain(recipe: Recipe, checked: dict[str, Parameters], sigma: float) -> None:
+    """Refuse, before any compute, what does not fit together in a recipe or in those that go on from it.
+
+    Raises `AssemblyError` and `PluginError`, as `check_slots` and `check_abilities`.
+    """
+    for depth, link in enumerate(recipe.links()):
+        before, weights = "then." * depth, weights_of(link, sigma)
+        own = [place for place, _, _ in link.own_components()]
+        for place in own:
+            check_slots(checked[before + place])
+        check_abilities({place: checked[before + place] for place in own if weights.get(place, 1.0) > 0}, before)
+
+
+def check_slots(parameters: Parameters) -> None:
+    """Refuse what stands in a slot and lacks the ability that the slot's type asks for; raises `AssemblyError`."""
+    for name, slot in slots_of(parameters.component).items():
+        for inner in parameters.held(name):
+            if not issubclass(inner.component, slot.interface):
+                raise AssemblyError(
+                    f"{inner.place}: {parameters.component.__name__} needs a {slot.interface.__name__}, and "
+                    f"{inner.component.__name__} is none; registered components that would do: "
+                    f"{able(slot.family, slot.interface)}"
+                )
+            check_slots(inner)
+
+
+def check_abilities(used: dict[str, Parameters], before: str = "") -> None:
     """Refuse, before any compute, components without the abilities the solver asks for.
 
     Args:
         used: the components by their places in the recipe, without the terms of weight zero, which are left out.
+        before: the place of the recipe itself, with a dot, for one that goes on.
 
     Raises:
         AssemblyError: names the component, the ability and the registered components that have it.
@@ -99,10 +125,9 @@ def check_abilities(used: dict[str, Parameters]) -> None:
         if lacking or not there:
             place = lacking[0] if lacking else part
             found = f"{there[place].__name__} is none" if lacking else "the recipe has none of a weight above zero"
-            able = ", ".join(having(registry.PLACES[part], ability)) or "none"
             raise AssemblyError(
-                f"{place}: {solver.__name__} needs a {ability.__name__}, and {found}; "
-                f"registered components that would do: {able}"
+                f"{before}{place}: {solver.__name__} needs a {ability.__name__}, and {found}; "
+                f"registered components that would do: {able(registry.PLACES[part], ability)}"
             )
 
 
@@ -116,17 +141,17 @@ def check_start(recipe: Recipe, kernel_prior: Parameters) -> None:
         )
 
 
-def having(family: str, ability: type) -> list[str]:
-    """Names of the built-in or installed components of a family that have an ability; loads the family."""
-    able = []
+def able(family: str, ability: type) -> str:
+    """The names of the built-in or installed components of a family that have an ability; loads the family."""
+    found = []
     for name in registry.names(family):
         try:
             component = registry.load(family, name)
         except PluginError:
             continue  # a broken plugin is no candidate; using it by name reports why
         if issubclass(component, ability):
-            able.append(name)
-    return able
+            found.append(name)
+    return ", ".join(found) or "none"
 
 
 def build_fidelity(recipe: Recipe, checked: dict[str, Parameters], data: Tensor, iterations: int) -> Fidelity:
@@ -155,7 +180,7 @@ def try_fidelity(parameters: Parameters, fidelity: Fidelity, data: Tensor) -> No
 
 def weights_of(recipe: Recipe, sigma: float) -> dict[str, float]:
     """The weight of each term by its place in the recipe."""
-    factors = {"one": 1.0, "sigma": sigma}
+    factors = {"one": 1.0, "sigma": sigma, "variance": sigma**2}
     return {f"regularizers.{i}": spec.weight * factors[spec.times] for i, spec in enumerate(recipe.regularizers)}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -13,12 +14,14 @@ import torch
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from torch import Tensor
 
+from . import registry
 from .errors import AssemblyError, InputError, OutOfMemoryError
 from .estimation.kurtosis import PATCH
 from .estimation.noise import estimate_sigma
 from .interfaces import ImagePrior, KernelPrior
 from .media.images import Layout, Photo, read_image, to_bchw
-from .media.kernels import check_kernel, read_kernel
+from .media.kernels import as_kernel, read_kernel
+from .parameters import positional_names
 from .recipe import Recipe, load_recipe
 from .result import Array
 
@@ -31,6 +34,7 @@ __all__ = [
     "check_kernel_prior",
     "check_kernel_size",
     "check_memory",
+    "check_nonblind",
     "choose_device",
     "default_recipe",
     "digest",
@@ -132,7 +136,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def take(image: Picture) -> tuple[Tensor, Layout, Photo | None]:
-    """The image as (B, C, H, W) in [0, 1], how to give it back, and the file's photograph.
+    """The image as (B, C, H, W) in [0, 1], how to give it back, and the file's photograph without its pixels.
 
     Raises:
         InputError: it cannot be read or restored, or is a batch.
@@ -141,7 +145,7 @@ def take(image: Picture) -> tuple[Tensor, Layout, Photo | None]:
     picture, layout = to_bchw(image if photo is None else photo.pixels)  # type: ignore[arg-type]
     if len(picture) != 1:
         raise InputError(f"give one image at a time, as (C, H, W); got a batch of {len(picture)}")
-    return picture, layout, photo
+    return picture, layout, None if photo is None else replace(photo, pixels=np.empty((0, 0)))
 
 
 def take_truth(truth: Picture, picture: Tensor) -> Tensor:
@@ -156,8 +160,11 @@ def take_truth(truth: Picture, picture: Tensor) -> Tensor:
 
 
 def take_kernel(kernel: Picture) -> Tensor:
-    """A kernel from a file or an array (h, w), as (1, 1, h, w); raises `InputError`."""
-    array = read_kernel(kernel) if isinstance(kernel, str | Path) else check_kernel(np.asarray(kernel))
+    """A kernel from a file or an array (h, w), as (1, 1, h, w); raises `InputError` and warns as `as_kernel`."""
+    if isinstance(kernel, str | Path):
+        array = read_kernel(kernel)
+    else:
+        array = as_kernel(np.asarray(kernel.detach().cpu() if isinstance(kernel, Tensor) else kernel))
     return torch.from_numpy(array).float()[None, None]
 
 
@@ -191,6 +198,21 @@ def check_kernel_size(size: KernelSize, data: Tensor, given: Tensor | None) -> t
             "give a smaller kernel size or a larger image"
         )
     return height, width
+
+
+def check_nonblind(recipe: Recipe) -> None:
+    """Refuse a recipe whose kernel prior would not look at a kernel that is given.
+
+    Raises:
+        InputError: says what to set, or which command estimates a kernel.
+        UnknownNameError, PluginError: the kernel prior cannot be loaded.
+    """
+    name = "known" if recipe.kernel_prior is None else recipe.kernel_prior.name
+    if "start" not in positional_names(registry.load("kernel_priors", name)):
+        raise InputError(
+            f"the recipe {recipe.name} is blind: its kernel prior '{name}' starts from no kernel; use the one given "
+            "with --set kernel_prior=known (overrides=['kernel_prior=known']), or let invkit deblur estimate one"
+        )
 
 
 def check_kernel_prior(prior: KernelPrior) -> None:
@@ -228,7 +250,7 @@ def check_memory(prior: ImagePrior, device: torch.device) -> None:
 
 def noise_level(recipe: Recipe, data: Tensor) -> float | None:
     """The estimated standard deviation of the noise; None for an image too small to tell, where no term needs it."""
-    needed = any(term.times == "sigma" and term.weight > 0 for term in recipe.regularizers)
+    needed = any(t.times != "one" and t.weight > 0 for link in recipe.links() for t in link.regularizers)
     if not needed and min(data.shape[-2:]) < PATCH:
         return None
     return estimate_sigma(data)

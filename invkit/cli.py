@@ -5,25 +5,20 @@ from __future__ import annotations
 import json
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 
 import typer
-from rich.console import Console
 from rich.markdown import Markdown
 from rich.markup import escape
 from rich.table import Table
 
 from . import __version__, registry
 from .errors import InvkitError
+from .running import Run, err, out
 
 if TYPE_CHECKING:
     from .choices import KernelSize
-    from .deblurring import Job
-    from .result import Result
 
 __all__ = ["app", "main"]
 
@@ -38,11 +33,6 @@ app = typer.Typer(
 )
 recipe_app = typer.Typer(no_args_is_help=True, help="Look at recipes, to copy and edit.")
 app.add_typer(recipe_app, name="recipe")
-out = Console()
-err = Console(stderr=True)
-ENDS = ("finished", "converged")  # the ways to stop after which there is nothing left to resume
-
-
 _debug = False
 
 
@@ -68,7 +58,7 @@ Size = Annotated[
 ]
 Colors = Annotated[
     Literal["luma", "rgb"] | None,
-    typer.Option(help="Restore the luma and keep the chroma, or all three channels with one kernel. Default: luma."),
+    typer.Option(help="Restore the luma and keep the chroma, or all channels with one kernel; default: the recipe's."),
 ]
 Settings = Annotated[
     list[str] | None,
@@ -139,6 +129,40 @@ def deblur(
     size = parse_kernel_size(kernel_size)
     choices: dict[str, Any] = {"kernel_size": size, "color": color, "seed": seed, "device": device}
     choices |= {"overrides": settings or [], "sigma": sigma, "kernel": kernel, "truth": truth}
+    run = Run(output, time_limit, checkpoint_every, resume, overwrite)
+    run.go(photo, recipe, choices)
+
+
+@app.command()
+def deconvolve(
+    photo: Annotated[Path, typer.Argument(help="The blurry photograph: PNG, JPEG, TIFF, BMP, WebP or NPY.")],
+    kernel: Annotated[Path, typer.Option(help="The kernel that blurred it: .npy, or a grey picture.")],
+    recipe: Annotated[str, typer.Option(help="As for deblur; its kernel must be known.")] = "sparse-admm",
+    output: Output = Path("deconvolved"),
+    color: Colors = None,
+    settings: Settings = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    sigma: Sigma = None,
+    truth: Truth = None,
+    time_limit: TimeLimit = None,
+    checkpoint_every: SaveEvery = 30.0,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    debug: Debug = False,
+) -> None:
+    """Restore a blurry photograph whose kernel is known.
+
+    Writes the same files as deblur.
+
+    [bold]Examples[/bold]
+
+      invkit deconvolve photo.jpg --kernel deblurred/kernel.npy
+
+      invkit deconvolve photo.jpg --kernel kernel.png --recipe hyper-laplacian --set regularizers.0.weight=0.001
+    """
+    choices: dict[str, Any] = {"kernel": kernel, "nonblind": True, "color": color, "seed": seed, "device": device}
+    choices |= {"overrides": settings or [], "sigma": sigma, "truth": truth}
     run = Run(output, time_limit, checkpoint_every, resume, overwrite)
     run.go(photo, recipe, choices)
 
@@ -256,6 +280,10 @@ def parse_kernel_size(text: str | None) -> KernelSize | None:
 
 def type_words(schema: dict[str, Any]) -> str:
     """A parameter's type and bounds in words, from its JSON schema."""
+    if "x-family" in schema:
+        return f"a component of {schema['x-family']}"
+    if "x-family" in schema.get("items", ()):
+        return f"a list of components of {schema['items']['x-family']}"
     if "anyOf" in schema:
         return " or ".join(type_words(option) for option in schema["anyOf"])
     if "enum" in schema:
@@ -299,77 +327,3 @@ def _print_rows(rows: list[dict[str, Any]], check: bool) -> None:
         cells = [row["family"], row["name"], origin, *([row["problem"] or "ok"] if check else [])]
         table.add_row(*map(escape, cells))
     out.print(table)
-
-
-@dataclass(frozen=True)
-class Run:
-    """Where a restoration's files go, and when it stops."""
-
-    output: Path
-    time_limit: float | None
-    checkpoint_every: float
-    resume: bool
-    overwrite: bool
-
-    def go(self, image: Path | None, recipe: str | None, choices: dict[str, Any]) -> None:
-        """Check everything, compute, write the results and say how it went."""
-        from .deblurring import prepare
-        from .media.output import CHECKPOINT, check_inputs, check_output
-
-        check_output(self.output, overwrite=self.overwrite, resume=self.resume)
-        job = prepare(image, recipe=recipe, **choices)
-        check_inputs(self.output, job.inputs)
-        try:
-            with self.folder():
-                result = self.compute(job)
-        except KeyboardInterrupt:  # the second one: the first is heard by the solver
-            kept = " with the last checkpoint kept; --resume continues" if (self.output / CHECKPOINT).exists() else ""
-            err.print(f"stopped at once, without a result{kept}")
-            raise typer.Exit(130) from None
-        report(result, self.output, resumable=(self.output / CHECKPOINT).exists())
-
-    @contextmanager
-    def folder(self) -> Iterator[None]:
-        """The output folder, rid of the run it is to replace; gone again if an error leaves it empty."""
-        from .media.output import clear_run
-
-        new = not self.output.exists()
-        if self.overwrite:
-            clear_run(self.output)
-        self.output.mkdir(parents=True, exist_ok=True)
-        try:
-            yield
-        finally:
-            if new and not any(self.output.iterdir()):
-                self.output.rmdir()
-
-    def compute(self, job: Job) -> Result:
-        """Run the job with a progress bar and checkpoints, and save what it gives."""
-        from .media.output import CHECKPOINT
-        from .observers.progress import ProgressBar
-
-        checkpoint = self.output / CHECKPOINT
-        result = job.run(
-            time_limit=self.time_limit,
-            observers=[ProgressBar(job.name, err)],
-            checkpoint=checkpoint,
-            checkpoint_every=self.checkpoint_every,
-            resume=self.resume,
-        )
-        result.save(self.output, overwrite=True)
-        if result.stopped in ENDS:
-            checkpoint.unlink(missing_ok=True)
-        return result
-
-
-def report(result: Result, output: Path, resumable: bool) -> None:
-    """Say in a few lines how a run ended and where to look."""
-    how = result.stopped
-    if how not in ENDS:
-        how = f"stopped early ({how}), result so far{'; --resume continues' if resumable else ''}"
-    lines = [f"{how}: {result.iterations} iterations in {result.seconds:.1f} s"]
-    if "psnr" in result.details:
-        psnr = result.details["psnr"]
-        lines.append(f"PSNR {psnr['before']:.2f} dB before, {psnr['after']:.2f} dB after")
-    for line in [*lines, f"see {output / 'overview.png'}"]:
-        out.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from . import choices
-from .assembly import Assembly, assemble
+from .assembly import Assembly
 from .choices import Choices, Color, KernelSize, Picture
 from .errors import InputError, OutOfMemoryError
 from .geometry import crop_to_data
@@ -27,8 +27,11 @@ from .observers.progress import ProgressBar
 from .recipe import Recipe, is_out_of_memory
 from .result import Array, Result
 from .solver import Observer
+from .stages import Outcome, Stage, Watch, check_later, plan, solve_chain, with_colors
 
-__all__ = ["Job", "deblur", "prepare", "restore"]
+__all__ = ["Job", "deblur", "deconvolve", "prepare", "progress_bar", "restore"]
+
+SHOWN_AFTER = 1.0  # seconds: a bar for less would only flicker
 
 
 def deblur(
@@ -46,6 +49,8 @@ def deblur(
 ) -> Result:
     """Restore a blurry image and estimate the kernel that blurred it.
 
+    A recipe may go on (``then``) with another one from the kernel found; the image is that of the last.
+
     Args:
         image: a file, a NumPy array (H, W), (H, W, 3) or a tensor (H, W), (C, H, W), (1, C, H, W); in [0, 1], or
             8 or 16 bit unsigned integers.
@@ -53,14 +58,14 @@ def deblur(
             ``selfdeblur-small`` without one.
         kernel_size: N, (h, w) or "auto" (`choices.auto_kernel_size`), pixels; too large is safer than too small. None:
             what the recipe says, which is "auto" unless it names one.
-        color: of a colour image, restore the "luma" and keep the chroma, or the three channels with one kernel, "rgb";
-            None: what the recipe says, which is "luma" unless it names one.
+        color: of a colour image, restore the "luma" and keep the chroma, or the three channels with one kernel, "rgb",
+            in the last stage of the recipe; None: what the recipe says, which is "luma" unless it names one.
         overrides: settings as ``"kernel_prior.params.hidden=2000"`` or ``"image_prior=pixels"``.
         seed: of every random number.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         sigma: standard deviation of the noise in [0, 1] units; None to estimate it.
-        time_limit: seconds after which the result so far is returned.
-        progress: show a progress bar.
+        time_limit: seconds after which the result so far is returned; as `Job.run`.
+        progress: show a progress bar for each stage that takes longer than a second.
 
     Returns:
         The result; ``image`` is of the kind, layout and size of what was given, ``kernel`` is (h, w).
@@ -79,7 +84,58 @@ def deblur(
         device=device,
         sigma=sigma,
     )
-    return job.run(time_limit=time_limit, observers=[ProgressBar(job.name)] if progress else [])
+    return job.run(time_limit=time_limit, progress=progress_bar if progress else None)
+
+
+def deconvolve(
+    image: Picture,
+    kernel: Picture,
+    *,
+    recipe: str | Path | Recipe = "sparse-admm",
+    color: Color | None = None,
+    overrides: Sequence[str] = (),
+    seed: int = 0,
+    device: str = "auto",
+    sigma: float | None = None,
+    time_limit: float | None = None,
+    progress: bool = True,
+) -> Result:
+    """Restore a blurry image whose kernel is known.
+
+    Args:
+        image: as for `deblur`.
+        kernel: the true-convolution kernel, an array or tensor (h, w) or a file of one (``.npy`` or a grey picture),
+            of any size up to the image's, odd or even. It need not be centred: a kernel off its centre moves the
+            image. Refused: all zero, NaN or infinite, larger than the image, a picture in colour, negative values
+            beyond a hundredth of the largest. Mended with a warning: smaller negative values, which count as zero;
+            floating-point values whose sum is off one by more than a hundredth, which are scaled. Integers, as of
+            an 8- or 16-bit picture, are scaled without one.
+        recipe: as for `deblur`; its kernel prior must be ``known`` or start from a kernel.
+        color: as for `deblur`; None: what the recipe says, for the registered ones mostly "rgb".
+        overrides: as for `deblur`.
+        seed: as for `deblur`.
+        device: as for `deblur`.
+        sigma: as for `deblur`.
+        time_limit: as for `deblur`.
+        progress: as for `deblur`.
+
+    Returns and raises as `deblur`.
+
+    Warns:
+        UserWarning: the kernel was mended.
+    """
+    job = prepare(
+        image,
+        recipe=recipe,
+        kernel=kernel,
+        nonblind=True,
+        color=color,
+        overrides=overrides,
+        seed=seed,
+        device=device,
+        sigma=sigma,
+    )
+    return job.run(time_limit=time_limit, progress=progress_bar if progress else None)
 
 
 def restore(
@@ -111,7 +167,12 @@ def restore(
     Returns and raises as `deblur`.
     """
     job = prepare(image, recipe=recipe, kernel=kernel, overrides=overrides, seed=seed, device=device, sigma=sigma)
-    return job.run(time_limit=time_limit, observers=[ProgressBar(job.name)] if progress else [])
+    return job.run(time_limit=time_limit, progress=progress_bar if progress else None)
+
+
+def progress_bar(title: str) -> Observer:
+    """The bar of one stage, on the standard error."""
+    return ProgressBar(title, after=SHOWN_AFTER)
 
 
 @dataclass(frozen=True)
@@ -120,11 +181,12 @@ class Job:
 
     Attributes:
         name: of the recipe.
-        assembly: problem, solver and resolved recipe.
+        assembly: problem and solver of the first stage, and the recipe of all of them, resolved.
+        stages: the recipe, and those that go on from the kernel found.
         picture: the whole image that was given, (B, C, H, W) in [0, 1].
-        chroma: (B, 2, H, W) kept aside, or None where every channel is restored.
         layout: how to give the image back.
-        photo: the file it came from, with the depth, alpha and colour profile to put back; None for an array.
+        photo: the file it came from, with the depth, alpha and colour profile to put back but without its pixels;
+            None for an array.
         device: where the solve runs.
         identity: all that determines the result, by which a checkpoint is recognised.
         truth: the sharp image (B, C, H, W), to report PSNR before and after, or None.
@@ -134,8 +196,8 @@ class Job:
 
     name: str
     assembly: Assembly
+    stages: tuple[Stage, ...]
     picture: Tensor
-    chroma: Tensor | None
     layout: Layout
     photo: Photo | None
     device: torch.device
@@ -149,18 +211,24 @@ class Job:
         *,
         time_limit: float | None = None,
         observers: Sequence[Observer] = (),
+        progress: Callable[[str], Observer] | None = None,
         checkpoint: Path | None = None,
         checkpoint_every: float = 30.0,
         resume: bool = False,
     ) -> Result:
-        """Solve, and put the picture together again.
+        """Solve, stage after stage, and put the picture together again.
+
+        A stage that was stopped early, by the time limit or by Ctrl-C, leaves the stages between it and the last
+        unsolved; the last is solved from the kernel so far if its kernel is known, so that there is an image.
 
         Args:
-            time_limit: seconds after which the result so far is returned.
-            observers: watchers of the solve.
-            checkpoint: file to save the state in, None for none.
+            time_limit: seconds after which the result so far is returned; the last of several stages gets 30 seconds
+                or half of the limit, whichever is more, even if nothing is left of it.
+            observers: watchers of every stage, one after the other.
+            progress: makes a further watcher for each stage, from a title.
+            checkpoint: file to save the state of the first stage in, None for none.
             checkpoint_every: seconds between two saves.
-            resume: continue from that file.
+            resume: continue the first stage from that file; later ones are solved again.
 
         Raises:
             InputError: there is nothing to resume from, or it is of another run.
@@ -171,19 +239,15 @@ class Job:
             raise InputError("resume needs the checkpoint file to resume from")
         saved = load_checkpoint(checkpoint, self.identity, self.device) if resume and checkpoint is not None else None
         savers = [] if checkpoint is None else [Checkpointer(checkpoint, self.identity, checkpoint_every)]
+        watch = Watch(observers, savers, progress, time_limit)
         with explained_memory():
-            solved = self.assembly.solver.solve(
-                self.assembly.problem.to(self.device),
-                observers=[*observers, *savers],
-                time_limit=time_limit,
-                resume=saved,
-            )
-        return self._finish(solved)
+            return self._finish(solve_chain(self.stages, self.assembly, self.device, watch, saved))
 
-    def _finish(self, solved: Result) -> Result:
-        plane = visible_part(torch.as_tensor(solved.image), self.assembly.problem.data, solved.kernel.shape[-2:])
-        whole = plane if self.chroma is None else from_luma_chroma(plane, self.chroma)
-        details = dict(self.facts)
+    def _finish(self, outcome: Outcome) -> Result:
+        solved, (stage, _) = outcome.result(), outcome.last
+        plane = visible_part(torch.as_tensor(solved.image), stage.data, solved.kernel.shape[-2:])
+        whole = plane if stage.chroma is None else from_luma_chroma(plane, stage.chroma)
+        details = {**self.facts, "color": shown_color(stage), **solved.details}
         if self.truth is not None:
             details["psnr"] = {"before": psnr(self.picture, self.truth), "after": psnr(whole, self.truth)}
         kernel = torch.as_tensor(solved.kernel)[0, 0].double()
@@ -215,10 +279,12 @@ def prepare(
     seed: int = 0,
     device: str = "auto",
     sigma: float | None = None,
+    nonblind: bool = False,
 ) -> Job:
-    """Check everything and build the problem; arguments as for `deblur` and `restore`.
+    """Check everything, of every stage, and build the problem; arguments as for `deblur` and `restore`.
 
     ``truth``, the sharp image of the same size, makes the result report PSNR before and after (Levin's protocol).
+    ``nonblind`` refuses a recipe that would not use the kernel.
 
     Raises:
         InvkitError: one of them cannot be used.
@@ -228,37 +294,37 @@ def prepare(
     where = choices.choose_device(chosen.device)
     method, folder = choices.find_recipe(recipe, where)
     method = method.with_overrides(chosen.overrides) if chosen.overrides else method
+    if nonblind:
+        choices.check_nonblind(method)
     measured, start = measurement(method, folder, image, kernel)
     picture, layout, photo = choices.take(measured)
     sharp = None if truth is None else choices.take_truth(truth, picture)
-    data, chroma = picture, None
-    if (chosen.color or method.measurement.color) == "luma" and picture.shape[1] == 3:
-        data, chroma = to_luma_chroma(picture)
     kernel_given = None if start is None else choices.take_kernel(start)
     asked = (1, 1) if method.kernel_prior is None else chosen.kernel_size or method.measurement.kernel_size
-    size = choices.check_kernel_size(asked, data, kernel_given)
-    level = choices.noise_level(method, data) if chosen.sigma is None else chosen.sigma
+    size = choices.check_kernel_size(asked, picture, kernel_given)
+    stages = plan(method, picture, chosen)
     with explained_memory():
-        assembly = assemble(method, data, size, kernel=kernel_given, sigma=level or 0.0, seed=seed)
-    choices.check_kernel_prior(assembly.problem.kernel_prior)
-    choices.check_memory(assembly.problem.image_prior, where)
+        assembly = stages[0].assembled(size, kernel_given)
+        choices.check_kernel_prior(assembly.problem.kernel_prior)
+        choices.check_memory(assembly.problem.image_prior, where)
+        check_later(stages, assembly.problem.kernel_prior.shape[-2:], where)
+    assembly = replace(assembly, recipe=with_colors(assembly.recipe, stages))
     facts = {
         "image": choices.digest(measured),
         "image_size": list(picture.shape[-2:]),
         "kernel_given": choices.digest(start),
         "recipe": assembly.recipe,
         "seed": seed,
-        "color": "luma" if chroma is not None else "rgb" if picture.shape[1] == 3 else "grey",
-        "noise_sigma": level,
+        "color": shown_color(stages[-1]),
+        "noise_sigma": stages[0].sigma,
         "noise_sigma_from": "estimated" if chosen.sigma is None else "given",
         "device": str(where),
         "versions": versions(),
     }
-    identity = describe_run(
-        assembly.recipe, data, kernel_given, {"seed": seed, "kernel_size": list(size), "sigma": level}
-    )
+    settings = {"seed": seed, "kernel_size": list(size), "sigma": stages[0].sigma}
+    identity = describe_run(assembly.recipe, stages[0].data, kernel_given, settings)
     inputs = tuple(Path(given) for given in (measured, start, truth) if isinstance(given, str | Path))
-    return Job(method.name, assembly, picture, chroma, layout, photo, where, identity, sharp, facts, inputs)
+    return Job(method.name, assembly, stages, picture, layout, photo, where, identity, sharp, facts, inputs)
 
 
 def measurement(
@@ -291,6 +357,11 @@ def visible_part(image: Tensor, data: Tensor, kernel_size: Sequence[int]) -> Ten
     if tuple(image.shape[-2:]) == (height + rows - 1, width + columns - 1):
         return crop_to_data(image, (rows, columns), (height, width))
     return image
+
+
+def shown_color(stage: Stage) -> str:
+    """What a stage restores of its picture: "luma", "rgb" or, where there is no colour, "grey"."""
+    return "luma" if stage.chroma is not None else "rgb" if stage.data.shape[1] == 3 else "grey"
 
 
 def psnr(picture: Tensor, truth: Tensor) -> float:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-__all__ = ["Place", "explain", "hint"]
+from .errors import PluginError, UnknownNameError
+
+__all__ = ["Place", "explain", "hint", "placed"]
 
 Place = tuple[int | str, ...]
 
@@ -99,6 +102,15 @@ def wish(problem: Any) -> str:
     message = str(problem["msg"]).removeprefix("Input ").removeprefix("Value error, ")
     wanted = WANTED.get(problem["type"])
     return f"should be {wanted}" if wanted else message[0].lower() + message[1:]
+
+
+@contextmanager
+def placed(place: str) -> Iterator[None]:
+    """Say of a component that cannot be had where the recipe asks for it."""
+    try:
+        yield
+    except (UnknownNameError, PluginError) as error:
+        raise type(error)(f"{place}: {error}") from error
 
 
 def hint(name: str, known: Collection[str]) -> str:

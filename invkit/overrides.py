@@ -1,29 +1,24 @@
 """Settings: ``place=value`` changes to a recipe's document, as ``solver.params.iterations=500``.
 
-A document is the plain data of a recipe. Settings that choose a component come first, whatever the order they are
-given in, so that the parameters set are those of the component that will be there.
+A document is the plain data of a recipe. Settings of shorter places come first, whatever the order they are given in,
+and of those of one length the ones that choose a component: so the parameters set are those of the component that
+will be there, at any depth: ``solver.params.latent=wiener`` comes before ``solver.params.latent.params.weight=3``.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from . import registry
-from .errors import RecipeError
-from .explain import hint
-from .parameters import parameters_of
+from .documents import LISTS, toml_value, whole_recipe, written_out
+from .errors import InvkitError, RecipeError
+from .explain import hint, placed
+from .parameters import parameters_of, slots_of
+from .slots import Slot, listed, named
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-__all__ = ["LISTS", "overridden", "read_toml", "written_out"]
-
-LISTS = ("fidelity", "regularizers")  # the places of a recipe where several components may stand
+__all__ = ["overridden"]
 
 
 @dataclass(frozen=True)
@@ -35,24 +30,63 @@ class Setting:
     value: Any
 
     @property
-    def chosen(self) -> tuple[str, ...] | None:
-        """The place of the component that the setting chooses, None where it chooses none."""
-        place = self.path[0]
-        depth = 2 if place in LISTS else 1
-        if place not in registry.PLACES or len(self.path) > depth + 1:
-            return None
-        if len(self.path) <= depth:
-            return self.path
-        return self.path[:-1] if self.path[-1] == "name" else None
-
-    @property
-    def rank(self) -> tuple[bool, int]:
-        """What is applied first: choices, and whole tables before their parts."""
-        return self.chosen is None, len(self.path)
+    def rank(self) -> tuple[int, bool]:
+        """What is applied first: whole tables before their parts, and of these the names of components."""
+        return len(self.path), self.path[-1] != "name"
 
     def refuse(self, why: str) -> RecipeError:
         """The error that says what is wrong with the setting."""
         return RecipeError(f"the setting '{self.text}': {why}")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What stands at a place of a document.
+
+    Attributes:
+        what: a whole recipe, a component, a list of components, the parameters of a component, or any value.
+        family: of the components.
+        slots: the parameters that are slots.
+    """
+
+    what: Literal["recipe", "component", "components", "params", "value"]
+    family: str = ""
+    slots: Mapping[str, Slot] = field(default_factory=dict)
+
+    def inside(self, node: Any, part: str) -> Kind:
+        """What stands one step further down, in a ``node`` of this kind."""
+        if self.what == "recipe" and part == "then":
+            return self
+        if self.what == "recipe" and part in registry.PLACES:
+            return Kind("components" if part in LISTS else "component", registry.PLACES[part])
+        if self.what == "components":
+            return Kind("component", self.family)
+        if self.what == "component" and part == "params":
+            return Kind("params", slots=slots_at(node, self.family))
+        if self.what == "params" and part in self.slots:
+            slot = self.slots[part]
+            return Kind("components" if slot.many else "component", slot.family)
+        return VALUE
+
+    def written_out(self, value: Any) -> Any:
+        """A value of this kind without short forms."""
+        if self.what == "component" and isinstance(value, str):
+            return named(value)
+        if self.what == "components":
+            return named(listed(value))
+        return whole_recipe(value) if self.what == "recipe" else value
+
+
+RECIPE, VALUE = Kind("recipe"), Kind("value")
+
+
+def slots_at(spec: Any, family: str) -> Mapping[str, Slot]:
+    """The slots of the component that a table names; none of one that cannot be had, as validation will say."""
+    name = spec.get("name") if isinstance(spec, Mapping) else None
+    try:
+        return slots_of(registry.load(family, name)) if isinstance(name, str) else {}
+    except InvkitError:
+        return {}
 
 
 def overridden(document: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
@@ -60,14 +94,12 @@ def overridden(document: Mapping[str, Any], settings: Sequence[str]) -> dict[str
 
     Raises:
         RecipeError: a setting is not of the form ``place=value``, or names no place of the recipe.
-        UnknownNameError, PluginError: as `registry.load`, of a component chosen in the place of one with parameters.
+        UnknownNameError, PluginError: as `registry.load`, of a component chosen in the place of one with parameters,
+            and of a recipe that goes on.
     """
     changed = written_out(document)
     for setting in sorted(map(read_setting, settings), key=lambda setting: setting.rank):
-        if setting.chosen is None:
-            put(changed, setting)
-        else:
-            choose(changed, setting, setting.chosen)
+        change(changed, setting)
     return changed
 
 
@@ -82,56 +114,61 @@ def read_setting(text: str) -> Setting:
 
 def plain_value(text: str) -> Any:
     """A TOML value, None, or the text itself where it is neither."""
-    if text == "none":
-        return None
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
+    return None if text == "none" else toml_value(text)
 
 
-def read_toml(text: str, origin: str) -> dict[str, Any]:
-    """A document from TOML; raises `RecipeError` naming ``origin`` and the line."""
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{origin} is not valid TOML: {error}") from error
-
-
-def written_out(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The document without short forms: a name is ``{name = ...}``, and one table a list of one."""
-    written = {place: listed(value) if place in LISTS else value for place, value in document.items()}
-    return {place: named(value) if place in registry.PLACES else value for place, value in written.items()}
-
-
-def listed(value: Any) -> Any:
-    """One name or table as a list of one."""
-    return [value] if isinstance(value, Mapping | str) else value
-
-
-def named(value: Any) -> Any:
-    """A name, or each of a list, as a table."""
-    if isinstance(value, list | tuple):
-        return [named(item) for item in value]
-    if isinstance(value, str):
-        return {"name": value}
-    return dict(value) if isinstance(value, Mapping) else value
-
-
-def choose(document: dict[str, Any], setting: Setting, where: tuple[str, ...]) -> None:
-    """Put another component in its place, in the document."""
-    family = registry.PLACES[where[0]]
+def change(document: dict[str, Any], setting: Setting) -> None:
+    """Apply one setting to the document."""
+    *way, last = setting.path
     value = setting.value
-    if where != setting.path and not isinstance(value, str):
-        value = {"name": value}  # of the wrong type; validation says so, with its place
-    if len(where) == 2:
-        items = descend(document, where[0], setting, grows=False)
-        position = position_of(items, where[1], setting)
-        items[position] = successor(items[position], value, family)
-    elif where[0] in LISTS:
-        document[where[0]] = named(listed(value))
+    if last == "name" and way and kind_of(document, way, setting) == "component":
+        value = value if isinstance(value, str) else {"name": value}  # of the wrong type; validation says so
+        *way, last = way
+    holder, kind = walk(document, way, setting)
+    there = kind.inside(holder, last)
+    key: Any = position_of(holder, last, ".".join(way), setting) if kind.what == "components" else last
+    if key is last and not isinstance(holder, dict):
+        raise setting.refuse(f"a recipe has no place '{'.'.join(setting.path)}'")
+    if there.what == "component":
+        old = holder.get(key) if isinstance(holder, dict) else holder[key]
+        with placed(".".join([*way, last])):
+            holder[key] = successor(there.written_out(old), value, there.family)
     else:
-        document[where[0]] = successor(document.get(where[0]), value, family)
+        holder[key] = there.written_out(value)
+
+
+def kind_of(document: dict[str, Any], way: Sequence[str], setting: Setting) -> str:
+    """What stands, or may stand, at the end of a way."""
+    holder, kind = walk(document, way[:-1], setting)
+    return kind.inside(holder, way[-1]).what
+
+
+def walk(document: dict[str, Any], way: Sequence[str], setting: Setting) -> tuple[Any, Kind]:
+    """What stands at the end of a way into the document, with its kind; short forms on it are written out."""
+    node: Any = document
+    kind = RECIPE
+    for depth, part in enumerate(way):
+        below = kind.inside(node, part)
+        grows = "params" in way[: depth + 1]  # a parameter may be a table that is not there yet
+        key = key_of(node, kind, part, ".".join(way[:depth]), setting)
+        if isinstance(node, dict) and key not in node:
+            if below is VALUE and not grows:
+                raise setting.refuse(f"there is no place '{part}'; {hint(part, list(node))}")
+            node[key] = {} if below.what in ("params", "value") else None
+        node[key] = below.written_out(node[key])
+        node, kind = node[key], below
+        if node is None and kind is not VALUE:
+            raise setting.refuse(f"nothing stands there yet; choose it first, as {'.'.join(way[: depth + 1])}=NAME")
+    return node, kind
+
+
+def key_of(node: Any, kind: Kind, part: str, where: str, setting: Setting) -> Any:
+    """The key, or for a list the position, that a part of a way means; raises `RecipeError`."""
+    if kind.what == "components" or isinstance(node, list):
+        return position_of(node, part, where, setting)
+    if not isinstance(node, dict):
+        raise setting.refuse(f"there is no place '{part}'; {hint(part, [])}")
+    return part
 
 
 def successor(old: Any, value: Any, family: str) -> Any:
@@ -157,37 +194,14 @@ def still_known(old: Mapping[str, Any], name: Any, family: str) -> dict[str, Any
     return {parameter: value for parameter, value in params.items() if parameter in known}
 
 
-def put(document: dict[str, Any], setting: Setting) -> None:
-    """Set a value that chooses no component, in the document."""
-    *way, last = setting.path
-    node: Any = document
-    for depth, part in enumerate(way):
-        grows = part == "params" or "params" in way[:depth]  # a parameter may be a table that is not there yet
-        node = descend(node, part, setting, grows)
-    if not isinstance(node, dict):
-        raise setting.refuse(f"a recipe has no place '{'.'.join(setting.path)}'")
-    node[last] = setting.value
-
-
-def descend(node: Any, part: str, setting: Setting, grows: bool) -> Any:
-    """One step down a document; a list is entered by position or by its item's name."""
-    if isinstance(node, list):
-        return node[position_of(node, part, setting)]
-    if isinstance(node, dict) and (part in node or grows):
-        return node.setdefault(part, {})
-    if node is None:
-        raise setting.refuse(f"nothing stands there yet; choose it first, as {setting.path[0]}=NAME")
-    raise setting.refuse(f"there is no place '{part}'; {hint(part, list(node) if isinstance(node, dict) else [])}")
-
-
-def position_of(items: Any, part: str, setting: Setting) -> int:
-    """Which item of a list is meant, by its position or by its name; raises `RecipeError`."""
+def position_of(items: Any, part: str, where: str, setting: Setting) -> int:
+    """Which item of the list at a place is meant, by its position or by its name; raises `RecipeError`."""
     if not isinstance(items, list):
-        raise setting.refuse(f"{setting.path[0]} is no list; it is {items!r:.40}")
+        raise setting.refuse(f"{where} is no list; it is {items!r:.40}")
     names = [str(item.get("name")) if isinstance(item, Mapping) else str(item) for item in items]
     found = [i for i, name in enumerate(names) if part in (str(i), name)]
     if not found:
-        raise setting.refuse(f"there is no '{part}' in {setting.path[0]}; {hint(part, names)}")
+        raise setting.refuse(f"there is no '{part}' in {where}; {hint(part, names)}")
     if len(found) > 1:
         raise setting.refuse(f"{len(found)} items are named '{part}'; say which by position: {found}")
     return found[0]

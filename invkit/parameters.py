@@ -2,7 +2,8 @@
 
 Positional arguments are what the *problem* gives (a shape); keyword-only arguments are what a *recipe* may set.
 From the latter a pydantic model is derived, so that the signature is at once the Python interface, the validation
-of a recipe, ``invkit describe`` and the JSON schema.
+of a recipe, ``invkit describe`` and the JSON schema. A keyword that holds another component is a slot
+(`invkit.slots`): the constructor takes an instance, the model what a recipe says of it.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import json
 from collections.abc import Callable, Mapping
 from functools import cache
 from inspect import Parameter
-from typing import Annotated, Any, ClassVar, ParamSpec, TypeVar
+from typing import Annotated, Any, ParamSpec, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, validate_call
 
 from .errors import PluginError
+from .slots import Component, Slot, slot_of
 
 __all__ = [
     "Component",
@@ -30,6 +32,7 @@ __all__ = [
     "parameters_schema",
     "positional_names",
     "read_strictly",
+    "slots_of",
     "validated",
 ]
 
@@ -45,17 +48,6 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 PositiveInt = Annotated[int, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**63, description="seed of every random number this component draws")]
-
-
-class Component:
-    """What a recipe can name.
-
-    Attributes:
-        family: where it is registered; a keyword of a component that is annotated with a class of a family is a slot,
-            which a recipe fills with another component.
-    """
-
-    family: ClassVar[str]
 
 
 GIVEN = ("shape", "start")  # what a problem may give to a constructor, positionally
@@ -79,14 +71,14 @@ def parameters_of(component: type) -> type[BaseModel]:
         PluginError: the constructor breaks the rules of components. It takes ``**kwargs``, which would let a misspelt
             parameter pass unseen (as does the one a component inherits from ``nn.Module`` when it writes none), asks
             the problem for what that does not give, or has a keyword without a type, of a type that cannot be found
-            or of a name that pydantic needs.
+            or of a name that pydantic needs, or a slot with a default that is not None.
     """
     fields: dict[str, Any] = {}
     for parameter in arguments_of(component):
         check_argument(component, parameter)
         if parameter.kind is Parameter.KEYWORD_ONLY:
             default = ... if parameter.default is Parameter.empty else parameter.default
-            fields[parameter.name] = (parameter.annotation, default)
+            fields[parameter.name] = (type_in_recipe(parameter.annotation), default)
     config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, protected_namespaces=())
     try:
         model: type[BaseModel] = create_model(f"{component.__name__}Parameters", __config__=config, **fields)
@@ -96,6 +88,27 @@ def parameters_of(component: type) -> type[BaseModel]:
             f"the types of {component.__qualname__}'s keywords cannot be used: {reason(error)}"
         ) from error
     return model
+
+
+def type_in_recipe(annotation: Any) -> Any:
+    """The type of a keyword in a recipe: its own, but for a slot, where a recipe has words for an instance."""
+    slot = slot_of(annotation)
+    if slot is None:
+        return annotation
+    facts = get_args(annotation)[1:] if get_origin(annotation) is Annotated else ()
+    kind = slot.type_in_recipe()
+    for fact in facts:  # its description and examples; Annotated[kind, *facts] is Python 3.11's
+        kind = Annotated[kind, fact]
+    return kind
+
+
+@cache
+def slots_of(component: type) -> dict[str, Slot]:
+    """The keywords of a component that are slots; raises as `parameters_of`."""
+    parameters_of(component)
+    keywords = [p for p in arguments_of(component) if p.kind is Parameter.KEYWORD_ONLY]
+    found = {parameter.name: slot_of(parameter.annotation) for parameter in keywords}
+    return {name: slot for name, slot in found.items() if slot is not None}
 
 
 def parameters_schema(component: type) -> dict[str, Any]:
@@ -162,6 +175,12 @@ def check_argument(component: type, parameter: Parameter) -> None:
         raise PluginError(f"the keyword '{name}' of {who} has no type; write one, as '{name}: float'")
     if parameter.kind is Parameter.KEYWORD_ONLY and (name in TAKEN or name.startswith("_")):
         raise PluginError(f"the keyword '{name}' of {who} bears a name that pydantic needs; call it otherwise")
+    slot = slot_of(parameter.annotation)
+    if slot and parameter.default is not Parameter.empty and not (parameter.default is None and slot.optional):
+        raise PluginError(
+            f"the slot '{name}' of {who} has the default {parameter.default!r:.60}; what stands there is the recipe's "
+            "to name: leave the default out and write Field(examples=[...]), or let the type say '| None' = None"
+        )
 
 
 def reason(error: BaseException) -> str:

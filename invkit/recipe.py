@@ -6,21 +6,21 @@ model; errors name the place, as ``kernel_prior.params.hidden``.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from importlib.resources import files
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from . import registry
-from .errors import InputError, InvkitError, PluginError, RecipeError
-from .explain import Place, explain
-from .overrides import listed, named, overridden, read_toml, written_out
-from .parameters import parameters_of, positional_names, read_strictly, reason
+from .documents import read_toml, recipe_of_result, recipe_text, whole_recipe, written_out
+from .errors import InvkitError, PluginError, RecipeError
+from .explain import Place, explain, placed
+from .overrides import overridden
+from .parameters import parameters_of, positional_names, read_strictly, reason, slots_of
+from .slots import ComponentSpec, Strict, listed, named
 
 __all__ = [
     "ComponentSpec",
@@ -40,17 +40,6 @@ __all__ = [
 ]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ComponentSpec(_Strict):
-    """A registered component by name, and what differs from its defaults."""
-
-    name: str = Field(min_length=1, description="registered name, or 'distribution:name'")
-    params: dict[str, Any] = Field(default_factory=dict, description="parameters of the component")
-
-
 class FidelitySpec(ComponentSpec):
     """A fidelity and the iteration (counted from 0) at which the next one takes over."""
 
@@ -61,11 +50,13 @@ class RegularizerSpec(ComponentSpec):
     """One term ``weight * R``."""
 
     weight: float = Field(ge=0, allow_inf_nan=False, description="factor of the regularizer, of 'times' if given")
-    times: Literal["one", "sigma"] = Field(default="one", description="'sigma': the weight times the noise level")
+    times: Literal["one", "sigma", "variance"] = Field(
+        default="one", description="'sigma': the weight times the noise level; 'variance': times its square"
+    )
     on: Literal["image", "kernel"] = Field(default="image", description="what is penalised")
 
 
-class Measurement(_Strict):
+class Measurement(Strict):
     """The files of a problem, for ``invkit solve``; paths are relative to the recipe's folder."""
 
     image: str | None = Field(default=None, description="the measured image")
@@ -78,9 +69,10 @@ Component = Annotated[ComponentSpec, BeforeValidator(named)]
 Fidelities = Annotated[list[Annotated[FidelitySpec, BeforeValidator(named)]], BeforeValidator(listed)]
 Regularizers = Annotated[list[Annotated[RegularizerSpec, BeforeValidator(named)]], BeforeValidator(listed)]
 SLOT = "a registered name, or {name = ..., params = {...}}"
+THEN = "the recipe that goes on from the kernel found, a registered name or a whole recipe; none: it ends here"
 
 
-class Recipe(_Strict):
+class Recipe(Strict):
     """One named method, as components and their parameters."""
 
     name: str = Field(min_length=1)
@@ -94,9 +86,19 @@ class Recipe(_Strict):
     regularizers: Regularizers = Field(default_factory=list, description="tables {name = ..., weight = ...}")
     solver: Component = Field(description=SLOT)
     measurement: Measurement = Measurement()
+    then: Annotated[Recipe | None, BeforeValidator(whole_recipe)] = Field(default=None, description=THEN)
+
+    def links(self) -> list[Recipe]:
+        """The recipe and those that go on from it, in the order they are used."""
+        return [self, *(self.then.links() if self.then else ())]
 
     def components(self) -> list[tuple[str, str, ComponentSpec]]:
-        """(place in the recipe, family, spec) of every component."""
+        """(place in the recipe, family, spec) of every component, those of ``then`` included."""
+        later = self.then.components() if self.then else []
+        return self.own_components() + [(f"then.{place}", family, spec) for place, family, spec in later]
+
+    def own_components(self) -> list[tuple[str, str, ComponentSpec]]:
+        """(place in the recipe, family, spec) of the components of this recipe alone."""
         specs = {
             "operator": self.operator,
             "image_prior": self.image_prior,
@@ -114,21 +116,37 @@ class Recipe(_Strict):
 
         Raises:
             RecipeError: a setting is not of that form, names no place of a recipe, or its value is not allowed there.
-            UnknownNameError, PluginError: a component chosen instead of one with parameters cannot be loaded.
+            UnknownNameError, PluginError: a component chosen instead of one with parameters cannot be loaded, or a
+                recipe that goes on cannot be had.
         """
         return validate_recipe(overridden(self.model_dump(), overrides), f"{self.name}, as set")
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """The checked parameters of one component, with its class."""
+    """The checked parameters of one component, with its class.
+
+    Attributes:
+        place: in the recipe, as "solver.params.latent".
+        component: its class.
+        values: what the recipe says and what it leaves at its default.
+        slots: by keyword, the components it is to hold: one, a list of them, or None.
+    """
 
     place: str
     component: Any
     values: BaseModel
+    slots: Mapping[str, Parameters | list[Parameters] | None] = field(default_factory=dict)
+
+    def held(self, slot: str) -> list[Parameters]:
+        """The components of one slot."""
+        there = self.slots[slot]
+        return there if isinstance(there, list) else [there] if there else []
 
     def build(self, given: Mapping[str, object]) -> Any:
         """Construct it: positional arguments from ``given`` by name, keywords from the recipe.
+
+        The components it holds are built first, and are given the same.
 
         Raises:
             PluginError: it asks for what is not given, or fails.
@@ -142,8 +160,29 @@ class Parameters:
                 f"which it does not give (it gives {', '.join(given) or 'nothing'})"
             )
         values = {name: getattr(self.values, name) for name in type(self.values).model_fields}
+        values |= {name: of_each(there, lambda one: one.build(given)) for name, there in self.slots.items()}
         with blamed(self.place, self.component):
             return self.component(*(given[name] for name in wanted), **values)
+
+    def written_out(self) -> dict[str, Any]:
+        """The parameters with every default, those of the components it holds too, JSON-serialisable."""
+        plain = self.values.model_dump(mode="json")
+        inner = {name: of_each(there, lambda one: one.written_out()) for name, there in self.slots.items()}
+        return plain | {name: with_params(plain[name], params) for name, params in inner.items()}
+
+
+def of_each(there: Parameters | list[Parameters] | None, function: Callable[[Parameters], Any]) -> Any:
+    """What a function gives for what stands in a slot."""
+    if isinstance(there, list):
+        return [function(one) for one in there]
+    return None if there is None else function(there)
+
+
+def with_params(spec: Any, params: Any) -> Any:
+    """The plain data of what stands in a slot, with other parameters."""
+    if isinstance(spec, list):
+        return [with_params(*pair) for pair in zip(spec, params, strict=True)]
+    return None if spec is None else {**spec, "params": params}
 
 
 @contextmanager
@@ -173,29 +212,62 @@ def check_parameters(recipe: Recipe, seed: int) -> dict[str, Parameters]:
 
     Raises:
         UnknownNameError, PluginError: as `registry.load` and `parameters_of`.
-        RecipeError: a parameter is unknown or of the wrong type or range.
+        RecipeError: a parameter is unknown or of the wrong type or range; a recipe that goes on has a kernel prior
+            that cannot start from the kernel found.
     """
     checked = {}
     for place, family, spec in recipe.components():
-        component = registry.load(family, spec.name)
-        model = parameters_of(component)
-        values = {"seed": seed, **spec.params} if "seed" in model.model_fields else spec.params
-        checked[place] = Parameters(place, component, read_parameters(model, values, recipe.name, f"{place}.params"))
+        checked[place] = check_component(place, family, spec, seed, recipe.name)
+    for place, parameters in checked.items():
+        if place.startswith("then.") and place.endswith("kernel_prior"):
+            check_goes_on(recipe.name, parameters)
     return checked
 
 
-def read_parameters(model: type[BaseModel], values: dict[str, Any], origin: str, place: str) -> BaseModel:
+def check_component(place: str, family: str, spec: ComponentSpec, seed: int, origin: str) -> Parameters:
+    """Load a component, and those it holds, and check their parameters; raises as `check_parameters`."""
+    with placed(place):
+        component = registry.load(family, spec.name)
+    model = parameters_of(component)
+    values = {"seed": seed, **spec.params} if "seed" in model.model_fields else spec.params
+    read = read_parameters(component, values, origin, f"{place}.params")
+
+    def check_slot(name: str, family: str, there: Any) -> Any:
+        inside = f"{place}.params.{name}"
+        if isinstance(there, list):
+            return [check_component(f"{inside}.{i}", family, one, seed, origin) for i, one in enumerate(there)]
+        return None if there is None else check_component(inside, family, there, seed, origin)
+
+    slots = {name: check_slot(name, slot.family, getattr(read, name)) for name, slot in slots_of(component).items()}
+    return Parameters(place, component, read, slots)
+
+
+def check_goes_on(origin: str, kernel_prior: Parameters) -> None:
+    """Refuse a recipe that would not look at the kernel it is to go on from; raises `RecipeError`."""
+    if "start" not in positional_names(kernel_prior.component):
+        raise RecipeError(
+            f"{origin}: {kernel_prior.place}: {kernel_prior.component.__name__} starts from no kernel, but 'then' goes "
+            "on from the kernel found; name one that does, as known (or simplex)"
+        )
+
+
+def read_parameters(component: type, values: dict[str, Any], origin: str, place: str) -> BaseModel:
     """The parameters of one component; raises `RecipeError`."""
+    model, slots = parameters_of(component), slots_of(component)
+
+    def model_inside(place: Place) -> type[BaseModel]:
+        return ComponentSpec if len(place) > 1 and place[0] in slots else model
+
     try:
         return read_strictly(model, values)
     except ValidationError as error:
-        raise RecipeError(f"{origin}: {explain(error, values, lambda _: model, place)}") from error
+        raise RecipeError(f"{origin}: {explain(error, values, model_inside, place)}") from error
     except TypeError as error:
         raise RecipeError(f"{origin}: {place} hold a value that no recipe can: {error}") from error
 
 
 def validate_recipe(document: Mapping[str, Any], origin: str) -> Recipe:
-    """First phase: the form of a recipe; raises `RecipeError`."""
+    """First phase: the form of a recipe; raises `RecipeError`, and as `written_out` for one that goes on."""
     written = written_out(document)
     try:
         return read_strictly(Recipe, written)
@@ -224,42 +296,6 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
     return parse_recipe(recipe_text(origin), origin)
 
 
-def recipe_of_result(path: str) -> Mapping[str, Any]:
-    """The resolved recipe in a result.json; raises `InputError`."""
-    try:
-        document = json.loads(read_file(path))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path} is not valid JSON: {error}") from error
-    recipe = document.get("recipe") if isinstance(document, dict) else None
-    if not isinstance(recipe, dict):
-        raise InputError(f"{path} holds no recipe; give the result.json of a run, a .toml file or a recipe's name")
-    return recipe
-
-
-def read_file(path: str) -> str:
-    """The text of a file; raises `InputError`."""
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"the recipe {path} cannot be read: {error}") from error
-
-
-def recipe_text(name_or_path: str | Path) -> str:
-    """The TOML text of a recipe; raises as `load_recipe`."""
-    if str(name_or_path).endswith(".toml"):
-        return read_file(str(name_or_path))
-    entry = registry.find("recipes", str(name_or_path))
-    package = registry.load("recipes", str(name_or_path))
-    if isinstance(package, str):  # registered in this session, as text
-        return package
-    try:
-        return (files(package) / f"{entry.name}.toml").read_text(encoding="utf-8")
-    except Exception as error:  # what a plugin registers as its package may be anything
-        raise PluginError(
-            f"the recipe '{entry.name}' of {entry.distribution} cannot be read from {entry.value}: {reason(error)}"
-        ) from error
-
-
 def model_at(place: Place) -> type[BaseModel]:
     """The model that knows the last name of a place in a recipe."""
     nested: dict[str, type[BaseModel]] = {
@@ -267,18 +303,27 @@ def model_at(place: Place) -> type[BaseModel]:
         "regularizers": RegularizerSpec,
         "measurement": Measurement,
     }
+    if len(place) > 1 and place[0] == "then":
+        return model_at(place[1:])
     return Recipe if len(place) == 1 else nested.get(str(place[0]), ComponentSpec)
 
 
-def resolved(recipe: Recipe, checked: Mapping[str, Parameters]) -> dict[str, Any]:
-    """The recipe with every default written out, JSON-serialisable."""
-    document = recipe.model_dump(mode="json", exclude={"measurement"})
+def resolved(recipe: Recipe, checked: Mapping[str, Parameters], prefix: str = "") -> dict[str, Any]:
+    """The recipe with every default written out, JSON-serialisable.
+
+    Args:
+        recipe: the recipe, or one that goes on from it.
+        checked: the parameters of every component by its place.
+        prefix: the place of the recipe itself, with a dot.
+    """
+    document = recipe.model_dump(mode="json", exclude={"measurement", "then"})
     document["kernel_prior"] = document["kernel_prior"] or {"name": "known"}
-    for place, parameters in checked.items():
+    for place, _, _ in recipe.own_components():
         node: Any = document
         for part in place.split("."):
             node = node[int(part)] if isinstance(node, list) else node[part]
-        node["params"] = parameters.values.model_dump(mode="json")
+        node["params"] = checked[prefix + place].written_out()
+    document["then"] = None if recipe.then is None else resolved(recipe.then, checked, f"{prefix}then.")
     return document
 
 

@@ -6,10 +6,11 @@ import inspect
 from typing import Any
 
 from . import registry
+from .documents import LISTS
 from .errors import InvkitError, PluginError
-from .overrides import LISTS
 from .parameters import parameters_schema
 from .recipe import Recipe, RegularizerSpec, check_parameters, check_recipe, load_recipe, resolved
+from .slots import FAMILY
 
 __all__ = ["describe", "problem_of", "recipe_schema"]
 
@@ -47,9 +48,9 @@ def problem_of(entry: registry.Entry) -> str:
 
 def _recipe_facts(name: str) -> dict[str, Any]:
     recipe = load_recipe(name)
-    components = resolved(recipe, check_parameters(recipe, seed=0))
+    whole = resolved(recipe, check_parameters(recipe, seed=0))
     facts = {"title": recipe.title, "source": recipe.source, "notes": recipe.notes}
-    return facts | {"components": {place: components[place] for place in registry.PLACES}}
+    return facts | {"components": {place: whole[place] for place in registry.PLACES}, "then": whole["then"]}
 
 
 def _component_facts(family: str, name: str) -> dict[str, Any]:
@@ -64,24 +65,48 @@ def _component_facts(family: str, name: str) -> dict[str, Any]:
 
 
 def recipe_schema() -> dict[str, Any]:
-    """The JSON schema of recipe files, with the parameters of every component that can be loaded."""
-    schema = Recipe.model_json_schema()
+    """The JSON schema of recipe files, with the parameters of every component that can be loaded.
+
+    What may stand in a slot is written once a family, under ``$defs``, since a solver may hold a solver.
+    """
+    definitions = Recipe.model_json_schema()["$defs"]
+    schema: dict[str, Any] = definitions.pop("Recipe")
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "invkit recipe"
     for place, family in registry.PLACES.items():
-        schema["properties"][place] = _slot_schema(place, family)
-    return schema
+        schema["properties"][place] = _place_schema(place, family)
+    schema["properties"]["then"]["anyOf"] = [{"$ref": "#"}, {"enum": registry.names("recipes")}, {"type": "null"}]
+    families = {family: _family_schema(family) for family, interface in registry.FAMILIES.items() if interface}
+    return schema | {"$defs": definitions | families}
 
 
-def _slot_schema(place: str, family: str) -> dict[str, Any]:
+def _place_schema(place: str, family: str) -> dict[str, Any]:
     """What may stand in one place: a table, or its name alone where nothing else is needed, or a list of them."""
+    if place not in LISTS:
+        return {"$ref": f"#/$defs/{family}"}
     names = registry.names(family)
-    options: list[dict[str, Any]] = [{"oneOf": [_component_schema(family, name) for name in names]}]
+    options: list[dict[str, Any]] = [{"oneOf": [_item_schema(family, name) for name in names]}]
     if place != "regularizers":  # which need a weight
         options.append({"enum": names})
-    if place in LISTS:
-        options.append({"type": "array", "items": {"anyOf": list(options)}})
-    return {"anyOf": options}
+    return {"anyOf": [*options, {"type": "array", "items": {"anyOf": options}}]}
+
+
+def _family_schema(family: str) -> dict[str, Any]:
+    """One component of a family: a table, or its name alone."""
+    names = registry.names(family)
+    tables = [_component_schema(family, name) for name in names]
+    return {"anyOf": [{"oneOf": tables}, {"enum": names}]} if names else {"not": {}}
+
+
+def _item_schema(family: str, name: str) -> dict[str, Any]:
+    """A table that names one component of a list of a recipe, where more is said of it than its parameters."""
+    table = _component_schema(family, name)
+    if family == "fidelities":
+        table["properties"]["until"] = {"type": ["integer", "null"]}
+    if family == "regularizers":
+        table["properties"] = RegularizerSpec.model_json_schema()["properties"] | table["properties"]
+        table["required"] = ["name", "weight"]
+    return table
 
 
 def _component_schema(family: str, name: str) -> dict[str, Any]:
@@ -89,13 +114,22 @@ def _component_schema(family: str, name: str) -> dict[str, Any]:
     table: dict[str, Any] = {"type": "object", "required": ["name"], "additionalProperties": False}
     places: dict[str, Any] = {"name": {"const": name}}
     try:
-        places["params"] = parameters_schema(registry.load(family, name))
+        places["params"] = _linked(parameters_schema(registry.load(family, name)))
     except PluginError as error:
         places["params"] = {"type": "object"}
         table["description"] = str(error)
-    if family == "fidelities":
-        places["until"] = {"type": ["integer", "null"]}
-    if family == "regularizers":
-        places = RegularizerSpec.model_json_schema()["properties"] | places
-        table["required"] = ["name", "weight"]
     return table | {"properties": places}
+
+
+def _linked(schema: Any) -> Any:
+    """A schema of parameters in which each slot refers to what the recipe's schema says of its family."""
+    if isinstance(schema, list):
+        return [_linked(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if FAMILY not in schema:
+        linked = {key: _linked(value) for key, value in schema.items()}
+        several = schema.get("type") == "array" and FAMILY in schema["items"]
+        return {"anyOf": [linked["items"], linked]} if several else linked  # one may stand for a list of one
+    others = {key: value for key, value in schema.items() if key not in (FAMILY, "anyOf")}  # as its description
+    return {"$ref": f"#/$defs/{schema[FAMILY]}"} | others

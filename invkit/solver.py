@@ -8,6 +8,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Literal, TypeVar, final
 
@@ -20,7 +21,7 @@ from .parameters import Component
 from .problem import Problem
 from .result import Result
 
-__all__ = ["Observer", "Solver", "State", "StopReason"]
+__all__ = ["Observer", "Solver", "State", "StopReason", "deferred_interrupt"]
 
 StopReason = Literal["finished", "converged", "interrupted", "time limit"]
 CHECK_EVERY = 25  # iterations between two looks at the loss: each look waits for the device
@@ -233,15 +234,22 @@ def check_finite(state: State) -> None:
         )
 
 
+_listening: ContextVar[threading.Event | None] = ContextVar("_listening", default=None)
+
+
 @contextmanager
 def deferred_interrupt() -> Iterator[threading.Event]:
     """Turn the first Ctrl-C, or SIGTERM of a job scheduler, into an event, so that no step is cut in half.
 
-    The second acts as usual. A signal that the process was told to ignore (nohup) stays ignored.
+    The second acts as usual. A signal that the process was told to ignore (nohup) stays ignored. Within another
+    one the event is the other's, unless that has happened already: then the next signal is the second.
     """
-    asked = threading.Event()
+    asked, outer = threading.Event(), _listening.get()
     if threading.current_thread() is not threading.main_thread():
         yield asked  # signals reach only the main thread
+        return
+    if outer is not None:
+        yield asked if outer.is_set() else outer
         return
     previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     # None: the handler was set by another than Python, who could not put it back
@@ -257,7 +265,9 @@ def deferred_interrupt() -> Iterator[threading.Event]:
 
     for number in caught:
         signal.signal(number, note)
+    token = _listening.set(asked)
     try:
         yield asked
     finally:
+        _listening.reset(token)
         restore()

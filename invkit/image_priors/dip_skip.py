@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..interfaces import ImagePrior, LatentPrior
+from ..geometry import new_size, resample
+from ..interfaces import ImagePrior, LatentPrior, Resizable
 from ..networks.random import seeded
 from ..networks.skip import (
     Channels,
@@ -25,10 +29,13 @@ from ..networks.skip import (
 )
 from ..parameters import Seed, Shape, validated
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 __all__ = ["DipSkipImage"]
 
 
-class DipSkipImage(LatentPrior, ImagePrior):
+class DipSkipImage(LatentPrior, ImagePrior, Resizable):
     """Deep image prior, a skip network with a sigmoid: ``x = sigmoid(network(latent))``.
 
     Ulyanov et al., "Deep Image Prior", CVPR 2018; the defaults are those of G_x in Ren et al., "Neural Blind
@@ -72,7 +79,7 @@ class DipSkipImage(LatentPrior, ImagePrior):
     ) -> None:
         super().__init__(shape)
         check_size(shape, scales, kernel_size)
-        self.channels = channels
+        self.channels, self.scales, self.kernel_size = channels, scales, kernel_size
         batch, out_channels, height, width = shape
         with seeded(seed):
             latent = latent_scale * torch.rand(batch, latent_channels, height, width)
@@ -95,6 +102,21 @@ class DipSkipImage(LatentPrior, ImagePrior):
     def decode(self, latent: Tensor) -> Tensor:
         """Latent (B, latent_channels, H, W) -> image (B, C, H, W) in [0, 1]; the sigmoid never in low precision."""
         return torch.sigmoid(self.network(latent).to(latent.dtype))
+
+    def resized(self, shape: Shape, scale: float) -> Self:
+        """The same network on its latent resampled about the middle.
+
+        No network of convolutions gives an image resampled for a latent resampled: the new image is a start from
+        which the old one is found again in some iterations, not yet the old one.
+
+        Raises:
+            InputError: the image is too small for the network's scales, or of another batch or number of channels.
+        """
+        check_size(shape, self.scales, self.kernel_size)
+        latent = resample(self.latent, new_size(self.shape, shape), scale)
+        resized = copy.deepcopy(self)
+        resized.shape, resized.latent = shape, latent.clone(memory_format=torch.channels_last)
+        return resized
 
     def memory_needed(self) -> int:
         """About a hundred bytes for each feature channel and pixel, as measured in float32 with 32 and 128 channels."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import copy
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..geometry import extend_to
-from ..interfaces import ImagePrior
+from ..geometry import extend_to, new_size, resample, shape_of
+from ..interfaces import Assignable, ImagePrior, Resizable
 from ..parameters import Shape, validated
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["Pixels"]
 
@@ -33,7 +37,7 @@ class _Box(torch.autograd.Function):
         return gradient.masked_fill(outward, 0)
 
 
-class Pixels(ImagePrior):
+class Pixels(ImagePrior, Assignable, Resizable):
     """Free pixels in [0, 1]: every image can be reached, none is preferred; regularizers do that.
 
     ``parametrization="clamp"`` clamps free numbers. A pixel outside the box keeps the gradients that bring it back (a
@@ -67,7 +71,7 @@ class Pixels(ImagePrior):
         super().__init__(shape)
         self.parametrization = parametrization
         image = torch.full(shape, 0.5) if initial == "grey" else starting_image(start, shape)
-        self.free = nn.Parameter(image if parametrization == "clamp" else image.logit(MARGIN))
+        self.free = nn.Parameter(self.freed(image))
 
     def forward(self) -> Tensor:
         """The image, (B, C, H, W), in [0, 1]."""
@@ -75,6 +79,21 @@ class Pixels(ImagePrior):
             return self.free.sigmoid()
         boxed: Tensor = _Box.apply(self.free)
         return boxed
+
+    def assigned(self, value: Tensor) -> Self:
+        """Pixels of an image (B, C, H, W) of any size, clamped to [0, 1], under the sigmoid to [0.001, 0.999]."""
+        free = nn.Parameter(self.freed(value.detach().clamp(0, 1)), self.free.requires_grad)
+        pixels = copy.deepcopy(self, {id(self.free): free})  # in the copy, in place of a copy of the old numbers
+        pixels.shape = shape_of(value)
+        return pixels
+
+    def resized(self, shape: Shape, scale: float) -> Self:
+        """The image resampled about its middle; raises `InputError` for another batch or number of channels."""
+        return self.assigned(resample(self().detach(), new_size(self.shape, shape), scale))
+
+    def freed(self, image: Tensor) -> Tensor:
+        """The free numbers of an image in [0, 1]."""
+        return image if self.parametrization == "clamp" else image.logit(MARGIN)
 
 
 def starting_image(data: Tensor | None, shape: Shape) -> Tensor:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+from typing import TYPE_CHECKING, Any
+
 import torch
 from torch import Tensor
 
-from ..interfaces import KernelPrior, LatentPrior
+from ..geometry import Size, new_size, resample, size_of
+from ..interfaces import KernelPrior, LatentPrior, Resizable
 from ..networks.random import seeded
 from ..networks.skip import (
     Channels,
@@ -26,10 +30,13 @@ from ..networks.skip import (
 from ..parameters import Seed, Shape, validated
 from .simplex import softmax_kernel
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 __all__ = ["DipSkipKernel"]
 
 
-class DipSkipKernel(LatentPrior, KernelPrior):
+class DipSkipKernel(LatentPrior, KernelPrior, Resizable):
     """Deep image prior for the kernel: ``k = softmax(network(latent))`` over all its pixels.
 
     The kernel network of the comparison with Double-DIP in Ren et al., "Neural Blind Deconvolution Using Deep Priors",
@@ -70,22 +77,19 @@ class DipSkipKernel(LatentPrior, KernelPrior):
         seed: Seed = 0,
     ) -> None:
         super().__init__(shape)
-        least = smallest_side(1, kernel_size)
-        height, width = max(shape[-2], least), max(shape[-1], least)
+        self.scales, self.kernel_size, self.seed = scales, kernel_size, seed
+        self.layers: dict[str, Any] = {
+            "channels": channels,
+            "skip_channels": skip_channels,
+            "upsampling": upsampling,
+            "padding": padding,
+            "negative_slope": negative_slope,
+            "nonlocal_scales": nonlocal_scales,
+        }
+        size = self.latent_size(shape)
         with seeded(seed):
-            latent = latent_scale * torch.rand(shape[0], latent_channels, height, width)
-            self.network = SkipNetwork(
-                latent_channels,
-                1,
-                channels=channels,
-                skip_channels=skip_channels,
-                scales=min(scales, scales_that_fit(min(height, width), kernel_size)),
-                kernel_size=kernel_size,
-                upsampling=upsampling,
-                padding=padding,
-                negative_slope=negative_slope,
-                nonlocal_scales=nonlocal_scales,
-            )
+            latent = latent_scale * torch.rand(shape[0], latent_channels, *size)
+            self.network = self.network_for(latent)
         self.latent: Tensor
         self.register_buffer("latent", latent)
         self.to(memory_format=torch.channels_last)
@@ -94,3 +98,44 @@ class DipSkipKernel(LatentPrior, KernelPrior):
         """Latent of the shape of ``self.latent`` -> kernel (B, 1, h, w), >= 0 and summing to one."""
         logits = crop_centre(self.network(latent), self.shape[-2], self.shape[-1])
         return softmax_kernel(logits, self.shape)
+
+    def resized(self, shape: Shape, scale: float) -> Self:
+        """The same network on its latent resampled about the centre pixel.
+
+        It has as many scales as one built for the new shape: those that no longer fit go, those that fit now begin
+        as they would there. No network of convolutions gives a kernel resampled for a latent resampled: the new
+        kernel is a start from which the old one is found again in some iterations, not yet the old one.
+
+        Raises:
+            InputError: the shape is of another batch.
+        """
+        new_size(self.shape, shape)
+        latent = resample(self.latent, self.latent_size(shape), scale, about="centre")
+        resized = copy.deepcopy(self)
+        resized.shape, resized.latent = shape, latent.clone(memory_format=torch.channels_last)
+        if self.scales_for(latent) != self.scales_for(self.latent):
+            resized.network = self.regrown(latent)
+        return resized
+
+    def latent_size(self, shape: Shape) -> Size:
+        """The size of the kernel, or the least that a skip network takes."""
+        least = smallest_side(1, self.kernel_size)
+        return max(shape[-2], least), max(shape[-1], least)
+
+    def scales_for(self, latent: Tensor) -> int:
+        """How many scales the network has on a latent."""
+        return min(self.scales, scales_that_fit(min(size_of(latent)), self.kernel_size))
+
+    def network_for(self, latent: Tensor) -> SkipNetwork:
+        """A new network for a latent, (B, latent_channels, H, W), drawn from the global generator."""
+        scales = self.scales_for(latent)
+        return SkipNetwork(latent.shape[1], 1, scales=scales, kernel_size=self.kernel_size, **self.layers)
+
+    def regrown(self, latent: Tensor) -> SkipNetwork:
+        """A network for another latent with the weights of the scales that this one has too."""
+        with seeded(self.seed):
+            network = self.network_for(latent)
+        old, new = self.network.state_dict(), network.state_dict()
+        shared = {name: value for name, value in old.items() if name in new and value.shape == new[name].shape}
+        network.load_state_dict(new | shared)
+        return network.to(latent).to(memory_format=torch.channels_last)

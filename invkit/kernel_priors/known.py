@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import copy
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..interfaces import KernelPrior
+from ..geometry import new_size, resample_kernel
+from ..interfaces import KernelPrior, Resizable
 from ..parameters import Shape, validated
 from .simplex import checked_kernel
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["KnownKernel"]
 
 
-class KnownKernel(KernelPrior):
+class KnownKernel(KernelPrior, Resizable):
     """The kernel is known: no unknowns.
+
+    On another grid it is the kernel that was given, resampled once, however many grids lie between.
 
     Args:
         shape: (B, 1, h, w).
@@ -26,6 +35,7 @@ class KnownKernel(KernelPrior):
     """
 
     kernel: Tensor
+    given: Tensor
 
     @validated
     def __init__(self, shape: Shape, start: Tensor | None = None) -> None:
@@ -33,7 +43,16 @@ class KnownKernel(KernelPrior):
         if start is None and tuple(shape[-2:]) != (1, 1):
             raise InputError("the kernel prior 'known' needs a kernel: give --kernel FILE or kernel=...")
         self.register_buffer("kernel", torch.ones(shape) if start is None else checked_kernel(start, shape))
+        self.register_buffer("given", self.kernel, persistent=False)
+        self.scale = 1.0  # pixels per pixel of the kernel given
 
     def forward(self) -> Tensor:
         """The kernel, (B, 1, h, w), >= 0, each summing to one."""
         return self.kernel
+
+    def resized(self, shape: Shape, scale: float) -> Self:
+        """The kernel given, resampled about its centre pixel; raises `InputError` for another batch."""
+        known = copy.deepcopy(self)
+        known.shape, known.scale = shape, self.scale * scale
+        known.kernel = resample_kernel(self.given, new_size(self.shape, shape), known.scale)
+        return known

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import copy
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..interfaces import KernelPrior
+from ..geometry import new_size, resample_kernel, shape_of
+from ..interfaces import Assignable, KernelPrior, Resizable
 from ..parameters import Shape, validated
 
-__all__ = ["SimplexKernel", "project_on_simplex", "softmax_kernel"]
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
-SMALLEST = 1e-6  # of a starting kernel's pixels under softmax, which has no exact zeros
+__all__ = ["SMALLEST", "SimplexKernel", "nearest_kernel", "project_on_simplex", "softmax_kernel"]
+
+SMALLEST = 1e-6  # of a given kernel's pixels under softmax, which has no exact zeros
 
 
 def softmax_kernel(logits: Tensor, shape: Shape) -> Tensor:
@@ -58,7 +63,18 @@ def project_on_simplex(points: Tensor) -> Tensor:
     return projected
 
 
-class SimplexKernel(KernelPrior):
+def nearest_kernel(value: Tensor) -> Tensor:
+    """The nearest kernel to any value, (B, 1, h, w) -> the same, >= 0, each summing to one; without a gradient.
+
+    Raises:
+        InputError: the value is not finite.
+    """
+    if not bool(torch.isfinite(value).all()):
+        raise InputError("a kernel to go on from holds NaN or infinite values; the step that fitted it diverged")
+    return project_on_simplex(value.detach().flatten(1)).view(value.shape)
+
+
+class SimplexKernel(KernelPrior, Assignable, Resizable):
     """Free pixels on the simplex: every kernel of the size can be reached, none is preferred.
 
     ``parametrization="softmax"`` keeps every pixel positive and its gradient exact; ``"projection"`` projects free
@@ -88,14 +104,28 @@ class SimplexKernel(KernelPrior):
         super().__init__(shape)
         self.parametrization = parametrization
         kernel = uniform_kernel(shape) if start is None else checked_kernel(start, shape)
-        free = kernel.clamp(min=SMALLEST).log() if parametrization == "softmax" else kernel
-        self.free = nn.Parameter(free.clone())
+        self.free = nn.Parameter(self.freed(kernel))
 
     def forward(self) -> Tensor:
         """The kernel, (B, 1, h, w), >= 0, each summing to one."""
         if self.parametrization == "softmax":
             return softmax_kernel(self.free, self.shape)
         return project_on_simplex(self.free.flatten(1)).view(self.shape)
+
+    def assigned(self, value: Tensor) -> Self:
+        """Free pixels of the nearest kernel to ``value``, (B, 1, h, w) of any size; raises as `nearest_kernel`."""
+        free = nn.Parameter(self.freed(nearest_kernel(value)), self.free.requires_grad)
+        kernel = copy.deepcopy(self, {id(self.free): free})  # in the copy, in place of a copy of the old numbers
+        kernel.shape = shape_of(value)
+        return kernel
+
+    def resized(self, shape: Shape, scale: float) -> Self:
+        """The kernel resampled about its centre pixel; raises `InputError` for another batch."""
+        return self.assigned(resample_kernel(self().detach(), new_size(self.shape, shape), scale))
+
+    def freed(self, kernel: Tensor) -> Tensor:
+        """The free numbers of a kernel."""
+        return kernel.clamp(min=SMALLEST).log() if self.parametrization == "softmax" else kernel.clone()
 
 
 def uniform_kernel(shape: Shape) -> Tensor:

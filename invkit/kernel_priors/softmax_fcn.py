@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import copy
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ..interfaces import KernelPrior, LatentPrior
+from ..geometry import new_size, resample, resample_kernel
+from ..interfaces import KernelPrior, LatentPrior, Resizable
 from ..networks.random import seeded
 from ..parameters import Seed, Shape, validated
-from .simplex import softmax_kernel
+from .simplex import SMALLEST, softmax_kernel
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["SoftmaxFCN"]
 
 Activation = Literal["relu6", "relu", "leaky-relu"]
 
 
-class SoftmaxFCN(LatentPrior, KernelPrior):
+class SoftmaxFCN(LatentPrior, KernelPrior, Resizable):
     """Fully connected network ``latent -> hidden -> h*w -> softmax`` (Ren et al., CVPR 2020, Sec. 3.3).
 
     The parameters of the network are the unknowns, its input stays fixed. ``layers=0`` and ``layers=2`` are the
@@ -62,6 +67,51 @@ class SoftmaxFCN(LatentPrior, KernelPrior):
     def decode(self, latent: Tensor) -> Tensor:
         """The kernel for an input (B, latent_size): (B, 1, h, w), >= 0, each summing to one."""
         return softmax_kernel(self.network(latent), self.shape)
+
+    @torch.no_grad()
+    def resized(self, shape: Shape, scale: float) -> Self:
+        """The network with another output layer, which gives the kernel resampled about its centre pixel.
+
+        The weights of each hidden neuron are a picture of the kernel's size, and so are the biases. Resampled, they
+        would give a product of powers of neighbouring pixels, in which thin lines vanish; the least change of them
+        then gives their average. Pixels are raised to the smallest of the old kernel, scaled, and to 1e-6, so that
+        what lies beyond the old frame can still grow. Raises `InputError` for another batch.
+        """
+        size, old = new_size(self.shape, shape), self()
+        least = (old.amin((2, 3), keepdim=True) / scale**2).clamp(min=SMALLEST)
+        kernel = torch.maximum(resample_kernel(old, size, scale), least)
+        resized = copy.deepcopy(self)
+        resized.shape = shape
+        layer = resized.output_layer()
+        rows = torch.cat([layer.weight, layer.bias[:, None]], 1)
+        pictures = resample(rows.T.view(1, -1, *self.shape[2:]), size, scale, about="centre")
+        resized.set_output(pictures[0].flatten(1).T)
+        resized.adjust_output(kernel.flatten(1).log())
+        return resized
+
+    def output_layer(self) -> nn.Linear:
+        """The last layer of the network."""
+        layer = self.network[-1]
+        assert isinstance(layer, nn.Linear)
+        return layer
+
+    def set_output(self, rows: Tensor) -> None:
+        """Give the last layer other weights and biases, (h*w, inputs + 1), the biases last."""
+        layer = self.output_layer()
+        layer.weight = nn.Parameter(rows[:, :-1].contiguous(), layer.weight.requires_grad)
+        layer.bias = nn.Parameter(rows[:, -1].contiguous(), layer.bias.requires_grad)
+        layer.out_features = len(rows)
+
+    def adjust_output(self, logits: Tensor) -> None:
+        """The least change of the last layer that gives these logits, (B, h*w), up to what the softmax ignores."""
+        layer = self.output_layer()
+        hidden = self.network[:-1](self.latent)
+        missing = logits - layer(hidden)
+        missing = (missing - missing.mean(1, keepdim=True)).double()
+        inputs = torch.cat([hidden, torch.ones_like(hidden[:, :1])], 1).double()
+        change = (torch.linalg.pinv(inputs) @ missing).to(layer.weight)
+        layer.weight.add_(change[:-1].T)
+        layer.bias.add_(change[-1])
 
 
 def activation_module(name: Activation) -> nn.Module:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,43 +12,92 @@ import numpy.typing as npt
 from ..errors import InputError
 from .decoding import Samples, decode
 
-__all__ = ["check_kernel", "kernel_picture", "read_kernel"]
+__all__ = ["as_kernel", "check_kernel", "kernel_picture", "read_kernel"]
 
 VISIBLE = 255  # pixels, the least longer side of a kernel's picture
+ROUNDING = 0.01  # of the largest value: negative ones of that size are what rounding and resampling leave
+OFF = 0.01  # the sum of a kernel that was meant to sum to one is not farther from it
+ALIKE = 0.01  # of white: channels of a grey picture that JPEG has stored in colour differ by as much
 
 
 def read_kernel(path: str | Path) -> npt.NDArray[np.float64]:
-    """A true-convolution kernel from an ``.npy`` file or a grey picture.
+    """A true-convolution kernel from an ``.npy`` file or a grey picture; what is mended and refused as `as_kernel`.
+
+    A colour picture whose channels agree counts as grey.
 
     Returns:
         (h, w), float64, non-negative, scaled to sum to one.
 
     Raises:
-        InputError: the file cannot be read, holds no kernel (`check_kernel`), or is a picture that `kernel_picture`
-            enlarged for looking at.
+        InputError: the file cannot be read, holds no kernel, or is a picture in colour, or one that
+            `kernel_picture` enlarged for looking at.
+
+    Warns:
+        UserWarning: as `as_kernel`.
     """
     path = Path(path)
-    kernel = check_kernel(plane(decode(path)), str(path))
+    stored = decode(path)
+    kernel = as_kernel(stored.values if stored.format == "NPY" else grey(stored, str(path)), str(path))
     factor = enlargement(kernel)
     if factor > 1:
         raise InputError(f"{path} is a picture of a kernel, enlarged {factor} times; give the kernel.npy beside it")
     return kernel
 
 
-def plane(stored: Samples) -> npt.NDArray[np.generic]:
-    """One channel of the samples: the mean colour of a picture, an array without its dimensions of one."""
-    values = stored.values
-    if stored.format == "NPY":
-        return values.reshape(values.shape[-2:]) if values.ndim > 2 and set(values.shape[:-2]) == {1} else values
-    values = values[..., :-1] if stored.alpha else values
-    return values if values.ndim == 2 else values.mean(axis=-1)
+def grey(stored: Samples, name: str) -> npt.NDArray[np.generic]:
+    """The one channel of a picture, (h, w), its opacity left out; raises `InputError` for a picture in colour."""
+    values = stored.values[..., :-1] if stored.alpha else stored.values
+    if values.ndim == 2:
+        return values
+    spread = np.ptp(values.astype(np.float64), axis=-1).max()
+    if spread > ALIKE * (stored.white or white_of(values)):
+        raise InputError(f"{name} is a picture in colour, and a kernel is grey; save it as a grey picture or as .npy")
+    return np.asarray(values[..., 0])
+
+
+def white_of(values: npt.NDArray[np.generic]) -> float:
+    """The value that means white: the largest of an unsigned type, of floating point the largest there is."""
+    return 256.0**values.dtype.itemsize - 1 if values.dtype.kind == "u" else float(np.max(np.abs(values)))
+
+
+def as_kernel(values: npt.NDArray[np.generic], name: str = "the kernel") -> npt.NDArray[np.float64]:
+    """A kernel as somebody gave it, made usable, and said so where it was not.
+
+    - Leading dimensions of one, (1, 1, h, w), are dropped.
+    - NaN, infinite, complex or no values, other shapes, and zero everywhere are refused.
+    - Negative values down to a hundredth of the largest, as rounding and resampling leave, become zero with a warning;
+      larger ones are refused.
+    - Floating-point values that sum to anything but one, within a hundredth, are scaled to sum to one with a warning;
+      integers, as of a picture, are scaled without a word: their scale means nothing.
+    - Where its weight lies is left as it is: a kernel off its centre shifts the image, as it did the photograph.
+
+    Returns:
+        (h, w), float64, non-negative, summing to one.
+
+    Raises:
+        InputError: it is refused.
+
+    Warns:
+        UserWarning: it was mended.
+    """
+    values = values.reshape(values.shape[-2:]) if values.ndim > 2 and set(values.shape[:-2]) == {1} else values
+    kernel = check_kernel(values, name)
+    lowest = float(values.min())
+    if lowest < 0:
+        warnings.warn(f"{name} has negative values, down to {lowest:.3g}; they count as zero", stacklevel=2)
+    with np.errstate(over="ignore"):
+        total = float(values.sum(dtype=np.float64))
+    if values.dtype.kind == "f" and abs(total - 1) > OFF:
+        warnings.warn(f"{name} sums to {total:.4g}, not to one; it is scaled to", stacklevel=2)
+    return kernel
 
 
 def check_kernel(kernel: npt.NDArray[np.generic], name: str = "the kernel") -> npt.NDArray[np.float64]:
-    """A kernel (h, w) of any real type as float64, scaled to sum to one.
+    """A kernel (h, w) of any real type as float64, without its small negative values, scaled to sum to one.
 
     Raises:
-        InputError: not two-dimensional, not real numbers, NaN or infinite, negative, or zero everywhere.
+        InputError: not two-dimensional, not real numbers, NaN or infinite, negative by more than a hundredth of the
+            largest value, or zero everywhere.
     """
     if kernel.ndim != 2 or kernel.size == 0:
         raise InputError(f"{name} must be a kernel (h, w), got shape {kernel.shape}")
@@ -56,11 +106,12 @@ def check_kernel(kernel: npt.NDArray[np.generic], name: str = "the kernel") -> n
     values = kernel.astype(np.float64)
     if not bool(np.isfinite(values).all()):
         raise InputError(f"{name} holds NaN or infinite values, so it is no kernel")
-    if float(values.min()) < 0:
-        raise InputError(f"{name} has negative values (down to {values.min():.3g}); a blur kernel has none, clip them")
-    if float(values.max()) == 0:
+    low, high = float(values.min()), float(values.max())
+    if low < -ROUNDING * max(high, 0):
+        raise InputError(f"{name} has negative values (down to {low:.3g}); a blur kernel has none, clip them")
+    if high == 0:
         raise InputError(f"{name} is zero everywhere; a blur kernel sums to one")
-    scaled = values / values.max()  # first, lest a sum of huge values overflow
+    scaled = values.clip(min=0) / high  # first, lest a sum of huge values overflow
     return np.asarray(scaled / scaled.sum(), dtype=np.float64)
 
 

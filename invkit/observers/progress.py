@@ -22,9 +22,14 @@ class ProgressBar(Observer):
     """Shows iterations, loss, elapsed and remaining time on the standard error.
 
     Where that is no terminal (a log file, a batch job) it writes a line a minute instead.
+
+    Args:
+        title: what stands before the bar.
+        console: where it is shown; None for the standard error.
+        after: seconds before it appears, with the next iteration, so that nothing flickers for a short solve.
     """
 
-    def __init__(self, title: str = "solving", console: Console | None = None) -> None:
+    def __init__(self, title: str = "solving", console: Console | None = None, *, after: float = 0.0) -> None:
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -40,14 +45,16 @@ class ProgressBar(Observer):
         self.task = self.progress.add_task(escape(title), loss="-", start=False)
         self.shown = self.begun = time.monotonic()
         self.first = self.iterations = 0
+        self.after = after
 
     def started(self, problem: Problem, state: State, iterations: int) -> None:
         """Start the bar where a resumed run stands."""
         self.shown = self.begun = time.monotonic()
         self.first, self.iterations = state.iteration, iterations
-        self.progress.start()
         self.progress.update(self.task, total=iterations, completed=state.iteration)
         self.progress.start_task(self.task)
+        if self.after <= 0:
+            self.progress.start()
 
     def stepped(self, problem: Problem, state: State) -> None:
         """Move the bar, at most four times a second; or write the minute's line."""
@@ -56,12 +63,14 @@ class ProgressBar(Observer):
             self._write(state)
         elif not self.progress.disable and since >= REFRESH:
             self._show(state)
+            if time.monotonic() - self.begun >= self.after:
+                self.progress.start()  # does nothing where it has begun
 
     def stopped(self, problem: Problem, state: State, reason: StopReason | None) -> None:
-        """Leave the bar as it stands at the end."""
-        if not self.progress.disable:
+        """Leave the bar as it stands at the end; one that has not appeared yet never does."""
+        if self.progress.live.is_started:
             self._show(state)
-        self.progress.stop()
+            self.progress.stop()
 
     def _show(self, state: State) -> None:
         self.progress.update(self.task, completed=state.iteration, loss=f"{state.loss:.3e}")

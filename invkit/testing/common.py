@@ -18,7 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..parameters import Shape, parameters_of, positional_names
+from .. import registry
+from ..parameters import Shape, parameters_of, positional_names, slots_of
+from ..slots import ComponentSpec, named
 from .operators import demand
 
 __all__ = [
@@ -46,14 +48,31 @@ def drawn(shape: Shape | tuple[int, ...], seed: int = 0, dtype: torch.dtype = to
 def build(component: type[C], given: Mapping[str, object] | None = None, params: Settings | None = None) -> C:
     """Construct a component as a recipe would: positional arguments from ``given``, the rest at its defaults.
 
-    A required parameter takes the first of its examples, ``Field(examples=[...])``.
+    A required parameter takes the first of its examples, ``Field(examples=[...])``. What stands in a slot may be an
+    instance, or as in a recipe a registered name or a table of name and params; it is then built likewise.
     """
     given = {} if given is None else given
     positional = positional_names(component)
     unknown = [name for name in positional if name not in given]
     demand(not unknown, f"{component.__name__} asks for {', '.join(unknown)}; its family is given {', '.join(given)}")
-    keywords = {**examples(component), **({} if params is None else params)}
+    keywords = with_slots(component, {**examples(component), **({} if params is None else params)}, given)
     return component(*(given[name] for name in positional), **keywords)
+
+
+def with_slots(component: type, keywords: Mapping[str, Any], given: Mapping[str, object]) -> dict[str, Any]:
+    """The keywords of a component with the slots filled."""
+    slots = {name: slot for name, slot in slots_of(component).items() if name in keywords}
+    return {**keywords, **{name: filled(slot.family, keywords[name], given) for name, slot in slots.items()}}
+
+
+def filled(family: str, there: Any, given: Mapping[str, object]) -> Any:
+    """What stands in a slot as an instance."""
+    if isinstance(there, list):
+        return [filled(family, one, given) for one in there]
+    if not isinstance(there, str | Mapping):
+        return there
+    spec = ComponentSpec(**named(there))
+    return build(registry.load(family, spec.name), given, spec.params)
 
 
 def examples(component: type) -> dict[str, Any]:

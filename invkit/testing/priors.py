@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from ..interfaces import ImagePrior, KernelPrior, LatentPrior
+from ..geometry import resample, resample_kernel
+from ..interfaces import Assignable, ImagePrior, KernelPrior, LatentPrior, Resizable
 from ..parameters import Shape
 from .common import (
     Settings,
@@ -33,12 +36,15 @@ __all__ = [
     "given_to_kernel",
 ]
 
+P = TypeVar("P", bound="ImagePrior | KernelPrior")
+
 KERNEL_SHAPES: Sequence[Shape] = ((1, 1, 7, 7), (2, 1, 6, 6), (1, 1, 5, 8))
 """Odd, even and not square."""
 
 IMAGE_SHAPE: Shape = (2, 3, 41, 48)
 EXTREME = 1e4
 SUM_TOLERANCE = 1e-6
+RESAMPLED = 0.2  # of an image's range on average, or of a kernel's mass; any good interpolation is within it
 
 
 def assert_kernel(kernel: Tensor, shape: Shape) -> None:
@@ -98,6 +104,10 @@ def check_prior(prior: ImagePrior | KernelPrior, valid: Callable[[Tensor], None]
         assert_decodes(prior, valid)
     assert_survives_steps(prior, valid)
     assert_survives_extremes(prior, valid)
+    if isinstance(prior, Assignable):
+        assert_assigns(prior)
+    if isinstance(prior, Resizable):
+        assert_resizes(prior)
 
 
 def assert_pure(prior: ImagePrior | KernelPrior) -> None:
@@ -153,3 +163,85 @@ def assert_gradients_finite(prior: nn.Module, value: Tensor) -> None:
     gradients = torch.autograd.grad(loss, list(prior.parameters()), allow_unused=True)
     finite = all(bool(g.isfinite().all()) for g in gradients if g is not None)
     demand(finite, f"gradients in {type(prior).__name__} are not finite for parameters of +-{EXTREME:g}")
+
+
+def assert_assigns(prior: ImagePrior | KernelPrior) -> None:
+    """A value of any size can be assigned, what the prior can give comes back, and the prior stays as it was."""
+    assert isinstance(prior, Assignable)
+    name, (batch, channels, height, width) = type(prior).__name__, prior.shape
+    value = drawn((batch, channels, height + 3, width + 2), seed=11, dtype=torch.float64)
+    value = value / value.sum((1, 2, 3), keepdim=True) if isinstance(prior, KernelPrior) else value
+    with assert_left_alone(prior, "assigned"):
+        assigned = prior.assigned(value)
+    assert_valid_heir(prior, assigned, value)
+    again = assigned.assigned(assigned())
+    assert_valid_heir(assigned, again, value)
+    demand(distance(again, assigned()) <= exactness(prior), f"{name} does not give what it is assigned")
+
+
+def assert_resizes(prior: ImagePrior | KernelPrior) -> None:
+    """It gives the same on the same grid, about the same on a finer one, something valid on a coarser one."""
+    name, (batch, channels, height, width) = type(prior).__name__, prior.shape
+    same = on_grid(prior, prior.shape, 1.0)
+    demand(distance(same, prior()) <= exactness(prior), f"{name} resized to its own size gives something else")
+    finer = on_grid(prior, (batch, channels, 2 * height, 2 * width), 2.0)
+    if not isinstance(prior, LatentPrior):  # for what a network gives on another grid there is no rule
+        assert_resampled(prior, finer)
+    coarse = (batch, channels, 5 * height // 6, 5 * width // 6)
+    coarser, other = on_grid(prior, coarse, 0.8), on_grid(finer, coarse, 0.4)
+    other.load_state_dict(coarser.state_dict())
+    demand(torch.equal(other(), coarser()), f"{name} resized to a shape cannot be loaded from another resized to it")
+
+
+def on_grid(prior: P, shape: Shape, scale: float) -> P:
+    """The prior resized, having checked that it is valid and the old one as it was."""
+    assert isinstance(prior, Resizable)
+    with assert_left_alone(prior, "resized"):
+        resized = prior.resized(shape, scale)
+    assert_valid_heir(prior, resized, torch.empty(shape, dtype=prior().dtype))
+    return resized
+
+
+@contextmanager
+def assert_left_alone(prior: nn.Module, method: str) -> Iterator[None]:
+    """What happens inside, a call of the method, changes nothing in the prior and draws no global random number."""
+    name = f"{type(prior).__name__}.{method}"
+    with assert_unchanged(prior), assert_random_state_untouched(f"calling {name}"):
+        yield
+
+
+def assert_valid_heir(prior: ImagePrior | KernelPrior, heir: ImagePrior | KernelPrior, like: Tensor) -> None:
+    """A prior made from another gives what it should in shape and precision, and shares no memory with the other."""
+    name, value = type(prior).__name__, heir()
+    demand(type(heir) is type(prior), f"{name} makes a {type(heir).__name__} of itself")
+    demand(tuple(heir.shape) == tuple(like.shape), f"{name} made for {tuple(like.shape)} says {tuple(heir.shape)}")
+    demand(value.dtype == like.dtype, f"{name} made for {like.dtype} gives {value.dtype}")
+    (assert_kernel if isinstance(prior, KernelPrior) else assert_image)(value, heir.shape)
+    assert_gradients_reach(heir, value)
+    shared = memory(heir.state_dict().values()) & memory([like, *prior.state_dict().values()])
+    demand(not shared, f"{name} made from another shares its memory")
+
+
+def memory(tensors: Iterable[Tensor]) -> set[int]:
+    """Where tensors lie."""
+    return {tensor.untyped_storage().data_ptr() for tensor in tensors}
+
+
+def assert_resampled(prior: ImagePrior | KernelPrior, finer: ImagePrior | KernelPrior) -> None:
+    """A prior on a grid twice as fine gives about what the other gives, resampled."""
+    value, size = prior().detach(), (finer.shape[2], finer.shape[3])
+    kernel = isinstance(prior, KernelPrior)
+    expected = resample_kernel(value, size, 2.0) if kernel else resample(value, size, 2.0)
+    error = (finer().detach() - expected).abs()
+    worst = float((error.sum((1, 2, 3)) if kernel else error.mean((1, 2, 3))).max())
+    demand(worst <= RESAMPLED, f"{type(prior).__name__} resized does not give the resampled value: off by {worst:.3g}")
+
+
+def distance(prior: nn.Module, value: Tensor) -> float:
+    """The largest difference of a pixel of what a prior gives."""
+    return float((prior() - value).detach().abs().max())
+
+
+def exactness(prior: ImagePrior | KernelPrior) -> float:
+    """How exactly a prior gives what it is assigned: a sigmoid reaches no zeros and ones, a softmax no zeros."""
+    return 1e-4 if isinstance(prior, KernelPrior) else 2e-3

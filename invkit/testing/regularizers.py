@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..interfaces import Proximable, Regularizer
+from ..interfaces import Proximable, Regularizer, Reweightable
+from ..stencils import analyse
 from .common import (
     Settings,
     assert_documented,
@@ -20,6 +21,7 @@ from .operators import demand
 __all__ = ["check_regularizer"]
 
 SHAPE = (2, 1, 24, 20)
+STEPS = (1e-2, 1.0, 10.0, 500.0)  # of a sum over the values as of a mean, which is 480 times less
 
 
 def check_regularizer(component: type[Regularizer], params: Settings | None = None) -> None:
@@ -32,8 +34,12 @@ def check_regularizer(component: type[Regularizer], params: Settings | None = No
     for point in (value, torch.zeros(SHAPE), torch.full(SHAPE, 0.5), value.double()):
         assert_differentiable(regularizer, point)
     if isinstance(regularizer, Proximable):
-        for step in (1e-2, 1.0):
-            assert_prox(regularizer, value, step)
+        assert_penalty_of_coefficients(regularizer, value)
+        for step in STEPS:
+            assert_prox(regularizer, coefficients_of(regularizer, value), step)
+    if isinstance(regularizer, Reweightable):
+        for point in (value, torch.full(SHAPE, 0.5), (2 * value).round()):
+            assert_majorised(regularizer, coefficients_of(regularizer, point))
 
 
 def assert_per_image(regularizer: Regularizer, value: Tensor) -> None:
@@ -58,14 +64,62 @@ def assert_differentiable(regularizer: Regularizer, point: Tensor) -> None:
     demand(bool(gradient.isfinite().all()), f"{name} has gradients that are not finite")
 
 
-def assert_prox(regularizer: Proximable, value: Tensor, step: float) -> None:
-    """``prox`` lowers ``step * R(u) + |u - value|^2 / 2`` below its value at ``value`` and near ``prox`` itself."""
-    name, solution = type(regularizer).__name__, regularizer.prox(value, step)
-    demand(solution.shape == value.shape, f"{name}.prox gives shape {tuple(solution.shape)}")
+def coefficients_of(regularizer: Proximable, value: Tensor) -> Tensor:
+    """What the penalty is taken of: (B, C, H, W) -> (K, B, C, H, W)."""
+    return analyse(value, regularizer.stencils, wrap=False)
+
+
+def assert_penalty_of_coefficients(regularizer: Proximable, value: Tensor) -> None:
+    """``forward`` is ``penalty`` of the filtered value; both leave the regularizer as it was."""
+    name = type(regularizer).__name__
+    with assert_unchanged(regularizer), assert_random_state_untouched(f"calling {name}.penalty"):
+        penalty = regularizer.penalty(coefficients_of(regularizer, value))
+    demand(tuple(penalty.shape) == (len(value),), f"{name}.penalty gives shape {tuple(penalty.shape)}, not (B,)")
+    same = torch.allclose(penalty, regularizer(value), rtol=1e-5)  # rounding of sums
+    demand(same, f"{name}.forward(value) is not {name}.penalty of the value filtered by its stencils")
+
+
+def assert_prox(regularizer: Proximable, coefficients: Tensor, step: float) -> None:
+    """``prox`` lowers ``step * g(z) + |z - coefficients|^2 / 2`` below its value anywhere else.
+
+    Tried are the coefficients themselves, zero, mixtures of these with the solution, and points around it.
+    """
+    name, before = type(regularizer).__name__, coefficients.clone()
+    with assert_unchanged(regularizer), assert_random_state_untouched(f"calling {name}.prox"):
+        solution = regularizer.prox(coefficients, step)
+    demand(torch.equal(before, coefficients), f"{name}.prox overwrites what it is given")
+    demand(solution.shape == coefficients.shape, f"{name}.prox gives shape {tuple(solution.shape)}")
+    demand(solution.dtype == coefficients.dtype, f"{name}.prox gives {solution.dtype} for {coefficients.dtype}")
+    given, found = coefficients.double(), solution.double()
 
     def objective(point: Tensor) -> float:
-        return float((step * regularizer(point) + (point - value).square().sum((1, 2, 3)) / 2).sum())
+        return float((step * regularizer.penalty(point) + (point - given).square().sum((0, 2, 3, 4)) / 2).sum())
 
-    lowest = objective(solution) - 1e-4 * abs(objective(value))  # an iterative prox ends within 1e-4
-    others = [value, *(solution + 1e-2 * (drawn(SHAPE, seed) - 0.5) for seed in range(5))]
-    demand(all(lowest <= objective(other) for other in others), f"{name}.prox does not minimise, with step {step}")
+    lowest = objective(found) - 1e-4 * abs(objective(given))  # an iterative prox ends within 1e-4
+    lower = [objective(point) < lowest for point in others(found, given)]
+    demand(not any(lower), f"{name}.prox does not minimise, with step {step}")
+
+
+def others(found: Tensor, given: Tensor) -> list[Tensor]:
+    """Points to compare a minimum with."""
+    noises = [drawn(tuple(found.shape), seed, found.dtype) for seed in range(5)]
+    mixed = [torch.where(noise < 0.5, found, other) for noise in noises for other in (given, torch.zeros_like(given))]
+    near = [found + size * (noise - 0.5) for noise in noises for size in (1e-3, 1e-2)]
+    return [given, torch.zeros_like(given), 0.98 * found, 1.02 * found, *mixed, *near]
+
+
+def assert_majorised(regularizer: Reweightable, coefficients: Tensor) -> None:
+    """The squares weighted by ``weights`` lie above the penalty, and touch it at the coefficients."""
+    name, point = type(regularizer).__name__, coefficients.double().clone()
+    with assert_unchanged(regularizer), assert_random_state_untouched(f"calling {name}.weights"):
+        weights = regularizer.weights(point)
+    demand(torch.equal(point, coefficients.double()), f"{name}.weights overwrites what it is given")
+    demand(weights.shape == point.shape, f"{name}.weights gives shape {tuple(weights.shape)}")
+    demand(bool(weights.isfinite().all()), f"{name} has weights that are not finite")
+    demand(bool((weights >= 0).all()), f"{name} has negative weights")
+    touched = regularizer.penalty(point)
+    for other in others(1.5 * point, point):
+        raised = (weights * (other.square() - point.square())).sum((0, 2, 3, 4)) / 2
+        slack = 1e-9 * (touched.abs() + raised.abs())  # rounding of float64 sums
+        above = regularizer.penalty(other) <= touched + raised + slack
+        demand(bool(above.all()), f"the squares weighted by {name}.weights do not lie above its penalty")

@@ -12,7 +12,7 @@ from torch import nn
 from invkit import registry
 from invkit.fidelities.mse import MSE
 from invkit.image_priors.pixels import Pixels
-from invkit.interfaces import Fidelity, ForwardOperator, KernelPrior, Proximable, Regularizer
+from invkit.interfaces import Fidelity, ForwardOperator, KernelPrior, Regularizer, Reweightable
 from invkit.kernel_priors.gaussian import GaussianKernel
 from invkit.kernel_priors.simplex import SimplexKernel
 from invkit.kernel_priors.softmax_fcn import SoftmaxFCN
@@ -203,32 +203,83 @@ class MixingNorm(Regularizer):
         return value.square().sum((1, 2, 3)) / value.square().sum()
 
 
-class WrongProx(Proximable):
-    """The sum of squares with the prox of another function."""
+class RightProx(Reweightable):
+    """The sum of squares with its own prox and weights."""
+
+    def __init__(self):
+        super().__init__()
+
+    def penalty(self, coefficients):
+        return coefficients.square().sum((0, 2, 3, 4))
+
+    def prox(self, coefficients, step):
+        return coefficients / (1 + 2 * step)
+
+    def weights(self, coefficients):
+        return torch.full_like(coefficients, 2)
+
+
+class WrongProx(RightProx):
+    """With the prox of another function."""
+
+    def __init__(self):
+        super().__init__()
+
+    def prox(self, coefficients, step):
+        return coefficients / (1 + step)
+
+
+class DoubledProx(RightProx):
+    """With a prox in a precision of its own."""
+
+    def __init__(self):
+        super().__init__()
+
+    def prox(self, coefficients, step):
+        return super().prox(coefficients, step).double()
+
+
+class OverwritingProx(RightProx):
+    """With a prox in place."""
+
+    def __init__(self):
+        super().__init__()
+
+    def prox(self, coefficients, step):
+        return coefficients.div_(1 + 2 * step)
+
+
+class LowWeights(RightProx):
+    """With weights of half the squares."""
+
+    def __init__(self):
+        super().__init__()
+
+    def weights(self, coefficients):
+        return torch.ones_like(coefficients)
+
+
+class OtherForward(RightProx):
+    """The mean of squares, with the penalty of the sum."""
 
     def __init__(self):
         super().__init__()
 
     def forward(self, value):
-        return value.square().sum((1, 2, 3))
-
-    def prox(self, value, step):
-        return value / (1 + step)
-
-
-class RightProx(WrongProx):
-    """The sum of squares with its own prox."""
-
-    def __init__(self):
-        super().__init__()
-
-    def prox(self, value, step):
-        return value / (1 + 2 * step)
+        return value.square().mean((1, 2, 3))
 
 
 @pytest.mark.parametrize(
     ("component", "said"),
-    [(NaiveVariation, "gradients that are not finite"), (MixingNorm, "mixes the images"), (WrongProx, "not minimise")],
+    [
+        (NaiveVariation, "gradients that are not finite"),
+        (MixingNorm, "mixes the images"),
+        (WrongProx, "not minimise"),
+        (DoubledProx, "gives torch.float64 for torch.float32"),
+        (OverwritingProx, "overwrites what it is given"),
+        (LowWeights, "do not lie above"),
+        (OtherForward, "is not OtherForward.penalty of"),
+    ],
 )
 def test_a_faulty_regularizer_is_caught(component, said):
     with pytest.raises(AssertionError, match=said):

@@ -67,7 +67,7 @@ def test_a_shown_recipe_can_be_used(
 def test_schema_covers_every_component(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(monkeypatch, "schema") == 0
     schema = json.loads(capsys.readouterr().out)
-    slots = schema["properties"]["kernel_prior"]["anyOf"][0]["oneOf"]
+    slots = schema["$defs"]["kernel_priors"]["anyOf"][0]["oneOf"]
     params = {slot["properties"]["name"]["const"]: slot["properties"]["params"]["properties"] for slot in slots}
     assert set(params) == set(registry.names("kernel_priors"))
     assert "hidden" in params["softmax-fcn"]

@@ -100,6 +100,7 @@ def test_several_fidelities_make_a_schedule():
     [
         ([], [0.5]),
         (["regularizers.tv.times=sigma"], [0.01]),
+        (["regularizers.tv.times=variance"], [0.0002]),
         (["regularizers.tv.weight=0"], []),
     ],
 )

@@ -62,7 +62,7 @@ def test_a_batch_is_refused() -> None:
 
 def test_kernel_and_contradicting_size_are_refused() -> None:
     with pytest.raises(InputError, match=r"kernel given is 5x5, the kernel size 7x7"):
-        prepare(IMAGE, recipe="selfdeblur-nonblind", kernel=np.ones((5, 5)), kernel_size=7)
+        prepare(IMAGE, recipe="selfdeblur-nonblind", kernel=np.full((5, 5), 0.04), kernel_size=7)
 
 
 def test_unknown_devices_are_refused_in_own_words() -> None:

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import hypothesis.extra.numpy as hnp
@@ -21,7 +22,7 @@ from PIL import Image
 from invkit.errors import InputError
 from invkit.media import output
 from invkit.media.images import read_image, write_image
-from invkit.media.kernels import check_kernel, kernel_picture, read_kernel
+from invkit.media.kernels import as_kernel, check_kernel, kernel_picture, read_kernel
 from invkit.media.output import CHECKPOINT, check_inputs, check_output, clear_run, save_result, strict_json
 from invkit.result import Result
 
@@ -524,11 +525,36 @@ def test_a_box_kernel_is_constant_and_allowed(tmp_path):
     np.testing.assert_allclose(read_kernel(tmp_path / "box.npy"), np.full((3, 5), 1 / 15))
 
 
-def test_a_colour_picture_of_a_kernel_is_averaged(tmp_path):
-    stored = (255 * noise(5, 7, 4)).astype(np.uint8)
-    write_image(tmp_path / "k.png", stored)
-    mean = stored[..., :3].mean(-1)
-    np.testing.assert_allclose(read_kernel(tmp_path / "k.png"), mean / mean.sum())
+@pytest.mark.parametrize("name", ["k.png", "k.jpg", "k.tif"])
+def test_a_colour_picture_of_a_kernel_counts_as_grey_where_its_channels_agree(tmp_path, name):
+    stored = np.rint(255 * noise(16, 16)).astype(np.uint8)
+    write_image(tmp_path / name, np.stack([stored] * 3, axis=-1))
+    tolerance = 0.04 if name == "k.jpg" else 1e-12  # of the largest value, which JPEG changes a little
+    kernel = read_kernel(tmp_path / name)
+    np.testing.assert_allclose(kernel / kernel.max(), stored / stored.max(), atol=tolerance)
+    write_image(tmp_path / name, np.stack([stored, stored, 255 - stored], axis=-1))
+    with pytest.raises(InputError, match="picture in colour"):
+        read_kernel(tmp_path / name)
+
+
+def test_a_kernel_is_mended_with_a_warning_where_it_nearly_is_one():
+    kernel = noise(5, 7) / noise(5, 7).sum()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for fine in (kernel, 1.009 * kernel, kernel[None, None], np.rint(1e4 * kernel).astype(np.uint16)):
+            np.testing.assert_allclose(as_kernel(fine), kernel, atol=1e-4)
+    with pytest.warns(UserWarning, match=r"my kernel sums to 3\.2, not to one"):
+        np.testing.assert_allclose(as_kernel(3.2 * kernel, "my kernel"), kernel, atol=1e-12)
+    dented = kernel.copy()
+    dented[2, 3] = -0.009 * kernel.max()
+    with pytest.warns(UserWarning, match="has negative values, down to -.*count as zero") as told:
+        mended = as_kernel(dented / dented.sum())
+    assert len(told) == 1
+    assert mended[2, 3] == 0
+    assert mended.sum() == pytest.approx(1, abs=1e-12)
+    dented[2, 3] = -0.011 * kernel.max()
+    with pytest.raises(InputError, match="negative"):
+        as_kernel(dented)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from invkit.schema import describe, problem_of, recipe_schema
 HEAD = """
 from __future__ import annotations
 from typing import TYPE_CHECKING, Any
+from torch import Tensor
 from invkit.interfaces import Fidelity
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -30,7 +31,7 @@ BROKEN = {
     "'rate' of Broken has no type": HEAD + "    def __init__(self, *, rate=1) -> None: ...",
     "'json' of Broken bears a name that pydantic needs": HEAD + "    def __init__(self, *, json: int = 1) -> None: ...",
     "stands after a '*'": HEAD + "    def __init__(self, rate: float = 1.0) -> None: ...",
-    "a recipe cannot hold": HEAD + "    def __init__(self, *, rate: Fidelity) -> None: ...",
+    "a recipe cannot hold": HEAD + "    def __init__(self, *, rate: Tensor) -> None: ...",
     "takes **rate": HEAD + "    def __init__(self, **rate: float) -> None: ...",
     "abstract; it must define forward": HEAD.replace(
         "def forward(self, predicted, data): return predicted", "rate = 1"
@@ -109,6 +110,7 @@ def test_a_recipe_is_described_with_its_components_as_resolved():
     assert [facts[key] for key in ("family", "name", "title")] == ["recipes", recipe.name, recipe.title]
     assert (facts["source"], facts["notes"]) == (recipe.source, recipe.notes)
     assert set(facts["components"]) == set(registry.PLACES)
+    assert facts["then"] is None
     assert facts["components"]["solver"]["params"]["iterations"] == 800
     assert facts["components"]["solver"]["params"]["early_stop"] is None
     again = validate_recipe({"name": "again", **facts["components"]}, "described")
@@ -128,7 +130,8 @@ def test_what_cannot_be_described_is_refused():
 
 def test_the_schema_takes_short_forms_where_the_reader_does():
     places = recipe_schema()["properties"]
-    assert {"enum": registry.names("solvers")} in places["solver"]["anyOf"]
+    assert places["solver"] == {"$ref": "#/$defs/solvers"}
+    assert {"enum": registry.names("solvers")} in recipe_schema()["$defs"]["solvers"]["anyOf"]
     _, name, many = places["fidelity"]["anyOf"]
     assert name == {"enum": registry.names("fidelities")}
     assert name in many["items"]["anyOf"]

@@ -18,7 +18,7 @@ from torch import nn
 from invkit.errors import AssemblyError, DivergedError
 from invkit.interfaces import Fidelity, ForwardOperator, ImagePrior, KernelPrior, LatentPrior
 from invkit.problem import Problem
-from invkit.solver import CHECK_EVERY, Observer, Solver, State
+from invkit.solver import CHECK_EVERY, Observer, Solver, State, deferred_interrupt
 
 
 class Same(ForwardOperator):
@@ -57,6 +57,9 @@ class HalvingState(State):
 
     def estimate(self):
         return self.value.clone(), torch.ones(1, 1, 1, 1)
+
+    def priors(self, problem):
+        return problem.image_prior, problem.kernel_prior
 
     def state_dict(self):
         return {**super().state_dict(), "value": self.value}
@@ -196,6 +199,24 @@ def test_a_second_ctrl_c_acts_as_usual(problem, ctrl_c):
         Halving(during=at_iteration(3, twice)).solve(problem, observers=[diary])
     assert diary.entries[-1] == ("stopped", 3)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_solves_within_one_deferral_share_the_first_ctrl_c_and_the_next_acts_as_usual(problem, ctrl_c):
+    with deferred_interrupt() as asked:
+        assert Halving(iterations=4).solve(problem).stopped == "finished"
+        assert Halving(during=at_iteration(3, ctrl_c)).solve(problem).stopped == "interrupted"
+        assert asked.is_set()
+        assert Halving(iterations=4).solve(problem).stopped == "finished", "the first has been heard already"
+        with pytest.raises(KeyboardInterrupt):
+            Halving(during=at_iteration(3, ctrl_c)).solve(problem)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_between_two_solves_is_kept(problem, ctrl_c):
+    with deferred_interrupt() as asked:
+        Halving(iterations=4).solve(problem)
+        ctrl_c()
+        assert asked.is_set()
 
 
 @pytest.mark.parametrize("during", [None, at_iteration(3, lambda: 1 / 0)], ids=["finished", "failed"])

@@ -1,0 +1,40 @@
+"""The strongest gradients."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..geometry import Size, crop_to_data, size_of
+from ..interfaces import EdgePredictor
+from ..parameters import validated
+from .filters import differences
+from .selection import PerKernel, Relax, Selection, Share, embedded
+
+__all__ = ["Gradients"]
+
+
+class Gradients(EdgePredictor):
+    """The strongest gradients of the latent image, the others set to zero, as Pan et al. (2014) select them.
+
+    Weak gradients are mostly noise and ringing, and say little about a kernel. Which are strong is told by
+    `invkit.edge_predictors.selection.Selection`, by ``share`` or by ``per_kernel``. They are selected within the
+    data's frame only: beyond it, the image is made up.
+
+    Args:
+        share: of the data's pixels, those kept at a scale's first iteration.
+        per_kernel: if given, the rule by the kernel's size takes the place of ``share``; Pan et al. take 20.
+        relax: by which the threshold is divided at every iteration.
+    """
+
+    @validated
+    def __init__(self, *, share: Share = 0.1, per_kernel: PerKernel = None, relax: Relax = 1.1) -> None:
+        super().__init__()
+        self.selection = Selection(share, per_kernel, relax)
+
+    @torch.no_grad()
+    def forward(self, image: Tensor, data: Tensor, kernel_size: Size, iteration: int) -> tuple[Tensor, Tensor]:
+        """The gradients, rows' then columns', S = 2 C, of the image selected, of the data all."""
+        gradients = differences(crop_to_data(image, kernel_size, size_of(data)))
+        selected = self.selection.of(gradients, kernel_size, iteration)
+        return embedded(selected, kernel_size), differences(data)

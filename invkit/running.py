@@ -1,0 +1,96 @@
+"""A restoration from the command line: the output folder, progress, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from .deblurring import Job
+    from .result import Result
+
+__all__ = ["Run", "err", "out"]
+
+out = Console()
+err = Console(stderr=True)
+ENDS = ("finished", "converged")  # the ways to stop after which there is nothing left to resume
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where a restoration's files go, and when it stops."""
+
+    output: Path
+    time_limit: float | None
+    checkpoint_every: float
+    resume: bool
+    overwrite: bool
+
+    def go(self, image: Path | None, recipe: str | None, choices: dict[str, Any]) -> None:
+        """Check everything, compute, write the results and say how it went."""
+        from .deblurring import prepare
+        from .media.output import CHECKPOINT, check_inputs, check_output
+
+        check_output(self.output, overwrite=self.overwrite, resume=self.resume)
+        job = prepare(image, recipe=recipe, **choices)
+        check_inputs(self.output, job.inputs)
+        try:
+            with self.folder():
+                result = self.compute(job)
+        except KeyboardInterrupt:  # the second one: the first is heard by the solver
+            kept = " with the last checkpoint kept; --resume continues" if (self.output / CHECKPOINT).exists() else ""
+            err.print(f"stopped at once, without a result{kept}")
+            raise typer.Exit(130) from None
+        report(result, self.output, resumable=(self.output / CHECKPOINT).exists())
+
+    @contextmanager
+    def folder(self) -> Iterator[None]:
+        """The output folder, rid of the run it is to replace; gone again if an error leaves it empty."""
+        from .media.output import clear_run
+
+        new = not self.output.exists()
+        if self.overwrite:
+            clear_run(self.output)
+        self.output.mkdir(parents=True, exist_ok=True)
+        try:
+            yield
+        finally:
+            if new and not any(self.output.iterdir()):
+                self.output.rmdir()
+
+    def compute(self, job: Job) -> Result:
+        """Run the job with a progress bar and checkpoints, and save what it gives."""
+        from .deblurring import progress_bar
+        from .media.output import CHECKPOINT
+
+        checkpoint = self.output / CHECKPOINT
+        result = job.run(
+            time_limit=self.time_limit,
+            progress=progress_bar,
+            checkpoint=checkpoint,
+            checkpoint_every=self.checkpoint_every,
+            resume=self.resume,
+        )
+        result.save(self.output, overwrite=True)
+        if result.stopped in ENDS:
+            checkpoint.unlink(missing_ok=True)
+        return result
+
+
+def report(result: Result, output: Path, resumable: bool) -> None:
+    """Say in a few lines how a run ended and where to look."""
+    how = result.stopped
+    if how not in ENDS:
+        how = f"stopped early ({how}), result so far{'; --resume continues' if resumable else ''}"
+    lines = [f"{how}: {result.iterations} iterations in {result.seconds:.1f} s"]
+    if "psnr" in result.details:
+        psnr = result.details["psnr"]
+        lines.append(f"PSNR {psnr['before']:.2f} dB before, {psnr['after']:.2f} dB after")
+    for line in [*lines, f"see {output / 'overview.png'}"]:
+        out.print(line, markup=False, highlight=False, soft_wrap=True)

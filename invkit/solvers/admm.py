@@ -1,0 +1,155 @@
+"""Deconvolution with honest borders by the alternating direction method of multipliers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ..geometry import margins, size_of
+from ..interfaces import Assignable, Blur, LeastSquares, Proximable
+from ..parameters import Positive, PositiveInt, validated
+from ..problem import Problem
+from ..solver import Solver
+from ..spectra import to_grid, to_image, transfer
+from ..stencils import adjoint, analyse, power
+from .half_quadratic import on_grid, weighted
+from .pixel_state import PixelState, check_padding, starting_point
+
+__all__ = ["ADMM"]
+
+
+@dataclass(kw_only=True)
+class ADMMState(PixelState):
+    """Image, blurred image and coefficients with their multipliers, on a periodic grid.
+
+    Attributes:
+        grid: the image and what joins its sides, x, (B, C, *grid).
+        blurred: ``K x``, (B, C, *grid).
+        blur_gap: scaled multiplier of ``u = K x``, (B, C, *grid).
+        gaps: scaled multipliers of ``z_i = D_i x``, each (K, B, C, *grid).
+        blur: the kernel's transfer function.
+        inverse: of what the least-squares step divides by, on the half grid.
+    """
+
+    grid: Tensor
+    blurred: Tensor
+    blur_gap: Tensor
+    gaps: list[Tensor]
+    blur: Tensor
+    inverse: Tensor
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy; what depends on the kernel only is computed anew."""
+        own = {"grid": self.grid, "blurred": self.blurred, "blur_gap": self.blur_gap}
+        copies = {name: tensor.clone() for name, tensor in own.items()}
+        return super().state_dict() | copies | {"gaps": [gap.clone() for gap in self.gaps]}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave."""
+        super().load_state_dict(saved)
+        self.grid = saved["grid"].to(self.grid)
+        self.blurred = saved["blurred"].to(self.grid)
+        self.blur_gap = saved["blur_gap"].to(self.grid)
+        self.gaps = [gap.to(self.grid) for gap in saved["gaps"]]
+
+
+class ADMM(Solver[ADMMState]):
+    """Deconvolution whose data term knows nothing beyond the data's border (Almeida & Figueiredo 2013).
+
+    Minimises ``|M (u - y)|^2 + sum_i w_i g_i(z_i)`` with ``u = K x`` and ``z_i = D_i x`` by ADMM: the blurred image u
+    is pulled to the data where there are any (M) and is free elsewhere, so that no border is made up; z by the
+    regularizers' proximal maps; x by a division in the Fourier domain. Four transforms an iteration.
+
+    Args:
+        iterations: turns of the three.
+        data_penalty: of ``u = K x``, against the data term's 1.
+        penalty: of ``z = D x``, as a multiple of the largest weight.
+    """
+
+    needs: ClassVar = {
+        "operator": Blur,
+        "image_prior": Assignable,
+        "fidelity": LeastSquares,
+        "regularizers": Proximable,
+    }
+
+    @validated
+    def __init__(
+        self,
+        *,
+        iterations: Annotated[PositiveInt, Field(description="turns of data, prior and image")] = 40,
+        data_penalty: Annotated[Positive, Field(description="penalty of u = K x; the data term has 1")] = 0.1,
+        penalty: Annotated[Positive, Field(description="penalty of z = D x, times the largest weight")] = 20.0,
+    ) -> None:
+        self.iterations = iterations
+        self.data_penalty = data_penalty
+        self.penalty = penalty
+
+    def check(self, problem: Problem) -> None:
+        """Refuse what it cannot solve; raises `AssemblyError`."""
+        super().check(problem)
+        check_padding(problem, "admm")
+
+    @torch.no_grad()
+    def start(self, problem: Problem) -> ADMMState:
+        """The image on the grid, multipliers at zero."""
+        image, kernel = starting_point(problem)
+        size = size_of(on_grid(problem, kernel))
+        blur, grid = transfer(kernel, size), to_grid(image, size)
+        curvature = self.data_penalty * blur.abs().square()
+        for _, regularizer in weighted(problem):
+            curvature += self._rho(problem) * power(regularizer.stencils, size, grid)
+        return ADMMState(
+            image=image,
+            kernel=kernel,
+            grid=grid,
+            blurred=torch.fft.irfft2(blur * torch.fft.rfft2(grid), size),
+            blur_gap=torch.zeros_like(grid),
+            gaps=[torch.zeros(len(r.stencils), *grid.shape).to(grid) for _, r in weighted(problem)],
+            blur=blur,
+            inverse=1 / curvature,
+        )
+
+    @torch.no_grad()
+    def step(self, problem: Problem, state: ADMMState) -> ADMMState:
+        """Blurred image by the data, z by the proximal maps, x by least squares; then the multipliers."""
+        pulled, rho, size = torch.zeros_like(state.grid), self._rho(problem), size_of(state.grid)
+        data_pull = self._data_step(problem, state)
+        for index, (weight, regularizer) in enumerate(weighted(problem)):
+            scale = state.grid[0].numel() * weight / (2 * rho)  # R is a mean, the splitting is of sums
+            shifted = analyse(state.grid, regularizer.stencils).add_(state.gaps[index])
+            z = regularizer.prox(shifted, scale)
+            state.gaps[index] = shifted.sub_(z)
+            pulled += rho * adjoint(z.sub_(state.gaps[index]), regularizer.stencils)
+        spectrum = self.data_penalty * state.blur.conj() * torch.fft.rfft2(data_pull) + torch.fft.rfft2(pulled)
+        spectrum *= state.inverse
+        state.grid = torch.fft.irfft2(spectrum, size)
+        state.blurred = torch.fft.irfft2(spectrum * state.blur, size)
+        state.image = to_image(state.grid, size_of(state.image))
+        state.losses.append(problem.fidelity(under_data(problem, state.blurred, state.kernel), problem.data).sum())
+        return state
+
+    def _data_step(self, problem: Problem, state: ADMMState) -> Tensor:
+        """``u - gap`` for the least-squares step; updates the gap."""
+        shifted = state.blurred + state.blur_gap
+        u = shifted.clone()
+        frame = under_data(problem, u, state.kernel)
+        frame.mul_(self.data_penalty).add_(problem.data).div_(1 + self.data_penalty)
+        state.blur_gap = shifted.sub_(u)
+        return u.sub_(state.blur_gap)
+
+    def _rho(self, problem: Problem) -> float:
+        return self.penalty * max(term.weight for term in problem.regularizers)
+
+
+def under_data(problem: Problem, grid: Tensor, kernel: Tensor) -> Tensor:
+    """The part of a grid that lies under the data, a view."""
+    if isinstance(problem.operator, Blur) and problem.operator.padding == "circular":
+        return grid
+    (height, width), ((top, _), (left, _)) = size_of(problem.data), margins(size_of(kernel))
+    return grid[..., top : top + height, left : left + width]

@@ -1,0 +1,109 @@
+"""Blind deconvolution by turns of a latent image and a kernel: the skeleton of the classical MAP methods."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar
+
+import torch
+from pydantic import Field
+
+from ..geometry import size_of
+from ..interfaces import Assignable, Blur, EdgePredictor, KernelCleanup, KernelPrior, KernelStep
+from ..parameters import NonNegative, PositiveInt, validated
+from ..problem import Problem
+from ..solver import Solver
+from .inner import run_inner
+from .pixel_state import PixelState, check_padding, image_prior_of, kernel_prior_of, starting_point
+
+__all__ = ["AlternatingMAP"]
+
+
+@dataclass(kw_only=True)
+class MAPState(PixelState):
+    """Latent image and kernel as they stand."""
+
+    def priors(self, problem: Problem) -> tuple[Any, KernelPrior]:
+        """Priors that give the latent image and the kernel."""
+        return image_prior_of(problem.image_prior, self.image), kernel_prior_of(problem.kernel_prior, self.kernel)
+
+
+class AlternatingMAP(Solver[MAPState]):
+    """Turns of a latent image, its salient edges, and the kernel that blurs them into the data's, at one scale.
+
+    One iteration: (1) the slot ``latent`` deconvolves the data with the current kernel and the problem's regularizers;
+    (2) ``edges`` chooses what of the latent image is to be trusted; (3) ``kernel_step`` fits the kernel to it;
+    (4) ``clean_up`` takes from the kernel what no motion would leave. With different parts these are the methods of
+    Chan & Wong 1998, Cho & Lee 2009, Xu & Jia 2010, Xu, Zheng, Jia 2013, Pan et al. 2014 and 2016, Perrone & Favaro
+    2014 and others; all work from coarse to fine, for which there is the solver ``pyramid``.
+
+    Args:
+        latent: a solver that gives an image for a given kernel.
+        edges: what of the latent image the kernel is fitted to.
+        kernel_step: how it is fitted.
+        clean_up: what is then done to it; none for nothing.
+        iterations: turns.
+        decay: the regularizers' weights are divided by it after each turn.
+        smallest_weight: below which no weight is divided.
+    """
+
+    needs: ClassVar[Mapping[str, type]] = {
+        "operator": Blur,
+        "image_prior": Assignable,
+        "kernel_prior": Assignable,
+    }
+
+    @validated
+    def __init__(
+        self,
+        *,
+        latent: Annotated[Solver[Any], Field(description="gives the latent image", examples=["half-quadratic"])],
+        edges: Annotated[
+            EdgePredictor, Field(description="chooses what the kernel is fitted to", examples=["gradients"])
+        ],
+        kernel_step: Annotated[KernelStep, Field(description="fits the kernel", examples=["toeplitz"])],
+        clean_up: Annotated[KernelCleanup | None, Field(description="mends the kernel after each turn")] = None,
+        iterations: Annotated[PositiveInt, Field(description="turns of image and kernel")] = 5,
+        decay: Annotated[float, Field(ge=1, description="weights are divided by it after each turn")] = 1.0,
+        smallest_weight: Annotated[NonNegative, Field(description="no weight is divided below this")] = 0.0,
+    ) -> None:
+        self.latent = latent
+        self.edges = edges
+        self.kernel_step = kernel_step
+        self.clean_up = clean_up
+        self.iterations = iterations
+        self.decay = decay
+        self.smallest_weight = smallest_weight
+
+    def check(self, problem: Problem) -> None:
+        """Refuse what it, or the solver of the latent image, cannot solve; raises `AssemblyError`."""
+        super().check(problem)
+        check_padding(problem, "alternating-map", ("valid",))
+        self.latent.check(problem)
+
+    def start(self, problem: Problem) -> MAPState:
+        """Image and kernel as the priors give them."""
+        image, kernel = starting_point(problem)
+        return MAPState(image=image, kernel=kernel)
+
+    def step(self, problem: Problem, state: MAPState) -> MAPState:
+        """One turn: latent image, edges, kernel, clean-up."""
+        image, _ = run_inner(self.latent, self._latent_problem(problem, state)).estimate()
+        with torch.no_grad():
+            sharp, blurred = self.edges(image, problem.data, size_of(state.kernel), state.iteration)
+            kernel = self.kernel_step(sharp, blurred, state.kernel)
+            state.kernel = kernel if self.clean_up is None else self.clean_up(kernel)
+            state.image = image
+            state.losses.append(problem.objective(image, state.kernel).sum())
+        return state
+
+    def _latent_problem(self, problem: Problem, state: MAPState) -> Problem:
+        """The problem with the current kernel, from the current image, with this turn's weights."""
+        factor = self.decay**state.iteration
+        terms = [
+            replace(term, weight=max(term.weight / factor, min(term.weight, self.smallest_weight)))
+            for term in problem.regularizers
+        ]
+        image_prior, kernel_prior = state.priors(problem)
+        return replace(problem, image_prior=image_prior, kernel_prior=kernel_prior, regularizers=terms)

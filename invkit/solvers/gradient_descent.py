@@ -1,0 +1,55 @@
+"""Plain gradient descent on the image's pixels."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import torch
+from pydantic import Field
+
+from ..interfaces import Assignable
+from ..parameters import Positive, PositiveInt, validated
+from ..problem import Problem
+from ..solver import Solver
+from .pixel_state import PixelState, starting_point
+
+__all__ = ["GradientDescent"]
+
+
+class GradientDescent(Solver[PixelState]):
+    """Steepest descent on the image with the kernel as it is: the x-step of Chan & Wong 1998, Perrone & Favaro 2014.
+
+    ``x <- x - step * N / 2 * gradient of the objective``, N the number of values of the data: with the mean squared
+    error and a kernel that sums to one, a step of 1 is Landweber's, the largest that is safe without regularizers.
+    The iterate stays within [0, 1].
+
+    Args:
+        iterations: steps.
+        step: length of a step, 1 for Landweber's.
+    """
+
+    needs: ClassVar = {"image_prior": Assignable}
+
+    @validated
+    def __init__(
+        self,
+        *,
+        iterations: Annotated[PositiveInt, Field(description="steps")] = 1,
+        step: Annotated[Positive, Field(description="length of a step; 1: as long as the data term allows")] = 0.5,
+    ) -> None:
+        self.iterations = iterations
+        self.length = step
+
+    def start(self, problem: Problem) -> PixelState:
+        """The image as its prior gives it."""
+        image, kernel = starting_point(problem)
+        return PixelState(image=image, kernel=kernel)
+
+    def step(self, problem: Problem, state: PixelState) -> PixelState:
+        """One step."""
+        image = state.image.detach().requires_grad_()
+        loss = problem.objective(image, state.kernel).sum()
+        (gradient,) = torch.autograd.grad(loss, image)
+        state.image = (state.image - self.length * problem.data[0].numel() / 2 * gradient).clamp(0, 1)
+        state.losses.append(loss.detach())
+        return state

@@ -1,0 +1,95 @@
+"""The blur of an image that sticks out of its data, by Fourier transforms: nothing beyond the border is made up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ..geometry import Size, margins, size_of
+from ..interfaces import Blur
+from ..problem import Problem
+from ..spectra import grid_size, transfer
+
+__all__ = ["MaskedBlur", "objective"]
+
+
+@dataclass(frozen=True)
+class MaskedBlur:
+    """``K`` from an image to the data of a problem whose padding is "valid" or "circular", with its adjoint.
+
+    The same as the problem's operator does, for solvers that also need ``K^T K`` and filters on the same grid.
+
+    Attributes:
+        spectrum: the kernel's transfer function, (B, 1, *half grid).
+        grid: size of the grid.
+        image_size: of the image, in the grid's corner.
+        data_size: of the data.
+        corner: (row, column) of the image where the data begin.
+    """
+
+    spectrum: Tensor
+    grid: Size
+    image_size: Size
+    data_size: Size
+    corner: Size
+
+    @classmethod
+    def of(cls, problem: Problem, kernel: Tensor) -> MaskedBlur:
+        """The blur of a problem by a kernel (B, 1, h, w)."""
+        data_size = size_of(problem.data)
+        image_size = (problem.image_prior.shape[-2], problem.image_prior.shape[-1])
+        if isinstance(problem.operator, Blur) and problem.operator.padding == "circular":
+            return cls(transfer(kernel, data_size), data_size, data_size, data_size, (0, 0))
+        (top, _), (left, _) = margins(size_of(kernel))
+        grid = grid_size(data_size, size_of(kernel))
+        return cls(transfer(kernel, grid), grid, image_size, data_size, (top, left))
+
+    def by(self, kernel: Tensor) -> MaskedBlur:
+        """The same from image to data by another kernel (B, 1, h, w) of the same size."""
+        return replace(self, spectrum=transfer(kernel, self.grid))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """``K x``: (B, C, H, W) -> (B, C, H', W')."""
+        return self._framed(self._filtered(image, self.spectrum)).contiguous()
+
+    def adjoint(self, data: Tensor) -> Tensor:
+        """``K^T y``: (B, C, H', W') -> (B, C, H, W)."""
+        grid = data.new_zeros(*data.shape[:2], *self.grid)
+        self._framed(grid).copy_(data)
+        return self._cropped(self._filtered(grid, self.spectrum.conj()))
+
+    def normal(self, image: Tensor) -> Tensor:
+        """``K^T K x``; the same shape."""
+        blurred = self._filtered(image, self.spectrum)
+        (row, column), (height, width) = self.corner, self.data_size
+        blurred[..., :row, :] = 0
+        blurred[..., row + height :, :] = 0
+        blurred[..., :column] = 0
+        blurred[..., column + width :] = 0
+        return self._cropped(self._filtered(blurred, self.spectrum.conj()))
+
+    def filtered(self, image: Tensor, response: Tensor) -> Tensor:
+        """An image (B, C, H, W), zero beyond its border, filtered on the grid by a transfer function, and cropped."""
+        return self._cropped(self._filtered(image, response))
+
+    def _filtered(self, image: Tensor, response: Tensor) -> Tensor:
+        result: Tensor = torch.fft.irfft2(torch.fft.rfft2(image, self.grid).mul_(response), self.grid)
+        return result
+
+    def _framed(self, grid: Tensor) -> Tensor:
+        (row, column), (height, width) = self.corner, self.data_size
+        return grid[..., row : row + height, column : column + width]
+
+    def _cropped(self, grid: Tensor) -> Tensor:
+        return grid[..., : self.image_size[0], : self.image_size[1]]
+
+
+def objective(problem: Problem, blur: MaskedBlur, image: Tensor) -> Tensor:
+    """The problem's objective, less what the kernel alone decides, summed over the batch; no dimension."""
+    total: Tensor = problem.fidelity(blur.forward(image), problem.data)
+    for term in problem.regularizers:
+        if term.on == "image":
+            total = total + term.weight * term.regularizer(image)
+    return total.sum()

@@ -1,0 +1,216 @@
+"""From coarse to fine: any solver, on ever larger versions of the problem."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ..errors import AssemblyError
+from ..geometry import Size, centre, resample, resample_kernel, shrink, size_of
+from ..interfaces import Assignable, ImagePrior, KernelPrior, Resizable
+from ..parameters import PositiveInt, Shape, validated
+from ..problem import Problem, shape_of
+from ..solver import Solver, State
+from .pixel_state import kernel_prior_of
+
+__all__ = ["Pyramid"]
+
+MINIMUM = 16  # pixels of the data's shorter side, below which there is nothing to see
+
+
+@dataclass(kw_only=True)
+class PyramidState(State):
+    """Where in the pyramid the solve is.
+
+    Attributes:
+        solver: whose levels these are.
+        whole: the problem at its own size.
+        level: 0 is the finest.
+        problem: the problem at this level.
+        inner: the inner solver's state on it.
+    """
+
+    solver: Pyramid
+    whole: Problem
+    level: int
+    problem: Problem
+    inner: State
+
+    def estimate(self) -> tuple[Tensor, Tensor]:
+        """Image and kernel as they stand, brought to the finest level's size."""
+        image, kernel = self.inner.estimate()
+        if self.level == 0:
+            return image, kernel
+        scale, sizes = self._scale(), (self.whole.image_prior.shape[-2:], self.whole.kernel_prior.shape[-2:])
+        return resample(image, sizes[0], scale).clamp(0, 1), resample_kernel(kernel, sizes[1], scale)
+
+    def priors(self, problem: Problem) -> tuple[ImagePrior, KernelPrior]:
+        """The inner solver's, brought to the finest level's size."""
+        image_prior, kernel_prior = self.inner.priors(self.problem)
+        if self.level > 0:
+            image_prior = resized(image_prior, problem.image_prior.shape, self._scale())
+            kernel_prior = resized(kernel_prior, problem.kernel_prior.shape, self._scale())
+        return image_prior, kernel_prior
+
+    def state_dict(self) -> dict[str, Any]:
+        """The level, and the inner solver's state there."""
+        return super().state_dict() | {"level": self.level, "inner": self.inner.state_dict()}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave: begin that level, and let the inner solver's state take over its own."""
+        super().load_state_dict(saved)
+        self.enter(int(saved["level"]), self.whole)
+        self.inner.load_state_dict(saved["inner"])
+
+    def enter(self, level: int, source: Problem) -> None:
+        """Begin a level from the priors of another."""
+        self.level = level
+        self.problem = self.solver.problem_at(level, self.whole, source)
+        self.inner = self.solver.solver.start(self.problem)
+
+    def _scale(self) -> float:
+        return self.whole.data.shape[-2] / self.problem.data.shape[-2]
+
+
+class Pyramid(Solver[PyramidState]):
+    """Solves the problem from coarse to fine, each level beginning with what the last one ended with.
+
+    The data of a level are the data shrunk by a power of ``ratio``; the kernel's size shrinks with them, down to about
+    ``smallest`` pixels. Priors go on from level to level by `Resizable`: pixels are resampled, networks keep their
+    weights. Any solver may stand inside: a pyramid around ``alternating-map`` is the classical MAP method, one around
+    ``joint-adam`` is a SelfDeblur from coarse to fine.
+
+    Args:
+        solver: solves each level.
+        ratio: the size of a level against the next finer one.
+        smallest: the kernel's longer side at the coarsest level, pixels, or a little more.
+        begin: the kernel at the coarsest level: what the kernel prior gives, a delta, or two equal neighbours in a
+            row, as many papers do since a delta explains the coarsest data well and is hard to leave.
+        decay: the regularizers' weights are divided by it at each finer level.
+    """
+
+    needs: ClassVar[Mapping[str, type]] = {"image_prior": Resizable, "kernel_prior": Resizable}
+
+    @validated
+    def __init__(
+        self,
+        *,
+        solver: Annotated[Solver[Any], Field(description="solves each level", examples=["joint-adam"])],
+        ratio: Annotated[float, Field(ge=0.3, le=0.95, description="size of a level against the next finer")] = 0.5
+        ** 0.5,
+        smallest: Annotated[PositiveInt, Field(ge=3, description="kernel's longer side at the coarsest level, px")] = 5,
+        begin: Annotated[
+            Literal["prior", "delta", "two-taps"], Field(description="the kernel at the coarsest level")
+        ] = "prior",
+        decay: Annotated[float, Field(ge=1, description="weights are divided by it at each finer level")] = 1.0,
+    ) -> None:
+        self.solver = solver
+        self.ratio = ratio
+        self.smallest = smallest
+        self.begin = begin
+        self.decay = decay
+        self.iterations = solver.iterations
+
+    def check(self, problem: Problem) -> None:
+        """Refuse what it, or the inner solver, cannot solve; raises `AssemblyError`."""
+        super().check(problem)
+        self.solver.check(problem)
+        if self.begin != "prior" and not isinstance(problem.kernel_prior, Assignable):
+            raise AssemblyError(
+                f"pyramid cannot begin with '{self.begin}', since {type(problem.kernel_prior).__name__} cannot be set to "
+                "a kernel; set solver.params.begin=prior"
+            )
+
+    def levels(self, problem: Problem) -> int:
+        """How many sizes there are, the problem's own included."""
+        count, side = 1, max(problem.kernel_prior.shape[-2:])
+        while side * self.ratio**count >= self.smallest and min(self.data_size(problem, count)) >= MINIMUM:
+            count += 1
+        return count
+
+    def steps(self, problem: Problem) -> int:
+        """The inner solver's, at every level."""
+        return self.levels(problem) * self.solver.steps(problem)
+
+    def data_size(self, problem: Problem, level: int) -> Size:
+        """Size of the data at a level."""
+        height, width = size_of(problem.data)
+        return round(height * self.ratio**level), round(width * self.ratio**level)
+
+    def start(self, problem: Problem) -> PyramidState:
+        """The coarsest level."""
+        level = self.levels(problem) - 1
+        coarse = self.problem_at(level, problem, problem)
+        if self.begin != "prior":
+            coarse = replace(coarse, kernel_prior=beginning(coarse.kernel_prior, self.begin, problem.data))
+        return PyramidState(solver=self, whole=problem, level=level, problem=coarse, inner=self.solver.start(coarse))
+
+    def step(self, problem: Problem, state: PyramidState) -> PyramidState:
+        """One step of the inner solver; a level that is done hands over to the next finer one first."""
+        if self._done(state) and state.level > 0:
+            image_prior, kernel_prior = state.inner.priors(state.problem)
+            state.enter(state.level - 1, replace(state.problem, image_prior=image_prior, kernel_prior=kernel_prior))
+        state.inner = self.solver.step(state.problem, state.inner)
+        state.inner.iteration += 1
+        state.losses.append(state.inner.losses[-1])
+        state.converged = state.level == 0 and self._done(state)
+        return state
+
+    def _done(self, state: PyramidState) -> bool:
+        return state.inner.converged or state.inner.iteration >= self.solver.steps(state.problem)
+
+    def problem_at(self, level: int, whole: Problem, source: Problem) -> Problem:
+        """The problem at a level.
+
+        Args:
+            level: 0 for the problem's own size.
+            whole: the problem at its own size, whose data are shrunk.
+            source: the problem whose priors go on, at its level.
+        """
+        size = self.data_size(whole, level)
+        scale = size[0] / source.data.shape[-2]
+        data = whole.data if level == 0 else shrink(whole.data, self.ratio**level).clamp(0, 1)
+        kernel_shape = self.kernel_shape(whole, level)
+        image_shape = whole.operator.image_shape(shape_of(data), kernel_shape)
+        factor = self.decay ** (self.levels(whole) - 1 - level)
+        return replace(
+            whole,
+            data=data,
+            image_prior=resized(source.image_prior, image_shape, scale),
+            kernel_prior=resized(source.kernel_prior, kernel_shape, scale),
+            regularizers=[replace(term, weight=term.weight / factor) for term in whole.regularizers],
+        )
+
+    def kernel_shape(self, whole: Problem, level: int) -> Shape:
+        """Shape of the kernel at a level: its own at the finest, odd sides of at least 3 pixels at the others."""
+        batch, _, *sides = whole.kernel_prior.shape
+        if level == 0:
+            return whole.kernel_prior.shape
+        height, width = (max(3, round(side * self.ratio**level) // 2 * 2 + 1) for side in sides)
+        return batch, 1, height, width
+
+
+P = TypeVar("P", ImagePrior, KernelPrior)
+
+
+def resized(prior: P, shape: Shape, scale: float) -> P:
+    """The prior on another grid; raises `AssemblyError` where it cannot."""
+    if tuple(prior.shape) == tuple(shape) and scale == 1:
+        return prior
+    found = prior.resized(shape, scale) if isinstance(prior, Resizable) else None
+    if not isinstance(found, ImagePrior | KernelPrior):
+        raise AssemblyError(f"pyramid needs priors that can be resized, and {type(prior).__name__} cannot")
+    return cast(P, found)
+
+
+def beginning(prior: KernelPrior, kind: str, like: Tensor) -> KernelPrior:
+    """The kernel prior giving a delta at the centre, or half of it and half of its right neighbour."""
+    kernel = torch.zeros(prior.shape).to(like)
+    row, column = centre(size_of(kernel))
+    kernel[..., row, column : column + (2 if kind == "two-taps" else 1)] = 1
+    return kernel_prior_of(prior, kernel / kernel.sum((-2, -1), keepdim=True))

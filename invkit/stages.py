@@ -1,0 +1,274 @@
+"""A recipe and those that go on from it: each stage starts from the kernel that the one before has found."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import choices
+from .assembly import Assembly, assemble
+from .choices import Choices, Color
+from .errors import InvkitError
+from .geometry import centre, size_of
+from .interfaces import KernelPrior
+from .media.colour import to_luma_chroma
+from .recipe import Recipe
+from .result import Result
+from .solver import Observer, deferred_interrupt
+
+__all__ = ["Outcome", "Stage", "Watch", "check_later", "plan", "solve_chain", "with_colors"]
+
+ENDS = ("finished", "converged")
+LEAST = 30.0  # seconds, or half of the time limit if that is more: what the last stage gets of a limit in any case
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One recipe of a chain and the data it is solved on.
+
+    Attributes:
+        recipe: the method.
+        color: of a colour image, what it restores.
+        data: (B, C, H, W) in [0, 1]: the picture, or its luma.
+        chroma: (B, 2, H, W) kept aside, or None where every channel is restored.
+        sigma: standard deviation of the noise of the data; None for an image too small to tell.
+        seed: of every random number.
+    """
+
+    recipe: Recipe
+    color: Color
+    data: Tensor
+    chroma: Tensor | None
+    sigma: float | None
+    seed: int
+
+    def assembled(self, kernel_size: tuple[int, int], kernel: Tensor | None) -> Assembly:
+        """Problem and solver; arguments and errors as `assemble`."""
+        return assemble(self.recipe, self.data, kernel_size, kernel=kernel, sigma=self.sigma or 0.0, seed=self.seed)
+
+    def told(self, solved: Result | None) -> dict[str, Any]:
+        """What result.json says of it; None for a stage that was skipped."""
+        return {
+            "name": self.recipe.name,
+            "solver": self.recipe.solver.name,
+            "noise_sigma": self.sigma,
+            "iterations": 0 if solved is None else solved.iterations,
+            "seconds": 0.0 if solved is None else round(solved.seconds, 3),
+            "stopped": "skipped" if solved is None else solved.stopped,
+        }
+
+
+def plan(recipe: Recipe, picture: Tensor, chosen: Choices) -> tuple[Stage, ...]:
+    """The stages of a recipe; of those that go on, ``measurement`` gives the colour only.
+
+    Args:
+        recipe: the first.
+        picture: (B, C, H, W) in [0, 1], C being 1 or 3.
+        chosen: the user's options; the colour is that of the last stage, whose image is given back.
+
+    Raises:
+        InputError: the noise level cannot be told, and a stage needs it.
+    """
+    *before, last = recipe.links()
+    colors = [*(link.measurement.color for link in before), chosen.color or last.measurement.color]
+    views = {color: view(picture, color) for color in set(colors)}
+    levels = {
+        color: choices.noise_level(recipe, data) if chosen.sigma is None else chosen.sigma
+        for color, (data, _) in views.items()
+    }
+    return tuple(
+        Stage(link, color, *views[color], levels[color], chosen.seed)
+        for link, color in zip((*before, last), colors, strict=True)
+    )
+
+
+def view(picture: Tensor, color: Color) -> tuple[Tensor, Tensor | None]:
+    """What is restored of a picture, and the chroma that is kept."""
+    return to_luma_chroma(picture) if color == "luma" and picture.shape[1] == 3 else (picture, None)
+
+
+def check_later(stages: Sequence[Stage], kernel_size: tuple[int, int], device: torch.device) -> None:
+    """Build every stage but the first, whose kernels are not known yet, for a kernel that does nothing.
+
+    Raises:
+        InvkitError: as `assemble`, saying of which stage.
+    """
+    still = torch.zeros(1, 1, *kernel_size)
+    still[(..., *centre(kernel_size))] = 1
+    for depth, stage in enumerate(stages[1:], start=1):
+        with placed(depth):
+            problem = stage.assembled(kernel_size, still).problem
+            choices.check_kernel_prior(problem.kernel_prior)
+            choices.check_memory(problem.image_prior, device)
+
+
+@contextmanager
+def placed(depth: int) -> Iterator[None]:
+    """Say of an error to which of the stages it belongs; the first is 0."""
+    try:
+        yield
+    except InvkitError as error:
+        raise type(error)(f"{'.'.join(['then'] * depth)}: {error}") from error
+
+
+def with_colors(document: Mapping[str, Any], stages: Sequence[Stage]) -> dict[str, Any]:
+    """A resolved recipe with the colour of every stage, by which it can be made again."""
+    first, *later = stages
+    then = with_colors(document["then"], later) if later else None
+    return {**document, "measurement": {"color": first.color}, "then": then}
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who watches the stages, and for how long they may take.
+
+    Attributes:
+        observers: watchers of every stage, one after the other.
+        first: watchers of the first stage alone, as what writes its checkpoints.
+        progress: makes a watcher for each stage from a title.
+        time_limit: seconds of all stages together, None for no limit.
+    """
+
+    observers: Sequence[Observer] = ()
+    first: Sequence[Observer] = ()
+    progress: Callable[[str], Observer] | None = None
+    time_limit: float | None = None
+
+    def of(self, index: int, title: str) -> list[Observer]:
+        """The watchers of one stage."""
+        bars = [] if self.progress is None else [self.progress(title)]
+        return [*bars, *self.observers, *(self.first if index == 0 else ())]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the stages have given, None for those that were skipped.
+
+    Attributes:
+        stages: all of them, the first never skipped.
+        solved: one for each.
+        stop: how the first that did not reach its end was stopped; None where all did.
+    """
+
+    stages: Sequence[Stage]
+    solved: Sequence[Result | None]
+    stop: str | None
+
+    @property
+    def last(self) -> tuple[Stage, Result]:
+        """The last stage that was not skipped."""
+        return [(stage, result) for stage, result in zip(self.stages, self.solved, strict=True) if result][-1]
+
+    def result(self) -> Result:
+        """Image and kernel of the last stage, history, iterations and seconds of all of them."""
+        done, (_, last) = [result for result in self.solved if result], self.last
+        told = [stage.told(result) for stage, result in zip(self.stages, self.solved, strict=True)]
+        return replace(
+            last,
+            history=tuple(loss for result in done for loss in result.history),
+            stopped=self.stop or last.stopped,
+            iterations=sum(result.iterations for result in done),
+            seconds=sum(result.seconds for result in done),
+            details={"stages": told} if len(told) > 1 else {},
+        )
+
+
+def solve_chain(
+    stages: Sequence[Stage],
+    first: Assembly,
+    device: torch.device,
+    watch: Watch,
+    resume: Mapping[str, Any] | None = None,
+) -> Outcome:
+    """Solve stage after stage.
+
+    Once one was stopped early, by the time limit or by Ctrl-C, the last is still solved if its kernel is known: an
+    image from the kernel so far is what people want. The others are skipped. A second Ctrl-C acts as usual.
+
+    Args:
+        stages: of `plan`.
+        first: the first of them, assembled.
+        device: where to solve.
+        watch: observers and time limit. A later stage gets what is left of the limit; the last one gets at least
+            `LEAST` seconds, or half of the limit if that is more.
+        resume: the state of the first stage to go on from.
+
+    Raises:
+        InvkitError: a stage failed; says which.
+    """
+    with deferred_interrupt() as interrupted:
+        chain = _Chain(stages, device, watch, interrupted)
+        chain.solve(0, first, watch.time_limit, resume)
+        for index in range(1, len(stages)):
+            with placed(index):
+                chain.go_on(index)
+        return Outcome(stages, tuple(chain.solved), chain.stop)
+
+
+@dataclass
+class _Chain:
+    """One call of `solve_chain`: what is done so far."""
+
+    stages: Sequence[Stage]
+    device: torch.device
+    watch: Watch
+    interrupted: threading.Event
+    begun: float = field(default_factory=time.monotonic)
+    solved: list[Result | None] = field(default_factory=list)
+    stop: str | None = None
+
+    def go_on(self, index: int) -> None:
+        """Solve a later stage from the kernel so far, or skip it."""
+        last, limit = index == len(self.stages) - 1, self.limit(index)
+        if self.interrupted.is_set():
+            self.stop = self.stop or "interrupted"
+        elif limit is not None and limit <= 0:
+            self.stop = self.stop or "time limit"
+        if self.stop and not last:
+            self.solved.append(None)
+            return
+        kernel = torch.as_tensor([result for result in self.solved if result][-1].kernel)
+        assembly = self.stages[index].assembled(size_of(kernel), kernel)
+        if self.stop and not is_known(assembly.problem.kernel_prior):
+            self.solved.append(None)
+        else:
+            self.solve(index, assembly, limit)
+
+    def limit(self, index: int) -> float | None:
+        """Seconds that a later stage may take."""
+        whole = self.watch.time_limit
+        if whole is None:
+            return None
+        left = whole - (time.monotonic() - self.begun)
+        return max(left, LEAST, whole / 2) if index == len(self.stages) - 1 else left
+
+    def solve(
+        self, index: int, assembly: Assembly, limit: float | None, resume: Mapping[str, Any] | None = None
+    ) -> None:
+        """Solve a stage."""
+        solved = assembly.solver.solve(
+            assembly.problem.to(self.device),
+            observers=self.watch.of(index, self.title(index)),
+            time_limit=limit,
+            resume=resume,
+        )
+        self.solved.append(solved)
+        if solved.stopped not in ENDS:
+            self.stop = self.stop or solved.stopped
+
+    def title(self, index: int) -> str:
+        """What a progress bar says: the recipe, and of several stages the solver."""
+        name = self.stages[0].recipe.name
+        return name if len(self.stages) == 1 else f"{name}: {self.stages[index].recipe.solver.name}"
+
+
+def is_known(prior: KernelPrior) -> bool:
+    """Whether a kernel prior leaves nothing to be found."""
+    return next(prior.parameters(), None) is None
