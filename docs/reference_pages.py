@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from measured_page import measured_page
+from measured_page import is_known, measured_page
+from method_table import method_table
 from tables import table
 
-from invkit import registry
+from invkit import interfaces, registry
 from invkit.cli import type_words
 from invkit.recipe import Recipe, load_recipe, recipe_text
 from invkit.schema import describe
+from invkit.slots import ComponentSpec, named
+from invkit.solver import Solver
 
 INTERFACES = [family for family, interface in registry.FAMILIES.items() if interface is not None]
+KINDS = CLASSICAL, NETWORKS, KNOWN = "Blind, classical", "Blind, by networks", "With a known kernel"
+ABILITIES = set(interfaces.__all__) - {str(interface).partition(":")[2] for interface in registry.FAMILIES.values()}
 TITLES = {family: family.replace("_", " ").capitalize() for family in INTERFACES}
 
 
@@ -28,14 +33,37 @@ def write(folder: Path) -> None:
 
 
 def recipes_page() -> str:
-    """Every registered recipe: its table, then each with its source, notes and text."""
+    """Every registered recipe: tables by kind, then each with its source, notes and text."""
     recipes = [load_recipe(name) for name in registry.names("recipes")]
-    rows = [[f"[`{r.name}`](#{r.name})", r.title, " → ".join(link.solver.name for link in r.links())] for r in recipes]
     head = (
         "# Recipes\n\nA recipe is one method: the components of the sentence, with their parameters. "
-        "`invkit recipe show NAME > mine.toml` gives you one to edit.\n"
+        "`invkit recipe show NAME > mine.toml` gives you one to edit. An arrow leads to the recipe that goes on from "
+        "the kernel found (`then`); in brackets stands the solver inside another.\n"
     )
-    return "\n".join([head, table(["recipe", "what it is", "solver"], rows), *map(recipe_section, recipes)])
+    kinds = [(kind, [recipe for recipe in recipes if kind_of(recipe) == kind]) for kind in KINDS]
+    return "\n".join([head, *(kind_table(kind, members) for kind, members in kinds), *map(recipe_section, recipes)])
+
+
+def kind_of(recipe: Recipe) -> str:
+    """Under which heading a recipe is listed."""
+    if is_known(recipe):
+        return KNOWN
+    return CLASSICAL if recipe.image_prior.name == "pixels" else NETWORKS
+
+
+def kind_table(kind: str, recipes: list[Recipe]) -> str:
+    """The recipes of one kind."""
+    rows = [
+        [f"[`{r.name}`](#{r.name})", r.title, " → ".join(solver_words(link.solver) for link in r.links())]
+        for r in recipes
+    ]
+    return f"**{kind}**\n\n{table(['recipe', 'what it is', 'solver'], rows)}" if rows else ""
+
+
+def solver_words(spec: ComponentSpec) -> str:
+    """A solver's name, with that of the one inside it."""
+    inner = spec.params.get("solver")
+    return spec.name if inner is None else f"{spec.name}({solver_words(ComponentSpec(**named(inner)))})"
 
 
 def recipe_section(recipe: Recipe) -> str:
@@ -71,7 +99,17 @@ def component_section(family: str, name: str) -> str:
         for parameter, schema in facts["parameters"].items()
     ]
     parameters = table(["parameter", "type", "default", "meaning"], rows) if rows else "It has no parameters.\n"
-    return f"### {name} ({family})\n\n{about}\n\nClass `{facts['class']}`.\n\n{parameters}"
+    kind = " ".join([f"Class `{facts['class']}`.", *abilities(registry.load(family, name))])
+    return f"### {name} ({family})\n\n{about}\n\n{kind}\n\n{parameters}"
+
+
+def abilities(component: type) -> list[str]:
+    """What a component can do beyond its family's interface, and what a solver asks of the others, in words."""
+    own = [f"`{base.__name__}`" for base in component.__mro__ if base.__name__ in ABILITIES]
+    words = [f"Abilities: {', '.join(own)}."] if own else []
+    needs = component.needs if issubclass(component, Solver) else {}
+    asked = [f"{part.replace('_', ' ')} `{ability.__name__}`" for part, ability in needs.items()]
+    return words + ([f"Needs: {', '.join(asked)}."] if asked else [])
 
 
 def type_of(schema: dict[str, object]) -> str:
@@ -82,8 +120,15 @@ def type_of(schema: dict[str, object]) -> str:
 
 
 def default_of(schema: dict[str, object]) -> str:
-    """A parameter's default as JSON, or that it has none."""
-    return f"`{json.dumps(schema['default'])}`" if "default" in schema else "required"
+    """A parameter's default as JSON, "none" as a recipe has no word for it, or that it must be given."""
+    if "default" not in schema:
+        return "required"
+    return "none" if schema["default"] is None else f"`{json.dumps(schema['default'])}`"
 
 
-PAGES = {"recipes.md": recipes_page, "components.md": components_page, "measured.md": measured_page}
+PAGES = {
+    "recipes.md": recipes_page,
+    "components.md": components_page,
+    "measured.md": measured_page,
+    "methods.inc": method_table,
+}

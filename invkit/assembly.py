@@ -87,7 +87,9 @@ def check_chain(recipe: Recipe, checked: dict[str, Parameters], sigma: float) ->
         own = [place for place, _, _ in link.own_components()]
         for place in own:
             check_slots(checked[before + place])
-        check_abilities({place: checked[before + place] for place in own if weights.get(place, 1.0) > 0}, before)
+        on_kernel = {f"regularizers.{i}" for i, spec in enumerate(link.regularizers) if spec.on == "kernel"}
+        used = [place for place in own if weights.get(place, 1.0) > 0 and place not in on_kernel]
+        check_abilities({place: checked[before + place] for place in used}, before)
 
 
 def check_slots(parameters: Parameters) -> None:
@@ -107,7 +109,8 @@ def check_abilities(used: dict[str, Parameters], before: str = "") -> None:
     """Refuse, before any compute, components without the abilities the solver asks for.
 
     Args:
-        used: the components by their places in the recipe, without the terms of weight zero, which are left out.
+        used: the components by their places in the recipe, without the terms of weight zero, which are left out, and
+            those on the kernel.
         before: the place of the recipe itself, with a dot, for one that goes on.
 
     Raises:
@@ -124,7 +127,11 @@ def check_abilities(used: dict[str, Parameters], before: str = "") -> None:
         lacking = [place for place, component in there.items() if not issubclass(component, ability)]
         if lacking or not there:
             place = lacking[0] if lacking else part
-            found = f"{there[place].__name__} is none" if lacking else "the recipe has none of a weight above zero"
+            found = (
+                f"{there[place].__name__} is none"
+                if lacking
+                else "the recipe has none of a weight above zero on the image"
+            )
             raise AssemblyError(
                 f"{before}{place}: {solver.__name__} needs a {ability.__name__}, and {found}; "
                 f"registered components that would do: {able(registry.PLACES[part], ability)}"

@@ -159,7 +159,7 @@ def deconvolve(
 
       invkit deconvolve photo.jpg --kernel deblurred/kernel.npy
 
-      invkit deconvolve photo.jpg --kernel kernel.png --recipe hyper-laplacian --set regularizers.0.weight=0.001
+      invkit deconvolve photo.jpg --kernel kernel.png --recipe hyper-laplacian --set regularizers.0.weight=0.3
     """
     choices: dict[str, Any] = {"kernel": kernel, "nonblind": True, "color": color, "seed": seed, "device": device}
     choices |= {"overrides": settings or [], "sigma": sigma, "truth": truth}

@@ -98,6 +98,9 @@ def extend(data: Tensor, kernel_size: Size, padding: Padding = "replicate") -> T
     Raises:
         InputError: ``padding`` is "reflect" and the margin is not smaller than the data.
     """
+    if padding == "replicate" and data.ndim == 4:  # the same, ten times as quick for a photograph
+        (top, bottom), (left, right) = margins(kernel_size)
+        return F.pad(data, (left, right, top, bottom), mode="replicate")
     for dim, (before, after) in zip((-2, -1), margins(kernel_size), strict=True):
         data = data.index_select(dim, sources(data.shape[dim], before, after, padding, data.device))
     return data

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar, final
 import torch
 from torch import Tensor
 
+from .allocator import keep_large_blocks
 from .errors import AssemblyError, DivergedError
 from .interfaces import ImagePrior, KernelPrior
 from .parameters import Component
@@ -102,7 +103,7 @@ class Solver(Component, ABC, Generic[S]):
     Attributes:
         iterations: the most steps a solve takes.
         needs: the abilities it asks of the problem's components, as types, by the name of the part: "operator",
-            "image_prior", "kernel_prior", "fidelity" or "regularizers" (all of them, and at least one).
+            "image_prior", "kernel_prior", "fidelity" or "regularizers" (all of those on the image, and at least one).
     """
 
     family: ClassVar[str] = "solvers"
@@ -209,6 +210,7 @@ class _Run(Generic[S]):
                 if self.time_limit is not None and time.monotonic() - begun >= self.time_limit:
                     return "time limit"
                 self.state = self.solver.step(self.problem, self.state)
+                keep_large_blocks()  # not earlier: what libraries keep from their first call should lie elsewhere
                 self.state.iteration += 1
                 self.state.seconds = earlier + time.monotonic() - begun
                 if self.state.iteration % CHECK_EVERY == 0:
@@ -219,9 +221,9 @@ class _Run(Generic[S]):
 
 
 def parts(problem: Problem, part: str) -> Sequence[object]:
-    """The components of one part of a problem."""
+    """The components of one part of a problem; of the regularizers those on the image."""
     if part == "regularizers":
-        return [term.regularizer for term in problem.regularizers]
+        return [term.regularizer for term in problem.regularizers if term.on == "image"]
     return [getattr(problem, part)]
 
 

@@ -106,8 +106,8 @@ class DipSkipImage(LatentPrior, ImagePrior, Resizable):
     def resized(self, shape: Shape, scale: float) -> Self:
         """The same network on its latent resampled about the middle.
 
-        No network of convolutions gives an image resampled for a latent resampled: the new image is a start from
-        which the old one is found again in some iterations, not yet the old one.
+        Only the weights go on: convolutions do not scale with what they are given, so the new image is not the old
+        one resampled, and is fitted anew, from there.
 
         Raises:
             InputError: the image is too small for the network's scales, or of another batch or number of channels.

@@ -103,8 +103,8 @@ class DipSkipKernel(LatentPrior, KernelPrior, Resizable):
         """The same network on its latent resampled about the centre pixel.
 
         It has as many scales as one built for the new shape: those that no longer fit go, those that fit now begin
-        as they would there. No network of convolutions gives a kernel resampled for a latent resampled: the new
-        kernel is a start from which the old one is found again in some iterations, not yet the old one.
+        as they would there. Only the weights go on: convolutions do not scale with what they are given, so the new
+        kernel is not the old one resampled, and is fitted anew, from there.
 
         Raises:
             InputError: the shape is of another batch.

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ..geometry import Size, centre, new_size, shape_of
+from ..geometry import Size, centre, new_size, shape_of, size_of
 from ..interfaces import Assignable, KernelPrior, Resizable
 from ..parameters import Shape, validated
 from .simplex import nearest_kernel, softmax_kernel
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["GaussianKernel"]
 
-HALVINGS = 30  # of the range of log widths, to a precision of 1e-8
+STEPS = 40  # of Newton's method, more than any kernel was seen to need
+FLATTEST = 1e-12  # of a likelihood's curvature that steps trust
 NARROWEST, WIDEST = math.log(1e-2), math.log(1e4)  # log widths: a delta and a uniform kernel in any precision
 
 
@@ -78,23 +79,24 @@ class GaussianKernel(KernelPrior, Assignable, Resizable):
 
     @torch.no_grad()
     def assigned(self, value: Tensor) -> Self:
-        """The Gaussian with the second moments about the centre that a kernel (B, 1, h, w) of any size has.
+        """The Gaussian nearest to a kernel (B, 1, h, w) of any size: the one of greatest likelihood, pixels as events.
 
-        Isotropic, its mean squared radius is the kernel's, as sampled and cut off at the support; anisotropic, also
-        its axes and the ratio of its widths are those of the kernel's moments. Raises as `nearest_kernel`.
+        It is the one with the kernel's second moments about the centre, as sampled and as cut off at the support.
+        Its widths are from 0.1 pixels, a delta, to ten times the longer side, all but uniform, where they still have
+        gradients. Raises as `nearest_kernel`.
         """
-        kernel, gaussian = nearest_kernel(value), self.on((value.shape[-2], value.shape[-1])).to(value)
+        kernel, size = nearest_kernel(value), size_of(value)
+        gaussian = self.on(size).to(value)
         gaussian.shape = shape_of(value)
-        moments = second_moments(kernel, gaussian.rows, gaussian.columns)
-        stretch = value.new_zeros(len(value), 1)
-        if self.angle is not None:
-            squares, axes = torch.linalg.eigh(moments.flip(-2, -1))  # (column, row), the shorter axis first
-            widths = squares.clamp(min=math.exp(2 * NARROWEST)).log().flip(-1) / 2
-            stretch = widths - widths.mean(1, keepdim=True)
-            angle = torch.atan2(axes[:, 1, 1], axes[:, 0, 1]).view(-1, 1, 1)
-            gaussian.angle = nn.Parameter(angle, self.angle.requires_grad)
-        gaussian.log_widths = nn.Parameter(stretch, self.log_widths.requires_grad)
-        gaussian.widen_to(moments.diagonal(dim1=-2, dim2=-1).sum(-1, keepdim=True))
+        rows, columns = (offset.double().expand(size) for offset in (gaussian.rows, gaussian.columns))
+        if self.angle is None:
+            widths = widths_of(fitted(kernel, (rows.square() + columns.square())[None]), size)
+        else:
+            precisions = fitted(kernel, torch.stack([columns.square(), 2 * rows * columns, rows.square()]))
+            eigenvalues, axes = torch.linalg.eigh(precisions[:, [0, 1, 1, 2]].view(-1, 2, 2))
+            widths, angle = widths_of(eigenvalues, size), torch.atan2(axes[:, 1, 0], axes[:, 0, 0])
+            gaussian.angle = nn.Parameter(angle.view(-1, 1, 1).to(value), self.angle.requires_grad)
+        gaussian.log_widths = nn.Parameter(widths.to(value), self.log_widths.requires_grad)
         return gaussian
 
     @torch.no_grad()
@@ -111,17 +113,6 @@ class GaussianKernel(KernelPrior, Assignable, Resizable):
         gaussian.rows, gaussian.columns = (offset.to(self.rows) for offset in offsets(size))
         return gaussian
 
-    def widen_to(self, square: Tensor) -> None:
-        """Multiply all widths of a kernel by one number, so that its mean squared radius is ``square``, (B, 1)."""
-        stretch = self.log_widths.clone()
-        low, high = torch.full_like(square, NARROWEST), torch.full_like(square, WIDEST)
-        for _ in range(HALVINGS):
-            middle = (low + high) / 2
-            self.log_widths.copy_(stretch + middle)
-            moments = second_moments(self(), self.rows, self.columns)
-            wide = moments.diagonal(dim1=-2, dim2=-1).sum(-1, keepdim=True) > square
-            low, high = torch.where(wide, low, middle), torch.where(wide, middle, high)
-
 
 def offsets(size: Size) -> tuple[Tensor, Tensor]:
     """Rows (h, 1) and columns (w,) counted from the centre pixel."""
@@ -129,8 +120,35 @@ def offsets(size: Size) -> tuple[Tensor, Tensor]:
     return torch.arange(size[0])[:, None] - float(row), torch.arange(size[1]) - float(column)
 
 
-def second_moments(kernel: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Second moments of kernels (B, 1, h, w) about their centre pixels, (B, 2, 2) in (row, column), square pixels."""
-    down, along = (kernel * rows.square()).sum((1, 2, 3)), (kernel * columns.square()).sum((1, 2, 3))
-    both = (kernel * rows * columns).sum((1, 2, 3))
-    return torch.stack([down, both, both, along], -1).view(-1, 2, 2)
+def fitted(kernel: Tensor, squares: Tensor) -> Tensor:
+    """Numbers t for which ``exp(-sum t * squares / 2)``, scaled to sum one, has the means of ``squares`` of a kernel.
+
+    They maximise the concave likelihood; by Newton's method from a uniform kernel, its steps damped as for
+    self-concordant functions, which goes up to the widths without overshooting.
+
+    Args:
+        kernel: (B, 1, h, w).
+        squares: (N, h, w), functions of the pixel, N of them.
+
+    Returns:
+        (B, N), in float64.
+    """
+    scale = squares.abs().amax().clamp(min=1)
+    features = -squares.flatten(1) / scale
+    target = kernel.flatten(1).double() @ features.T
+    found = torch.zeros_like(target)
+    floor = FLATTEST * torch.eye(len(features), dtype=target.dtype, device=target.device)
+    for _ in range(STEPS):
+        weights = torch.softmax(found @ features, 1)
+        mean = weights @ features.T
+        deviations = features - mean[:, :, None]
+        covariance = (weights[:, None] * deviations) @ deviations.mT
+        step = torch.linalg.solve(covariance + floor, target - mean)
+        decrement = (step * (target - mean)).sum(1, keepdim=True).clamp(min=0).sqrt()
+        found = found + step / (1 + decrement)
+    return 2 * found / scale
+
+
+def widths_of(precisions: Tensor, size: Size) -> Tensor:
+    """Logarithms of the widths that belong to reciprocal squared widths, none too small or too large to be moved."""
+    return -precisions.clamp((10 * max(size)) ** -2, 0.1**-2).log() / 2

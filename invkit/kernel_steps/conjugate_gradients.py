@@ -22,12 +22,12 @@ class ConjugateGradients(KernelStep):
     (Pan et al. 2014 take 2, 20 iterations and 1e-5): what it does depends on the number and strength of the edges,
     and so on the image's size. At 255 x 255 pixels ``||s||^2`` is a few hundred.
 
-    The papers take the blur to be periodic; here it is valid, solved with a Toeplitz matrix and then once more, as
-    many iterations, with the right side corrected for the border (`invkit.kernel_steps.normal`).
+    The papers take the blur to be periodic; here it is valid, solved with a Toeplitz matrix and then again, once to a
+    few times, with the right side corrected for the border (`invkit.kernel_steps.normal`).
 
     Args:
         weight: of the squared norm.
-        iterations: of conjugate gradients, at most, before and after the correction.
+        iterations: of conjugate gradients, at most, before and after each correction.
         tolerance: residual, relative to the right side, at which they stop.
     """
 
@@ -39,7 +39,7 @@ class ConjugateGradients(KernelStep):
             float, Field(ge=0, allow_inf_nan=False, description="of ||k||^2 against the SUM of squared residuals")
         ] = 2.0,
         iterations: Annotated[
-            int, Field(gt=0, description="of conjugate gradients, before and after the correction for the border")
+            int, Field(gt=0, description="of conjugate gradients, before and after each correction for the border")
         ] = 20,
         tolerance: Annotated[float, Field(ge=0, lt=1, description="relative residual at which to stop")] = 1e-5,
     ) -> None:

@@ -42,7 +42,7 @@ class L1Reweighted(KernelStep):
         *,
         weight: Annotated[
             float, Field(ge=0, allow_inf_nan=False, description="of ||k||_1, relative to the edges' sum of squares")
-        ] = 1e-3,
+        ] = 2e-3,
         rounds: Annotated[int, Field(gt=0, description="reweightings")] = 3,
         iterations: Annotated[int, Field(gt=0, description="of conjugate gradients in each round")] = 15,
         tolerance: Annotated[float, Field(ge=0, lt=1, description="relative residual at which to stop")] = 1e-4,

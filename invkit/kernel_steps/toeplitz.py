@@ -19,12 +19,12 @@ class ToeplitzLeastSquares(KernelStep):
 
     Minimises ``||k * s - b||^2 / ||s||^2 + weight ||k||^2`` over ``k >= 0``, and over ``sum k = 1`` if asked to, then
     scales to sum one. By accelerated projected gradients (Beck & Teboulle 2009, with restarts) on the Toeplitz normal
-    matrix, whose product takes microseconds; two thirds of the iterations with the plain right side, the rest with
-    the one corrected for the border (`invkit.kernel_steps.normal`).
+    matrix, whose product takes microseconds, the right side corrected for the border once to a few times on the way
+    (`invkit.kernel_steps.normal`).
 
     Args:
         weight: of the squared norm; relative, and so the same for images of any size and contrast.
-        iterations: products with the normal matrix.
+        iterations: products with the normal matrix, in all.
         sum_to_one: whether the fit itself sums to one; else it is scaled afterwards, which bears a blurry image of
             another contrast than the sharp one's.
     """
@@ -36,7 +36,7 @@ class ToeplitzLeastSquares(KernelStep):
         weight: Annotated[
             float, Field(ge=0, allow_inf_nan=False, description="of ||k||^2, relative to the edges' sum of squares")
         ] = 1e-2,
-        iterations: Annotated[int, Field(ge=3, description="products with the normal matrix")] = 150,
+        iterations: Annotated[int, Field(gt=0, description="products with the normal matrix, in all")] = 150,
         sum_to_one: Annotated[bool, Field(description="constrain the sum, instead of scaling afterwards")] = False,
     ) -> None:
         super().__init__()
@@ -50,12 +50,12 @@ class ToeplitzLeastSquares(KernelStep):
         times = equations.approximate.ridged(self.weight * equations.scale)
         bound = largest_eigenvalue(times, kernel)
 
-        def solve(right: Tensor, start: Tensor, iterations: int) -> Tensor:
-            return accelerated_descent(times, right, start, iterations, bound, self.project)
+        each = max(1, self.iterations // (equations.corrections + 1))
 
-        last = self.iterations // 3
-        first = solve(equations.right, kernel, self.iterations - last)
-        return as_kernel(solve(equations.corrected(first), first, last), kernel)
+        def solve(right: Tensor, start: Tensor) -> Tensor:
+            return accelerated_descent(times, right, start, each, bound, self.project)
+
+        return as_kernel(equations.solved(solve, kernel), kernel)
 
 
 def non_negative(kernel: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from ..errors import InputError
 
 __all__ = ["encode", "encode_npy", "encode_png", "quantised"]
 
+PNG_LEVEL = 3  # takes half of the time of the usual 6, for files that are 1 or 2 % larger
 JPEG_QUALITY = 95  # the highest at which a file is still much smaller than a PNG
 DEPTHS = {"PNG": (8, 16), "TIFF": (8, 16, 32), "NPY": (8, 16, 32), "JPEG": (8,), "BMP": (8,), "WebP": (8,)}
 OPAQUE = ("JPEG", "BMP")
@@ -76,8 +77,9 @@ def quantised(image: npt.NDArray[Any], bits: int) -> npt.NDArray[Any]:
         return image
     if target is None or image.dtype.kind != "f":
         raise InputError(f"values of type {image.dtype} cannot be written with {bits} bits; give floats in [0, 1]")
-    unit = np.clip(image, 0, 1).astype(np.promote_types(image.dtype, np.float32), copy=False)
-    samples: npt.NDArray[Any] = np.rint(unit * unit.dtype.type(np.iinfo(target).max)).astype(target)
+    unit = np.clip(image, 0, 1, dtype=np.promote_types(image.dtype.newbyteorder("="), np.float32))
+    unit *= unit.dtype.type(np.iinfo(target).max)  # in place, as the next: a photograph takes hundreds of megabytes
+    samples: npt.NDArray[Any] = np.rint(unit, out=unit).astype(target)
     return samples
 
 
@@ -85,7 +87,7 @@ def encode_png(samples: npt.NDArray[Any], icc_profile: bytes | None = None) -> b
     """PNG of uint8 or uint16 samples (H, W) or (H, W, C)."""
     import imagecodecs
 
-    content = bytes(imagecodecs.png_encode(np.ascontiguousarray(samples)))
+    content = bytes(imagecodecs.png_encode(np.ascontiguousarray(samples), level=PNG_LEVEL))
     return content if icc_profile is None else with_profile(content, icc_profile)
 
 

@@ -70,20 +70,17 @@ def titled(title: str, count: int) -> str:
 
 
 def drawable(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """(H, W, C) -> (H, W, 3) or (H, W, 4) in [0, 1]; grey is repeated, other numbers of channels are averaged."""
-    values = np.asarray(shrunk(scaled(picture)))
+    """(H, W, C) -> (H, W, 3) or (H, W, 4) in [0, 1]: clipped, integers divided by the largest of their type.
+
+    Grey is repeated, other numbers of channels are averaged.
+    """
+    white = 1.0 if picture.dtype.kind == "f" else float(np.iinfo(picture.dtype).max)
+    values: npt.NDArray[Any] = np.clip(np.nan_to_num(shrunk(picture).astype(np.float32) / white), 0, 1)
     channels = values.shape[-1]
     if channels in (3, 4):
         return values
     grey = values[..., :1] if channels <= 2 else values.mean(axis=-1, keepdims=True)
     return np.concatenate([grey] * 3 + ([values[..., 1:]] if channels == 2 else []), axis=-1)
-
-
-def scaled(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Floating point, clipped to [0, 1]; integers divided by the largest of their type."""
-    white = 1.0 if picture.dtype.kind == "f" else float(np.iinfo(picture.dtype).max)
-    unit: npt.NDArray[Any] = np.clip(np.nan_to_num(picture.astype(np.float32) / white), 0, 1)
-    return unit
 
 
 def shrunk(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -93,7 +90,7 @@ def shrunk(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if step == 1 or not height or not width:
         return picture
     squares = picture[:height, :width].reshape(height // step, step, width // step, step, -1)
-    return np.asarray(squares.mean(axis=(1, 3)))
+    return np.asarray(squares.mean(axis=(1, 3), dtype=np.float32))
 
 
 def kernel_stack(kernel: Array) -> npt.NDArray[np.float64]:

@@ -55,14 +55,13 @@ def to_bchw(image: Array) -> tuple[Tensor, Layout]:
     Raises:
         InputError: as `check_image`.
     """
-    check_image(image)
-    values = image.detach().cpu().numpy() if isinstance(image, Tensor) else image
-    unit = np.array(unit_range(values, "the image"), dtype=np.float32)  # a copy: the caller's array may be read-only
-    planes = torch.from_numpy(np.ascontiguousarray(batched(unit, isinstance(image, Tensor))))
+    unit = checked(image, "the image")
+    # a copy, and only one: the caller's array may be read-only, and a photograph takes hundreds of megabytes
+    planes = torch.from_numpy(np.array(unit, dtype=np.float32, order="C"))
     alpha = planes[:, -1:].clone() if planes.shape[1] in (2, 4) else None
     colour = planes if alpha is None else planes[:, :-1].clone()
     kind: Literal["array", "tensor"] = "tensor" if isinstance(image, Tensor) else "array"
-    return colour, Layout(kind, image.ndim, depth_of(values.dtype), alpha)
+    return colour, Layout(kind, image.ndim, depth_of(numpy_view(image, "the image").dtype), alpha)
 
 
 def from_bchw(tensor: Tensor, layout: Layout) -> Array:
@@ -116,14 +115,26 @@ def check_image(image: Array, name: str = "the image") -> None:
         InputError: not an array or tensor; another number of dimensions or channels; no pixels; not floating point,
             uint8 or uint16; NaN or infinite values; values outside [0, 1]; the same colour everywhere.
     """
+    checked(image, name)
+
+
+def checked(image: Array, name: str) -> npt.NDArray[Any]:
+    """The picture as (B, C, H, W) in [0, 1], perhaps a view of it; raises as `check_image`."""
     if not isinstance(image, np.ndarray | Tensor):
         raise InputError(f"{name} must be a NumPy array or a tensor, got {type(image).__name__}; try np.asarray(image)")
     values = numpy_view(image, name)
     check_shape(values.shape, isinstance(image, Tensor), name)
     unit = batched(unit_range(values, name), isinstance(image, Tensor))
     colour = unit[:, :-1] if unit.shape[1] in (2, 4) else unit
-    if bool(np.any(np.ptp(colour, axis=(2, 3)).max(axis=1) == 0)):
+    if any(map(is_constant, colour)):
         raise InputError(f"{name} is constant, the same colour in every pixel, so there is no blur to see in it")
+    return unit
+
+
+def is_constant(picture: npt.NDArray[Any]) -> bool:
+    """Whether every pixel of (C, H, W) has the colour of the first; looks no further than to one that has not."""
+    first = picture[:, :1, 0]
+    return all(bool((picture[:, row] == first).all()) for row in range(picture.shape[1]))
 
 
 def numpy_view(image: Array, name: str) -> npt.NDArray[Any]:
@@ -170,7 +181,8 @@ def unit_range(values: npt.NDArray[Any], name: str, white: float | None = None) 
     """
     native = values.dtype.newbyteorder("=")
     if native in WHITE:
-        return values.astype(np.float32) / np.float32(white or WHITE[native])
+        unit: npt.NDArray[Any] = np.divide(values, np.float32(white or WHITE[native]), dtype=np.float32)
+        return unit
     if native.kind != "f":
         raise InputError(
             f"{name} holds {native} values, whose white is unknown; give floats in [0, 1], uint8 or uint16"

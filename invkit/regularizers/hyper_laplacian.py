@@ -29,8 +29,8 @@ class HyperLaplacian(Reweightable):
     ``smoothing^power (1 - power / 2)``. Levin's sparse prior is ``power = 0.8, second = 0.25``.
 
     The proximal map is exact: the lower of the minima of the two pieces, told apart by one threshold, which is
-    computed; the outer piece's solution is right to float32's rounding for powers up to 1 (a polynomial of a
-    suitable variable, where Krishnan and Fergus use a table), and takes some five times longer for powers above.
+    computed. The outer piece's is right to about 1e-6 of the difference (up to a power of 1 by a polynomial of a
+    suitable variable, where Krishnan and Fergus use a table; above by Newton's method, some five times slower).
 
     Args:
         power: in (0, 2]; 1 is anisotropic total variation, 2 the squared differences.

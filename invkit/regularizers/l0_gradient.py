@@ -19,7 +19,7 @@ class L0Gradient(Proximable):
     """How many pixels have a gradient (Xu, Lu, Xu, Jia, SIGGRAPH Asia 2011), softened as by Xu, Zheng, Jia, CVPR 2013.
 
     With forward differences (zero across the border) of length t, the sum over the pixels of
-    ``min(t^2 / smoothing^2, 1)`` (the unnatural L0 of 2013, its Eq. 2), divided by the number C H W of the image's
+    ``min(t^2 / smoothing^2, 1)`` (the unnatural L0 of 2013), divided by the number C H W of the image's
     values: with ``smoothing = 0`` the number of lengths that are not zero. For methods that solve by proximal maps,
     as the papers do, set ``smoothing`` to zero; methods that descend need it above zero, as a count has no slope.
 

@@ -15,7 +15,7 @@ __all__ = ["L0Intensity"]
 
 
 class L0Intensity(Proximable):
-    """How many pixels are not zero (Pan, Hu, Su, Yang, CVPR 2014, for text: its Eq. 3 adds it to the L0 gradient).
+    """How many pixels are not zero (Pan, Hu, Su, Yang, CVPR 2014, who add it to the L0 gradient for text).
 
     With t the pixel's value, or the length of its colour, the sum over the pixels of ``min(t^2 / smoothing^2, 1)``,
     divided by the number C H W of the image's values; with ``smoothing = 0`` the number of pixels that are not zero.

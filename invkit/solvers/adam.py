@@ -12,7 +12,6 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ..allocator import keep_large_blocks
 from ..errors import AssemblyError
 from ..interfaces import ImagePrior, KernelPrior, LatentPrior
 from ..parameters import Seed, validated
@@ -202,8 +201,6 @@ class AdamSolver(Solver[AdamState]):
 
     def record(self, state: AdamState, image: Tensor, kernel: Tensor, loss: Tensor) -> None:
         """Note the loss of the step, and what averages and early stopping need."""
-        if not state.losses:  # what libraries keep from their first call should not lie between the large blocks
-            keep_large_blocks()
         image, kernel = image.detach(), kernel.detach()
         state.losses.append(loss.detach())
         if self.ema is not None:

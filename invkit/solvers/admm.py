@@ -17,8 +17,8 @@ from ..problem import Problem
 from ..solver import Solver
 from ..spectra import to_grid, to_image, transfer
 from ..stencils import adjoint, analyse, power
-from .half_quadratic import on_grid, weighted
-from .pixel_state import PixelState, check_padding, starting_point
+from .half_quadratic import check_weights, on_grid, weighted
+from .pixel_state import PixelState, check_padding, check_terms, starting_point
 
 __all__ = ["ADMM"]
 
@@ -94,6 +94,8 @@ class ADMM(Solver[ADMMState]):
         """Refuse what it cannot solve; raises `AssemblyError`."""
         super().check(problem)
         check_padding(problem, "admm")
+        check_terms(problem, "admm")
+        check_weights(problem, "admm")
 
     @torch.no_grad()
     def start(self, problem: Problem) -> ADMMState:

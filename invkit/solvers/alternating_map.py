@@ -15,7 +15,7 @@ from ..parameters import NonNegative, PositiveInt, validated
 from ..problem import Problem
 from ..solver import Solver
 from .inner import run_inner
-from .pixel_state import PixelState, check_padding, image_prior_of, kernel_prior_of, starting_point
+from .pixel_state import PixelState, check_padding, check_terms, image_prior_of, kernel_prior_of, starting_point
 
 __all__ = ["AlternatingMAP"]
 
@@ -80,6 +80,7 @@ class AlternatingMAP(Solver[MAPState]):
         """Refuse what it, or the solver of the latent image, cannot solve; raises `AssemblyError`."""
         super().check(problem)
         check_padding(problem, "alternating-map", ("valid",))
+        check_terms(problem, "alternating-map")
         self.latent.check(problem)
 
     def start(self, problem: Problem) -> MAPState:
@@ -95,15 +96,21 @@ class AlternatingMAP(Solver[MAPState]):
             kernel = self.kernel_step(sharp, blurred, state.kernel)
             state.kernel = kernel if self.clean_up is None else self.clean_up(kernel)
             state.image = image
-            state.losses.append(problem.objective(image, state.kernel).sum())
+            state.losses.append(problem.objective(image, state.kernel, state.iteration).sum())
         return state
 
     def _latent_problem(self, problem: Problem, state: MAPState) -> Problem:
-        """The problem with the current kernel, from the current image, with this turn's weights."""
+        """The problem with the current kernel, from the current image, with this turn's weights and fidelity."""
         factor = self.decay**state.iteration
         terms = [
             replace(term, weight=max(term.weight / factor, min(term.weight, self.smallest_weight)))
             for term in problem.regularizers
         ]
         image_prior, kernel_prior = state.priors(problem)
-        return replace(problem, image_prior=image_prior, kernel_prior=kernel_prior, regularizers=terms)
+        return replace(
+            problem,
+            image_prior=image_prior,
+            kernel_prior=kernel_prior,
+            fidelity=problem.fidelity.at(state.iteration),
+            regularizers=terms,
+        )

@@ -11,7 +11,7 @@ from ..interfaces import Assignable
 from ..parameters import Positive, PositiveInt, validated
 from ..problem import Problem
 from ..solver import Solver
-from .pixel_state import PixelState, starting_point
+from .pixel_state import PixelState, check_terms, starting_point
 
 __all__ = ["GradientDescent"]
 
@@ -40,6 +40,11 @@ class GradientDescent(Solver[PixelState]):
         self.iterations = iterations
         self.length = step
 
+    def check(self, problem: Problem) -> None:
+        """Refuse what it cannot solve; raises `AssemblyError`."""
+        super().check(problem)
+        check_terms(problem, "gradient-descent")
+
     def start(self, problem: Problem) -> PixelState:
         """The image as its prior gives it."""
         image, kernel = starting_point(problem)
@@ -48,7 +53,7 @@ class GradientDescent(Solver[PixelState]):
     def step(self, problem: Problem, state: PixelState) -> PixelState:
         """One step."""
         image = state.image.detach().requires_grad_()
-        loss = problem.objective(image, state.kernel).sum()
+        loss = problem.objective(image, state.kernel, state.iteration).sum()
         (gradient,) = torch.autograd.grad(loss, image)
         state.image = (state.image - self.length * problem.data[0].numel() / 2 * gradient).clamp(0, 1)
         state.losses.append(loss.detach())

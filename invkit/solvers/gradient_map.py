@@ -10,15 +10,20 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..geometry import extend, size_of
-from ..interfaces import Assignable, Blur, KernelCleanup, KernelPrior, KernelStep, Proximable
+from ..errors import AssemblyError
+from ..geometry import size_of
+from ..interfaces import Assignable, Blur, KernelCleanup, KernelPrior, KernelStep, LeastSquares, Proximable
 from ..parameters import Positive, PositiveInt, validated
 from ..problem import Problem
 from ..solver import Solver
-from ..stencils import GRADIENT, analyse
-from .pixel_state import PixelState, check_padding, image_prior_of, kernel_prior_of, starting_point
+from ..spectra import to_image
+from ..stencils import GRADIENT, IDENTITY, adjoint, analyse, inside, power
+from .pixel_state import PixelState, check_padding, check_terms, image_prior_of, kernel_prior_of, starting_point
 
 __all__ = ["GradientMAP"]
+
+SMALLEST = 1e-12  # norm of the gradients of a flat image
+TIE = 1e-3  # of the integrated image to the other: below a frequency of about 1 / 200 pixels the other's is kept
 
 
 @dataclass(kw_only=True)
@@ -28,14 +33,21 @@ class GradientState(PixelState):
     Attributes:
         sharp: latent gradients, (B, 2 C, H + h - 1, W + w - 1), in the scale of ``blurred``.
         blurred: the data's gradients, scaled, (B, 2 C, H, W).
+        scale: by which gradients were multiplied, (B, 1, 1, 1).
     """
 
     sharp: Tensor
     blurred: Tensor
+    scale: Tensor
+
+    def estimate(self) -> tuple[Tensor, Tensor]:
+        """The image whose gradients come nearest to the latent ones, and the kernel."""
+        return integrated(self.sharp / self.scale, self.image).clamp(0, 1), self.kernel
 
     def priors(self, problem: Problem) -> tuple[Any, KernelPrior]:
-        """The image's prior with the image it gave, and a kernel prior that gives the kernel."""
-        return image_prior_of(problem.image_prior, self.image), kernel_prior_of(problem.kernel_prior, self.kernel)
+        """Priors that give the estimate."""
+        image, kernel = self.estimate()
+        return image_prior_of(problem.image_prior, image), kernel_prior_of(problem.kernel_prior, kernel)
 
     def state_dict(self) -> dict[str, Any]:
         """A copy; the data's gradients are computed anew."""
@@ -54,8 +66,7 @@ class GradientMAP(Solver[GradientState]):
     ``|K x - g|^2 + weight * R(x)`` over the gradients x by ``shrinkages`` steps of iterative shrinkage (the problem's
     regularizers must be `Proximable` on the values themselves, as ``l1-over-l2`` of "value"), then fits the kernel by
     ``kernel_step``. Weights are of sums here, as in the paper (whose lambda is one over the weight), since the scale
-    of the gradients is fixed. The image itself is not estimated: what the image prior gave stays, and the kernel is
-    what the method is for.
+    of the gradients is fixed. The image is what least squares make of the gradients, its lowest frequencies the data's.
 
     Args:
         kernel_step: fits the kernel.
@@ -69,6 +80,7 @@ class GradientMAP(Solver[GradientState]):
         "operator": Blur,
         "image_prior": Assignable,
         "kernel_prior": Assignable,
+        "fidelity": LeastSquares,
         "regularizers": Proximable,
     }
 
@@ -92,14 +104,22 @@ class GradientMAP(Solver[GradientState]):
         """Refuse what it cannot solve; raises `AssemblyError`."""
         super().check(problem)
         check_padding(problem, "gradient-map", ("valid",))
+        check_terms(problem, "gradient-map")
+        for term in problem.regularizers:
+            if isinstance(term.regularizer, Proximable) and term.regularizer.stencils != (IDENTITY,):
+                raise AssemblyError(
+                    f"gradient-map needs regularizers on the values themselves, since its values are gradients, and "
+                    f"{type(term.regularizer).__name__} takes their differences; take l1-over-l2 with params.of=value"
+                )
 
     @torch.no_grad()
     def start(self, problem: Problem) -> GradientState:
-        """Latent gradients as the data's."""
+        """Latent gradients as the image prior's image has them."""
         image, kernel = starting_point(problem)
         blurred = gradients(problem.data)
-        blurred = blurred * self.norm / blurred.flatten(1).norm(dim=1).clamp(min=1e-12).view(-1, 1, 1, 1)
-        return GradientState(image=image, kernel=kernel, sharp=extend(blurred, size_of(kernel)), blurred=blurred)
+        scale = self.norm / blurred.flatten(1).norm(dim=1).clamp(min=SMALLEST).view(-1, 1, 1, 1)
+        sharp = gradients(image) * scale
+        return GradientState(image=image, kernel=kernel, sharp=sharp, blurred=blurred * scale, scale=scale)
 
     @torch.no_grad()
     def step(self, problem: Problem, state: GradientState) -> GradientState:
@@ -117,6 +137,27 @@ class GradientMAP(Solver[GradientState]):
 def gradients(data: Tensor) -> Tensor:
     """Forward differences down and along, zero across the border: (B, C, H, W) -> (B, 2 C, H, W)."""
     return torch.cat(list(analyse(data, GRADIENT, wrap=False)), dim=1)
+
+
+def integrated(stack: Tensor, like: Tensor) -> Tensor:
+    """The image whose differences come nearest to a stack of them, and which keeps another's lowest frequencies.
+
+    Args:
+        stack: (B, 2 C, H, W), down and along; what reaches across the border counts for nothing.
+        like: (B, C, H, W), the other image.
+    """
+    planes = torch.stack(stack.chunk(2, dim=1))
+    within = torch.stack([inside(stencil, like) for stencil in GRADIENT])[:, None, None]
+    pulled = mirrored(adjoint(planes * within, GRADIENT) + TIE * like)
+    # Differences that end at the border are those of an image that continues as its mirror image.
+    spectrum = torch.fft.rfft2(pulled) / (power(GRADIENT, size_of(pulled), like) + TIE)
+    return to_image(torch.fft.irfft2(spectrum, size_of(pulled)), size_of(like))
+
+
+def mirrored(image: Tensor) -> Tensor:
+    """An image beside and above its mirror images, (B, C, H, W) -> (B, C, 2 H, 2 W)."""
+    image = torch.cat([image, image.flip(-2)], -2)
+    return torch.cat([image, image.flip(-1)], -1)
 
 
 def shrunk(problem: Problem, value: Tensor) -> Tensor:

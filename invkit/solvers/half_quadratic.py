@@ -11,6 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from ..errors import AssemblyError
 from ..geometry import size_of
 from ..interfaces import Assignable, Blur, LeastSquares, Proximable
 from ..parameters import Positive, validated
@@ -18,9 +19,9 @@ from ..problem import Problem
 from ..solver import Solver
 from ..spectra import grid_size, to_grid, to_image, transfer, wrapped
 from ..stencils import adjoint, analyse, power
-from .pixel_state import PixelState, check_padding, starting_point
+from .pixel_state import PixelState, check_padding, check_terms, starting_point
 
-__all__ = ["HalfQuadratic", "weighted"]
+__all__ = ["HalfQuadratic", "check_weights", "on_grid", "weighted"]
 
 
 @dataclass(kw_only=True)
@@ -93,6 +94,8 @@ class HalfQuadratic(Solver[HalfQuadraticState]):
         """Refuse what it cannot solve; raises `AssemblyError`."""
         super().check(problem)
         check_padding(problem, "half-quadratic")
+        check_terms(problem, "half-quadratic")
+        check_weights(problem, "half-quadratic")
 
     @torch.no_grad()
     def start(self, problem: Problem) -> HalfQuadraticState:
@@ -135,9 +138,15 @@ def on_grid(problem: Problem, kernel: Tensor) -> Tensor:
 
 
 def weighted(problem: Problem) -> list[tuple[float, Proximable]]:
-    """The problem's proximable terms with their weights."""
-    terms = problem.regularizers
+    """The terms that count, with their weights; `Solver.check` has seen that they are proximable."""
+    terms = [term for term in problem.regularizers if term.on == "image" and term.weight > 0]
     return [(term.weight, term.regularizer) for term in terms if isinstance(term.regularizer, Proximable)]
+
+
+def check_weights(problem: Problem, solver: str) -> None:
+    """Refuse a problem whose weights are all zero, of which penalties are multiples; raises `AssemblyError`."""
+    if not weighted(problem):
+        raise AssemblyError(f"{solver} needs a regularizer of a weight above zero; take a small weight for none")
 
 
 def data_error(spectrum: Tensor, state: HalfQuadraticState) -> Tensor:

@@ -14,7 +14,14 @@ from ..interfaces import Assignable, Blur, ImagePrior, KernelPrior
 from ..problem import Problem
 from ..solver import State
 
-__all__ = ["PixelState", "check_padding", "image_prior_of", "kernel_prior_of", "starting_point"]
+__all__ = [
+    "PixelState",
+    "check_padding",
+    "check_terms",
+    "image_prior_of",
+    "kernel_prior_of",
+    "starting_point",
+]
 
 
 @dataclass(kw_only=True)
@@ -78,3 +85,13 @@ def check_padding(problem: Problem, solver: str, allowed: tuple[str, ...] = ("va
             f"{solver} needs an operator with padding {' or '.join(allowed)}, and it is '{padding}'; "
             f"set operator.params.padding={allowed[0]}"
         )
+
+
+def check_terms(problem: Problem, solver: str) -> None:
+    """Refuse a term on the kernel, at which a solver that computes images never looks; raises `AssemblyError`."""
+    for term in problem.regularizers:
+        if term.on == "kernel":
+            raise AssemblyError(
+                f"{solver} has no use for regularizers on the kernel, and {type(term.regularizer).__name__} is on it; "
+                "take it out of the regularizers (of a kernel that is estimated, the kernel step has its own)"
+            )

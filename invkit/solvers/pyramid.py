@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import AssemblyError
 from ..geometry import Size, centre, resample, resample_kernel, shrink, size_of
@@ -46,8 +47,9 @@ class PyramidState(State):
         image, kernel = self.inner.estimate()
         if self.level == 0:
             return image, kernel
-        scale, sizes = self._scale(), (self.whole.image_prior.shape[-2:], self.whole.kernel_prior.shape[-2:])
-        return resample(image, sizes[0], scale).clamp(0, 1), resample_kernel(kernel, sizes[1], scale)
+        (height, width), kernel_size = self.whole.image_prior.shape[-2:], self.whole.kernel_prior.shape[-2:]
+        finer = resample(image, (height, width), self._scale()).clamp(0, 1)
+        return finer, resample_kernel(kernel, kernel_size, self._scale())
 
     def priors(self, problem: Problem) -> tuple[ImagePrior, KernelPrior]:
         """The inner solver's, brought to the finest level's size."""
@@ -58,23 +60,43 @@ class PyramidState(State):
         return image_prior, kernel_prior
 
     def state_dict(self) -> dict[str, Any]:
-        """The level, and the inner solver's state there."""
-        return super().state_dict() | {"level": self.level, "inner": self.inner.state_dict()}
+        """The level, the priors that it began with, and the inner solver's state there."""
+        return super().state_dict() | {
+            "level": self.level,
+            "image_prior": cloned(self.problem.image_prior),
+            "kernel_prior": cloned(self.problem.kernel_prior),
+            "inner": self.inner.state_dict(),
+        }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` gave: begin that level, and let the inner solver's state take over its own."""
+        """Take over what `state_dict` gave: begin that level as it was, then let the inner solver's state do so."""
         super().load_state_dict(saved)
-        self.enter(int(saved["level"]), self.whole)
+        self.level = int(saved["level"])
+        begun = self.solver.problem_at(self.level, self.whole, self.whole, 0)
+        # Copies, since at level 0 they are the problem's own; in the precision that priors get when they go on.
+        image_prior = copy.deepcopy(begun.image_prior).to(self.whole.data)
+        kernel_prior = copy.deepcopy(begun.kernel_prior).to(self.whole.data)
+        image_prior.load_state_dict(saved["image_prior"])
+        kernel_prior.load_state_dict(saved["kernel_prior"])
+        self.problem = replace(begun, image_prior=image_prior, kernel_prior=kernel_prior)
+        self.inner = self.solver.solver.start(self.problem)
         self.inner.load_state_dict(saved["inner"])
 
-    def enter(self, level: int, source: Problem) -> None:
-        """Begin a level from the priors of another."""
-        self.level = level
-        self.problem = self.solver.problem_at(level, self.whole, source)
+    def refine(self) -> None:
+        """Begin the next finer level with the priors that the inner solver leaves."""
+        image_prior, kernel_prior = self.inner.priors(self.problem)
+        left = replace(self.problem, image_prior=image_prior, kernel_prior=kernel_prior)
+        self.problem = self.solver.problem_at(self.level - 1, self.whole, left, self.level)
+        self.level -= 1
         self.inner = self.solver.solver.start(self.problem)
 
     def _scale(self) -> float:
-        return self.whole.data.shape[-2] / self.problem.data.shape[-2]
+        return float(self.solver.ratio**-self.level)
+
+
+def cloned(prior: nn.Module) -> dict[str, Tensor]:
+    """A copy of what a prior is made of."""
+    return {name: value.clone() for name, value in prior.state_dict().items()}
 
 
 class Pyramid(Solver[PyramidState]):
@@ -122,8 +144,8 @@ class Pyramid(Solver[PyramidState]):
         self.solver.check(problem)
         if self.begin != "prior" and not isinstance(problem.kernel_prior, Assignable):
             raise AssemblyError(
-                f"pyramid cannot begin with '{self.begin}', since {type(problem.kernel_prior).__name__} cannot be set to "
-                "a kernel; set solver.params.begin=prior"
+                f"pyramid cannot begin with '{self.begin}', since {type(problem.kernel_prior).__name__} cannot be set "
+                "to a kernel; set solver.params.begin=prior"
             )
 
     def levels(self, problem: Problem) -> int:
@@ -145,7 +167,7 @@ class Pyramid(Solver[PyramidState]):
     def start(self, problem: Problem) -> PyramidState:
         """The coarsest level."""
         level = self.levels(problem) - 1
-        coarse = self.problem_at(level, problem, problem)
+        coarse = self.problem_at(level, problem, problem, 0)
         if self.begin != "prior":
             coarse = replace(coarse, kernel_prior=beginning(coarse.kernel_prior, self.begin, problem.data))
         return PyramidState(solver=self, whole=problem, level=level, problem=coarse, inner=self.solver.start(coarse))
@@ -153,27 +175,28 @@ class Pyramid(Solver[PyramidState]):
     def step(self, problem: Problem, state: PyramidState) -> PyramidState:
         """One step of the inner solver; a level that is done hands over to the next finer one first."""
         if self._done(state) and state.level > 0:
-            image_prior, kernel_prior = state.inner.priors(state.problem)
-            state.enter(state.level - 1, replace(state.problem, image_prior=image_prior, kernel_prior=kernel_prior))
+            state.refine()
         state.inner = self.solver.step(state.problem, state.inner)
         state.inner.iteration += 1
         state.losses.append(state.inner.losses[-1])
-        state.converged = state.level == 0 and self._done(state)
+        # Done before the last step of all: here or at a coarser level the inner solver has converged.
+        early = state.inner.converged or state.iteration + 1 < self.steps(problem)
+        state.converged = state.level == 0 and self._done(state) and early
         return state
 
     def _done(self, state: PyramidState) -> bool:
         return state.inner.converged or state.inner.iteration >= self.solver.steps(state.problem)
 
-    def problem_at(self, level: int, whole: Problem, source: Problem) -> Problem:
+    def problem_at(self, level: int, whole: Problem, source: Problem, source_level: int) -> Problem:
         """The problem at a level.
 
         Args:
             level: 0 for the problem's own size.
             whole: the problem at its own size, whose data are shrunk.
-            source: the problem whose priors go on, at its level.
+            source: the problem whose priors go on.
+            source_level: the level of that.
         """
-        size = self.data_size(whole, level)
-        scale = size[0] / source.data.shape[-2]
+        scale = self.ratio ** (level - source_level)  # of the content: sizes are rounded, see `shrink`
         data = whole.data if level == 0 else shrink(whole.data, self.ratio**level).clamp(0, 1)
         kernel_shape = self.kernel_shape(whole, level)
         image_shape = whole.operator.image_shape(shape_of(data), kernel_shape)

@@ -1,7 +1,9 @@
 """Tests for whoever writes a component: one check a family, and the cases of everything that is registered."""
 
 from .conformance import CHECKS, check_component, check_operator, conformance_cases
+from .edge_predictors import check_edge_predictor
 from .fidelities import check_fidelity
+from .kernel_parts import check_kernel_cleanup, check_kernel_step
 from .operators import assert_adjoint, assert_gradients, assert_linear, assert_shape_law, assert_stateless
 from .priors import assert_image, assert_kernel, check_image_prior, check_kernel_prior
 from .regularizers import check_regularizer
@@ -17,9 +19,12 @@ __all__ = [
     "assert_shape_law",
     "assert_stateless",
     "check_component",
+    "check_edge_predictor",
     "check_fidelity",
     "check_image_prior",
+    "check_kernel_cleanup",
     "check_kernel_prior",
+    "check_kernel_step",
     "check_operator",
     "check_regularizer",
     "check_solver",

@@ -24,7 +24,9 @@ from .. import registry
 from ..interfaces import ForwardOperator
 from ..parameters import Shape
 from .common import Settings, assert_documented, assert_random_state_untouched, build, drawn
+from .edge_predictors import check_edge_predictor
 from .fidelities import check_fidelity
+from .kernel_parts import check_kernel_cleanup, check_kernel_step
 from .operators import (
     assert_adjoint,
     assert_gradients,
@@ -78,6 +80,9 @@ CHECKS: dict[str, Callable[[type[Any]], None]] = {
     "regularizers": check_regularizer,
     "fidelities": check_fidelity,
     "solvers": check_solver,
+    "edge_predictors": check_edge_predictor,
+    "kernel_steps": check_kernel_step,
+    "kernel_cleanups": check_kernel_cleanup,
 }
 """The check of each family that has one."""
 

@@ -17,7 +17,6 @@ from invkit.kernel_priors.gaussian import GaussianKernel
 from invkit.kernel_priors.simplex import SimplexKernel
 from invkit.kernel_priors.softmax_fcn import SoftmaxFCN
 from invkit.parameters import Seed
-from invkit.solvers.adam import AdamSolver
 from invkit.testing import (
     check_component,
     check_fidelity,
@@ -25,7 +24,6 @@ from invkit.testing import (
     check_kernel_prior,
     check_operator,
     check_regularizer,
-    check_solver,
     conformance_cases,
 )
 
@@ -335,52 +333,3 @@ class Doubling(ForwardOperator):
 def test_a_wrong_adjoint_is_caught():
     with pytest.raises(AssertionError, match="dot test"):
         check_operator(Doubling)
-
-
-class Climber(AdamSolver):
-    """Ascends."""
-
-    def step(self, problem, state):
-        loss = -problem.objective(state.image_prior(), state.kernel_prior(), state.iteration).mean()
-        self.descend(state, loss)
-        state.losses.append(loss.detach())
-        return state
-
-
-class Meddler(AdamSolver):
-    """Trains the problem's own priors."""
-
-    def start(self, problem):
-        state = super().start(problem)
-        state.image_prior = problem.image_prior
-        return state
-
-    def step(self, problem, state):
-        with torch.no_grad():
-            state.image_prior.free.mul_(0.9)
-        state.losses.append(torch.zeros(()))
-        return state
-
-
-class Forgetful(AdamSolver):
-    """Keeps part of what changes outside the state."""
-
-    def start(self, problem):
-        self.steps = 0
-        return super().start(problem)
-
-    def step(self, problem, state):
-        self.steps += 1
-        loss = problem.objective(state.image_prior(), state.kernel_prior(), state.iteration).mean()
-        self.descend(state, loss * (1 + self.steps))
-        state.losses.append(loss.detach() * (1 + self.steps))
-        return state
-
-
-@pytest.mark.parametrize(
-    ("component", "said"),
-    [(Climber, "ends at an objective"), (Meddler, "changes the problem's components"), (Forgetful, "resumed")],
-)
-def test_a_faulty_solver_is_caught(component, said):
-    with pytest.raises(AssertionError, match=said):
-        check_solver(component)

@@ -61,7 +61,7 @@ def test_a_shown_recipe_can_be_used(
     assert invoke(monkeypatch, "recipe", "show", name) == 0
     recipe = parse_recipe(capsys.readouterr().out)
     assert recipe.name == name
-    assert "CVPR" in recipe.source
+    assert recipe.source
 
 
 def test_schema_covers_every_component(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -106,6 +106,30 @@ CASES: dict[str, tuple[Case, list[str]]] = {
 }
 
 
+KERNELS: dict[str, tuple[Case, list[str]]] = {
+    "no kernel": (lambda t: [good(t)], ["--kernel"]),
+    "kernel file missing": (lambda t: [good(t), "--kernel", t / "k.npy"], ["k.npy", "there is no file"]),
+    "all zero": (lambda t: [good(t), "--kernel", array(t, np.zeros((5, 5)))], ["zero everywhere"]),
+    "nan kernel": (lambda t: [good(t), "--kernel", array(t, np.full((5, 5), np.nan))], ["NaN"]),
+    "negative kernel": (lambda t: [good(t), "--kernel", array(t, np.eye(5) - 0.1)], ["negative", "clip"]),
+    "larger than the image": (
+        lambda t: [good(t), "--kernel", array(t, np.full((41, 3), 1 / 123))],
+        ["41x3", "larger than the image"],
+    ),
+    "a picture in colour": (lambda t: [good(t), "--kernel", colourful(t)], ["colour", "grey"]),
+    "four dimensions": (lambda t: [good(t), "--kernel", array(t, np.ones((2, 1, 5, 5)))], ["(h, w)"]),
+    "blind recipe": (
+        lambda t: [good(t), "--kernel", array(t, np.full((5, 5), 0.04)), "--recipe", "selfdeblur"],
+        ["selfdeblur is blind", "--set kernel_prior=known", "invkit deblur"],
+    ),
+}
+
+
+def colourful(folder: Path) -> Path:
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (5, 5, 3), dtype=np.uint8)).save(folder / "k.png")
+    return folder / "k.png"
+
+
 @pytest.fixture(autouse=True)
 def strange_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
     installed = dict(registry._installed())
@@ -119,10 +143,27 @@ def strange_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_refused_in_one_sentence(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    case, words = CASES[name]
+    refuse("deblur", *CASES[name], tmp_path, monkeypatch, capsys)
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_kernels_are_refused_in_one_sentence(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refuse("deconvolve", *KERNELS[name], tmp_path, monkeypatch, capsys)
+
+
+def refuse(
+    command: str,
+    case: Case,
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     arguments = list(map(str, case(tmp_path)))
     before = snapshot(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["invkit", "deblur", *arguments, "--output", str(tmp_path / "out")])
+    monkeypatch.setattr(sys, "argv", ["invkit", command, *arguments, "--output", str(tmp_path / "out")])
     with pytest.raises(SystemExit) as stop:
         main()
     message = " ".join(capsys.readouterr().err.replace("│", " ").split())

@@ -44,6 +44,17 @@ def test_the_bar_shows_loss_and_time_left_on_a_terminal(problem: Problem) -> Non
     assert "loss" in shown
 
 
+def test_a_bar_appears_only_for_what_takes_its_time(problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "REFRESH", 0.0)
+    shown = {}
+    for after in (1e-9, 1e9):
+        console = Console(file=io.StringIO(), force_terminal=True, width=120)
+        JointAdam(iterations=6).solve(problem, observers=[ProgressBar("small", console, after=after)])
+        shown[after] = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "6/6" in shown[1e-9]
+    assert shown[1e9] == ""
+
+
 def test_a_log_file_gets_lines(problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "LINE_EVERY", 0.0)
     log = io.StringIO()

@@ -131,6 +131,14 @@ class TestL1OverL2:
         assert float(moved[0]) > 1
         assert moved[2:].tolist() == [0, 0]
 
+    @pytest.mark.parametrize(("step", "kept"), [(5.4, 82), (5.5, 1), (6.4, 1), (6.6, 0)])
+    def test_prox_takes_the_better_of_a_dense_and_a_sparse_solution(self, step, kept):
+        """Against zero all of them cost -1.71 at a step of 5.4 (by a fine scan), the large one step - 6.48."""
+        value = torch.tensor([3.6] + 81 * [1.0], dtype=torch.float64).view(1, 1, 1, 1, 82)
+        moved = L1OverL2(of="value", smoothing=0).prox(value, step)
+        assert int((moved != 0).sum()) == kept
+        assert kept != 1 or float(moved[..., 0]) == pytest.approx(3.6)
+
     def test_prox_of_nothing_is_nothing(self):
         assert not bool(L1OverL2().prox(torch.zeros(2, 3, 1, 4, 5), 1.0).any())
 

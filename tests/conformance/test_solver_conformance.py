@@ -1,0 +1,197 @@
+"""The check of solvers passes for every combination that a recipe can make of them, and catches faulty ones."""
+
+from __future__ import annotations
+
+import copy
+from typing import Annotated, ClassVar
+
+import pytest
+import torch
+from pydantic import Field
+
+from invkit.errors import AssemblyError
+from invkit.interfaces import Assignable, Blur
+from invkit.parameters import validated
+from invkit.solver import Solver
+from invkit.solvers.adam import AdamSolver, AdamState
+from invkit.solvers.alternating_map import AlternatingMAP
+from invkit.solvers.gradient_descent import GradientDescent
+from invkit.solvers.gradient_map import GradientMAP
+from invkit.solvers.half_quadratic import HalfQuadratic
+from invkit.solvers.joint_adam import JointAdam
+from invkit.solvers.pyramid import Pyramid
+from invkit.testing import check_solver
+
+MAP = {"name": "alternating-map", "params": {"iterations": 3, "clean_up": "threshold", "decay": 1.2}}
+
+
+ADAM = {"name": "joint-adam", "params": {"iterations": 10}}
+
+
+@pytest.mark.parametrize(
+    ("component", "params"),
+    [
+        pytest.param(Pyramid, {"solver": MAP, "begin": "two-taps"}, id="pyramid of maps"),
+        pytest.param(Pyramid, {"solver": {"name": "gradient-map", "params": {"iterations": 3}}}, id="of gradients"),
+        # Solvers that keep nothing of the kernel but what follows from it: the kernel of a level must be saved.
+        pytest.param(Pyramid, {"solver": "half-quadratic", "begin": "delta"}, id="of half-quadratic splitting"),
+        pytest.param(Pyramid, {"solver": {"name": "admm", "params": {"iterations": 4}}}, id="of admm"),
+        pytest.param(
+            AlternatingMAP, {"latent": "irls", "iterations": 3, "kernel_step": "support-detection"}, id="irls"
+        ),
+        pytest.param(AlternatingMAP, {"latent": "wiener", "edges": "shock", "iterations": 4}, id="wiener"),
+        pytest.param(AlternatingMAP, {"latent": "gradient-descent", "edges": "intensities"}, id="gradient descent"),
+        pytest.param(AlternatingMAP, {"latent": ADAM, "iterations": 2}, id="adam as latent"),
+        pytest.param(GradientMAP, {"kernel_step": "toeplitz", "clean_up": "threshold"}, id="gradients, toeplitz"),
+        pytest.param(HalfQuadratic, {"start_from_data": False}, id="from the prior's image"),
+        pytest.param(JointAdam, {"ema": 0.9, "iterations": 12}, id="averaged"),
+    ],
+)
+def test_combinations_conform(component, params):
+    check_solver(component, params)
+
+
+class Climber(AdamSolver):
+    """Ascends."""
+
+    def step(self, problem, state):
+        loss = -problem.objective(state.image_prior(), state.kernel_prior(), state.iteration).mean()
+        self.descend(state, loss)
+        state.losses.append(loss.detach())
+        return state
+
+
+class Meddler(AdamSolver):
+    """Trains the problem's own priors."""
+
+    def start(self, problem):
+        state = super().start(problem)
+        state.image_prior = problem.image_prior
+        return state
+
+    def step(self, problem, state):
+        with torch.no_grad():
+            state.image_prior.free.mul_(0.9)
+        state.losses.append(torch.zeros(()))
+        return state
+
+
+class Overwriter(JointAdam):
+    """Scales the data, and back only in the end."""
+
+    def step(self, problem, state):
+        problem.data.mul_(0.99)
+        return super().step(problem, state)
+
+
+class Forgetful(AdamSolver):
+    """Keeps part of what changes outside the state."""
+
+    def start(self, problem):
+        self.count = 0
+        return super().start(problem)
+
+    def step(self, problem, state):
+        self.count += 1
+        loss = problem.objective(state.image_prior(), state.kernel_prior(), state.iteration).mean()
+        self.descend(state, loss * (1 + self.count))
+        state.losses.append(loss.detach() * (1 + self.count))
+        return state
+
+
+class Learner(JointAdam):
+    """Begins where it ended the last time."""
+
+    left: ClassVar[AdamState | None] = None
+
+    def start(self, problem):
+        state = super().start(problem)
+        if self.left is not None and self.left.image_prior.shape == state.image_prior.shape:
+            state.image_prior = copy.deepcopy(self.left.image_prior)
+        self.left = state
+        return state
+
+
+class Silent(JointAdam):
+    """Records no loss."""
+
+    def record(self, state, image, kernel, loss):
+        super().record(state, image, kernel, loss)
+        state.losses.clear()
+
+
+class Idle(AdamState):
+    """Leaves the problem's priors as what it came to."""
+
+    def priors(self, problem):
+        return problem.image_prior, problem.kernel_prior
+
+
+class Barren(JointAdam):
+    """Hands on what it was given."""
+
+    def start(self, problem):
+        return Idle(**vars(super().start(problem)))
+
+
+class Single(GradientDescent):
+    """Works in float32 alone."""
+
+    def step(self, problem, state):
+        state = super().step(problem, state)
+        state.image = state.image.float()
+        return state
+
+
+class Counting(JointAdam):
+    """Counts its steps, which the loop does."""
+
+    def step(self, problem, state):
+        state = super().step(problem, state)
+        state.iteration += 1
+        return state
+
+
+class Refusing(GradientDescent):
+    """Solves nothing."""
+
+    needs: ClassVar = {"image_prior": Assignable, "operator": Blur}
+
+    def check(self, problem):
+        raise AssemblyError("not today")
+
+
+class Nameless(Solver):
+    """Needs a solver, and gives no example."""
+
+    iterations = 1
+
+    @validated
+    def __init__(self, *, inner: Annotated[Solver, Field(description="another")]) -> None:
+        self.inner = inner
+
+    def start(self, problem):
+        raise AssertionError("started")
+
+    step = start
+
+
+@pytest.mark.parametrize(
+    ("component", "said"),
+    [
+        (Climber, "ends at a fidelity"),
+        (Meddler, "changes the problem's image_prior: free"),
+        (Overwriter, "changes the problem's data"),
+        (Forgetful, "resumed from a saved state has another history"),
+        (Learner, "solving again has another history"),
+        (Silent, "records 0 losses"),
+        (Barren, "in the priors it leaves, ends at a fidelity"),
+        (Single, "gives an image in torch.float32 for float64"),
+        (Counting, "records 10 losses in 20 steps"),
+        (Refusing, "refuses every problem of registered components: not today"),
+        (Nameless, r"'inner' is required and has no Field\(examples"),
+    ],
+)
+def test_a_faulty_solver_is_caught(component, said):
+    with pytest.raises(AssertionError, match=said):
+        check_solver(component)

@@ -1,0 +1,213 @@
+"""A recipe that goes on: the image is of the last stage, the kernel of the one that found it, whatever stops them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import invkit
+from invkit import stages
+from invkit.deblurring import Job, prepare
+from invkit.errors import InputError, OutOfMemoryError, RecipeError
+from invkit.image_priors.pixels import Pixels
+from invkit.media.colour import to_luma_chroma
+from invkit.recipe import Recipe, load_recipe, parse_recipe
+from invkit.result import Result
+from invkit.solver import Observer
+
+BLIND = """
+name = "blind"
+image_prior = "pixels"
+kernel_prior = "simplex"
+solver = {name = "joint-adam", params = {iterations = 12, milestones = []}}
+"""
+KNOWN = BLIND.replace("blind", "known").replace("simplex", "known").replace("12", "7") + 'measurement.color = "rgb"\n'
+
+
+def chain(*texts: str) -> Recipe:
+    """A recipe of several, each going on from the one before."""
+    first, *later = map(parse_recipe, texts)
+    for recipe in [chain(*texts[1:])] if later else []:
+        first = first.model_copy(update={"then": recipe})
+    return first
+
+
+@pytest.fixture
+def blurry() -> np.ndarray:
+    plain = np.kron(np.random.default_rng(1).uniform(0.1, 0.9, (6, 7, 3)), np.ones((6, 6, 1)))
+    return np.mean([np.roll(plain, shift, 1) for shift in range(4)], axis=0).astype(np.float32)
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[Callable[[], None]]:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield lambda: os.kill(os.getpid(), signal.SIGINT)
+    signal.signal(signal.SIGINT, before)
+
+
+class At(Observer):
+    """Does something at an iteration of some of the stages it watches, counted from 0."""
+
+    def __init__(self, iteration: int, action: Callable[[], None], watched: tuple[int, ...] = (0,)) -> None:
+        self.iteration, self.action, self.watched, self.stage = iteration, action, watched, -1
+
+    def started(self, problem: object, state: object, iterations: int) -> None:
+        self.stage += 1
+
+    def stepped(self, problem: object, state: object) -> None:
+        if self.stage in self.watched and state.iteration == self.iteration:  # type: ignore[attr-defined]
+            self.action()
+
+
+def job(blurry: np.ndarray, *texts: str, **choices: object) -> Job:
+    return prepare(blurry, recipe=chain(*texts), kernel_size=5, **choices)  # type: ignore[arg-type]
+
+
+def ends(result: Result) -> list[str]:
+    return [stage["stopped"] for stage in result.details["stages"]]
+
+
+def test_the_kernel_is_of_the_first_and_the_image_of_the_last(blurry: np.ndarray) -> None:
+    alone, whole = job(blurry, BLIND).run(), job(blurry, BLIND, KNOWN).run()
+    np.testing.assert_array_equal(whole.kernel, alone.kernel)
+    again = invkit.deconvolve(blurry, alone.kernel, recipe=parse_recipe(KNOWN), progress=False)
+    np.testing.assert_allclose(whole.image, again.image, atol=1e-6)  # the kernel went through float64 and back
+    assert not np.array_equal(whole.image, alone.image)
+    assert whole.history == alone.history + whole.history[12:]
+    assert whole.iterations == len(whole.history) == 12 + 7
+    assert whole.stopped == "finished"
+    assert "stages" not in alone.details
+    told = whole.details["stages"]
+    assert [(stage["name"], stage["solver"], stage["iterations"]) for stage in told] == [
+        ("blind", "joint-adam", 12),
+        ("known", "joint-adam", 7),
+    ]
+    assert sum(stage["seconds"] for stage in told) == pytest.approx(whole.seconds, abs=1e-2)
+
+
+def test_each_stage_has_its_own_colour_and_the_user_chooses_the_last(blurry: np.ndarray) -> None:
+    told = job(blurry, BLIND, KNOWN)
+    assert [stage.data.shape[1] for stage in told.stages] == [1, 3]
+    assert told.run().details["color"] == "rgb"
+    luma = job(blurry, BLIND, KNOWN, color="luma").run()
+    assert luma.details["color"] == "luma"
+    given, kept = (to_luma_chroma(torch.from_numpy(x).permute(2, 0, 1)[None])[1] for x in (blurry, luma.image))
+    inside = torch.from_numpy((luma.image > 0.001).all(-1) & (luma.image < 0.999).all(-1))
+    assert inside.float().mean() > 0.5
+    torch.testing.assert_close(kept[..., inside], given[..., inside], atol=1e-4, rtol=0)
+    assert [stage.data.shape[1] for stage in job(blurry, BLIND, KNOWN, color="rgb").stages] == [1, 3]
+
+
+def test_a_blind_stage_in_between_refines_the_kernel(blurry: np.ndarray) -> None:
+    one, two = job(blurry, BLIND, KNOWN).run(), job(blurry, BLIND, BLIND, KNOWN).run()
+    assert ends(two) == ["finished"] * 3
+    assert 0 < np.abs(two.kernel - one.kernel).max() < 0.5
+
+
+def test_the_time_limit_leaves_out_all_but_the_last(blurry: np.ndarray) -> None:
+    endless = BLIND.replace("12", "1000000")
+    result = job(blurry, endless, BLIND, KNOWN).run(time_limit=0.2)
+    assert ends(result) == ["time limit", "skipped", "finished"]
+    assert result.stopped == "time limit"
+    assert len(result.history) == result.iterations > 7
+    assert result.details["color"] == "rgb"
+
+
+def test_the_last_is_left_out_too_where_its_kernel_is_unknown(blurry: np.ndarray) -> None:
+    result = job(blurry, BLIND.replace("12", "1000000"), BLIND).run(time_limit=0.2)
+    assert ends(result) == ["time limit", "skipped"]
+    assert result.details["color"] == "luma"
+    assert result.image.shape == blurry.shape
+
+
+def test_the_last_gets_a_share_of_the_time_in_any_case(blurry: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "LEAST", 0.05)
+    endless = [text.replace("12", "1000000").replace("= 7", "= 1000000") for text in (BLIND, KNOWN)]
+    result = job(blurry, *endless).run(time_limit=0.4)
+    assert ends(result) == ["time limit", "time limit"]
+    assert 0.15 < result.details["stages"][1]["seconds"] < 5  # a half of the limit, on a machine that may be busy
+
+
+def test_ctrl_c_ends_with_an_image_from_the_kernel_so_far(blurry: np.ndarray, ctrl_c: Callable[[], None]) -> None:
+    result = job(blurry, BLIND, BLIND, KNOWN).run(observers=[At(3, ctrl_c)])
+    assert ends(result) == ["interrupted", "skipped", "finished"]
+    assert result.stopped == "interrupted"
+    assert result.iterations == 3 + 7
+
+
+def test_a_second_ctrl_c_ends_at_once(blurry: np.ndarray, ctrl_c: Callable[[], None]) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        job(blurry, BLIND, KNOWN).run(observers=[At(3, ctrl_c, watched=(0, 1))])
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_interrupted_first_stage_is_resumed_to_the_same_bits(
+    blurry: np.ndarray, ctrl_c: Callable[[], None], tmp_path: Path
+) -> None:
+    file = tmp_path / "state.pt"
+    whole = job(blurry, BLIND, KNOWN).run()
+    job(blurry, BLIND, KNOWN).run(observers=[At(5, ctrl_c)], checkpoint=file)
+    resumed = job(blurry, BLIND, KNOWN).run(checkpoint=file, resume=True)
+    assert ends(resumed) == ["finished", "finished"]
+    assert resumed.history == whole.history
+    np.testing.assert_array_equal(resumed.image, whole.image)
+    for other, words in [(KNOWN.replace("7", "8"), r"then\.solver\.params\.iterations=7"), (BLIND, "then")]:
+        with pytest.raises(InputError, match=words):
+            job(blurry, BLIND, other).run(checkpoint=file, resume=True)
+
+
+def test_a_later_stage_is_checked_before_anything_is_computed(
+    blurry: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = KNOWN.replace('"pixels"', '{name = "dip-skip", params = {scales = 7}}')
+    with pytest.raises(InputError, match=r"^then\.then: .*scales"):
+        job(blurry, BLIND, BLIND, deep)
+    softmax = KNOWN.replace('"known"\nsolver', '"softmax-fcn"\nsolver')
+    with pytest.raises(RecipeError, match=r"then\.kernel_prior: SoftmaxFCN starts from no kernel"):
+        job(blurry, BLIND, softmax)
+    monkeypatch.setattr(Pixels, "memory_needed", lambda prior: 2**60 * (prior.shape[1] == 3))
+    with pytest.raises(OutOfMemoryError, match=r"^then: Pixels needs"):
+        job(blurry, BLIND, KNOWN)
+
+
+def test_noise_is_estimated_on_what_each_stage_sees(blurry: np.ndarray) -> None:
+    noisy = np.clip(blurry + np.random.default_rng(2).normal(0, 0.02, blurry.shape), 0, 1).astype(np.float32)
+    luma, rgb = (stage.sigma for stage in job(noisy, BLIND, KNOWN).stages)
+    assert luma == pytest.approx(0.67 * rgb, rel=0.35)  # sqrt(.299^2 + .587^2 + .114^2), on a tiny picture
+    assert [stage.sigma for stage in job(noisy, BLIND, KNOWN, sigma=0.1).stages] == [0.1, 0.1]
+
+
+def test_the_result_tells_the_recipe_it_can_be_made_again_with(blurry: np.ndarray, tmp_path: Path) -> None:
+    first = job(blurry, BLIND, KNOWN, color="luma").run()
+    first.save(tmp_path)
+    recipe = load_recipe(str(tmp_path / "result.json"))
+    assert [link.measurement.color for link in recipe.links()] == ["luma", "luma"]
+    np.testing.assert_array_equal(prepare(blurry, recipe=recipe, kernel_size=5).run().image, first.image)
+    assert [stage["stopped"] for stage in json.loads((tmp_path / "result.json").read_text())["stages"]] == [
+        "finished",
+        "finished",
+    ]
+
+
+def test_settings_reach_a_later_stage(blurry: np.ndarray) -> None:
+    result = job(blurry, BLIND, KNOWN, overrides=["then.solver.params.iterations=2"]).run()
+    assert [stage["iterations"] for stage in result.details["stages"]] == [12, 2]
+
+
+def test_each_stage_has_its_own_bar(blurry: np.ndarray) -> None:
+    titles: list[str] = []
+
+    def bar(title: str) -> Observer:
+        titles.append(title)
+        return Observer()
+
+    job(blurry, BLIND, KNOWN).run(progress=bar)
+    job(blurry, BLIND).run(progress=bar)
+    assert titles == ["blind: joint-adam", "blind: joint-adam", "blind"]

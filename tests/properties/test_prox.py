@@ -1,0 +1,242 @@
+"""Proximal maps of the separable penalties: right against brute force, and what their definition implies."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from invkit.regularizers import shrinkage
+from invkit.regularizers.gradient_l2 import GradientL2
+from invkit.regularizers.hyper_laplacian import HyperLaplacian
+from invkit.regularizers.l0_gradient import L0Gradient
+from invkit.regularizers.l0_intensity import L0Intensity
+from invkit.regularizers.tv import TotalVariation
+from invkit.testing.common import drawn
+
+some = settings(max_examples=25, deadline=None)
+numbers = st.floats(-3, 3)
+steps = st.floats(-4, 1.5).map(lambda exponent: 10**exponent)
+positive = st.floats(-4, 0).map(lambda exponent: 10**exponent)
+smoothings = st.just(0.0) | positive
+seeds = st.integers(0, 2**32 - 1)
+signs = st.sampled_from([-1, 1])
+dtypes = st.sampled_from([torch.float32, torch.float64])
+powers = st.sampled_from([0.5, 2 / 3, 0.8, 1.0, 1.5, 2.0]) | st.floats(0.05, 2)
+
+l0_gradients = st.builds(L0Gradient, isotropic=st.booleans(), joint_channels=st.booleans(), smoothing=smoothings)
+l0_intensities = st.builds(L0Intensity, joint_channels=st.booleans(), smoothing=smoothings)
+hyper_laplacians = st.builds(HyperLaplacian, power=powers, second=st.sampled_from([0.0, 0.25]), smoothing=smoothings)
+variations = st.builds(TotalVariation, isotropic=st.booleans(), smoothing=smoothings)
+squares = st.builds(GradientL2, second=st.sampled_from([0.0, 0.25]))
+convex = variations | squares | st.builds(HyperLaplacian, power=st.floats(1, 2), smoothing=smoothings)
+smooth_and_convex = (
+    st.builds(TotalVariation, isotropic=st.booleans(), smoothing=positive)
+    | st.builds(HyperLaplacian, power=st.just(1.0) | st.floats(1, 2), second=st.just(0.5), smoothing=positive)
+    | squares
+)
+every = l0_gradients | l0_intensities | hyper_laplacians | convex
+
+
+def minimum(objective, values):
+    """The lowest value of ``objective`` by search on ever finer grids, from zero, ``values`` and all between.
+
+    A minimum lies within the box that zero and the values span; the grids are of a larger one, and hold both.
+    """
+    grid = torch.linspace(-1, 1, {1: 2001, 2: 81, 4: 9}[len(values)], dtype=values.dtype)
+    ends = 1.2 * values.abs().clamp(min=1e-6)
+    best = lowest(objective, [torch.cat([end * grid, v[None]]) for v, end in zip(values, ends, strict=True)])
+    for _ in range(12):
+        ends, grid = ends * 2.5 / (len(grid) - 1), torch.linspace(-1, 1, 9, dtype=values.dtype)
+        best = lowest(objective, [b + end * grid for b, end in zip(best, ends, strict=True)])
+    return float(objective(best[None]))
+
+
+def lowest(objective, axes):
+    """The best point of a grid."""
+    points = torch.cartesian_prod(*axes).view(-1, len(axes))
+    return points[objective(points).argmin()]
+
+
+def assert_minimises(regularizer, coefficients, step, where):
+    """The prox of coefficients (K, 1, C, 1, 1), zero but at the indices ``where``, is as low as brute force finds.
+
+    The tolerance is 1e-5 of ``|v|^2 / 2``: it covers the grid's resolution and, in float32, the rounding of the
+    result, whose effect on the objective is at most ``|v| * 1e-7 |v|`` at a minimum of either branch.
+    """
+    given = coefficients.double()
+    values = torch.stack([given[index] for index in where])
+
+    def objective(points):
+        full = given.expand(-1, len(points), -1, -1, -1).clone()
+        for axis, (plane, _, *rest) in enumerate(where):
+            full[(plane, slice(None), *rest)] = points[:, axis]
+        return step * regularizer.penalty(full) + (points - values).square().sum(1) / 2
+
+    solution = regularizer.prox(coefficients, step)
+    untouched = solution.clone()
+    for index in where:
+        untouched[index] = 0
+    assert not untouched.any()
+    found = float(objective(torch.stack([solution.double()[index] for index in where])[None]))
+    assert found <= minimum(objective, values) + 1e-5 * float(values.square().sum()) / 2 + 1e-12
+
+
+def point(shape, where, values, dtype):
+    """Zeros but for ``values`` at the indices ``where``."""
+    coefficients = torch.zeros(shape, dtype=dtype)
+    for index, value in zip(where, values, strict=True):
+        coefficients[index] = value
+    return coefficients
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    regularizer=hyper_laplacians | squares | st.builds(L0Intensity, smoothing=smoothings),
+    value=numbers,
+    step=steps,
+    dtype=dtypes,
+    data=st.data(),
+)
+def test_the_prox_of_a_single_number_is_right(regularizer, value, step, dtype, data):
+    planes = len(regularizer.stencils)
+    where = [(data.draw(st.integers(0, planes - 1)), 0, 0, 0, 0)]
+    assert_minimises(regularizer, point((planes, 1, 1, 1, 1), where, [value], dtype), step, where)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    power=st.floats(0.05, 0.98), smoothing=smoothings, step=steps, off=st.floats(-0.2, 0.2), dtype=dtypes, sign=signs
+)
+def test_the_prox_of_a_single_number_is_right_where_it_jumps(power, smoothing, step, off, dtype, sign):
+    threshold = shrinkage.power_threshold(power, smoothing, step)  # within a fifth, if it is wrong at all
+    where = [(0, 0, 0, 0, 0)]
+    values = [sign * threshold * (1 + off)]
+    regularizer = HyperLaplacian(power=power, smoothing=smoothing)
+    assert_minimises(regularizer, point((2, 1, 1, 1, 1), where, values, dtype), step, where)
+
+
+@settings(max_examples=150, deadline=None)
+@given(regularizer=l0_gradients | variations, values=st.tuples(numbers, numbers), step=steps, dtype=dtypes)
+def test_the_prox_of_a_gradient_is_right(regularizer, values, step, dtype):
+    where = [(0, 0, 0, 0, 0), (1, 0, 0, 0, 0)]
+    assert_minimises(regularizer, point((2, 1, 1, 1, 1), where, values, dtype), step, where)
+
+
+@settings(max_examples=15, deadline=None)
+@given(regularizer=l0_gradients, values=st.tuples(*[numbers] * 4), step=steps)
+def test_the_prox_of_two_channels_gradients_is_right(regularizer, values, step):
+    where = [(plane, 0, channel, 0, 0) for plane, channel in itertools.product(range(2), range(2))]
+    assert_minimises(regularizer, point((2, 1, 2, 1, 1), where, values, torch.float64), step, where)
+
+
+@settings(max_examples=15, deadline=None)
+@given(regularizer=l0_intensities, values=st.tuples(numbers, numbers), step=steps)
+def test_the_prox_of_a_colour_is_right(regularizer, values, step):
+    where = [(0, 0, channel, 0, 0) for channel in range(2)]
+    assert_minimises(regularizer, point((1, 1, 2, 1, 1), where, values, torch.float64), step, where)
+
+
+@pytest.mark.parametrize(("power", "root"), [(1 / 2, 2), (2 / 3, 3), (4 / 5, 5), (9 / 10, 10), (19 / 20, 20)])
+@settings(max_examples=20, deadline=None)
+@given(step=steps, values=st.lists(st.floats(1e-3, 3), min_size=1, max_size=8), dtype=dtypes)
+def test_the_prox_of_a_power_is_a_root_of_the_polynomial_it_solves(power, root, step, values, dtype):
+    """With w the root-th root of z > 0, ``z + step p z^(p - 1) = v`` is ``w^(root + 1) - v w + step p = 0``.
+
+    Krishnan and Fergus solve it so for 1/2 and 2/3. The rounding of float32 in some thirty operations is 1e-6.
+    """
+    given_ = torch.tensor(values, dtype=dtype).view(1, 1, 1, 1, -1)
+    coefficients = torch.cat([given_, torch.zeros_like(given_)])
+    found = HyperLaplacian(power=power, smoothing=0).prox(coefficients, step * len(values))[0].flatten()
+    for value, solution in zip(given_.flatten().double().tolist(), found.double().tolist(), strict=True):
+        roots = np.roots([1, *[0] * (root - 1), -value, step * power])
+        real = roots[(abs(roots.imag) < 1e-6) & (roots.real > 0)].real
+        expected = max(real, default=0.0) ** root
+        outer = step * expected**power + (expected - value) ** 2 / 2
+        if abs(outer - value**2 / 2) < 1e-4 * value**2:  # a tie: either is right
+            continue
+        lower = expected if outer < value**2 / 2 else 0.0
+        assert solution == pytest.approx(lower, rel=3e-6 if dtype == torch.float32 else 1e-7)
+
+
+@settings(max_examples=100, deadline=None)
+@given(regularizer=smooth_and_convex, seed=seeds, step=steps)
+def test_of_a_smooth_convex_penalty_is_where_the_slope_is_zero(regularizer, seed, step):
+    """The objective's curvature is one at least, so a slope of r is no farther than r from the minimum."""
+    values = coefficients_for(regularizer, seed, torch.float64)
+    found = regularizer.prox(values, step).requires_grad_()
+    (slopes,) = torch.autograd.grad(step * regularizer.penalty(found).sum(), found)
+    assert torch.allclose(found + slopes, values, atol=2e-6)  # Newton's method ends at 2e-7 of the root
+
+
+@some
+@given(regularizer=every, seed=seeds, step=steps, dtype=dtypes)
+def test_is_odd(regularizer, seed, step, dtype):
+    values = coefficients_for(regularizer, seed, dtype)
+    assert torch.equal(regularizer.prox(-values, step), -regularizer.prox(values, step))
+
+
+@some
+@given(regularizer=every, seed=seeds, step=steps)
+def test_moves_by_no_more_than_the_penalty_is_worth(regularizer, seed, step):
+    """``|z - v|^2 / 2 <= step (g(v) - g(z))``, as z is at least as good as v: so z tends to v as step does to zero."""
+    values = coefficients_for(regularizer, seed, torch.float64)
+    moved = (regularizer.prox(values, step) - values).square().sum((0, 2, 3, 4)) / 2
+    assert bool((moved <= step * regularizer.penalty(values) * (1 + 1e-9)).all())  # rounding of float64
+
+
+@some
+@given(regularizer=convex, seed=seeds, step=steps)
+def test_of_a_convex_penalty_brings_points_no_further_apart(regularizer, seed, step):
+    first = coefficients_for(regularizer, seed, torch.float64)
+    second = coefficients_for(regularizer, (seed + 1) % 2**32, torch.float64)
+    apart = (regularizer.prox(first, step) - regularizer.prox(second, step)).norm()
+    assert float(apart) <= float((first - second).norm()) * (1 + 1e-6)  # Newton's method ends at 2e-7 of the root
+
+
+@some
+@given(regularizer=every, seed=seeds, step=steps, scale=st.sampled_from([1e-30, 1e-10, 1.0, 1e10]), dtype=dtypes)
+def test_shrinks_and_stays_finite(regularizer, seed, step, scale, dtype):
+    values = scale * coefficients_for(regularizer, seed, dtype)
+    values[..., 0] = 0
+    found = regularizer.prox(values, step)
+    assert bool((found.abs() <= values.abs() * (1 + 1e-6)).all())
+    assert bool((found * values >= 0).all())
+    assert not bool(found[..., 0].any())
+
+
+@some
+@given(regularizer=every, seed=seeds, step=steps, dtype=dtypes)
+def test_takes_each_pixel_by_itself_in_blocks_of_any_size(regularizer, seed, step, dtype):
+    values = coefficients_for(regularizer, seed, dtype)
+    whole = regularizer.prox(values, step)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shrinkage, "BLOCK", 24)
+        in_blocks = regularizer.prox(values.flip(-1), step).flip(-1)
+    assert torch.allclose(whole, in_blocks, rtol=1e-5, atol=1e-6)  # another order of float32 operations
+
+
+@some
+@given(regularizer=l0_gradients | variations, seed=seeds, step=steps)
+def test_does_not_know_rows_from_columns(regularizer, seed, step):
+    values = coefficients_for(regularizer, seed, torch.float64)
+    assert torch.allclose(regularizer.prox(values.flip(0), step), regularizer.prox(values, step).flip(0), atol=1e-14)
+
+
+@some
+@given(regularizer=hyper_laplacians | variations | squares, seed=seeds)
+def test_weights_are_slopes_over_magnitudes(regularizer, seed):
+    """What touches the penalty from above has its slope: ``w z`` is the gradient of the penalty."""
+    values = coefficients_for(regularizer, seed, torch.float64).requires_grad_()
+    (slopes,) = torch.autograd.grad(regularizer.penalty(values).sum(), values)
+    weights = regularizer.weights(values.detach())
+    assert torch.allclose(weights * values, slopes, rtol=1e-9, atol=1e-12)
+
+
+def coefficients_for(regularizer, seed, dtype):
+    """Two small colour images' coefficients in (-2, 2)."""
+    return 4 * drawn((len(regularizer.stencils), 2, 3, 2, 3), seed, dtype) - 2
