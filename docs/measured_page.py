@@ -44,7 +44,8 @@ def classical_levin() -> list[str]:
 def classical_run(name: str, report: dict[str, Any]) -> str:
     """Known kernels first, then blind, of one run."""
     count = max(row["images"] for row in report["summary"])
-    known, blind = ([row for row in report["summary"] if is_known(load_recipe(row["recipe"])) == wanted] for wanted in (True, False))
+    known = [row for row in report["summary"] if is_known(load_recipe(row["recipe"]))]
+    blind = [row for row in report["summary"] if row not in known]
     end = " Every blind recipe ends with `sparse-admm`." if report["same_step"] else ""
     title = "with the true kernel sizes" if report["sizes"] == "true" else "with generous kernel sizes"
     return "\n".join(

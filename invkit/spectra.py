@@ -46,8 +46,8 @@ def wrapped(data: Tensor, kernel_size: Size, size: Size) -> Tensor:
     """Data (B, C, H, W) -> (B, C, *size), continued beyond the border so that the two sides meet smoothly.
 
     The data lie where they lie in the image of a valid convolution with a kernel of that size; what is made up
-    between one side and the other blends from edge pixels to edge pixels, by a raised cosine, and is blurred along
-    the border the more the farther it is away. A deconvolution that takes the image for periodic rings less so.
+    between one side and the other blends from edge pixels to edge pixels, by a raised cosine. A deconvolution that
+    takes the image for periodic rings less so.
     """
     (top, _), (left, _) = margins(kernel_size)
     data = continued(data, size[0] - data.shape[-2], -2)

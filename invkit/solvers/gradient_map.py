@@ -130,7 +130,8 @@ class GradientMAP(Solver[GradientState]):
             state.sharp = shrunk(problem, state.sharp - problem.operator.adjoint(residual, state.kernel))
         kernel = self.kernel_step(state.sharp, state.blurred, state.kernel)
         state.kernel = kernel if self.clean_up is None else self.clean_up(kernel)
-        state.losses.append(residual.square().sum() + sum(penalties(problem, state.sharp)))
+        error = (problem.operator(state.sharp, state.kernel) - state.blurred).square().sum()
+        state.losses.append(error + sum(penalties(problem, state.sharp)))
         return state
 
 

@@ -1,12 +1,15 @@
-"""Small problems with a known kernel, in float64 so that tolerances can be tight; shared by the tests of solvers."""
+"""Small problems that the tests of solvers share; those with a known kernel in float64, for tight tolerances."""
 
 from __future__ import annotations
 
 import torch
+from torch.nn.functional import cosine_similarity
 
 from invkit.fidelities.mse import MSE
+from invkit.geometry import shape_of
 from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.known import KnownKernel
+from invkit.kernel_priors.simplex import SimplexKernel
 from invkit.operators.convolution import Convolution
 from invkit.problem import Problem
 
@@ -51,3 +54,40 @@ def finished(solver, problem):
         state = solver.step(problem, state)
         state.iteration += 1
     return state
+
+
+def delta(shape, dtype=torch.float32):
+    kernel = torch.zeros(shape, dtype=dtype)
+    kernel[..., shape[-2] // 2, shape[-1] // 2] = 1
+    return kernel
+
+
+def curve(dtype=torch.float32):
+    """A bent stroke of 7x7 pixels, its centroid on the centre pixel."""
+    kernel = torch.zeros(1, 1, 7, 7, dtype=dtype)
+    kernel[0, 0, [1, 2, 2, 3, 3, 4, 5, 5], [2, 2, 3, 3, 4, 4, 4, 3]] = torch.tensor(
+        [2, 3, 1, 3, 2, 3, 2, 1.0], dtype=dtype
+    )
+    return kernel / kernel.sum()
+
+
+def blind(terms, kernel=None, batch=1, channels=1, size=(54, 52), dtype=torch.float32, noise=0.002):
+    """Coarse blocks blurred by a kernel that the problem does not tell; its priors are the data and a delta."""
+    kernel = curve(dtype) if kernel is None else kernel
+    image, operator = blocks(batch, channels, size, dtype), Convolution()
+    data = operator(image, kernel)
+    data = (data + noise * (random(*data.shape, seed=9).to(dtype) - 0.5)).clamp(0, 1)
+    shape = (batch, 1, *kernel.shape[2:])
+    return Problem(
+        data=data,
+        operator=operator,
+        image_prior=Pixels(shape_of(image), data),
+        kernel_prior=SimplexKernel(shape, delta(shape), parametrization="projection"),
+        fidelity=MSE(),
+        regularizers=terms,
+    )
+
+
+def alike(kernel, truth):
+    """Correlation of two kernels."""
+    return float(cosine_similarity((kernel - kernel.mean()).flatten(), (truth - truth.mean()).flatten(), 0))

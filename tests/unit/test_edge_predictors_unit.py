@@ -245,11 +245,12 @@ def test_a_gaussian_keeps_constants_and_spreads_by_its_sigma():
     assert torch.equal(gaussian(impulse, 0), impulse)
 
 
-def test_intensities_gives_back_what_it_is_given():
+def test_intensities_gives_back_what_it_is_given_less_the_data_s_mean():
     image, data = drawn((1, 3, 8, 9), 15), drawn((1, 3, 6, 6), 16)
     sharp, blurred = Intensities()(image, data, (3, 4), 0)
-    assert sharp is image
-    assert blurred is data
+    mean = data.mean((-2, -1), keepdim=True)
+    assert torch.equal(sharp, image - mean)
+    assert torch.equal(blurred, data - mean)
 
 
 def test_an_image_of_the_wrong_size_is_refused():

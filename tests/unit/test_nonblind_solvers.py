@@ -1,4 +1,4 @@
-"""Non-blind deconvolution: reweighted least squares, Wiener, Richardson-Lucy and ringing removal."""
+"""Non-blind deconvolution: what all solvers of it do; reweighted least squares and Wiener."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from invkit.regularizers.gradient_l2 import GradientL2
 from invkit.regularizers.hyper_laplacian import HyperLaplacian
 from invkit.regularizers.l0_gradient import L0Gradient
 from invkit.regularizers.tv import TotalVariation
+from invkit.solvers.admm import ADMM
 from invkit.solvers.half_quadratic import HalfQuadratic
 from invkit.solvers.irls import IRLS, add_banded, add_squares, conjugate_gradients
 from invkit.solvers.masked_blur import MaskedBlur
@@ -42,6 +43,8 @@ def ringing(**keywords):
 
 
 SOLVERS = {
+    "admm": (lambda: ADMM(iterations=12), SPARSE),
+    "half-quadratic": (HalfQuadratic, SPARSE),
     "irls": (lambda: IRLS(cg_iterations=15), SPARSE),
     "wiener": (Wiener, L2),
     "richardson-lucy": (lambda: RichardsonLucy(iterations=6), []),

@@ -1,0 +1,108 @@
+"""Small filters and periodic grids: adjoints, transfer functions, and how data are made to wrap round."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from invkit.geometry import crop_to_data, size_of
+from invkit.operators.convolution import Convolution
+from invkit.spectra import fast_size, grid_size, to_grid, to_image, transfer, wrapped
+from invkit.stencils import GRADIENT, IDENTITY, SECOND, adjoint, analyse, power
+from invkit.testing.common import drawn
+
+offsets = st.integers(-2, 2)
+taps = st.tuples(offsets, offsets, st.floats(-2, 2, width=32))
+filters = st.lists(st.lists(taps, min_size=1, max_size=4).map(tuple), min_size=1, max_size=3).map(tuple)
+known = st.sampled_from([GRADIENT, SECOND, GRADIENT + SECOND, (IDENTITY,)])
+sides = st.integers(3, 9)
+small = st.integers(1, 5)
+
+
+def random(*shape, seed=0):
+    return drawn(shape, seed, torch.float64)
+
+
+@given(filters | known, sides, sides)
+def test_the_adjoint_is_the_adjoint(stencils, height, width):
+    """``<D u, z> = <u, D^T z>`` (the dot test), with as much rounding as some thousand sums in float64 have."""
+    value, other = random(2, 2, height, width), random(len(stencils), 2, 2, height, width, seed=1)
+    forward, backward = analyse(value, stencils), adjoint(other, stencils)
+    assert float((forward * other).sum()) == pytest.approx(float((value * backward).sum()), abs=1e-9)
+
+
+@given(filters | known, sides, sides)
+def test_power_is_what_the_filters_do_to_a_delta(stencils, height, width):
+    delta = torch.zeros(1, 1, height, width, dtype=torch.float64)
+    delta[..., height // 2, width // 2] = 1
+    expected = torch.fft.rfft2(analyse(delta, stencils)).abs().square().sum((0, 1, 2))
+    assert torch.allclose(power(stencils, (height, width), delta), expected, atol=1e-9)
+
+
+@given(known, sides, sides)
+def test_what_reaches_across_the_border_is_zero_and_the_rest_as_it_was(stencils, height, width):
+    value = random(1, 2, height, width)
+    inner, round_ = analyse(value, stencils, wrap=False), analyse(value, stencils)
+    ramp = torch.arange(height, dtype=torch.float64)[:, None] + torch.arange(width, dtype=torch.float64)
+    for index, stencil in enumerate(stencils):
+        for row in range(height):
+            for column in range(width):
+                within = all(0 <= row + r < height and 0 <= column + c < width for r, c, _ in stencil)
+                expected = round_[index, ..., row, column] if within else torch.zeros(1, 2, dtype=torch.float64)
+                assert torch.equal(inner[index, ..., row, column], expected)
+    assert torch.allclose(analyse(ramp[None, None], SECOND, wrap=False), torch.zeros(()).double())
+
+
+@given(small, small, st.integers(5, 10), st.integers(5, 10))
+def test_transfer_is_the_circular_convolution(h, w, height, width):
+    image, kernel = random(2, 3, height, width), random(2, 1, h, w, seed=1) + 0.1
+    kernel = kernel / kernel.sum((2, 3), keepdim=True)
+    spectrum = transfer(kernel, (height, width))
+    blurred = torch.fft.irfft2(spectrum * torch.fft.rfft2(image), (height, width))
+    assert torch.allclose(blurred, Convolution(padding="circular")(image, kernel), atol=1e-12)
+    assert torch.allclose(spectrum[..., 0, 0].real, torch.ones(2, 1, dtype=torch.float64))  # the kernel's sum
+
+
+@given(small, small, st.integers(4, 12), st.integers(4, 12), st.integers(0, 5))
+def test_wrapped_data_lie_where_they_did_and_continue_without_a_jump(h, w, height, width, more):
+    """A raised cosine over n pixels is nowhere steeper than pi / 2 / (n + 1) of its rise."""
+    data = random(2, 2, height, width)
+    grid = (height + h - 1 + more, width + w - 1 + more)
+    extended = wrapped(data, (h, w), grid)
+    assert size_of(extended) == grid
+    image = extended[..., : height + h - 1, : width + w - 1]
+    assert torch.equal(crop_to_data(image, (h, w), (height, width)), data)
+    assert data.min() <= extended.min() <= extended.max() <= data.max()
+    for dim, size, old, kernel_side in ((-2, grid[0], height, h), (-1, grid[1], width, w)):
+        missing = size - old
+        rolled = extended.roll(-(kernel_side - 1 - kernel_side // 2), dim)  # the data first, then what is made up
+        first, last = rolled.narrow(dim, 0, 1), rolled.narrow(dim, old - 1, 1)
+        path = torch.cat([rolled.narrow(dim, old - 1, missing + 1), first], dim)
+        steepest = path.diff(dim=dim).abs().amax(dim, keepdim=True)
+        if missing:
+            assert bool((steepest <= math.pi / 2 / (missing + 1) * (first - last).abs() + 1e-12).all())
+
+
+@given(sides, sides, st.integers(0, 6))
+def test_an_image_comes_back_from_the_grid(height, width, more):
+    image = random(1, 2, height, width)
+    assert torch.equal(to_image(to_grid(image, (height + more, width + more)), (height, width)), image)
+
+
+@given(st.integers(1, 3000), st.integers(1, 3000))
+def test_fast_sizes_are_next_and_have_no_large_factor(height, width):
+    for side, fast in zip((height, width), fast_size((height, width)), strict=True):
+        assert side <= fast < 1.3 * side + 4  # 5-smooth numbers are that dense
+        for factor in (2, 3, 5):
+            while fast % factor == 0:
+                fast //= factor
+        assert fast == 1
+
+
+@given(st.integers(1, 60), st.integers(1, 9))
+def test_the_grid_holds_the_image_of_a_valid_convolution(side, kernel_side):
+    assert min(grid_size((side, side), (kernel_side, kernel_side))) >= side + kernel_side - 1
