@@ -26,6 +26,10 @@ html_static_path = ["_static"]
 html_show_sourcelink = False
 html_theme_options = {"show_prev_next": False, "navigation_with_keys": False, "secondary_sidebar_items": ["page-toc"]}
 
+# A page without a section around it has nothing to list beside it, and tables want the room.
+ALONE = ("index", "quickstart", "concepts", "api", "changelog", "generated/*")
+html_sidebars = {page: [] for page in ALONE}
+
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 

@@ -24,7 +24,7 @@ def words(recipe: Recipe) -> list[str]:
     parts = turning(recipe)
     latent = name_of(parts["latent"]) if "latent" in parts else "(of the gradients)"
     edges = name_of(parts["edges"]) if "edges" in parts else "all gradients"
-    penalties = " + ".join(f"`{term.name}`" for term in recipe.regularizers)
+    penalties = " + ".join(term.name for term in recipe.regularizers)
     later = " → ".join(link_words(link) for link in recipe.links()[1:])
     link = f"[`{recipe.name}`](generated/recipes.md#{recipe.name})"
     return [link, latent, penalties, edges, name_of(parts["kernel_step"]), later]
@@ -38,9 +38,9 @@ def turning(recipe: Recipe) -> dict[str, Any]:
 
 def link_words(link: Recipe) -> str:
     """A registered recipe by name, another one by its solver."""
-    return f"`{link.name}`" if link.name in registry.names("recipes") else f"`{link.solver.name}`"
+    return link.name if link.name in registry.names("recipes") else link.solver.name
 
 
 def name_of(spec: Any) -> str:
     """What stands in a slot."""
-    return f"`{named(spec)['name']}`"
+    return str(named(spec)["name"])

@@ -50,6 +50,7 @@ KernelSize: TypeAlias = int | tuple[int, int] | Literal["auto"]
 Picture: TypeAlias = Array | str | Path
 
 KERNEL_LIMITS = (15, 65)  # pixels, of the automatic kernel size
+ROUNDING = 1 / 255 / 12**0.5  # standard deviation of rounding to 8 bits
 DEVICES = ("cpu", "cuda", "mps", "xpu")
 
 
@@ -249,11 +250,15 @@ def check_memory(prior: ImagePrior, device: torch.device) -> None:
 
 
 def noise_level(recipe: Recipe, data: Tensor) -> float | None:
-    """The estimated standard deviation of the noise; None for an image too small to tell, where no term needs it."""
+    """The standard deviation of the noise as estimated, but at least `ROUNDING`, which weights may be in proportion to.
+
+    JPEG, denoising in the camera and dark areas hide noise from the estimator, and a deconvolution whose weight goes to
+    zero fits whatever of the model is not true. None for an image too small to tell, where no term needs it.
+    """
     needed = any(t.times != "one" and t.weight > 0 for link in recipe.links() for t in link.regularizers)
     if not needed and min(data.shape[-2:]) < PATCH:
         return None
-    return estimate_sigma(data)
+    return max(estimate_sigma(data), ROUNDING)
 
 
 def digest(picture: Picture | None) -> dict[str, str] | None:

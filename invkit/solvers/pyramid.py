@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ..errors import AssemblyError
+from ..errors import AssemblyError, InputError
 from ..geometry import Size, centre, resample, resample_kernel, shrink, size_of
 from ..interfaces import Assignable, ImagePrior, KernelPrior, Resizable
 from ..parameters import PositiveInt, Shape, validated
@@ -139,14 +139,31 @@ class Pyramid(Solver[PyramidState]):
         self.iterations = solver.iterations
 
     def check(self, problem: Problem) -> None:
-        """Refuse what it, or the inner solver, cannot solve; raises `AssemblyError`."""
+        """Refuse what it, or the inner solver, cannot solve.
+
+        Raises:
+            AssemblyError: an ability is missing.
+            InputError: a prior cannot be made as small as the coarsest level asks.
+        """
         super().check(problem)
         self.solver.check(problem)
+        self._check_coarsest(problem)
         if self.begin != "prior" and not isinstance(problem.kernel_prior, Assignable):
             raise AssemblyError(
                 f"pyramid cannot begin with '{self.begin}', since {type(problem.kernel_prior).__name__} cannot be set "
                 "to a kernel; set solver.params.begin=prior"
             )
+
+    def _check_coarsest(self, problem: Problem) -> None:
+        level = self.levels(problem) - 1
+        try:
+            self.solver.check(self.problem_at(level, problem, problem, 0))
+        except InputError as error:
+            height, width = self.data_size(problem, level)
+            raise InputError(
+                f"pyramid, at its coarsest level, data of {height}x{width} pixels: {error}; or end it earlier, by a "
+                "larger solver.params.smallest"
+            ) from error
 
     def levels(self, problem: Problem) -> int:
         """How many sizes there are, the problem's own included."""

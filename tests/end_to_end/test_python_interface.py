@@ -174,7 +174,7 @@ def test_a_solver_without_what_it_needs_is_refused_before_compute(
     try:
         recipe = parse_recipe(
             'name="x"\nimage_prior="pixels"\nkernel_prior="simplex"\nsolver="needy"\n'
-            '[[regularizers]]\nname="kernel-l2"\nweight=1.0\non="kernel"'
+            '[[regularizers]]\nname="kernel-l2"\nweight=1.0'
         )
         with pytest.raises(AssemblyError, match=r"regularizers\.0: Needy needs a Proximable.*would do"):
             prepare(blurry, recipe=recipe, kernel_size=5)

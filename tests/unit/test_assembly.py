@@ -111,14 +111,14 @@ def test_a_term_has_its_weight_or_is_left_out(settings, weights):
 
 @pytest.mark.parametrize("name", registry.names("recipes"))
 def test_every_registered_recipe_as_resolved_is_the_same_recipe(name):
-    kernel = torch.full((1, 1, 5, 5), 1 / 25) if name == "selfdeblur-nonblind" else None
-    data = DATA.repeat(1, 1, 3, 3)
-    shallow = [] if name != "double-dip" else ["kernel_prior.params.scales=1"]
-    made = assemble(
-        load_recipe(name).with_overrides(["image_prior.params.channels=4", *shallow]), data, (5, 5), kernel=kernel
-    )
+    recipe, data = load_recipe(name), DATA.repeat(1, 1, 3, 3)
+    kernel = torch.full((1, 1, 5, 5), 1 / 25) if recipe.kernel_prior.name == "known" else None
+    narrow = ["image_prior.params.channels=4"] if recipe.image_prior.name == "dip-skip" else []
+    shallow = ["kernel_prior.params.scales=1"] if recipe.kernel_prior.name == "dip-skip" else []
+    made = assemble(recipe.with_overrides([*narrow, *shallow]), data, (5, 5), kernel=kernel, sigma=0.01)
     again = validate_recipe(json.loads(json.dumps(made.recipe)), "resolved")
-    assert assemble(again, data, (5, 5), kernel=kernel).recipe == made.recipe
+    assert assemble(again, data, (5, 5), kernel=kernel, sigma=0.01).recipe == made.recipe
+    assert len(again.links()) == len(recipe.links())
 
 
 # What a solver needs.
@@ -171,6 +171,22 @@ def test_a_need_of_what_is_no_part_is_the_solver_s_fault(registered):
     registered("solvers", demanding=demanding("telescope", Proximable))
     with pytest.raises(PluginError, match="Demanding needs abilities of 'telescope'; a problem has operator, "):
         assembled(small("solver=demanding"))
+
+
+def test_terms_on_the_kernel_need_no_ability_and_count_for_none(registered):
+    """A solver asks for abilities of what it does to the image; whether it has a use for the others is its check's."""
+    registered("solvers", demanding=demanding("regularizers", TotalVariation))
+    on_kernel = "regularizers=[{name = 'tv', weight = 0.5}, {name = 'kernel-l2', weight = 0.5, on = 'kernel'}]"
+    assert [term.on for term in assembled(small("solver=demanding", on_kernel)).problem.regularizers] == [
+        "image",
+        "kernel",
+    ]
+    with pytest.raises(AssemblyError, match="the recipe has none of a weight above zero on the image"):
+        assembled(small("solver=demanding", "regularizers.tv.on=kernel"))
+    with pytest.raises(
+        AssemblyError, match="half-quadratic has no use for regularizers on the kernel, and KernelL2 is"
+    ):
+        assembled(small("solver=half-quadratic", on_kernel))
 
 
 # A kernel that nothing looks at.

@@ -13,7 +13,7 @@ import torch
 from deconvolution import a_kernel, alike, blind, curve, delta, made, random
 
 from invkit.edge_predictors.gradients import Gradients
-from invkit.errors import AssemblyError
+from invkit.errors import AssemblyError, InputError
 from invkit.fidelities.mse import MSE
 from invkit.geometry import resample, resample_kernel, shrink
 from invkit.image_priors.pixels import Pixels
@@ -280,6 +280,23 @@ def test_priors_that_cannot_be_resized_are_refused_by_name():
     problem = replace(empty((40, 40), (9, 9)), kernel_prior=Rigid((1, 1, 9, 9)))
     with pytest.raises(AssemblyError, match="kernel_prior that are Resizable; Rigid is not"):
         Pyramid(solver=JointAdam()).check(problem)
+
+
+class Stout(Pixels):
+    """Pixels, at least 40 in a row."""
+
+    def resized(self, shape, scale):
+        if shape[-1] < 40:
+            raise InputError(f"needs 40 columns, got {shape[-1]}")
+        return super().resized(shape, scale)
+
+
+def test_a_prior_that_cannot_be_made_that_small_is_refused_before_it_starts():
+    problem = empty((64, 60), (15, 15))
+    problem = replace(problem, image_prior=Stout(problem.image_prior.shape, problem.data))
+    with pytest.raises(InputError, match=r"coarsest level, data of 23x21 pixels: needs 40 columns, got 25; .*smallest"):
+        Pyramid(solver=Copying()).check(problem)
+    Pyramid(solver=Copying(), smallest=8).check(problem)
 
 
 def test_what_the_inner_solver_refuses_is_refused():

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from importlib.resources import files
 
+import numpy as np
 import pytest
 import torch
 
 from invkit import registry
 from invkit.assembly import assemble
+from invkit.deblurring import prepare
 from invkit.interfaces import LatentPrior
-from invkit.recipe import check_parameters, load_recipe
+from invkit.recipe import check_parameters, load_recipe, recipe_text
+from invkit.solver import Solver
 
 NAMES = [entry.name for entry in registry.entries("recipes") if entry.distribution == "invkit"]
-TINY = ["image_prior.params.channels=4", "solver.params.iterations=2"]
 
 
 def test_every_file_is_registered_and_every_name_has_a_file():
@@ -30,6 +32,7 @@ def test_a_recipe_is_valid_and_says_where_it_is_from(name):
     assert recipe.title
     assert recipe.source
     assert recipe.notes
+    assert not any("TODO" in link.notes for link in recipe.links())
 
 
 def solver(name):
@@ -89,19 +92,52 @@ def test_the_released_loss_turns_to_ssim_after_a_thousand_iterations(iteration, 
     assert type(problem.fidelity.at(iteration)).__name__ == fidelity
 
 
+CLASSICAL = {name for name in NAMES if "alternating-map" in recipe_text(name) or "gradient-map" in recipe_text(name)}
+
+
+def test_the_classical_methods_are_there():
+    wanted = {"chan-wong-tv", "perrone-favaro", "cho-lee", "xu-jia", "krishnan", "xu-l0", "pan-l0", "pan-text"}
+    assert wanted | {"pan-dark-channel", "pmp", "fast-map"} <= CLASSICAL
+
+
+@pytest.mark.parametrize("name", sorted(CLASSICAL))
+def test_a_classical_method_goes_from_coarse_to_fine_and_ends_with_a_deconvolution(name):
+    first, *_, last = load_recipe(name).links()
+    assert first.solver.name == "pyramid"
+    assert last.kernel_prior.name == "known"
+    assert last.name in registry.names("recipes")
+
+
+def shortened(parameters):
+    """Settings that leave a solver, and those it holds, two iterations."""
+    known = type(parameters.values).model_fields
+    own = [f"{parameters.place}.params.iterations=2"] if "iterations" in known else []
+    held = [inner for slot in parameters.slots for inner in parameters.held(slot)]
+    return own + [line for inner in held if issubclass(inner.component, Solver) for line in shortened(inner)]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_recipe_runs(name):
-    kernel = torch.zeros(1, 1, 5, 5)
-    kernel[..., 2, 2] = 1
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        data = torch.rand(1, 1, 36, 40)
+    """To the end of its chain, two iterations of every solver, from a picture and a kernel size to a picture."""
     recipe = load_recipe(name)
-    if recipe.image_prior.name != "dip-skip":
-        pytest.skip("only the recipes of deep image priors are made tiny here")
-    start = kernel if name == "selfdeblur-nonblind" else None
-    assembly = assemble(recipe.with_overrides(TINY), data, (5, 5), kernel=start, sigma=0.01)
-    result = assembly.solver.solve(assembly.problem)
-    assert result.image.shape == (1, 1, 40, 44)
-    assert result.iterations == 2
-    assert all(loss > 0 for loss in result.history)
+    checked = check_parameters(recipe, seed=0)
+    short = [line for place, p in checked.items() if place.endswith("solver") for line in shortened(p)]
+    narrow = [
+        f"{place}.params.channels=4"
+        for place, p in checked.items()
+        if place.endswith("image_prior") and "channels" in type(p.values).model_fields
+    ]
+    kernel = np.full((5, 5), 1 / 25) if recipe.kernel_prior.name == "known" else None
+    size = None if kernel is not None else 7
+    blocks = np.kron(np.random.default_rng(1).uniform(0.1, 0.9, (9, 10)), np.ones((4, 4)))
+    blurry = sum(np.roll(blocks, shift, 1) for shift in range(3)) / 3
+    job = prepare(blurry, recipe=recipe, kernel=kernel, kernel_size=size, overrides=[*short, *narrow], sigma=0.01)
+    result = job.run()
+    assert result.image.shape == (36, 40)
+    assert np.isfinite(result.image).all()
+    assert result.kernel.shape == ((5, 5) if size is None else (7, 7))
+    assert result.kernel.sum() == pytest.approx(1, abs=1e-5)
+    assert result.kernel.min() >= 0
+    assert np.isfinite(result.history).all()
+    assert len(job.stages) == len(recipe.links())
+    assert result.stopped in ("finished", "converged")
