@@ -117,7 +117,18 @@ def check_abilities(used: dict[str, Parameters], before: str = "") -> None:
         AssemblyError: names the component, the ability and the registered components that have it.
         PluginError: the solver asks for an ability of what is no part of a problem.
     """
-    solver = used["solver"].component
+    for solver in solvers_in(used["solver"]):
+        check_needs(solver.component, used, before)
+
+
+def solvers_in(solver: Parameters) -> list[Parameters]:
+    """A solver and those in its slots, which solve variants of the same problem."""
+    slots = [name for name, slot in slots_of(solver.component).items() if slot.family == Solver.family]
+    return [solver, *(found for name in slots for inner in solver.held(name) for found in solvers_in(inner))]
+
+
+def check_needs(solver: type[Solver[Any]], used: dict[str, Parameters], before: str) -> None:
+    """As `check_abilities`, for one solver."""
     for part, ability in solver.needs.items():
         if part not in registry.PLACES:
             raise PluginError(

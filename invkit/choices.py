@@ -36,7 +36,6 @@ __all__ = [
     "check_memory",
     "check_nonblind",
     "choose_device",
-    "default_recipe",
     "digest",
     "find_recipe",
     "noise_level",
@@ -49,6 +48,7 @@ Color: TypeAlias = Literal["luma", "rgb"]
 KernelSize: TypeAlias = int | tuple[int, int] | Literal["auto"]
 Picture: TypeAlias = Array | str | Path
 
+DEFAULT_RECIPE = "fast-map"
 KERNEL_LIMITS = (15, 65)  # pixels, of the automatic kernel size
 ROUNDING = 1 / 255 / 12**0.5  # standard deviation of rounding to 8 bits
 DEVICES = ("cpu", "cuda", "mps", "xpu")
@@ -103,17 +103,12 @@ EXPECTED = {
 }
 
 
-def find_recipe(recipe: str | Path | Recipe | None, device: torch.device) -> tuple[Recipe, Path]:
-    """The recipe, and the folder that the files it names are relative to."""
+def find_recipe(recipe: str | Path | Recipe | None) -> tuple[Recipe, Path]:
+    """The recipe, `DEFAULT_RECIPE` for None, and the folder that the files it names are relative to."""
     if isinstance(recipe, Recipe):
         return recipe, Path()
-    name = recipe or default_recipe(device)
+    name = recipe or DEFAULT_RECIPE
     return load_recipe(name), Path(name).parent
-
-
-def default_recipe(device: torch.device) -> str:
-    """The recipe when none is asked for: the paper's network where a GPU makes it quick, the small one elsewhere."""
-    return "selfdeblur" if device.type == "cuda" else "selfdeblur-small"
 
 
 def choose_device(name: str) -> torch.device:

@@ -29,7 +29,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Blind and non-blind inverse problems in imaging, with pluggable priors.\n\n"
     "Try [bold]invkit deblur photo.jpg[/bold], then change one word: "
-    "[bold]invkit deblur photo.jpg --set image_prior=pixels[/bold].",
+    "[bold]invkit deblur photo.jpg --recipe pan-l0 --set then=wiener[/bold].",
 )
 recipe_app = typer.Typer(no_args_is_help=True, help="Look at recipes, to copy and edit.")
 app.add_typer(recipe_app, name="recipe")

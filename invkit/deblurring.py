@@ -54,8 +54,7 @@ def deblur(
     Args:
         image: a file, a NumPy array (H, W), (H, W, 3) or a tensor (H, W), (C, H, W), (1, C, H, W); in [0, 1], or
             8 or 16 bit unsigned integers.
-        recipe: a registered recipe's name, a ``.toml`` file or a `Recipe`; None takes ``selfdeblur`` on a GPU and
-            ``selfdeblur-small`` without one.
+        recipe: a registered recipe's name, a ``.toml`` file or a `Recipe`; None takes ``fast-map``.
         kernel_size: N, (h, w) or "auto" (`choices.auto_kernel_size`), pixels; too large is safer than too small. None:
             what the recipe says, which is "auto" unless it names one.
         color: of a colour image, restore the "luma" and keep the chroma, or the three channels with one kernel, "rgb",
@@ -292,7 +291,7 @@ def prepare(
     named = {"kernel_size": kernel_size, "color": color, "seed": seed, "device": device, "sigma": sigma}
     chosen = Choices.checked(overrides, named)
     where = choices.choose_device(chosen.device)
-    method, folder = choices.find_recipe(recipe, where)
+    method, folder = choices.find_recipe(recipe)
     method = method.with_overrides(chosen.overrides) if chosen.overrides else method
     if nonblind:
         choices.check_nonblind(method)

@@ -30,8 +30,8 @@ class KnownKernel(KernelPrior, Resizable):
         shape: (B, 1, h, w).
         start: the kernel, (B, 1, h, w), non-negative; scaled to sum one. May be None for 1x1 kernels, whose only
             value is one, as operators have that use no kernel.
-        threshold: entries under this share of the largest are dropped. A softmax leaves a haze of small entries that a
-            deconvolution pays for: on Levin's (image 3, kernel 1) dropping those under 3 % is worth 2 dB.
+        threshold: entries under this share of the largest are dropped. A softmax leaves a haze of small entries,
+            which a deconvolution pays for.
 
     Raises:
         InputError: no kernel is given, or it is of another shape, negative, not finite or all zero.
