@@ -1,12 +1,12 @@
 """The classical recipes on the 32 images of Levin et al. (CVPR 2009), blind and with the true kernels.
 
-    INVKIT_DATA=... python benchmarks/classical_levin.py [--recipes fast-map pmp] [--sizes true] [--same-step]
+    INVKIT_DATA=... python benchmarks/classical_levin.py [--recipes fast-map pmp] [--sizes true]
 
 PSNR and SSIM by Levin's protocol (15 pixels cut from each border, shifts within 10 pixels in steps of a quarter,
 bilinear) of the image that a recipe gives; error ratio: its summed squared error over that of the deconvolution with
 the true kernel that comes with the data. The kernel size given is the true one rounded up to odd, plus 4, or, with
 ``--sizes true``, the true one. Seconds are of processor time with one thread, and contain everything from the array
-in memory to the restored array. With ``--same-step`` every blind recipe ends with the same deconvolution, sparse-admm.
+in memory to the restored array. Every blind recipe ends with the same deconvolution, the recipe sparse-admm.
 """
 
 from __future__ import annotations
@@ -53,7 +53,6 @@ BLIND = (
     "fast-map",
 )
 TURNED = (1, 2, 3, 5, 6, 7)  # kernel files that hold correlation kernels
-SAME = "then=sparse-admm"
 
 
 def levin() -> Path:
@@ -143,7 +142,6 @@ def write(output: Path, rows: list[dict[str, Any]], arguments: argparse.Namespac
         "torch": torch.__version__,
         "processor": torch.backends.cpu.get_cpu_capability(),
         "sizes": arguments.sizes,
-        "same_step": arguments.same_step,
         "summary": [summary(recipe, rows) for recipe in recipes],
     }
     output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
@@ -153,7 +151,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipes", nargs="+", default=[*NONBLIND, *BLIND])
     parser.add_argument("--sizes", choices=["plus4", "true"], default="plus4")
-    parser.add_argument("--same-step", action="store_true", help="end every blind recipe with sparse-admm")
     parser.add_argument("--images", nargs="+", type=int, default=[1, 2, 3, 4])
     parser.add_argument("--kernels", nargs="+", type=int, default=[1, 2, 3, 4, 5, 6, 7, 8])
     parser.add_argument("--set", dest="settings", nargs="+", default=[], help="settings for every recipe")
@@ -164,9 +161,8 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     with ProcessPoolExecutor(arguments.jobs) as pool:
         for recipe in arguments.recipes:
-            same = (SAME,) if arguments.same_step and recipe not in NONBLIND else ()
             cases = [
-                (recipe, image, kernel, arguments.sizes, (*same, *arguments.settings))
+                (recipe, image, kernel, arguments.sizes, tuple(arguments.settings))
                 for image in arguments.images
                 for kernel in arguments.kernels
             ]

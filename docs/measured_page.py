@@ -46,7 +46,7 @@ def classical_run(name: str, report: dict[str, Any]) -> str:
     count = max(row["images"] for row in report["summary"])
     known = [row for row in report["summary"] if is_known(load_recipe(row["recipe"]))]
     blind = [row for row in report["summary"] if row not in known]
-    end = " Every blind recipe ends with `sparse-admm`." if report["same_step"] else ""
+    end = " Every blind recipe ends with `sparse-admm`."
     title = "with the true kernel sizes" if report["sizes"] == "true" else "with generous kernel sizes"
     return "\n".join(
         [

@@ -16,8 +16,8 @@ from ..parameters import Positive, PositiveInt, validated
 from ..problem import Problem
 from ..solver import Solver
 from ..spectra import to_grid, to_image, transfer
-from ..stencils import adjoint, analyse, power
-from .half_quadratic import check_weights, on_grid, weighted
+from ..stencils import adjoint, analyse
+from .half_quadratic import check_weights, on_grid, stiffness, weighted
 from .pixel_state import PixelState, check_padding, check_terms, starting_point
 
 __all__ = ["ADMM"]
@@ -30,10 +30,11 @@ class ADMMState(PixelState):
     Attributes:
         grid: the image and what joins its sides, x, (B, C, *grid).
         blurred: ``K x``, (B, C, *grid).
-        blur_gap: scaled multiplier of ``u = K x``, (B, C, *grid).
+        blur_gap: scaled multiplier of ``u = K x``, (B, C, H', W'): beyond the data u is free, and the gap zero.
         gaps: scaled multipliers of ``z_i = D_i x``, each (K, B, C, *grid).
-        blur: the kernel's transfer function.
-        inverse: of what the least-squares step divides by, on the half grid.
+        blur: the kernel's transfer function, (B, 1, *half grid).
+        back: what the least-squares step multiplies the spectrum of u by.
+        inverse: and that of what the regularizers ask for; of the same type, as a mixed product takes a copy.
     """
 
     grid: Tensor
@@ -41,6 +42,7 @@ class ADMMState(PixelState):
     blur_gap: Tensor
     gaps: list[Tensor]
     blur: Tensor
+    back: Tensor
     inverse: Tensor
 
     def state_dict(self) -> dict[str, Any]:
@@ -103,33 +105,32 @@ class ADMM(Solver[ADMMState]):
         image, kernel = starting_point(problem)
         size = size_of(on_grid(problem, kernel))
         blur, grid = transfer(kernel, size), to_grid(image, size)
-        curvature = self.data_penalty * blur.abs().square()
-        for _, regularizer in weighted(problem):
-            curvature += self._rho(problem) * power(regularizer.stencils, size, grid)
+        inverse = 1 / (self.data_penalty * blur.abs().square() + self._rho(problem) * stiffness(problem, grid))
         return ADMMState(
             image=image,
             kernel=kernel,
             grid=grid,
             blurred=torch.fft.irfft2(blur * torch.fft.rfft2(grid), size),
-            blur_gap=torch.zeros_like(grid),
+            blur_gap=torch.zeros_like(problem.data),
             gaps=[torch.zeros(len(r.stencils), *grid.shape).to(grid) for _, r in weighted(problem)],
             blur=blur,
-            inverse=1 / curvature,
+            back=self.data_penalty * blur.conj() * inverse,
+            inverse=(self._rho(problem) * inverse).to(blur.dtype),
         )
 
     @torch.no_grad()
     def step(self, problem: Problem, state: ADMMState) -> ADMMState:
         """Blurred image by the data, z by the proximal maps, x by least squares; then the multipliers."""
-        pulled, rho, size = torch.zeros_like(state.grid), self._rho(problem), size_of(state.grid)
-        data_pull = self._data_step(problem, state)
+        size, rho = size_of(state.grid), self._rho(problem)
+        asked = torch.zeros_like(state.grid)
         for index, (weight, regularizer) in enumerate(weighted(problem)):
             scale = state.grid[0].numel() * weight / (2 * rho)  # R is a mean, the splitting is of sums
             shifted = analyse(state.grid, regularizer.stencils).add_(state.gaps[index])
             z = regularizer.prox(shifted, scale)
             state.gaps[index] = shifted.sub_(z)
-            pulled += rho * adjoint(z.sub_(state.gaps[index]), regularizer.stencils)
-        spectrum = self.data_penalty * state.blur.conj() * torch.fft.rfft2(data_pull) + torch.fft.rfft2(pulled)
-        spectrum *= state.inverse
+            asked += adjoint(z.sub_(state.gaps[index]), regularizer.stencils)
+        spectrum = torch.fft.rfft2(self._data_step(problem, state)).mul_(state.back)
+        spectrum.addcmul_(torch.fft.rfft2(asked), state.inverse)
         state.grid = torch.fft.irfft2(spectrum, size)
         state.blurred = torch.fft.irfft2(spectrum * state.blur, size)
         state.image = to_image(state.grid, size_of(state.image))
@@ -138,12 +139,12 @@ class ADMM(Solver[ADMMState]):
 
     def _data_step(self, problem: Problem, state: ADMMState) -> Tensor:
         """``u - gap`` for the least-squares step; updates the gap."""
-        shifted = state.blurred + state.blur_gap
-        u = shifted.clone()
-        frame = under_data(problem, u, state.kernel)
-        frame.mul_(self.data_penalty).add_(problem.data).div_(1 + self.data_penalty)
-        state.blur_gap = shifted.sub_(u)
-        return u.sub_(state.blur_gap)
+        pull = state.blurred.clone()
+        frame = under_data(problem, pull, state.kernel)
+        frame.add_(state.blur_gap)
+        state.blur_gap = (frame - problem.data).div_(1 + self.data_penalty)
+        frame.sub_(state.blur_gap, alpha=2)  # u is what was there less the gap
+        return pull
 
     def _rho(self, problem: Problem) -> float:
         return self.penalty * max(term.weight for term in problem.regularizers)

@@ -21,7 +21,7 @@ from ..spectra import grid_size, to_grid, to_image, transfer, wrapped
 from ..stencils import adjoint, analyse, power
 from .pixel_state import PixelState, check_padding, check_terms, starting_point
 
-__all__ = ["HalfQuadratic", "check_weights", "on_grid", "weighted"]
+__all__ = ["HalfQuadratic", "check_weights", "on_grid", "stiffness", "weighted"]
 
 
 @dataclass(kw_only=True)
@@ -32,12 +32,14 @@ class HalfQuadraticState(PixelState):
         grid: the image, and what joins its sides, (B, C, *grid).
         fixed: spectrum of ``K^T y``, (B, C, *half grid).
         curvature: ``|K|^2`` on the half grid, (B, 1, *half grid).
+        stiffness: ``sum_i |D_i|^2`` there, (*half grid).
         energy: mean square of the data on the grid, (B,).
     """
 
     grid: Tensor
     fixed: Tensor
     curvature: Tensor
+    stiffness: Tensor
     energy: Tensor
 
     def state_dict(self) -> dict[str, Any]:
@@ -110,6 +112,7 @@ class HalfQuadratic(Solver[HalfQuadraticState]):
             grid=data if self.start_from_data else to_grid(image, size),
             fixed=blur.conj() * spectrum,
             curvature=blur.abs().square(),
+            stiffness=stiffness(problem, data),
             energy=data.square().mean((1, 2, 3)),
         )
 
@@ -117,14 +120,14 @@ class HalfQuadratic(Solver[HalfQuadraticState]):
     def step(self, problem: Problem, state: HalfQuadraticState) -> HalfQuadraticState:
         """One beta: z by the proximal maps, x by least squares."""
         beta = self.first * self.factor**state.iteration * max(term.weight for term in problem.regularizers)
-        size, count = size_of(state.grid), state.grid[0].numel()  # R_i are means, the splitting is of sums
-        pulled, curvature = torch.zeros_like(state.grid), state.curvature.clone()
+        count = state.grid[0].numel()  # R_i are means, the splitting is of sums
+        asked = torch.zeros_like(state.grid)
         for weight, regularizer in weighted(problem):
             z = regularizer.prox(analyse(state.grid, regularizer.stencils), count * weight / (2 * beta))
-            pulled += beta * adjoint(z, regularizer.stencils)
-            curvature += beta * power(regularizer.stencils, size, state.grid)
-        spectrum = (state.fixed + torch.fft.rfft2(pulled)) / curvature
-        state.grid = torch.fft.irfft2(spectrum, size)
+            asked += adjoint(z, regularizer.stencils)
+        spectrum = torch.fft.rfft2(asked).mul_(beta).add_(state.fixed)
+        spectrum /= state.curvature.add(state.stiffness, alpha=beta)
+        state.grid = torch.fft.irfft2(spectrum, size_of(state.grid))
         state.image = to_image(state.grid, size_of(state.image))
         state.losses.append(data_error(spectrum, state).sum())
         return state
@@ -141,6 +144,11 @@ def weighted(problem: Problem) -> list[tuple[float, Proximable]]:
     """The terms that count, with their weights; `Solver.check` has seen that they are proximable."""
     terms = [term for term in problem.regularizers if term.on == "image" and term.weight > 0]
     return [(term.weight, term.regularizer) for term in terms if isinstance(term.regularizer, Proximable)]
+
+
+def stiffness(problem: Problem, grid: Tensor) -> Tensor:
+    """``sum_i |D_i|^2`` over the filters of all terms, on the half grid of a grid (B, C, H, W)."""
+    return torch.stack([power(term.stencils, size_of(grid), grid) for _, term in weighted(problem)]).sum(0)
 
 
 def check_weights(problem: Problem, solver: str) -> None:

@@ -113,7 +113,16 @@ def test_type_words() -> None:
 
 def test_a_result_can_be_made_again_from_its_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.save(tmp_path / "image.npy", np.random.default_rng(0).uniform(size=(30, 30)).astype(np.float32))
-    settings = ["--recipe", "selfdeblur-small", "--set", "image_prior=pixels", "--set", "solver.params.iterations=4", "--kernel-size", 5]
+    settings = [
+        "--recipe",
+        "selfdeblur-small",
+        "--set",
+        "image_prior=pixels",
+        "--set",
+        "solver.params.iterations=4",
+        "--kernel-size",
+        5,
+    ]
     first, second = tmp_path / "first", tmp_path / "second"
     assert invoke(monkeypatch, "deblur", tmp_path / "image.npy", "-o", first, *settings) == 0
     recipe = ["--recipe", first / "result.json", "--kernel-size", 5]

@@ -25,7 +25,6 @@ REPORT = {
     "torch": "2.4",
     "processor": "AVX2",
     "sizes": "plus4",
-    "same_step": False,
     "summary": [{"recipe": "wiener", "psnr": 31.5, **ROW}, {"recipe": "cho-lee", "psnr": 30.75, **ROW}],
 }
 
