@@ -127,6 +127,14 @@ def summary(recipe: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def kept(output: Path, recipes: list[str]) -> list[dict[str, Any]]:
+    """The rows of an earlier run but those of some recipes."""
+    with output.with_suffix(".csv").open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["recipe"] not in recipes]
+    whole, real = ("image", "kernel"), ("psnr", "ssim", "error_ratio", "cpu_seconds")
+    return [row | {key: int(row[key]) for key in whole} | {key: float(row[key]) for key in real} for row in rows]
+
+
 def write(output: Path, rows: list[dict[str, Any]], arguments: argparse.Namespace) -> None:
     """The rows as CSV, the summary with what made it as JSON."""
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -154,11 +162,12 @@ def main() -> None:
     parser.add_argument("--images", nargs="+", type=int, default=[1, 2, 3, 4])
     parser.add_argument("--kernels", nargs="+", type=int, default=[1, 2, 3, 4, 5, 6, 7, 8])
     parser.add_argument("--set", dest="settings", nargs="+", default=[], help="settings for every recipe")
+    parser.add_argument("--update", action="store_true", help="keep the rows of other recipes that the output has")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "classical_levin.json")
     arguments = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    rows: list[dict[str, Any]] = []
+    rows = kept(arguments.output, arguments.recipes) if arguments.update else []
     with ProcessPoolExecutor(arguments.jobs) as pool:
         for recipe in arguments.recipes:
             cases = [

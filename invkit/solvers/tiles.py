@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -39,6 +39,11 @@ class TilesState(PixelState):
     """
 
     begun: Tensor
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Take over a copy of what `state_dict` gave: tiles are added to the image in place."""
+        super().load_state_dict(saved)
+        self.image = self.image.clone()
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,7 @@ class Tiles(Solver[State]):
         self,
         *,
         solver: Annotated[Solver[Any], Field(description="deconvolves each tile", examples=["admm"])],
-        tile: Annotated[int, Field(ge=8, description="data pixels along each side that a tile contributes")] = 768,
+        tile: Annotated[int, Field(ge=8, description="data pixels along each side that a tile contributes")] = 1024,
         overlap: Annotated[
             float, Field(gt=0, le=16, description="data beyond them on each side, in sizes of the kernel")
         ] = 1.0,
