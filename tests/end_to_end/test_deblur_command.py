@@ -15,6 +15,8 @@ import pytest
 from PIL import Image
 
 SMALL = [
+    "--recipe",
+    "selfdeblur-small",
     "--set",
     "image_prior.params.channels=8",
     "--set",

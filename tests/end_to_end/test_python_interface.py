@@ -24,6 +24,7 @@ from invkit.parameters import parameters_of
 from invkit.recipe import load_recipe, parse_recipe
 from invkit.solvers.joint_adam import JointAdam
 
+SMALL = "selfdeblur-small"
 TINY = ["image_prior.params.channels=8", "image_prior.params.scales=2", "kernel_prior.params.hidden=16"]
 
 
@@ -49,7 +50,7 @@ def test_what_goes_in_comes_out(blurry: np.ndarray, kind: str, shape: tuple[int,
     plane = blurry if len(shape) == 2 else np.broadcast_to(blurry[..., None], (36, 42, 3))
     image = plane.copy() if kind == "numpy" else torch.from_numpy(plane.transpose(2, 0, 1).copy())
     overrides = [*TINY, "solver.params.iterations=3"]
-    result = invkit.deblur(image, kernel_size=5, overrides=overrides, progress=False)
+    result = invkit.deblur(image, recipe=SMALL, kernel_size=5, overrides=overrides, progress=False)
     assert type(result.image) is type(image)
     assert result.image.shape == shape
     assert tuple(result.kernel.shape) == (5, 5)
@@ -68,7 +69,9 @@ def test_luma_keeps_the_chroma(blurry: np.ndarray) -> None:
     from invkit.media.colour import to_luma_chroma
 
     image = 0.3 + 0.4 * np.stack([blurry, blurry, 1 - blurry], axis=-1)
-    result = invkit.deblur(image, kernel_size=5, overrides=[*TINY, "solver.params.iterations=3"], progress=False)
+    result = invkit.deblur(
+        image, recipe=SMALL, kernel_size=5, overrides=[*TINY, "solver.params.iterations=3"], progress=False
+    )
     given, kept = (to_luma_chroma(torch.from_numpy(x).permute(2, 0, 1)[None])[1] for x in (image, result.image))
     inside = torch.from_numpy((result.image > 0.001).all(-1) & (result.image < 0.999).all(-1))
     assert inside.float().mean() > 0.5
@@ -78,7 +81,8 @@ def test_luma_keeps_the_chroma(blurry: np.ndarray) -> None:
 def test_same_seed_same_result_and_other_seed_another(blurry: np.ndarray) -> None:
     overrides = [*TINY, "solver.params.iterations=5"]
     first, again, other = (
-        invkit.deblur(blurry, kernel_size=5, overrides=overrides, seed=s, progress=False) for s in (0, 0, 1)
+        invkit.deblur(blurry, recipe=SMALL, kernel_size=5, overrides=overrides, seed=s, progress=False)
+        for s in (0, 0, 1)
     )
     assert np.array_equal(first.image, again.image)
     assert not np.array_equal(first.image, other.image)
@@ -144,7 +148,9 @@ def test_every_recipe_runs(blurry: np.ndarray, name: str) -> None:
 
 
 def test_save_and_plot(blurry: np.ndarray, tmp_path: Path) -> None:
-    result = invkit.deblur(blurry, kernel_size=5, overrides=[*TINY, "solver.params.iterations=2"], progress=False)
+    result = invkit.deblur(
+        blurry, recipe=SMALL, kernel_size=5, overrides=[*TINY, "solver.params.iterations=2"], progress=False
+    )
     assert {p.name for p in result.save(tmp_path / "run").iterdir()} >= {"image.png", "kernel.npy", "result.json"}
     assert len(result.plot().axes) >= 4
     with pytest.raises(InputError, match="overwrite"):

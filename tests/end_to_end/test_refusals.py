@@ -53,6 +53,8 @@ def file_in_place_of_output(folder: Path) -> Path:
 RECIPE = 'name = "mine"\nimage_prior = "pixels"\nkernel_prior = "simplex"\nsolver = "joint-adam"\n'
 
 Case = Callable[[Path], list[object]]
+NETWORK = ("--recipe", "selfdeblur-small")
+
 CASES: dict[str, tuple[Case, list[str]]] = {
     "missing file": (lambda t: [t / "nothing.png"], ["nothing.png"]),
     "a folder": (lambda t: [t], ["folder"]),
@@ -68,11 +70,11 @@ CASES: dict[str, tuple[Case, list[str]]] = {
     "kernel size of words": (lambda t: [good(t), "--kernel-size", "big"], ["big"]),
     "unknown recipe": (lambda t: [good(t), "--recipe", "selfdebur"], ["selfdebur", "did you mean", "selfdeblur"]),
     "unknown parameter": (
-        lambda t: [good(t), "--set", "kernel_prior.params.hiden=5"],
+        lambda t: [good(t), *NETWORK, "--set", "kernel_prior.params.hiden=5"],
         ["kernel_prior.params.hiden", "did you mean 'hidden'"],
     ),
     "parameter out of range": (
-        lambda t: [good(t), "--set", "solver.params.iterations=-1"],
+        lambda t: [good(t), *NETWORK, "--set", "solver.params.iterations=-1"],
         ["solver.params.iterations", "greater than"],
     ),
     "unknown component": (lambda t: [good(t), "--set", "image_prior=pixel"], ["'pixel'", "did you mean 'pixels'"]),
@@ -92,7 +94,7 @@ CASES: dict[str, tuple[Case, list[str]]] = {
         lambda t: [good(t), "--set", "kernel_prior=broken"],
         ["broken", "brokendist", "cannot be loaded"],
     ),
-    "known kernel without a kernel": (lambda t: [good(t), "--set", "kernel_prior=known"], ["--kernel"]),
+    "known kernel without a kernel": (lambda t: [good(t), *NETWORK, "--set", "kernel_prior=known"], ["--kernel"]),
     "negative kernel": (
         lambda t: [good(t), "--kernel", array(t, np.array([[0.5, -0.5], [1, 0]]))],
         ["negative"],
@@ -102,7 +104,10 @@ CASES: dict[str, tuple[Case, list[str]]] = {
     "output holds another run": (lambda t: [other_run(t)], ["--overwrite"]),
     "output is a file": (lambda t: [file_in_place_of_output(t)], ["out"]),
     "nothing to resume": (lambda t: [good(t), "--resume"], ["resume"]),
-    "image too small for the network": (lambda t: [good(t, side=12), "--kernel-size", "3"], ["at least", "scales"]),
+    "image too small for the network": (
+        lambda t: [good(t, side=12), *NETWORK, "--kernel-size", "3"],
+        ["at least", "scales"],
+    ),
 }
 
 
