@@ -11,6 +11,9 @@ from hypothesis import HealthCheck, settings
 DATA = "INVKIT_DATA"
 REQUIRED = "INVKIT_REQUIRE_DATA"
 
+# Before torch is imported: on tensors as small as the tests' threads wait for each other longer than they compute.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # A shared machine makes any deadline a matter of luck; "ci" draws the same examples every time, "thorough" new ones.
 settings.register_profile(
     "ci", deadline=None, derandomize=True, max_examples=25, suppress_health_check=[HealthCheck.too_slow]
