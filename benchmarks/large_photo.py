@@ -1,6 +1,7 @@
 """Time and memory that a large colour photograph with a known kernel takes, from the command to the files it writes.
 
     python benchmarks/large_photo.py [--megapixels 12] [--kernel-size 65] [--recipes sparse-admm wiener] [--threads 2]
+                                      [--set solver.params.overlap=0.5 ...]
 
 The photograph is the bundled sample, enlarged twice and continued by mirror images, blurred by a random motion, with
 noise of 0.003 and rounding to 8 bits. Each recipe is one process, ``invkit deconvolve``: reading the PNG, the noise
@@ -86,10 +87,22 @@ def make(folder: Path, megapixels: float, size: int) -> Floats:
     return image[before : before + height, before : before + width]
 
 
-def measured(folder: Path, recipe: str, threads: int, truth: Floats) -> dict[str, Any]:
+def measured(folder: Path, recipe: str, settings: list[str], threads: int, truth: Floats) -> dict[str, Any]:
     """One recipe in a process of its own."""
-    files = ["deconvolve", "photo.png", "--kernel", "kernel.npy", "--recipe", recipe, "--output", recipe]
-    command = [sys.executable, "-c", "from invkit.cli import main; main()", *files, "--device", "cpu"]
+    files = [
+        "deconvolve",
+        "photo.png",
+        "--kernel",
+        "kernel.npy",
+        "--recipe",
+        recipe,
+        "--output",
+        recipe,
+        "--device",
+        "cpu",
+    ]
+    files += [word for setting in settings for word in ("--set", setting)]
+    command = [sys.executable, "-c", "from invkit.cli import main; main()", *files]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     load, begun = os.getloadavg()[0], time.perf_counter()
     process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
@@ -107,7 +120,7 @@ def measured(folder: Path, recipe: str, threads: int, truth: Floats) -> dict[str
         "psnr_before": round(psnr(folder / "photo.png", truth), 2),
         "psnr_after": round(psnr(folder / recipe / "image.png", truth), 2),
         "load_before": round(load, 1),
-        "command": " ".join(["invkit", *files, "--device", "cpu"]),
+        "command": " ".join(["invkit", *files]),
     }
 
 
@@ -123,6 +136,7 @@ def main() -> None:
     parser.add_argument("--megapixels", type=float, default=12.0)
     parser.add_argument("--kernel-size", type=int, default=65, help="pixels")
     parser.add_argument("--recipes", nargs="+", default=list(RECIPES))
+    parser.add_argument("--set", nargs="+", default=[], metavar="PATH=VALUE", help="changes of each recipe")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
@@ -130,7 +144,7 @@ def main() -> None:
     with TemporaryDirectory() as name:
         truth = make(Path(name), options.megapixels, options.kernel_size)
         for recipe in options.recipes:
-            rows.append(measured(Path(name), recipe, options.threads, truth))
+            rows.append(measured(Path(name), recipe, options.set, options.threads, truth))
             print(json.dumps(rows[-1]), flush=True)
     setting = {"width": truth.shape[1], "height": truth.shape[0], "kernel_size": options.kernel_size, "sigma": SIGMA}
     machine = {"cpus": os.cpu_count(), "threads": options.threads, "platform": platform.platform()}

@@ -30,11 +30,11 @@ class ADMMState(PixelState):
     Attributes:
         grid: the image and what joins its sides, x, (B, C, *grid).
         blurred: ``K x``, (B, C, *grid).
-        blur_gap: scaled multiplier of ``u = K x``, (B, C, H', W'): beyond the data u is free, and the gap zero.
-        gaps: scaled multipliers of ``z_i = D_i x``, each (K, B, C, *grid).
+        blur_gap: scaled multiplier of ``u = K x``, and of u the share that relaxation keeps, (B, C, *grid).
+        gaps: likewise of ``z_i = D_i x``, each (K, B, C, *grid).
         blur: the kernel's transfer function, (B, 1, *half grid).
-        back: what the least-squares step multiplies the spectrum of u by.
-        inverse: and that of what the regularizers ask for; of the same type, as a mixed product takes a copy.
+        back: what the least-squares step multiplies the spectrum of what u asks for by.
+        inverse: and that of what all z ask for; of the same type, as a mixed product takes a copy.
     """
 
     grid: Tensor
@@ -65,12 +65,14 @@ class ADMM(Solver[ADMMState]):
 
     Minimises ``|M (u - y)|^2 + sum_i w_i g_i(z_i)`` with ``u = K x`` and ``z_i = D_i x`` by ADMM: the blurred image u
     is pulled to the data where there are any (M) and is free elsewhere, so that no border is made up; z by the
-    regularizers' proximal maps; x by a division in the Fourier domain. Four transforms an iteration.
+    regularizers' proximal maps; x by a division in the Fourier domain. Four transforms an iteration. With relaxation
+    a, ``a K x + (1 - a) u`` and ``a D_i x + (1 - a) z_i`` stand for ``K x`` and ``D_i x`` (Eckstein & Bertsekas 1992).
 
     Args:
         iterations: turns of the three.
         data_penalty: of ``u = K x``, against the data term's 1.
         penalty: of ``z = D x``, as a multiple of the largest weight.
+        relaxation: in (0, 2); 1 for none. With 1.8, 25 iterations get about as far as 40 without.
     """
 
     needs: ClassVar = {
@@ -87,10 +89,12 @@ class ADMM(Solver[ADMMState]):
         iterations: Annotated[PositiveInt, Field(description="turns of data, prior and image")] = 40,
         data_penalty: Annotated[Positive, Field(description="penalty of u = K x; the data term has 1")] = 0.1,
         penalty: Annotated[Positive, Field(description="penalty of z = D x, times the largest weight")] = 20.0,
+        relaxation: Annotated[float, Field(gt=0, lt=2, description="over- (above 1) or under-relaxation")] = 1.0,
     ) -> None:
         self.iterations = iterations
         self.data_penalty = data_penalty
         self.penalty = penalty
+        self.relaxation = relaxation
 
     def check(self, problem: Problem) -> None:
         """Refuse what it cannot solve; raises `AssemblyError`."""
@@ -106,16 +110,17 @@ class ADMM(Solver[ADMMState]):
         size = size_of(on_grid(problem, kernel))
         blur, grid = transfer(kernel, size), to_grid(image, size)
         inverse = 1 / (self.data_penalty * blur.abs().square() + self._rho(problem) * stiffness(problem, grid))
+        blurred, kept, scale = torch.fft.irfft2(blur * torch.fft.rfft2(grid), size), 1 - self.relaxation, self._scale()
         return ADMMState(
             image=image,
             kernel=kernel,
             grid=grid,
-            blurred=torch.fft.irfft2(blur * torch.fft.rfft2(grid), size),
-            blur_gap=torch.zeros_like(problem.data),
-            gaps=[torch.zeros(len(r.stencils), *grid.shape).to(grid) for _, r in weighted(problem)],
+            blurred=blurred,
+            blur_gap=kept * blurred,
+            gaps=[kept * analyse(grid, regularizer.stencils) for _, regularizer in weighted(problem)],
             blur=blur,
-            back=self.data_penalty * blur.conj() * inverse,
-            inverse=(self._rho(problem) * inverse).to(blur.dtype),
+            back=scale * self.data_penalty * blur.conj() * inverse,
+            inverse=(scale * self._rho(problem) * inverse).to(blur.dtype),
         )
 
     @torch.no_grad()
@@ -125,10 +130,11 @@ class ADMM(Solver[ADMMState]):
         asked = torch.zeros_like(state.grid)
         for index, (weight, regularizer) in enumerate(weighted(problem)):
             scale = state.grid[0].numel() * weight / (2 * rho)  # R is a mean, the splitting is of sums
-            shifted = analyse(state.grid, regularizer.stencils).add_(state.gaps[index])
+            shifted = analyse(state.grid, regularizer.stencils)
+            torch.add(state.gaps[index], shifted, alpha=self.relaxation, out=shifted)
             z = regularizer.prox(shifted, scale)
-            state.gaps[index] = shifted.sub_(z)
-            asked += adjoint(z.sub_(state.gaps[index]), regularizer.stencils)
+            state.gaps[index] = shifted.sub_(z, alpha=self.relaxation)
+            asked += adjoint(z.sub_(state.gaps[index], alpha=1 / self._scale()), regularizer.stencils)
         spectrum = torch.fft.rfft2(self._data_step(problem, state)).mul_(state.back)
         spectrum.addcmul_(torch.fft.rfft2(asked), state.inverse)
         state.grid = torch.fft.irfft2(spectrum, size)
@@ -138,13 +144,16 @@ class ADMM(Solver[ADMMState]):
         return state
 
     def _data_step(self, problem: Problem, state: ADMMState) -> Tensor:
-        """``u - gap`` for the least-squares step; updates the gap."""
-        pull = state.blurred.clone()
-        frame = under_data(problem, pull, state.kernel)
-        frame.add_(state.blur_gap)
-        state.blur_gap = (frame - problem.data).div_(1 + self.data_penalty)
-        frame.sub_(state.blur_gap, alpha=2)  # u is what was there less the gap
-        return pull
+        """What u asks of ``K x`` in the least-squares step, over `_scale`; updates the gap."""
+        shifted = torch.add(state.blur_gap, state.blurred, alpha=self.relaxation)
+        u = shifted.clone()
+        under_data(problem, u, state.kernel).mul_(self.data_penalty).add_(problem.data).div_(1 + self.data_penalty)
+        state.blur_gap = shifted.sub_(u, alpha=self.relaxation)
+        return u.sub_(state.blur_gap, alpha=1 / self._scale())
+
+    def _scale(self) -> float:
+        """Of what u and z ask for, which is ``scale * z - gap``."""
+        return 2 - self.relaxation
 
     def _rho(self, problem: Problem) -> float:
         return self.penalty * max(term.weight for term in problem.regularizers)
