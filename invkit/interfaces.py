@@ -12,10 +12,13 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from torch import Tensor, nn
 
+from .cases import Case, Sample, Source, Trial
 from .geometry import Size
 from .parameters import Component, Shape
 from .stencils import IDENTITY, Stencil, analyse
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Assignable",
     "Blur",
+    "Dataset",
+    "Downloadable",
     "EdgePredictor",
     "Fidelity",
     "ForwardOperator",
@@ -35,6 +40,7 @@ __all__ = [
     "KernelStep",
     "LatentPrior",
     "LeastSquares",
+    "Metric",
     "Proximable",
     "Regularizer",
     "Resizable",
@@ -256,3 +262,70 @@ class KernelCleanup(Component, nn.Module, ABC):
     @abstractmethod
     def forward(self, kernel: Tensor) -> Tensor:
         """Kernel (B, 1, h, w), >= 0, summing to one -> the same, never empty."""
+
+
+class Dataset(Component, ABC):
+    """Blurry images to try recipes on, with what is known of them.
+
+    Positional arguments: ``root``, the folder of all data (``--data``, or the environment variable ``INVKIT_DATA``),
+    None where it was not named.
+
+    Attributes:
+        title: in a few words.
+        citation: the paper to cite, or an empty text.
+        licence: what its makers allow.
+        homepage: where it comes from, or an empty text.
+    """
+
+    family: ClassVar[str] = "datasets"
+    title: ClassVar[str]
+    citation: ClassVar[str]
+    licence: ClassVar[str]
+    homepage: ClassVar[str]
+
+    def __init__(self, root: Path | None) -> None:
+        self.root = root
+
+    @abstractmethod
+    def cases(self) -> Sequence[Case]:
+        """All cases, in a fixed order.
+
+        Raises:
+            InputError: files are missing; says which, and how to get them.
+        """
+
+    @abstractmethod
+    def sample(self, case: Case) -> Sample:
+        """The pictures of one of `cases`; raises `InputError` where they cannot be read."""
+
+
+class Downloadable(Dataset):
+    """The ability of a dataset to be fetched from its makers.
+
+    Attributes:
+        folder: its own, in the folder of all data.
+    """
+
+    folder: ClassVar[str]
+
+    @classmethod
+    @abstractmethod
+    def sources(cls) -> Sequence[Source]:
+        """The files to fetch, each with its size and digest."""
+
+
+class Metric(Component, ABC):
+    """A figure of merit of a trial.
+
+    Attributes:
+        unit: "dB", "s", "MB", or an empty text.
+        better: whether "higher" or "lower" figures are better.
+    """
+
+    family: ClassVar[str] = "metrics"
+    unit: ClassVar[str]
+    better: ClassVar[Literal["higher", "lower"]]
+
+    @abstractmethod
+    def measure(self, trial: Trial) -> float | None:
+        """The figure, or None where the sample lacks what it takes, as a truth."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from .errors import PluginError, UnknownNameError
 
-__all__ = ["FAMILIES", "PLACES", "Entry", "entries", "find", "load", "names", "register", "unregister"]
+__all__ = ["FAMILIES", "OUTSIDE", "PLACES", "Entry", "entries", "find", "load", "names", "register", "unregister"]
 
 FAMILIES: dict[str, str | None] = {
     "operators": "invkit.interfaces:ForwardOperator",
@@ -28,11 +28,14 @@ FAMILIES: dict[str, str | None] = {
     "edge_predictors": "invkit.interfaces:EdgePredictor",
     "kernel_steps": "invkit.interfaces:KernelStep",
     "kernel_cleanups": "invkit.interfaces:KernelCleanup",
-    "metrics": None,
-    "datasets": None,
+    "metrics": "invkit.interfaces:Metric",
+    "datasets": "invkit.interfaces:Dataset",
     "recipes": None,
 }
 """Each family and the abstract class its components derive from; None where a family has no class (yet)."""
+
+OUTSIDE = ("metrics", "datasets", "recipes")
+"""The families that stand in no recipe: what recipes are tried on, by what, and recipes themselves."""
 
 PLACES: dict[str, str] = {
     "operator": "operators",

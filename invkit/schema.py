@@ -76,7 +76,7 @@ def recipe_schema() -> dict[str, Any]:
     for place, family in registry.PLACES.items():
         schema["properties"][place] = _place_schema(place, family)
     schema["properties"]["then"]["anyOf"] = [{"$ref": "#"}, {"enum": registry.names("recipes")}, {"type": "null"}]
-    families = {family: _family_schema(family) for family, interface in registry.FAMILIES.items() if interface}
+    families = {family: _family_schema(family) for family in registry.FAMILIES if family not in registry.OUTSIDE}
     return schema | {"$defs": definitions | families}
 
 
@@ -129,7 +129,7 @@ def _linked(schema: Any) -> Any:
         return schema
     if FAMILY not in schema:
         linked = {key: _linked(value) for key, value in schema.items()}
-        several = schema.get("type") == "array" and FAMILY in schema["items"]
+        several = schema.get("type") == "array" and FAMILY in schema.get("items", ())
         return {"anyOf": [linked["items"], linked]} if several else linked  # one may stand for a list of one
     others = {key: value for key, value in schema.items() if key not in (FAMILY, "anyOf")}  # as its description
     return {"$ref": f"#/$defs/{schema[FAMILY]}"} | others

@@ -8,7 +8,6 @@ algorithms", CVPR 2009.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
 from typing import TypeAlias
 
 import numpy as np
@@ -16,11 +15,14 @@ import numpy.typing as npt
 from torch import Tensor
 
 from ..errors import InputError
+from .shifts import bilinear_crop, nearest_least, squared_errors
 
-__all__ = ["Aligned", "align", "aligned_psnr", "aligned_ssd", "aligned_ssim", "psnr", "ssd", "ssim"]
+__all__ = ["Aligned", "align", "aligned_psnr", "aligned_ssd", "aligned_ssim", "psnr", "shrunk", "ssd", "ssim"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Image: TypeAlias = npt.NDArray[np.generic] | Tensor
+
+MOST_SHIFTS = 2001  # along a side: 32 MB of errors
 
 
 @dataclass(frozen=True)
@@ -53,14 +55,18 @@ def align(estimate: Image, truth: Image, *, border: int = 15, max_shift: float =
         step: between two shifts tried, pixels.
 
     Returns:
-        The two crops and the shift; of equal shifts, the first from the top left.
+        The two crops and the shift; of shifts equally good, the nearest to none.
 
     Raises:
-        InputError: other shapes, channels that differ, NaN or infinite values, or a border that is less than
-            ``max_shift`` or leaves nothing.
+        InputError: other shapes, channels that differ, NaN or infinite values, a border that is less than
+            ``max_shift`` or leaves nothing, or a step that is not positive or makes more than 2001 shifts along a side.
     """
     moving, still = same_size(planes(estimate, "estimate"), planes(truth, "truth"))
-    check_search(still.shape, border, max_shift, step)
+    check_search(border, max_shift, step)
+    if min(still.shape[1:]) <= 2 * border:
+        raise InputError(
+            f"a border of {border} px leaves nothing of an image of {still.shape[1:]}; give a smaller border"
+        )
     still = still[:, border : still.shape[1] - border, border : still.shape[2] - border]
     reach = int(np.ceil(max_shift))
     # One more pixel all round, so that the pixel beyond the farthest shift, whose weight is 0, can be looked up.
@@ -69,68 +75,10 @@ def align(estimate: Image, truth: Image, *, border: int = 15, max_shift: float =
     moving = moving[:, cut : moving.shape[1] - cut, cut : moving.shape[2] - cut]
     steps = int(np.floor(max_shift / step + 1e-9))
     shifts: Floats = np.arange(-steps, steps + 1, dtype=np.float64) * step
-    errors = squared_errors(moving, still, shifts + reach + 1)
-    row, column = np.unravel_index(int(np.argmin(errors)), errors.shape)
-    down, right = float(shifts[row]), float(shifts[column])
+    errors, rounding = squared_errors(moving, still, shifts + reach + 1)
+    down, right = nearest_least(errors, shifts, rounding)
     crop = bilinear_crop(moving, (down + reach + 1, right + reach + 1), still.shape[1:])
     return Aligned(crop, still, (down, right))
-
-
-def squared_errors(moving: Floats, still: Floats, corners: Floats) -> Floats:
-    """The summed squared error of every bilinear crop of ``moving`` whose corner is at (corners[i], corners[j]).
-
-    A bilinear crop is ``sum_i w_i M_i`` of four whole-pixel crops M_i, so its error is the quadratic form
-    ``sum_ij w_i w_j <M_i, M_j> - 2 sum_i w_i <M_i, T> + <T, T>``: inner products of whole-pixel crops are all it takes.
-
-    Args:
-        moving: (C, H, W).
-        still: (C, h, w), T.
-        corners: (n,), pixels, between 0 and H - h - 1.
-
-    Returns:
-        (n, n).
-    """
-    mean = still.mean()  # taken out of both: the terms cancel better when they are small
-    moving, still = moving - mean, still - mean
-    whole = np.floor(corners).astype(int)
-    weights = (1 - (corners - whole), corners - whole)
-    cross = cross_products(moving, still)
-    total = np.full((len(corners), len(corners)), float((still**2).sum()))
-    for i, j in product((0, 1), repeat=2):
-        total -= 2 * np.outer(weights[i], weights[j]) * cross[np.ix_(whole + i, whole + j)]
-    for pair_of_corners in product(product((0, 1), repeat=2), repeat=2):
-        first, second = sorted(pair_of_corners)
-        offset = (second[0] - first[0], second[1] - first[1])
-        weight = np.outer(weights[first[0]] * weights[second[0]], weights[first[1]] * weights[second[1]])
-        own = own_products(moving, offset, still.shape[1:])
-        total += weight * own[np.ix_(whole + first[0], whole + first[1])]
-    return total
-
-
-def cross_products(moving: Floats, still: Floats) -> Floats:
-    """``<crop of moving at (i, j), still>`` for every whole corner: (C, H, W), (C, h, w) -> (H - h + 1, W - w + 1)."""
-    from scipy.signal import correlate
-
-    channels = [correlate(m, s, mode="valid", method="fft") for m, s in zip(moving, still, strict=True)]
-    return np.asarray(np.sum(channels, axis=0))
-
-
-def own_products(moving: Floats, offset: tuple[int, int], size: tuple[int, ...]) -> Floats:
-    """``<crop at (i, j), crop at (i, j) + offset>`` for every whole corner; the second crop wraps round."""
-    shifted = np.roll(moving, (-offset[0], -offset[1]), axis=(1, 2))
-    summed = np.pad((moving * shifted).sum(axis=0).cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
-    height, width = size
-    rows = summed[height:] - summed[:-height]
-    return np.asarray(rows[:, width:] - rows[:, :-width])
-
-
-def bilinear_crop(image: Floats, corner: tuple[float, float], size: tuple[int, ...]) -> Floats:
-    """The (C, *size) crop of an image (C, H, W) at a fractional corner (row, column)."""
-    (top, left), (height, width) = np.floor(corner).astype(int), size
-    down, right = corner[0] - top, corner[1] - left
-    window = image[:, top : top + height + 1, left : left + width + 1]
-    rows = (1 - down) * window[:, :-1] + down * window[:, 1:]
-    return np.asarray((1 - right) * rows[:, :, :-1] + right * rows[:, :, 1:])
 
 
 def aligned_psnr(
@@ -209,6 +157,32 @@ def ssim(estimate: Image, truth: Image) -> float:
     )
 
 
+def shrunk(image: Image) -> Floats:
+    """An image as SSIM's authors shrink it before they compare, to a shorter side of about 256 pixels.
+
+    The mean over each f x f neighbourhood, kept at every f-th pixel, f being the shorter side / 256, rounded; an
+    image is mirrored at its border. As the MATLAB code does that Wang et al. later gave out (``ssim.m``, "automatic
+    downsampling"), by which figures on large images are published.
+
+    Args:
+        image: (H, W), (C, H, W) or (1, C, H, W).
+
+    Returns:
+        (C, ceil(H / f), ceil(W / f)), float64; the image itself where f is 1.
+
+    Raises:
+        InputError: other shapes, NaN or infinite values.
+    """
+    from scipy.ndimage import uniform_filter1d
+
+    array = planes(image, "image")
+    factor = max(1, int(min(array.shape[1:]) / 256 + 0.5))  # MATLAB rounds halves up
+    for axis in (1, 2) if factor > 1 else ():
+        # An even neighbourhood reaches farther down and right there, and farther up and left in SciPy.
+        array = uniform_filter1d(array, factor, axis=axis, mode="reflect", origin=-1 if factor % 2 == 0 else 0)
+    return array[:, ::factor, ::factor]
+
+
 def planes(image: Image, name: str) -> Floats:
     """An image as a float64 array (C, H, W); raises `InputError` where it is none."""
     array = np.asarray(image.detach().cpu() if isinstance(image, Tensor) else image, dtype=np.float64)
@@ -250,11 +224,14 @@ def centre_crop(image: Floats, height: int, width: int) -> Floats:
     return image[:, top : top + height, left : left + width]
 
 
-def check_search(shape: tuple[int, ...], border: int, max_shift: float, step: float) -> None:
-    """Raises `InputError` for a search that cannot be made on images of ``shape``."""
+def check_search(border: int, max_shift: float, step: float) -> None:
+    """Raises `InputError` for a search that cannot be made on any image."""
     if not 0 <= max_shift <= border:
         raise InputError(f"shifts of up to {max_shift} px need a border of as many pixels; got {border}")
     if not 0 < step < float("inf"):
         raise InputError(f"the step between two shifts must be positive; got {step}")
-    if min(shape[1:]) <= 2 * border:
-        raise InputError(f"a border of {border} px leaves nothing of an image of {shape[1:]}; give a smaller border")
+    if 2 * max_shift / step >= MOST_SHIFTS:
+        raise InputError(
+            f"shifts of up to {max_shift} px in steps of {step} are more than {MOST_SHIFTS} along a side; "
+            "give a larger step"
+        )

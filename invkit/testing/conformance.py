@@ -24,9 +24,11 @@ from .. import registry
 from ..interfaces import ForwardOperator
 from ..parameters import Shape
 from .common import Settings, assert_documented, assert_random_state_untouched, build, drawn
+from .datasets import check_dataset_class
 from .edge_predictors import check_edge_predictor
 from .fidelities import check_fidelity
 from .kernel_parts import check_kernel_cleanup, check_kernel_step
+from .metrics import check_metric
 from .operators import (
     assert_adjoint,
     assert_gradients,
@@ -83,6 +85,8 @@ CHECKS: dict[str, Callable[[type[Any]], None]] = {
     "edge_predictors": check_edge_predictor,
     "kernel_steps": check_kernel_step,
     "kernel_cleanups": check_kernel_cleanup,
+    "datasets": check_dataset_class,
+    "metrics": check_metric,
 }
 """The check of each family that has one."""
 

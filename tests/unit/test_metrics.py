@@ -135,13 +135,13 @@ def test_known_values():
 def test_levins_search_is_quick():
     rng = np.random.default_rng(0)
     truth, estimate = rng.random((2, 255, 255))
-    align(estimate, truth)
+    align(estimate, truth, max_shift=10)
     seconds = []
-    for _ in range(3):
+    for _ in range(5):
         start = time.perf_counter()
-        align(estimate, truth)
+        align(estimate, truth, max_shift=10)
         seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 0.2
+    assert min(seconds) < 0.03  # about 0.004 on a processor of its own
 
 
 @pytest.mark.parametrize(
@@ -155,6 +155,7 @@ def test_levins_search_is_quick():
         ((np.zeros((30, 40)), np.zeros((40, 40))), {}, "leaves nothing"),
         ((np.zeros((40, 40)), np.zeros((40, 40))), {"max_shift": 16}, "border"),
         ((np.zeros((40, 40)), np.zeros((40, 40))), {"step": 0}, "step"),
+        ((np.zeros((40, 40)), np.zeros((40, 40))), {"step": 1e-6}, "larger step"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(arguments, options, message):

@@ -168,9 +168,9 @@ def test_plugins_can_be_switched_off(install, monkeypatch):
 
 
 def test_an_installed_entry_says_where_it_comes_from(install):
-    install("some-plugin", "[invkit.metrics]\nlpips = some_module:Lpips\n")
-    assert registry.find("metrics", "lpips") == registry.Entry(
-        "metrics", "lpips", "some-plugin", "1.2", "some_module:Lpips"
+    install("some-plugin", "[invkit.metrics]\nniqe = some_module:Niqe\n")
+    assert registry.find("metrics", "niqe") == registry.Entry(
+        "metrics", "niqe", "some-plugin", "1.2", "some_module:Niqe"
     )
 
 

@@ -1,0 +1,1 @@
+"""Blurry images to try recipes on."""

@@ -1,0 +1,55 @@
+"""Pictures and names as datasets give them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from ..cases import Floats
+from ..errors import InputError
+from ..media.colour import to_luma_chroma
+from ..media.images import read_image
+
+__all__ = ["like", "luma", "picture", "safe_names"]
+
+UNSAFE = re.compile(r"[^A-Za-z0-9._]+")  # and hyphens, of which two in a row part the names of a result
+LONGEST = 80  # letters
+
+
+def picture(path: Path) -> Floats:
+    """(H, W) or (H, W, 3) in [0, 1], opacity left out; raises `InputError` where it cannot be read."""
+    return np.asarray(read_image(path).pixels)
+
+
+def luma(image: Floats) -> Floats:
+    """The full-range BT.601 luma of a colour image, (H, W) in [0, 1]; a grey one as it is."""
+    return image if image.ndim == 2 else np.asarray(to_luma_chroma(image)[0][..., 0]).clip(0, 1)
+
+
+def like(image: Floats, other: Floats, name: str) -> Floats:
+    """An image with the channels of another one: colour becomes luma.
+
+    Raises:
+        InputError: it is grey, and the other in colour.
+    """
+    if image.ndim == 2 and other.ndim == 3:
+        raise InputError(f"{name} is grey and the blurry image in colour, so that they cannot be compared")
+    return luma(image) if other.ndim == 2 else image
+
+
+def safe_names(texts: Iterable[str]) -> list[str]:
+    """Texts as parts of file names, each another one even where upper and lower case are the same."""
+    names: list[str] = []
+    taken: set[str] = set()
+    for text in texts:
+        name = plain = UNSAFE.sub("-", text)[:LONGEST].strip("-.") or "image"
+        number = 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{plain}-{number}"
+        taken.add(name.casefold())
+        names.append(name)
+    return names

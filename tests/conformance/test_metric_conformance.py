@@ -1,0 +1,171 @@
+"""The check of metrics passes every metric of invkit and catches those that break the rules."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+import pytest
+import torch
+from pydantic import Field
+
+from invkit.errors import InputError
+from invkit.interfaces import Metric
+from invkit.metrics.aligned_scores import AlignedPSNR, AlignedSSIM
+from invkit.metrics.cost import CPUSeconds, PeakMemory, Seconds
+from invkit.metrics.error_ratio import ErrorRatio
+from invkit.metrics.kernel_similarity import KernelSimilarity
+from invkit.metrics.plain import PSNR, SSIM
+from invkit.testing.metrics import check_metric
+
+
+@pytest.mark.parametrize(
+    ("component", "params"),
+    [
+        (AlignedPSNR, {"luma": "matlab"}),
+        (AlignedPSNR, {"max_shift": 10}),
+        (AlignedSSIM, {"shrink": True}),
+        (ErrorRatio, {}),
+        (ErrorRatio, {"kind": "norm"}),
+        (KernelSimilarity, {}),
+        (PSNR, {"border": 5}),
+        (SSIM, {"shrink": True, "luma": "matlab"}),
+        (Seconds, {}),
+        (CPUSeconds, {}),
+        (PeakMemory, {}),
+    ],
+)
+def test_invkits_metrics_conform(component, params):
+    check_metric(component, params)
+
+
+class Contrast(Metric):
+    """Standard deviation of the restored image."""
+
+    unit = ""
+    better = "lower"
+
+    def measure(self, trial):
+        return float(trial.image.std())
+
+
+def test_a_metric_without_truth_passes():
+    check_metric(Contrast)
+
+
+class Upside(Contrast):
+    """Calls more noise better."""
+
+    better = "higher"
+
+
+class Undecided(Contrast):
+    """Does not know which way is better."""
+
+    better = "both"
+
+
+class Unitless(Contrast):
+    """Has None for a unit."""
+
+    unit = None
+
+
+class Whole(Contrast):
+    """Gives whole numbers."""
+
+    def measure(self, trial):
+        return 3
+
+
+class Nowhere(Contrast):
+    """Gives NaN."""
+
+    def measure(self, trial):
+        return float("nan")
+
+
+class Silent(Contrast):
+    """Gives nothing ever."""
+
+    def measure(self, trial):
+        return None
+
+
+class Drawing(Contrast):
+    """Draws from the global generator."""
+
+    def measure(self, trial):
+        return float(torch.rand(()))
+
+
+class Forgetful(Contrast):
+    """Counts its calls."""
+
+    calls = 0
+
+    def measure(self, trial):
+        self.calls += 1
+        return float(self.calls)
+
+
+class Clipping(Contrast):
+    """Writes into the image."""
+
+    def measure(self, trial):
+        np.round(trial.image, out=trial.image)
+        return 1.0
+
+
+class Assuming(Contrast):
+    """Takes the truth for granted."""
+
+    def measure(self, trial):
+        return float(abs(trial.image - trial.sample.truth).max())
+
+
+class Undescribed(Contrast):
+    """Has a parameter that is not explained."""
+
+    def __init__(self, *, width: int = 3):
+        pass
+
+
+class Mute(Contrast):
+    """Refuses without a reason."""
+
+    def __init__(self):
+        raise InputError("no")
+
+
+class Wanting(Contrast):
+    """Lacks its weights."""
+
+    def __init__(self, *, weights: Annotated[str, Field(description="a file")] = "none.pth"):
+        raise InputError(f"the weights {weights} are not there; put them there")
+
+
+@pytest.mark.parametrize(
+    ("component", "error", "said"),
+    [
+        (Upside, AssertionError, "better 'higher', but gives"),
+        (Undecided, AssertionError, "'higher' or 'lower'"),
+        (Unitless, AssertionError, "unit is None"),
+        (Whole, AssertionError, "gives 3; a float"),
+        (Nowhere, AssertionError, "gives NaN"),
+        (Silent, AssertionError, "a trial that has everything"),
+        (Drawing, AssertionError, "global random state"),
+        (Forgetful, AssertionError, "two calls"),
+        (Clipping, AssertionError, "changes the pictures"),
+        (Assuming, TypeError, "None"),
+        (Undescribed, AssertionError, "'width' has no Field"),
+        (Mute, AssertionError, "does not say why"),
+    ],
+)
+def test_a_faulty_metric_is_caught(component, error, said):
+    with pytest.raises(error, match=said):
+        check_metric(component)
+
+
+def test_a_metric_whose_weights_are_not_here_conforms_when_it_says_so():
+    assert check_metric(Wanting) is None
