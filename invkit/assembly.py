@@ -11,9 +11,10 @@ from torch import Tensor
 from . import registry
 from .errors import AssemblyError, InputError, PluginError
 from .fidelities.schedule import Schedule
+from .geometry import shape_of
 from .interfaces import Fidelity
 from .parameters import positional_names, slots_of
-from .problem import Problem, Term, check_data, shape_of
+from .problem import Problem, Term, check_data
 from .recipe import Parameters, Recipe, blamed, check_parameters, resolved
 from .solver import Solver
 

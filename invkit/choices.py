@@ -244,14 +244,18 @@ def check_memory(prior: ImagePrior, device: torch.device) -> None:
         )
 
 
+def depends_on_noise(recipe: Recipe) -> bool:
+    """Whether the weight of a term is in proportion to the noise level; those that go on from it aside."""
+    return any(term.times != "one" and term.weight > 0 for term in recipe.regularizers)
+
+
 def noise_level(recipe: Recipe, data: Tensor) -> float | None:
     """The standard deviation of the noise as estimated, but at least `ROUNDING`, which weights may be in proportion to.
 
     JPEG, denoising in the camera and dark areas hide noise from the estimator, and a deconvolution whose weight goes to
     zero fits whatever of the model is not true. None for an image too small to tell, where no term needs it.
     """
-    needed = any(t.times != "one" and t.weight > 0 for link in recipe.links() for t in link.regularizers)
-    if not needed and min(data.shape[-2:]) < PATCH:
+    if not any(map(depends_on_noise, recipe.links())) and min(data.shape[-2:]) < PATCH:
         return None
     return max(estimate_sigma(data), ROUNDING)
 

@@ -302,6 +302,8 @@ def prepare(
     asked = (1, 1) if method.kernel_prior is None else chosen.kernel_size or method.measurement.kernel_size
     size = choices.check_kernel_size(asked, picture, kernel_given)
     stages = plan(method, picture, chosen)
+    if kernel_given is not None:
+        stages = (stages[0].knowing(kernel_given), *stages[1:])
     with explained_memory():
         assembly = stages[0].assembled(size, kernel_given)
         choices.check_kernel_prior(assembly.problem.kernel_prior)

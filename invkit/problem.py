@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from .errors import AssemblyError, InputError
+from .geometry import shape_of
 from .interfaces import Fidelity, ForwardOperator, ImagePrior, KernelPrior, Regularizer
 from .media.layouts import how_to_scale
 
@@ -106,12 +107,6 @@ class Problem:
             fidelity=self.fidelity.to(device),
             regularizers=tuple(replace(t, regularizer=t.regularizer.to(device)) for t in self.regularizers),
         )
-
-
-def shape_of(tensor: Tensor) -> tuple[int, int, int, int]:
-    """The shape of a 4-d tensor as a typed tuple."""
-    batch, channels, height, width = tensor.shape
-    return batch, channels, height, width
 
 
 def named(thing: object) -> str:

@@ -19,6 +19,7 @@ from .errors import InvkitError
 from .geometry import centre, size_of
 from .interfaces import KernelPrior
 from .media.colour import to_luma_chroma
+from .misfit import misfit
 from .recipe import Recipe
 from .result import Result
 from .solver import Observer, deferred_interrupt
@@ -39,6 +40,7 @@ class Stage:
         data: (B, C, H, W) in [0, 1]: the picture, or its luma.
         chroma: (B, 2, H, W) kept aside, or None where every channel is restored.
         sigma: standard deviation of the noise of the data; None for an image too small to tell.
+        estimated: whether sigma was, and not given.
         seed: of every random number.
     """
 
@@ -47,7 +49,18 @@ class Stage:
     data: Tensor
     chroma: Tensor | None
     sigma: float | None
+    estimated: bool
     seed: int
+
+    def knowing(self, kernel: Tensor) -> Stage:
+        """The stage for a kernel (1, 1, h, w): an estimated noise level becomes what the model misses with it, if more.
+
+        Only where the kernel is taken as it is, and a weight depends on the noise level.
+        """
+        known = self.recipe.kernel_prior is not None and self.recipe.kernel_prior.name == "known"
+        if not (known and self.estimated and self.sigma is not None and choices.depends_on_noise(self.recipe)):
+            return self
+        return replace(self, sigma=max(self.sigma, misfit(self.data, kernel)))
 
     def assembled(self, kernel_size: tuple[int, int], kernel: Tensor | None) -> Assembly:
         """Problem and solver; arguments and errors as `assemble`."""
@@ -84,7 +97,7 @@ def plan(recipe: Recipe, picture: Tensor, chosen: Choices) -> tuple[Stage, ...]:
         for color, (data, _) in views.items()
     }
     return tuple(
-        Stage(link, color, *views[color], levels[color], chosen.seed)
+        Stage(link, color, *views[color], levels[color], chosen.sigma is None, chosen.seed)
         for link, color in zip((*before, last), colors, strict=True)
     )
 
@@ -204,19 +217,19 @@ def solve_chain(
         InvkitError: a stage failed; says which.
     """
     with deferred_interrupt() as interrupted:
-        chain = _Chain(stages, device, watch, interrupted)
+        chain = _Chain(list(stages), device, watch, interrupted)
         chain.solve(0, first, watch.time_limit, resume)
         for index in range(1, len(stages)):
             with placed(index):
                 chain.go_on(index)
-        return Outcome(stages, tuple(chain.solved), chain.stop)
+        return Outcome(chain.stages, tuple(chain.solved), chain.stop)
 
 
 @dataclass
 class _Chain:
     """One call of `solve_chain`: what is done so far."""
 
-    stages: Sequence[Stage]
+    stages: list[Stage]
     device: torch.device
     watch: Watch
     interrupted: threading.Event
@@ -235,6 +248,7 @@ class _Chain:
             self.solved.append(None)
             return
         kernel = torch.as_tensor([result for result in self.solved if result][-1].kernel)
+        self.stages[index] = self.stages[index].knowing(kernel)
         assembly = self.stages[index].assembled(size_of(kernel), kernel)
         if self.stop and not is_known(assembly.problem.kernel_prior):
             self.solved.append(None)

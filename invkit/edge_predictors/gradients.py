@@ -9,7 +9,7 @@ from ..geometry import Size, crop_to_data, size_of
 from ..interfaces import EdgePredictor
 from ..parameters import validated
 from .filters import differences
-from .selection import PerKernel, Relax, Selection, Share, embedded
+from .selection import Most, PerKernel, Relax, Selection, Share, embedded
 
 __all__ = ["Gradients"]
 
@@ -25,12 +25,15 @@ class Gradients(EdgePredictor):
         share: of the data's pixels, those kept at a scale's first iteration.
         per_kernel: if given, the rule by the kernel's size takes the place of ``share``; Pan et al. take 20.
         relax: by which the threshold is divided at every iteration.
+        most: pixels that ``share`` is at most; None for no limit.
     """
 
     @validated
-    def __init__(self, *, share: Share = 0.1, per_kernel: PerKernel = None, relax: Relax = 1.1) -> None:
+    def __init__(
+        self, *, share: Share = 0.1, per_kernel: PerKernel = None, relax: Relax = 1.1, most: Most = None
+    ) -> None:
         super().__init__()
-        self.selection = Selection(share, per_kernel, relax)
+        self.selection = Selection(share, per_kernel, relax, most)
 
     @torch.no_grad()
     def forward(self, image: Tensor, data: Tensor, kernel_size: Size, iteration: int) -> tuple[Tensor, Tensor]:

@@ -12,8 +12,10 @@ from pydantic import Field
 from torch import Tensor
 
 from ..geometry import Size, margins
+from ..parameters import PositiveInt
 
 __all__ = [
+    "Most",
     "PerKernel",
     "Relax",
     "Selection",
@@ -42,6 +44,9 @@ PerKernel = Annotated[
         "per pixel of the kernel's side",
     ),
 ]
+Most = Annotated[
+    PositiveInt | None, Field(description="if given, of a large image no more pixels than these are the share")
+]
 Relax = Annotated[
     float,
     Field(ge=1, allow_inf_nan=False, description="the threshold is divided by this at every iteration of a scale"),
@@ -65,17 +70,21 @@ class Selection:
         share: of the pixels, in (0, 1].
         per_kernel: pixels of each direction per pixel of the kernel's side; takes the place of ``share``.
         relax: factor >= 1.
+        most: pixels that the share is at most, or None. What a kernel needs does not grow with the image, but the
+            share of an image that is noise does, in smooth areas.
     """
 
     share: float
     per_kernel: float | None
     relax: float
+    most: int | None = None
 
     def of(self, gradients: Tensor, kernel_size: Size, iteration: int) -> Tensor:
         """Gradients (B, 2C, H, W), rows' then columns' -> the same with the weaker ones set to zero."""
         strength = magnitude(gradients)
         if self.per_kernel is None:
-            threshold = strongest(strength, self.share)
+            pixels = strength[0].numel()
+            threshold = strongest(strength, min(self.share, (self.most or pixels) / pixels))
         else:
             count = math.ceil(self.per_kernel * math.sqrt(math.prod(kernel_size)))
             threshold = per_direction(strength, directions(gradients), count)

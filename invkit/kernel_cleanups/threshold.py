@@ -16,7 +16,7 @@ from ..parameters import validated
 
 __all__ = ["ThresholdCleanup"]
 
-LOST = 0.05  # share of the mass that centring may push out of the frame
+LOST = 0.01  # share of the mass that centring may push out at each side of the frame
 
 
 class ThresholdCleanup(KernelCleanup):
@@ -24,8 +24,9 @@ class ThresholdCleanup(KernelCleanup):
 
     In this order: entries under ``threshold`` of the largest become zero; 8-connected components under
     ``smallest_component`` of the mass become zero, except the heaviest; the kernel is shifted by whole pixels so that
-    its centroid lies on the centre pixel (`invkit.geometry`); what is left is scaled to sum one. The largest entry is
-    never dropped, and a shift that would push more than 5 % of the mass out of the frame is not made.
+    its centroid lies on the centre pixel (`invkit.geometry`), or as near to it as the frame allows without cutting
+    more than a hundredth of the mass at a side, which matters for kernels as large as their frame; what is left is
+    scaled to sum one. The largest entry is never dropped.
 
     A blurry image does not tell where its kernel lies; a shift of the kernel is one of the sharp image. The solver
     that centres a kernel must expect the image to move by as much the other way.
@@ -84,11 +85,21 @@ def heavy(plane: npt.NDArray[np.floating], share: float) -> npt.NDArray[np.bool_
 
 
 def centred(kernel: Tensor) -> Tensor:
-    """Shift each kernel so that its centroid is the centre pixel, rounded, unless too much leaves the frame."""
+    """Shift each kernel so that its centroid is the centre pixel, rounded, or as near to it as its ends allow."""
     shift = -centroid(kernel).round().to(torch.int64)
-    moved = shifted(shifted(kernel, shift[..., 0], -2), shift[..., 1], -1)
-    total, left = kernel.sum((-2, -1), keepdim=True), moved.sum((-2, -1), keepdim=True)
-    return torch.where(left >= (1 - LOST) * total, moved, kernel)
+    for axis, dim in ((0, -2), (1, -1)):
+        before, after = room(kernel, dim)
+        kernel = shifted(kernel, shift[..., axis].clamp(-before, after), dim)
+    return kernel
+
+
+def room(kernel: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """Pixels, each (B, 1), by which each kernel may move towards either end of ``dim`` and lose next to nothing."""
+    profile = kernel.sum(-1 if dim == -2 else -2)
+    faint = LOST * profile.sum(-1, keepdim=True)
+    before = (profile.cumsum(-1) <= faint).sum(-1)
+    after = (profile.flip(-1).cumsum(-1) <= faint).sum(-1)
+    return before, after
 
 
 def shifted(kernel: Tensor, shift: Tensor, dim: int) -> Tensor:

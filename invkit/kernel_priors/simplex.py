@@ -13,6 +13,7 @@ from ..errors import InputError
 from ..geometry import new_size, resample_kernel, shape_of
 from ..interfaces import Assignable, KernelPrior, Resizable
 from ..parameters import Shape, validated
+from ..simplex import nearest_on_simplex
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -37,14 +38,7 @@ class _Projection(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, points: Tensor) -> Tensor:
-        # Nothing lower than the largest entry less one can stay positive; clamping keeps the sums exact.
-        shifted = (points - points.amax(1, keepdim=True)).clamp(min=-1)
-        ordered = shifted.sort(1, descending=True).values
-        excess = ordered.cumsum(1) - 1
-        count = torch.arange(1, points.shape[1] + 1, device=points.device, dtype=points.dtype)
-        support = (ordered * count > excess).sum(1, keepdim=True)
-        projected = (shifted - excess.gather(1, support - 1) / support).clamp(min=0)
-        return projected / projected.sum(1, keepdim=True)
+        return nearest_on_simplex(points)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:

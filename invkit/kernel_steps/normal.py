@@ -27,6 +27,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..geometry import Size, size_of
+from ..simplex import nearest_on_simplex
 from ..spectra import fast_size
 
 __all__ = [
@@ -35,7 +36,7 @@ __all__ = [
     "as_kernel",
     "conjugate_gradients",
     "largest_eigenvalue",
-    "nearest_on_simplex",
+    "nearest_kernel",
     "normal_equations",
     "toeplitz_matrix",
 ]
@@ -335,14 +336,9 @@ def largest_eigenvalue(times: Linear, like: Tensor) -> Tensor:
     return MARGIN * dot(vector, vector).sqrt()
 
 
-def nearest_on_simplex(kernel: Tensor) -> Tensor:
-    """The nearest kernel that is >= 0 and sums to one, by sorting (Held, Wolfe & Crowder 1974)."""
-    values = kernel.flatten(1)
-    ordered = values.sort(1, descending=True).values
-    excess = ordered.cumsum(1) - 1
-    count = torch.arange(1, values.shape[1] + 1, device=values.device, dtype=values.dtype)
-    support = (ordered * count > excess).sum(1, keepdim=True).clamp(min=1)
-    return (values - excess.gather(1, support - 1) / support).clamp(min=0).view_as(kernel)
+def nearest_kernel(kernel: Tensor) -> Tensor:
+    """The nearest kernel that is >= 0 and sums to one; (B, 1, h, w)."""
+    return nearest_on_simplex(kernel.flatten(1)).view_as(kernel)
 
 
 def as_kernel(values: Tensor, fallback: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..interfaces import KernelStep
 from ..parameters import validated
-from .normal import as_kernel, largest_eigenvalue, nearest_on_simplex, normal_equations, ratio
+from .normal import as_kernel, largest_eigenvalue, nearest_kernel, normal_equations, ratio
 
 __all__ = ["ProjectedGradient"]
 
@@ -56,6 +56,6 @@ class ProjectedGradient(KernelStep):
         for _ in range(self.iterations):
             moved = current - step * (equations.exact(current) - equations.right)
             if self.normalisation == "projection":
-                moved = nearest_on_simplex(moved)
+                moved = nearest_kernel(moved)
             current = as_kernel(moved, current)
         return current

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..interfaces import KernelStep
 from ..parameters import validated
-from .normal import accelerated_descent, as_kernel, largest_eigenvalue, nearest_on_simplex, normal_equations
+from .normal import accelerated_descent, as_kernel, largest_eigenvalue, nearest_kernel, normal_equations
 
 __all__ = ["ToeplitzLeastSquares"]
 
@@ -42,7 +42,7 @@ class ToeplitzLeastSquares(KernelStep):
         super().__init__()
         self.weight = weight
         self.iterations = iterations
-        self.project = nearest_on_simplex if sum_to_one else non_negative
+        self.project = nearest_kernel if sum_to_one else non_negative
 
     def forward(self, sharp: Tensor, blurred: Tensor, kernel: Tensor) -> Tensor:
         """The constrained ridge solution; the current kernel without edges."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["kernel_stack", "overview"]
 
 WIDTH = 11.0  # inches, of the figure
+STAGE_COLORS = ("#1f5a96", "#c8601a", "#3a7d44", "#8a3f8f", "#6b6b6b")
 LOWER = 3.4  # inches, of the row with kernel and loss
 GAP = 0.1  # inches, around each of them
 TALLEST = 9.0  # inches, of the row with the pictures
@@ -112,6 +114,14 @@ def draw_kernel(axes: Axes, kernels: npt.NDArray[np.float64]) -> None:
     bar.outline.set_visible(False)
 
 
+def stage_spans(result: Result) -> list[tuple[str, int, int]]:
+    """Of each stage that was not skipped its name, and where in the history it begins and ends."""
+    stages = result.details.get("stages") or [{"name": "", "iterations": len(result.history)}]
+    ends = list(accumulate(stage["iterations"] for stage in stages))
+    spans = zip(stages, [0, *ends], ends, strict=False)
+    return [(stage["name"], first, last) for stage, first, last in spans if last > first]
+
+
 def draw_loss(axes: Axes, result: Result) -> None:
     """The loss of every iteration, on a logarithmic scale where all of it is positive."""
     losses = np.asarray(result.history, dtype=np.float64)
@@ -127,9 +137,18 @@ def draw_loss(axes: Axes, result: Result) -> None:
         axes.text(0.5, 0.5, "no iteration was made", ha="center", va="center", transform=axes.transAxes, color="0.4")
         axes.set(xticks=[], yticks=[])
         return
-    axes.plot(
-        np.arange(1, losses.size + 1), losses, linewidth=0.9, color="#1f5a96", marker="." if losses.size == 1 else ""
-    )
+    for color, (name, first, last) in zip(STAGE_COLORS, stage_spans(result), strict=False):
+        own = losses[first:last]
+        axes.plot(
+            np.arange(first, first + own.size) + 1,
+            own,
+            linewidth=0.9,
+            color=color,
+            marker="." if own.size == 1 else "",
+            label=name,
+        )
+    if len(axes.lines) > 1:  # each stage has an objective of its own
+        axes.legend(fontsize=SMALL, frameon=False)
     axes.grid(which="major", linewidth=0.4, color="0.85")
     if bool((losses > 0).all()):
         axes.set_yscale("log")

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..geometry import margins, size_of
 from ..interfaces import Assignable, Blur, LeastSquares, Proximable
-from ..parameters import Positive, PositiveInt, validated
+from ..parameters import NonNegative, Positive, PositiveInt, validated
 from ..problem import Problem
 from ..solver import Solver
 from ..spectra import to_grid, to_image, transfer
@@ -32,6 +32,7 @@ class ADMMState(PixelState):
         blurred: ``K x``, (B, C, *grid).
         blur_gap: scaled multiplier of ``u = K x``, and of u the share that relaxation keeps, (B, C, *grid).
         gaps: likewise of ``z_i = D_i x``, each (K, B, C, *grid).
+        bound_gap: likewise of ``z = x`` in [0, 1], (B, C, *grid); a single zero without bounds.
         blur: the kernel's transfer function, (B, 1, *half grid).
         back: what the least-squares step multiplies the spectrum of what u asks for by.
         inverse: and that of what all z ask for; of the same type, as a mixed product takes a copy.
@@ -41,13 +42,14 @@ class ADMMState(PixelState):
     blurred: Tensor
     blur_gap: Tensor
     gaps: list[Tensor]
+    bound_gap: Tensor
     blur: Tensor
     back: Tensor
     inverse: Tensor
 
     def state_dict(self) -> dict[str, Any]:
         """A copy; what depends on the kernel only is computed anew."""
-        own = {"grid": self.grid, "blurred": self.blurred, "blur_gap": self.blur_gap}
+        own = {"grid": self.grid, "blurred": self.blurred, "blur_gap": self.blur_gap, "bound_gap": self.bound_gap}
         copies = {name: tensor.clone() for name, tensor in own.items()}
         return super().state_dict() | copies | {"gaps": [gap.clone() for gap in self.gaps]}
 
@@ -57,6 +59,7 @@ class ADMMState(PixelState):
         self.grid = saved["grid"].to(self.grid)
         self.blurred = saved["blurred"].to(self.grid)
         self.blur_gap = saved["blur_gap"].to(self.grid)
+        self.bound_gap = saved["bound_gap"].to(self.grid)
         self.gaps = [gap.to(self.grid) for gap in saved["gaps"]]
 
 
@@ -73,6 +76,9 @@ class ADMM(Solver[ADMMState]):
         data_penalty: of ``u = K x``, against the data term's 1.
         penalty: of ``z = D x``, as a multiple of the largest weight.
         relaxation: in (0, 2); 1 for none. With 1.8, 25 iterations get about as far as 40 without.
+        bound_penalty: above 0 the image is held in [0, 1] by a further splitting, ``z = x``, whose penalty is this
+            multiple of the others'. A dark or a white area then cannot ring below black or above white, and neither
+            can what its ringing would have made up for. With 0 the image is clipped in the end only.
     """
 
     needs: ClassVar = {
@@ -90,11 +96,15 @@ class ADMM(Solver[ADMMState]):
         data_penalty: Annotated[Positive, Field(description="penalty of u = K x; the data term has 1")] = 0.1,
         penalty: Annotated[Positive, Field(description="penalty of z = D x, times the largest weight")] = 20.0,
         relaxation: Annotated[float, Field(gt=0, lt=2, description="over- (above 1) or under-relaxation")] = 1.0,
+        bound_penalty: Annotated[
+            NonNegative, Field(description="penalty of z = x in [0, 1], times that of z = D x; 0 for no bounds")
+        ] = 0.0,
     ) -> None:
         self.iterations = iterations
         self.data_penalty = data_penalty
         self.penalty = penalty
         self.relaxation = relaxation
+        self.bound_penalty = bound_penalty
 
     def check(self, problem: Problem) -> None:
         """Refuse what it cannot solve; raises `AssemblyError`."""
@@ -109,7 +119,8 @@ class ADMM(Solver[ADMMState]):
         image, kernel = starting_point(problem)
         size = size_of(on_grid(problem, kernel))
         blur, grid = transfer(kernel, size), to_grid(image, size)
-        inverse = 1 / (self.data_penalty * blur.abs().square() + self._rho(problem) * stiffness(problem, grid))
+        rho, stiff = self._rho(problem), stiffness(problem, grid) + self.bound_penalty
+        inverse = 1 / (self.data_penalty * blur.abs().square() + rho * stiff)
         blurred, kept, scale = torch.fft.irfft2(blur * torch.fft.rfft2(grid), size), 1 - self.relaxation, self._scale()
         return ADMMState(
             image=image,
@@ -118,9 +129,10 @@ class ADMM(Solver[ADMMState]):
             blurred=blurred,
             blur_gap=kept * blurred,
             gaps=[kept * analyse(grid, regularizer.stencils) for _, regularizer in weighted(problem)],
+            bound_gap=kept * grid if self.bound_penalty > 0 else torch.zeros_like(grid[..., :1, :1]),
             blur=blur,
             back=scale * self.data_penalty * blur.conj() * inverse,
-            inverse=(scale * self._rho(problem) * inverse).to(blur.dtype),
+            inverse=(scale * rho * inverse).to(blur.dtype),
         )
 
     @torch.no_grad()
@@ -135,6 +147,8 @@ class ADMM(Solver[ADMMState]):
             z = regularizer.prox(shifted, scale)
             state.gaps[index] = shifted.sub_(z, alpha=self.relaxation)
             asked += adjoint(z.sub_(state.gaps[index], alpha=1 / self._scale()), regularizer.stencils)
+        if self.bound_penalty > 0:
+            asked.add_(self._bound_step(state), alpha=self.bound_penalty)
         spectrum = torch.fft.rfft2(self._data_step(problem, state)).mul_(state.back)
         spectrum.addcmul_(torch.fft.rfft2(asked), state.inverse)
         state.grid = torch.fft.irfft2(spectrum, size)
@@ -150,6 +164,13 @@ class ADMM(Solver[ADMMState]):
         under_data(problem, u, state.kernel).mul_(self.data_penalty).add_(problem.data).div_(1 + self.data_penalty)
         state.blur_gap = shifted.sub_(u, alpha=self.relaxation)
         return u.sub_(state.blur_gap, alpha=1 / self._scale())
+
+    def _bound_step(self, state: ADMMState) -> Tensor:
+        """What z in [0, 1] asks of x, over `_scale`; updates the gap."""
+        shifted = torch.add(state.bound_gap, state.grid, alpha=self.relaxation)
+        z = shifted.clamp(0, 1)
+        state.bound_gap = shifted.sub_(z, alpha=self.relaxation)
+        return z.sub_(state.bound_gap, alpha=1 / self._scale())
 
     def _scale(self) -> float:
         """Of what u and z ask for, which is ``scale * z - gap``."""

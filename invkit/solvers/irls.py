@@ -17,7 +17,7 @@ from ..problem import Problem
 from ..solver import Solver
 from ..stencils import Stencil, analyse, inside, power, rolled
 from .masked_blur import MaskedBlur, objective
-from .pixel_state import PixelState, check_padding, starting_point
+from .pixel_state import PixelState, check_padding, check_terms, starting_point
 
 __all__ = ["IRLS", "IRLSState", "conjugate_gradients", "majorised"]
 
@@ -166,6 +166,7 @@ class IRLS(Solver[IRLSState]):
         """Refuse what it cannot solve; raises `AssemblyError`."""
         super().check(problem)
         check_padding(problem, "irls")
+        check_terms(problem, "irls")
 
     @torch.no_grad()
     def start(self, problem: Problem) -> IRLSState:

@@ -8,16 +8,17 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
 from ..errors import AssemblyError, InputError
-from ..geometry import Size, centre, resample, resample_kernel, shrink, size_of
+from ..geometry import Size, centre, resample, resample_kernel, shape_of, shrink, size_of
 from ..interfaces import Assignable, ImagePrior, KernelPrior, Resizable
 from ..parameters import PositiveInt, Shape, validated
-from ..problem import Problem, shape_of
+from ..problem import Problem
 from ..solver import Solver, State
-from .pixel_state import kernel_prior_of
+from .pixel_state import image_prior_of, kernel_prior_of
 
 __all__ = ["Pyramid"]
 
@@ -46,7 +47,7 @@ class PyramidState(State):
         """Image and kernel as they stand, brought to the finest level's size."""
         image, kernel = self.inner.estimate()
         if self.level == 0:
-            return image, kernel
+            return fitted(image, kernel, self.whole.image_prior.shape[-2:], self.whole.kernel_prior.shape[-2:])
         (height, width), kernel_size = self.whole.image_prior.shape[-2:], self.whole.kernel_prior.shape[-2:]
         finer = resample(image, (height, width), self._scale()).clamp(0, 1)
         return finer, resample_kernel(kernel, kernel_size, self._scale())
@@ -57,6 +58,9 @@ class PyramidState(State):
         if self.level > 0:
             image_prior = resized(image_prior, problem.image_prior.shape, self._scale())
             kernel_prior = resized(kernel_prior, problem.kernel_prior.shape, self._scale())
+        elif self.solver.margin > 0:
+            image, kernel = self.estimate()
+            return image_prior_of(problem.image_prior, image), kernel_prior_of(problem.kernel_prior, kernel)
         return image_prior, kernel_prior
 
     def state_dict(self) -> dict[str, Any]:
@@ -114,6 +118,9 @@ class Pyramid(Solver[PyramidState]):
         begin: the kernel at the coarsest level: what the kernel prior gives, a delta, or two equal neighbours in a
             row, as many papers do since a delta explains the coarsest data well and is hard to leave.
         decay: the regularizers' weights are divided by it at each finer level.
+        margin: while it is looked for, the kernel is larger by as many pixels along each side, at the finest level;
+            in the end the window of the asked size that holds most of it is kept. A kernel that just fits into its
+            frame must otherwise also lie right in it, which it hardly does at the coarse levels.
     """
 
     needs: ClassVar[Mapping[str, type]] = {"image_prior": Resizable, "kernel_prior": Resizable}
@@ -130,12 +137,14 @@ class Pyramid(Solver[PyramidState]):
             Literal["prior", "delta", "two-taps"], Field(description="the kernel at the coarsest level")
         ] = "prior",
         decay: Annotated[float, Field(ge=1, description="weights are divided by it at each finer level")] = 1.0,
+        margin: Annotated[int, Field(ge=0, description="px by which the kernel is larger while it is found")] = 0,
     ) -> None:
         self.solver = solver
         self.ratio = ratio
         self.smallest = smallest
         self.begin = begin
         self.decay = decay
+        self.margin = margin
         self.iterations = solver.iterations
 
     def check(self, problem: Problem) -> None:
@@ -153,6 +162,11 @@ class Pyramid(Solver[PyramidState]):
                 f"pyramid cannot begin with '{self.begin}', since {type(problem.kernel_prior).__name__} cannot be set "
                 "to a kernel; set solver.params.begin=prior"
             )
+        if self.margin > 0 and not all(isinstance(p, Assignable) for p in (problem.image_prior, problem.kernel_prior)):
+            raise AssemblyError(
+                "pyramid with a margin ends by cutting image and kernel, which priors take that can be set to a value; "
+                "set solver.params.margin=0"
+            )
 
     def _check_coarsest(self, problem: Problem) -> None:
         level = self.levels(problem) - 1
@@ -167,7 +181,7 @@ class Pyramid(Solver[PyramidState]):
 
     def levels(self, problem: Problem) -> int:
         """How many sizes there are, the problem's own included."""
-        count, side = 1, max(problem.kernel_prior.shape[-2:])
+        count, side = 1, max(problem.kernel_prior.shape[-2:]) + self.margin
         while side * self.ratio**count >= self.smallest and min(self.data_size(problem, count)) >= MINIMUM:
             count += 1
         return count
@@ -227,10 +241,11 @@ class Pyramid(Solver[PyramidState]):
         )
 
     def kernel_shape(self, whole: Problem, level: int) -> Shape:
-        """Shape of the kernel at a level: its own at the finest, odd sides of at least 3 pixels at the others."""
-        batch, _, *sides = whole.kernel_prior.shape
+        """Shape at a level: at the finest its own and the margin, odd sides of at least 3 pixels at the others."""
+        batch, _, *own = whole.kernel_prior.shape
+        sides = [side + self.margin for side in own]
         if level == 0:
-            return whole.kernel_prior.shape
+            return batch, 1, sides[0], sides[1]
         height, width = (max(3, round(side * self.ratio**level) // 2 * 2 + 1) for side in sides)
         return batch, 1, height, width
 
@@ -246,6 +261,33 @@ def resized(prior: P, shape: Shape, scale: float) -> P:
     if not isinstance(found, ImagePrior | KernelPrior):
         raise AssemblyError(f"pyramid needs priors that can be resized, and {type(prior).__name__} cannot")
     return cast(P, found)
+
+
+def fitted(image: Tensor, kernel: Tensor, image_size: Size, kernel_size: Size) -> tuple[Tensor, Tensor]:
+    """Image (B, C, *) and kernel (B, 1, *) cut to smaller sizes where the kernel is, so that both still fit the data.
+
+    Of the windows that hold all but a thousandth of what any window holds, the one nearest to the middle is kept.
+    """
+    if size_of(kernel) == kernel_size:
+        return image, kernel
+    mass = F.avg_pool2d(kernel, kernel_size, stride=1, divisor_override=1)
+    rows, columns = (torch.arange(n, device=mass.device) - (n - 1) / 2 for n in size_of(mass))
+    far = rows[:, None].square() + columns.square()
+    enough = mass >= (1 - 1e-3) * mass.amax((-2, -1), keepdim=True)
+    chosen = torch.where(enough, far, torch.inf).flatten(1).argmin(1).tolist()
+    corners = [divmod(index, mass.shape[-1]) for index in chosen]
+    ends = [(mass.shape[-2] - 1 - row, mass.shape[-1] - 1 - column) for row, column in corners]
+    cut = windows(kernel, corners, kernel_size)
+    return windows(image, ends, image_size), cut / cut.sum((-2, -1), keepdim=True)
+
+
+def windows(value: Tensor, corners: list[Size], size: Size) -> Tensor:
+    """Of each of (B, C, H, W) the window of a size at its own corner."""
+    cut = [
+        one[..., row : row + size[0], column : column + size[1]]
+        for one, (row, column) in zip(value, corners, strict=True)
+    ]
+    return torch.stack(cut)
 
 
 def beginning(prior: KernelPrior, kind: str, like: Tensor) -> KernelPrior:

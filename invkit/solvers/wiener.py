@@ -16,7 +16,7 @@ from ..spectra import to_image, transfer
 from ..stencils import power
 from .half_quadratic import on_grid
 from .masked_blur import MaskedBlur, objective
-from .pixel_state import PixelState, check_padding, starting_point
+from .pixel_state import PixelState, check_padding, check_terms, starting_point
 
 __all__ = ["Wiener"]
 
@@ -51,6 +51,7 @@ class Wiener(Solver[PixelState]):
         """Refuse what it cannot solve; raises `AssemblyError`."""
         super().check(problem)
         check_padding(problem, "wiener")
+        check_terms(problem, "wiener")
 
     def start(self, problem: Problem) -> PixelState:
         """The image as the prior gives it."""

@@ -86,6 +86,16 @@ def test_gradients_keeps_its_share_of_an_image_without_ties():
         assert torch.all(kept <= 1.03 * share + 1e-3)  # the histogram's bins are .2 % wide
 
 
+def test_of_a_large_image_the_share_is_no_more_pixels_than_asked_for():
+    data = drawn((1, 1, 60, 50), 5)
+    counts = []
+    for most in (100, 10**6, None):
+        sharp, _ = Gradients(share=0.5, most=most)(extend(data, KERNEL), data, KERNEL, 0)
+        counts.append(int(sharp.abs().sum(1).gt(0).sum()))
+    assert 100 <= counts[0] <= 104  # the histogram's bins are .2 % wide
+    assert counts[1] == counts[2] >= 1500
+
+
 def test_gradients_are_the_images_own_and_the_strongest():
     data = drawn((1, 1, 30, 30), 6)
     sharp, _ = Gradients(share=0.2)(data, data, (1, 1), 0)

@@ -56,16 +56,16 @@ def test_a_shift_by_less_than_half_a_pixel_is_none():
     assert torch.equal(ThresholdCleanup()(kernel), kernel)
 
 
-def test_a_shift_that_loses_much_is_not_made():
+def test_a_kernel_goes_as_near_to_the_centre_as_its_ends_allow():
     row = torch.zeros(1, 1, 1, 9)
-    row[..., 0], row[..., 6:] = 0.19, 0.27
+    row[..., 1], row[..., 6:] = 0.19, 0.27  # its centroid asks for a shift by two, its ends allow one
     settings = {"threshold": 0.0, "smallest_component": 0.0}
-    assert torch.allclose(ThresholdCleanup(**settings)(row), row)
+    assert torch.allclose(ThresholdCleanup(**settings)(row), row.roll(-1, -1))
 
 
-def test_a_shift_that_loses_little_is_made_and_the_rest_sums_to_one():
+def test_what_is_next_to_nothing_may_leave_the_frame():
     row = torch.zeros(1, 1, 1, 9)
-    row[..., 0], row[..., 7] = 0.03, 0.97
+    row[..., 0], row[..., 7] = 0.005, 0.995
     found = ThresholdCleanup(threshold=0.0, smallest_component=0.0)(row)
     assert found.flatten().tolist() == [0, 0, 0, 0, 1, 0, 0, 0, 0]
 

@@ -20,7 +20,7 @@ from invkit.kernel_steps.normal import (
     as_kernel,
     conjugate_gradients,
     largest_eigenvalue,
-    nearest_on_simplex,
+    nearest_kernel,
     normal_equations,
     toeplitz_matrix,
 )
@@ -198,10 +198,10 @@ def test_accelerated_descent_finds_the_nonnegative_minimum():
     assert torch.allclose(found.flatten(), expected, atol=1e-9)
 
 
-def test_nearest_on_simplex():
+def test_nearest_kernel():
     points = torch.tensor([[0.5, 0.5], [2.0, 0.0], [0.9, 0.3], [-1.0, -1.0]]).view(4, 1, 1, 2)
     expected = torch.tensor([[0.5, 0.5], [1.0, 0.0], [0.8, 0.2], [0.5, 0.5]])
-    assert torch.allclose(nearest_on_simplex(points).view(4, 2), expected)
+    assert torch.allclose(nearest_kernel(points).view(4, 2), expected)
 
 
 def test_what_has_nothing_positive_is_no_kernel():
