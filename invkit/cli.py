@@ -14,6 +14,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from . import __version__, registry
+from .bench_commands import bench_app
+from .data_commands import data_app
 from .errors import InvkitError
 from .running import Run, err, out
 
@@ -33,6 +35,8 @@ app = typer.Typer(
 )
 recipe_app = typer.Typer(no_args_is_help=True, help="Look at recipes, to copy and edit.")
 app.add_typer(recipe_app, name="recipe")
+app.add_typer(data_app, name="data")
+app.add_typer(bench_app, name="bench")
 _debug = False
 
 
