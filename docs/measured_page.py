@@ -8,14 +8,23 @@ from typing import Any
 
 from tables import table
 
-from invkit.recipe import Recipe, load_recipe
-
 RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
-PUBLISHED = {"cho-lee": 30.57, "krishnan": 29.88, "xu-jia": 31.67, "pan-dark-channel": 32.69, "pmp": 32.45}  # dB
-SIZES = {
-    "plus4": "the kernel sizes given are the true ones rounded up to odd, plus 4, as a user would",
-    "true": "the kernel sizes given are the true ones, rounded up to odd",
+SUITES = {
+    "table3": "invkit bench run benchmarks/table3.toml --preset cpu --output benchmarked/table3\n"
+    "invkit bench table benchmarked/table3 --published --output benchmarks/results/table3.md",
+    "table3_true": "invkit bench run benchmarks/table3.toml --preset true-sizes --recipes fast-map,cho-lee,pan-l0 "
+    "--output benchmarked/table3_true\n"
+    "invkit bench table benchmarked/table3_true --output benchmarks/results/table3_true.md",
+    "table4": "invkit bench run benchmarks/table4.toml --preset cpu --output benchmarked/table4\n"
+    "invkit bench table benchmarked/table4 --published --output benchmarks/results/table4.md",
+    "table4_by": "invkit bench table benchmarked/table4 --by category --metrics psnr-paper,seconds --published "
+    "--output benchmarks/results/table4_by.md",
+    "table1": "invkit bench run benchmarks/table1.toml --preset cpu --output benchmarked/table1\n"
+    "invkit bench table benchmarked/table1 --published --output benchmarks/results/table1.md",
+    "table2": "invkit bench run benchmarks/table2.toml --preset cpu --output benchmarked/table2\n"
+    "invkit bench table benchmarked/table2 --published --output benchmarks/results/table2.md",
 }
+"""The tables of suites that may be committed, with the commands that make them."""
 
 
 def measured_page() -> str:
@@ -24,7 +33,7 @@ def measured_page() -> str:
         "# Measured\n\nEach figure is printed by the command beside it and committed with the machine that made it in "
         "`benchmarks/results`. Two processor cores; other machines give other seconds.\n"
     )
-    return "\n".join([head, *classical_levin(), levin_small(), speed(), noise()])
+    return "\n".join([head, *suites(), large_photo(), levin_small(), speed(), noise()])
 
 
 def read(name: str, command: str) -> Any:
@@ -35,73 +44,48 @@ def read(name: str, command: str) -> Any:
     return json.loads(file.read_text(encoding="utf-8"))
 
 
-def classical_levin() -> list[str]:
-    """A section for each run of the classical recipes on Levin's images that has been committed."""
-    files = sorted(RESULTS.glob("classical_levin*.json"))
-    return [classical_run(file.name, json.loads(file.read_text(encoding="utf-8"))) for file in files]
-
-
-def classical_run(name: str, report: dict[str, Any]) -> str:
-    """Known kernels first, then blind, of one run."""
-    count = max(row["images"] for row in report["summary"])
-    known = [row for row in report["summary"] if is_known(load_recipe(row["recipe"]))]
-    blind = [row for row in report["summary"] if row not in known]
-    end = " Every blind recipe ends with `sparse-admm`."
-    title = "with the true kernel sizes" if report["sizes"] == "true" else "with generous kernel sizes"
-    return "\n".join(
-        [
-            f"## Classical recipes on Levin's images, {title if blind else 'with the true kernels'}\n",
-            f"`INVKIT_DATA=... {report['command']}`: {count} images, Levin's protocol. The error ratio is to the "
-            "deconvolution with the true kernel that comes with the data; seconds are of processor time in one thread, "
-            "the median over the images.\n",
-            *([f"The true kernels given:\n\n{classical_table(known)}"] if known else []),
-            *([f"Blind; {SIZES[report['sizes']]}.{end}\n\n{blind_table(blind)}"] if blind else []),
-            f"`benchmarks/results/{name.replace('.json', '.csv')}` has every image. Made with torch {report['torch']}, "
-            f"{report['processor']}.\n",
-        ]
-    )
-
-
-def is_known(recipe: Recipe) -> bool:
-    """Whether a recipe is given its kernel."""
-    return recipe.kernel_prior is None or recipe.kernel_prior.name == "known"
-
-
-def blind_table(rows: list[dict[str, Any]]) -> str:
-    """The figures, with those that were published beside them."""
-    if not any(row["recipe"] in PUBLISHED for row in rows):
-        return classical_table(rows)
-    note = (
-        "\nPublished: Ren et al., CVPR 2020, for the authors' kernels followed by Levin's non-blind deconvolution; of "
-        "`pmp`, Wen et al., TCSVT 2021.\n"
-    )
-    return classical_table(rows, {row["recipe"]: shown(PUBLISHED.get(row["recipe"]), ".2f") for row in rows}) + note
-
-
-def classical_table(rows: list[dict[str, Any]], published: dict[str, str] | None = None) -> str:
-    """One line a recipe."""
-    heads = ["recipe", "PSNR, dB", "minimum, dB", "SSIM", "error ratio", "ratio at most 2", "seconds"]
-    lines = [
-        [
-            f"[`{row['recipe']}`](recipes.md#{row['recipe']})",
-            shown(row["psnr"], ".2f"),
-            shown(row["psnr_min"], ".2f"),
-            shown(row["ssim"], ".4f"),
-            shown(row["error_ratio"], ".2f"),
-            shown(row["share_ratio_2"], ".0%"),
-            shown(row["cpu_seconds"], ".2f"),
-        ]
-        for row in rows
+def suites() -> list[str]:
+    """A section for each table of a suite that has been committed, as ``invkit bench table`` wrote it."""
+    return [
+        section(RESULTS / f"{name}.md", command)
+        for name, command in SUITES.items()
+        if (RESULTS / f"{name}.md").exists()
     ]
-    if published is None:
-        return table(heads, lines)
-    lines = [[*line[:2], published[row["recipe"]], *line[2:]] for row, line in zip(rows, lines, strict=True)]
-    return table([*heads[:2], "published, dB", *heads[2:]], lines)
 
 
-def shown(figure: float | None, form: str) -> str:
-    """A figure, or nothing where there is none."""
-    return "" if figure is None else format(figure, form)
+def section(file: Path, command: str) -> str:
+    """A table, its headings one level down, with the commands that make it."""
+    lines = [f"#{line}" if line.startswith("#") else line for line in file.read_text(encoding="utf-8").splitlines()]
+    title, *rest = lines
+    commands = (
+        f"```bash\n{command}\n```\n\n"
+        f"Every job is a line of `benchmarks/results/{file.stem}.csv`, which `invkit bench table --each` wrote.\n"
+    )
+    return "\n".join([title, "", commands, *rest, ""])
+
+
+def large_photo() -> str:
+    """A large colour photograph with a known kernel."""
+    report = read("large_photo.json", "python benchmarks/large_photo.py")
+    rows = [
+        [
+            f"[`{r['recipe']}`](recipes.md#{r['recipe']})",
+            f"{r['seconds']:.0f}",
+            f"{r['peak_gigabytes']:.1f}",
+            f"{r['psnr_before']:.1f}",
+            f"{r['psnr_after']:.1f}",
+        ]
+        for r in report["rows"]
+    ]
+    setting = report["setting"]
+    size = f"{setting['width']}x{setting['height']}"
+    return (
+        "## A large photograph with a known kernel\n\n"
+        f"`python benchmarks/large_photo.py`: {size} pixels in colour, a kernel of {setting['kernel_size']} pixels, "
+        "from the command to the files it writes.\n\n"
+        + table(["recipe", "seconds", "peak memory, GB", "PSNR before, dB", "after, dB"], rows)
+        + f"\nMade with {report['machine']['threads']} threads on {report['machine']['cpus']} cores.\n"
+    )
 
 
 def levin_small() -> str:

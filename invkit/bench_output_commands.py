@@ -44,11 +44,13 @@ def table(
     interval: Annotated[
         Literal["cases", "seeds", "none"], typer.Option(help="What the 95 % confidence intervals are over.")
     ] = "cases",
+    each: Annotated[bool, typer.Option("--each", help="One line for each job instead, as CSV.")] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Instead of printing.")] = None,
 ) -> None:
     """Show the results of a suite as tables, whether it is finished or not.
 
-    CSV has one line for each dataset, recipe, metric and group, with every statistic; LaTeX needs booktabs.
+    CSV has one line for each dataset, recipe, metric and group, with every statistic, or with --each one for each job;
+    LaTeX needs booktabs.
 
     [bold]Examples[/bold]
 
@@ -59,11 +61,13 @@ def table(
     from .benchmark.records import read_store
 
     kind = kind or (format_of(output) if output is not None else None)
+    if each and (kind not in (None, "csv") or by or published):
+        raise typer.BadParameter("--each is CSV of single jobs, without --by and --published; leave them out")
     store = read_store(folder)
-    if kind is None:
+    if kind is None and not each:
         show(store, names(metrics), by, published, interval)
         return
-    text = written(store, kind, names(metrics), by, published, interval)
+    text = each_job(store, names(metrics)) if each else written(store, kind, names(metrics), by, published, interval)
     if output is None:
         typer.echo(text, nl=False)
         return
@@ -83,9 +87,16 @@ def show(
     out.print(store.progress(), markup=False, highlight=False)
 
 
+def each_job(store: Store, metrics: list[str]) -> str:
+    """One line for each job."""
+    from .benchmark.job_lines import as_job_lines
+
+    return as_job_lines(store, metrics=metrics)
+
+
 def written(
     store: Store,
-    kind: Format,
+    kind: Format | None,
     metrics: list[str],
     by: str | None,
     published: bool,
@@ -96,7 +107,7 @@ def written(
     from .benchmark.render import as_html, as_latex, as_markdown
     from .benchmark.tables import tables_of
 
-    if kind == "csv":
+    if kind is None or kind == "csv":
         return as_csv(store, metrics=metrics, by=by, published=published)
     writers = {"md": as_markdown, "latex": as_latex, "html": as_html}
     tables = tables_of(store, metrics=metrics, by=by, published=published, interval=interval)

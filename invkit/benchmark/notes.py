@@ -115,9 +115,11 @@ def general_notes(records: Sequence[Record], *, interval: Interval, halves: bool
     code = Counter(record.made_by for record in records)
     machines = Counter(record.machine for record in records)
     notes += [f"Made by several versions of the code: {counted(code)}."] if len(code) > 1 else []
+    notes += [f"Made with {only}." for only in code if only and len(code) == 1]
     notes += (
         [f"Made on several machines, whose seconds do not compare: {counted(machines)}."] if len(machines) > 1 else []
     )
+    notes += [f"Made on {only}." for only in machines if only and len(machines) == 1]
     return [Note("", text) for text in notes]
 
 

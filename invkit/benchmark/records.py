@@ -294,7 +294,7 @@ def record_of(facts: Mapping[str, Any], folder: Path) -> Record:
         snapshots=tuple(snapshot_of(entry, folder) for entry in facts.get("snapshots") or ()),
         error=f"{error.get('type', 'error')}: {error.get('message', '')}" if error else "",
         made_by=made_by(facts),
-        machine=", ".join(str(machine[key]) for key in ("host", "cpu", "device") if machine.get(key)),
+        machine=told_of(machine),
         started=str(facts.get("started") or ""),
     )
 
@@ -316,6 +316,13 @@ def snapshot_of(entry: Mapping[str, Any], folder: Path) -> Snapshot:
         picture if picture.exists() else None,
         kernel if kernel.exists() else None,
     )
+
+
+def told_of(machine: Mapping[str, Any]) -> str:
+    """Host, processor, device and threads as one text."""
+    parts = [str(machine[key]) for key in ("host", "cpu", "device") if machine.get(key)]
+    threads, cores = machine.get("threads"), machine.get("cores")
+    return ", ".join([*parts, *([f"{threads} threads on {cores} cores"] if threads and cores else [])])
 
 
 def made_by(facts: Mapping[str, Any]) -> str:

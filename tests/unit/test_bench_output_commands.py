@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 
 import pytest
@@ -70,3 +72,17 @@ def test_figures_are_drawn_into_the_folder(folder):
 
 def test_help_names_every_kind_of_figure():
     assert "snapshots" in invoke("plot", "--help").output
+
+
+def test_each_job_is_a_line(folder):
+    done, failed = csv.DictReader(io.StringIO(invoke("table", folder, "--each", "--metrics", "psnr,seconds").output))
+    assert (done["case"], done["recipe"], done["status"]) == ("i0", "one", "done")
+    assert (float(done["psnr"]), float(done["seconds"])) == (30.0, 1.0)
+    assert (failed["recipe"], failed["status"], failed["psnr"]) == ("two", "failed", "")
+    assert failed["error"]
+    assert "error-ratio" not in done
+
+
+@pytest.mark.parametrize("others", [["--published"], ["--by", "image"], ["--format", "md"]])
+def test_each_job_goes_with_no_other_table(folder, others):
+    assert invoke("table", folder, "--each", *others).exit_code == 2
