@@ -26,9 +26,8 @@ def page(tmp_path, monkeypatch):
 
 def test_a_table_is_shown_once_it_is_committed_with_the_commands_that_make_it(page, tmp_path):
     assert "Every method" not in page.measured_page()
-    (tmp_path / "table3.md").write_text(
-        "# Every method\n\n## Levin\n\n| recipe | psnr |\n| --- | ---: |\n| pmp | 32 |\n"
-    )
+    table = "| recipe | psnr |\n| --- | ---: |\n| pmp | 32 |\n"
+    (tmp_path / "table3.md").write_text(f"# Every method\n\n## Levin\n\n{table}")
     shown = page.measured_page()
     assert "\n## Every method\n\n```bash\ninvkit bench run benchmarks/table3.toml" in shown
     assert f"\n### Levin\n\n{table}" in shown
