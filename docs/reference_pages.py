@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from measured_page import is_known, measured_page
+from measured_page import measured_page
 from method_table import method_table
 from tables import table
 
@@ -42,6 +42,11 @@ def recipes_page() -> str:
     )
     kinds = [(kind, [recipe for recipe in recipes if kind_of(recipe) == kind]) for kind in KINDS]
     return "\n".join([head, *(kind_table(kind, members) for kind, members in kinds), *map(recipe_section, recipes)])
+
+
+def is_known(recipe: Recipe) -> bool:
+    """Whether a recipe is given its kernel."""
+    return recipe.kernel_prior is None or recipe.kernel_prior.name == "known"
 
 
 def kind_of(recipe: Recipe) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import typer
 from typer.testing import CliRunner
 
 import invkit
@@ -126,3 +127,24 @@ def test_the_table_of_recipes_is_complete():
     listed = re.findall(r"^\| `([a-z0-9-]+)` \|", README, flags=re.MULTILINE)
     built_in = {entry.name for entry in registry.entries("recipes") if entry.distribution == "invkit"}
     assert sorted(listed) == sorted(built_in)
+
+
+COLLECTIONS = sorted(
+    {
+        line.partition("#")[0].strip()
+        for page in (README, *PAGES)
+        for block in blocks("bash", page)
+        for line in block.replace("\\\n", " ").splitlines()
+        if re.match(r"invkit (bench|data|recipe) ", line)
+    }
+)
+
+
+@pytest.mark.parametrize("command", COLLECTIONS)
+def test_every_command_about_data_and_benchmarks_exists_with_its_options(command):
+    words = shlex.split(command.partition(" > ")[0])[1:]
+    reached = typer.main.get_command(app)
+    while isinstance(reached, typer.core.TyperGroup):
+        reached = reached.commands[words.pop(0)]
+    with reached.make_context(reached.name, words) as context:
+        assert context.params
