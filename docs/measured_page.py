@@ -25,6 +25,9 @@ SUITES = {
     "invkit bench table benchmarked/table2 --published --output benchmarks/results/table2.md",
 }
 """The tables of suites that may be committed, with the commands that make them."""
+SIDES = (256, 1024, 4096)
+"""Photographs of which the table of seconds over the sizes tells, pixels along the side."""
+PARTS = {"iteration": "an iteration: ", "block": "", "recipe": "the recipe "}
 
 
 def measured_page() -> str:
@@ -33,7 +36,7 @@ def measured_page() -> str:
         "# Measured\n\nEach figure is printed by the command beside it and committed with the machine that made it in "
         "`benchmarks/results`. Two processor cores; other machines give other seconds.\n"
     )
-    return "\n".join([head, *suites(), large_photo(), levin_small(), speed(), noise()])
+    return "\n".join([head, *suites(), large_photo(), levin_small(), speed(), *scaling(), noise()])
 
 
 def read(name: str, command: str) -> Any:
@@ -112,7 +115,7 @@ def levin_small() -> str:
 
 def speed() -> str:
     """One iteration of the paper's network against plain PyTorch."""
-    report = read("speed.json", "python benchmarks/speed.py")
+    report = read("speed.json", "python benchmarks/speed/against_plain.py")
     rows = [
         [
             name,
@@ -125,12 +128,40 @@ def speed() -> str:
     ]
     return (
         "## An iteration of `selfdeblur`\n\n"
-        "`python benchmarks/speed.py`: 255x255 data, 27x27 kernel, 128 channels; the versions take turns in one run. "
-        "Plain is the same mathematics written directly in PyTorch. The peak is the whole process's, of which the "
-        "libraries take about half.\n\n"
+        "`python benchmarks/speed/against_plain.py`: 255x255 data, 27x27 kernel, 128 channels; the versions take turns "
+        "in one run. Plain is the same mathematics written directly in PyTorch. The peak is the whole process's, of "
+        "which the libraries take about half.\n\n"
         + table(["version", "seconds (median)", "ratio to plain (median)", "goal", "peak memory, GB"], rows)
         + f"\n{machine(report['machine'])}\n"
     )
+
+
+def scaling() -> list[str]:
+    """Seconds over the sizes of photograph and kernel, once they have been committed with their figure."""
+    file = RESULTS / "scaling.json"
+    if not file.exists():
+        return []
+    report = json.loads(file.read_text(encoding="utf-8"))
+    seconds = {(r["what"], r["side"], r["kernel"]): f"{r['seconds']:.3g}" for r in report["rows"]}
+    rows = [
+        [
+            f"{PARTS[part]}{what}",
+            *(seconds.get((what, side, 31), "") for side in SIDES),
+            *("" if power is None else f"{power:.2f}" for power in report["exponents"][what].values()),
+        ]
+        for part, what in dict.fromkeys((r["part"], r["what"]) for r in report["rows"])
+    ]
+    facts = {**report["machine"], **report["versions"]}
+    return [
+        "## Seconds over the sizes\n\n"
+        "`python benchmarks/speed/scaling.py`: seconds of an iteration of a solver, a building block and a whole "
+        "recipe, for grey photographs and a kernel of 31x31 pixels. They grow with a power of the pixels, over the "
+        "three largest sizes, and of the kernel's side, from 11 to 101.\n\n"
+        + table(["what", *(f"{side}x{side}" for side in SIDES), "power of pixels", "power of kernel's side"], rows)
+        + "\n```{image} ../_static/scaling.png\n"
+        ":alt: Seconds against pixels, and against the kernel's side, of solvers, building blocks and recipes\n```\n"
+        + f"\n{machine(facts)}\n"
+    ]
 
 
 def noise() -> str:

@@ -168,7 +168,7 @@ def check_argument(component: type, parameter: Parameter) -> None:
         raise PluginError(f"{who} takes {signs}{name}; a component must have an __init__ that names each parameter")
     if parameter.kind in POSITIONAL and name not in GIVEN:
         raise PluginError(
-            f"{who} asks the problem for '{name}', which gives {' and '.join(GIVEN)} only; what a recipe may set "
+            f"{who} asks for '{name}' by position, and by position only {', '.join(GIVEN)} are given; what may be set "
             "stands after a '*' in the signature"
         )
     if parameter.kind is Parameter.KEYWORD_ONLY and parameter.annotation is Parameter.empty:

@@ -16,7 +16,7 @@ from ..parameters import validated
 
 __all__ = ["ThresholdCleanup"]
 
-LOST = 0.01  # share of the mass that centring may push out at each side of the frame
+LOST = 0.05  # share of the mass that centring may push out at each side of the frame
 
 
 class ThresholdCleanup(KernelCleanup):
@@ -25,7 +25,7 @@ class ThresholdCleanup(KernelCleanup):
     In this order: entries under ``threshold`` of the largest become zero; 8-connected components under
     ``smallest_component`` of the mass become zero, except the heaviest; the kernel is shifted by whole pixels so that
     its centroid lies on the centre pixel (`invkit.geometry`), or as near to it as the frame allows without cutting
-    more than a hundredth of the mass at a side, which matters for kernels as large as their frame; what is left is
+    more than a twentieth of the mass at a side, which matters for kernels as large as their frame; what is left is
     scaled to sum one. The largest entry is never dropped.
 
     A blurry image does not tell where its kernel lies; a shift of the kernel is one of the sharp image. The solver

@@ -47,7 +47,9 @@ def place(tmp_path_factory):
 
 def environment(place, accidents):
     paths = os.pathsep.join([str(place), str(TOYS)])
-    return {**os.environ, "PYTHONPATH": paths, "TOY_MARKS": str(place / "marks"), "COLUMNS": "150", **accidents}
+    own = {"PYTHONPATH": paths, "TOY_MARKS": str(place / "marks"), "COLUMNS": "150"}
+    others = {name: value for name, value in os.environ.items() if name != "INVKIT_DATA"}  # where no toys are
+    return {**others, **own, **accidents}
 
 
 def arguments(place, output, *options):
@@ -68,7 +70,7 @@ def bench(place, output, *options, **accidents):
 
 def invoked(place, output, *options):
     """The command in this process."""
-    return CliRunner().invoke(app, arguments(place, output, *options)[3:], env={"COLUMNS": "300"})
+    return CliRunner().invoke(app, arguments(place, output, *options)[3:], env={"COLUMNS": "300", "INVKIT_DATA": None})
 
 
 def is_there(group):

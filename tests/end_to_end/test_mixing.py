@@ -198,7 +198,7 @@ def test_selfdeblur_may_go_on_with_a_deconvolution(then: str) -> None:
     result = solved("selfdeblur-small", *NARROW, "solver.params.iterations=4", f"then={then}")
     assert [stage["solver"] for stage in result.details["stages"]] == [
         "joint-adam",
-        {"sparse-admm": "admm", "wiener": "wiener"}[then],
+        {"sparse-admm": "tiles", "wiener": "wiener"}[then],
     ]
 
 

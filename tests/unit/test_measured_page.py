@@ -36,5 +36,7 @@ def test_a_table_is_shown_once_it_is_committed_with_the_commands_that_make_it(pa
 
 def test_a_committed_result_that_is_missing_is_an_error_that_says_what_writes_it(page, tmp_path):
     (tmp_path / "speed.json").unlink()
-    with pytest.raises(FileNotFoundError, match=r"speed\.json is missing; .* python benchmarks/speed\.py"):
+    with pytest.raises(
+        FileNotFoundError, match=r"speed\.json is missing; .* python benchmarks/speed/against_plain\.py"
+    ):
         page.measured_page()

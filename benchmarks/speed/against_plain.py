@@ -1,9 +1,9 @@
 """Seconds per iteration of the recipe ``selfdeblur`` against the same mathematics written plainly in PyTorch.
 
-    python benchmarks/speed.py [--rounds 15] [--threads 2] [--output benchmarks/results/speed.json]
+    python benchmarks/speed/against_plain.py [--rounds 15] [--threads 2] [--output benchmarks/results/speed.json]
 
 Three processes take turns, one iteration each, so that whatever else the machine does falls on all alike: the plain
-version (benchmarks/plain_selfdeblur.py), invkit in float32 and invkit in bfloat16. Data of 255x255 pixels, a kernel of
+version (plain_selfdeblur.py beside this file), invkit in float32 and invkit in bfloat16. Data of 255x255 pixels, a kernel of
 27x27, 128 channels. The first iterations are not counted. Peak memory is the process's, libraries included.
 """
 
@@ -22,6 +22,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+BENCHMARKS = Path(__file__).parent.parent
 SIZE, KERNEL, SIGMA, TV_PER_SIGMA = 255, 27, 1.1e-3, 9e-4
 WARM_UP = 3
 VERSIONS = ("plain", "float32", "bfloat16")
@@ -146,7 +147,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15, help="iterations of each version that count")
     parser.add_argument("--threads", type=int, default=2, help="threads of each process")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "speed.json")
+    parser.add_argument("--output", type=Path, default=BENCHMARKS / "results" / "speed.json")
     parser.add_argument("--worker", choices=VERSIONS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:

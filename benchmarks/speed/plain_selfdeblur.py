@@ -1,4 +1,4 @@
-"""SelfDeblur as one would first write it in PyTorch: the yardstick of benchmarks/speed.py.
+"""SelfDeblur as one would first write it in PyTorch: the yardstick of benchmarks/speed/against_plain.py.
 
 The same mathematics as the recipe ``selfdeblur`` (Ren et al., CVPR 2020): the same layers, objective, perturbation and
 optimiser, with nothing done for speed. Padding is a layer of its own, the blur is a direct convolution, tensors have

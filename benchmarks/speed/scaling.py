@@ -1,0 +1,189 @@
+"""Seconds over the sizes of photograph and kernel: runs test_scaling.py, condenses its medians and draws them.
+
+    python benchmarks/speed/scaling.py [--quick] [--threads 2] [--output FILE] [--figure FILE] [--draw-only]
+
+Grey photographs of 64 to 4096 pixels along the side with a kernel of 31 pixels, and kernels of 11 to 101 pixels with a
+photograph of 512 (for the networks 256). The median of the rounds counts, after one call that does not; calls of more
+than four seconds, and recipes above 512 pixels, have one round. Exponents are slopes of straight lines through the
+logarithms: over the three largest photographs, and over all kernels. --quick takes three small sizes of each and
+writes into build/.
+
+On a machine that does other things, take --threads 1: threads that wait for each other then wait for the others too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeAlias
+
+import numpy as np
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+RESULTS, FIGURE = ROOT / "benchmarks" / "results" / "scaling.json", ROOT / "docs" / "_static" / "scaling.png"
+TRIAL = ROOT / "build"
+KERNEL = 31  # pixels, while the photograph's side varies
+LARGEST = 3  # photographs by which the exponent of the pixels is fitted
+PACKAGES = ("invkit", "torch", "numpy", "scipy", "deepinv", "pytest-benchmark")
+
+Row: TypeAlias = dict[str, Any]
+
+
+def timed(quick: bool, threads: int) -> list[Row]:
+    """Run the tests in a process of their own; a row for each case."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "benchmark.json"
+        command = [sys.executable, "-m", "pytest", str(HERE / "test_scaling.py"), "-v", "-p", "no:cacheprovider"]
+        command += ["--benchmark-json", str(file), "--benchmark-quiet", *(["--quick"] if quick else [])]
+        done = subprocess.run(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": str(threads)}, check=False)
+        if done.returncode:
+            raise SystemExit(f"the tests failed with status {done.returncode}; nothing is written")
+        return [row_of(benchmark) for benchmark in json.loads(file.read_text(encoding="utf-8"))["benchmarks"]]
+
+
+def row_of(benchmark: Mapping[str, Any]) -> Row:
+    """What is kept of a case."""
+    part, stats, stages = benchmark["group"].split(":")[0], benchmark["stats"], benchmark["extra_info"].get("stages")
+    figures = {"seconds": rounded(stats["median"]), "least": rounded(stats["min"]), "rounds": stats["rounds"]}
+    more = {} if stages is None else {"stages": {name: rounded(seconds) for name, seconds in stages.items()}}
+    return {"part": part, **benchmark["params"], **figures, **more}
+
+
+def rounded(seconds: float) -> float:
+    """To three digits."""
+    return float(f"{seconds:.3g}")
+
+
+def names(rows: Sequence[Row]) -> list[str]:
+    """The workloads, in their order."""
+    return list(dict.fromkeys(row["what"] for row in rows))
+
+
+def by_pixels(rows: Sequence[Row], what: str) -> list[Row]:
+    """The rows of a workload over the sizes of the photograph."""
+    return [row for row in rows if row["what"] == what and row["kernel"] == KERNEL]
+
+
+def by_kernel(rows: Sequence[Row], what: str) -> list[Row]:
+    """The rows of a workload over the sizes of the kernel, at the one size of photograph that has several."""
+    own = [row for row in rows if row["what"] == what]
+    sides = {row["side"] for row in own if row["kernel"] != KERNEL}
+    return sorted((row for row in own if row["side"] in sides), key=lambda row: int(row["kernel"]))
+
+
+def exponents(rows: Sequence[Row]) -> dict[str, dict[str, float | None]]:
+    """How the seconds of each workload grow with pixels and with the kernel's side; None where there are too few."""
+    found = {}
+    for what in names(rows):
+        large = by_pixels(rows, what)[-LARGEST:]
+        pixels = exponent([row["side"] ** 2 for row in large], [row["seconds"] for row in large])
+        several = by_kernel(rows, what)
+        side = exponent([row["kernel"] for row in several], [row["seconds"] for row in several])
+        found[what] = {"pixels": pixels, "kernel_side": side}
+    return found
+
+
+def exponent(sizes: Sequence[float], seconds: Sequence[float]) -> float | None:
+    """The slope of a straight line through the logarithms, by least squares."""
+    if len(sizes) < LARGEST:
+        return None
+    return round(float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0]), 2)
+
+
+def machine(threads: int, load: Sequence[float]) -> dict[str, Any]:
+    import torch
+
+    from invkit.benchmark.jobs import cpu_name
+
+    return {
+        "cpu": cpu_name(),
+        "processor": torch.backends.cpu.get_cpu_capability(),
+        "cores": os.cpu_count(),
+        "threads": threads,
+        "platform": platform.platform(),
+        "load_average": [round(each, 2) for each in load],
+        "load_average_after": [round(each, 2) for each in os.getloadavg()],
+    }
+
+
+def measured(quick: bool, threads: int) -> dict[str, Any]:
+    """The whole report."""
+    from workloads import cases
+
+    load, begun = os.getloadavg(), time.perf_counter()
+    rows = timed(quick, threads)
+    return {
+        "command": " ".join(["python", *sys.argv]),
+        "minutes": round((time.perf_counter() - begun) / 60, 1),
+        "machine": machine(threads, load),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "exponents": exponents(rows),
+        "left_out": [
+            {"what": case.what, "side": case.side, "kernel": case.kernel, "because": case.because}
+            for case in cases(quick)
+            if case.because
+        ],
+        "rows": rows,
+    }
+
+
+def as_text(report: Mapping[str, Any]) -> str:
+    """JSON with a line for each row."""
+    parts = []
+    for key, value in report.items():
+        if isinstance(value, list):
+            text = "[\n" + ",\n".join(f"  {json.dumps(row)}" for row in value) + "\n ]" if value else "[]"
+        else:
+            text = json.dumps(value, indent=1).replace("\n", "\n ")
+        parts.append(f" {json.dumps(key)}: {text}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def table(report: Mapping[str, Any]) -> str:
+    """Seconds by the side of the photograph, with the exponents."""
+    rows = report["rows"]
+    sides = sorted({row["side"] for row in rows if row["kernel"] == KERNEL})
+    lines = [f"{'':18}" + "".join(f"{side:>9}" for side in sides) + f"{'pixels^':>9}{'kernel^':>9}"]
+    for what in names(rows):
+        seconds = {row["side"]: f"{row['seconds']:.3g}" for row in by_pixels(rows, what)}
+        grows = ["" if slope is None else f"{slope:.2f}" for slope in report["exponents"][what].values()]
+        lines.append(f"{what:18}" + "".join(f"{text:>9}" for text in [*(seconds.get(s, "") for s in sides), *grows]))
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="three small sizes, into build/")
+    parser.add_argument("--threads", type=int, default=2, help="threads of the process that is timed")
+    parser.add_argument("--output", type=Path, help="the medians, a JSON file")
+    parser.add_argument("--figure", type=Path, help="the figure, a PNG file")
+    parser.add_argument("--draw-only", action="store_true", help="draw what --output holds, and measure nothing")
+    options = parser.parse_args()
+    output: Path = options.output or (TRIAL / RESULTS.name if options.quick else RESULTS)
+    figure: Path = options.figure or (TRIAL / FIGURE.name if options.quick else FIGURE)
+    if not options.draw_only:
+        if find_spec("pytest_benchmark") is None:
+            raise SystemExit("pytest-benchmark is missing; it comes with the extra: pip install -e '.[bench]'")
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(as_text(measured(options.quick, options.threads)), encoding="utf-8")
+    from scaling_figure import draw
+
+    report = json.loads(output.read_text(encoding="utf-8"))
+    print(table(report))
+    draw(report, figure)
+    print(f"written: {output} and {figure}")
+
+
+if __name__ == "__main__":
+    main()
