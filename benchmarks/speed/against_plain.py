@@ -3,8 +3,8 @@
     python benchmarks/speed/against_plain.py [--rounds 15] [--threads 2] [--output benchmarks/results/speed.json]
 
 Three processes take turns, one iteration each, so that whatever else the machine does falls on all alike: the plain
-version (plain_selfdeblur.py beside this file), invkit in float32 and invkit in bfloat16. Data of 255x255 pixels, a kernel of
-27x27, 128 channels. The first iterations are not counted. Peak memory is the process's, libraries included.
+version (plain_selfdeblur.py beside this file), invkit in float32 and invkit in bfloat16. Data of 255x255 pixels, a
+kernel of 27x27, 128 channels. The first iterations are not counted. Peak memory is the process's, libraries included.
 """
 
 from __future__ import annotations
