@@ -25,11 +25,12 @@ def page(tmp_path, monkeypatch):
 
 
 def test_a_table_is_shown_once_it_is_committed_with_the_commands_that_make_it(page, tmp_path):
-    assert "Every method" not in page.measured_page()
+    assert "by every method" not in page.measured_page()
     table = "| recipe | psnr |\n| --- | ---: |\n| pmp | 32 |\n"
     (tmp_path / "table3.md").write_text(f"# Every method\n\n## Levin\n\n{table}")
+    (tmp_path / "table3.csv").write_text("dataset,case\n")
     shown = page.measured_page()
-    assert "\n## Every method\n\n```bash\ninvkit bench run benchmarks/table3.toml" in shown
+    assert "\n## Levin's 32 images by every method\n\n```bash\ninvkit bench run benchmarks/table3.toml" in shown
     assert f"\n### Levin\n\n{table}" in shown
     assert "benchmarks/results/table3.csv" in shown
 
