@@ -9,6 +9,8 @@ from typing import Any
 from tables import table
 
 RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
+SIDES = (256, 1024, 4096)
+PARTS = {"iteration": "an iteration: ", "block": "", "recipe": "the recipe "}
 SUITES = {
     "table3": (
         "Levin's 32 images by every method",
