@@ -46,7 +46,7 @@ def recipes_page() -> str:
 
 def is_known(recipe: Recipe) -> bool:
     """Whether a recipe is given its kernel."""
-    return recipe.kernel_prior is None or recipe.kernel_prior.name == "known"
+    return recipe.kernel_prior is None or recipe.is_nonblind
 
 
 def kind_of(recipe: Recipe) -> str:

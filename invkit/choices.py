@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from torch import Tensor
 
 from . import registry
+from .checksums import sha256_of
 from .errors import AssemblyError, InputError, OutOfMemoryError
 from .estimation.kurtosis import PATCH
 from .estimation.noise import estimate_sigma
@@ -265,4 +265,4 @@ def digest(picture: Picture | None) -> dict[str, str] | None:
     if not isinstance(picture, str | Path):
         return None
     path = Path(picture)
-    return {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    return {"file": path.name, "sha256": sha256_of(path)}

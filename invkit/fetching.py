@@ -19,6 +19,7 @@ from pathlib import Path
 
 from .archives import safe_path, unpack
 from .cases import Source
+from .checksums import sha256_of
 from .downloads import Download, Stopped, Watch
 from .errors import InputError, PluginError
 
@@ -28,7 +29,6 @@ WORKERS = 6  # downloads at a time: what GitHub and others bear without complain
 RECORDS = ".fetched"  # folder in a set that says which archives were unpacked there
 SLACK, FACTOR = 100 << 20, 20  # an archive of n bytes may hold FACTOR n + SLACK: no pictures shrink so much
 FULL = (errno.ENOSPC, errno.EDQUOT)
-CHUNK = 1 << 20  # bytes
 
 
 def fetch(
@@ -119,16 +119,7 @@ def holds(folder: Path, source: Source) -> bool:
 
 def intact(file: Path, source: Source) -> bool:
     """Whether a file has the size and the SHA-256 that it should."""
-    return file.is_file() and file.stat().st_size == source.size and digest(file) == source.sha256
-
-
-def digest(file: Path) -> str:
-    """The SHA-256 of a file's contents, in hexadecimal digits."""
-    made = hashlib.sha256()
-    with file.open("rb") as opened:
-        while chunk := opened.read(CHUNK):
-            made.update(chunk)
-    return made.hexdigest()
+    return file.is_file() and file.stat().st_size == source.size and sha256_of(file) == source.sha256
 
 
 @dataclass
@@ -198,7 +189,7 @@ class Gathering:
         sizes = {source.size for source in self.sources}
         for file in sorted(place.rglob("*")):
             if file.is_file() and file.stat().st_size in sizes:
-                for source in by_digest.pop(digest(file), []):
+                for source in by_digest.pop(sha256_of(file), []):
                     self.put(source, partial(shutil.copyfile, file))
 
     def put(self, source: Source, make: Callable[[Path], object]) -> None:

@@ -92,6 +92,11 @@ class Recipe(Strict):
         """The recipe and those that go on from it, in the order they are used."""
         return [self, *(self.then.links() if self.then else ())]
 
+    @property
+    def is_nonblind(self) -> bool:
+        """Whether the kernel that is given is taken as it is; recipes that go on from it aside."""
+        return self.kernel_prior is not None and self.kernel_prior.name.rpartition(":")[2] == "known"
+
     def components(self) -> list[tuple[str, str, ComponentSpec]]:
         """(place in the recipe, family, spec) of every component, those of ``then`` included."""
         later = self.then.components() if self.then else []

@@ -57,8 +57,12 @@ class Stage:
 
         Only where the kernel is taken as it is, and a weight depends on the noise level.
         """
-        known = self.recipe.kernel_prior is not None and self.recipe.kernel_prior.name == "known"
-        if not (known and self.estimated and self.sigma is not None and choices.depends_on_noise(self.recipe)):
+        if not (
+            self.recipe.is_nonblind
+            and self.estimated
+            and self.sigma is not None
+            and choices.depends_on_noise(self.recipe)
+        ):
             return self
         return replace(self, sigma=max(self.sigma, misfit(self.data, kernel)))
 

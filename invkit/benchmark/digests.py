@@ -10,11 +10,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ..checksums import sha256_of
 from ..errors import InputError
 
 __all__ = ["code_digest", "data_digest", "file_digest", "hash_ahead"]
-
-CHUNK = 2**20  # bytes read at once
 
 
 def file_digest(path: Path) -> str:
@@ -32,11 +31,7 @@ def file_digest(path: Path) -> str:
 
 @cache
 def _digest(path: Path, size: int, modified: int) -> str:
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            found.update(chunk)
-    return found.hexdigest()
+    return sha256_of(path)
 
 
 def hash_ahead(paths: Iterable[Path]) -> None:

@@ -141,7 +141,7 @@ def opening(job: Job) -> dict[str, Any]:
 def attempt(job: Job, asked: threading.Event) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Restore and measure; gives what the record says and the files. Raises whatever a component raises."""
     sample = dataset_of(job.dataset.model_dump_json(), job.root).sample(job.case)
-    if job.is_nonblind and sample.kernel is None:
+    if job.recipe.is_nonblind and sample.kernel is None:
         raise NoKernelError(f"the recipe {job.label} needs the true kernel, and nobody knows that of {job.case.name}")
     warm_up(job, sample)
     if asked.is_set():
@@ -172,8 +172,8 @@ def prepared(job: Job, sample: Sample) -> Restoration:
     return prepare(
         sample.image,
         recipe=job.recipe,
-        kernel=sample.kernel if job.is_nonblind else None,
-        kernel_size=None if job.is_nonblind else job.case.kernel_size,
+        kernel=sample.kernel if job.recipe.is_nonblind else None,
+        kernel_size=None if job.recipe.is_nonblind else job.case.kernel_size,
         color=job.color,
         seed=job.seed,
         device=job.device,

@@ -25,7 +25,6 @@ __all__ = ["Job", "Plan", "build_dataset", "build_metric", "check", "make_plan",
 DIGITS = 12  # of an id's digest
 LONGEST = 80  # characters of a case's name in an id: file systems hold 255, and the labels take their part
 WORDS = ("title", "source", "notes")  # of a recipe; they change no number
-KNOWN = "known"  # the kernel prior of recipes that are given the true kernel
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,12 +62,6 @@ class Job:
     time_limit: float | None
     pictures: bool
     versions: Mapping[str, str]
-
-    @property
-    def is_nonblind(self) -> bool:
-        """Whether the recipe, in its first stage, is given the true kernel."""
-        prior = self.recipe.kernel_prior
-        return prior is not None and prior.name.rpartition(":")[2] == KNOWN
 
 
 @dataclass(frozen=True)

@@ -63,11 +63,7 @@ def align(estimate: Image, truth: Image, *, border: int = 15, max_shift: float =
     """
     moving, still = same_size(planes(estimate, "estimate"), planes(truth, "truth"))
     check_search(border, max_shift, step)
-    if min(still.shape[1:]) <= 2 * border:
-        raise InputError(
-            f"a border of {border} px leaves nothing of an image of {still.shape[1:]}; give a smaller border"
-        )
-    still = still[:, border : still.shape[1] - border, border : still.shape[2] - border]
+    still = inside(still, border)
     reach = int(np.ceil(max_shift))
     # One more pixel all round, so that the pixel beyond the farthest shift, whose weight is 0, can be looked up.
     moving = np.pad(moving, ((0, 0), (1, 1), (1, 1)), mode="edge")
@@ -222,6 +218,16 @@ def centre_crop(image: Floats, height: int, width: int) -> Floats:
     """The middle of an image (C, H, W); an odd pixel is cut at the bottom and the right."""
     top, left = (image.shape[1] - height) // 2, (image.shape[2] - width) // 2
     return image[:, top : top + height, left : left + width]
+
+
+def inside(image: Floats, border: int) -> Floats:
+    """An image (C, H, W) without its border; raises `InputError` where nothing is left."""
+    height, width = image.shape[1:]
+    if min(height, width) <= 2 * border:
+        raise InputError(
+            f"a border of {border} px leaves nothing of an image of {height} x {width}; give a smaller border"
+        )
+    return image[:, border : height - border, border : width - border]
 
 
 def check_search(border: int, max_shift: float, step: float) -> None:

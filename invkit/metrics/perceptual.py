@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
@@ -12,6 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from ..checksums import sha256_of
 from ..errors import InputError
 from ..parameters import validated
 from .aligned import Aligned, Floats
@@ -104,7 +104,7 @@ def check_weights(network: Network) -> None:
 @lru_cache(maxsize=3)
 def digest(path: Path, modified: int) -> str:
     """The SHA-256 of a file last modified at a time, in hexadecimal digits; read once a process."""
-    return sha256(path.read_bytes()).hexdigest()
+    return sha256_of(path)
 
 
 @lru_cache(maxsize=1)

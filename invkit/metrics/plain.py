@@ -8,10 +8,9 @@ from typing import Annotated, TypeAlias
 from pydantic import Field
 
 from ..cases import Trial
-from ..errors import InputError
 from ..interfaces import Metric
 from ..parameters import validated
-from .aligned import Floats, psnr, same_size, shrunk, ssim
+from .aligned import Floats, inside, psnr, same_size, shrunk, ssim
 from .aligned_scores import Shrink
 from .search import Luma, planes_of
 
@@ -87,13 +86,3 @@ class SSIM(PlainMetric):
     def score(self, estimate: Floats, truth: Floats) -> float:
         """SSIM of two images (C, h, w); raises `InputError` where they are less than 11 pixels wide or high."""
         return ssim(shrunk(estimate), shrunk(truth)) if self.shrink else ssim(estimate, truth)
-
-
-def inside(image: Floats, border: int) -> Floats:
-    """An image (C, H, W) without its border; raises `InputError` where nothing is left."""
-    height, width = image.shape[1:]
-    if min(height, width) <= 2 * border:
-        raise InputError(
-            f"a border of {border} px leaves nothing of an image of {height} x {width}; give a smaller border"
-        )
-    return image[:, border : height - border, border : width - border]

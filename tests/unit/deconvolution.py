@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import torch
 from torch.nn.functional import cosine_similarity
 
@@ -54,6 +56,18 @@ def finished(solver, problem):
         state = solver.step(problem, state)
         state.iteration += 1
     return state
+
+
+def saved_after(solver, problem, steps):
+    """What a file holds of the state after some steps, read back."""
+    state = solver.start(problem)
+    for _ in range(steps):
+        state = solver.step(problem, state)
+        state.iteration += 1
+    file = io.BytesIO()
+    torch.save(state.state_dict(), file)
+    file.seek(0)
+    return torch.load(file, weights_only=True)
 
 
 def delta(shape, dtype=torch.float32):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
-
 import pytest
 import torch
-from deconvolution import a_kernel, blocks, blurred, finished, made, random
+from deconvolution import a_kernel, blocks, blurred, finished, made, random, saved_after
 
 from invkit.operators.convolution import Convolution
 from invkit.problem import Term
@@ -33,14 +31,7 @@ def test_it_comes_to_the_same_image_which_convexity_makes_the_only_one_and_is_ne
 def test_a_saved_state_goes_on_to_the_same_bits():
     _, problem = blurred([Term(HyperLaplacian(second=0.25), 3e-4)], dtype=torch.float32)
     solver = ADMM(iterations=8, relaxation=1.7, bound_penalty=0.3)
-    state = solver.start(problem)
-    for _ in range(3):
-        state = solver.step(problem, state)
-        state.iteration += 1
-    file = io.BytesIO()
-    torch.save(state.state_dict(), file)
-    file.seek(0)
-    resumed = solver.solve(problem, resume=torch.load(file, weights_only=True))
+    resumed = solver.solve(problem, resume=saved_after(solver, problem, 3))
     assert torch.equal(resumed.image, solver.solve(problem).image)
 
 

@@ -127,7 +127,7 @@ def test_a_job_is_small_and_can_be_sent():
     sent = pickle.dumps(job)
     assert len(sent) < 20_000
     assert pickle.loads(sent).recipe == job.recipe
-    assert job.is_nonblind
+    assert job.recipe.is_nonblind
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from itertools import pairwise
 
 import pytest
 import torch
-from deconvolution import a_kernel, blurred, finished, made, random
+from deconvolution import a_kernel, blurred, finished, made, random, saved_after
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -72,14 +71,7 @@ def test_a_saved_state_goes_on_to_the_same_bits(name):
     _, problem = blurred(terms, dtype=torch.float32)
     whole = solver().solve(problem)
     for stop in range(solver().steps(problem)):
-        state = solver().start(problem)
-        for _ in range(stop):
-            state = solver().step(problem, state)
-            state.iteration += 1
-        file = io.BytesIO()
-        torch.save(state.state_dict(), file)
-        file.seek(0)
-        resumed = solver().solve(problem, resume=torch.load(file, weights_only=True))
+        resumed = solver().solve(problem, resume=saved_after(solver(), problem, stop))
         assert torch.equal(whole.image, resumed.image)
         assert whole.history == resumed.history
 
