@@ -79,12 +79,12 @@ def assemble(
 
 
 def check_chain(recipe: Recipe, checked: dict[str, Parameters], sigma: float) -> None:
-    """Refuse, before any compute, what does not fit together in a recipe or in those that go on from it.
+    """Refuse, before any compute, what does not fit together in a recipe, its starts or those that go on from it.
 
     Raises `AssemblyError` and `PluginError`, as `check_slots` and `check_abilities`.
     """
-    for depth, link in enumerate(recipe.links()):
-        before, weights = "then." * depth, weights_of(link, sigma)
+    for before, link in recipe.tree():
+        weights = weights_of(link, sigma)
         own = [place for place, _, _ in link.own_components()]
         for place in own:
             check_slots(checked[before + place])

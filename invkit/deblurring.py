@@ -18,7 +18,7 @@ from . import choices
 from .assembly import Assembly
 from .choices import Choices, Color, KernelSize, Picture
 from .errors import InputError, OutOfMemoryError
-from .geometry import crop_to_data
+from .geometry import size_of, visible_part
 from .media.colour import from_luma_chroma, to_luma_chroma
 from .media.images import Layout, Photo, from_bchw
 from .metrics.aligned import aligned_psnr
@@ -27,7 +27,8 @@ from .observers.progress import ProgressBar
 from .recipe import Recipe, is_out_of_memory
 from .result import Array, Result
 from .solver import Observer
-from .stages import Outcome, Stage, Watch, check_later, plan, solve_chain, with_colors
+from .stages import Outcome, Stage, Watch, check_stages, plan, with_colors
+from .starts import solve_stages
 
 __all__ = ["Job", "deblur", "deconvolve", "prepare", "progress_bar", "restore"]
 
@@ -240,16 +241,17 @@ class Job:
         savers = [] if checkpoint is None else [Checkpointer(checkpoint, self.identity, checkpoint_every)]
         watch = Watch(observers, savers, progress, time_limit)
         with explained_memory():
-            return self._finish(solve_chain(self.stages, self.assembly, self.device, watch, saved))
+            return self._finish(solve_stages(self.stages, self.assembly, self.device, watch, saved))
 
     def _finish(self, outcome: Outcome) -> Result:
         solved, (stage, _) = outcome.result(), outcome.last
-        plane = visible_part(torch.as_tensor(solved.image), stage.data, solved.kernel.shape[-2:])
+        image, kernel = torch.as_tensor(solved.image), torch.as_tensor(solved.kernel)
+        plane = visible_part(image, size_of(stage.data), size_of(kernel))
         whole = plane if stage.chroma is None else from_luma_chroma(plane, stage.chroma)
         details = {**self.facts, "color": shown_color(stage), **solved.details}
         if self.truth is not None:
             details["psnr"] = {"before": psnr(self.picture, self.truth), "after": psnr(whole, self.truth)}
-        kernel = torch.as_tensor(solved.kernel)[0, 0].double()
+        kernel = kernel[0, 0].double()
         kernel = kernel / kernel.sum()  # float32 sums to one within 1e-6 only
         return replace(
             solved,
@@ -305,10 +307,7 @@ def prepare(
     if kernel_given is not None:
         stages = (stages[0].knowing(kernel_given), *stages[1:])
     with explained_memory():
-        assembly = stages[0].assembled(size, kernel_given)
-        choices.check_kernel_prior(assembly.problem.kernel_prior)
-        choices.check_memory(assembly.problem.image_prior, where)
-        check_later(stages, assembly.problem.kernel_prior.shape[-2:], where)
+        assembly = check_stages(stages, size, kernel_given, where)
     assembly = replace(assembly, recipe=with_colors(assembly.recipe, stages))
     facts = {
         "image": choices.digest(measured),
@@ -350,14 +349,6 @@ def check_time(limit: object) -> None:
     """Refuse a time limit that is no positive number; raises `InputError`."""
     if limit is not None and not (isinstance(limit, int | float) and limit > 0):
         raise InputError(f"the time limit must be a positive number of seconds, got {limit!r}")
-
-
-def visible_part(image: Tensor, data: Tensor, kernel_size: Sequence[int]) -> Tensor:
-    """The part of the image that the data show: a valid convolution reaches beyond them by the kernel's size."""
-    (height, width), (rows, columns) = data.shape[-2:], kernel_size
-    if tuple(image.shape[-2:]) == (height + rows - 1, width + columns - 1):
-        return crop_to_data(image, (rows, columns), (height, width))
-    return image
 
 
 def shown_color(stage: Stage) -> str:

@@ -24,9 +24,18 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["LISTS", "read_toml", "recipe_of_result", "recipe_text", "toml_value", "whole_recipe", "written_out"]
+__all__ = [
+    "LISTS",
+    "read_toml",
+    "recipe_of_result",
+    "recipe_text",
+    "toml_value",
+    "whole_recipe",
+    "whole_recipes",
+    "written_out",
+]
 
-LISTS = ("fidelity", "regularizers")  # the places of a recipe where several components may stand
+LISTS = ("fidelity", "regularizers", "scores")  # the places of a recipe where several components may stand
 
 
 def read_toml(text: str, origin: str) -> dict[str, Any]:
@@ -102,18 +111,27 @@ def written_out(document: Mapping[str, Any], before: tuple[str, ...] = ()) -> di
     """
     written = {place: listed(value) if place in LISTS else value for place, value in document.items()}
     written = {place: named(value) if place in registry.PLACES else value for place, value in written.items()}
-    return {place: whole_recipe(value, before) if place == "then" else value for place, value in written.items()}
+    inside = {"then": whole_recipe, "starts": whole_recipes}
+    return {place: inside[place](value, before) if place in inside else value for place, value in written.items()}
 
 
-def whole_recipe(value: Any, before: tuple[str, ...] = ()) -> Any:
-    """The recipe that goes on as a document, for a registered name; arguments and errors as `written_out`."""
+def whole_recipes(value: Any, before: tuple[str, ...] = ()) -> Any:
+    """The recipes to start from as documents; arguments and errors as `written_out`."""
+    value = listed(value)
+    if not isinstance(value, list | tuple):
+        return value
+    return [whole_recipe(one, before, f"starts.{index}") for index, one in enumerate(value)]
+
+
+def whole_recipe(value: Any, before: tuple[str, ...] = (), place: str = "then") -> Any:
+    """The recipe at a place of another as a document, for a registered name; arguments and errors as `written_out`."""
     if isinstance(value, Mapping):
         return written_out(value, before)
     if not isinstance(value, str):
         return value
     names = (*before, value)
     if value in before:
-        raise RecipeError(f"then: the recipe '{value}' goes on with itself ({', then '.join(names)})")
-    with placed("then"):
+        raise RecipeError(f"{place}: the recipe '{value}' goes on with itself ({', then '.join(names)})")
+    with placed(place):
         text = registered_text(value)
-    return written_out(read_toml(text, f"then: {value}"), names)
+    return written_out(read_toml(text, f"{place}: {value}"), names)

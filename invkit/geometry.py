@@ -35,6 +35,7 @@ __all__ = [
     "shape_of",
     "shrink",
     "size_of",
+    "visible_part",
 ]
 
 Size = tuple[int, int]
@@ -90,6 +91,13 @@ def crop_to_data(image: Tensor, kernel_size: Size, data_size: Size) -> Tensor:
             f"kernel of {kernel_size[0]}x{kernel_size[1]}; give the kernel size it was restored with"
         )
     return image[..., top : size[0] - bottom, left : size[1] - right]
+
+
+def visible_part(image: Tensor, data_size: Size, kernel_size: Size) -> Tensor:
+    """The part of a restored image that data of that size show, by its convolution: a valid one reaches further."""
+    (height, width), (rows, columns) = data_size, kernel_size
+    reaches = size_of(image) == (height + rows - 1, width + columns - 1)
+    return crop_to_data(image, kernel_size, data_size) if reaches else image
 
 
 def extend(data: Tensor, kernel_size: Size, padding: Padding = "replicate") -> Tensor:

@@ -45,6 +45,7 @@ __all__ = [
     "Regularizer",
     "Resizable",
     "Reweightable",
+    "Score",
 ]
 
 
@@ -262,6 +263,25 @@ class KernelCleanup(Component, nn.Module, ABC):
     @abstractmethod
     def forward(self, kernel: Tensor) -> Tensor:
         """Kernel (B, 1, h, w), >= 0, summing to one -> the same, never empty."""
+
+
+class Score(Component, nn.Module, ABC):
+    """How good restorations of the same data are, told without the truth."""
+
+    family: ClassVar[str] = "scores"
+
+    @abstractmethod
+    def forward(self, data: Tensor, images: Tensor, kernels: Tensor) -> Tensor:
+        """Several restorations -> one number for each, the lower the better; they may be compared with each other.
+
+        Args:
+            data: (1, C, H, W) in [0, 1].
+            images: (N, C, H, W) in [0, 1], what each restoration shows where the data are.
+            kernels: (N, 1, h, w), >= 0, summing to one; the order of the restorations means nothing.
+
+        Returns:
+            (N,), finite.
+        """
 
 
 class Dataset(Component, ABC):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from . import registry
-from .documents import LISTS, toml_value, whole_recipe, written_out
+from .documents import LISTS, toml_value, whole_recipe, whole_recipes, written_out
 from .errors import InvkitError, RecipeError
 from .explain import hint, placed
 from .parameters import parameters_of, slots_of
@@ -44,19 +44,21 @@ class Kind:
     """What stands at a place of a document.
 
     Attributes:
-        what: a whole recipe, a component, a list of components, the parameters of a component, or any value.
+        what: a whole recipe, a component, a list of either, the parameters of a component, or any value.
         family: of the components.
         slots: the parameters that are slots.
     """
 
-    what: Literal["recipe", "component", "components", "params", "value"]
+    what: Literal["recipe", "recipes", "component", "components", "params", "value"]
     family: str = ""
     slots: Mapping[str, Slot] = field(default_factory=dict)
 
     def inside(self, node: Any, part: str) -> Kind:
         """What stands one step further down, in a ``node`` of this kind."""
-        if self.what == "recipe" and part == "then":
-            return self
+        if self.what == "recipes" or (self.what == "recipe" and part == "then"):
+            return RECIPE
+        if self.what == "recipe" and part == "starts":
+            return Kind("recipes")
         if self.what == "recipe" and part in registry.PLACES:
             return Kind("components" if part in LISTS else "component", registry.PLACES[part])
         if self.what == "components":
@@ -74,10 +76,13 @@ class Kind:
             return named(value)
         if self.what == "components":
             return named(listed(value))
+        if self.what == "recipes":
+            return whole_recipes(value)
         return whole_recipe(value) if self.what == "recipe" else value
 
 
 RECIPE, VALUE = Kind("recipe"), Kind("value")
+SEVERAL = ("components", "recipes")
 
 
 def slots_at(spec: Any, family: str) -> Mapping[str, Slot]:
@@ -126,7 +131,7 @@ def change(document: dict[str, Any], setting: Setting) -> None:
         *way, last = way
     holder, kind = walk(document, way, setting)
     there = kind.inside(holder, last)
-    key: Any = position_of(holder, last, ".".join(way), setting) if kind.what == "components" else last
+    key: Any = position_of(holder, last, ".".join(way), setting) if kind.what in SEVERAL else last
     if key is last and not isinstance(holder, dict):
         raise setting.refuse(f"a recipe has no place '{'.'.join(setting.path)}'")
     if there.what == "component":
@@ -164,7 +169,7 @@ def walk(document: dict[str, Any], way: Sequence[str], setting: Setting) -> tupl
 
 def key_of(node: Any, kind: Kind, part: str, where: str, setting: Setting) -> Any:
     """The key, or for a list the position, that a part of a way means; raises `RecipeError`."""
-    if kind.what == "components" or isinstance(node, list):
+    if kind.what in SEVERAL or isinstance(node, list):
         return position_of(node, part, where, setting)
     if not isinstance(node, dict):
         raise setting.refuse(f"there is no place '{part}'; {hint(part, [])}")

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from . import registry
-from .documents import read_toml, recipe_of_result, recipe_text, whole_recipe, written_out
+from .documents import read_toml, recipe_of_result, recipe_text, whole_recipe, whole_recipes, written_out
 from .errors import InvkitError, PluginError, RecipeError
 from .explain import Place, explain, placed
 from .overrides import overridden
@@ -29,6 +29,7 @@ __all__ = [
     "Parameters",
     "Recipe",
     "RegularizerSpec",
+    "ScoreSpec",
     "blamed",
     "check_parameters",
     "check_recipe",
@@ -56,6 +57,12 @@ class RegularizerSpec(ComponentSpec):
     on: Literal["image", "kernel"] = Field(default="image", description="what is penalised")
 
 
+class ScoreSpec(ComponentSpec):
+    """One term ``weight * score`` of what the starts of a recipe are compared by."""
+
+    weight: float = Field(default=1.0, gt=0, allow_inf_nan=False, description="factor of the score")
+
+
 class Measurement(Strict):
     """The files of a problem, for ``invkit solve``; paths are relative to the recipe's folder."""
 
@@ -68,8 +75,11 @@ class Measurement(Strict):
 Component = Annotated[ComponentSpec, BeforeValidator(named)]
 Fidelities = Annotated[list[Annotated[FidelitySpec, BeforeValidator(named)]], BeforeValidator(listed)]
 Regularizers = Annotated[list[Annotated[RegularizerSpec, BeforeValidator(named)]], BeforeValidator(listed)]
+Scores = Annotated[list[Annotated[ScoreSpec, BeforeValidator(named)]], BeforeValidator(listed)]
 SLOT = "a registered name, or {name = ..., params = {...}}"
 THEN = "the recipe that goes on from the kernel found, a registered name or a whole recipe; none: it ends here"
+STARTS = "recipes that each find a kernel for this one to begin from, registered names or whole recipes"
+SCORES = "tables {name = ..., weight = ...}, by whose least sum one of the starts is chosen"
 
 
 class Recipe(Strict):
@@ -86,21 +96,31 @@ class Recipe(Strict):
     regularizers: Regularizers = Field(default_factory=list, description="tables {name = ..., weight = ...}")
     solver: Component = Field(description=SLOT)
     measurement: Measurement = Measurement()
+    starts: Annotated[list[Recipe], BeforeValidator(whole_recipes)] = Field(default_factory=list, description=STARTS)
+    scores: Scores = Field(default_factory=list, description=SCORES)
     then: Annotated[Recipe | None, BeforeValidator(whole_recipe)] = Field(default=None, description=THEN)
 
     def links(self) -> list[Recipe]:
-        """The recipe and those that go on from it, in the order they are used."""
+        """The recipe and those that go on from it, in the order they are used; starts aside."""
         return [self, *(self.then.links() if self.then else ())]
+
+    def tree(self, before: str = "") -> list[tuple[str, Recipe]]:
+        """The recipe, its starts and those that go on, each with its place, as "starts.0.then." or an empty text."""
+        starts = [one for i, start in enumerate(self.starts) for one in start.tree(f"{before}starts.{i}.")]
+        return [(before, self), *starts, *(self.then.tree(f"{before}then.") if self.then else ())]
 
     @property
     def is_nonblind(self) -> bool:
-        """Whether the kernel that is given is taken as it is; recipes that go on from it aside."""
+        """Whether the kernel it begins from is taken as it is; starts, and recipes that go on from it, aside."""
         return self.kernel_prior is not None and self.kernel_prior.name.rpartition(":")[2] == "known"
 
     def components(self) -> list[tuple[str, str, ComponentSpec]]:
-        """(place in the recipe, family, spec) of every component, those of ``then`` included."""
-        later = self.then.components() if self.then else []
-        return self.own_components() + [(f"then.{place}", family, spec) for place, family, spec in later]
+        """(place in the recipe, family, spec) of every component, those of ``starts`` and ``then`` included."""
+        return [
+            (before + place, family, spec)
+            for before, recipe in self.tree()
+            for place, family, spec in recipe.own_components()
+        ]
 
     def own_components(self) -> list[tuple[str, str, ComponentSpec]]:
         """(place in the recipe, family, spec) of the components of this recipe alone."""
@@ -111,6 +131,7 @@ class Recipe(Strict):
             "solver": self.solver,
             **{f"fidelity.{i}": spec for i, spec in enumerate(self.fidelity)},
             **{f"regularizers.{i}": spec for i, spec in enumerate(self.regularizers)},
+            **{f"scores.{i}": spec for i, spec in enumerate(self.scores)},
         }
         return [(place, registry.PLACES[place.partition(".")[0]], spec) for place, spec in specs.items()]
 
@@ -223,9 +244,10 @@ def check_parameters(recipe: Recipe, seed: int) -> dict[str, Parameters]:
     checked = {}
     for place, family, spec in recipe.components():
         checked[place] = check_component(place, family, spec, seed, recipe.name)
-    for place, parameters in checked.items():
-        if place.startswith("then.") and place.endswith("kernel_prior"):
-            check_goes_on(recipe.name, parameters)
+    for before, one in recipe.tree():
+        check_starts(one, before)
+        if one.starts or before.endswith("then."):
+            check_goes_on(recipe.name, checked[f"{before}kernel_prior"], "starts" if one.starts else "then")
     return checked
 
 
@@ -247,12 +269,27 @@ def check_component(place: str, family: str, spec: ComponentSpec, seed: int, ori
     return Parameters(place, component, read, slots)
 
 
-def check_goes_on(origin: str, kernel_prior: Parameters) -> None:
+def check_starts(recipe: Recipe, before: str) -> None:
+    """Refuse starts that find no kernel or cannot be chosen from, and starts or scores of no use; `RecipeError`."""
+    if before.endswith("then.") and recipe.starts:
+        raise RecipeError(f"{before}starts: {recipe.name} goes on from the kernel found, and can have no starts")
+    if recipe.scores and not recipe.starts:
+        raise RecipeError(
+            f"{before}scores: there is nothing to choose from; name the recipes to start from in 'starts'"
+        )
+    if len(recipe.starts) > 1 and not recipe.scores:
+        raise RecipeError(f"{before}scores is missing ({SCORES})")
+    for index, start in enumerate(recipe.starts):
+        if start.is_nonblind and not start.starts:
+            raise RecipeError(f"{before}starts.{index}: {start.name} finds no kernel; name a blind recipe")
+
+
+def check_goes_on(origin: str, kernel_prior: Parameters, why: str) -> None:
     """Refuse a recipe that would not look at the kernel it is to go on from; raises `RecipeError`."""
     if "start" not in positional_names(kernel_prior.component):
         raise RecipeError(
-            f"{origin}: {kernel_prior.place}: {kernel_prior.component.__name__} starts from no kernel, but 'then' goes "
-            "on from the kernel found; name one that does, as known (or simplex)"
+            f"{origin}: {kernel_prior.place}: {kernel_prior.component.__name__} starts from no kernel, but '{why}' "
+            "goes on from the kernel found; name one that does, as known (or simplex)"
         )
 
 
@@ -307,9 +344,12 @@ def model_at(place: Place) -> type[BaseModel]:
         "fidelity": FidelitySpec,
         "regularizers": RegularizerSpec,
         "measurement": Measurement,
+        "scores": ScoreSpec,
     }
     if len(place) > 1 and place[0] == "then":
         return model_at(place[1:])
+    if len(place) > 2 and place[0] == "starts":
+        return model_at(place[2:])
     return Recipe if len(place) == 1 else nested.get(str(place[0]), ComponentSpec)
 
 
@@ -321,13 +361,14 @@ def resolved(recipe: Recipe, checked: Mapping[str, Parameters], prefix: str = ""
         checked: the parameters of every component by its place.
         prefix: the place of the recipe itself, with a dot.
     """
-    document = recipe.model_dump(mode="json", exclude={"measurement", "then"})
+    document = recipe.model_dump(mode="json", exclude={"measurement", "starts", "then"})
     document["kernel_prior"] = document["kernel_prior"] or {"name": "known"}
     for place, _, _ in recipe.own_components():
         node: Any = document
         for part in place.split("."):
             node = node[int(part)] if isinstance(node, list) else node[part]
         node["params"] = checked[prefix + place].written_out()
+    document["starts"] = [resolved(one, checked, f"{prefix}starts.{i}.") for i, one in enumerate(recipe.starts)]
     document["then"] = None if recipe.then is None else resolved(recipe.then, checked, f"{prefix}then.")
     return document
 

@@ -28,6 +28,7 @@ FAMILIES: dict[str, str | None] = {
     "edge_predictors": "invkit.interfaces:EdgePredictor",
     "kernel_steps": "invkit.interfaces:KernelStep",
     "kernel_cleanups": "invkit.interfaces:KernelCleanup",
+    "scores": "invkit.interfaces:Score",
     "metrics": "invkit.interfaces:Metric",
     "datasets": "invkit.interfaces:Dataset",
     "recipes": None,
@@ -44,8 +45,9 @@ PLACES: dict[str, str] = {
     "fidelity": "fidelities",
     "regularizers": "regularizers",
     "solver": "solvers",
+    "scores": "scores",
 }
-"""Each place of a recipe, and part of a problem, with the family that stands there."""
+"""Each place of a recipe with the family that stands there; all but the scores are parts of a problem, or solve it."""
 
 THIS_SESSION = "this session"
 _registered: dict[tuple[str, str], object] = {}

@@ -50,7 +50,11 @@ def _recipe_facts(name: str) -> dict[str, Any]:
     recipe = load_recipe(name)
     whole = resolved(recipe, check_parameters(recipe, seed=0))
     facts = {"title": recipe.title, "source": recipe.source, "notes": recipe.notes}
-    return facts | {"components": {place: whole[place] for place in registry.PLACES}, "then": whole["then"]}
+    return facts | {
+        "components": {place: whole[place] for place in registry.PLACES},
+        "starts": whole["starts"],
+        "then": whole["then"],
+    }
 
 
 def _component_facts(family: str, name: str) -> dict[str, Any]:
@@ -75,7 +79,9 @@ def recipe_schema() -> dict[str, Any]:
     schema["title"] = "invkit recipe"
     for place, family in registry.PLACES.items():
         schema["properties"][place] = _place_schema(place, family)
-    schema["properties"]["then"]["anyOf"] = [{"$ref": "#"}, {"enum": registry.names("recipes")}, {"type": "null"}]
+    one = [{"$ref": "#"}, {"enum": registry.names("recipes")}]
+    schema["properties"]["then"]["anyOf"] = [*one, {"type": "null"}]
+    schema["properties"]["starts"] |= {"type": "array", "items": {"anyOf": one}}
     families = {family: _family_schema(family) for family in registry.FAMILIES if family not in registry.OUTSIDE}
     return schema | {"$defs": definitions | families}
 

@@ -22,9 +22,9 @@ from .media.colour import to_luma_chroma
 from .misfit import misfit
 from .recipe import Recipe
 from .result import Result
-from .solver import Observer, deferred_interrupt
+from .solver import Observer
 
-__all__ = ["Outcome", "Stage", "Watch", "check_later", "plan", "solve_chain", "with_colors"]
+__all__ = ["Chain", "Outcome", "Stage", "Watch", "check_stages", "plan", "with_colors"]
 
 ENDS = ("finished", "converged")
 LEAST = 30.0  # seconds, or half of the time limit if that is more: what the last stage gets of a limit in any case
@@ -42,6 +42,7 @@ class Stage:
         sigma: standard deviation of the noise of the data; None for an image too small to tell.
         estimated: whether sigma was, and not given.
         seed: of every random number.
+        starts: the stages of each recipe that it is to start from; only the first of a chain has any.
     """
 
     recipe: Recipe
@@ -51,6 +52,7 @@ class Stage:
     sigma: float | None
     estimated: bool
     seed: int
+    starts: tuple[tuple[Stage, ...], ...] = ()
 
     def knowing(self, kernel: Tensor) -> Stage:
         """The stage for a kernel (1, 1, h, w): an estimated noise level becomes what the model misses with it, if more.
@@ -67,7 +69,11 @@ class Stage:
         return replace(self, sigma=max(self.sigma, misfit(self.data, kernel)))
 
     def assembled(self, kernel_size: tuple[int, int], kernel: Tensor | None) -> Assembly:
-        """Problem and solver; arguments and errors as `assemble`."""
+        """Problem and solver; arguments and errors as `assemble`, but for no kernel where there are starts.
+
+        What is to start from a kernel that is not known yet is built for one that does nothing.
+        """
+        kernel = still(kernel_size) if self.starts and kernel is None else kernel
         return assemble(self.recipe, self.data, kernel_size, kernel=kernel, sigma=self.sigma or 0.0, seed=self.seed)
 
     def told(self, solved: Result | None) -> dict[str, Any]:
@@ -83,7 +89,7 @@ class Stage:
 
 
 def plan(recipe: Recipe, picture: Tensor, chosen: Choices) -> tuple[Stage, ...]:
-    """The stages of a recipe; of those that go on, ``measurement`` gives the colour only.
+    """The stages of a recipe; of those that go on, and of starts, ``measurement`` gives the colour only.
 
     Args:
         recipe: the first.
@@ -100,10 +106,24 @@ def plan(recipe: Recipe, picture: Tensor, chosen: Choices) -> tuple[Stage, ...]:
         color: choices.noise_level(recipe, data) if chosen.sigma is None else chosen.sigma
         for color, (data, _) in views.items()
     }
+    own = replace_color(chosen, None)
     return tuple(
-        Stage(link, color, *views[color], levels[color], chosen.sigma is None, chosen.seed)
+        Stage(
+            link,
+            color,
+            *views[color],
+            levels[color],
+            chosen.sigma is None,
+            chosen.seed,
+            tuple(plan(start, picture, own) for start in link.starts),
+        )
         for link, color in zip((*before, last), colors, strict=True)
     )
+
+
+def replace_color(chosen: Choices, color: Color | None) -> Choices:
+    """The options with another colour."""
+    return chosen.model_copy(update={"color": color})
 
 
 def view(picture: Tensor, color: Color) -> tuple[Tensor, Tensor | None]:
@@ -111,35 +131,62 @@ def view(picture: Tensor, color: Color) -> tuple[Tensor, Tensor | None]:
     return to_luma_chroma(picture) if color == "luma" and picture.shape[1] == 3 else (picture, None)
 
 
-def check_later(stages: Sequence[Stage], kernel_size: tuple[int, int], device: torch.device) -> None:
-    """Build every stage but the first, whose kernels are not known yet, for a kernel that does nothing.
+def still(kernel_size: tuple[int, int]) -> Tensor:
+    """The kernel (1, 1, h, w) that does nothing."""
+    kernel = torch.zeros(1, 1, *kernel_size)
+    kernel[(..., *centre(kernel_size))] = 1
+    return kernel
+
+
+def check_stages(
+    stages: Sequence[Stage], kernel_size: tuple[int, int], kernel: Tensor | None, device: torch.device
+) -> Assembly:
+    """Build every stage, those of starts too; what goes on from a kernel, for one that does nothing.
+
+    Returns:
+        The first stage.
 
     Raises:
         InvkitError: as `assemble`, saying of which stage.
     """
-    still = torch.zeros(1, 1, *kernel_size)
-    still[(..., *centre(kernel_size))] = 1
-    for depth, stage in enumerate(stages[1:], start=1):
-        with placed(depth):
-            problem = stage.assembled(kernel_size, still).problem
-            choices.check_kernel_prior(problem.kernel_prior)
-            choices.check_memory(problem.image_prior, device)
+    first, *later = stages
+    assembly = checked(first.assembled(kernel_size, kernel), device)
+    for index, start in enumerate(first.starts):
+        with placed(f"starts.{index}"):
+            check_stages(start, kernel_size, None, device)
+    for depth, stage in enumerate(later, start=1):
+        with placed(later_place(depth)):
+            checked(stage.assembled(kernel_size, still(kernel_size)), device)
+    return assembly
+
+
+def checked(assembly: Assembly, device: torch.device) -> Assembly:
+    """What has been built, if its kernels are kernels and its image fits in memory; raises `InvkitError`."""
+    choices.check_kernel_prior(assembly.problem.kernel_prior)
+    choices.check_memory(assembly.problem.image_prior, device)
+    return assembly
+
+
+def later_place(depth: int) -> str:
+    """Where in a recipe one of those that go on stands; the first of them is 1."""
+    return ".".join(["then"] * depth)
 
 
 @contextmanager
-def placed(depth: int) -> Iterator[None]:
-    """Say of an error to which of the stages it belongs; the first is 0."""
+def placed(place: str) -> Iterator[None]:
+    """Say of an error to which part of a recipe it belongs."""
     try:
         yield
     except InvkitError as error:
-        raise type(error)(f"{'.'.join(['then'] * depth)}: {error}") from error
+        raise type(error)(f"{place}: {error}") from error
 
 
 def with_colors(document: Mapping[str, Any], stages: Sequence[Stage]) -> dict[str, Any]:
     """A resolved recipe with the colour of every stage, by which it can be made again."""
     first, *later = stages
+    starts = [with_colors(*pair) for pair in zip(document["starts"], first.starts, strict=True)]
     then = with_colors(document["then"], later) if later else None
-    return {**document, "measurement": {"color": first.color}, "then": then}
+    return {**document, "measurement": {"color": first.color}, "starts": starts, "then": then}
 
 
 @dataclass(frozen=True)
@@ -172,11 +219,15 @@ class Outcome:
         stages: all of them, the first never skipped.
         solved: one for each.
         stop: how the first that did not reach its end was stopped; None where all did.
+        facts: what else the result's details are to say.
+        aside: seconds spent on what was not kept.
     """
 
     stages: Sequence[Stage]
     solved: Sequence[Result | None]
     stop: str | None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    aside: float = 0.0
 
     @property
     def last(self) -> tuple[Stage, Result]:
@@ -192,54 +243,51 @@ class Outcome:
             history=tuple(loss for result in done for loss in result.history),
             stopped=self.stop or last.stopped,
             iterations=sum(result.iterations for result in done),
-            seconds=sum(result.seconds for result in done),
-            details={"stages": told} if len(told) > 1 else {},
+            seconds=self.aside + sum(result.seconds for result in done),
+            details={**({"stages": told} if len(told) > 1 else {}), **self.facts},
         )
 
 
-def solve_chain(
-    stages: Sequence[Stage],
-    first: Assembly,
-    device: torch.device,
-    watch: Watch,
-    resume: Mapping[str, Any] | None = None,
-) -> Outcome:
-    """Solve stage after stage.
+@dataclass
+class Chain:
+    """The stages of a recipe on the way, each from the kernel of the one before.
 
     Once one was stopped early, by the time limit or by Ctrl-C, the last is still solved if its kernel is known: an
-    image from the kernel so far is what people want. The others are skipped. A second Ctrl-C acts as usual.
+    image from the kernel so far is what people want. The others are skipped.
 
-    Args:
-        stages: of `plan`.
-        first: the first of them, assembled.
+    Attributes:
+        stages: of `plan`; their noise levels change with the kernels found.
         device: where to solve.
         watch: observers and time limit. A later stage gets what is left of the limit; the last one gets at least
             `LEAST` seconds, or half of the limit if that is more.
-        resume: the state of the first stage to go on from.
-
-    Raises:
-        InvkitError: a stage failed; says which.
+        interrupted: set by Ctrl-C.
+        patient: whether the last stage gets so much.
+        begun: when, on the monotonic clock.
+        solved: one result for each stage so far, None for those that were skipped.
+        stop: how the first that did not reach its end was stopped.
     """
-    with deferred_interrupt() as interrupted:
-        chain = _Chain(list(stages), device, watch, interrupted)
-        chain.solve(0, first, watch.time_limit, resume)
-        for index in range(1, len(stages)):
-            with placed(index):
-                chain.go_on(index)
-        return Outcome(chain.stages, tuple(chain.solved), chain.stop)
-
-
-@dataclass
-class _Chain:
-    """One call of `solve_chain`: what is done so far."""
 
     stages: list[Stage]
     device: torch.device
     watch: Watch
     interrupted: threading.Event
+    patient: bool = True
     begun: float = field(default_factory=time.monotonic)
     solved: list[Result | None] = field(default_factory=list)
     stop: str | None = None
+
+    def to_the_end(self, first: Assembly, resume: Mapping[str, Any] | None = None) -> Outcome:
+        """Solve all of them; raises `InvkitError` where a stage failed, saying which.
+
+        Args:
+            first: the first stage, assembled.
+            resume: the state of the first stage to go on from.
+        """
+        self.solve(0, first, self.watch.time_limit, resume)
+        for index in range(1, len(self.stages)):
+            with placed(later_place(index)):
+                self.go_on(index)
+        return Outcome(self.stages, tuple(self.solved), self.stop)
 
     def go_on(self, index: int) -> None:
         """Solve a later stage from the kernel so far, or skip it."""
@@ -265,7 +313,7 @@ class _Chain:
         if whole is None:
             return None
         left = whole - (time.monotonic() - self.begun)
-        return max(left, LEAST, whole / 2) if index == len(self.stages) - 1 else left
+        return max(left, LEAST, whole / 2) if self.patient and index == len(self.stages) - 1 else left
 
     def solve(
         self, index: int, assembly: Assembly, limit: float | None, resume: Mapping[str, Any] | None = None

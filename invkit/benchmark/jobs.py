@@ -24,7 +24,8 @@ from torch import Tensor
 
 from ..cases import Floats, Sample, Trial
 from ..deblurring import Job as Restoration
-from ..deblurring import prepare, versions, visible_part
+from ..deblurring import prepare, versions
+from ..geometry import size_of, visible_part
 from ..interfaces import Dataset, Metric
 from ..media.colour import from_luma_chroma, to_luma_chroma
 from ..media.encoding import encode_npy, encode_png, quantised
@@ -274,8 +275,7 @@ def snapshot(job: Job, taken: Taken, restoration: Restoration, trial: Trial, met
 
 def whole_picture(taken: Taken, picture: Tensor) -> Floats:
     """The image of a snapshot with what was kept aside put back: (H, W) or (H, W, 3) in [0, 1]."""
-    data = torch.empty(1, 1, *taken.data_size)
-    plane = visible_part(taken.image, data, taken.kernel.shape[-2:])
+    plane = visible_part(taken.image, taken.data_size, size_of(taken.kernel))
     if plane.shape[1] == 1 and picture.shape[1] == 3 and plane.shape[-2:] == picture.shape[-2:]:
         plane = from_luma_chroma(plane, to_luma_chroma(picture)[1])
     layered = plane[0].clamp(0, 1).float().movedim(0, -1).numpy()

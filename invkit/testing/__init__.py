@@ -9,6 +9,7 @@ from .metrics import check_metric
 from .operators import assert_adjoint, assert_gradients, assert_linear, assert_shape_law, assert_stateless
 from .priors import assert_image, assert_kernel, check_image_prior, check_kernel_prior
 from .regularizers import check_regularizer
+from .scores import check_score
 from .solvers import check_solver
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "check_metric",
     "check_operator",
     "check_regularizer",
+    "check_score",
     "check_solver",
     "conformance_cases",
 ]

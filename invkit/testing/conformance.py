@@ -39,6 +39,7 @@ from .operators import (
 )
 from .priors import check_image_prior, check_kernel_prior
 from .regularizers import check_regularizer
+from .scores import check_score
 from .solvers import check_solver
 
 __all__ = ["CHECKS", "check_component", "check_operator", "conformance_cases"]
@@ -85,6 +86,7 @@ CHECKS: dict[str, Callable[[type[Any]], None]] = {
     "edge_predictors": check_edge_predictor,
     "kernel_steps": check_kernel_step,
     "kernel_cleanups": check_kernel_cleanup,
+    "scores": check_score,
     "datasets": check_dataset_class,
     "metrics": check_metric,
 }

@@ -84,13 +84,13 @@ def test_a_name_near_nothing_lists_what_there_is():
 
 
 def test_an_unknown_family_lists_the_families():
-    with pytest.raises(UnknownNameError, match="'telescopes'; the families are operators, image_priors"):
-        registry.names("telescopes")
+    with pytest.raises(UnknownNameError, match="'quux'; the families are operators, image_priors"):
+        registry.names("quux")
 
 
 @pytest.mark.parametrize(
     ("misspelt", "meant"),
-    [("priors", "'image_priors' or 'kernel_priors'"), ("image_prior", "'image_priors'"), ("solvres", "'solvers'")],
+    [("priors", "'image_priors' or 'kernel_priors'"), ("image_prior", "'image_priors'"), ("fidelitys", "'fidelities'")],
 )
 def test_an_unknown_family_suggests_the_nearest(misspelt, meant):
     with pytest.raises(UnknownNameError, match=rf"no family '{misspelt}'; did you mean {meant}\? The families are"):
@@ -150,7 +150,7 @@ def test_a_plugin_cannot_take_a_built_in_name_silently(install):
 
 
 def test_groups_of_no_family_are_ignored(install):
-    install("early-bird", "[invkit.telescopes]\nhubble = os:path\n[console_scripts]\nx = os:path\n")
+    install("early-bird", "[invkit.quux]\nhubble = os:path\n[console_scripts]\nx = os:path\n")
     assert all("early-bird" not in {e.distribution for e in registry.entries(f)} for f in registry.FAMILIES)
 
 

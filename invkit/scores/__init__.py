@@ -1,0 +1,1 @@
+"""How good restorations are, told without the truth."""
