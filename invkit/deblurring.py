@@ -226,7 +226,8 @@ class Job:
                 or half of the limit, whichever is more, even if nothing is left of it.
             observers: watchers of every stage, one after the other.
             progress: makes a further watcher for each stage, from a title.
-            checkpoint: file to save the state of the first stage in, None for none.
+            checkpoint: file to save the state of the first stage in, None for none; of a recipe that has several to
+                start from, none is saved.
             checkpoint_every: seconds between two saves.
             resume: continue the first stage from that file; later ones are solved again.
 
@@ -235,6 +236,8 @@ class Job:
             OutOfMemoryError, DivergedError: the solve failed.
         """
         check_time(time_limit)
+        if resume and self.stages[0].starts:
+            raise InputError(f"{self.name} begins from several starts, of which nothing is saved to resume; start anew")
         if resume and checkpoint is None:
             raise InputError("resume needs the checkpoint file to resume from")
         saved = load_checkpoint(checkpoint, self.identity, self.device) if resume and checkpoint is not None else None

@@ -1,7 +1,6 @@
 """The documents of recipes: plain data, as they stand in a file, before anything of them is checked.
 
-A document may hold short forms: a name alone for ``{name = ...}``, one table for a list of one, and the name of a
-registered recipe for the recipe that goes on. `written_out` replaces them all.
+A document may hold short forms; `invkit.overrides.written_out` replaces them all.
 """
 
 from __future__ import annotations
@@ -15,25 +14,14 @@ from typing import Any
 
 from . import registry
 from .errors import InputError, PluginError, RecipeError
-from .explain import placed
 from .parameters import reason
-from .slots import listed, named
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-__all__ = [
-    "LISTS",
-    "read_toml",
-    "recipe_of_result",
-    "recipe_text",
-    "toml_value",
-    "whole_recipe",
-    "whole_recipes",
-    "written_out",
-]
+__all__ = ["LISTS", "read_toml", "recipe_of_result", "recipe_text", "registered_text", "toml_value"]
 
 LISTS = ("fidelity", "regularizers", "scores")  # the places of a recipe where several components may stand
 
@@ -97,41 +85,3 @@ def read_file(path: str) -> str:
         return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"the recipe {path} cannot be read: {error}") from error
-
-
-def written_out(document: Mapping[str, Any], before: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The document without short forms.
-
-    Args:
-        document: of a whole recipe.
-        before: the registered recipes that led to it.
-
-    Raises:
-        UnknownNameError, PluginError, RecipeError: the recipe that goes on cannot be had, or goes on with itself.
-    """
-    written = {place: listed(value) if place in LISTS else value for place, value in document.items()}
-    written = {place: named(value) if place in registry.PLACES else value for place, value in written.items()}
-    inside = {"then": whole_recipe, "starts": whole_recipes}
-    return {place: inside[place](value, before) if place in inside else value for place, value in written.items()}
-
-
-def whole_recipes(value: Any, before: tuple[str, ...] = ()) -> Any:
-    """The recipes to start from as documents; arguments and errors as `written_out`."""
-    value = listed(value)
-    if not isinstance(value, list | tuple):
-        return value
-    return [whole_recipe(one, before, f"starts.{index}") for index, one in enumerate(value)]
-
-
-def whole_recipe(value: Any, before: tuple[str, ...] = (), place: str = "then") -> Any:
-    """The recipe at a place of another as a document, for a registered name; arguments and errors as `written_out`."""
-    if isinstance(value, Mapping):
-        return written_out(value, before)
-    if not isinstance(value, str):
-        return value
-    names = (*before, value)
-    if value in before:
-        raise RecipeError(f"{place}: the recipe '{value}' goes on with itself ({', then '.join(names)})")
-    with placed(place):
-        text = registered_text(value)
-    return written_out(read_toml(text, f"{place}: {value}"), names)

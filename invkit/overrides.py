@@ -1,8 +1,11 @@
-"""Settings: ``place=value`` changes to a recipe's document, as ``solver.params.iterations=500``.
+"""What a recipe's document may say for short, and settings: changes to it, as ``solver.params.iterations=500``.
 
-A document is the plain data of a recipe. Settings of shorter places come first, whatever the order they are given in,
-and of those of one length the ones that choose a component: so the parameters set are those of the component that
-will be there, at any depth: ``solver.params.latent=wiener`` comes before ``solver.params.latent.params.weight=3``.
+A name alone stands for ``{name = ...}``, one table for a list of one, and for a recipe within a recipe the name of a
+registered one, or ``{recipe = NAME, overrides = [...]}`` for one with settings, which may be given another ``name``.
+
+Settings are ``place=value``. Those of shorter places come first, whatever the order they are given in, and of those of
+one length the ones that choose a component: so the parameters set are those of the component that will be there, at
+any depth: ``solver.params.latent=wiener`` comes before ``solver.params.latent.params.weight=3``.
 """
 
 from __future__ import annotations
@@ -12,13 +15,15 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from . import registry
-from .documents import LISTS, toml_value, whole_recipe, whole_recipes, written_out
+from .documents import LISTS, read_toml, registered_text, toml_value
 from .errors import InvkitError, RecipeError
 from .explain import hint, placed
 from .parameters import parameters_of, slots_of
 from .slots import Slot, listed, named
 
-__all__ = ["overridden"]
+__all__ = ["overridden", "whole_recipe", "whole_recipes", "written_out"]
+
+CHANGED = ("recipe", "overrides", "name")  # the keys of a recipe within a recipe that is a registered one, changed
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,66 @@ class Kind:
 
 RECIPE, VALUE = Kind("recipe"), Kind("value")
 SEVERAL = ("components", "recipes")
+
+
+def written_out(document: Mapping[str, Any], before: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The document without short forms.
+
+    Args:
+        document: of a whole recipe.
+        before: the registered recipes that led to it.
+
+    Raises:
+        UnknownNameError, PluginError, RecipeError: a recipe within it cannot be had, or leads to itself.
+    """
+    written = {place: listed(value) if place in LISTS else value for place, value in document.items()}
+    written = {place: named(value) if place in registry.PLACES else value for place, value in written.items()}
+    inside = {"then": whole_recipe, "starts": whole_recipes}
+    return {place: inside[place](value, before) if place in inside else value for place, value in written.items()}
+
+
+def whole_recipes(value: Any, before: tuple[str, ...] = ()) -> Any:
+    """The recipes to start from as documents; arguments and errors as `written_out`."""
+    value = listed(value)
+    if not isinstance(value, list | tuple):
+        return value
+    return [whole_recipe(one, before, f"starts.{index}") for index, one in enumerate(value)]
+
+
+def whole_recipe(value: Any, before: tuple[str, ...] = (), place: str = "then") -> Any:
+    """The recipe at a place of another as a document, for a registered name; arguments and errors as `written_out`."""
+    if isinstance(value, Mapping):
+        return changed_recipe(value, before, place) if "recipe" in value else written_out(value, before)
+    if not isinstance(value, str):
+        return value
+    names = (*before, value)
+    if value in before:
+        raise RecipeError(f"{place}: the recipe '{value}' goes on with itself ({', then '.join(names)})")
+    with placed(place):
+        text = registered_text(value)
+    return written_out(read_toml(text, f"{place}: {value}"), names)
+
+
+def changed_recipe(value: Mapping[str, Any], before: tuple[str, ...], place: str) -> dict[str, Any]:
+    """A registered recipe with settings as a document; arguments and errors as `written_out` and `overridden`."""
+    name, settings = value["recipe"], listed(value.get("overrides", []))
+    strange = [key for key in value if key not in CHANGED]
+    if strange:
+        raise RecipeError(f"{place}.{strange[0]} is not known beside 'recipe'; {hint(strange[0], CHANGED)}")
+    if not isinstance(name, str) or not is_texts(settings):
+        raise RecipeError(
+            f"{place}: should be {{recipe = NAME, overrides = ['place=value', ...]}}, got {dict(value)!r}"
+        )
+    try:
+        changed = overridden(whole_recipe(name, before, place), settings)
+    except RecipeError as error:
+        raise RecipeError(f"{place}: {error}") from error
+    return {**changed, "name": value.get("name", changed.get("name"))}
+
+
+def is_texts(value: Any) -> bool:
+    """Whether something is a list of texts."""
+    return isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)
 
 
 def slots_at(spec: Any, family: str) -> Mapping[str, Slot]:

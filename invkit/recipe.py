@@ -15,10 +15,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from . import registry
-from .documents import read_toml, recipe_of_result, recipe_text, whole_recipe, whole_recipes, written_out
+from .documents import read_toml, recipe_of_result, recipe_text
 from .errors import InvkitError, PluginError, RecipeError
 from .explain import Place, explain, placed
-from .overrides import overridden
+from .overrides import overridden, whole_recipe, whole_recipes, written_out
 from .parameters import parameters_of, positional_names, read_strictly, reason, slots_of
 from .slots import ComponentSpec, Strict, listed, named
 

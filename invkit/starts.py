@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,10 +16,10 @@ from .assembly import Assembly
 from .errors import DivergedError
 from .geometry import resize_kernel_support, size_of, visible_part
 from .interfaces import Score
-from .recipe import Recipe, check_parameters
+from .recipe import blamed, check_parameters
 from .result import Result
 from .solver import deferred_interrupt
-from .stages import Chain, Outcome, Stage, Watch, placed
+from .stages import Chain, Outcome, Stage, Watch, later_place, placed
 
 __all__ = ["solve_stages"]
 
@@ -57,19 +58,18 @@ class Tried:
     """One start, and what became of its kernel.
 
     Attributes:
-        name: of its recipe.
-        stages: its own that find a kernel, and those up to the last that went on from it.
+        stages: its own that find a kernel, and those that go on from it, but for the last of all.
         solved: what they gave, None for those that were skipped.
-        kernel: the one found, (1, 1, h, w).
-        image: what the last recipe makes of it under the noise level that is the same for all, (1, C, H, W).
+        judged: what the last of all makes of it under the noise level that is the same for every start; None where
+            nothing is compared, or not any more.
+        facts: what the result's details say of a start that has starts itself.
         seconds: all of it together.
     """
 
-    name: str
     stages: Sequence[Stage]
     solved: Sequence[Result | None]
-    kernel: Tensor
-    image: Tensor
+    judged: Result | None
+    facts: Mapping[str, Any]
     seconds: float
 
 
@@ -78,11 +78,23 @@ class _Starts:
     """The starts of one solve.
 
     They are tried in their order. Each kernel goes through the stages that follow; its restoration by the last is what
-    is scored, of the data that the kernels were found from and under one noise level. The last stage is then solved
-    once more, as it is meant, from the best kernel.
+    is scored, of the data of the first stage and under one noise level. The last stage is then solved once more, as it
+    is meant, from the best kernel. Where there is only one start, nothing is scored.
 
     Once Ctrl-C or the time limit has stopped one of them, no other is begun, and the best of those that were tried to
-    their end is gone on from. One that diverges is left out, unless none is left.
+    their end is gone on from; the first is kept in any case. One that diverges is left out, unless none is left.
+
+    Attributes:
+        stages: of `plan`.
+        kernel_size: (h, w) of the kernel to be found, pixels.
+        device: where to solve.
+        watch: observers and time limit; nobody watches the first stage alone, which writes checkpoints elsewhere.
+        interrupted: set by Ctrl-C.
+        patient: whether the last stage gets a share of the time in any case, as `Chain.limit` says.
+        begun: when, on the monotonic clock.
+        tried: by their places, those that there is a kernel of.
+        failed: by their places, why those diverged that did.
+        stop: how one that did not reach its end was stopped.
     """
 
     stages: Sequence[Stage]
@@ -90,28 +102,50 @@ class _Starts:
     device: torch.device
     watch: Watch
     interrupted: threading.Event
+    patient: bool = True
     begun: float = field(default_factory=time.monotonic)
-    tried: list[Tried] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
+    tried: dict[int, Tried] = field(default_factory=dict)
+    failed: dict[int, str] = field(default_factory=dict)
     stop: str | None = None
 
     def to_the_end(self) -> Outcome:
-        """Try all, choose, and solve the last stage."""
-        for index in range(len(self.stages[0].starts)):
+        """Try all, choose, and solve the last stage; raises `InvkitError` where that or every start failed."""
+        scores = build_scores(self.stages[0])
+        for index in range(len(self.starts)):
             if self.tried and self.is_over():
                 break
-            with placed(f"starts.{index}"):
-                self.attempt(index)
-        scores = self.scores()
-        best = int(scores["sum"].argmin())
-        return self.finished(best, self.told(scores, best))
+            self.attempt(index)
+        if not self.tried:
+            whys = [f"{self.starts[index][0].recipe.name} ({why})" for index, why in self.failed.items()]
+            raise DivergedError(f"all that there is to start from has diverged: {'; '.join(whys)}")
+        compared = self.compared(scores)
+        best = min(compared, key=lambda index: compared[index].get("sum", 0.0))
+        return self.finished(best, compared)
+
+    def compared(self, scores: Sequence[Score]) -> dict[int, dict[str, float]]:
+        """Of those that were tried, by their places, every score by name and their "sum"; of only one, none."""
+        if len(self.tried) == 1:
+            return {index: {} for index in self.tried}
+        judged = [one.judged for one in self.tried.values() if one.judged]
+        return dict(zip(self.tried, scored(self.stages[0], scores, judged), strict=True))
+
+    @property
+    def starts(self) -> Sequence[Sequence[Stage]]:
+        """The stages of each."""
+        return self.stages[0].starts
+
+    @property
+    def judge(self) -> Stage:
+        """The last stage, on the data and under the noise level of the first, which are the same for every start."""
+        first, last = self.stages[0], self.stages[-1]
+        return replace(first, recipe=last.recipe, estimated=False, starts=())
 
     def is_over(self) -> bool:
         """Whether there is no time for another start; notes why."""
         left = self.left()
         if self.interrupted.is_set():
             self.stop = self.stop or "interrupted"
-        elif left is not None and left < max(one.seconds for one in self.tried):
+        elif left is not None and left < max(one.seconds for one in self.tried.values()):
             self.stop = self.stop or "time limit"
         return self.stop is not None
 
@@ -121,108 +155,125 @@ class _Starts:
         return None if limit is None else max(limit - (time.monotonic() - self.begun), 0.0)
 
     def attempt(self, index: int) -> None:
-        """Try one start, and keep what it gives if it came to its end, or is the first."""
-        begun, own = time.monotonic(), kernel_stages(self.stages[0].starts[index])
+        """Try one start, and keep what it gives if it came to its end, or is the first that gives anything."""
+        begun = time.monotonic()
         try:
-            found = solve_stages(own, own[0].assembled(self.kernel_size, None), self.device, self.part(index))
-            kernel = torch.as_tensor(found.last[1].kernel)
-            self.stop = self.stop or found.stop
-            if self.stop and self.tried:
-                return
-            gone_on = self.gone_on(kernel, index)
+            with placed(f"starts.{index}"):
+                found = self.found(index)
+            chain = self.gone_on(found, index)
+            judged = self.judged(chain)
         except DivergedError as error:
-            self.failed[own[0].recipe.name] = str(error)
-            if not self.tried and index == len(self.stages[0].starts) - 1:
-                raise
+            self.failed[index] = str(error)
             return
-        judged = gone_on.last[1]
-        image = visible_part(torch.as_tensor(judged.image), size_of(self.judge.data), size_of(kernel))
-        self.tried.append(
-            Tried(
-                own[0].recipe.name,
-                [*found.stages, *gone_on.stages[:-1]],
-                [*found.solved, *gone_on.solved[:-1]],
-                torch.as_tensor(judged.kernel),
-                image,
-                time.monotonic() - begun,
-            )
-        )
+        if not (self.stop and self.tried):
+            self.tried[index] = Tried(chain.stages, chain.solved, judged, found.facts, time.monotonic() - begun)
 
-    @property
-    def judge(self) -> Stage:
-        """The last stage, for the data that the kernels are found from and for one noise level."""
-        first, last = self.stages[0], self.stages[-1]
-        return replace(first, recipe=last.recipe, estimated=False, starts=())
+    def found(self, index: int) -> Outcome:
+        """What the stages of one start give."""
+        own, watch = kernel_stages(self.starts[index]), self.part(index)
+        if own[0].starts:
+            return _Starts(own, self.kernel_size, self.device, watch, self.interrupted, patient=False).to_the_end()
+        first = own[0].assembled(self.kernel_size, None)
+        return Chain(list(own), self.device, watch, self.interrupted, patient=False).to_the_end(first)
 
-    def gone_on(self, kernel: Tensor, index: int) -> Outcome:
-        """The stages that follow, from the kernel of a start, the last as `judge`."""
+    def gone_on(self, found: Outcome, index: int) -> Chain:
+        """The stages that follow, but for the last, from the kernel of a start; skipped once that was stopped."""
         following = [replace(stage, starts=()) for stage in self.stages[:-1]]
-        chain = [*following, self.judge]
-        first = chain[0].assembled(size_of(kernel), kernel)
-        return Chain(chain, self.device, self.part(index), self.interrupted, patient=False).to_the_end(first)
+        chain = self.chain([*found.stages, *following], found.solved, found.stop, self.part(index))
+        for depth in range(len(following)):
+            with place_of(depth):
+                chain.go_on(len(found.stages) + depth)
+        self.stop = chain.stop
+        return chain
+
+    def judged(self, chain: Chain) -> Result | None:
+        """What the judge makes of the kernel so far; None where there is nothing to compare it with."""
+        if len(self.starts) == 1 or chain.stop:
+            return None
+        chain = replace(chain, stages=[*chain.stages, self.judge], solved=[*chain.solved])
+        with place_of(len(self.stages) - 1):
+            chain.go_on(len(chain.stages) - 1)
+        self.stop = chain.stop
+        return chain.solved[-1]
+
+    def chain(self, stages: list[Stage], solved: Sequence[Result | None], stop: str | None, watch: Watch) -> Chain:
+        """Stages of which some are solved already, to be gone on with and not to be patient."""
+        return Chain(stages, self.device, watch, self.interrupted, patient=False, solved=list(solved), stop=stop)
 
     def part(self, index: int) -> Watch:
-        """The watch of one start: what is left of the time, its place in the bars' titles, and no checkpoints."""
-        make, many = self.watch.progress, len(self.stages[0].starts)
-        name = f"{self.stages[0].recipe.name} {index + 1} of {many}"
-        progress = None if make is None else lambda title: make(f"{name}: {title}")
-        return replace(self.watch, first=(), progress=progress, time_limit=self.left())
+        """The watch of one start: what is left of the time, and its place in the bars' titles."""
+        return replace(self.titled(f" {index + 1} of {len(self.starts)}"), time_limit=self.left())
 
-    @torch.no_grad()
-    def scores(self) -> dict[str, Tensor]:
-        """Each score of those that were tried, (N,), by name, and the weighted "sum"."""
-        recipe = self.stages[0].recipe
-        found = {"sum": torch.zeros(len(self.tried))}
-        if len(self.tried) == 1:
-            return found
-        size = (max(one.kernel.shape[-2] for one in self.tried), max(one.kernel.shape[-1] for one in self.tried))
-        images = torch.cat([one.image for one in self.tried])
-        kernels = torch.cat([resize_kernel_support(one.kernel, size) for one in self.tried])
-        for spec, score in zip(recipe.scores, build_scores(recipe), strict=True):
-            found[spec.name] = score(self.judge.data, images, kernels)
-            found["sum"] = found["sum"] + spec.weight * found[spec.name]
-        return found
+    def titled(self, which: str = "") -> Watch:
+        """The watch without who watches the first stage alone, and with bars that say what they are part of."""
+        make, whole = self.watch.progress, self.stages[0].recipe.name
+        progress = None if make is None else lambda title: make(f"{whole}{which}: {title}")
+        return replace(self.watch, first=(), progress=progress)
 
-    def told(self, scores: Mapping[str, Tensor], best: int) -> list[dict[str, Any]]:
-        """What the result's details say of each start."""
-        tried = [
-            {
-                "name": one.name,
-                "chosen": i == best,
-                "seconds": round(one.seconds, 3),
-                "scores": {name: round(float(value[i]), 5) for name, value in scores.items()},
-            }
-            for i, one in enumerate(self.tried)
-        ]
-        return [*tried, *({"name": name, "chosen": False, "failed": why} for name, why in self.failed.items())]
-
-    def finished(self, best: int, told: Sequence[Mapping[str, Any]]) -> Outcome:
+    def finished(self, best: int, compared: Mapping[int, Mapping[str, float]]) -> Outcome:
         """The last stage from the best kernel, and all that led to it."""
-        chosen = self.tried[best]
-        kernel = chosen.kernel
-        last = replace(self.stages[-1], starts=()).knowing(kernel)
-        limit = replace(self.watch, first=(), time_limit=self.left())
-        chain = Chain([last], self.device, limit, self.interrupted)
-        chain.solve(0, last.assembled(size_of(kernel), kernel), chain.limit(0))
-        kept = sum(result.seconds for result in chosen.solved if result)
-        return Outcome(
-            [*chosen.stages, last],
-            [*chosen.solved, *chain.solved],
-            self.stop or chain.stop,
-            {"starts": list(told)},
-            sum(one.seconds for one in self.tried) - kept,
-        )
+        chosen, last = self.tried[best], replace(self.stages[-1], starts=())
+        chain = self.chain([*chosen.stages, last], chosen.solved, self.stop, self.titled())
+        chain = replace(chain, patient=self.patient, begun=self.begun)
+        aside = time.monotonic() - self.begun - sum(result.seconds for result in chosen.solved if result)
+        with place_of(len(self.stages) - 1):
+            chain.go_on(len(chosen.stages))
+        told = [self.told(index, best, compared) for index in range(len(self.starts))]
+        return Outcome(chain.stages, chain.solved, chain.stop, {"starts": told}, aside)
+
+    def told(self, index: int, best: int, compared: Mapping[int, Mapping[str, float]]) -> dict[str, Any]:
+        """What the result's details say of one start."""
+        said = {"name": self.starts[index][0].recipe.name, "chosen": index == best}
+        if index in self.failed:
+            return {**said, "failed": self.failed[index]}
+        if index not in self.tried:
+            return {**said, "skipped": self.stop}
+        one, scores = self.tried[index], {name: round(value, 5) for name, value in compared[index].items()}
+        return {**said, "seconds": round(one.seconds, 3), "scores": scores, **one.facts}
+
+
+@torch.no_grad()
+def scored(stage: Stage, scores: Sequence[Score], judged: Sequence[Result]) -> list[dict[str, float]]:
+    """Of each restoration of a stage's data every score of its recipe, by name, and the weighted "sum" of them."""
+    given = stage.data, *alike(judged, size_of(stage.data))
+    columns, total = {}, torch.zeros(len(judged))
+    for place, (spec, score) in enumerate(zip(stage.recipe.scores, scores, strict=True)):
+        with blamed(f"scores.{place}", type(score)):
+            values = score(*given)
+        columns[spec.name if spec.name not in columns else f"{spec.name}.{place}"] = values
+        total = total + spec.weight * values
+    columns["sum"] = total.nan_to_num(nan=torch.inf)  # what cannot be told is no reason to choose it
+    return [{name: float(values[i]) for name, values in columns.items()} for i in range(len(judged))]
+
+
+def alike(judged: Sequence[Result], data_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Images (N, C, H, W) that show what the data show, and kernels (N, 1, h, w) of one size."""
+    kernels = [torch.as_tensor(result.kernel) for result in judged]
+    images = [
+        visible_part(torch.as_tensor(result.image), data_size, size_of(kernel))
+        for result, kernel in zip(judged, kernels, strict=True)
+    ]
+    rows, columns = (max(side) for side in zip(*map(size_of, kernels), strict=True))
+    return torch.cat(images), torch.cat([resize_kernel_support(kernel, (rows, columns)) for kernel in kernels])
 
 
 def kernel_stages(stages: Sequence[Stage]) -> Sequence[Stage]:
-    """The stages of a start without those at its end that leave the kernel as it is."""
+    """The stages of a start without those at its end that leave the kernel as it is.
+
+    Where it has starts itself, all of them: they are chosen by what the last makes of them.
+    """
     own = list(stages)
-    while len(own) > 1 and own[-1].recipe.is_nonblind:
+    while len(own) > 1 and own[-1].recipe.is_nonblind and not own[0].starts:
         own.pop()
     return own
 
 
-def build_scores(recipe: Recipe) -> list[Score]:
-    """The scores of a recipe, as checked before."""
-    checked = check_parameters(recipe, seed=0)
-    return [checked[f"scores.{i}"].build({}) for i in range(len(recipe.scores))]
+def build_scores(stage: Stage) -> list[Score]:
+    """The scores of a stage's recipe; raises `InvkitError`."""
+    checked = check_parameters(stage.recipe, stage.seed)
+    return [checked[f"scores.{place}"].build({}) for place in range(len(stage.recipe.scores))]
+
+
+def place_of(depth: int) -> AbstractContextManager[None]:
+    """Say of an error in which of the stages that follow the starts it is; the first of them stands at no place."""
+    return placed(later_place(depth)) if depth else nullcontext()
