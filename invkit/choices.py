@@ -255,7 +255,7 @@ def noise_level(recipe: Recipe, data: Tensor) -> float | None:
     JPEG, denoising in the camera and dark areas hide noise from the estimator, and a deconvolution whose weight goes to
     zero fits whatever of the model is not true. None for an image too small to tell, where no term needs it.
     """
-    if not any(map(depends_on_noise, recipe.links())) and min(data.shape[-2:]) < PATCH:
+    if not any(depends_on_noise(one) for _, one in recipe.tree()) and min(data.shape[-2:]) < PATCH:
         return None
     return max(estimate_sigma(data), ROUNDING)
 

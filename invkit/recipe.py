@@ -70,6 +70,12 @@ class Measurement(Strict):
     kernel: str | None = Field(default=None, description="the kernel, for kernel priors that start from one")
     kernel_size: int | tuple[int, int] | Literal["auto"] = Field(default="auto", description="pixels: N or [h, w]")
     color: Literal["luma", "rgb"] = Field(default="luma", description="what is restored of a colour image")
+    window: int | None = Field(
+        default=None,
+        gt=0,
+        description="side of the part, the richest in edges, that all but the last of several recipes look at, pixels; "
+        "none: the whole image",
+    )
 
 
 Component = Annotated[ComponentSpec, BeforeValidator(named)]
@@ -270,9 +276,11 @@ def check_component(place: str, family: str, spec: ComponentSpec, seed: int, ori
 
 
 def check_starts(recipe: Recipe, before: str) -> None:
-    """Refuse starts that find no kernel or cannot be chosen from, and starts or scores of no use; `RecipeError`."""
+    """Refuse starts that find no kernel or cannot be chosen from, and what would be of no use; `RecipeError`."""
     if before.endswith("then.") and recipe.starts:
         raise RecipeError(f"{before}starts: {recipe.name} goes on from the kernel found, and can have no starts")
+    if recipe.measurement.window and not recipe.then:
+        raise RecipeError(f"{before}measurement.window: a recipe must go on ('then') from a window to the whole image")
     if recipe.scores and not recipe.starts:
         raise RecipeError(
             f"{before}scores: there is nothing to choose from; name the recipes to start from in 'starts'"

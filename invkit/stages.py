@@ -16,6 +16,7 @@ from . import choices
 from .assembly import Assembly, assemble
 from .choices import Choices, Color
 from .errors import InvkitError
+from .estimation.window import informative_window
 from .geometry import centre, size_of
 from .interfaces import KernelPrior
 from .media.colour import to_luma_chroma
@@ -99,31 +100,53 @@ def plan(recipe: Recipe, picture: Tensor, chosen: Choices) -> tuple[Stage, ...]:
     Raises:
         InputError: the noise level cannot be told, and a stage needs it.
     """
+    return stages_of(recipe, Sight(picture, recipe, chosen), chosen.color)
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What stages see of a picture, each colour of it made and its noise estimated once.
+
+    Attributes:
+        picture: (B, C, H, W) in [0, 1].
+        recipe: the whole, which may need the noise level.
+        chosen: the user's options.
+        seen: data, chroma and noise level by colour.
+    """
+
+    picture: Tensor
+    recipe: Recipe
+    chosen: Choices
+    seen: dict[Color, tuple[Tensor, Tensor | None, float | None]] = field(default_factory=dict)
+
+    def of(self, color: Color) -> tuple[Tensor, Tensor | None, float | None]:
+        """Data, chroma and noise level of a colour; raises `InputError` where the level cannot be told."""
+        if color not in self.seen:
+            data, chroma = view(self.picture, color)
+            given = self.chosen.sigma
+            self.seen[color] = data, chroma, choices.noise_level(self.recipe, data) if given is None else given
+        return self.seen[color]
+
+    def through(self, side: int | None) -> Sight:
+        """The most informative part of the picture, a square of that side; the same for None."""
+        return self if side is None else replace(self, picture=windowed(self.picture, side), seen={})
+
+
+def windowed(picture: Tensor, side: int) -> Tensor:
+    """The most informative part of a picture."""
+    return picture[(..., *informative_window(picture, side))]
+
+
+def stages_of(recipe: Recipe, sight: Sight, color: Color | None) -> tuple[Stage, ...]:
+    """As `plan`, of what is seen of a picture; the colour of the last stage, None for the recipe's own."""
     *before, last = recipe.links()
-    colors = [*(link.measurement.color for link in before), chosen.color or last.measurement.color]
-    views = {color: view(picture, color) for color in set(colors)}
-    levels = {
-        color: choices.noise_level(recipe, data) if chosen.sigma is None else chosen.sigma
-        for color, (data, _) in views.items()
-    }
-    own = replace_color(chosen, None)
+    colors = [*(link.measurement.color for link in before), color or last.measurement.color]
+    part = sight.through(recipe.measurement.window)
+    estimated, seed = sight.chosen.sigma is None, sight.chosen.seed
     return tuple(
-        Stage(
-            link,
-            color,
-            *views[color],
-            levels[color],
-            chosen.sigma is None,
-            chosen.seed,
-            tuple(plan(start, picture, own) for start in link.starts),
-        )
-        for link, color in zip((*before, last), colors, strict=True)
+        Stage(link, own, *seen.of(own), estimated, seed, tuple(stages_of(start, part, None) for start in link.starts))
+        for link, seen, own in zip((*before, last), [*(part for _ in before), sight], colors, strict=True)
     )
-
-
-def replace_color(chosen: Choices, color: Color | None) -> Choices:
-    """The options with another colour."""
-    return chosen.model_copy(update={"color": color})
 
 
 def view(picture: Tensor, color: Color) -> tuple[Tensor, Tensor | None]:
@@ -186,7 +209,8 @@ def with_colors(document: Mapping[str, Any], stages: Sequence[Stage]) -> dict[st
     first, *later = stages
     starts = [with_colors(*pair) for pair in zip(document["starts"], first.starts, strict=True)]
     then = with_colors(document["then"], later) if later else None
-    return {**document, "measurement": {"color": first.color}, "starts": starts, "then": then}
+    measurement = {"color": first.color, "window": first.recipe.measurement.window}
+    return {**document, "measurement": measurement, "starts": starts, "then": then}
 
 
 @dataclass(frozen=True)

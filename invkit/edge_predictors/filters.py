@@ -28,6 +28,17 @@ def differences(image: Tensor) -> Tensor:
     return gradients
 
 
+def noise_level(data: Tensor) -> Tensor:
+    """The standard deviation of white noise in blurry data (B, C, H, W), the mean over channels: (B,), float32.
+
+    Immerkaer's mean of a filter that is zero on all that is quadratic (CVIU 1996); blur leaves nothing but noise to it.
+    """
+    if min(data.shape[-2:]) < 3:
+        return data.new_zeros(len(data), dtype=torch.float32)
+    along = data.float().diff(n=2, dim=-1).diff(n=2, dim=-2)
+    return along.abs().mean(dim=(-3, -2, -1)) * math.sqrt(math.pi / 2) / 6
+
+
 def bilateral(image: Tensor, sigma_space: float, sigma_range: float) -> Tensor:
     """The bilateral filter (Tomasi & Manduchi 1998) over 5 x 5 pixels, the border's pixels repeated beyond it.
 

@@ -32,6 +32,8 @@ SHIFT = 14  # bits of a float32's mantissa that a bin of the histogram does not 
 FIRST = (127 - 24) << (23 - SHIFT)  # the bin of 2^-24; what is weaker, in images of [0, 1], is rounding
 BINS = 28 << (23 - SHIFT)  # up to 2^4
 
+FEWEST = 0.02  # share of the pixels that is kept however noisy they are
+
 Share = Annotated[
     float, Field(gt=0, le=1, description="the share of the pixels, those with the strongest gradients, that is kept")
 ]
@@ -79,8 +81,15 @@ class Selection:
     relax: float
     most: int | None = None
 
-    def of(self, gradients: Tensor, kernel_size: Size, iteration: int) -> Tensor:
-        """Gradients (B, 2C, H, W), rows' then columns' -> the same with the weaker ones set to zero."""
+    def of(self, gradients: Tensor, kernel_size: Size, iteration: int, least: Tensor | None = None) -> Tensor:
+        """The same gradients with the weaker ones set to zero.
+
+        Args:
+            gradients: (B, 2C, H, W), rows' then columns'.
+            kernel_size: (h, w).
+            iteration: of the scale, from 0.
+            least: (B,), what a gradient must reach in any case, as far as `FEWEST` of an image's pixels do.
+        """
         strength = magnitude(gradients)
         if self.per_kernel is None:
             pixels = strength[0].numel()
@@ -88,7 +97,10 @@ class Selection:
         else:
             count = math.ceil(self.per_kernel * math.sqrt(math.prod(kernel_size)))
             threshold = per_direction(strength, directions(gradients), count)
-        kept = strength >= threshold[:, None, None] / self.relax**iteration
+        threshold = threshold / self.relax**iteration
+        if least is not None:
+            threshold = threshold.maximum(least.minimum(strongest(strength, FEWEST)))
+        kept = strength >= threshold[:, None, None]
         return gradients * kept[:, None]
 
 
