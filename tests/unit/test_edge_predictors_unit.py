@@ -6,7 +6,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from invkit.edge_predictors.filters import bilateral, box_sum, differences, gaussian, shock
+from invkit.edge_predictors.filters import bilateral, box_sum, differences, gaussian, noise_level, shock
 from invkit.edge_predictors.gradients import Gradients
 from invkit.edge_predictors.intensities import Intensities
 from invkit.edge_predictors.r_map import RMap, usefulness
@@ -272,3 +272,22 @@ def test_an_image_of_the_wrong_size_is_refused():
 def test_settings_are_checked(params):
     with pytest.raises(ValidationError):
         Gradients(**params)
+
+
+def test_the_noise_of_blurry_data_is_measured():
+    ramp = torch.linspace(0, 1, 200).expand(1, 1, 150, 200)
+    noise = torch.randn(1, 1, 150, 200, generator=torch.Generator().manual_seed(0))
+    for sigma in (0.005, 0.02):
+        # 30000 pixels: the mean of their absolute values is known to a few percent
+        assert noise_level(ramp + sigma * noise).item() == pytest.approx(sigma, rel=0.05)
+    assert noise_level(torch.zeros(2, 3, 2, 9)).tolist() == [0, 0]
+
+
+def test_gradients_below_the_noise_are_left_out_but_for_the_strongest():
+    noise = 0.02 * torch.randn(1, 1, 60, 60, generator=torch.Generator().manual_seed(0))
+    image = 0.3 + noise
+    image[..., 30:45] += 0.5  # two rows of 60: more than the fiftieth that is kept in any case
+    kept, _ = Gradients(share=1.0, relax=1.0, above_noise=8.0)(image, image, (1, 1), 0)
+    assert set(kept.abs().sum(1).nonzero()[:, 2].tolist()) == {29, 44}
+    flat, _ = Gradients(share=1.0, relax=1.0, above_noise=1e6)(0.3 + noise, 0.3 + noise, (1, 1), 0)
+    assert 0.01 < (flat.abs().sum(1) > 0).float().mean() < 0.03
