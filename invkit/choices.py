@@ -35,6 +35,7 @@ __all__ = [
     "check_kernel_size",
     "check_memory",
     "check_nonblind",
+    "check_takes_kernel",
     "choose_device",
     "digest",
     "find_recipe",
@@ -208,6 +209,15 @@ def check_nonblind(recipe: Recipe) -> None:
         raise InputError(
             f"the recipe {recipe.name} is blind: its kernel prior '{name}' starts from no kernel; use the one given "
             "with --set kernel_prior=known (overrides=['kernel_prior=known']), or let invkit deblur estimate one"
+        )
+
+
+def check_takes_kernel(recipe: Recipe) -> None:
+    """Refuse a kernel for a recipe whose starts find their own; raises `InputError`."""
+    if recipe.starts:
+        raise InputError(
+            f"the recipe {recipe.name} begins from kernels that its starts find, and would not look at the one given; "
+            "set --set starts=[] --set scores=[] (overrides=['starts=[]', 'scores=[]']), or leave the kernel out"
         )
 
 

@@ -304,7 +304,13 @@ def prepare(
     picture, layout, photo = choices.take(measured)
     sharp = None if truth is None else choices.take_truth(truth, picture)
     kernel_given = None if start is None else choices.take_kernel(start)
-    asked = (1, 1) if method.kernel_prior is None else chosen.kernel_size or method.measurement.kernel_size
+    if kernel_given is not None:
+        choices.check_takes_kernel(method)
+    asked = (
+        (1, 1)
+        if method.kernel_prior is None and not method.starts
+        else chosen.kernel_size or method.measurement.kernel_size
+    )
     size = choices.check_kernel_size(asked, picture, kernel_given)
     stages = plan(method, picture, chosen)
     if kernel_given is not None:

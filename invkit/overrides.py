@@ -11,7 +11,7 @@ any depth: ``solver.params.latent=wiener`` comes before ``solver.params.latent.p
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from . import registry
@@ -28,11 +28,24 @@ CHANGED = ("recipe", "overrides", "name")  # the keys of a recipe within a recip
 
 @dataclass(frozen=True)
 class Setting:
-    """One change: where, and to what; ``text`` is how it was written."""
+    """One change: where, and to what.
+
+    Attributes:
+        text: how it was written.
+        path: the parts of the place.
+        value: what is to stand there.
+        before: the registered recipes that led to the document, to which it may not lead back.
+    """
 
     text: str
     path: tuple[str, ...]
     value: Any
+    before: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """Where, in one word."""
+        return ".".join(self.path)
 
     @property
     def rank(self) -> tuple[int, bool]:
@@ -75,15 +88,15 @@ class Kind:
             return Kind("components" if slot.many else "component", slot.family)
         return VALUE
 
-    def written_out(self, value: Any) -> Any:
-        """A value of this kind without short forms."""
+    def written_out(self, value: Any, before: tuple[str, ...], place: str) -> Any:
+        """A value of this kind without short forms; arguments and errors as `whole_recipe`."""
         if self.what == "component" and isinstance(value, str):
             return named(value)
         if self.what == "components":
             return named(listed(value))
         if self.what == "recipes":
-            return whole_recipes(value)
-        return whole_recipe(value) if self.what == "recipe" else value
+            return whole_recipes(value, before)
+        return whole_recipe(value, before, place) if self.what == "recipe" else value
 
 
 RECIPE, VALUE = Kind("recipe"), Kind("value")
@@ -138,8 +151,9 @@ def changed_recipe(value: Mapping[str, Any], before: tuple[str, ...], place: str
         raise RecipeError(
             f"{place}: should be {{recipe = NAME, overrides = ['place=value', ...]}}, got {dict(value)!r}"
         )
+    plain = whole_recipe(name, before, place)
     try:
-        changed = overridden(whole_recipe(name, before, place), settings)
+        changed = overridden(plain, settings, (*before, name))
     except RecipeError as error:
         raise RecipeError(f"{place}: {error}") from error
     return {**changed, "name": value.get("name", changed.get("name"))}
@@ -159,17 +173,22 @@ def slots_at(spec: Any, family: str) -> Mapping[str, Slot]:
         return {}
 
 
-def overridden(document: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+def overridden(document: Mapping[str, Any], settings: Sequence[str], before: tuple[str, ...] = ()) -> dict[str, Any]:
     """The document with all settings applied; one that is repeated counts as given last.
+
+    Args:
+        document: of a recipe.
+        settings: as ``place=value``.
+        before: the registered recipes that led to it, to which no setting may lead back.
 
     Raises:
         RecipeError: a setting is not of the form ``place=value``, or names no place of the recipe.
         UnknownNameError, PluginError: as `registry.load`, of a component chosen in the place of one with parameters,
             and of a recipe that goes on.
     """
-    changed = written_out(document)
+    changed = written_out(document, before)
     for setting in sorted(map(read_setting, settings), key=lambda setting: setting.rank):
-        change(changed, setting)
+        change(changed, replace(setting, before=before))
     return changed
 
 
@@ -202,9 +221,9 @@ def change(document: dict[str, Any], setting: Setting) -> None:
     if there.what == "component":
         old = holder.get(key) if isinstance(holder, dict) else holder[key]
         with placed(".".join([*way, last])):
-            holder[key] = successor(there.written_out(old), value, there.family)
+            holder[key] = successor(there.written_out(old, setting.before, setting.place), value, there.family)
     else:
-        holder[key] = there.written_out(value)
+        holder[key] = there.written_out(value, setting.before, setting.place)
 
 
 def kind_of(document: dict[str, Any], way: Sequence[str], setting: Setting) -> str:
@@ -225,7 +244,7 @@ def walk(document: dict[str, Any], way: Sequence[str], setting: Setting) -> tupl
             if below is VALUE and not grows:
                 raise setting.refuse(f"there is no place '{part}'; {hint(part, list(node))}")
             node[key] = {} if below.what in ("params", "value") else None
-        node[key] = below.written_out(node[key])
+        node[key] = below.written_out(node[key], setting.before, setting.place)
         node, kind = node[key], below
         if node is None and kind is not VALUE:
             raise setting.refuse(f"nothing stands there yet; choose it first, as {'.'.join(way[: depth + 1])}=NAME")

@@ -9,7 +9,7 @@ from . import registry
 from .documents import LISTS
 from .errors import InvkitError, PluginError
 from .parameters import parameters_schema
-from .recipe import Recipe, RegularizerSpec, check_parameters, check_recipe, load_recipe, resolved
+from .recipe import Recipe, RegularizerSpec, ScoreSpec, check_parameters, check_recipe, load_recipe, resolved
 from .slots import FAMILY
 
 __all__ = ["describe", "problem_of", "recipe_schema"]
@@ -68,6 +68,19 @@ def _component_facts(family: str, name: str) -> dict[str, Any]:
     }
 
 
+CHANGED_RECIPE: dict[str, Any] = {
+    "type": "object",
+    "required": ["recipe"],
+    "additionalProperties": False,
+    "properties": {
+        "recipe": {"type": "string"},
+        "overrides": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
+        "name": {"type": "string"},
+    },
+}
+"""A registered recipe with settings, within a recipe."""
+
+
 def recipe_schema() -> dict[str, Any]:
     """The JSON schema of recipe files, with the parameters of every component that can be loaded.
 
@@ -79,9 +92,11 @@ def recipe_schema() -> dict[str, Any]:
     schema["title"] = "invkit recipe"
     for place, family in registry.PLACES.items():
         schema["properties"][place] = _place_schema(place, family)
-    one = [{"$ref": "#"}, {"enum": registry.names("recipes")}]
+    one = [{"$ref": "#"}, {"enum": registry.names("recipes")}, CHANGED_RECIPE]
     schema["properties"]["then"]["anyOf"] = [*one, {"type": "null"}]
-    schema["properties"]["starts"] |= {"type": "array", "items": {"anyOf": one}}
+    starts = schema["properties"]["starts"]
+    said = {key: value for key, value in starts.items() if key not in ("type", "items")}
+    schema["properties"]["starts"] = said | {"anyOf": [*one, {"type": "array", "items": {"anyOf": one}}]}
     families = {family: _family_schema(family) for family in registry.FAMILIES if family not in registry.OUTSIDE}
     return schema | {"$defs": definitions | families}
 
@@ -112,6 +127,8 @@ def _item_schema(family: str, name: str) -> dict[str, Any]:
     if family == "regularizers":
         table["properties"] = RegularizerSpec.model_json_schema()["properties"] | table["properties"]
         table["required"] = ["name", "weight"]
+    if family == "scores":
+        table["properties"] = ScoreSpec.model_json_schema()["properties"] | table["properties"]
     return table
 
 

@@ -15,7 +15,7 @@ __all__ = ["LogGradient"]
 
 
 class LogGradient(Score):
-    """Mean of ``log(|grad x| + floor)``, the log-likelihood of gradients with the heaviest of tails.
+    """Mean of ``log(|grad x| + floor)``, minus the log-likelihood of gradients with the heaviest of tails.
 
     A wrong kernel leaves ringing, which fills what should be flat; the logarithm counts small gradients, and hardly
     minds whether an edge is steep. Under one noise level for all restorations: a stronger regularizer flattens more.
@@ -39,6 +39,8 @@ class LogGradient(Score):
     @torch.no_grad()
     def forward(self, data: Tensor, images: Tensor, kernels: Tensor) -> Tensor:
         """Of each image by itself."""
+        if min(images.shape[-2:]) < 2:
+            return images.new_zeros(len(images), dtype=torch.float64)
         inner = inside(images, self.border).double()
         down, right = inner[..., 1:, :-1] - inner[..., :-1, :-1], inner[..., :-1, 1:] - inner[..., :-1, :-1]
         lengths = (down.square() + right.square()).mean(dim=1).sqrt()

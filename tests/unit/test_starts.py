@@ -10,7 +10,8 @@ import torch
 
 from invkit import registry
 from invkit.assembly import assemble
-from invkit.errors import AssemblyError, InvkitError, RecipeError, UnknownNameError
+from invkit.deblurring import restore
+from invkit.errors import AssemblyError, InputError, InvkitError, RecipeError, UnknownNameError
 from invkit.parameters import PositiveInt, validated
 from invkit.recipe import Recipe, check_parameters, check_recipe, load_recipe, parse_recipe, resolved, validate_recipe
 from invkit.regularizers.tv import TotalVariation
@@ -434,9 +435,40 @@ def test_a_problem_of_a_start_is_a_problem_of_the_recipe(names):
 
 def test_the_schema_knows_starts_and_scores():
     schema = recipe_schema()
-    starts, scores = schema["properties"]["starts"], json.dumps(schema["properties"]["scores"])
-    assert {"$ref": "#"} in starts["items"]["anyOf"]
-    assert "one" in starts["items"]["anyOf"][1]["enum"]
+    (one, names, changed, several), scores = (
+        schema["properties"]["starts"]["anyOf"],
+        json.dumps(schema["properties"]["scores"]),
+    )
+    assert one == {"$ref": "#"}
+    assert "one" in names["enum"]
+    assert changed["required"] == ["recipe"]
+    assert several["items"]["anyOf"] == [one, names, changed]
+    assert '"weight"' in scores
     assert '"const": "kernel-agreement"' in scores
     assert '"enum": ["kernel-agreement", "log-gradient"]' in scores
     assert "scores" in schema["$defs"]
+
+
+def test_a_circle_through_settings_is_refused(names):
+    registry.register("recipes", "alpha", LEADS.format(name="alpha", other="beta"))
+    registry.register("recipes", "beta", LEADS.format(name="beta", other="alpha"))
+    try:
+        with pytest.raises(RecipeError, match=r"goes on with itself"):
+            load_recipe("alpha")
+    finally:
+        for name in ("alpha", "beta"):
+            registry.unregister("recipes", name)
+
+
+LEADS = """name = '{name}'
+then = {{recipe = 'sparse-admm', overrides = ["then={other}"]}}
+image_prior = 'pixels'
+kernel_prior = 'simplex'
+solver = 'joint-adam'
+"""
+
+
+def test_a_kernel_is_refused_where_the_starts_find_their_own():
+    recipe = main()
+    with pytest.raises(InputError, match="begins from kernels that its starts find, and would not look at"):
+        restore(torch.rand(1, 1, 24, 24), recipe, kernel=torch.full((5, 5), 0.04), progress=False)
