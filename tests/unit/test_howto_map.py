@@ -39,8 +39,9 @@ def luma(picture):
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """Where the page is followed: with its recipe and a photograph."""
-    (recipe,) = blocks("toml")
+    recipe, several = blocks("toml")
     (tmp_path / "mine.toml").write_text(recipe, encoding="utf-8")
+    (tmp_path / "several.toml").write_text(several, encoding="utf-8")
     pixels = np.uint8(np.rint(255 * sample("coffee_blurry")))
     (tmp_path / "photo.png").write_bytes(encode_png(pixels))
     monkeypatch.chdir(tmp_path)
@@ -66,3 +67,10 @@ def test_every_command_of_the_page_is_accepted(folder, command):
     outcome = CliRunner().invoke(app, shlex.split(command)[1:], catch_exceptions=False)
     assert outcome.exit_code == 0
     assert (folder / "deblurred" / "image.png").exists()
+
+
+def test_the_recipe_that_tries_several_tells_of_each(folder):
+    result = invkit.deblur(folder / "photo.png", recipe=folder / "several.toml", kernel_size=15, progress=False)
+    told = result.details["starts"]
+    assert [one["name"] for one in told] == ["xu-l0", "pan-l0", "pan-l0-strong"]
+    assert sum(one["chosen"] for one in told) == 1
