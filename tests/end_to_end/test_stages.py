@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -43,13 +42,6 @@ def chain(*texts: str) -> Recipe:
 def blurry() -> np.ndarray:
     plain = np.kron(np.random.default_rng(1).uniform(0.1, 0.9, (6, 7, 3)), np.ones((6, 6, 1)))
     return np.mean([np.roll(plain, shift, 1) for shift in range(4)], axis=0).astype(np.float32)
-
-
-@pytest.fixture
-def ctrl_c() -> Iterator[Callable[[], None]]:
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield lambda: os.kill(os.getpid(), signal.SIGINT)
-    signal.signal(signal.SIGINT, before)
 
 
 class At(Observer):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -116,13 +115,6 @@ def blurry() -> np.ndarray:
 @pytest.fixture
 def colourful(blurry: np.ndarray) -> np.ndarray:
     return np.stack([blurry, blurry[::-1], blurry[:, ::-1]], axis=-1)
-
-
-@pytest.fixture
-def ctrl_c() -> Iterator[Callable[[], None]]:
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield lambda: os.kill(os.getpid(), signal.SIGINT)
-    signal.signal(signal.SIGINT, before)
 
 
 class Diary(Observer):

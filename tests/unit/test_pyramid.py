@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from dataclasses import replace
 from itertools import pairwise
 from typing import ClassVar
@@ -229,16 +227,11 @@ def test_the_estimate_is_of_the_whole_size_at_every_step_and_all_steps_are_count
     assert result.history == tuple(float(1 + step // 4) for step in range(16))
 
 
-def test_a_time_limit_and_ctrl_c_in_the_middle_leave_something_of_the_whole_size():
+def test_a_time_limit_and_ctrl_c_in_the_middle_leave_something_of_the_whole_size(ctrl_c):
     problem = blind(L0)
     solver = Pyramid(solver=turns(50), smallest=3, begin="two-taps")
     limited = solver.solve(problem, time_limit=1e-3)
-    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        stopping = Noting(3, lambda: os.kill(os.getpid(), signal.SIGINT))
-        interrupted = solver.solve(problem, observers=[stopping])
-    finally:
-        signal.signal(signal.SIGINT, previous)
+    interrupted = solver.solve(problem, observers=[Noting(3, ctrl_c)])
     assert (limited.stopped, interrupted.stopped) == ("time limit", "interrupted")
     assert interrupted.iterations == 3
     for result in (limited, interrupted):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import io
 import itertools
-import os
 import signal
 import threading
 from contextlib import nullcontext
@@ -106,14 +105,6 @@ class Diary(Observer):
 def problem():
     data = torch.rand(1, 1, 3, 4, generator=torch.Generator().manual_seed(0))
     return Problem(data, Same(), Free((1, 1, 3, 4)), One((1, 1, 1, 1)), Squares())
-
-
-@pytest.fixture
-def ctrl_c():
-    """Python's own handler, whatever the test runner has set."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield lambda: os.kill(os.getpid(), signal.SIGINT)
-    signal.signal(signal.SIGINT, before)
 
 
 def at_iteration(iteration, action):

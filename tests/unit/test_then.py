@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 import torch
+from registered import registered
 
 from invkit import registry
 from invkit.assembly import assemble
 from invkit.choices import noise_level
 from invkit.errors import AssemblyError, InvkitError, PluginError, RecipeError, UnknownNameError
-from invkit.parameters import PositiveInt, validated
 from invkit.recipe import Recipe, check_parameters, check_recipe, load_recipe, parse_recipe, resolved, validate_recipe
-from invkit.regularizers.tv import TotalVariation
 from invkit.schema import describe, problem_of, recipe_schema
-from invkit.solver import Solver
 
 DATA = torch.rand(1, 1, 16, 18, generator=torch.Generator().manual_seed(0))
 FIRST = """
@@ -33,37 +30,11 @@ regularizers = {name = "tv", weight = 0.5}
 """
 
 
-class Demanding(Solver[Any]):
-    """A solver that is never started."""
-
-    needs = {"regularizers": TotalVariation}  # noqa: RUF012 - as the base class declares it
-
-    @validated
-    def __init__(self, *, iterations: PositiveInt = 1) -> None:
-        self.iterations = iterations
-
-    def start(self, problem):
-        raise AssertionError("started")
-
-    step = start
-
-
 @pytest.fixture(autouse=True)
 def names():
     """Registers texts as recipes for one test."""
-    added = []
-
-    def put(**texts: str) -> None:
-        for name, text in texts.items():
-            registry.register("recipes", name.replace("_", "-"), text)
-            added.append(name.replace("_", "-"))
-
-    put(later=LATER)
-    registry.register("solvers", "demanding", Demanding)
-    yield put
-    registry.unregister("solvers", "demanding")
-    for name in added:
-        registry.unregister("recipes", name)
+    with registered(later=LATER) as put:
+        yield put
 
 
 def first(*settings: str, then: str = "then = 'later'\n") -> Recipe:
