@@ -16,6 +16,7 @@ from torch import Tensor
 
 from . import choices
 from .assembly import Assembly
+from .chain import Outcome
 from .choices import Choices, Color, KernelSize, Picture
 from .errors import InputError, OutOfMemoryError
 from .geometry import size_of, visible_part
@@ -27,7 +28,7 @@ from .observers.progress import ProgressBar
 from .recipe import Recipe, is_out_of_memory
 from .result import Array, Result
 from .solver import Observer
-from .stages import Outcome, Stage, Watch, check_stages, plan, with_colors
+from .stages import Stage, Watch, check_stages, plan, with_colors
 from .starts import solve_stages
 
 __all__ = ["Job", "deblur", "deconvolve", "prepare", "progress_bar", "restore"]

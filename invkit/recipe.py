@@ -85,7 +85,10 @@ Scores = Annotated[list[Annotated[ScoreSpec, BeforeValidator(named)]], BeforeVal
 SLOT = "a registered name, or {name = ..., params = {...}}"
 THEN = "the recipe that goes on from the kernel found, a registered name or a whole recipe; none: it ends here"
 STARTS = "recipes that each find a kernel for this one to begin from, registered names or whole recipes"
-SCORES = "tables {name = ..., weight = ...}, by whose least sum one of the starts is chosen"
+SCORES = (
+    "tables {name = ..., weight = ...}, by whose least sum one of the starts is chosen; in a recipe that goes on, "
+    "whether the kernel it finds is kept"
+)
 
 
 class Recipe(Strict):
@@ -119,6 +122,11 @@ class Recipe(Strict):
     def is_nonblind(self) -> bool:
         """Whether the kernel it begins from is taken as it is; starts, and recipes that go on from it, aside."""
         return self.kernel_prior is not None and self.kernel_prior.name.rpartition(":")[2] == "known"
+
+    @property
+    def is_on_trial(self) -> bool:
+        """Whether the kernel it finds is kept only where its scores prefer it to the one it goes on from."""
+        return bool(self.scores) and not self.starts
 
     def components(self) -> list[tuple[str, str, ComponentSpec]]:
         """(place in the recipe, family, spec) of every component, those of ``starts`` and ``then`` included."""
@@ -281,9 +289,10 @@ def check_starts(recipe: Recipe, before: str) -> None:
         raise RecipeError(f"{before}starts: {recipe.name} goes on from the kernel found, and can have no starts")
     if recipe.measurement.window and not recipe.then:
         raise RecipeError(f"{before}measurement.window: a recipe must go on ('then') from a window to the whole image")
-    if recipe.scores and not recipe.starts:
+    if recipe.is_on_trial and not (before.endswith("then.") and recipe.then and not recipe.is_nonblind):
         raise RecipeError(
-            f"{before}scores: there is nothing to choose from; name the recipes to start from in 'starts'"
+            f"{before}scores: there is nothing to choose from; name the recipes to start from in 'starts', or give the "
+            "scores to a recipe that goes on from a kernel ('then'), finds another and is gone on from itself"
         )
     if len(recipe.starts) > 1 and not recipe.scores:
         raise RecipeError(f"{before}scores is missing ({SCORES})")

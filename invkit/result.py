@@ -48,6 +48,11 @@ class Result:
     bits: int = 8
     icc_profile: bytes | None = None
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether it was solved to its end, and neither Ctrl-C nor a time limit came before."""
+        return self.stopped in ("finished", "converged")
+
     def save(self, directory: str | Path, *, overwrite: bool = False) -> Path:
         """Write image.png, kernel.png, kernel.npy, overview.png and result.json; each file is whole or absent.
 

@@ -1,9 +1,7 @@
-"""A recipe and those that go on from it: each stage starts from the kernel that the one before has found."""
+"""A recipe, its starts and those that go on from it, each with what it sees of the picture."""
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -17,18 +15,14 @@ from .assembly import Assembly, assemble
 from .choices import Choices, Color
 from .errors import InvkitError
 from .estimation.window import informative_window
-from .geometry import centre, size_of
-from .interfaces import KernelPrior
+from .geometry import centre
 from .media.colour import to_luma_chroma
 from .misfit import misfit
 from .recipe import Recipe
 from .result import Result
 from .solver import Observer
 
-__all__ = ["Chain", "Outcome", "Stage", "Watch", "check_stages", "plan", "with_colors"]
-
-ENDS = ("finished", "converged")
-LEAST = 30.0  # seconds, or half of the time limit if that is more: what the last stage gets of a limit in any case
+__all__ = ["Stage", "Watch", "check_stages", "later_place", "placed", "plan", "with_colors"]
 
 
 @dataclass(frozen=True)
@@ -72,13 +66,16 @@ class Stage:
     def assembled(self, kernel_size: tuple[int, int], kernel: Tensor | None) -> Assembly:
         """Problem and solver; arguments and errors as `assemble`, but for no kernel where there are starts.
 
-        What is to start from a kernel that is not known yet is built for one that does nothing.
+        What is to start from a kernel that is not known yet is built for one that does nothing. Scores, by which the
+        kernel that it finds will be compared, are no part of the problem.
         """
         kernel = still(kernel_size) if self.starts and kernel is None else kernel
-        return assemble(self.recipe, self.data, kernel_size, kernel=kernel, sigma=self.sigma or 0.0, seed=self.seed)
+        recipe = self.recipe.model_copy(update={"scores": []}) if self.recipe.is_on_trial else self.recipe
+        return assemble(recipe, self.data, kernel_size, kernel=kernel, sigma=self.sigma or 0.0, seed=self.seed)
 
     def told(self, solved: Result | None) -> dict[str, Any]:
         """What result.json says of it; None for a stage that was skipped."""
+        compared = {} if solved is None else solved.details
         return {
             "name": self.recipe.name,
             "solver": self.recipe.solver.name,
@@ -86,6 +83,7 @@ class Stage:
             "iterations": 0 if solved is None else solved.iterations,
             "seconds": 0.0 if solved is None else round(solved.seconds, 3),
             "stopped": "skipped" if solved is None else solved.stopped,
+            **{name: compared[name] for name in ("kept", "scores") if name in compared},
         }
 
 
@@ -191,16 +189,18 @@ def checked(assembly: Assembly, device: torch.device) -> Assembly:
 
 
 def later_place(depth: int) -> str:
-    """Where in a recipe one of those that go on stands; the first of them is 1."""
+    """Where in a recipe one of those that go on stands, the first of them being 1; the recipe itself is at no place."""
     return ".".join(["then"] * depth)
 
 
 @contextmanager
 def placed(place: str) -> Iterator[None]:
-    """Say of an error to which part of a recipe it belongs."""
+    """Say of an error to which part of a recipe it belongs, if to a part."""
     try:
         yield
     except InvkitError as error:
+        if not place:
+            raise
         raise type(error)(f"{place}: {error}") from error
 
 
@@ -233,132 +233,3 @@ class Watch:
         """The watchers of one stage."""
         bars = [] if self.progress is None else [self.progress(title)]
         return [*bars, *self.observers, *(self.first if index == 0 else ())]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What the stages have given, None for those that were skipped.
-
-    Attributes:
-        stages: all of them, the first never skipped.
-        solved: one for each.
-        stop: how the first that did not reach its end was stopped; None where all did.
-        facts: what else the result's details are to say.
-        aside: seconds spent on what was not kept.
-    """
-
-    stages: Sequence[Stage]
-    solved: Sequence[Result | None]
-    stop: str | None
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    aside: float = 0.0
-
-    @property
-    def last(self) -> tuple[Stage, Result]:
-        """The last stage that was not skipped."""
-        return [(stage, result) for stage, result in zip(self.stages, self.solved, strict=True) if result][-1]
-
-    def result(self) -> Result:
-        """Image and kernel of the last stage, history, iterations and seconds of all of them."""
-        done, (_, last) = [result for result in self.solved if result], self.last
-        told = [stage.told(result) for stage, result in zip(self.stages, self.solved, strict=True)]
-        return replace(
-            last,
-            history=tuple(loss for result in done for loss in result.history),
-            stopped=self.stop or last.stopped,
-            iterations=sum(result.iterations for result in done),
-            seconds=self.aside + sum(result.seconds for result in done),
-            details={**({"stages": told} if len(told) > 1 else {}), **self.facts},
-        )
-
-
-@dataclass
-class Chain:
-    """The stages of a recipe on the way, each from the kernel of the one before.
-
-    Once one was stopped early, by the time limit or by Ctrl-C, the last is still solved if its kernel is known: an
-    image from the kernel so far is what people want. The others are skipped.
-
-    Attributes:
-        stages: of `plan`; their noise levels change with the kernels found.
-        device: where to solve.
-        watch: observers and time limit. A later stage gets what is left of the limit; the last one gets at least
-            `LEAST` seconds, or half of the limit if that is more.
-        interrupted: set by Ctrl-C.
-        patient: whether the last stage gets so much.
-        begun: when, on the monotonic clock.
-        solved: one result for each stage so far, None for those that were skipped.
-        stop: how the first that did not reach its end was stopped.
-    """
-
-    stages: list[Stage]
-    device: torch.device
-    watch: Watch
-    interrupted: threading.Event
-    patient: bool = True
-    begun: float = field(default_factory=time.monotonic)
-    solved: list[Result | None] = field(default_factory=list)
-    stop: str | None = None
-
-    def to_the_end(self, first: Assembly, resume: Mapping[str, Any] | None = None) -> Outcome:
-        """Solve all of them; raises `InvkitError` where a stage failed, saying which.
-
-        Args:
-            first: the first stage, assembled.
-            resume: the state of the first stage to go on from.
-        """
-        self.solve(0, first, self.watch.time_limit, resume)
-        for index in range(1, len(self.stages)):
-            with placed(later_place(index)):
-                self.go_on(index)
-        return Outcome(self.stages, tuple(self.solved), self.stop)
-
-    def go_on(self, index: int) -> None:
-        """Solve a later stage from the kernel so far, or skip it."""
-        last, limit = index == len(self.stages) - 1, self.limit(index)
-        if self.interrupted.is_set():
-            self.stop = self.stop or "interrupted"
-        elif limit is not None and limit <= 0:
-            self.stop = self.stop or "time limit"
-        if self.stop and not last:
-            self.solved.append(None)
-            return
-        kernel = torch.as_tensor([result for result in self.solved if result][-1].kernel)
-        self.stages[index] = self.stages[index].knowing(kernel)
-        assembly = self.stages[index].assembled(size_of(kernel), kernel)
-        if self.stop and not is_known(assembly.problem.kernel_prior):
-            self.solved.append(None)
-        else:
-            self.solve(index, assembly, limit)
-
-    def limit(self, index: int) -> float | None:
-        """Seconds that a later stage may take."""
-        whole = self.watch.time_limit
-        if whole is None:
-            return None
-        left = whole - (time.monotonic() - self.begun)
-        return max(left, LEAST, whole / 2) if self.patient and index == len(self.stages) - 1 else left
-
-    def solve(
-        self, index: int, assembly: Assembly, limit: float | None, resume: Mapping[str, Any] | None = None
-    ) -> None:
-        """Solve a stage."""
-        solved = assembly.solver.solve(
-            assembly.problem.to(self.device),
-            observers=self.watch.of(index, self.title(index)),
-            time_limit=limit,
-            resume=resume,
-        )
-        self.solved.append(solved)
-        if solved.stopped not in ENDS:
-            self.stop = self.stop or solved.stopped
-
-    def title(self, index: int) -> str:
-        """What a progress bar says: the recipe, and of several stages the solver."""
-        name = self.stages[0].recipe.name
-        return name if len(self.stages) == 1 else f"{name}: {self.stages[index].recipe.solver.name}"
-
-
-def is_known(prior: KernelPrior) -> bool:
-    """Whether a kernel prior leaves nothing to be found."""
-    return next(prior.parameters(), None) is None

@@ -5,21 +5,20 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from .assembly import Assembly
+from .chain import Chain, Outcome
 from .errors import DivergedError
-from .geometry import resize_kernel_support, size_of, visible_part
-from .interfaces import Score
-from .recipe import blamed, check_parameters
+from .geometry import size_of
+from .judging import Judge, Scoring
 from .result import Result
 from .solver import deferred_interrupt
-from .stages import Chain, Outcome, Stage, Watch, later_place, placed
+from .stages import Stage, Watch, later_place, placed
 
 __all__ = ["solve_stages"]
 
@@ -50,7 +49,7 @@ def solve_stages(
         if stages[0].starts:
             size = size_of(first.problem.kernel_prior())
             return _Starts(stages, size, device, watch, interrupted).to_the_end()
-        return Chain(list(stages), device, watch, interrupted).to_the_end(first, resume)
+        return Chain(list(stages), device, Judge.of(stages, device), watch, interrupted).to_the_end(first, resume)
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ class _Starts:
 
     def to_the_end(self) -> Outcome:
         """Try all, choose, and solve the last stage; raises `InvkitError` where that or every start failed."""
-        scores = build_scores(self.stages[0])
+        scoring = Scoring.of(self.stages[0], self.stages[0].data)
         for index in range(len(self.starts)):
             if self.tried and self.is_over():
                 break
@@ -118,27 +117,26 @@ class _Starts:
         if not self.tried:
             whys = [f"{self.starts[index][0].recipe.name} ({why})" for index, why in self.failed.items()]
             raise DivergedError(f"all that there is to start from has diverged: {'; '.join(whys)}")
-        compared = self.compared(scores)
+        compared = self.compared(scoring)
         best = min(compared, key=lambda index: compared[index].get("sum", 0.0))
         return self.finished(best, compared)
 
-    def compared(self, scores: Sequence[Score]) -> dict[int, dict[str, float]]:
+    def compared(self, scoring: Scoring) -> dict[int, dict[str, float]]:
         """Of those that were tried, by their places, every score by name and their "sum"; of only one, none."""
         if len(self.tried) == 1:
             return {index: {} for index in self.tried}
         judged = [one.judged for one in self.tried.values() if one.judged]
-        return dict(zip(self.tried, scored(self.stages[0], scores, judged), strict=True))
+        return dict(zip(self.tried, scoring(judged), strict=True))
 
     @property
     def starts(self) -> Sequence[Sequence[Stage]]:
         """The stages of each."""
         return self.stages[0].starts
 
-    @property
-    def judge(self) -> Stage:
-        """The last stage, on the data and under the noise level of the first, which are the same for every start."""
-        first, last = self.stages[0], self.stages[-1]
-        return replace(first, recipe=last.recipe, estimated=False, starts=())
+    @cached_property
+    def judge(self) -> Judge:
+        """What shows how good a kernel is, the same for every start."""
+        return Judge.of(self.stages, self.device)
 
     def is_over(self) -> bool:
         """Whether there is no time for another start; notes why."""
@@ -173,16 +171,15 @@ class _Starts:
         own, watch = kernel_stages(self.starts[index]), self.part(index)
         if own[0].starts:
             return _Starts(own, self.kernel_size, self.device, watch, self.interrupted, patient=False).to_the_end()
-        first = own[0].assembled(self.kernel_size, None)
-        return Chain(list(own), self.device, watch, self.interrupted, patient=False).to_the_end(first)
+        first, judge = own[0].assembled(self.kernel_size, None), Judge.of(self.starts[index], self.device)
+        return Chain(list(own), self.device, judge, watch, self.interrupted, patient=False).to_the_end(first)
 
     def gone_on(self, found: Outcome, index: int) -> Chain:
         """The stages that follow, but for the last, from the kernel of a start; skipped once that was stopped."""
         following = [replace(stage, starts=()) for stage in self.stages[:-1]]
         chain = self.chain([*found.stages, *following], found.solved, found.stop, self.part(index))
         for depth in range(len(following)):
-            with place_of(depth):
-                chain.go_on(len(found.stages) + depth)
+            chain.go_on(len(found.stages) + depth, later_place(depth))
         self.stop = chain.stop
         return chain
 
@@ -190,15 +187,15 @@ class _Starts:
         """What the judge makes of the kernel so far; None where there is nothing to compare it with."""
         if len(self.starts) == 1 or chain.stop:
             return None
-        chain = replace(chain, stages=[*chain.stages, self.judge], solved=[*chain.solved])
-        with place_of(len(self.stages) - 1):
-            chain.go_on(len(chain.stages) - 1)
+        judged = chain.judged(chain.found, len(chain.stages))
         self.stop = chain.stop
-        return chain.solved[-1]
+        return judged
 
     def chain(self, stages: list[Stage], solved: Sequence[Result | None], stop: str | None, watch: Watch) -> Chain:
         """Stages of which some are solved already, to be gone on with and not to be patient."""
-        return Chain(stages, self.device, watch, self.interrupted, patient=False, solved=list(solved), stop=stop)
+        chain = Chain(stages, self.device, self.judge, watch, self.interrupted, patient=False, stop=stop)
+        chain.solved.extend(solved)
+        return chain
 
     def part(self, index: int) -> Watch:
         """The watch of one start: what is left of the time, and its place in the bars' titles."""
@@ -216,8 +213,7 @@ class _Starts:
         chain = self.chain([*chosen.stages, last], chosen.solved, self.stop, self.titled())
         chain = replace(chain, patient=self.patient, begun=self.begun)
         aside = time.monotonic() - self.begun - sum(result.seconds for result in chosen.solved if result)
-        with place_of(len(self.stages) - 1):
-            chain.go_on(len(chosen.stages))
+        chain.go_on(len(chosen.stages), later_place(len(self.stages) - 1))
         told = [self.told(index, best, compared) for index in range(len(self.starts))]
         return Outcome(chain.stages, chain.solved, chain.stop, {"starts": told}, aside)
 
@@ -232,31 +228,6 @@ class _Starts:
         return {**said, "seconds": round(one.seconds, 3), "scores": scores, **one.facts}
 
 
-@torch.no_grad()
-def scored(stage: Stage, scores: Sequence[Score], judged: Sequence[Result]) -> list[dict[str, float]]:
-    """Of each restoration of a stage's data every score of its recipe, by name, and the weighted "sum" of them."""
-    given = stage.data, *alike(judged, size_of(stage.data))
-    columns, total = {}, torch.zeros(len(judged))
-    for place, (spec, score) in enumerate(zip(stage.recipe.scores, scores, strict=True)):
-        with blamed(f"scores.{place}", type(score)):
-            values = score(*given)
-        columns[spec.name if spec.name not in columns else f"{spec.name}.{place}"] = values
-        total = total + spec.weight * values
-    columns["sum"] = total.nan_to_num(nan=torch.inf)  # what cannot be told is no reason to choose it
-    return [{name: float(values[i]) for name, values in columns.items()} for i in range(len(judged))]
-
-
-def alike(judged: Sequence[Result], data_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Images (N, C, H, W) that show what the data show, and kernels (N, 1, h, w) of one size."""
-    kernels = [torch.as_tensor(result.kernel) for result in judged]
-    images = [
-        visible_part(torch.as_tensor(result.image), data_size, size_of(kernel))
-        for result, kernel in zip(judged, kernels, strict=True)
-    ]
-    rows, columns = (max(side) for side in zip(*map(size_of, kernels), strict=True))
-    return torch.cat(images), torch.cat([resize_kernel_support(kernel, (rows, columns)) for kernel in kernels])
-
-
 def kernel_stages(stages: Sequence[Stage]) -> Sequence[Stage]:
     """The stages of a start without those at its end that leave the kernel as it is.
 
@@ -266,14 +237,3 @@ def kernel_stages(stages: Sequence[Stage]) -> Sequence[Stage]:
     while len(own) > 1 and own[-1].recipe.is_nonblind and not own[0].starts:
         own.pop()
     return own
-
-
-def build_scores(stage: Stage) -> list[Score]:
-    """The scores of a stage's recipe; raises `InvkitError`."""
-    checked = check_parameters(stage.recipe, stage.seed)
-    return [checked[f"scores.{place}"].build({}) for place in range(len(stage.recipe.scores))]
-
-
-def place_of(depth: int) -> AbstractContextManager[None]:
-    """Say of an error in which of the stages that follow the starts it is; the first of them stands at no place."""
-    return placed(later_place(depth)) if depth else nullcontext()
