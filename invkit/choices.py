@@ -26,6 +26,7 @@ from .recipe import Recipe, load_recipe
 from .result import Array
 
 __all__ = [
+    "AUTO",
     "Choices",
     "Color",
     "KernelSize",
@@ -40,6 +41,7 @@ __all__ = [
     "digest",
     "find_recipe",
     "noise_level",
+    "picked",
     "take",
     "take_kernel",
     "take_truth",
@@ -49,7 +51,9 @@ Color: TypeAlias = Literal["luma", "rgb"]
 KernelSize: TypeAlias = int | tuple[int, int] | Literal["auto"]
 Picture: TypeAlias = Array | str | Path
 
-DEFAULT_RECIPE = "fast-map"
+AUTO = "auto"
+QUICK, THOROUGH, FROM_A_KERNEL = "fast", "best", "polish"  # what "auto" picks from
+SECONDS = 20.0  # that THOROUGH takes for 256 x 256 pixels on one core of 2024; measured, see docs/measured.md
 KERNEL_LIMITS = (15, 65)  # pixels, of the automatic kernel size
 ROUNDING = 1 / 255 / 12**0.5  # standard deviation of rounding to 8 bits
 DEVICES = ("cpu", "cuda", "mps", "xpu")
@@ -104,12 +108,32 @@ EXPECTED = {
 }
 
 
-def find_recipe(recipe: str | Path | Recipe | None) -> tuple[Recipe, Path]:
-    """The recipe, `DEFAULT_RECIPE` for None, and the folder that the files it names are relative to."""
+def find_recipe(recipe: str | Path | Recipe) -> tuple[Recipe, Path]:
+    """The recipe, and the folder that the files it names are relative to."""
     if isinstance(recipe, Recipe):
         return recipe, Path()
-    name = recipe or DEFAULT_RECIPE
-    return load_recipe(name), Path(name).parent
+    return load_recipe(recipe), Path(recipe).parent
+
+
+def picked(picture: Tensor, kernel: Picture | None, time_limit: float | None) -> tuple[str, str]:
+    """The name of the recipe that "auto" stands for, and why in a few words.
+
+    A given kernel is made better; without one, `THOROUGH` finds it where the time limit leaves room for that.
+
+    Args:
+        picture: (B, C, H, W).
+        kernel: where to begin from, if anywhere.
+        time_limit: seconds, None for no limit.
+    """
+    if kernel is not None:
+        return FROM_A_KERNEL, "a kernel is given to begin from"
+    height, width = picture.shape[-2:]
+    side = load_recipe(THOROUGH).measurement.window or max(height, width)
+    needed = SECONDS * min(height, side) * min(width, side) / 256**2
+    about = f"{THOROUGH} takes about {needed:.0f} s for {width}x{height} pixels"
+    if time_limit is not None and needed > time_limit:
+        return QUICK, f"{about}, more than the time limit of {time_limit:.0f} s"
+    return THOROUGH, about
 
 
 def choose_device(name: str) -> torch.device:

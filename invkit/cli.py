@@ -101,8 +101,12 @@ def _main(
 def deblur(
     photo: Annotated[Path, typer.Argument(help="The blurry photograph: PNG, JPEG, TIFF, BMP, WebP or NPY.")],
     recipe: Annotated[
-        str | None, typer.Option(help="A recipe's name ('invkit list recipes'), a .toml file or a run's result.json.")
-    ] = None,
+        str,
+        typer.Option(
+            help="A recipe's name ('invkit list recipes'), a .toml file or a run's result.json; auto: best, or fast "
+            "where --time-limit is too short for it."
+        ),
+    ] = "auto",
     kernel_size: Size = None,
     kernel: KernelFile = None,
     output: Output = Path("deblurred"),

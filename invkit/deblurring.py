@@ -56,7 +56,8 @@ def deblur(
     Args:
         image: a file, a NumPy array (H, W), (H, W, 3) or a tensor (H, W), (C, H, W), (1, C, H, W); in [0, 1], or
             8 or 16 bit unsigned integers.
-        recipe: a registered recipe's name, a ``.toml`` file or a `Recipe`; None takes ``fast-map``.
+        recipe: a registered recipe's name, a ``.toml`` file or a `Recipe`; None or "auto" takes ``best``, or ``fast``
+            where the time limit is too short for it, or ``polish`` where a kernel is given to begin from.
         kernel_size: N, (h, w) or "auto" (`choices.auto_kernel_size`), pixels; too large is safer than too small. None:
             what the recipe says, which is "auto" unless it names one.
         color: of a colour image, restore the "luma" and keep the chroma, or the three channels with one kernel, "rgb",
@@ -84,6 +85,7 @@ def deblur(
         seed=seed,
         device=device,
         sigma=sigma,
+        time_limit=time_limit,
     )
     return job.run(time_limit=time_limit, progress=progress_bar if progress else None)
 
@@ -285,11 +287,12 @@ def prepare(
     device: str = "auto",
     sigma: float | None = None,
     nonblind: bool = False,
+    time_limit: float | None = None,
 ) -> Job:
     """Check everything, of every stage, and build the problem; arguments as for `deblur` and `restore`.
 
     ``truth``, the sharp image of the same size, makes the result report PSNR before and after (Levin's protocol).
-    ``nonblind`` refuses a recipe that would not use the kernel.
+    ``nonblind`` refuses a recipe that would not use the kernel. ``time_limit`` is only what "auto" picks a recipe by.
 
     Raises:
         InvkitError: one of them cannot be used.
@@ -297,12 +300,18 @@ def prepare(
     named = {"kernel_size": kernel_size, "color": color, "seed": seed, "device": device, "sigma": sigma}
     chosen = Choices.checked(overrides, named)
     where = choices.choose_device(chosen.device)
+    taken, reason = None, None
+    if recipe is None or recipe == choices.AUTO:
+        if image is None:
+            raise InputError("no image is given, and without a recipe there is none that names one; give one")
+        taken = choices.take(image)
+        recipe, reason = choices.picked(taken[0], kernel, time_limit)
     method, folder = choices.find_recipe(recipe)
     method = method.with_overrides(chosen.overrides) if chosen.overrides else method
     if nonblind:
         choices.check_nonblind(method)
     measured, start = measurement(method, folder, image, kernel)
-    picture, layout, photo = choices.take(measured)
+    picture, layout, photo = taken or choices.take(measured)
     sharp = None if truth is None else choices.take_truth(truth, picture)
     kernel_given = None if start is None else choices.take_kernel(start)
     if kernel_given is not None:
@@ -320,6 +329,7 @@ def prepare(
         assembly = check_stages(stages, size, kernel_given, where)
     assembly = replace(assembly, recipe=with_colors(assembly.recipe, stages))
     facts = {
+        **({"recipe_picked": f"{method.name}: {reason}"} if reason else {}),
         "image": choices.digest(measured),
         "image_size": list(picture.shape[-2:]),
         "kernel_given": choices.digest(start),

@@ -19,6 +19,7 @@ __all__ = ["misfit"]
 
 WEIGHT = 2e-4  # of total variation: so little that what is left over is not the image's
 ITERATIONS = 25
+CLIPPED = 0.99  # in [0, 1]: from here on the data may have been brighter than they say
 SIDE = 512  # pixels of the middle that are looked at, besides the kernel's size
 
 
@@ -45,11 +46,11 @@ def misfit(data: Tensor, kernel: Tensor) -> float:
         fidelity=MSE(),
         regularizers=[Term(TotalVariation(smoothing=0.0), WEIGHT)],
     )
-    state = run_inner(ADMM(iterations=ITERATIONS, relaxation=1.8, bound_penalty=0.2), problem)
+    solver = ADMM(iterations=ITERATIONS, relaxation=1.8, bound_penalty=0.2, saturation=CLIPPED)
     with torch.no_grad():
-        image, _ = state.estimate()
-        residual = operator(image.clamp(0, 1), kernel) - middle
-    return float(residual.square().mean().sqrt())
+        residual = operator(run_inner(solver, problem).image, kernel) - middle
+    told = residual[middle < CLIPPED]
+    return float(told.square().mean().sqrt()) if len(told) else 0.0
 
 
 def central(data: Tensor, kernel_size: tuple[int, int]) -> Tensor:

@@ -38,8 +38,10 @@ class Run:
         from .media.output import CHECKPOINT, check_inputs, check_output
 
         check_output(self.output, overwrite=self.overwrite, resume=self.resume)
-        job = prepare(image, recipe=recipe, **choices)
+        job = prepare(image, recipe=recipe, time_limit=self.time_limit, **choices)
         check_inputs(self.output, job.inputs)
+        if "recipe_picked" in job.facts:
+            err.print(f"recipe {job.facts['recipe_picked']}", markup=False, highlight=False, soft_wrap=True)
         try:
             with self.folder():
                 result = self.compute(job)

@@ -13,7 +13,7 @@ from pydantic import Field
 from ..cases import Case, Floats, Sample, Source
 from ..interfaces import Downloadable
 from ..media.kernels import read_kernel
-from ..parameters import validated
+from ..parameters import NonNegative, validated
 from .pictures import picture
 from .places import check_present, data_folder, file_list
 
@@ -45,6 +45,8 @@ class Levin(Downloadable):
     Args:
         root: the folder of all data, or None.
         kernel_sizes: what a recipe is told.
+        sigma: noise that is added to the pictures, whose own is about .001, before they are cut to [0, 1] and rounded
+            to 8 bits again; the same noise for a case every time. The references are of the pictures without it.
         images: those to keep.
         kernels: those to keep.
     """
@@ -64,9 +66,10 @@ class Levin(Downloadable):
         root: Path | None = None,
         *,
         kernel_sizes: Annotated[
-            Literal["plus4", "true"],
-            Field(description="what a recipe is told: the true size rounded up to odd, plus 4 pixels, or the true one"),
+            Literal["plus4", "true", "unknown"],
+            Field(description="what a recipe is told: the true size made odd, plus 4 pixels; the true one; or nothing"),
         ] = "plus4",
+        sigma: Annotated[NonNegative, Field(description="std of noise that is added, in [0, 1] units")] = 0.0,
         images: Annotated[
             tuple[Annotated[int, Field(ge=1, le=4)], ...], Field(description="numbers of the images", min_length=1)
         ] = IMAGES,
@@ -76,6 +79,7 @@ class Levin(Downloadable):
     ) -> None:
         super().__init__(root)
         self.kernel_sizes = kernel_sizes
+        self.sigma = sigma
         self.images, self.kernels = sorted(set(images)), sorted(set(kernels))
 
     def cases(self) -> Sequence[Case]:
@@ -88,9 +92,10 @@ class Levin(Downloadable):
         """One case; the known-kernel result is among its files where it is present."""
         name = case_name(image, kernel)
         side = SIDES[kernel] // 2 * 2 + 5 if self.kernel_sizes == "plus4" else SIDES[kernel]
+        told = None if self.kernel_sizes == "unknown" else (side, side)
         made_of = [self.place / path for path in (*parts(image, kernel), RESULTS["known-kernel"].format(name))]
         groups = {"image": str(image), "kernel": str(kernel)}
-        return Case(name, (side, side), groups, tuple(path for path in made_of if path.is_file()))
+        return Case(name, told, groups, tuple(path for path in made_of if path.is_file()))
 
     def sample(self, case: Case) -> Sample:
         """Image, truth (255, 255), kernel and references; raises `InputError` where one cannot be read."""
@@ -98,7 +103,14 @@ class Levin(Downloadable):
         blurry, sharp, _ = (self.place / part for part in parts(int(case.groups["image"]), number))
         results = {name: self.place / path.format(case.name) for name, path in RESULTS.items()}
         references = {name: picture(path) for name, path in results.items() if path.is_file()}
-        return Sample(picture(blurry), picture(sharp), self.true_kernel(number), references)
+        image = picture(blurry) if self.sigma == 0 else self.noisy(picture(blurry), case)
+        return Sample(image, picture(sharp), self.true_kernel(number), references)
+
+    def noisy(self, image: Floats, case: Case) -> Floats:
+        """The picture with noise added, as a file of 8 bits would have it."""
+        numbers = np.random.default_rng([int(case.groups["image"]), int(case.groups["kernel"])])
+        noisy = np.clip(image + numbers.normal(0, self.sigma, image.shape), 0, 1)
+        return (np.round(255 * noisy) / 255).astype(image.dtype)
 
     def true_kernel(self, number: int) -> Floats:
         """The true-convolution kernel, (h, w), summing to one."""

@@ -18,9 +18,11 @@ from ..solver import Solver
 from ..spectra import to_grid, to_image, transfer
 from ..stencils import adjoint, analyse
 from .half_quadratic import check_weights, on_grid, stiffness, weighted
-from .pixel_state import PixelState, check_padding, check_terms, starting_point
+from .pixel_state import PixelState, Saturation, check_padding, check_terms, imputed, saturated, starting_point
 
 __all__ = ["ADMM"]
+
+BRIGHTEST = 8.0  # times white: what is brighter has a trail that is itself clipped
 
 
 @dataclass(kw_only=True)
@@ -36,6 +38,8 @@ class ADMMState(PixelState):
         blur: the kernel's transfer function, (B, 1, *half grid).
         back: what the least-squares step multiplies the spectrum of what u asks for by.
         inverse: and that of what all z ask for; of the same type, as a mixed product takes a copy.
+        clipped: which of the data are saturated, (B, C, H', W'), bool; None if none are.
+        white: upper bound of the image, (B, C, *grid); None if it is 1 everywhere.
     """
 
     grid: Tensor
@@ -46,9 +50,11 @@ class ADMMState(PixelState):
     blur: Tensor
     back: Tensor
     inverse: Tensor
+    clipped: Tensor | None = None
+    white: Tensor | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """A copy; what depends on the kernel only is computed anew."""
+        """A copy; what depends on kernel and data only is computed anew."""
         own = {"grid": self.grid, "blurred": self.blurred, "blur_gap": self.blur_gap, "bound_gap": self.bound_gap}
         copies = {name: tensor.clone() for name, tensor in own.items()}
         return super().state_dict() | copies | {"gaps": [gap.clone() for gap in self.gaps]}
@@ -99,8 +105,10 @@ class ADMM(Solver[ADMMState]):
         bound_penalty: Annotated[
             NonNegative, Field(description="penalty of z = x in [0, 1], times that of z = D x; 0 for no bounds")
         ] = 0.0,
+        saturation: Saturation = None,
     ) -> None:
         self.iterations = iterations
+        self.saturation = saturation
         self.data_penalty = data_penalty
         self.penalty = penalty
         self.relaxation = relaxation
@@ -121,6 +129,7 @@ class ADMM(Solver[ADMMState]):
         blur, grid = transfer(kernel, size), to_grid(image, size)
         rho, stiff = self._rho(problem), stiffness(problem, grid) + self.bound_penalty
         inverse = 1 / (self.data_penalty * blur.abs().square() + rho * stiff)
+        clipped = saturated(problem.data, self.saturation)
         blurred, kept, scale = torch.fft.irfft2(blur * torch.fft.rfft2(grid), size), 1 - self.relaxation, self._scale()
         return ADMMState(
             image=image,
@@ -133,6 +142,8 @@ class ADMM(Solver[ADMMState]):
             blur=blur,
             back=scale * self.data_penalty * blur.conj() * inverse,
             inverse=(scale * rho * inverse).to(blur.dtype),
+            clipped=clipped,
+            white=None if clipped is None else brightest(problem, clipped, torch.ones_like(grid), kernel),
         )
 
     @torch.no_grad()
@@ -161,14 +172,17 @@ class ADMM(Solver[ADMMState]):
         """What u asks of ``K x`` in the least-squares step, over `_scale`; updates the gap."""
         shifted = torch.add(state.blur_gap, state.blurred, alpha=self.relaxation)
         u = shifted.clone()
-        under_data(problem, u, state.kernel).mul_(self.data_penalty).add_(problem.data).div_(1 + self.data_penalty)
+        under, data = under_data(problem, u, state.kernel), problem.data
+        if state.clipped is not None:
+            data = imputed(data, state.clipped, under)
+        under.mul_(self.data_penalty).add_(data).div_(1 + self.data_penalty)
         state.blur_gap = shifted.sub_(u, alpha=self.relaxation)
         return u.sub_(state.blur_gap, alpha=1 / self._scale())
 
     def _bound_step(self, state: ADMMState) -> Tensor:
         """What z in [0, 1] asks of x, over `_scale`; updates the gap."""
         shifted = torch.add(state.bound_gap, state.grid, alpha=self.relaxation)
-        z = shifted.clamp(0, 1)
+        z = shifted.clamp(0, 1) if state.white is None else shifted.clamp(min=0).minimum(state.white)
         state.bound_gap = shifted.sub_(z, alpha=self.relaxation)
         return z.sub_(state.bound_gap, alpha=1 / self._scale())
 
@@ -178,6 +192,12 @@ class ADMM(Solver[ADMMState]):
 
     def _rho(self, problem: Problem) -> float:
         return self.penalty * max(term.weight for term in problem.regularizers)
+
+
+def brightest(problem: Problem, clipped: Tensor, ones: Tensor, kernel: Tensor) -> Tensor:
+    """The upper bound of the image on the grid, written into ``ones``: `BRIGHTEST` where the data are clipped."""
+    under_data(problem, ones, kernel).masked_fill_(clipped, BRIGHTEST)
+    return ones
 
 
 def under_data(problem: Problem, grid: Tensor, kernel: Tensor) -> Tensor:

@@ -7,17 +7,30 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
+from torch import Tensor
 
-from ..geometry import size_of
+from ..geometry import Size, margins, size_of
 from ..interfaces import Assignable, Blur, EdgePredictor, KernelCleanup, KernelPrior, KernelStep
 from ..parameters import NonNegative, PositiveInt, validated
 from ..problem import Problem
 from ..solver import Solver
 from .inner import run_inner
-from .pixel_state import PixelState, check_padding, check_terms, image_prior_of, kernel_prior_of, starting_point
+from .pixel_state import (
+    PixelState,
+    Saturation,
+    check_padding,
+    check_terms,
+    image_prior_of,
+    kernel_prior_of,
+    saturated,
+    starting_point,
+)
 
 __all__ = ["AlternatingMAP"]
+
+CLOSED = 0.5  # of the image: if more than that is near to clipped data, it is a white background
 
 
 @dataclass(kw_only=True)
@@ -46,6 +59,9 @@ class AlternatingMAP(Solver[MAPState]):
         iterations: turns.
         decay: the regularizers' weights are divided by it after each turn.
         smallest_weight: below which no weight is divided.
+        saturation: data of this value or more are clipped, and the kernel is fitted to what is farther from them than
+            it reaches: a lamp's trail is brighter than any blur of the lamp as it is seen. Where that is less than half
+            of the image, as with text on white paper, and where no data are clipped, all of it is taken. None: always.
     """
 
     needs: ClassVar[Mapping[str, type]] = {
@@ -67,6 +83,7 @@ class AlternatingMAP(Solver[MAPState]):
         iterations: Annotated[PositiveInt, Field(description="turns of image and kernel")] = 5,
         decay: Annotated[float, Field(ge=1, description="weights are divided by it after each turn")] = 1.0,
         smallest_weight: Annotated[NonNegative, Field(description="no weight is divided below this")] = 0.0,
+        saturation: Saturation = None,
     ) -> None:
         self.latent = latent
         self.edges = edges
@@ -75,6 +92,7 @@ class AlternatingMAP(Solver[MAPState]):
         self.iterations = iterations
         self.decay = decay
         self.smallest_weight = smallest_weight
+        self.saturation = saturation
 
     def check(self, problem: Problem) -> None:
         """Refuse what it, or the solver of the latent image, cannot solve; raises `AssemblyError`."""
@@ -93,6 +111,9 @@ class AlternatingMAP(Solver[MAPState]):
         image, _ = run_inner(self.latent, self._latent_problem(problem, state)).estimate()
         with torch.no_grad():
             sharp, blurred = self.edges(image, problem.data, size_of(state.kernel), state.iteration)
+            clipped = saturated(problem.data, self.saturation)
+            if clipped is not None:
+                sharp, blurred = apart_from(clipped, sharp, blurred, size_of(state.kernel))
             kernel = self.kernel_step(sharp, blurred, state.kernel)
             state.kernel = kernel if self.clean_up is None else self.clean_up(kernel)
             state.image = image
@@ -114,3 +135,24 @@ class AlternatingMAP(Solver[MAPState]):
             fidelity=problem.fidelity.at(state.iteration),
             regularizers=terms,
         )
+
+
+def apart_from(clipped: Tensor, sharp: Tensor, blurred: Tensor, kernel_size: Size) -> tuple[Tensor, Tensor]:
+    """Edges of the image without those that reach clipped data, and the data's without what clipping has made of them.
+
+    Args:
+        clipped: (B, C, H, W), bool.
+        sharp: (B, S, H + h - 1, W + w - 1).
+        blurred: (B, S, H, W).
+        kernel_size: (h, w).
+
+    Returns:
+        Both as they are, for pictures of which less than half would be left.
+    """
+    seen, (h, w) = clipped.any(1, keepdim=True).to(blurred), kernel_size
+    near = F.max_pool2d(seen, (h // 2 * 2 + 1, w // 2 * 2 + 1), stride=1, padding=(h // 2, w // 2))
+    if float(near.mean()) > CLOSED:
+        return sharp, blurred
+    (top, bottom), (left, right) = margins(kernel_size)
+    apart = 1 - F.pad(near, (left, right, top, bottom), mode="replicate")
+    return sharp * apart, blurred * (1 - F.max_pool2d(seen, 3, stride=1, padding=1))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from ..errors import AssemblyError
@@ -16,10 +17,13 @@ from ..solver import State
 
 __all__ = [
     "PixelState",
+    "Saturation",
     "check_padding",
     "check_terms",
     "image_prior_of",
+    "imputed",
     "kernel_prior_of",
+    "saturated",
     "starting_point",
 ]
 
@@ -95,3 +99,22 @@ def check_terms(problem: Problem, solver: str) -> None:
                 f"{solver} has no use for regularizers on the kernel, and {type(term.regularizer).__name__} is on it; "
                 "take it out of the regularizers (of a kernel that is estimated, the kernel step has its own)"
             )
+
+
+Saturation = Annotated[
+    float | None,
+    Field(gt=0, le=1, description="data from this value on may have been brighter than they say"),
+]
+
+
+def saturated(data: Tensor, level: float | None) -> Tensor | None:
+    """Which data are at or above a level, bool of the data's shape; None if none are, or for no level."""
+    if level is None:
+        return None
+    clipped = data >= level
+    return clipped if bool(clipped.any()) else None
+
+
+def imputed(data: Tensor, clipped: Tensor, predicted: Tensor) -> Tensor:
+    """The data, but where they are clipped and the prediction is brighter, the prediction: it fits as well."""
+    return torch.where(clipped & (predicted > data), predicted, data)
