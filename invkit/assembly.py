@@ -200,7 +200,10 @@ def try_fidelity(parameters: Parameters, fidelity: Fidelity, data: Tensor) -> No
 def weights_of(recipe: Recipe, sigma: float) -> dict[str, float]:
     """The weight of each term by its place in the recipe."""
     factors = {"one": 1.0, "sigma": sigma, "variance": sigma**2}
-    return {f"regularizers.{i}": spec.weight * factors[spec.times] for i, spec in enumerate(recipe.regularizers)}
+    return {
+        f"regularizers.{i}": max(spec.weight * factors[spec.times], spec.least)
+        for i, spec in enumerate(recipe.regularizers)
+    }
 
 
 def build_terms(recipe: Recipe, checked: dict[str, Parameters], weights: dict[str, float]) -> list[Term]:

@@ -54,6 +54,9 @@ class RegularizerSpec(ComponentSpec):
     times: Literal["one", "sigma", "variance"] = Field(
         default="one", description="'sigma': the weight times the noise level; 'variance': times its square"
     )
+    least: float = Field(
+        default=0.0, ge=0, allow_inf_nan=False, description="what that is at least, however low the noise level"
+    )
     on: Literal["image", "kernel"] = Field(default="image", description="what is penalised")
 
 

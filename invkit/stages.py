@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,8 @@ from .result import Result
 from .solver import Observer
 
 __all__ = ["Stage", "Watch", "check_stages", "later_place", "placed", "plan", "with_colors"]
+
+GRAVER = 2.5  # an error of the model, against noise of the same size
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,11 @@ class Stage:
     starts: tuple[tuple[Stage, ...], ...] = ()
 
     def knowing(self, kernel: Tensor) -> Stage:
-        """The stage for a kernel (1, 1, h, w): an estimated noise level becomes what the model misses with it, if more.
+        """The stage for a kernel (1, 1, h, w): an estimated noise level grows by what the model misses beyond it.
 
-        Only where the kernel is taken as it is, and a weight depends on the noise level.
+        That is the excess of the misfit's square over the level's, and counts `GRAVER` times: what a model misses is
+        not independent from pixel to pixel, as noise is, and makes up rings. Only where the kernel is taken as it is,
+        and a weight depends on the noise level.
         """
         if not (
             self.recipe.is_nonblind
@@ -61,7 +66,8 @@ class Stage:
             and choices.depends_on_noise(self.recipe)
         ):
             return self
-        return replace(self, sigma=max(self.sigma, misfit(self.data, kernel)))
+        excess = max(misfit(self.data, kernel) ** 2 - self.sigma**2, 0.0) ** 0.5
+        return replace(self, sigma=math.hypot(self.sigma, GRAVER * excess))
 
     def assembled(self, kernel_size: tuple[int, int], kernel: Tensor | None) -> Assembly:
         """Problem and solver; arguments and errors as `assemble`, but for no kernel where there are starts.

@@ -28,8 +28,8 @@ def noisy(sigma, kernel=None):
 
 @pytest.mark.parametrize("sigma", [0.003, 0.01, 0.03])
 def test_with_the_true_kernel_it_is_no_more_than_the_noise(sigma):
-    """And no less than a third of it: the image that is fitted takes up a part."""
-    assert sigma / 3 < misfit(noisy(sigma), curve()) < sigma
+    """And no less than a fifth of it: the image that is fitted takes up a part, more where the data are white."""
+    assert sigma / 5 < misfit(noisy(sigma), curve()) < sigma
 
 
 def test_a_wrong_kernel_leaves_more():
