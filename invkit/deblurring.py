@@ -18,6 +18,7 @@ from . import choices
 from .assembly import Assembly
 from .chain import Outcome
 from .choices import Choices, Color, KernelSize, Picture
+from .doubts import doubts
 from .errors import InputError, OutOfMemoryError
 from .geometry import size_of, visible_part
 from .media.colour import from_luma_chroma, to_luma_chroma
@@ -257,6 +258,9 @@ class Job:
         details = {**self.facts, "color": shown_color(stage), **solved.details}
         if self.truth is not None:
             details["psnr"] = {"before": psnr(self.picture, self.truth), "after": psnr(whole, self.truth)}
+        if not (self.stages[0].recipe.is_nonblind and not self.stages[0].starts):
+            found = doubts(self.picture, whole.clamp(0, 1), kernel[0, 0], details.get("starts", ()))
+            details |= {"doubts": found} if found else {}
         kernel = kernel[0, 0].double()
         kernel = kernel / kernel.sum()  # float32 sums to one within 1e-6 only
         return replace(

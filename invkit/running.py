@@ -94,5 +94,9 @@ def report(result: Result, output: Path, resumable: bool) -> None:
     if "psnr" in result.details:
         psnr = result.details["psnr"]
         lines.append(f"PSNR {psnr['before']:.2f} dB before, {psnr['after']:.2f} dB after")
+    for doubt in result.details.get("doubts", ()):
+        lines.append(f"doubtful: {doubt}")
+    if "doubts" in result.details:
+        lines.append(f"the photograph as it was is beside it, {output / 'photograph.png'}")
     for line in [*lines, f"see {output / 'overview.png'}"]:
         out.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -30,11 +30,11 @@ __all__ = ["CHECKPOINT", "check_inputs", "check_output", "clear_run", "save_resu
 
 CHECKPOINT = "checkpoint.pt"
 SUMMARY = "result.json"
-USUAL = ("image.png", "image.npy", "kernel.npy", "kernel.png", "overview.png", SUMMARY, CHECKPOINT)
+USUAL = ("image.png", "image.npy", "kernel.npy", "kernel.png", "overview.png", "photograph.png", SUMMARY, CHECKPOINT)
 """The files of a run; result.json is written last. A batch has image-2.png, kernel-2.png and so on beside them."""
 
 NUMBER = r"(-([2-9]|[1-9][0-9]+))?"
-RUN_FILE = rf"image{NUMBER}\.(png|npy)|kernel\.npy|kernel{NUMBER}\.png|overview\.png|result\.json|checkpoint\.pt"
+RUN_FILE = rf"image{NUMBER}\.(png|npy)|kernel\.npy|kernel{NUMBER}\.png|(overview|photograph)\.png|result\.json|checkpoint\.pt"
 UNFINISHED = rf"\.({RUN_FILE})\.[a-z0-9_]{{8}}"  # what a write that was killed leaves
 ENDS = ("finished", "converged")  # the ways to stop after which there is nothing left to resume
 
@@ -189,6 +189,7 @@ def save_result(result: Result, directory: Path, *, overwrite: bool = False) -> 
     - kernel.npy: the true-convolution kernel, (h, w) float64 summing to one; (B, h, w) of a batch;
     - kernel.png: a picture of it, enlarged, for looking at;
     - overview.png: `figures.overview`;
+    - photograph.png: what it was made from, where ``result.details`` has doubts;
     - result.json: ``result.summary()``, numbers that JSON does not know being null.
 
     The further pictures of a batch are image-2.png, kernel-2.png and so on. An image of more than four channels, which
@@ -211,7 +212,7 @@ def save_result(result: Result, directory: Path, *, overwrite: bool = False) -> 
     remove(directory, left & {SUMMARY})
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for make in (image_files, kernel_files, overview_files):
+        for make in (image_files, kernel_files, doubted_files, overview_files):
             for name, content in make(result).items():
                 write_atomically(directory / name, content)
                 left.discard(name)
@@ -246,6 +247,14 @@ def kernel_files(result: Result) -> dict[str, bytes]:
     kernels = np.divide(kernels, sums, out=kernels.copy(), where=sums != 0)  # float32 sums to one within 1e-6 only
     pictures = {numbered("kernel", ".png", i): encode_png(kernel_picture(k)) for i, k in enumerate(kernels)}
     return {"kernel.npy": encode_npy(kernels[0] if len(kernels) == 1 else kernels), **pictures}
+
+
+def doubted_files(result: Result) -> dict[str, bytes]:
+    """The photograph itself, where it may be better than the restoration."""
+    if result.blurry is None or "doubts" not in result.details:
+        return {}
+    picture = channels_last(result.blurry)[0]
+    return {"photograph.png": encode_png(quantised(picture, min(result.bits, 16)), result.icc_profile)}
 
 
 def overview_files(result: Result) -> dict[str, bytes]:
