@@ -34,7 +34,9 @@ USUAL = ("image.png", "image.npy", "kernel.npy", "kernel.png", "overview.png", "
 """The files of a run; result.json is written last. A batch has image-2.png, kernel-2.png and so on beside them."""
 
 NUMBER = r"(-([2-9]|[1-9][0-9]+))?"
-RUN_FILE = rf"image{NUMBER}\.(png|npy)|kernel\.npy|kernel{NUMBER}\.png|(overview|photograph)\.png|result\.json|checkpoint\.pt"
+RUN_FILE = (
+    rf"image{NUMBER}\.(png|npy)|kernel\.npy|kernel{NUMBER}\.png|(overview|photograph)\.png|result\.json|checkpoint\.pt"
+)
 UNFINISHED = rf"\.({RUN_FILE})\.[a-z0-9_]{{8}}"  # what a write that was killed leaves
 ENDS = ("finished", "converged")  # the ways to stop after which there is nothing left to resume
 

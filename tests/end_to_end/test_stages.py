@@ -10,15 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from toy_recipes import chain, ends
 
 import invkit
-from invkit import stages
 from invkit.deblurring import Job, prepare
 from invkit.errors import InputError, OutOfMemoryError, RecipeError
 from invkit.image_priors.pixels import Pixels
 from invkit.media.colour import to_luma_chroma
-from invkit.recipe import Recipe, load_recipe, parse_recipe
-from invkit.result import Result
+from invkit.recipe import load_recipe, parse_recipe
 from invkit.solver import Observer
 
 BLIND = """
@@ -28,14 +27,6 @@ kernel_prior = "simplex"
 solver = {name = "joint-adam", params = {iterations = 12, milestones = []}}
 """
 KNOWN = BLIND.replace("blind", "known").replace("simplex", "known").replace("12", "7") + 'measurement.color = "rgb"\n'
-
-
-def chain(*texts: str) -> Recipe:
-    """A recipe of several, each going on from the one before."""
-    first, *later = map(parse_recipe, texts)
-    for recipe in [chain(*texts[1:])] if later else []:
-        first = first.model_copy(update={"then": recipe})
-    return first
 
 
 @pytest.fixture
@@ -60,10 +51,6 @@ class At(Observer):
 
 def job(blurry: np.ndarray, *texts: str, **choices: object) -> Job:
     return prepare(blurry, recipe=chain(*texts), kernel_size=5, **choices)  # type: ignore[arg-type]
-
-
-def ends(result: Result) -> list[str]:
-    return [stage["stopped"] for stage in result.details["stages"]]
 
 
 def test_the_kernel_is_of_the_first_and_the_image_of_the_last(blurry: np.ndarray) -> None:
@@ -120,7 +107,7 @@ def test_the_last_is_left_out_too_where_its_kernel_is_unknown(blurry: np.ndarray
 
 
 def test_the_last_gets_a_share_of_the_time_in_any_case(blurry: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stages, "LEAST", 0.05)
+    monkeypatch.setattr("invkit.chain.LEAST", 0.05)
     endless = [text.replace("12", "1000000").replace("= 7", "= 1000000") for text in (BLIND, KNOWN)]
     result = job(blurry, *endless).run(time_limit=0.4)
     assert ends(result) == ["time limit", "time limit"]

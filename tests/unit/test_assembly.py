@@ -102,11 +102,21 @@ def test_several_fidelities_make_a_schedule():
         (["regularizers.tv.times=sigma"], [0.01]),
         (["regularizers.tv.times=variance"], [0.0002]),
         (["regularizers.tv.weight=0"], []),
+        (["regularizers.tv.least=0.7"], [0.7]),
+        (["regularizers.tv.times=variance", "regularizers.tv.least=0.0003"], [0.0003]),
     ],
 )
 def test_a_term_has_its_weight_or_is_left_out(settings, weights):
     made = assembled(small(*settings), sigma=0.02)
     assert [term.weight for term in made.problem.regularizers] == pytest.approx(weights)
+
+
+@pytest.mark.parametrize(("sigma", "weight"), [(0.0, 2e-4), (1e-3, 2e-4), (5e-3, 4e-4), (0.5, 0.04)])
+def test_the_least_weight_holds_below_some_noise_level(sigma, weight):
+    made = assembled(
+        small("regularizers.tv.weight=0.08", "regularizers.tv.times=sigma", "regularizers.tv.least=2e-4"), sigma=sigma
+    )
+    assert [term.weight for term in made.problem.regularizers] == pytest.approx([weight])
 
 
 @pytest.mark.parametrize("name", registry.names("recipes"))

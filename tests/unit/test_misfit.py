@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from deconvolution import curve
 
 import invkit
+from invkit.choices import Choices
+from invkit.deblurring import restore
 from invkit.misfit import SIDE, central, misfit
 from invkit.operators.convolution import Convolution
+from invkit.recipe import load_recipe, parse_recipe
+from invkit.stages import plan
 from invkit.testing.common import drawn
 
 
@@ -57,11 +63,56 @@ def test_an_estimated_noise_level_grows_with_a_wrong_kernel_and_a_given_one_does
     assert told(wrong, sigma=0.003) == 0.003
 
 
+STAYS = """
+name = "stays"
+image_prior = "pixels"
+kernel_prior = "simplex"
+solver = {name = "joint-adam", params = {iterations = 1}}
+"""
+
+
 def test_a_stage_that_goes_on_from_a_kernel_says_what_it_has_assumed():
-    data = np.asarray(noisy(0.003)[0, 0])
-    overrides = ["solver.params.solver.params.iterations=1", "then=sparse-admm"]
-    result = invkit.deblur(data, recipe="xu-l0", kernel_size=7, overrides=overrides, progress=False)
+    data, wrong = noisy(0.003), curve().transpose(-1, -2).contiguous()
+    result = restore(data, parse_recipe(STAYS), kernel=wrong, overrides=["then=sparse-admm"], progress=False)
     first, last = result.details["stages"]
-    kernel = torch.as_tensor(result.kernel).float()[None, None]
-    expected = max(first["noise_sigma"], misfit(torch.as_tensor(data)[None, None], kernel))
-    assert last["noise_sigma"] == pytest.approx(expected, rel=0.05)
+    sigma, left = first["noise_sigma"], misfit(data, torch.as_tensor(result.kernel).float()[None, None])
+    assert left > 2 * sigma
+    assert last["noise_sigma"] == pytest.approx(np.sqrt(sigma**2 + 2.5**2 * (left**2 - sigma**2)), rel=1e-3)
+
+
+def planned(recipe, *settings, **options):
+    """The first stage of a recipe."""
+    [stage, *_] = plan(load_recipe(recipe).with_overrides(settings), noisy(0.003), Choices(**options))
+    return stage
+
+
+@pytest.mark.parametrize(
+    ("sigma", "left", "expected"),
+    [
+        (0.003, 0.005, (0.003**2 + 6.25 * 0.004**2) ** 0.5),  # 5 is to 3 as noise and 4 are together
+        (0.003, 0.003, 0.003),
+        (0.003, 0.001, 0.003),  # with the true kernel the image takes up a part of the noise
+        (0.0, 0.002, 0.005),
+    ],
+)
+def test_what_the_model_misses_beyond_the_noise_counts_two_and_a_half_times(monkeypatch, sigma, left, expected):
+    monkeypatch.setattr("invkit.stages.misfit", lambda data, kernel: left)
+    stage = replace(planned("sparse-admm"), sigma=sigma)
+    assert stage.knowing(curve()) == replace(stage, sigma=pytest.approx(expected, rel=1e-12))
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        lambda: planned("polish"),
+        lambda: planned("sparse-admm", sigma=0.003),
+        lambda: planned("sparse-admm", "regularizers.0.times=one"),
+        lambda: planned("sparse-admm", "regularizers.0.weight=0"),
+        lambda: replace(planned("sparse-admm"), sigma=None),
+    ],
+    ids=["blind", "a given level", "no weight by the level", "a weight of zero", "no level"],
+)
+def test_a_stage_that_is_blind_or_needs_no_estimate_of_the_level_does_not_measure_the_misfit(monkeypatch, stage):
+    monkeypatch.setattr("invkit.stages.misfit", lambda data, kernel: pytest.fail("measured"))
+    plain = stage()
+    assert plain.knowing(curve()) is plain

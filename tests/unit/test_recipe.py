@@ -46,6 +46,8 @@ def test_the_form_is_read_without_loading_a_component():
         (SMALL.replace('image_prior = "pixels"', ""), r"image_prior is missing \(a registered name, or"),
         (SMALL.replace("weight = 0.5", "weight = -1"), "regularizers.0.weight: .*greater than or equal to 0, got -1"),
         (SMALL.replace("weight = 0.5", "weight = nan"), "regularizers.0.weight: .*finite"),
+        (SMALL + "least = -1\n", "regularizers.0.least: .*greater than or equal to 0, got -1"),
+        (SMALL + "least = inf\n", "regularizers.0.least: .*finite"),
         (SMALL.replace("weight = 0.5", "wieght = 0.5"), "regularizers.0.wieght is not known; did you mean 'weight'"),
         (SMALL.replace("hidden = 20}", "hidden = 20}, parms = 3"), "kernel_prior.parms is not known; .*'params'"),
         (SMALL.replace("image_prior =", "image_piror ="), "image_piror is not known; did you mean 'image_prior'"),

@@ -160,6 +160,57 @@ def test_kernel_priors_that_start_from_a_kernel_may_go_on(prior):
     check_recipe(first(f"then.kernel_prior={prior}"))
 
 
+BLIND = ["then.kernel_prior=simplex", "then.then=later"]  # what goes on finds a kernel, and is gone on from
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        [*BLIND, "then.scores=log-gradient"],
+        [*BLIND, "then.scores=['log-gradient', {name = 'kernel-agreement', weight = 0.5}]"],
+        [*BLIND, "then.then.kernel_prior=simplex", "then.then.then=later", "then.then.scores=log-gradient"],
+        ["then={recipe = 'later', overrides = ['kernel_prior=simplex', 'then=wiener', 'scores=log-gradient']}"],
+    ],
+)
+def test_a_blind_recipe_between_two_others_may_have_scores(settings):
+    recipe = first(*settings)
+    check_recipe(recipe)
+    assert [link.is_on_trial for link in recipe.links()].count(True) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "place"),
+    [
+        (["scores=log-gradient"], ""),
+        ([*BLIND, "scores=log-gradient"], ""),
+        (["then.kernel_prior=simplex", "then.scores=log-gradient"], r"then\."),
+        (["then.kernel_prior=known", "then.then=later", "then.scores=log-gradient"], r"then\."),
+        ([*BLIND, "then.then.kernel_prior=simplex", "then.then.scores=log-gradient"], r"then\.then\."),
+    ],
+    ids=["alone", "the first", "the last", "one that finds no kernel", "the last of three"],
+)
+def test_scores_are_refused_where_there_are_no_two_kernels_or_none_to_judge_them(settings, place):
+    with pytest.raises(RecipeError, match=rf"^{place}scores: there is nothing to choose from; .* gone on from itself"):
+        check_recipe(first(*settings))
+
+
+@pytest.mark.parametrize(
+    ("setting", "error", "said"),
+    [
+        ("then.scores=log-gradeint", UnknownNameError, r"then\.scores\.0: nothing named 'log-gradeint' in scores"),
+        ("then.scores.0.weight=0", RecipeError, r"then\.scores\.0\.weight: .*greater than 0, got 0"),
+        (
+            "then.scores.log-gradient.params.flor=1",
+            RecipeError,
+            r"first: then\.scores\.0\.params\.flor is not .*'floor'",
+        ),
+    ],
+)
+def test_wrong_scores_of_what_goes_on_are_refused_with_their_place(setting, error, said):
+    with pytest.raises(error, match=said):
+        check_recipe(first(*BLIND, "then.scores=log-gradient", setting))
+
+
 def test_the_seed_reaches_the_chain():
     checked = check_parameters(first("then.solver.params.seed=3"), seed=7)
     assert checked["solver"].values.seed == 7
