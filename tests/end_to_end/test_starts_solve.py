@@ -38,6 +38,7 @@ from toy_recipes import (
 from invkit.cli import main as invkit
 from invkit.deblurring import prepare
 from invkit.errors import DivergedError, InputError, PluginError, RecipeError
+from invkit.judging import SMOOTHER
 from invkit.recipe import load_recipe, parse_recipe
 
 
@@ -199,7 +200,7 @@ def test_all_are_judged_under_one_noise_level_and_the_last_under_what_its_kernel
     assert levels[0] != pytest.approx(levels[1], rel=1e-4)
     result = job(blurry, several(TWO, NOISY)).run(progress=diary)
     weights = [term.weight for problem in diary.problems for term in problem.regularizers]
-    assert weights == pytest.approx([0.5 * levels[0], 0.5 * levels[0], 0.5 * levels[1]])
+    assert weights == pytest.approx([0.5 * SMOOTHER * levels[0]] * 2 + [0.5 * levels[1]])
     assert result.details["stages"][-1]["noise_sigma"] == pytest.approx(levels[1])
     given = job(blurry, several(TWO, NOISY), sigma=0.1).run()
     assert {stage["noise_sigma"] for stage in given.details["stages"]} == {0.1}

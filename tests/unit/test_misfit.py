@@ -15,7 +15,7 @@ from invkit.deblurring import restore
 from invkit.misfit import SIDE, central, misfit
 from invkit.operators.convolution import Convolution
 from invkit.recipe import load_recipe, parse_recipe
-from invkit.stages import plan
+from invkit.stages import GRAVER, plan
 from invkit.testing.common import drawn
 
 
@@ -41,6 +41,28 @@ def test_with_the_true_kernel_it_is_no_more_than_the_noise(sigma):
 def test_a_wrong_kernel_leaves_more():
     data, wrong = noisy(0.003), curve().transpose(-1, -2)
     assert misfit(data, wrong) > 3 * misfit(data, curve())
+
+
+def clipped(sigma, white):
+    """Data of lamps far above white, as a camera that ends there gives them."""
+    image = scene()
+    image[..., 15::40, 20::35] = 6.0
+    clean = Convolution()(image, curve())
+    return (clean + sigma * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))).clamp(0, white)
+
+
+@pytest.mark.parametrize("sigma", [0.003, 0.01])
+def test_clipped_data_are_no_misfit_of_the_true_kernel(monkeypatch, sigma):
+    """Taken at their word they would be, since no blur of what is at most white has a lamp's bright and sharp trail."""
+    data = clipped(sigma, 0.995)
+    lenient = misfit(data, curve())
+    monkeypatch.setattr("invkit.misfit.CLIPPED", 1.0)  # above all data, so that none of them count as clipped
+    assert lenient < 1.5 * sigma
+    assert misfit(data, curve()) > 3 * lenient
+
+
+def test_a_white_picture_says_nothing_against_any_kernel():
+    assert misfit(torch.ones(1, 1, 40, 44), curve()) == 0
 
 
 def test_colour_counts_as_the_mean_of_its_channels():
@@ -77,7 +99,7 @@ def test_a_stage_that_goes_on_from_a_kernel_says_what_it_has_assumed():
     first, last = result.details["stages"]
     sigma, left = first["noise_sigma"], misfit(data, torch.as_tensor(result.kernel).float()[None, None])
     assert left > 2 * sigma
-    assert last["noise_sigma"] == pytest.approx(np.sqrt(sigma**2 + 2.5**2 * (left**2 - sigma**2)), rel=1e-3)
+    assert last["noise_sigma"] == pytest.approx(np.sqrt(sigma**2 + GRAVER**2 * (left**2 - sigma**2)), rel=1e-3)
 
 
 def planned(recipe, *settings, **options):
@@ -89,13 +111,13 @@ def planned(recipe, *settings, **options):
 @pytest.mark.parametrize(
     ("sigma", "left", "expected"),
     [
-        (0.003, 0.005, (0.003**2 + 6.25 * 0.004**2) ** 0.5),  # 5 is to 3 as noise and 4 are together
+        (0.003, 0.005, (0.003**2 + (GRAVER * 0.004) ** 2) ** 0.5),  # 5 is to 3 as noise and 4 are together
         (0.003, 0.003, 0.003),
         (0.003, 0.001, 0.003),  # with the true kernel the image takes up a part of the noise
-        (0.0, 0.002, 0.005),
+        (0.0, 0.002, GRAVER * 0.002),
     ],
 )
-def test_what_the_model_misses_beyond_the_noise_counts_two_and_a_half_times(monkeypatch, sigma, left, expected):
+def test_what_the_model_misses_beyond_the_noise_counts_for_more_than_noise(monkeypatch, sigma, left, expected):
     monkeypatch.setattr("invkit.stages.misfit", lambda data, kernel: left)
     stage = replace(planned("sparse-admm"), sigma=sigma)
     assert stage.knowing(curve()) == replace(stage, sigma=pytest.approx(expected, rel=1e-12))

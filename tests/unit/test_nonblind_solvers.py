@@ -43,6 +43,7 @@ def ringing(**keywords):
 
 SOLVERS = {
     "admm": (lambda: ADMM(iterations=12), SPARSE),
+    "saturated admm": (lambda: ADMM(iterations=12, bound_penalty=0.2, saturation=0.7), SPARSE),
     "half-quadratic": (HalfQuadratic, SPARSE),
     "irls": (lambda: IRLS(cg_iterations=15), SPARSE),
     "wiener": (Wiener, L2),
@@ -61,7 +62,7 @@ def test_it_gives_a_better_image(name):
     image = solver().solve(problem).image
     assert float(image.min()) >= 0
     assert float(image.max()) <= 1
-    if name != "saturated":  # these data were not made that way
+    if "saturated" not in name:  # these data were not made that way
         assert (image - truth).square().mean() < 0.7 * (problem.image_prior() - truth).square().mean()
 
 

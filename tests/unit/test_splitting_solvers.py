@@ -106,6 +106,25 @@ def test_admm_ends_where_the_gradient_vanishes(padding, terms):
     assert gradient.norm() < 1e-5 * before.norm()
 
 
+@paddings
+def test_admm_ends_where_the_gradient_vanishes_of_what_clipped_data_cost_on_one_side_alone(padding):
+    """They cost nothing where the blurred image is brighter than they are, which leaves the objective convex."""
+    problem, level = tiny([Term(TotalVariation(smoothing=0.05), 0.02)], padding, 2, 2), 0.55
+
+    def objective(grid):
+        residual = predicted(problem, grid) - problem.data
+        free = (problem.data >= level) & (residual > 0)
+        return sums(problem, grid) - residual[free].square().sum()
+
+    solver = ADMM(iterations=700, data_penalty=0.3, penalty=2.0, saturation=level)
+    grid = finished(solver, problem).grid.requires_grad_()
+    (gradient,) = torch.autograd.grad(objective(grid), grid)
+    start = torch.full_like(grid, 0.5, requires_grad=True)
+    (before,) = torch.autograd.grad(objective(start), start)
+    assert gradient.norm() < 1e-5 * before.norm()
+    assert objective(grid) < 0.95 * sums(problem, grid)  # some are
+
+
 def test_admm_does_not_depend_on_its_penalties():
     """They decide how fast it converges, not to what."""
     problem = tiny([Term(TotalVariation(smoothing=0.0), 0.02)], "valid")
