@@ -1,6 +1,6 @@
-"""The quick recipe on the three photographs with camera shake, for eyes to judge: there is no ground truth.
+"""The default recipe on the three photographs with camera shake, for eyes to judge: there is no ground truth.
 
-    INVKIT_DATA=... python benchmarks/real_photos.py [--recipe fast-map] [--output photos]
+    INVKIT_DATA=... python benchmarks/real_photos.py [--recipe best] [--output photos]
 
 Writes one folder per photograph, as ``invkit deblur`` does. The pictures may not be redistributed.
 """
@@ -20,7 +20,7 @@ SIZES = {"fishes": 41, "flower": 25, "house": 51}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--recipe", default="fast-map")
+    parser.add_argument("--recipe", default="best")
     parser.add_argument("--output", type=Path, default=Path("photos"))
     arguments = parser.parse_args()
     folder = Path(os.environ.get("INVKIT_DATA", "")) / "real"

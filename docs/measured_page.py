@@ -25,6 +25,42 @@ SUITES = {
         "invkit bench table benchmarked/table3_true --metrics psnr,ssim,error-ratio,cpu-seconds --interval none "
         "--output benchmarks/results/table3_true.md",
     ),
+    "unknown": (
+        "Levin's images, the kernel's size unknown",
+        "invkit bench run benchmarks/levin_harder.toml --preset unknown --recipes fast,best "
+        "--output benchmarked/unknown\n"
+        "invkit bench table benchmarked/unknown --metrics psnr,ssim,error-ratio,cpu-seconds --interval none "
+        "--output benchmarks/results/unknown.md",
+    ),
+    **{
+        f"noise{percent}": (
+            f"Levin's images with noise of {percent / 100} added",
+            f"invkit bench run benchmarks/levin_harder.toml --preset noise{percent} "
+            f"--output benchmarked/noise{percent}\n"
+            f"invkit bench table benchmarked/noise{percent} --metrics psnr,ssim,error-ratio,cpu-seconds "
+            f"--interval none --output benchmarks/results/noise{percent}.md",
+        )
+        for percent in (1, 2, 5)
+    },
+    "held_out": (
+        "Photographs that no setting was chosen on",
+        "python benchmarks/held_out.py\n"
+        "invkit bench run benchmarks/held_out.toml --output benchmarked/held_out\n"
+        "invkit bench table benchmarked/held_out --interval none --output benchmarks/results/held_out.md",
+    ),
+    "ablation": (
+        "What each part of fast and best is worth",
+        "python benchmarks/held_out.py\n"
+        "invkit bench run benchmarks/ablation.toml --output benchmarked/ablation\n"
+        "invkit bench table benchmarked/ablation --interval none --output benchmarks/results/ablation.md",
+    ),
+    "table4_best": (
+        "Twenty of Lai's images",
+        "invkit bench run benchmarks/table4.toml --preset cpu --recipes best,fast --limit 20 "
+        "--output benchmarked/table4_best\n"
+        "invkit bench table benchmarked/table4_best --by category --metrics psnr-paper,psnr,cpu-seconds "
+        "--interval none --output benchmarks/results/table4_best.md",
+    ),
     "table4": (
         "Lai's 100 images",
         "invkit bench run benchmarks/table4.toml --preset cpu --output benchmarked/table4\n"

@@ -12,13 +12,13 @@ from . import registry
 from .errors import AssemblyError, InputError, PluginError
 from .fidelities.schedule import Schedule
 from .geometry import shape_of
-from .interfaces import Fidelity
+from .interfaces import Fidelity, Score
 from .parameters import positional_names, slots_of
 from .problem import Problem, Term, check_data
-from .recipe import Parameters, Recipe, blamed, check_parameters, resolved
+from .recipe import Parameters, Recipe, blamed, check_component, check_parameters, resolved
 from .solver import Solver
 
-__all__ = ["Assembly", "assemble"]
+__all__ = ["Assembly", "assemble", "build_scores"]
 
 
 @dataclass(frozen=True)
@@ -201,9 +201,15 @@ def weights_of(recipe: Recipe, sigma: float) -> dict[str, float]:
     """The weight of each term by its place in the recipe."""
     factors = {"one": 1.0, "sigma": sigma, "variance": sigma**2}
     return {
-        f"regularizers.{i}": max(spec.weight * factors[spec.times], spec.least)
+        f"regularizers.{i}": max(spec.weight * factors[spec.times], spec.least) if spec.weight > 0 else 0.0
         for i, spec in enumerate(recipe.regularizers)
     }
+
+
+def build_scores(recipe: Recipe, seed: int) -> list[Score]:
+    """The scores of a recipe, by which kernels are compared; raises `InvkitError`, saying at which place."""
+    places = [(f"scores.{index}", spec) for index, spec in enumerate(recipe.scores)]
+    return [check_component(place, "scores", spec, seed, recipe.name).build({}) for place, spec in places]
 
 
 def build_terms(recipe: Recipe, checked: dict[str, Parameters], weights: dict[str, float]) -> list[Term]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .assembly import Assembly
+from .errors import DivergedError
 from .geometry import size_of
 from .interfaces import KernelPrior
 from .judging import Judge, Scoring
@@ -20,6 +21,7 @@ from .stages import Stage, Watch, later_place, placed
 
 __all__ = ["Chain", "Outcome"]
 
+REFUSED = {"kept": False}  # what is told of a stage on trial that has diverged
 LEAST = 30.0  # seconds, or half of the time limit if that is more: what the last stage gets of a limit in any case
 
 
@@ -68,7 +70,7 @@ class Chain:
     image from the kernel so far is what people want. The others are skipped.
 
     A stage whose recipe has scores is on trial: its kernel and the one it was given are judged, and the better of them
-    is gone on from.
+    is gone on from; where it diverges, that is the one it was given.
 
     Attributes:
         stages: of `plan`; their noise levels change with the kernels found.
@@ -111,11 +113,17 @@ class Chain:
         if self.is_over(limit) and not last:
             self.solved.append(None)
             return
-        before = self.found
-        with placed(place):
-            self.solve_from(torch.as_tensor(before.kernel), index, limit)
-        if self.solved[-1] and self.stages[index].recipe.is_on_trial:
-            self.solved[-1] = self.on_trial(index, before, self.found)
+        before, is_on_trial = self.found, self.stages[index].recipe.is_on_trial
+        try:
+            with placed(place):
+                self.solve_from(torch.as_tensor(before.kernel), index, limit)
+        except DivergedError:
+            if not is_on_trial:
+                raise
+            self.solved.append(replace(before, history=(), iterations=0, seconds=0.0, details=REFUSED))
+            return
+        if self.solved[-1] and is_on_trial:
+            self.solved[-1] = self.on_trial(index, place, before, self.found)
 
     def solve_from(self, kernel: Tensor, index: int, limit: float | None) -> None:
         """Solve a stage from a kernel (1, 1, h, w); skip it where there is no time left to find another."""
@@ -139,24 +147,26 @@ class Chain:
         """What the last stage that was not skipped gave."""
         return [result for result in self.solved if result][-1]
 
-    def on_trial(self, index: int, before: Result, after: Result) -> Result:
+    def on_trial(self, index: int, place: str, before: Result, after: Result) -> Result:
         """What a stage gave, with the kernel before it where that is better or there was no time to compare them."""
         begun, judged = time.monotonic(), [self.judged(result, index) for result in (before, after)]
         told, is_better = {}, False
         if all(judged):
-            scores = Scoring.of(self.stages[index], self.judge.stage.data)([one for one in judged if one])
+            with placed(place):
+                scores = Scoring.of(self.stages[index], self.judge.stage.data)([one for one in judged if one])
             is_better = scores[1]["sum"] < scores[0]["sum"]
-            told = {"scores": {name: round(scores[1][name] - scores[0][name], 5) for name in scores[0]}}
-        kept = after if is_better else replace(after, image=before.image, kernel=before.kernel)
+            told = {"scores": {name: round(scores[1][name] - scores[0][name], 5) + 0.0 for name in scores[0]}}
+        kernel = after.kernel if is_better else before.kernel
         seconds = after.seconds + time.monotonic() - begun
-        return replace(kept, seconds=seconds, details={**after.details, "kept": is_better, **told})
+        return replace(after, kernel=kernel, seconds=seconds, details={**after.details, "kept": is_better, **told})
 
     def judged(self, found: Result, index: int) -> Result | None:
         """What the judge makes of a kernel that a stage gave; None where there is no time for it."""
         limit = self.limit(0)
         if self.is_over(limit):
             return None
-        result = self.judge(torch.as_tensor(found.kernel), self.watch.of(index, self.title(-1)), limit)
+        title = f"{self.stages[0].recipe.name}: {self.judge.stage.recipe.solver.name}"
+        result = self.judge(torch.as_tensor(found.kernel), lambda: self.watch.of(index, title), limit)
         if result.is_complete:
             return result
         self.stop = self.stop or result.stopped

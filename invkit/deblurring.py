@@ -58,7 +58,7 @@ def deblur(
         image: a file, a NumPy array (H, W), (H, W, 3) or a tensor (H, W), (C, H, W), (1, C, H, W); in [0, 1], or
             8 or 16 bit unsigned integers.
         recipe: a registered recipe's name, a ``.toml`` file or a `Recipe`; None or "auto" takes ``best``, or ``fast``
-            where the time limit is too short for it, or ``polish`` where a kernel is given to begin from.
+            where the time limit is too short for it.
         kernel_size: N, (h, w) or "auto" (`choices.auto_kernel_size`), pixels; too large is safer than too small. None:
             what the recipe says, which is "auto" unless it names one.
         color: of a colour image, restore the "luma" and keep the chroma, or the three channels with one kernel, "rgb",

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
+from .assembly import build_scores
 from .geometry import resize_kernel_support, size_of, visible_part
 from .interfaces import Score
-from .recipe import ScoreSpec, blamed, check_component
+from .recipe import ScoreSpec, blamed
 from .result import Result
 from .solver import Observer
 from .stages import Stage, later_place, placed
@@ -48,12 +49,12 @@ class Judge:
         first, last = stages[0], stages[-1]
         return cls(replace(first, recipe=last.recipe, starts=()), device, later_place(len(stages) - 1))
 
-    def __call__(self, kernel: Tensor, observers: Sequence[Observer], limit: float | None) -> Result:
+    def __call__(self, kernel: Tensor, observers: Callable[[], Sequence[Observer]], limit: float | None) -> Result:
         """The restoration with a kernel (1, 1, h, w); the same again for one that was judged to its end.
 
         Args:
             kernel: as it stands.
-            observers: watchers of the solve.
+            observers: gives the watchers of the solve, if there is one.
             limit: seconds it may take.
 
         Raises:
@@ -68,7 +69,7 @@ class Judge:
             return self.seen[key]
         with placed(self.place):
             assembly = self.stage.assembled(size_of(kernel), kernel)
-            result = assembly.solver.solve(assembly.problem.to(self.device), observers=observers, time_limit=limit)
+            result = assembly.solver.solve(assembly.problem.to(self.device), observers=observers(), time_limit=limit)
         if result.is_complete:
             self.seen[key] = result
         return result
@@ -79,28 +80,25 @@ class Scoring:
     """The scores of one recipe, built.
 
     Attributes:
-        scores: each with its spec and its place.
+        scores: each with its spec.
         data: that the restorations are of, (B, C, H, W).
     """
 
-    scores: Sequence[tuple[str, ScoreSpec, Score]]
+    scores: Sequence[tuple[ScoreSpec, Score]]
     data: Tensor
 
     @classmethod
     def of(cls, stage: Stage, data: Tensor) -> Scoring:
         """The scores of a stage's recipe; raises `InvkitError`."""
-        recipe, seed = stage.recipe, stage.seed
-        places = [(f"scores.{index}", spec) for index, spec in enumerate(recipe.scores)]
-        checked = [check_component(place, "scores", spec, seed, recipe.name) for place, spec in places]
-        return cls([(*named, one.build({})) for named, one in zip(places, checked, strict=True)], data)
+        return cls(list(zip(stage.recipe.scores, build_scores(stage.recipe, stage.seed), strict=True)), data)
 
     @torch.no_grad()
     def __call__(self, judged: Sequence[Result]) -> list[dict[str, float]]:
         """Of each restoration every score, by name, and the weighted "sum" of them; the least is the best."""
         given = self.data, *alike(judged, size_of(self.data))
         columns, total = {}, torch.zeros(len(judged))
-        for place, spec, score in self.scores:
-            with blamed(place, type(score)):
+        for place, (spec, score) in enumerate(self.scores):
+            with blamed(f"scores.{place}", type(score)):
                 values = score(*given)
             columns[spec.name if spec.name not in columns else f"{spec.name}.{place}"] = values
             total = total + spec.weight * values

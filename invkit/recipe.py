@@ -55,7 +55,10 @@ class RegularizerSpec(ComponentSpec):
         default="one", description="'sigma': the weight times the noise level; 'variance': times its square"
     )
     least: float = Field(
-        default=0.0, ge=0, allow_inf_nan=False, description="what that is at least, however low the noise level"
+        default=0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="what that is at least, however low the noise level; a weight of 0 stays 0",
     )
     on: Literal["image", "kernel"] = Field(default="image", description="what is penalised")
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from . import choices
-from .assembly import Assembly, assemble
+from .assembly import Assembly, assemble, build_scores
 from .choices import Choices, Color
 from .errors import InvkitError
 from .estimation.window import informative_window
@@ -184,6 +184,7 @@ def check_stages(
     for depth, stage in enumerate(later, start=1):
         with placed(later_place(depth)):
             checked(stage.assembled(kernel_size, still(kernel_size)), device)
+            build_scores(stage.recipe, stage.seed)
     return assembly
 
 

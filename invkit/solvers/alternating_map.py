@@ -147,14 +147,13 @@ def apart_from(clipped: Tensor, sharp: Tensor, blurred: Tensor, kernel_size: Siz
         kernel_size: (h, w).
 
     Returns:
-        Both as they are, for pictures of which less than half would be left.
+        Both; as they are, of a picture of which less than half would be left.
     """
     seen, (h, w) = clipped.any(1, keepdim=True).to(blurred), kernel_size
     # one side after the other, which is the same and costs h + w instead of h w
     near = F.max_pool2d(seen, (h // 2 * 2 + 1, 1), stride=1, padding=(h // 2, 0))
     near = F.max_pool2d(near, (1, w // 2 * 2 + 1), stride=1, padding=(0, w // 2))
-    if float(near.mean()) > CLOSED:
-        return sharp, blurred
+    few = (near.mean((1, 2, 3), keepdim=True) <= CLOSED).to(blurred)
     (top, bottom), (left, right) = margins(kernel_size)
-    apart = 1 - F.pad(near, (left, right, top, bottom), mode="replicate")
-    return sharp * apart, blurred * (1 - F.max_pool2d(seen, 3, stride=1, padding=1))
+    apart = 1 - few * F.pad(near, (left, right, top, bottom), mode="replicate")
+    return sharp * apart, blurred * (1 - few * F.max_pool2d(seen, 3, stride=1, padding=1))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from invkit import registry
+from invkit import choices, registry
 from invkit.cli import main, parse_kernel_size, type_words
 from invkit.recipe import parse_recipe
 
@@ -128,6 +128,46 @@ def test_a_result_can_be_made_again_from_its_json(tmp_path: Path, monkeypatch: p
     recipe = ["--recipe", first / "result.json", "--kernel-size", 5]
     assert invoke(monkeypatch, "deblur", tmp_path / "image.npy", "-o", second, *recipe) == 0
     assert (first / "image.png").read_bytes() == (second / "image.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "picked"),
+    [
+        ([], "toy-thorough: toy-thorough takes about 14 s for 30x30 pixels"),
+        (["--recipe", "auto", "--time-limit", 15], "toy-thorough: toy-thorough takes about 14 s for 30x30 pixels"),
+        (
+            ["--time-limit", 5],
+            "toy-quick: toy-thorough takes about 14 s for 30x30 pixels, more than the time limit of 5 s",
+        ),
+        (["--kernel", "kernel.npy"], "toy-from-a-kernel: a kernel is given to begin from"),
+        (["--recipe", "toy-quick"], None),
+    ],
+)
+def test_deblur_says_which_recipe_it_has_picked_and_why(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[object],
+    picked: str | None,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(choices, "SECONDS", 1000.0)
+    np.save("image.npy", np.random.default_rng(0).uniform(size=(30, 30)).astype(np.float32))
+    np.save("kernel.npy", np.full((5, 5), 1 / 25))
+    toys = {place: f"toy-{place.lower().replace('_', '-')}" for place in ("QUICK", "THOROUGH", "FROM_A_KERNEL")}
+    solver = '{name = "joint-adam", params = {iterations = 1}}'
+    for place, name in toys.items():
+        monkeypatch.setattr(choices, place, name)
+        text = f'name = "{name}"\nimage_prior = "pixels"\nkernel_prior = "simplex"\nsolver = {solver}\n'
+        registry.register("recipes", name, text)
+    try:
+        assert invoke(monkeypatch, "deblur", "image.npy", *options) == 0
+    finally:
+        for name in toys.values():
+            registry.unregister("recipes", name)
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("recipe ")]
+    assert said == ([f"recipe {picked}"] if picked else [])
+    assert json.loads(Path("deblurred/result.json").read_text()).get("recipe_picked") == picked
 
 
 def test_json_without_a_recipe_is_refused(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from invkit.benchmark.jobs import perform
 from invkit.benchmark.plan import make_plan
 from invkit.benchmark.suite import load_suite, selected
+from invkit.documents import read_toml
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SUITES = sorted(path.name for path in BENCHMARKS.glob("*.toml"))
@@ -36,6 +39,9 @@ def jobs(data_root):
         ("pan-l0", 3, 5, 35.5),
         ("pmp", 1, 6, 34.5),
         ("fast-map", 3, 5, 37.0),
+        # three tenths below what it gave: its starts, its trial and its scores must all have chosen the same
+        ("fast", 3, 5, 38.6),
+        ("fast", 1, 6, 36.1),
     ],
 )
 def test_a_recipe_restores_what_the_table_says(jobs, recipe, image, kernel, least):
@@ -48,8 +54,39 @@ def test_the_kernel_size_given_is_the_true_one_and_four_more(jobs):
     assert jobs["fast-map", "im3_kernel5"].case.kernel_size == (17, 17)
 
 
-@pytest.mark.parametrize("preset", [None, "cpu", "paper"])
-@pytest.mark.parametrize("suite", SUITES)
-def test_every_suite_of_the_paper_can_be_planned(data_root, suite, preset):
+def presets(suite):
+    """Those of a suite, and None for the suite as it is."""
+    return [None, *read_toml((BENCHMARKS / suite).read_text(encoding="utf-8"), suite).get("presets", {})]
+
+
+@pytest.fixture(scope="module")
+def held_out(tmp_path_factory):
+    """A folder with the crops of photographs where the suites that ask for them look."""
+    folder = tmp_path_factory.mktemp("here")
+    script = runpy.run_path(str(BENCHMARKS / "held_out.py"))
+    script["main"](folder / "benchmarked" / "held-out")
+    return folder, script["CROPS"]
+
+
+@pytest.mark.parametrize(("suite", "preset"), [(suite, preset) for suite in SUITES for preset in presets(suite)])
+def test_every_suite_can_be_planned(data_root, held_out, monkeypatch, suite, preset):
+    monkeypatch.chdir(held_out[0])
     plan = make_plan(selected(load_suite(BENCHMARKS / suite, preset), limit=2), data_root)
     assert plan.jobs
+
+
+@pytest.mark.parametrize("suite", [f"table{number}.toml" for number in (1, 2, 3, 4)] + ["figure3.toml"])
+def test_the_suites_of_the_paper_have_its_settings_and_those_of_a_cpu(suite):
+    assert {"cpu", "paper"} <= {*presets(suite)}
+
+
+def test_the_photographs_held_out_are_of_levins_size_and_none_of_those_looked_at(held_out):
+    folder, crops = held_out
+    files = sorted((folder / "benchmarked" / "held-out").iterdir())
+    assert [file.stem for file in files] == sorted(crops)
+    assert "coffee" not in crops  # the photograph that comes with invkit
+    for file in files:
+        with Image.open(file) as picture:
+            assert picture.mode == "L"
+            assert min(picture.size) > 200
+            assert max(picture.size) <= 320

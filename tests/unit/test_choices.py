@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from registered import registered
 
+import invkit
 from invkit import choices
 from invkit.choices import Choices
 from invkit.deblurring import prepare
 from invkit.errors import AssemblyError, InputError, OutOfMemoryError
 from invkit.image_priors.pixels import Pixels
 from invkit.interfaces import KernelPrior
+from invkit.recipe import load_recipe
 
 IMAGE = np.random.default_rng(0).uniform(size=(40, 44)).astype(np.float32)
 QUICK = ["image_prior=pixels", "solver.params.iterations=2"]
@@ -118,3 +123,122 @@ def test_digest_names_a_file(tmp_path: Any) -> None:
 def test_checked_options_keep_their_values() -> None:
     values = {"kernel_size": [3, 5], "color": "rgb", "seed": 7, "device": "cpu", "sigma": 0.1}
     assert Choices.checked(["a=1"], values).model_dump() == values | {"kernel_size": (3, 5), "overrides": ("a=1",)}
+
+
+# What "auto" stands for.
+
+
+TOY = """
+name = "{}"
+image_prior = "pixels"
+kernel_prior = "simplex"
+solver = {{name = "joint-adam", params = {{iterations = 1}}}}
+"""
+PICKED = ["QUICK", "THOROUGH", "FROM_A_KERNEL"]
+WINDOWED = TOY.format("x") + "measurement.window = 256\nthen = 'sparse-admm'\n"
+
+
+@pytest.fixture
+def toys(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Lets "auto" pick from recipes that take no time; gives what registers others."""
+    for name in PICKED:
+        monkeypatch.setattr(choices, name, name.lower().replace("_", "-"))
+    with registered(**{name.lower(): TOY.format(name.lower().replace("_", "-")) for name in PICKED}) as put:
+        yield put
+
+
+def picture(height: int, width: int) -> torch.Tensor:
+    return torch.zeros(1, 1, height, width)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "limit", "name", "why"),
+    [
+        (None, None, "best", r"best takes about \d+ s for 256x256 pixels$"),
+        (None, 1e6, "best", r"best takes about \d+ s for 256x256 pixels$"),
+        (None, 1.0, "fast", r"best takes about \d+ s for 256x256 pixels, more than the time limit of 1 s$"),
+        (np.ones((3, 3)) / 9, None, "polish", "a kernel is given to begin from$"),
+        (np.ones((3, 3)) / 9, 1.0, "polish", "a kernel is given to begin from$"),
+    ],
+)
+def test_the_best_recipe_is_picked_that_there_is_time_for_or_what_goes_on_from_a_kernel(
+    kernel: np.ndarray | None, limit: float | None, name: str, why: str
+) -> None:
+    recipe, reason = choices.picked(picture(256, 256), kernel, limit)
+    assert recipe == name
+    assert re.match(why, reason)
+
+
+@pytest.mark.parametrize(
+    ("size", "window", "times"),
+    [
+        ((256, 256), None, 1),
+        ((512, 512), None, 4),
+        ((512, 128), None, 1),
+        ((512, 768), 256, 1),
+        ((2000, 128), 256, 0.5),
+        ((128, 128), 256, 0.25),
+    ],
+)
+def test_what_it_takes_is_in_proportion_to_the_pixels_that_kernels_are_found_from(
+    toys: Callable[..., None], monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], window: int | None, times: float
+) -> None:
+    monkeypatch.setattr(choices, "SECONDS", 12.0)
+    if window is not None:
+        toys(windowed=WINDOWED)
+        monkeypatch.setattr(choices, "THOROUGH", "windowed")
+    for limit, name in ((12.0 * times + 0.1, choices.THOROUGH), (12.0 * times - 0.1, "quick")):
+        recipe, reason = choices.picked(picture(*size), None, limit)
+        assert recipe == name
+        assert f"about {12 * times:.0f} s for {size[1]}x{size[0]} pixels" in reason
+
+
+def test_no_recipe_and_auto_are_the_same_and_say_what_was_picked_and_why(toys: Callable[..., None]) -> None:
+    given = {"kernel_size": 5, "device": "cpu"}
+    for recipe in ({}, {"recipe": None}, {"recipe": "auto"}):
+        job = prepare(IMAGE, **recipe, **given)  # type: ignore[arg-type]
+        assert job.name == "thorough"
+        assert job.facts["recipe_picked"].startswith("thorough: thorough takes about")
+        result = invkit.deblur(IMAGE, **recipe, **given, progress=False)  # type: ignore[arg-type]
+        assert result.details["recipe_picked"] == job.facts["recipe_picked"]
+    hurried = invkit.deblur(IMAGE, kernel_size=5, time_limit=0.01, progress=False)
+    assert hurried.details["recipe_picked"].startswith("quick: thorough takes about")
+    assert prepare(IMAGE, kernel=np.full((5, 5), 0.04)).facts["recipe_picked"].startswith("from-a-kernel: a kernel")
+
+
+def test_settings_reach_what_was_picked(toys: Callable[..., None]) -> None:
+    job = prepare(IMAGE, kernel_size=5, overrides=["solver.params.iterations=3"])
+    assert (job.name, job.assembly.solver.iterations) == ("thorough", 3)
+
+
+def test_a_recipe_that_is_named_is_not_picked(toys: Callable[..., None]) -> None:
+    named = [choices.THOROUGH, load_recipe(choices.THOROUGH)]
+    assert all("recipe_picked" not in prepare(IMAGE, recipe=recipe, kernel_size=5).facts for recipe in named)
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (None, "no image is given, and without a recipe there is none that names one"),
+        ("nowhere.png", "nowhere.png"),
+        (np.zeros((2, 3, 4, 5)), r"the image has shape \(2, 3, 4, 5\)"),
+    ],
+)
+@pytest.mark.parametrize("recipe", [None, "auto"])
+def test_without_a_recipe_an_image_is_needed(image: Any, words: str, recipe: str | None) -> None:
+    with pytest.raises(InputError, match=words):
+        prepare(image, recipe=recipe)
+
+
+@pytest.mark.parametrize("name", ["QUICK", "THOROUGH"])
+def test_what_is_picked_without_a_kernel_finds_one_and_would_not_look_at_one_given(name: str) -> None:
+    recipe = load_recipe(getattr(choices, name))
+    assert not recipe.links()[0].is_nonblind
+    with pytest.raises(InputError, match="begins from kernels that its starts find"):
+        choices.check_takes_kernel(recipe)
+
+
+def test_what_is_picked_for_a_kernel_begins_from_it() -> None:
+    recipe = load_recipe(choices.FROM_A_KERNEL)
+    choices.check_takes_kernel(recipe)
+    choices.check_nonblind(recipe)

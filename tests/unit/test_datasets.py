@@ -63,9 +63,45 @@ def test_levin_with_the_known_kernel_has_its_published_psnr(data_root):
 def test_levin_keeps_the_images_and_kernels_that_are_asked_for(data_root):
     kept = Levin(data_root, images=[3, 1, 3], kernels=[8]).cases()
     assert [case.name for case in kept] == ["im1_kernel8", "im3_kernel8"]
-    for wrong in ({"images": [5]}, {"kernels": [0]}, {"images": []}, {"kernel_sizes": "huge"}):
+    for wrong in ({"images": [5]}, {"kernels": [0]}, {"images": []}, {"kernel_sizes": "huge"}, {"sigma": -0.01}):
         with pytest.raises(ValidationError):
             Levin(data_root, **wrong)
+
+
+def test_levin_may_leave_the_kernel_s_size_to_the_recipe(data_root):
+    told, unknown = Levin(data_root).cases(), Levin(data_root, kernel_sizes="unknown").cases()
+    assert unknown == [replace(case, kernel_size=None) for case in told]
+
+
+@pytest.mark.parametrize("sigma", [0.01, 0.05])
+def test_levin_with_noise_is_of_that_standard_deviation_and_of_8_bits(data_root, sigma):
+    chosen = {"images": [2, 4], "kernels": [3]}
+    plain, noisy = Levin(data_root, **chosen), Levin(data_root, sigma=sigma, **chosen)
+    check_dataset(noisy)
+    drawn = []
+    for case in noisy.cases():
+        given, clean = noisy.sample(case), plain.sample(case)
+        assert given.image.dtype == clean.image.dtype
+        assert given.image.min() >= 0
+        assert given.image.max() <= 1
+        np.testing.assert_allclose(255 * given.image, np.round(255 * given.image), atol=1e-4)  # float32
+        inside = (clean.image > 4 * sigma) & (clean.image < 1 - 4 * sigma)  # where hardly any noise is cut off
+        drawn.append((given.image - clean.image)[inside])
+        assert drawn[-1].std() == pytest.approx(np.hypot(sigma, 1 / 255 / 12**0.5), rel=0.02)  # rounding's, too
+        assert abs(drawn[-1].mean()) < 5 * sigma / drawn[-1].size ** 0.5
+        for one, other in ((given.truth, clean.truth), (given.kernel, clean.kernel)):
+            np.testing.assert_array_equal(one, other)
+        assert given.references.keys() == clean.references.keys()
+        assert all(np.array_equal(given.references[name], clean.references[name]) for name in clean.references)
+    assert not np.array_equal(drawn[0][:100], drawn[1][:100])
+
+
+def test_a_case_of_levin_has_the_same_noise_whatever_else_is_asked_for(data_root):
+    few = Levin(data_root, sigma=0.02, images=[3], kernels=[8])
+    many = Levin(data_root, sigma=0.02, kernel_sizes="true")
+    (case,) = few.cases()
+    same = next(each for each in many.cases() if each.name == case.name)
+    assert np.array_equal(few.sample(case).image, many.sample(same).image)
 
 
 @pytest.mark.parametrize("number", range(1, 9))

@@ -117,7 +117,7 @@ def planned(recipe, *settings, **options):
         (0.0, 0.002, GRAVER * 0.002),
     ],
 )
-def test_what_the_model_misses_beyond_the_noise_counts_for_more_than_noise(monkeypatch, sigma, left, expected):
+def test_what_the_model_misses_beyond_the_noise_is_added_to_it_with_its_factor(monkeypatch, sigma, left, expected):
     monkeypatch.setattr("invkit.stages.misfit", lambda data, kernel: left)
     stage = replace(planned("sparse-admm"), sigma=sigma)
     assert stage.knowing(curve()) == replace(stage, sigma=pytest.approx(expected, rel=1e-12))

@@ -100,12 +100,44 @@ def test_the_classical_methods_are_there():
     assert wanted | {"pan-dark-channel", "pmp", "fast-map"} <= CLASSICAL
 
 
-@pytest.mark.parametrize("name", sorted(CLASSICAL))
+@pytest.mark.parametrize("name", sorted(CLASSICAL - {"polish"}))
 def test_a_classical_method_goes_from_coarse_to_fine_and_ends_with_a_deconvolution(name):
-    first, *_, last = load_recipe(name).links()
-    assert first.solver.name == "pyramid"
-    assert last.kernel_prior.name == "known"
-    assert last.name in registry.names("recipes")
+    """Of one that has starts, each of them does, and the method itself refines what they have found."""
+    whole = load_recipe(name)
+    assert bool(whole.starts) == (name in STARTED)
+    for recipe in [*whole.starts] or [whole]:
+        first, *_, last = recipe.links()
+        assert first.solver.name == "pyramid"
+        assert last.kernel_prior.name == "known"
+        assert last.name in registry.names("recipes")
+    assert whole.links()[-1].name in registry.names("recipes")
+    assert whole.links()[-1].is_nonblind
+
+
+STARTED = ["best", "fast"]
+
+
+def test_polish_refines_a_kernel_at_full_size_and_ends_with_a_deconvolution():
+    first, last = load_recipe("polish").links()
+    assert first.solver.name == "alternating-map"
+    assert not first.is_nonblind
+    assert last == load_recipe("sparse-admm")
+
+
+@pytest.mark.parametrize("name", STARTED)
+def test_what_has_several_starts_polishes_on_trial_and_ends_as_polish_does(name):
+    recipe, polish = load_recipe(name), load_recipe("polish")
+    assert recipe.then.is_on_trial
+    assert recipe.then.model_copy(update={"scores": []}) == polish
+    names = [start.name for start in recipe.starts]
+    assert len(set(names)) == len(names) > 1
+
+
+def test_best_refines_as_fast_does_and_has_its_starts_among_its_own():
+    best, fast = load_recipe("best"), load_recipe("fast")
+    for part in ("operator", "image_prior", "kernel_prior", "fidelity", "regularizers", "solver", "then"):
+        assert getattr(best, part) == getattr(fast, part), part
+    assert all(start in best.starts for start in fast.starts)
 
 
 def shortened(parameters):
