@@ -38,6 +38,7 @@ __all__ = [
     "check_nonblind",
     "check_takes_kernel",
     "choose_device",
+    "decided",
     "digest",
     "find_recipe",
     "noise_level",
@@ -113,6 +114,18 @@ def find_recipe(recipe: str | Path | Recipe) -> tuple[Recipe, Path]:
     if isinstance(recipe, Recipe):
         return recipe, Path()
     return load_recipe(recipe), Path(recipe).parent
+
+
+def decided(
+    recipe: str | Path | Recipe | None, image: Picture | None, kernel: Picture | None, time_limit: float | None
+) -> tuple[str | Path | Recipe, str | None]:
+    """The recipe, and of one that "auto" or None stands for, a line about it; raises `InputError` without an image."""
+    if recipe is not None and recipe != AUTO:
+        return recipe, None
+    if image is None:
+        raise InputError("no image is given, and without a recipe there is none that names one; give one")
+    name, reason = picked(take(image)[0], kernel, time_limit)
+    return name, f"{name}: {reason}"
 
 
 def picked(picture: Tensor, kernel: Picture | None, time_limit: float | None) -> tuple[str, str]:

@@ -304,27 +304,19 @@ def prepare(
     named = {"kernel_size": kernel_size, "color": color, "seed": seed, "device": device, "sigma": sigma}
     chosen = Choices.checked(overrides, named)
     where = choices.choose_device(chosen.device)
-    taken, reason = None, None
-    if recipe is None or recipe == choices.AUTO:
-        if image is None:
-            raise InputError("no image is given, and without a recipe there is none that names one; give one")
-        taken = choices.take(image)
-        recipe, reason = choices.picked(taken[0], kernel, time_limit)
+    recipe, reason = choices.decided(recipe, image, kernel, time_limit)
     method, folder = choices.find_recipe(recipe)
     method = method.with_overrides(chosen.overrides) if chosen.overrides else method
     if nonblind:
         choices.check_nonblind(method)
     measured, start = measurement(method, folder, image, kernel)
-    picture, layout, photo = taken or choices.take(measured)
+    picture, layout, photo = choices.take(measured)
     sharp = None if truth is None else choices.take_truth(truth, picture)
     kernel_given = None if start is None else choices.take_kernel(start)
     if kernel_given is not None:
         choices.check_takes_kernel(method)
-    asked = (
-        (1, 1)
-        if method.kernel_prior is None and not method.starts
-        else chosen.kernel_size or method.measurement.kernel_size
-    )
+    wanted = chosen.kernel_size or method.measurement.kernel_size
+    asked = (1, 1) if method.kernel_prior is None and not method.starts else wanted
     size = choices.check_kernel_size(asked, picture, kernel_given)
     stages = plan(method, picture, chosen)
     if kernel_given is not None:
@@ -333,7 +325,7 @@ def prepare(
         assembly = check_stages(stages, size, kernel_given, where)
     assembly = replace(assembly, recipe=with_colors(assembly.recipe, stages))
     facts = {
-        **({"recipe_picked": f"{method.name}: {reason}"} if reason else {}),
+        **({"recipe_picked": reason} if reason else {}),
         "image": choices.digest(measured),
         "image_size": list(picture.shape[-2:]),
         "kernel_given": choices.digest(start),

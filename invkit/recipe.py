@@ -91,10 +91,7 @@ Scores = Annotated[list[Annotated[ScoreSpec, BeforeValidator(named)]], BeforeVal
 SLOT = "a registered name, or {name = ..., params = {...}}"
 THEN = "the recipe that goes on from the kernel found, a registered name or a whole recipe; none: it ends here"
 STARTS = "recipes that each find a kernel for this one to begin from, registered names or whole recipes"
-SCORES = (
-    "tables {name = ..., weight = ...}, by whose least sum one of the starts is chosen; in a recipe that goes on, "
-    "whether the kernel it finds is kept"
-)
+SCORES = "tables {name = ..., weight = ...}: the least sum chooses one of the starts, or of the kernels found and given"
 
 
 class Recipe(Strict):

@@ -220,7 +220,7 @@ def test_a_circle_is_refused(names, begun):
         (["scores.0.params.flor=1"], RecipeError, r"main: scores\.0\.params\.flor is not known; .*'floor'"),
         (["scores.0.params.floor=0"], RecipeError, r"main: scores\.0\.params\.floor: .*greater than 0"),
         (["scores=log-gradeint"], UnknownNameError, r"scores\.0: nothing named 'log-gradeint' in scores; .*'log-gra"),
-        (["scores=[]"], RecipeError, r"^scores is missing \(tables .* one of the starts is chosen; .*\)"),
+        (["scores=[]"], RecipeError, r"^scores is missing \(tables .* chooses one of the starts, .*\)"),
         (["starts=[]"], RecipeError, r"^scores: there is nothing to choose from; name the recipes .* in 'starts'"),
         (["starts.0.scores=log-gradient"], RecipeError, r"^starts\.0\.scores: there is nothing to choose from"),
         (["starts.0.starts=['one', 'two']"], RecipeError, r"^starts\.0\.scores is missing"),
