@@ -34,7 +34,7 @@ def loss_figure(store: Store, dataset: Named, choice: Choice) -> Figure | None:
     columns = min(COLUMNS, len(runs))
     rows = -(-len(runs) // columns)
     figure, style = Figure(figsize=(2.35 * columns, 1.75 * rows + TOP + 0.25)), looks(store.recipes)
-    headline(figure, dataset.title, choice.words())
+    headline(figure, dataset.heading, choice.words())
     grid = figure.add_gridspec(
         rows,
         columns,
@@ -102,7 +102,7 @@ def drawn_snapshots(
     total = sum(heights) + TOP
     width = columns * (tile + GAP)
     figure = Figure(figsize=(width, total))
-    headline(figure, f"{dataset.title}: {record.recipe}", choice.words())
+    headline(figure, f"{dataset.heading}: {record.recipe}", choice.words())
     grid = figure.add_gridspec(
         len(heights),
         columns,

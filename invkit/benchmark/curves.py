@@ -65,7 +65,7 @@ def ratio_figure(store: Store, dataset: Named, metric: MetricOf) -> Figure | Non
     for limit in SHARES:
         axes.axvline(limit, color="0.75", linewidth=0.8, linestyle=":", zorder=0)
     plain_axes(axes, f"{metric.label} r", "share of runs with a ratio of at most r")
-    titles(axes, dataset.title, progress_of(store, dataset.label))
+    titles(axes, dataset.heading, progress_of(store, dataset.label))
     ends = {label: curves[label][1][-1] for label in order}
     label_ends(figure, axes, ends, style, {label: with_failures(label, some) for label, some in recipes.items()})
     return figure
@@ -117,7 +117,7 @@ def time_figure(store: Store, dataset: Named, metric: MetricOf) -> Figure | None
     axes.margins(0.12)
     seconds_axis(axes)
     plain_axes(axes, "seconds for an image", titled(metric))
-    titles(axes, dataset.title, f"median and quartiles; {progress_of(store, dataset.label)}")
+    titles(axes, dataset.heading, f"median and quartiles; {progress_of(store, dataset.label)}")
     texts = {label: with_failures(label, store.of(dataset.label, label)) for label in recipes}
     label_points(figure, axes, recipes, style, texts)
     return figure
@@ -156,7 +156,7 @@ def case_figure(store: Store, dataset: Named, metric: MetricOf) -> Figure | None
     grid = figure.add_gridspec(2, 1, height_ratios=[3.0, rows], hspace=0.75 / (1.5 + rows / 2))
     upper, lower = figure.add_subplot(grid[0]), figure.add_subplot(grid[1])
     draw_sorted(figure, upper, values, metric, store)
-    titles(upper, dataset.title, progress_of(store, dataset.label))
+    titles(upper, dataset.heading, progress_of(store, dataset.label))
     draw_map(figure, lower, values, cases, metric, store.of(dataset.label))
     return figure
 

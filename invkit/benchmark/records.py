@@ -48,6 +48,11 @@ class Named:
     params: Mapping[str, Any] = field(default_factory=dict)
     citation: str = ""
 
+    @property
+    def heading(self) -> str:
+        """The title, with the label where the suite has given one: it may name a component several times."""
+        return self.title if self.label in (self.name, self.title) else f"{self.title} ({self.label})"
+
 
 @dataclass(frozen=True)
 class Snapshot:

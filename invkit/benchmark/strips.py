@@ -95,7 +95,7 @@ def drawn_strips(dataset: Named, choice: Choice, tiles: Sequence[Tile], window: 
     grid = figure.add_gridspec(
         len(heights), columns, height_ratios=heights, hspace=0, wspace=GAP / TILE, left=0, right=1, bottom=0, top=top
     )
-    headline(figure, dataset.title, choice.words())
+    headline(figure, dataset.heading, choice.words())
     for place, tile in enumerate(tiles):
         row, column = divmod(place, columns)
         whole = figure.add_subplot(grid[4 * row + 1, column])
@@ -184,7 +184,7 @@ def drawn_kernels(
     grid = figure.add_gridspec(
         len(rows), len(names), wspace=0.06, hspace=0.12, left=0, right=1, bottom=0, top=1 - (TOP + 0.25) / height
     )
-    headline(figure, dataset.title, "each kernel centred, its maximum white")
+    headline(figure, dataset.heading, "each kernel centred, its maximum white")
     for row, (choice, kernels) in enumerate(rows.items()):
         side = max(max(centred(kernel).shape) for kernel in kernels.values())
         for column, name in enumerate(names):

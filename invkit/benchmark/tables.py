@@ -141,7 +141,7 @@ def table_of(
         ),
     ]
     return Table(
-        title=dataset.title + (f": {titled(columns[0].metric)}, by {columns[0].by}" if columns[0].by else ""),
+        title=dataset.heading + (f": {titled(columns[0].metric)}, by {columns[0].by}" if columns[0].by else ""),
         about=about(store, dataset.label),
         heads=("recipe", *(column.head for column in columns)),
         rows=tuple(rows),

@@ -14,7 +14,7 @@ from suite_folder import METRICS, SuiteFolder
 
 from invkit.benchmark.long_table import HEADS, as_csv
 from invkit.benchmark.published import ALL, published_rows, published_tables
-from invkit.benchmark.records import MetricOf, read_store
+from invkit.benchmark.records import MetricOf, Named, read_store
 from invkit.benchmark.render import as_html, as_latex, as_markdown, as_terminal
 from invkit.benchmark.tables import tables_of
 from invkit.errors import InputError
@@ -330,3 +330,10 @@ def test_csv_has_a_line_for_each_recipe_metric_and_part(suite):
     published = [each for each in rows if each["kind"] == "published"]
     assert {each["metric"] for each in published} == {"psnr", "seconds"}
     assert all(each["source"] and each["protocol"] for each in published)
+
+
+@pytest.mark.parametrize(
+    ("label", "heading"), [("levin", "Levin et al."), ("hard", "Levin et al. (hard)"), ("Levin et al.", "Levin et al.")]
+)
+def test_a_dataset_that_a_suite_names_by_a_label_is_headed_by_it_too(label, heading):
+    assert Named(label, "Levin et al.", "levin").heading == heading
