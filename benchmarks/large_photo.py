@@ -8,7 +8,7 @@ The photograph is the bundled sample, enlarged twice and continued by mirror ima
 noise of 0.003 and rounding to 8 bits. Each recipe is one process, ``invkit deconvolve``, or ``invkit deblur`` without
 the kernel: reading the PNG, the noise level, the deconvolution of three channels and writing the results are in the
 seconds, and so are the imports. Peak memory is the process's, libraries included. PSNR is that of all channels and
-pixels, without any alignment; of a blind restoration, which may be shifted, of the middle of its green channel, aligned.
+pixels, unaligned; of a blind restoration, which may be shifted, of the middle of its green channel, aligned.
 """
 
 from __future__ import annotations
