@@ -21,7 +21,8 @@ def doubts(picture: Tensor, restored: Tensor, kernel: Tensor, starts: Sequence[M
     """What speaks against a restoration, in words; nothing is no proof.
 
     The limits were found on 20 photographs blurred by invkit itself and on Levin's, with 21 kernels for each, good and
-    bad: greys that became black or white show half of the restorations that are farther from the truth than the photograph.
+    bad: greys that became black or white show half of the restorations that are farther from the truth than their
+    photographs.
 
     Args:
         picture: the photograph, (B, C, H, W) in [0, 1].
@@ -39,8 +40,8 @@ def doubts(picture: Tensor, restored: Tensor, kernel: Tensor, starts: Sequence[M
     lost = float((grey & ((restored <= MARGIN) | (restored >= 1 - MARGIN))).double().mean())
     if lost > CLIPPED:
         found.append(
-            f"{lost:.1%} of the image was neither dark nor bright and has become black or white, as rings round a wrong "
-            "kernel do; try another --kernel-size or --recipe"
+            f"{lost:.1%} of the image was neither dark nor bright and has become black or white, as rings round a "
+            "wrong kernel do; try another --kernel-size or --recipe"
         )
     agreement = chosen_agreement(starts)
     if agreement is not None and agreement < AGREEMENT:
