@@ -41,7 +41,7 @@ SUITES = {
     **{
         f"noise{percent}": (
             f"Levin's images with noise of {percent / 100} added",
-            f"invkit bench run benchmarks/levin_harder.toml --preset noise{percent} "
+            f"invkit bench run benchmarks/levin_harder.toml --preset noise{percent} --recipes fast,pan-l0 "
             f"--output benchmarked/noise{percent}\n"
             f"invkit bench table benchmarked/noise{percent} --metrics psnr,ssim,error-ratio,cpu-seconds "
             f"--interval none --output benchmarks/results/noise{percent}.md",
