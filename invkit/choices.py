@@ -51,6 +51,7 @@ __all__ = [
 Color: TypeAlias = Literal["luma", "rgb"]
 KernelSize: TypeAlias = int | tuple[int, int] | Literal["auto"]
 Picture: TypeAlias = Array | str | Path
+Taken: TypeAlias = tuple[Tensor, Layout, Photo | None]
 
 AUTO = "auto"
 QUICK, THOROUGH, FROM_A_KERNEL = "fast", "best", "polish"  # what "auto" picks from
@@ -118,14 +119,19 @@ def find_recipe(recipe: str | Path | Recipe) -> tuple[Recipe, Path]:
 
 def decided(
     recipe: str | Path | Recipe | None, image: Picture | None, kernel: Picture | None, time_limit: float | None
-) -> tuple[str | Path | Recipe, str | None]:
-    """The recipe, and of one that "auto" or None stands for, a line about it; raises `InputError` without an image."""
+) -> tuple[str | Path | Recipe, str | None, Taken | None]:
+    """The recipe, and of one that "auto" or None stands for a line about it, and the image that was read to tell.
+
+    Raises:
+        InputError: there is no image to tell by, or it is refused as by `take`.
+    """
     if recipe is not None and recipe != AUTO:
-        return recipe, None
+        return recipe, None, None
     if image is None:
         raise InputError("no image is given, and without a recipe there is none that names one; give one")
-    name, reason = picked(take(image)[0], kernel, time_limit)
-    return name, f"{name}: {reason}"
+    taken = take(image)
+    name, reason = picked(taken[0], kernel, time_limit)
+    return name, f"{name}: {reason}", taken
 
 
 def picked(picture: Tensor, kernel: Picture | None, time_limit: float | None) -> tuple[str, str]:
@@ -169,7 +175,7 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def take(image: Picture) -> tuple[Tensor, Layout, Photo | None]:
+def take(image: Picture) -> Taken:
     """The image as (B, C, H, W) in [0, 1], how to give it back, and the file's photograph without its pixels.
 
     Raises:

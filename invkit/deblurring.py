@@ -258,7 +258,7 @@ class Job:
         details = {**self.facts, "color": shown_color(stage), **solved.details}
         if self.truth is not None:
             details["psnr"] = {"before": psnr(self.picture, self.truth), "after": psnr(whole, self.truth)}
-        if not (self.stages[0].recipe.is_nonblind and not self.stages[0].starts):
+        if self.stages[0].starts or not self.stages[0].recipe.is_nonblind:
             found = doubts(self.picture, whole.clamp(0, 1), kernel[0, 0], details.get("starts", ()))
             details |= {"doubts": found} if found else {}
         kernel = kernel[0, 0].double()
@@ -304,13 +304,13 @@ def prepare(
     named = {"kernel_size": kernel_size, "color": color, "seed": seed, "device": device, "sigma": sigma}
     chosen = Choices.checked(overrides, named)
     where = choices.choose_device(chosen.device)
-    recipe, reason = choices.decided(recipe, image, kernel, time_limit)
+    recipe, reason, taken = choices.decided(recipe, image, kernel, time_limit)
     method, folder = choices.find_recipe(recipe)
     method = method.with_overrides(chosen.overrides) if chosen.overrides else method
     if nonblind:
         choices.check_nonblind(method)
     measured, start = measurement(method, folder, image, kernel)
-    picture, layout, photo = choices.take(measured)
+    picture, layout, photo = taken or choices.take(measured)
     sharp = None if truth is None else choices.take_truth(truth, picture)
     kernel_given = None if start is None else choices.take_kernel(start)
     if kernel_given is not None:

@@ -19,7 +19,6 @@ __all__ = ["Run", "err", "out"]
 
 out = Console()
 err = Console(stderr=True)
-ENDS = ("finished", "converged")  # the ways to stop after which there is nothing left to resume
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ class Run:
             resume=self.resume,
         )
         result.save(self.output, overwrite=True)
-        if result.stopped in ENDS:
+        if result.is_complete:
             checkpoint.unlink(missing_ok=True)
         return result
 
@@ -88,7 +87,7 @@ class Run:
 def report(result: Result, output: Path, resumable: bool) -> None:
     """Say in a few lines how a run ended and where to look."""
     how = result.stopped
-    if how not in ENDS:
+    if not result.is_complete:
         how = f"stopped early ({how}), result so far{'; --resume continues' if resumable else ''}"
     lines = [f"{how}: {result.iterations} iterations in {result.seconds:.1f} s"]
     if "psnr" in result.details:

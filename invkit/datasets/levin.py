@@ -14,7 +14,7 @@ from ..cases import Case, Floats, Sample, Source
 from ..interfaces import Downloadable
 from ..media.kernels import read_kernel
 from ..parameters import NonNegative, validated
-from .pictures import picture
+from .pictures import noisy, picture
 from .places import check_present, data_folder, file_list
 
 __all__ = ["Levin"]
@@ -103,14 +103,10 @@ class Levin(Downloadable):
         blurry, sharp, _ = (self.place / part for part in parts(int(case.groups["image"]), number))
         results = {name: self.place / path.format(case.name) for name, path in RESULTS.items()}
         references = {name: picture(path) for name, path in results.items() if path.is_file()}
-        image = picture(blurry) if self.sigma == 0 else self.noisy(picture(blurry), case)
+        image = picture(blurry)
+        if self.sigma > 0:
+            image = noisy(image, self.sigma, [int(case.groups[name]) for name in ("image", "kernel")])
         return Sample(image, picture(sharp), self.true_kernel(number), references)
-
-    def noisy(self, image: Floats, case: Case) -> Floats:
-        """The picture with noise added, as a file of 8 bits would have it."""
-        numbers = np.random.default_rng([int(case.groups["image"]), int(case.groups["kernel"])])
-        noisy = np.clip(image + numbers.normal(0, self.sigma, image.shape), 0, 1)
-        return (np.round(255 * noisy) / 255).astype(image.dtype)
 
     def true_kernel(self, number: int) -> Floats:
         """The true-convolution kernel, (h, w), summing to one."""

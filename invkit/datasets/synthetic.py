@@ -15,7 +15,7 @@ from ..cases import Case, Floats, Sample
 from ..errors import InputError
 from ..interfaces import Dataset
 from ..parameters import NonNegative, PositiveInt, Seed, validated
-from .pictures import luma, picture, safe_names
+from .pictures import luma, noisy, picture, safe_names
 from .places import located
 
 __all__ = ["Synthetic", "blurred", "random_kernel"]
@@ -118,10 +118,8 @@ class Synthetic(Dataset):
             )
         kernel = self.kernel(case.groups["blur"], case.groups["kernel"])
         clean = blurred(truth, kernel)
-        noise = np.random.default_rng([self.seed, zlib.crc32(case.name.encode())]).standard_normal(clean.shape)
-        image = (clean + self.sigma * noise).clip(0, 1)
-        image = np.rint(255 * image) / 255 if self.rounded else image
-        return Sample(image.astype(np.float32), truth, kernel)
+        seed = [self.seed, zlib.crc32(case.name.encode())]
+        return Sample(noisy(clean, self.sigma, seed, rounded=self.rounded), truth, kernel)
 
     def kernel(self, blur: str, name: str) -> Floats:
         """The kernel of a case, by its groups."""
