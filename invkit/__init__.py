@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import registry
+    from .bridges.reconstructor import as_reconstructor
     from .deblurring import deblur, deconvolve, restore
     from .problem import Problem, Term
     from .recipe import Recipe, load_recipe
@@ -24,6 +25,7 @@ __all__ = [
     "Result",
     "Solver",
     "Term",
+    "as_reconstructor",
     "deblur",
     "deconvolve",
     "load_recipe",
@@ -40,6 +42,7 @@ _HOME = {
     "Result": "result",
     "Solver": "solver",
     "Term": "problem",
+    "as_reconstructor": "bridges.reconstructor",
     "deblur": "deblurring",
     "deconvolve": "deblurring",
     "load_recipe": "recipe",

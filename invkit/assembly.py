@@ -11,9 +11,9 @@ from torch import Tensor
 from . import registry
 from .errors import AssemblyError, InputError, PluginError
 from .fidelities.schedule import Schedule
-from .geometry import shape_of
-from .interfaces import Fidelity, Score
-from .parameters import positional_names, slots_of
+from .geometry import shape_of, size_of
+from .interfaces import Fidelity, ForwardOperator, Score
+from .parameters import Shape, positional_names, slots_of
 from .problem import Problem, Term, check_data
 from .recipe import Parameters, Recipe, blamed, check_component, check_parameters, resolved
 from .solver import Solver
@@ -44,8 +44,9 @@ def assemble(
     Args:
         recipe: the method.
         data: the measurement, (B, C, H, W) in [0, 1].
-        kernel_size: (h, w) of the unknown kernel, pixels.
-        kernel: (B, 1, h, w), what kernel priors that start from a kernel start from; its size wins. None for others.
+        kernel_size: (h, w) of the unknown kernel, pixels; of no matter where the operator's unknown is no kernel.
+        kernel: (B, 1, h, w), or the operator's other unknown, what kernel priors that start from one start from; its
+            size wins. None for others.
         sigma: noise standard deviation in [0, 1] units, for terms weighted by it.
         seed: of every component that draws random numbers and whose recipe names no seed of its own.
 
@@ -58,14 +59,18 @@ def assemble(
     check_chain(recipe, checked, sigma)
     if kernel is not None:
         check_start(recipe, checked["kernel_prior"])
-    check_data(data)
+    operator: ForwardOperator = checked["operator"].build({})
+    check_data(data, operator.data_range)
     solver = checked["solver"].build({})
     fidelity = build_fidelity(recipe, checked, data, solver.iterations)
-    operator = checked["operator"].build({})
-    kernel_shape = (len(data), 1, *kernel_size) if kernel is None else shape_of(kernel)
-    kernel_prior = checked["kernel_prior"].build({"shape": kernel_shape, "start": kernel})
+    size = kernel_size if kernel is None else size_of(kernel)
+    kernel_shape = operator.unknown_shape(shape_of(data), size)
+    start = None if kernel is None else as_many(kernel, kernel_shape)
+    guess = operator.first_unknown(data, kernel_shape) if start is None else None
+    kernel_prior = checked["kernel_prior"].build({"shape": kernel_shape, "start": start, "guess": guess})
     image_shape = operator.image_shape(shape_of(data), kernel_prior.shape)
-    image_prior = checked["image_prior"].build({"shape": image_shape, "start": data})
+    first = operator.first_image(data, kernel_prior().detach().to(data))
+    image_prior = checked["image_prior"].build({"shape": image_shape, "start": first})
     problem = Problem(
         data=data,
         operator=operator,
@@ -76,6 +81,13 @@ def assemble(
     )
     solver.check(problem)
     return Assembly(problem, solver, resolved(recipe, checked))
+
+
+def as_many(kernel: Tensor, shape: Shape) -> Tensor:
+    """A kernel, or another unknown, as often as it is needed; raises `InputError` for another number of them."""
+    if len(kernel) not in (1, shape[0]):
+        raise InputError(f"{len(kernel)} kernels (h, w) are given where {shape[0]} are needed; give one, or as many")
+    return kernel if len(kernel) == shape[0] else kernel.expand(shape[0], *kernel.shape[1:])
 
 
 def check_chain(recipe: Recipe, checked: dict[str, Parameters], sigma: float) -> None:
@@ -90,6 +102,7 @@ def check_chain(recipe: Recipe, checked: dict[str, Parameters], sigma: float) ->
             check_slots(checked[before + place])
         on_kernel = {f"regularizers.{i}" for i, spec in enumerate(link.regularizers) if spec.on == "kernel"}
         used = [place for place in own if weights.get(place, 1.0) > 0 and place not in on_kernel]
+        check_unknown(checked[before + "operator"], checked[before + "kernel_prior"])
         check_abilities({place: checked[before + place] for place in used}, before)
 
 
@@ -104,6 +117,17 @@ def check_slots(parameters: Parameters) -> None:
                     f"{able(slot.family, slot.interface)}"
                 )
             check_slots(inner)
+
+
+def check_unknown(operator: Parameters, kernel_prior: Parameters) -> None:
+    """Refuse a prior of another kind of unknown than the operator has; raises `AssemblyError`."""
+    kind = operator.component.unknown
+    if not issubclass(kernel_prior.component, kind):
+        raise AssemblyError(
+            f"{kernel_prior.place}: {operator.component.__name__} needs a {kind.__name__}, and "
+            f"{kernel_prior.component.__name__} is none; registered components that would do: "
+            f"{able('kernel_priors', kind)}"
+        )
 
 
 def check_abilities(used: dict[str, Parameters], before: str = "") -> None:

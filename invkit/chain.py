@@ -14,7 +14,7 @@ from torch import Tensor
 from .assembly import Assembly
 from .errors import DivergedError
 from .geometry import size_of
-from .interfaces import KernelPrior
+from .interfaces import UnknownPrior
 from .judging import Judge, Scoring
 from .result import Result
 from .stages import Stage, Watch, later_place, placed
@@ -200,6 +200,6 @@ class Chain:
         return name if len(self.stages) == 1 else f"{name}: {self.stages[index].recipe.solver.name}"
 
 
-def is_known(prior: KernelPrior) -> bool:
+def is_known(prior: UnknownPrior) -> bool:
     """Whether a kernel prior leaves nothing to be found."""
     return next(prior.parameters(), None) is None

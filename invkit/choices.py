@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -14,44 +13,35 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from torch import Tensor
 
 from . import registry
-from .checksums import sha256_of
 from .errors import AssemblyError, InputError, OutOfMemoryError
 from .estimation.kurtosis import PATCH
 from .estimation.noise import estimate_sigma
-from .interfaces import ImagePrior, KernelPrior
-from .media.images import Layout, Photo, read_image, to_bchw
-from .media.kernels import as_kernel, read_kernel
+from .intake import Measured, Picture, Taken, take
+from .interfaces import ImagePrior, UnknownPrior
 from .parameters import positional_names
 from .recipe import Recipe, load_recipe
-from .result import Array
 
 __all__ = [
     "AUTO",
     "Choices",
     "Color",
     "KernelSize",
-    "Picture",
     "auto_kernel_size",
     "check_kernel_prior",
     "check_kernel_size",
     "check_memory",
     "check_nonblind",
+    "check_single",
     "check_takes_kernel",
     "choose_device",
     "decided",
-    "digest",
     "find_recipe",
     "noise_level",
     "picked",
-    "take",
-    "take_kernel",
-    "take_truth",
 ]
 
 Color: TypeAlias = Literal["luma", "rgb"]
 KernelSize: TypeAlias = int | tuple[int, int] | Literal["auto"]
-Picture: TypeAlias = Array | str | Path
-Taken: TypeAlias = tuple[Tensor, Layout, Photo | None]
 
 AUTO = "auto"
 QUICK, THOROUGH, FROM_A_KERNEL = "fast", "best", "polish"  # what "auto" picks from
@@ -118,7 +108,7 @@ def find_recipe(recipe: str | Path | Recipe) -> tuple[Recipe, Path]:
 
 
 def decided(
-    recipe: str | Path | Recipe | None, image: Picture | None, kernel: Picture | None, time_limit: float | None
+    recipe: str | Path | Recipe | None, image: Measured | None, kernel: Picture | None, time_limit: float | None
 ) -> tuple[str | Path | Recipe, str | None, Taken | None]:
     """The recipe, and of one that "auto" or None stands for a line about it, and the image that was read to tell.
 
@@ -130,7 +120,7 @@ def decided(
     if image is None:
         raise InputError("no image is given, and without a recipe there is none that names one; give one")
     taken = take(image)
-    name, reason = picked(taken[0], kernel, time_limit)
+    name, reason = picked(taken.data, kernel, time_limit)
     return name, f"{name}: {reason}", taken
 
 
@@ -175,39 +165,6 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def take(image: Picture) -> Taken:
-    """The image as (B, C, H, W) in [0, 1], how to give it back, and the file's photograph without its pixels.
-
-    Raises:
-        InputError: it cannot be read or restored, or is a batch.
-    """
-    photo = read_image(image) if isinstance(image, str | Path) else None
-    picture, layout = to_bchw(image if photo is None else photo.pixels)  # type: ignore[arg-type]
-    if len(picture) != 1:
-        raise InputError(f"give one image at a time, as (C, H, W); got a batch of {len(picture)}")
-    return picture, layout, None if photo is None else replace(photo, pixels=np.empty((0, 0)))
-
-
-def take_truth(truth: Picture, picture: Tensor) -> Tensor:
-    """The sharp image as (1, C, H, W); raises `InputError` when it is not of the picture's size."""
-    sharp = take(truth)[0]
-    if sharp.shape[-2:] != picture.shape[-2:]:
-        raise InputError(
-            f"the truth is {tuple(sharp.shape[-2:])} and the image {tuple(picture.shape[-2:])} (height, width); "
-            "they must show the same part of the scene"
-        )
-    return sharp
-
-
-def take_kernel(kernel: Picture) -> Tensor:
-    """A kernel from a file or an array (h, w), as (1, 1, h, w); raises `InputError` and warns as `as_kernel`."""
-    if isinstance(kernel, str | Path):
-        array = read_kernel(kernel)
-    else:
-        array = as_kernel(np.asarray(kernel.detach().cpu() if isinstance(kernel, Tensor) else kernel))
-    return torch.from_numpy(array).float()[None, None]
-
-
 def auto_kernel_size(data: Tensor) -> tuple[int, int]:
     """An eighth of the shorter side, made odd, between 15 and 65 pixels: large enough for most camera shake.
 
@@ -240,6 +197,15 @@ def check_kernel_size(size: KernelSize, data: Tensor, given: Tensor | None) -> t
     return height, width
 
 
+def check_single(recipe: Recipe, data: Tensor) -> None:
+    """Refuse several pictures for a recipe that compares kernels, those of one picture; raises `InputError`."""
+    if len(data) > 1 and any(one.scores for _, one in recipe.tree()):
+        raise InputError(
+            f"the recipe {recipe.name} restores one picture at a time, and {len(data)} are given; restore each by "
+            "itself, [deblur(one) for one in pictures], or use a recipe without scores, as fast-map"
+        )
+
+
 def check_nonblind(recipe: Recipe) -> None:
     """Refuse a recipe whose kernel prior would not look at a kernel that is given.
 
@@ -264,20 +230,18 @@ def check_takes_kernel(recipe: Recipe) -> None:
         )
 
 
-def check_kernel_prior(prior: KernelPrior) -> None:
-    """Refuse a prior that does not give kernels; raises `AssemblyError` naming it and what is wrong."""
+def check_kernel_prior(prior: UnknownPrior) -> None:
+    """Refuse a prior that does not give what its kind promises; raises `AssemblyError` naming it and what is wrong."""
     with torch.no_grad():
-        kernel = prior()
-    wrong = None
-    if tuple(kernel.shape) != tuple(prior.shape):
-        wrong = f"of shape {tuple(kernel.shape)} instead of {tuple(prior.shape)}"
-    elif not bool(torch.isfinite(kernel).all()) or float(kernel.min()) < 0:
-        wrong = "with negative or non-finite values"
-    elif float((kernel.sum(dim=(-2, -1)) - 1).abs().max()) > 1e-3:
-        wrong = f"summing to {float(kernel.sum()):.4g} instead of 1"
+        value = prior()
+    if tuple(value.shape) != tuple(prior.shape):
+        wrong: str | None = f"of shape {tuple(value.shape)} instead of {tuple(prior.shape)}"
+    else:
+        wrong = prior.flaw(value)
     if wrong:
         raise AssemblyError(
-            f"the kernel prior {type(prior).__name__} gives a kernel {wrong}; invkit.testing tells more"
+            f"the kernel prior {type(prior).__name__} gives what is no kernel, or no other unknown of its kind; it is "
+            f"{wrong}; invkit.testing tells more"
         )
 
 
@@ -311,11 +275,3 @@ def noise_level(recipe: Recipe, data: Tensor) -> float | None:
     if not any(depends_on_noise(one) for _, one in recipe.tree()) and min(data.shape[-2:]) < PATCH:
         return None
     return max(estimate_sigma(data), ROUNDING)
-
-
-def digest(picture: Picture | None) -> dict[str, str] | None:
-    """Name and SHA-256 of a file, to say later what a result was made from; None for what is no file."""
-    if not isinstance(picture, str | Path):
-        return None
-    path = Path(picture)
-    return {"file": path.name, "sha256": sha256_of(path)}

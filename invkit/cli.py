@@ -17,6 +17,7 @@ from . import __version__, registry
 from .bench_commands import bench_app
 from .data_commands import data_app
 from .errors import InvkitError
+from .plugin_commands import plugin_app
 from .running import Run, err, out
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ recipe_app = typer.Typer(no_args_is_help=True, help="Look at recipes, to copy an
 app.add_typer(recipe_app, name="recipe")
 app.add_typer(data_app, name="data")
 app.add_typer(bench_app, name="bench")
+app.add_typer(plugin_app, name="plugin")
 _debug = False
 
 
@@ -82,6 +84,12 @@ Truth = Annotated[Path | None, typer.Option(help="The sharp image, to report PSN
 SaveEvery = Annotated[
     float, typer.Option("--checkpoint-every", min=0, metavar="SECONDS", help="Time between two checkpoints.")
 ]
+Observe = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--observe", metavar="NAME[:KEY=VALUE,...]", help="Watch the solve, as snapshots:every=10. Repeatable."
+    ),
+]
 KernelFile = Annotated[
     Path | None, typer.Option("--kernel", help="A kernel (.npy or picture), for recipes that start from one.")
 ]
@@ -118,6 +126,7 @@ def deblur(
     truth: Truth = None,
     time_limit: TimeLimit = None,
     checkpoint_every: SaveEvery = 30.0,
+    observe: Observe = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
     debug: Debug = False,
@@ -137,7 +146,7 @@ def deblur(
     size = parse_kernel_size(kernel_size)
     choices: dict[str, Any] = {"kernel_size": size, "color": color, "seed": seed, "device": device}
     choices |= {"overrides": settings or [], "sigma": sigma, "kernel": kernel, "truth": truth}
-    run = Run(output, time_limit, checkpoint_every, resume, overwrite)
+    run = Run(output, time_limit, checkpoint_every, resume, overwrite, observe or ())
     run.go(photo, recipe, choices)
 
 
@@ -155,6 +164,7 @@ def deconvolve(
     truth: Truth = None,
     time_limit: TimeLimit = None,
     checkpoint_every: SaveEvery = 30.0,
+    observe: Observe = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
     debug: Debug = False,
@@ -171,7 +181,7 @@ def deconvolve(
     """
     choices: dict[str, Any] = {"kernel": kernel, "nonblind": True, "color": color, "seed": seed, "device": device}
     choices |= {"overrides": settings or [], "sigma": sigma, "truth": truth}
-    run = Run(output, time_limit, checkpoint_every, resume, overwrite)
+    run = Run(output, time_limit, checkpoint_every, resume, overwrite, observe or ())
     run.go(photo, recipe, choices)
 
 
@@ -190,6 +200,7 @@ def solve(
     truth: Truth = None,
     time_limit: TimeLimit = None,
     checkpoint_every: SaveEvery = 30.0,
+    observe: Observe = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
     debug: Debug = False,
@@ -203,7 +214,7 @@ def solve(
     size = parse_kernel_size(kernel_size)
     choices: dict[str, Any] = {"kernel_size": size, "color": color, "seed": seed, "device": device}
     choices |= {"overrides": settings or [], "sigma": sigma, "kernel": kernel, "truth": truth}
-    run = Run(output, time_limit, checkpoint_every, resume, overwrite)
+    run = Run(output, time_limit, checkpoint_every, resume, overwrite, observe or ())
     run.go(image, recipe, choices)
 
 

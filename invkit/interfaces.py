@@ -16,12 +16,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 
 from .cases import Case, Sample, Source, Trial
 from .geometry import Size
 from .parameters import Component, Shape
 from .stencils import IDENTITY, Stencil, analyse
+from .unknowns import CoilMapPrior, KernelPrior, MaskPrior, ScanPrior, UnknownPrior
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -29,7 +31,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Assignable",
     "Blur",
+    "CoilMapPrior",
     "Dataset",
+    "Denoising",
     "Downloadable",
     "EdgePredictor",
     "Fidelity",
@@ -40,22 +44,33 @@ __all__ = [
     "KernelStep",
     "LatentPrior",
     "LeastSquares",
+    "MaskPrior",
     "Metric",
     "Proximable",
     "Regularizer",
     "Resizable",
     "Reweightable",
+    "ScanPrior",
     "Score",
+    "UnknownPrior",
 ]
 
 
 class ForwardOperator(Component, nn.Module, ABC):
-    """``y = A(x; k)``, linear in the image x.
+    """``y = A(x; k)``, linear in the image x; k is the operator's unknown, in most of them a blur kernel.
 
     Stateless: a call never stores its arguments, so that two calls with two kernels and one backward pass are exact.
+
+    Attributes:
+        unknown: what k is, as the class that its priors derive from.
+        data_range: what the data lie in: (0, 1) where they are pictures, None where they are numbers of another kind.
+        example: a shape that data may have, which the conformance suite tries.
     """
 
     family: ClassVar[str] = "operators"
+    unknown: ClassVar[type[UnknownPrior]] = KernelPrior  # type: ignore[type-abstract]
+    data_range: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
+    example: ClassVar[Shape] = (2, 2, 9, 8)
 
     @abstractmethod
     def forward(self, image: Tensor, kernel: Tensor) -> Tensor:
@@ -69,6 +84,30 @@ class ForwardOperator(Component, nn.Module, ABC):
     def image_shape(self, data_shape: Shape, kernel_shape: Shape) -> Shape:
         """Shape of the image that produces data of ``data_shape``; for a valid convolution H = H' + h - 1."""
 
+    def unknown_shape(self, data_shape: Shape, kernel_size: Size) -> Shape:
+        """Shape of the unknown; here of a blur kernel of ``kernel_size`` for each image of the data's batch."""
+        return data_shape[0], 1, *kernel_size
+
+    def first_unknown(self, data: Tensor, shape: Shape) -> Tensor | None:
+        """What a prior of the unknown may start from, of a shape, told from the data alone; here nothing."""
+        return None
+
+    @torch.no_grad()
+    def first_image(self, data: Tensor, kernel: Tensor) -> Tensor:
+        """What an image may start from: here the adjoint of the data, scaled to explain them best, in [0, 1].
+
+        Args:
+            data: (B, C, H', W').
+            kernel: of `unknown_shape`, what there is of it so far.
+
+        Returns:
+            Of `image_shape`, or smaller where it is the middle of the image.
+        """
+        back = self.adjoint(data, kernel)
+        again: Tensor = self(back, kernel)
+        scale = (again * data).sum() / again.square().sum().clamp(min=torch.finfo(data.dtype).tiny)
+        return (scale * back).clamp(0, 1)
+
 
 class Blur(ForwardOperator):
     """The ability of an operator to be a convolution by its kernel, which solvers may do by Fourier transforms.
@@ -79,6 +118,10 @@ class Blur(ForwardOperator):
     """
 
     padding: Literal["valid", "circular", "replicate", "reflect"]
+
+    def first_image(self, data: Tensor, kernel: Tensor) -> Tensor:
+        """The data themselves, (B, C, H', W'), which lie in the middle of the image."""
+        return data
 
 
 class ImagePrior(Component, nn.Module, ABC):
@@ -97,20 +140,6 @@ class ImagePrior(Component, nn.Module, ABC):
     def memory_needed(self) -> int:
         """Bytes that a gradient of the prior takes, roughly; here: a few copies of the image."""
         return 32 * math.prod(self.shape)
-
-
-class KernelPrior(Component, nn.Module, ABC):
-    """How the operator's unknown is parametrised; a blur kernel is non-negative and sums to one BY CONSTRUCTION."""
-
-    family: ClassVar[str] = "kernel_priors"
-
-    def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        self.shape = shape
-
-    @abstractmethod
-    def forward(self) -> Tensor:
-        """The kernel, (B, 1, h, w) = ``self.shape``: a true-convolution kernel, >= 0, each summing to one."""
 
 
 class LatentPrior(nn.Module, ABC):
@@ -184,6 +213,10 @@ class Proximable(Regularizer):
     def forward(self, value: Tensor) -> Tensor:
         """Value (B, C, H, W) -> (B,); what the filters would read beyond the border is zero."""
         return self.penalty(analyse(value, self.stencils, wrap=False))
+
+
+class Denoising(Proximable):
+    """The ability to be known by its proximal map alone, a denoiser; its penalty need not be what the map minimises."""
 
 
 class Reweightable(Proximable):

@@ -50,7 +50,7 @@ PositiveInt = Annotated[int, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**63, description="seed of every random number this component draws")]
 
 
-GIVEN = ("shape", "start", "root")  # what a problem, or an evaluation, may give to a constructor, positionally
+GIVEN = ("shape", "start", "guess", "root", "folder")  # what a problem, an evaluation or a run may give, positionally
 TAKEN = {*dir(BaseModel), *dir(type(BaseModel))}  # a field of such a name would hide what pydantic needs
 POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -14,12 +14,15 @@ from torch import Tensor
 
 from .errors import AssemblyError, InputError
 from .geometry import shape_of
-from .interfaces import Fidelity, ForwardOperator, ImagePrior, KernelPrior, Regularizer
+from .interfaces import Fidelity, ForwardOperator, ImagePrior, Regularizer, UnknownPrior
 from .media.layouts import how_to_scale
 
 __all__ = ["Problem", "Term"]
 
 ROUNDING = 1e-4  # by so much may data leave [0, 1]: more than a blur by float32 Fourier transforms rounds
+Range: TypeAlias = tuple[float, float] | None
+"""What data must lie in; None: anything finite."""
+
 COARSE = (torch.float16, torch.bfloat16)
 
 
@@ -49,32 +52,40 @@ class Problem:
     """minimise ``fidelity(operator(x, k), data) + sum weight_i R_i`` over the priors' unknowns.
 
     Args:
-        data: the measurement, (B, C, H, W), in [0, 1], float32 or float64; an array is copied to a float32 tensor.
+        data: the measurement, (B, C, H, W), in the operator's ``data_range``, mostly [0, 1], float32 or float64; an
+            array is copied to a float32 tensor.
         operator: A, the forward operator.
         image_prior: gives x, of the shape ``operator.image_shape(data.shape, kernel_prior.shape)``.
-        kernel_prior: gives k, (B, 1, h, w).
+        kernel_prior: gives k, the operator's unknown, in most a kernel (B, 1, h, w).
         fidelity: compares ``A(x, k)`` with the data.
         regularizers: the terms of the sum; may be empty; a list is kept as a tuple.
 
     Raises:
-        InputError: the data are not (B, C, H, W), not float32 or float64, not finite, or not within [0, 1].
-        AssemblyError: a component is a class, or of another family than its place asks for; the image prior's shape
-            is not the one the operator asks for.
+        InputError: the data are not (B, C, H, W), not float32 or float64, not finite, or not within the operator's
+            range.
+        AssemblyError: a component is a class, or of another family than its place asks for; the kernel prior
+            gives another kind of unknown than the operator has; the image prior's shape is not the one it asks for.
     """
 
     data: Tensor
     operator: ForwardOperator
     image_prior: ImagePrior
-    kernel_prior: KernelPrior
+    kernel_prior: UnknownPrior
     fidelity: Fidelity
     regularizers: Sequence[Term] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "data", as_data(self.data))  # the dataclass is frozen for everybody else
-        object.__setattr__(self, "regularizers", as_terms(self.regularizers))
         check_family("operator", self.operator, ForwardOperator)
+        data = as_data(self.data, self.operator.data_range)
+        object.__setattr__(self, "data", data)  # the dataclass is frozen for everybody else
+        object.__setattr__(self, "regularizers", as_terms(self.regularizers))
         check_family("image_prior", self.image_prior, ImagePrior)
-        check_family("kernel_prior", self.kernel_prior, KernelPrior)
+        check_family("kernel_prior", self.kernel_prior, UnknownPrior)
+        if not isinstance(self.kernel_prior, self.operator.unknown):
+            raise AssemblyError(
+                f"{named(self.operator)} needs a kernel prior that is a {named(self.operator.unknown)}, and "
+                f"{named(self.kernel_prior)} is none"
+            )
         check_family("fidelity", self.fidelity, Fidelity)
         self._check_shapes()
 
@@ -89,11 +100,16 @@ class Problem:
             )
 
     def objective(self, image: Tensor, kernel: Tensor, iteration: int = 0) -> Tensor:
-        """The sum to be minimised, one number per image of the batch, (B,); a schedule takes its ``iteration``."""
+        """The sum to be minimised, one number per image of the data's batch, (B,); a schedule takes its ``iteration``.
+
+        What is penalised once for several data, or several times for one, as the layers of an image or the kernels of
+        its parts, counts by its mean.
+        """
         predicted = self.operator(image, kernel)
         total: Tensor = self.fidelity.at(iteration)(predicted, self.data)
         for term in self.regularizers:
-            total = total + term.weight * term.regularizer(image if term.on == "image" else kernel)
+            penalty: Tensor = term.regularizer(image if term.on == "image" else kernel)
+            total = total + term.weight * (penalty if penalty.shape == total.shape else penalty.mean())
         return total
 
     def to(self, device: torch.device | str) -> Problem:
@@ -134,27 +150,30 @@ def as_terms(given: object) -> tuple[Term, ...]:
     return tuple(given)
 
 
-def as_data(given: object) -> Tensor:
-    """The measurement as a tensor, checked; raises `InputError`."""
+def as_data(given: object, within: Range = (0.0, 1.0)) -> Tensor:
+    """The measurement as a tensor, checked as by `check_data`; raises `InputError`."""
     if isinstance(given, np.ndarray):
         if given.dtype.kind == "f" and given.dtype.itemsize > 2:  # the others are refused as they are
-            return as_data(torch.from_numpy(given.astype(np.float32)))
+            return as_data(torch.from_numpy(given.astype(np.float32)), within)
         raise InputError(unusable(given.dtype, given.shape))
     if not isinstance(given, Tensor):
         raise InputError(f"data must be a tensor or an array (B, C, H, W), got {named(given)}")
-    check_data(given)
+    check_data(given, within)
     return given
 
 
-def check_data(data: Tensor) -> None:
-    """Refuse data that no solver could use; raises `InputError`."""
+def check_data(data: Tensor, within: Range = (0.0, 1.0)) -> None:
+    """Refuse data that no solver could use, or outside the operator's range if it has one; raises `InputError`."""
     if data.ndim != 4 or not data.is_floating_point() or data.dtype in COARSE or not data.numel():
         raise InputError(unusable(data.dtype, data.shape))
     if not bool(torch.isfinite(data).all()):
         raise InputError("the data hold NaN or infinite values; mask or replace them first")
     low, high = (float(end) for end in torch.aminmax(data.detach()))
-    if low < -ROUNDING or high > 1 + ROUNDING:
-        raise InputError(f"the data run from {low:.4g} to {high:.4g}, not within [0, 1]; {how_to_scale(low, high)}")
+    if within is not None and (low < within[0] - ROUNDING or high > within[1] + ROUNDING):
+        raise InputError(
+            f"the data run from {low:.4g} to {high:.4g}, not within [{within[0]:g}, {within[1]:g}]; "
+            f"{how_to_scale(low, high)}"
+        )
 
 
 def unusable(dtype: object, shape: Sequence[int]) -> str:

@@ -9,19 +9,38 @@ import difflib
 import importlib
 import inspect
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, distributions
-from typing import Any
+from importlib.metadata import EntryPoint, PackageNotFoundError, distributions, version
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from .errors import PluginError, UnknownNameError
+from .errors import InvkitError, PluginError, UnknownNameError
+from .loading import imported, unmet_requirement
 
-__all__ = ["FAMILIES", "OUTSIDE", "PLACES", "Entry", "entries", "find", "load", "names", "register", "unregister"]
+if TYPE_CHECKING:
+    from .adapters import Adapter
+
+__all__ = [
+    "FAMILIES",
+    "OUTSIDE",
+    "PLACES",
+    "Adapted",
+    "Entry",
+    "entries",
+    "find",
+    "load",
+    "names",
+    "register",
+    "unregister",
+]
+
+T = TypeVar("T")
 
 FAMILIES: dict[str, str | None] = {
     "operators": "invkit.interfaces:ForwardOperator",
     "image_priors": "invkit.interfaces:ImagePrior",
-    "kernel_priors": "invkit.interfaces:KernelPrior",
+    "kernel_priors": "invkit.interfaces:UnknownPrior",
     "regularizers": "invkit.interfaces:Regularizer",
     "fidelities": "invkit.interfaces:Fidelity",
     "solvers": "invkit.solver:Solver",
@@ -31,12 +50,14 @@ FAMILIES: dict[str, str | None] = {
     "scores": "invkit.interfaces:Score",
     "metrics": "invkit.interfaces:Metric",
     "datasets": "invkit.interfaces:Dataset",
+    "observers": "invkit.solver:Observer",
+    "adapters": "invkit.adapters:Adapter",
     "recipes": None,
 }
 """Each family and the abstract class its components derive from; None where a family has no class (yet)."""
 
-OUTSIDE = ("metrics", "datasets", "recipes")
-"""The families that stand in no recipe: what recipes are tried on, by what, and recipes themselves."""
+OUTSIDE = ("metrics", "datasets", "observers", "adapters", "recipes")
+"""The families that stand in no recipe: what recipes are tried on, by what, who watches, and recipes themselves."""
 
 PLACES: dict[str, str] = {
     "operator": "operators",
@@ -50,6 +71,7 @@ PLACES: dict[str, str] = {
 """Each place of a recipe with the family that stands there; all but the scores are parts of a problem, or solve it."""
 
 THIS_SESSION = "this session"
+OURSELVES = "invkit"
 _registered: dict[tuple[str, str], object] = {}
 
 
@@ -62,6 +84,11 @@ class Entry:
     distribution: str
     version: str
     value: str
+
+
+@dataclass(frozen=True)
+class Adapted(Entry):
+    """What an adapter makes a component: the distribution is the adapter's name, the value where that is from."""
 
 
 def register(family: str, name: str, component: object) -> None:
@@ -96,16 +123,16 @@ def names(family: str) -> list[str]:
 
 
 def find(family: str, name: str) -> Entry:
-    """The one entry of that name; ``distribution:name`` chooses between two distributions.
+    """The one entry of that name; ``distribution:name`` chooses between two distributions, ``adapter:name`` an adapter.
 
     Raises:
         UnknownNameError: nothing bears the name; the nearest ones are suggested.
-        PluginError: two distributions bear it.
+        PluginError: two distributions bear it, or the adapter fails.
     """
     wanted, _, plain = name.rpartition(":")
     found = [e for e in entries(family) if e.name == plain and wanted in ("", e.distribution)]
     if not found:
-        raise UnknownNameError(unknown(family, name))
+        return adapted(family, name)
     session = [entry for entry in found if entry.distribution == THIS_SESSION]
     if session:
         return session[0]
@@ -125,10 +152,49 @@ def load(family: str, name: str) -> Any:
     entry = find(family, name)
     if entry.distribution == THIS_SESSION:
         component: object = _registered[family, entry.name]
+    elif isinstance(entry, Adapted):
+        component = asked(entry.distribution, lambda adapter: adapter.component(family, entry.name))
     else:
         component = _import(entry)
     check_class(entry, component)
     return component
+
+
+def adapted(family: str, name: str) -> Adapted:
+    """The entry of ``adapter:name``; its version is that of the library, where that is called as the adapter.
+
+    Raises:
+        UnknownNameError: there is no such adapter, or it has nothing of the name.
+        PluginError: the adapter fails.
+    """
+    prefix, _, plain = name.rpartition(":")
+    if name not in offered(family, prefix):
+        raise UnknownNameError(unknown(family, name))
+    source = find("adapters", prefix)
+    try:
+        library = version(source.name)
+    except PackageNotFoundError:
+        library = source.version
+    return Adapted(family, plain, prefix, library, source.value)
+
+
+def offered(family: str, prefix: str) -> list[str]:
+    """What an adapter has for a family, with the prefix; nothing where there is no such adapter."""
+    adapters = {bears for e in entries("adapters") for bears in (e.name, f"{e.distribution}:{e.name}")}
+    if prefix not in adapters:
+        return []
+    return [f"{prefix}:{name}" for name in asked(prefix, lambda adapter: adapter.names(family))]
+
+
+def asked(prefix: str, question: Callable[[Adapter], T]) -> T:
+    """What an adapter says; raises `PluginError` where it fails."""
+    adapter = load("adapters", prefix)
+    try:
+        return question(adapter())
+    except InvkitError:
+        raise
+    except (Exception, SystemExit) as error:  # as of a plugin's import
+        raise PluginError(f"the adapter '{prefix}' fails: {type(error).__name__}: {error}") from error
 
 
 def check_family(family: str) -> None:
@@ -141,7 +207,7 @@ def check_family(family: str) -> None:
 
 def unknown(family: str, name: str) -> str:
     """The message for a name that nothing bears."""
-    known = names(family)
+    known = offered(family, name.rpartition(":")[0]) or names(family)
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(repr(n) for n in near)}?" if near else f"there are {', '.join(known) or 'none'}"
     return f"nothing named '{name}' in {family}; {hint}"
@@ -168,8 +234,12 @@ def check_class(entry: Entry, component: object) -> None:
 
 
 def _import(entry: Entry) -> object:
+    point, is_ours = EntryPoint(entry.name, entry.value, f"invkit.{entry.family}"), entry.distribution == OURSELVES
+    unmet = None if is_ours else unmet_requirement(entry.distribution)
+    if unmet:
+        raise PluginError(f"'{entry.name}' of {entry.distribution} {entry.version} is not loaded: {unmet}")
     try:
-        return EntryPoint(entry.name, entry.value, f"invkit.{entry.family}").load()
+        return point.load() if is_ours else imported(point, entry.distribution)
     except (Exception, SystemExit) as error:  # a plugin may fail in any way; it must break only its own use
         raise PluginError(
             f"'{entry.name}' of {entry.distribution} {entry.version} cannot be loaded from {entry.value}: "
@@ -186,7 +256,7 @@ def _installed() -> dict[str, list[Entry]]:
         points = [p for p in distribution.entry_points if p.group.startswith("invkit.")]
         for point in points:
             family, owner = point.group.removeprefix("invkit."), distribution.metadata["Name"]
-            if family in FAMILIES and not (only_own and owner != "invkit"):
+            if family in FAMILIES and not (only_own and owner != OURSELVES):
                 entry = Entry(family, point.name, owner, distribution.version, point.value)
                 found[family].setdefault((point.name, owner), entry)
     return {family: list(by_name.values()) for family, by_name in found.items()}

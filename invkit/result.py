@@ -26,15 +26,18 @@ class Result:
     Attributes:
         image: the restored image in [0, 1]: (B, C, H, W) from `Solver.solve`; from `invkit.deblur` in the layout and
             kind (array or tensor) of the image that was given.
-        kernel: a true-convolution kernel, >= 0 and summing to one: (B, 1, h, w), or (h, w) from `invkit.deblur`.
+        kernel: the operator's unknown, in most a true-convolution kernel, >= 0 and summing to one: (B, 1, h, w) from
+            `Solver.solve`, or (h, w), of several kernels (B, h, w), from `invkit.deblur`.
         history: the loss of every iteration.
         stopped: "finished", "converged", "interrupted" or "time limit".
         iterations: steps done, over all resumed runs.
         seconds: time spent in them.
-        blurry: what the image was made from, in its layout, or None.
+        blurry: what there was to see before, in the image's layout: the blurry picture, of data that are none the
+            operator's first image of them; or None.
         details: what else is worth keeping (recipe, seed, versions, device, noise level, ...), JSON-serialisable.
         bits: bits per sample in which `save` writes the image.
         icc_profile: colour profile that `save` writes with it, or None.
+        holds_kernels: whether ``kernel`` is one or several, and not another unknown.
     """
 
     image: Array
@@ -47,6 +50,7 @@ class Result:
     details: Mapping[str, Any] = field(default_factory=dict)
     bits: int = 8
     icc_profile: bytes | None = None
+    holds_kernels: bool = True
 
     @property
     def is_complete(self) -> bool:
@@ -55,6 +59,8 @@ class Result:
 
     def save(self, directory: str | Path, *, overwrite: bool = False) -> Path:
         """Write image.png, kernel.png, kernel.npy, overview.png and result.json; each file is whole or absent.
+
+        What is no kernel is in unknown.png and unknown.npy.
 
         Returns:
             The directory.
@@ -78,7 +84,7 @@ class Result:
             "stopped": self.stopped,
             "iterations": self.iterations,
             "seconds": round(self.seconds, 3),
-            "kernel_size": list(np.shape(self.kernel)[-2:]),
+            **({"kernel_size": list(np.shape(self.kernel)[-2:])} if self.holds_kernels else {}),
             **self.details,
             "loss_history": list(self.history),
         }

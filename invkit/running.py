@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +12,9 @@ import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from .deblurring import Job
+    from .restoration import Job
     from .result import Result
+    from .solver import Observer
 
 __all__ = ["Run", "err", "out"]
 
@@ -23,27 +24,29 @@ err = Console(stderr=True)
 
 @dataclass(frozen=True)
 class Run:
-    """Where a restoration's files go, and when it stops."""
+    """Where a restoration's files go, when it stops, and who watches it."""
 
     output: Path
     time_limit: float | None
     checkpoint_every: float
     resume: bool
     overwrite: bool
+    observe: Sequence[str] = ()
 
     def go(self, image: Path | None, recipe: str | None, choices: dict[str, Any]) -> None:
         """Check everything, compute, write the results and say how it went."""
-        from .deblurring import prepare
         from .media.output import CHECKPOINT, check_inputs, check_output
+        from .restoration import prepare
 
         check_output(self.output, overwrite=self.overwrite, resume=self.resume)
+        observers = self.observers(choices["seed"])
         job = prepare(image, recipe=recipe, time_limit=self.time_limit, **choices)
         check_inputs(self.output, job.inputs)
         if "recipe_picked" in job.facts:
             err.print(f"recipe {job.facts['recipe_picked']}", markup=False, highlight=False, soft_wrap=True)
         try:
             with self.folder():
-                result = self.compute(job)
+                result = self.compute(job, observers)
         except KeyboardInterrupt:  # the second one: the first is heard by the solver
             kept = " with the last checkpoint kept; --resume continues" if (self.output / CHECKPOINT).exists() else ""
             err.print(f"stopped at once, without a result{kept}")
@@ -65,7 +68,13 @@ class Run:
             if new and not any(self.output.iterdir()):
                 self.output.rmdir()
 
-    def compute(self, job: Job) -> Result:
+    def observers(self, seed: int) -> Sequence[Observer]:
+        """Those that are asked for; raises `InvkitError` as `watchers.observers_of`."""
+        from .watchers import observers_of
+
+        return observers_of(self.observe, self.output, seed)
+
+    def compute(self, job: Job, observers: Sequence[Observer]) -> Result:
         """Run the job with a progress bar and checkpoints, and save what it gives."""
         from .deblurring import progress_bar
         from .media.output import CHECKPOINT
@@ -73,6 +82,7 @@ class Run:
         checkpoint = self.output / CHECKPOINT
         result = job.run(
             time_limit=self.time_limit,
+            observers=observers,
             progress=progress_bar,
             checkpoint=checkpoint,
             checkpoint_every=self.checkpoint_every,

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .allocator import keep_large_blocks
 from .errors import AssemblyError, DivergedError
-from .interfaces import ImagePrior, KernelPrior
+from .interfaces import ImagePrior, UnknownPrior
 from .parameters import Component
 from .problem import Problem
 from .result import Result
@@ -51,10 +51,10 @@ class State(ABC):
 
     @abstractmethod
     def estimate(self) -> tuple[Tensor, Tensor]:
-        """Image (B, C, H, W) and kernel (B, 1, h, w) as they stand, without gradients."""
+        """Image (B, C, H, W) and kernel (B, 1, h, w), or the operator's other unknown, without gradients."""
 
     @abstractmethod
-    def priors(self, problem: Problem) -> tuple[ImagePrior, KernelPrior]:
+    def priors(self, problem: Problem) -> tuple[ImagePrior, UnknownPrior]:
         """The priors as the solve leaves them, for another solve to go on from; the problem's own stay as they are."""
 
     def state_dict(self) -> dict[str, Any]:
@@ -84,8 +84,14 @@ def stacked(losses: Sequence[Tensor]) -> Tensor:
 S = TypeVar("S", bound=State)
 
 
-class Observer:
-    """Watches a solve (progress, snapshots, checkpoints); reads the state and never changes it. Default: nothing."""
+class Observer(Component):
+    """Watches a solve (progress, snapshots, checkpoints); reads the state and never changes it. Default: nothing.
+
+    One observer may watch several solves, one after the other: the stages of a recipe. One that is registered may take
+    ``folder`` by position, the run's output folder, and writes nothing before it is started.
+    """
+
+    family: ClassVar[str] = "observers"
 
     def started(self, problem: Problem, state: State, iterations: int) -> None:
         """Before the first step; ``state.iteration`` is above 0 when a run is resumed."""

@@ -11,12 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import choices
+from . import choices, registry
 from .assembly import Assembly, assemble, build_scores
 from .choices import Choices, Color
-from .errors import InvkitError
+from .errors import InputError, InvkitError
 from .estimation.window import informative_window
 from .geometry import centre
+from .interfaces import Blur, KernelPrior
 from .media.colour import to_luma_chroma
 from .misfit import misfit
 from .recipe import Recipe
@@ -57,13 +58,14 @@ class Stage:
 
         That is the excess of the misfit's square over the level's, and counts `GRAVER` times: what a model misses is
         not independent from pixel to pixel, as noise is, and makes up rings. Only where the kernel is taken as it is,
-        and a weight depends on the noise level.
+        it alone blurs the picture, and a weight depends on the noise level.
         """
         if not (
             self.recipe.is_nonblind
             and self.estimated
             and self.sigma is not None
             and choices.depends_on_noise(self.recipe)
+            and issubclass(registry.load("operators", self.recipe.operator.name), Blur)
         ):
             return self
         excess = max(misfit(self.data, kernel) ** 2 - self.sigma**2, 0.0) ** 0.5
@@ -93,18 +95,19 @@ class Stage:
         }
 
 
-def plan(recipe: Recipe, picture: Tensor, chosen: Choices) -> tuple[Stage, ...]:
+def plan(recipe: Recipe, picture: Tensor, chosen: Choices, pictures: bool = True) -> tuple[Stage, ...]:
     """The stages of a recipe; of those that go on, and of starts, ``measurement`` gives the colour only.
 
     Args:
         recipe: the first.
         picture: (B, C, H, W) in [0, 1], C being 1 or 3.
         chosen: the user's options; the colour is that of the last stage, whose image is given back.
+        pictures: whether the data are pictures; other numbers have neither colours nor noise that could be estimated.
 
     Raises:
         InputError: the noise level cannot be told, and a stage needs it.
     """
-    return stages_of(recipe, Sight(picture, recipe, chosen), chosen.color)
+    return stages_of(recipe, Sight(picture, recipe, chosen, pictures), chosen.color)
 
 
 @dataclass(frozen=True)
@@ -115,21 +118,35 @@ class Sight:
         picture: (B, C, H, W) in [0, 1].
         recipe: the whole, which may need the noise level.
         chosen: the user's options.
+        pictures: whether it is one, or other numbers.
         seen: data, chroma and noise level by colour.
     """
 
     picture: Tensor
     recipe: Recipe
     chosen: Choices
+    pictures: bool = True
     seen: dict[Color, tuple[Tensor, Tensor | None, float | None]] = field(default_factory=dict)
 
     def of(self, color: Color) -> tuple[Tensor, Tensor | None, float | None]:
         """Data, chroma and noise level of a colour; raises `InputError` where the level cannot be told."""
         if color not in self.seen:
-            data, chroma = view(self.picture, color)
-            given = self.chosen.sigma
-            self.seen[color] = data, chroma, choices.noise_level(self.recipe, data) if given is None else given
+            data, chroma = view(self.picture, color) if self.pictures else (self.picture, None)
+            self.seen[color] = data, chroma, self.sigma(data)
         return self.seen[color]
+
+    def sigma(self, data: Tensor) -> float | None:
+        """The noise level as given, or as estimated of pictures."""
+        if self.chosen.sigma is not None:
+            return self.chosen.sigma
+        if self.pictures:
+            return choices.noise_level(self.recipe, data)
+        if any(choices.depends_on_noise(one) for _, one in self.recipe.tree()):
+            raise InputError(
+                f"the recipe {self.recipe.name} needs the noise level of the data, which cannot be told of such; give "
+                "it, the standard deviation in the data's units (--sigma, sigma=...)"
+            )
+        return None
 
     def through(self, side: int | None) -> Sight:
         """The most informative part of the picture, a square of that side; the same for None."""
@@ -178,14 +195,23 @@ def check_stages(
     """
     first, *later = stages
     assembly = checked(first.assembled(kernel_size, kernel), device)
+    found = beginning(assembly, kernel_size)
     for index, start in enumerate(first.starts):
         with placed(f"starts.{index}"):
             check_stages(start, kernel_size, None, device)
     for depth, stage in enumerate(later, start=1):
         with placed(later_place(depth)):
-            checked(stage.assembled(kernel_size, still(kernel_size)), device)
+            checked(stage.assembled(kernel_size, found), device)
             build_scores(stage.recipe, stage.seed)
     return assembly
+
+
+def beginning(assembly: Assembly, kernel_size: tuple[int, int]) -> Tensor:
+    """What stands for an unknown that is still to be found: the kernel that does nothing, else its first value."""
+    if issubclass(assembly.problem.operator.unknown, KernelPrior):
+        return still(kernel_size)
+    value: Tensor = assembly.problem.kernel_prior()
+    return value.detach()
 
 
 def checked(assembly: Assembly, device: torch.device) -> Assembly:

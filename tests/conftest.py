@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from invkit import registry
 
 DATA = "INVKIT_DATA"
 REQUIRED = "INVKIT_REQUIRE_DATA"
@@ -41,6 +44,32 @@ def data_root() -> Path:
     if os.environ.get(REQUIRED) == "1":
         pytest.fail(f"{REQUIRED}=1, but {reason}; {remedy}")
     pytest.skip(f"{reason}; {remedy}")
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Path]]:
+    """Put a distribution on sys.path, as pip would: its metadata, its entry points and its modules, by their names.
+
+    The registry scans afresh, and again afterwards. Gives the folder they lie in.
+    """
+    site = tmp_path / "site-packages"
+    site.mkdir()
+    monkeypatch.syspath_prepend(str(site))
+
+    def put(distribution: str, entry_points: str, requires: str = "", **modules: str) -> Path:
+        folder = site / f"{distribution.replace('-', '_')}-1.2.dist-info"
+        folder.mkdir()
+        asked = f"Requires-Dist: {requires}\n" if requires else ""
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2\n{asked}")
+        (folder / "entry_points.txt").write_text(entry_points)
+        registry._installed.cache_clear()
+        for name, text in modules.items():
+            (site / f"{name}.py").write_text(text)
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        return site
+
+    yield put
+    registry._installed.cache_clear()
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from scenes import SIGMA, Scene
 
 from invkit import registry
 from invkit.assembly import Assembly, assemble
-from invkit.deblurring import prepare
 from invkit.edge_predictors.gradients import Gradients
 from invkit.estimation import estimate_sigma
 from invkit.geometry import crop_to_data, size_of
@@ -23,6 +22,7 @@ from invkit.parameters import positional_names
 from invkit.problem import Problem
 from invkit.recipe import load_recipe
 from invkit.regularizers.hyper_laplacian import HyperLaplacian
+from invkit.restoration import prepare
 from invkit.solver import Observer, State
 from invkit.solvers.tiles import Tiles
 from invkit.stencils import analyse

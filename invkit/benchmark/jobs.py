@@ -23,13 +23,13 @@ import torch
 from torch import Tensor
 
 from ..cases import Floats, Sample, Trial
-from ..deblurring import Job as Restoration
-from ..deblurring import prepare, versions
 from ..geometry import size_of, visible_part
 from ..interfaces import Dataset, Metric
 from ..media.colour import from_luma_chroma, to_luma_chroma
 from ..media.encoding import encode_npy, encode_png, quantised
 from ..media.kernels import kernel_picture
+from ..restoration import Job as Restoration
+from ..restoration import prepare, versions
 from ..result import Result
 from .digests import code_digest
 from .measuring import Meter, SnapshotsAt, Taken
@@ -264,7 +264,7 @@ def snapshot(job: Job, taken: Taken, restoration: Restoration, trial: Trial, met
     """A snapshot and its figures; none of one at a coarse scale, whose picture is of another size."""
     then = replace(
         trial,
-        image=whole_picture(taken, restoration.picture),
+        image=whole_picture(taken, restoration.measured.data),
         kernel=kernel_of(job, taken.kernel[0, 0] / taken.kernel[0, 0].sum()),
         seconds=taken.at - meter.begun,
         cpu_seconds=taken.cpu_at - meter.cpu_begun,

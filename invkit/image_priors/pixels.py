@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ..errors import InputError
-from ..geometry import extend_to, new_size, resample, shape_of
+from ..geometry import new_size, resample, shape_of
 from ..interfaces import Assignable, ImagePrior, Resizable
 from ..parameters import Shape, validated
+from .box import Initial, boxed, starting_image
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -20,21 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["Pixels"]
 
 MARGIN = 1e-3  # of a starting image's values from 0 and 1 under the sigmoid, which reaches neither
-
-
-class _Box(torch.autograd.Function):
-    """Clamp to [0, 1] whose gradient vanishes only where descent would leave the box."""
-
-    @staticmethod
-    def forward(ctx: Any, free: Tensor) -> Tensor:
-        ctx.save_for_backward(free)
-        return free.clamp(0, 1)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        (free,), (gradient,) = ctx.saved_tensors, gradients
-        outward = ((free <= 0) & (gradient > 0)) | ((free >= 1) & (gradient < 0))
-        return gradient.masked_fill(outward, 0)
 
 
 class Pixels(ImagePrior, Assignable, Resizable):
@@ -64,21 +48,15 @@ class Pixels(ImagePrior, Assignable, Resizable):
         parametrization: Annotated[
             Literal["clamp", "sigmoid"], Field(description="how free numbers become pixels in [0, 1]")
         ] = "clamp",
-        initial: Annotated[
-            Literal["data", "grey"], Field(description="what the pixels start from; 'grey' is 0.5")
-        ] = "data",
+        initial: Initial = "data",
     ) -> None:
         super().__init__(shape)
         self.parametrization = parametrization
-        image = torch.full(shape, 0.5) if initial == "grey" else starting_image(start, shape)
-        self.free = nn.Parameter(self.freed(image))
+        self.free = nn.Parameter(self.freed(starting_image(start, shape, initial=initial, prior="pixels")))
 
     def forward(self) -> Tensor:
         """The image, (B, C, H, W), in [0, 1]."""
-        if self.parametrization == "sigmoid":
-            return self.free.sigmoid()
-        boxed: Tensor = _Box.apply(self.free)
-        return boxed
+        return self.free.sigmoid() if self.parametrization == "sigmoid" else boxed(self.free)
 
     def assigned(self, value: Tensor) -> Self:
         """Pixels of an image (B, C, H, W) of any size, clamped to [0, 1], under the sigmoid to [0.001, 0.999]."""
@@ -94,21 +72,3 @@ class Pixels(ImagePrior, Assignable, Resizable):
     def freed(self, image: Tensor) -> Tensor:
         """The free numbers of an image in [0, 1]."""
         return image if self.parametrization == "clamp" else image.logit(MARGIN)
-
-
-def starting_image(data: Tensor | None, shape: Shape) -> Tensor:
-    """The data as an image of ``shape`` in [0, 1], on the CPU in the default floating type; raises `InputError`."""
-    if data is None:
-        raise InputError("the image prior 'pixels' starts from the data, and none are given; set initial to 'grey'")
-    fits = (
-        data.ndim == 4 and data.shape[:2] == shape[:2] and all(d <= s for d, s in zip(data.shape, shape, strict=True))
-    )
-    if not fits:
-        raise InputError(
-            f"the image prior 'pixels' cannot start an image of {tuple(shape)} from data of {tuple(data.shape)}; "
-            "set initial to 'grey'"
-        )
-    if not bool(torch.isfinite(data).all()):
-        raise InputError("the data hold NaN or infinite values; mask or replace them first")
-    image = data.detach().to("cpu", torch.get_default_dtype(), copy=True).clamp(0, 1)
-    return extend_to(image, (shape[-2], shape[-1]))

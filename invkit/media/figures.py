@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from .kernels import mosaic
 from .layouts import Array, channels_last
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def overview(result: Result) -> Figure:
     upper, lower = grid[0].subgridspec(1, len(shown)), grid[1].subgridspec(1, 2, width_ratios=[1, 1.6])
     for column, (title, batch) in enumerate(shown):
         draw_picture(figure.add_subplot(upper[column]), batch, title)
-    draw_kernel(figure.add_subplot(lower[0]), kernel_stack(result.kernel))
+    draw_kernel(figure.add_subplot(lower[0]), kernel_stack(result.kernel), result.holds_kernels)
     draw_loss(figure.add_subplot(lower[1]), result)
     return figure
 
@@ -101,17 +102,31 @@ def kernel_stack(kernel: Array) -> npt.NDArray[np.float64]:
     return np.asarray(values.reshape(-1, *values.shape[-2:]), dtype=np.float64)
 
 
-def draw_kernel(axes: Axes, kernels: npt.NDArray[np.float64]) -> None:
-    """The first kernel, each weight a square, with a bar that tells its values."""
-    height, width = kernels.shape[1:]
-    drawn = axes.imshow(kernels[0], cmap="gray", vmin=0, interpolation="nearest")
-    axes.set_title(titled(f"Kernel, {width} × {height} pixels", len(kernels)), **TITLE)  # noqa: RUF001
+def draw_kernel(axes: Axes, planes: npt.NDArray[np.float64], are_kernels: bool = True) -> None:
+    """The kernels, each weight a square, or the planes of another unknown, with a bar that tells their values."""
+    height, width = planes.shape[1:]
+    most = float(np.abs(planes).max())
+    grid = mosaic(planes, np.nan)
+    if are_kernels:
+        drawn = axes.imshow(grid, cmap="gray", vmin=0, interpolation="nearest")
+    else:
+        signed = bool((planes < 0).any())
+        colors: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -most} if signed else {"cmap": "gray", "vmin": 0}
+        drawn = axes.imshow(grid, vmax=most or 1, aspect=tidy(grid.shape), interpolation="nearest", **colors)
+    what = ("Kernel" if len(planes) == 1 else f"{len(planes)} kernels") if are_kernels else "Unknown"
+    axes.set_title(f"{what}, {width} × {height}{' pixels' if are_kernels else ''}", **TITLE)  # noqa: RUF001
     axes.set(xticks=[], yticks=[])
     bar = axes.figure.colorbar(drawn, ax=axes, fraction=0.05, pad=0.03)
     bar.ax.tick_params(labelsize=SMALL)
     bar.ax.ticklabel_format(style="sci", scilimits=(-2, 2))
     bar.ax.yaxis.get_offset_text().set_fontsize(SMALL)
     bar.outline.set_visible(False)
+
+
+def tidy(shape: tuple[int, ...]) -> Literal["equal", "auto"]:
+    """The aspect of a pixel: that of a square, but of a plane of a few long rows one that fills the axes."""
+    height, width = shape[:2]
+    return "equal" if max(height, width) < 8 * min(height, width) else "auto"
 
 
 def stage_spans(result: Result) -> list[tuple[str, int, int]]:

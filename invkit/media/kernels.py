@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ..errors import InputError
 from .decoding import Samples, decode
 
-__all__ = ["as_kernel", "check_kernel", "kernel_picture", "read_kernel"]
+__all__ = ["as_kernel", "check_kernel", "kernel_picture", "mosaic", "planes_picture", "read_kernel"]
 
 VISIBLE = 255  # pixels, the least longer side of a kernel's picture
 ROUNDING = 0.01  # of the largest value: negative ones of that size are what rounding and resampling leave
@@ -121,6 +121,26 @@ def kernel_picture(kernel: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
     grey = np.rint(255 * np.clip(kernel / peak if peak > 0 else kernel, 0, 1)).astype(np.uint8)
     factor = max(1, math.ceil(VISIBLE / max(kernel.shape)))
     return np.repeat(np.repeat(grey, factor, axis=0), factor, axis=1)
+
+
+def mosaic(planes: npt.NDArray[np.floating], between: float) -> npt.NDArray[np.floating]:
+    """Planes (N, h, w) side by side in a grid about as wide as high, with a line of a value between them."""
+    count, height, width = planes.shape
+    columns = math.ceil(math.sqrt(count * height / width)) if count > 1 else 1
+    columns = min(count, columns)
+    rows = math.ceil(count / columns)
+    grid = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1), between, dtype=planes.dtype)
+    for index, plane in enumerate(planes):
+        row, column = divmod(index, columns)
+        grid[row * (height + 1) :, column * (width + 1) :][:height, :width] = plane
+    return grid
+
+
+def planes_picture(planes: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
+    """A picture of planes (N, h, w) of any numbers side by side: the least black, the largest white."""
+    low, high = float(planes.min()), float(planes.max())
+    unit = (planes - low) / (high - low) if high > low else np.full_like(planes, 0.5)
+    return kernel_picture(mosaic(unit, 1.0))
 
 
 def enlargement(kernel: npt.NDArray[np.float64]) -> int:

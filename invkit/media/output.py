@@ -20,7 +20,7 @@ from ..errors import InputError
 from .encoding import encode_npy, encode_png, quantised
 from .figures import kernel_stack, overview
 from .files import write_atomically
-from .kernels import kernel_picture
+from .kernels import kernel_picture, planes_picture
 from .layouts import channels_last
 
 if TYPE_CHECKING:
@@ -30,12 +30,24 @@ __all__ = ["CHECKPOINT", "check_inputs", "check_output", "clear_run", "save_resu
 
 CHECKPOINT = "checkpoint.pt"
 SUMMARY = "result.json"
-USUAL = ("image.png", "image.npy", "kernel.npy", "kernel.png", "overview.png", "photograph.png", SUMMARY, CHECKPOINT)
+USUAL = (
+    "image.png",
+    "image.npy",
+    "kernel.npy",
+    "kernel.png",
+    "unknown.npy",
+    "unknown.png",
+    "overview.png",
+    "photograph.png",
+    SUMMARY,
+    CHECKPOINT,
+)
 """The files of a run; result.json is written last. A batch has image-2.png, kernel-2.png and so on beside them."""
 
 NUMBER = r"(-([2-9]|[1-9][0-9]+))?"
 RUN_FILE = (
-    rf"image{NUMBER}\.(png|npy)|kernel\.npy|kernel{NUMBER}\.png|(overview|photograph)\.png|result\.json|checkpoint\.pt"
+    rf"image{NUMBER}\.(png|npy)|(kernel|unknown)\.npy|(kernel|unknown){NUMBER}\.png|(overview|photograph)\.png|"
+    r"result\.json|checkpoint\.pt"
 )
 UNFINISHED = rf"\.({RUN_FILE})\.[a-z0-9_]{{8}}"  # what a write that was killed leaves
 ENDS = ("finished", "converged")  # the ways to stop after which there is nothing left to resume
@@ -190,6 +202,8 @@ def save_result(result: Result, directory: Path, *, overwrite: bool = False) -> 
     - image.png: the restored picture at ``result.bits``, 16 bits for floating point (32), which PNG does not hold;
     - kernel.npy: the true-convolution kernel, (h, w) float64 summing to one; (B, h, w) of a batch;
     - kernel.png: a picture of it, enlarged, for looking at;
+    - unknown.npy and unknown.png instead of these, where the operator's unknown is no kernel: its numbers as they are,
+      and a picture of its planes side by side;
     - overview.png: `figures.overview`;
     - photograph.png: what it was made from, where ``result.details`` has doubts;
     - result.json: ``result.summary()``, numbers that JSON does not know being null.
@@ -243,7 +257,10 @@ def image_files(result: Result) -> dict[str, bytes]:
 
 
 def kernel_files(result: Result) -> dict[str, bytes]:
-    """The kernels, as numbers and as pictures."""
+    """The kernels, as numbers and as pictures, or the operator's other unknown."""
+    if not result.holds_kernels:
+        planes = kernel_stack(result.kernel)
+        return {"unknown.npy": encode_npy(planes), "unknown.png": encode_png(planes_picture(planes))}
     kernels = kernel_stack(result.kernel)
     sums = kernels.sum(axis=(1, 2), keepdims=True)
     kernels = np.divide(kernels, sums, out=kernels.copy(), where=sums != 0)  # float32 sums to one within 1e-6 only

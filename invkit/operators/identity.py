@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from ..geometry import Size
 from ..interfaces import ForwardOperator
 from ..parameters import Shape
 
@@ -27,3 +28,11 @@ class Identity(ForwardOperator):
     def image_shape(self, data_shape: Shape, kernel_shape: Shape) -> Shape:
         """The shape of the data."""
         return data_shape
+
+    def unknown_shape(self, data_shape: Shape, kernel_size: Size) -> Shape:
+        """(B, 1, 1, 1): there is none, and a kernel of one pixel is one."""
+        return data_shape[0], 1, 1, 1
+
+    def first_image(self, data: Tensor, kernel: Tensor) -> Tensor:
+        """The data, (B, C, H, W)."""
+        return data

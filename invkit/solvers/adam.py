@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ..errors import AssemblyError
-from ..interfaces import ImagePrior, KernelPrior, LatentPrior
+from ..interfaces import ImagePrior, LatentPrior, UnknownPrior
 from ..parameters import Seed, validated
 from ..problem import Problem
 from ..solver import Solver, State
@@ -36,7 +36,7 @@ class AdamState(State):
     """
 
     image_prior: ImagePrior
-    kernel_prior: KernelPrior
+    kernel_prior: UnknownPrior
     optimizer: torch.optim.Adam
     generator: torch.Generator
     average: Tensor | None = None
@@ -53,7 +53,7 @@ class AdamState(State):
         image = self.image_prior() if self.average is None else self.average
         return image, self.kernel_prior()
 
-    def priors(self, problem: Problem) -> tuple[ImagePrior, KernelPrior]:
+    def priors(self, problem: Problem) -> tuple[ImagePrior, UnknownPrior]:
         """Copies of the priors in training."""
         return copy.deepcopy(self.image_prior), copy.deepcopy(self.kernel_prior)
 

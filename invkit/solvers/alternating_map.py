@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ..geometry import Size, margins, size_of
-from ..interfaces import Assignable, Blur, EdgePredictor, KernelCleanup, KernelPrior, KernelStep
+from ..interfaces import Assignable, Blur, EdgePredictor, KernelCleanup, KernelStep, UnknownPrior
 from ..parameters import NonNegative, PositiveInt, validated
 from ..problem import Problem
 from ..solver import Solver
@@ -37,7 +37,7 @@ CLOSED = 0.5  # of the image: if more than that is near to clipped data, it is a
 class MAPState(PixelState):
     """Latent image and kernel as they stand."""
 
-    def priors(self, problem: Problem) -> tuple[Any, KernelPrior]:
+    def priors(self, problem: Problem) -> tuple[Any, UnknownPrior]:
         """Priors that give the latent image and the kernel."""
         return image_prior_of(problem.image_prior, self.image), kernel_prior_of(problem.kernel_prior, self.kernel)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..errors import AssemblyError
 from ..geometry import size_of
-from ..interfaces import Assignable, Blur, KernelCleanup, KernelPrior, KernelStep, LeastSquares, Proximable
+from ..interfaces import Assignable, Blur, KernelCleanup, KernelStep, LeastSquares, Proximable, UnknownPrior
 from ..parameters import Positive, PositiveInt, validated
 from ..problem import Problem
 from ..solver import Solver
@@ -44,7 +44,7 @@ class GradientState(PixelState):
         """The image whose gradients come nearest to the latent ones, and the kernel."""
         return integrated(self.sharp / self.scale, self.image).clamp(0, 1), self.kernel
 
-    def priors(self, problem: Problem) -> tuple[Any, KernelPrior]:
+    def priors(self, problem: Problem) -> tuple[Any, UnknownPrior]:
         """Priors that give the estimate."""
         image, kernel = self.estimate()
         return image_prior_of(problem.image_prior, image), kernel_prior_of(problem.kernel_prior, kernel)

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ..errors import AssemblyError
-from ..interfaces import Assignable, Blur, ImagePrior, KernelPrior
+from ..interfaces import Assignable, Blur, ImagePrior, UnknownPrior
 from ..problem import Problem
 from ..solver import State
 
@@ -44,7 +44,7 @@ class PixelState(State):
         """Image and kernel as they stand."""
         return self.image.clamp(0, 1), self.kernel
 
-    def priors(self, problem: Problem) -> tuple[ImagePrior, KernelPrior]:
+    def priors(self, problem: Problem) -> tuple[ImagePrior, UnknownPrior]:
         """A prior that gives the image, and the kernel's prior as it is."""
         return image_prior_of(problem.image_prior, self.image), problem.kernel_prior
 
@@ -73,10 +73,10 @@ def image_prior_of(prior: ImagePrior, image: Tensor) -> ImagePrior:
     return assigned
 
 
-def kernel_prior_of(prior: KernelPrior, kernel: Tensor) -> KernelPrior:
+def kernel_prior_of(prior: UnknownPrior, kernel: Tensor) -> UnknownPrior:
     """The kernel prior, giving another kernel; raises `AssemblyError` where it cannot."""
     assigned = prior.assigned(kernel) if isinstance(prior, Assignable) else None
-    if not isinstance(assigned, KernelPrior):
+    if not isinstance(assigned, UnknownPrior):
         raise AssemblyError(f"{type(prior).__name__} cannot be set to a kernel; use the kernel prior 'simplex'")
     return assigned
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..errors import AssemblyError, InputError
 from ..geometry import Size, centre, resample, resample_kernel, shape_of, shrink, size_of
-from ..interfaces import Assignable, ImagePrior, KernelPrior, Resizable
+from ..interfaces import Assignable, ImagePrior, Resizable, UnknownPrior
 from ..parameters import PositiveInt, Shape, validated
 from ..problem import Problem
 from ..solver import Solver, State
@@ -52,7 +52,7 @@ class PyramidState(State):
         finer = resample(image, (height, width), self._scale()).clamp(0, 1)
         return finer, resample_kernel(kernel, kernel_size, self._scale())
 
-    def priors(self, problem: Problem) -> tuple[ImagePrior, KernelPrior]:
+    def priors(self, problem: Problem) -> tuple[ImagePrior, UnknownPrior]:
         """The inner solver's, brought to the finest level's size."""
         image_prior, kernel_prior = self.inner.priors(self.problem)
         if self.level > 0:
@@ -250,7 +250,7 @@ class Pyramid(Solver[PyramidState]):
         return batch, 1, height, width
 
 
-P = TypeVar("P", ImagePrior, KernelPrior)
+P = TypeVar("P", ImagePrior, UnknownPrior)
 
 
 def resized(prior: P, shape: Shape, scale: float) -> P:
@@ -258,7 +258,7 @@ def resized(prior: P, shape: Shape, scale: float) -> P:
     if tuple(prior.shape) == tuple(shape) and scale == 1:
         return prior
     found = prior.resized(shape, scale) if isinstance(prior, Resizable) else None
-    if not isinstance(found, ImagePrior | KernelPrior):
+    if not isinstance(found, ImagePrior | UnknownPrior):
         raise AssemblyError(f"pyramid needs priors that can be resized, and {type(prior).__name__} cannot")
     return cast(P, found)
 
@@ -290,7 +290,7 @@ def windows(value: Tensor, corners: list[Size], size: Size) -> Tensor:
     return torch.stack(cut)
 
 
-def beginning(prior: KernelPrior, kind: str, like: Tensor) -> KernelPrior:
+def beginning(prior: UnknownPrior, kind: str, like: Tensor) -> UnknownPrior:
     """The kernel prior giving a delta at the centre, or half of it and half of its right neighbour."""
     kernel = torch.zeros(prior.shape).to(like)
     row, column = centre(size_of(kernel))

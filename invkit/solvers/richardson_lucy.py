@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ..interfaces import Assignable, Blur, ImagePrior, KernelPrior
+from ..interfaces import Assignable, Blur, ImagePrior, UnknownPrior
 from ..parameters import PositiveInt, validated
 from ..problem import Problem, Term
 from ..solver import Solver
@@ -55,7 +55,7 @@ class RichardsonLucyState(PixelState):
         """The image, with its gamma and clamped to [0, 1], and the kernel."""
         return self.image.clamp(0, 1) ** (1 / self.gamma), self.kernel
 
-    def priors(self, problem: Problem) -> tuple[ImagePrior, KernelPrior]:
+    def priors(self, problem: Problem) -> tuple[ImagePrior, UnknownPrior]:
         """A prior that gives the estimate, and the kernel's prior as it is."""
         return image_prior_of(problem.image_prior, self.estimate()[0]), problem.kernel_prior
 

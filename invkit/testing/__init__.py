@@ -1,11 +1,13 @@
 """Tests for whoever writes a component: one check a family, and the cases of everything that is registered."""
 
+from .adapters import check_adapter
 from .conformance import CHECKS, check_component, check_operator, conformance_cases
 from .datasets import check_dataset, check_dataset_class
 from .edge_predictors import check_edge_predictor
 from .fidelities import check_fidelity
 from .kernel_parts import check_kernel_cleanup, check_kernel_step
 from .metrics import check_metric
+from .observers import check_observer
 from .operators import assert_adjoint, assert_gradients, assert_linear, assert_shape_law, assert_stateless
 from .priors import assert_image, assert_kernel, check_image_prior, check_kernel_prior
 from .regularizers import check_regularizer
@@ -21,6 +23,7 @@ __all__ = [
     "assert_linear",
     "assert_shape_law",
     "assert_stateless",
+    "check_adapter",
     "check_component",
     "check_dataset",
     "check_dataset_class",
@@ -31,6 +34,7 @@ __all__ = [
     "check_kernel_prior",
     "check_kernel_step",
     "check_metric",
+    "check_observer",
     "check_operator",
     "check_regularizer",
     "check_score",

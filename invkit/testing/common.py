@@ -55,7 +55,8 @@ def build(component: type[C], given: Mapping[str, object] | None = None, params:
     positional = positional_names(component)
     unknown = [name for name in positional if name not in given]
     demand(not unknown, f"{component.__name__} asks for {', '.join(unknown)}; its family is given {', '.join(given)}")
-    keywords = with_slots(component, {**examples(component), **({} if params is None else params)}, given)
+    chosen = {} if params is None else params
+    keywords = with_slots(component, {**examples(component, chosen), **chosen}, given)
     return component(*(given[name] for name in positional), **keywords)
 
 
@@ -75,11 +76,11 @@ def filled(family: str, there: Any, given: Mapping[str, object]) -> Any:
     return build(registry.load(family, spec.name), given, spec.params)
 
 
-def examples(component: type) -> dict[str, Any]:
-    """The example of each required parameter."""
+def examples(component: type, chosen: Settings | None = None) -> dict[str, Any]:
+    """The example of each required parameter that is not chosen."""
     found = {}
     for name, field in parameters_of(component).model_fields.items():
-        if field.is_required():
+        if field.is_required() and name not in (chosen or ()):
             demand(bool(field.examples), f"{component.__name__}: '{name}' is required and has no Field(examples=[...])")
             found[name] = (field.examples or [None])[0]
     return found

@@ -21,16 +21,20 @@ from typing import Any
 import torch
 
 from .. import registry
-from ..interfaces import ForwardOperator
+from ..geometry import Size
+from ..interfaces import ForwardOperator, KernelPrior
 from ..parameters import Shape
+from .adapters import check_adapter
 from .common import Settings, assert_documented, assert_random_state_untouched, build, drawn
 from .datasets import check_dataset_class
 from .edge_predictors import check_edge_predictor
 from .fidelities import check_fidelity
 from .kernel_parts import check_kernel_cleanup, check_kernel_step
 from .metrics import check_metric
+from .observers import check_observer
 from .operators import (
     assert_adjoint,
+    assert_first_image,
     assert_gradients,
     assert_linear,
     assert_shape_law,
@@ -44,31 +48,45 @@ from .solvers import check_solver
 
 __all__ = ["CHECKS", "check_component", "check_operator", "conformance_cases"]
 
-DATA_SHAPE: Shape = (2, 2, 9, 8)
-KERNEL_SHAPE: Shape = (2, 1, 3, 4)
+KERNEL_SIZE: Size = (3, 4)
 
 
 def check_operator(
     component: type[ForwardOperator],
     params: Settings | None = None,
     *,
-    data_shape: Shape = DATA_SHAPE,
-    kernel_shape: Shape = KERNEL_SHAPE,
+    data_shape: Shape | None = None,
+    kernel_shape: Shape | None = None,
 ) -> None:
-    """Every property of a forward operator: documented, linear, with its adjoint and gradients, and stateless."""
+    """Every property of a forward operator: documented, linear, with its adjoint and gradients, and stateless.
+
+    Args:
+        component: the class.
+        params: that differ from its defaults.
+        data_shape: None takes the class's ``example``.
+        kernel_shape: of its unknown; None takes what it asks for, with kernels of 3x4 pixels.
+    """
     assert_documented(component)
     operator = build(component, {}, params)
+    data_shape = data_shape or operator.example
+    kernel_shape = kernel_shape or operator.unknown_shape(data_shape, KERNEL_SIZE)
     assert_shape_law(operator, data_shape, kernel_shape)
-    for check in (assert_linear, assert_adjoint, assert_stateless):
+    for check in (assert_linear, assert_adjoint, assert_stateless, assert_first_image):
         check(operator, data_shape, kernel_shape)
-    assert_gradients(operator, (1, 1, 4, 5), (1, *kernel_shape[1:]))
+    assert_gradients(operator, *smaller(operator, data_shape, kernel_shape))
     assert_repeatable(operator, data_shape, kernel_shape)
+
+
+def smaller(operator: ForwardOperator, data_shape: Shape, kernel_shape: Shape) -> tuple[Shape, Shape]:
+    """Shapes of data and unknown whose gradients are soon checked, where the unknown is a kernel for each image."""
+    per_image = issubclass(operator.unknown, KernelPrior) and kernel_shape[0] == data_shape[0] > 1
+    return ((1, 1, 4, 5), (1, *kernel_shape[1:])) if per_image else (data_shape, kernel_shape)
 
 
 def assert_repeatable(operator: ForwardOperator, data_shape: Shape, kernel_shape: Shape) -> None:
     """Two calls, and one of a deep copy, give the same float32 data without a global random number."""
     name, image = type(operator).__name__, drawn(operator.image_shape(data_shape, kernel_shape), seed=1)
-    kernel = drawn(kernel_shape, seed=2)
+    kernel = operator.unknown.allowed(drawn(kernel_shape, seed=2))
     with assert_random_state_untouched(f"calling {name}"):
         data, again = operator(image, kernel), operator(image, kernel)
     demand(data.dtype == torch.float32, f"{name} gives {data.dtype} for float32")
@@ -89,6 +107,8 @@ CHECKS: dict[str, Callable[[type[Any]], None]] = {
     "scores": check_score,
     "datasets": check_dataset_class,
     "metrics": check_metric,
+    "observers": check_observer,
+    "adapters": check_adapter,
 }
 """The check of each family that has one."""
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..interfaces import KernelCleanup, KernelStep
+from ..interfaces import KernelCleanup, KernelPrior, KernelStep
 from .common import (
     Settings,
     assert_documented,
@@ -20,7 +20,7 @@ from .common import (
     drawn,
 )
 from .operators import demand
-from .priors import KERNEL_SHAPES, assert_kernel
+from .priors import assert_kernel
 
 __all__ = ["blurred_edges", "check_kernel_cleanup", "check_kernel_step"]
 
@@ -33,7 +33,7 @@ def check_kernel_step(component: type[KernelStep], params: Settings | None = Non
     """Every property of a kernel step: documented, pure, a kernel of the right shape, and close to the true one."""
     assert_documented(component)
     step = build(component, {}, params)
-    for shape in KERNEL_SHAPES:
+    for shape in KernelPrior.examples:
         sharp, blurred, _ = blurred_edges((shape[0], 2, 30, 27), shape[-2:], torch.float32)
         start = normalised(drawn(tuple(shape), seed=3))
         assert_pure(step, sharp, blurred, start)
@@ -46,7 +46,7 @@ def check_kernel_cleanup(component: type[KernelCleanup], params: Settings | None
     """Every property of a kernel clean-up: documented, pure, and what it leaves is a kernel of the same shape."""
     assert_documented(component)
     cleanup = build(component, {}, params)
-    for shape in KERNEL_SHAPES:
+    for shape in KernelPrior.examples:
         ragged, delta = normalised(drawn(tuple(shape), seed=3) ** 4), torch.zeros(shape)
         delta[..., -1, 0] = 1
         for kernel in (ragged, delta, torch.full(shape, 1 / (shape[-2] * shape[-1]))):

@@ -2,7 +2,7 @@
 
 Each helper takes the operator with the shapes of its data and of its kernel (or whatever its unknown is), draws
 seeded random tensors in float64 and raises ``AssertionError`` with a sentence when the property does not hold.
-Kernels are drawn non-negative and summing to one.
+Kernels are drawn as their kind allows: blur kernels non-negative and summing to one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,14 @@ from torch import Tensor
 from ..interfaces import ForwardOperator
 from ..parameters import Shape
 
-__all__ = ["assert_adjoint", "assert_gradients", "assert_linear", "assert_shape_law", "assert_stateless"]
+__all__ = [
+    "assert_adjoint",
+    "assert_first_image",
+    "assert_gradients",
+    "assert_linear",
+    "assert_shape_law",
+    "assert_stateless",
+]
 
 ROUNDING = 1e-10  # of float64 sums of a few thousand terms, with room for an FFT
 
@@ -93,6 +100,17 @@ def assert_stateless(
     demand(unchanged, f"calling {operator} changes its parameters or buffers")
 
 
+def assert_first_image(operator: ForwardOperator, data_shape: Shape, kernel_shape: Shape) -> None:
+    """What an image may start from is in [0, 1], without a gradient, and no larger than the image."""
+    _, data, kernel = draw(operator, data_shape, kernel_shape)
+    data = data if operator.data_range is None else data.sigmoid()
+    first, shape = operator.first_image(data, kernel), operator.image_shape(data_shape, kernel_shape)
+    inside = bool(((first >= 0) & (first <= 1)).all()) and not first.requires_grad
+    demand(inside, f"the first image of {operator} has a gradient, or values outside [0, 1]")
+    fits = tuple(first.shape[:2]) == tuple(shape[:2]) and first.shape[2] <= shape[2] and first.shape[3] <= shape[3]
+    demand(fits, f"the first image of {operator} has shape {tuple(first.shape)}, which is no part of {tuple(shape)}")
+
+
 def gradients(operator: ForwardOperator, pairs: Sequence[Sequence[Tensor]]) -> list[tuple[Tensor, ...]]:
     """Call the operator on every (image, kernel), then take one backward pass of the sum of squares of all data."""
     leaves = [tuple(value.clone().requires_grad_() for value in pair) for pair in pairs]
@@ -105,12 +123,12 @@ def gradients(operator: ForwardOperator, pairs: Sequence[Sequence[Tensor]]) -> l
 def draw(
     operator: ForwardOperator, data_shape: Shape, kernel_shape: Shape, seed: int = 0
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """A seeded image, data and kernel in float64."""
+    """A seeded image, data and kernel (or what the unknown of the operator is) in float64."""
     generator = torch.Generator().manual_seed(seed)
     image_shape = operator.image_shape(data_shape, kernel_shape)
     image, data = (torch.randn(s, generator=generator, dtype=torch.float64) for s in (image_shape, data_shape))
     kernel = torch.rand(kernel_shape, generator=generator, dtype=torch.float64)
-    return image, data, kernel / kernel.sum(dim=(-2, -1), keepdim=True)
+    return image, data, operator.unknown.allowed(kernel)
 
 
 def demand_close(value: Tensor, expected: Tensor, tolerance: float, complaint: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import TypeVar
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..geometry import resample, resample_kernel
-from ..interfaces import Assignable, ImagePrior, KernelPrior, LatentPrior, Resizable
+from ..interfaces import Assignable, ImagePrior, KernelPrior, LatentPrior, Resizable, UnknownPrior
 from ..parameters import Shape
 from .common import (
     Settings,
@@ -28,7 +28,6 @@ from .common import (
 from .operators import demand
 
 __all__ = [
-    "KERNEL_SHAPES",
     "assert_image",
     "assert_kernel",
     "check_image_prior",
@@ -36,10 +35,7 @@ __all__ = [
     "given_to_kernel",
 ]
 
-P = TypeVar("P", bound="ImagePrior | KernelPrior")
-
-KERNEL_SHAPES: Sequence[Shape] = ((1, 1, 7, 7), (2, 1, 6, 6), (1, 1, 5, 8))
-"""Odd, even and not square."""
+P = TypeVar("P", bound="ImagePrior | UnknownPrior")
 
 IMAGE_SHAPE: Shape = (2, 3, 41, 48)
 EXTREME = 1e4
@@ -63,10 +59,19 @@ def assert_image(image: Tensor, shape: Shape) -> None:
     demand(bool(((image >= 0) & (image <= 1)).all()), "the image has values outside [0, 1], or NaN")
 
 
-def given_to_kernel(shape: Shape) -> dict[str, object]:
-    """What a problem gives to a kernel prior: the shape and a kernel to start from."""
-    start = drawn(shape, seed=3)
-    return {"shape": shape, "start": start / start.sum((1, 2, 3), keepdim=True)}
+def assert_allowed(value: Tensor, shape: Shape, kind: type[UnknownPrior]) -> None:
+    """It has the shape and is what its kind of unknown allows; of kernels `assert_kernel` asks more."""
+    if issubclass(kind, KernelPrior):
+        assert_kernel(value, shape)
+        return
+    demand(tuple(value.shape) == tuple(shape), f"the unknown has shape {tuple(value.shape)}, not {tuple(shape)}")
+    flaw = kind.flaw(value.detach())
+    demand(flaw is None, f"the unknown is {flaw}")
+
+
+def given_to_kernel(shape: Shape, kind: type[UnknownPrior] = KernelPrior) -> dict[str, object]:
+    """What a problem gives to a prior of the operator's unknown: the shape, a value to start from and no guess."""
+    return {"shape": shape, "start": kind.allowed(drawn(shape, seed=3)), "guess": None}
 
 
 def given_to_image(shape: Shape) -> dict[str, object]:
@@ -74,13 +79,16 @@ def given_to_image(shape: Shape) -> dict[str, object]:
     return {"shape": shape, "start": drawn((*shape[:2], shape[2] - 4, shape[3] - 3), seed=4)}
 
 
-def check_kernel_prior(component: type[KernelPrior], params: Settings | None = None) -> None:
-    """Every property of a kernel prior: documented, seeded, pure, and on the simplex whatever its parameters are."""
+def check_kernel_prior(component: type[UnknownPrior], params: Settings | None = None) -> None:
+    """Every property of a prior of an operator's unknown: documented, seeded, pure, and what its kind allows.
+
+    A kernel is on the simplex whatever the parameters are.
+    """
     assert_documented(component)
-    for shape in KERNEL_SHAPES:
-        given = given_to_kernel(shape)
+    for shape in component.examples:
+        given = given_to_kernel(shape, component)
         assert_seeded(component, given, params)
-        check_prior(build(component, given, params), partial(assert_kernel, shape=shape))
+        check_prior(build(component, given, params), partial(assert_allowed, shape=shape, kind=component))
 
 
 def check_image_prior(
@@ -93,7 +101,7 @@ def check_image_prior(
     check_prior(build(component, given, params), partial(assert_image, shape=shape))
 
 
-def check_prior(prior: ImagePrior | KernelPrior, valid: Callable[[Tensor], None]) -> None:
+def check_prior(prior: ImagePrior | UnknownPrior, valid: Callable[[Tensor], None]) -> None:
     """What image and kernel priors have in common; ``valid`` raises for a value outside the prior's set."""
     assert_pure(prior)
     assert_portable(prior)
@@ -110,7 +118,7 @@ def check_prior(prior: ImagePrior | KernelPrior, valid: Callable[[Tensor], None]
         assert_resizes(prior)
 
 
-def assert_pure(prior: ImagePrior | KernelPrior) -> None:
+def assert_pure(prior: ImagePrior | UnknownPrior) -> None:
     """Two calls give the same, change nothing in the prior and draw no global random number."""
     name = type(prior).__name__
     with assert_unchanged(prior), assert_random_state_untouched(f"calling {name}"):
@@ -165,12 +173,12 @@ def assert_gradients_finite(prior: nn.Module, value: Tensor) -> None:
     demand(finite, f"gradients in {type(prior).__name__} are not finite for parameters of +-{EXTREME:g}")
 
 
-def assert_assigns(prior: ImagePrior | KernelPrior) -> None:
+def assert_assigns(prior: ImagePrior | UnknownPrior) -> None:
     """A value of any size can be assigned, what the prior can give comes back, and the prior stays as it was."""
     assert isinstance(prior, Assignable)
     name, (batch, channels, height, width) = type(prior).__name__, prior.shape
     value = drawn((batch, channels, height + 3, width + 2), seed=11, dtype=torch.float64)
-    value = value / value.sum((1, 2, 3), keepdim=True) if isinstance(prior, KernelPrior) else value
+    value = prior.allowed(value) if isinstance(prior, UnknownPrior) else value
     with assert_left_alone(prior, "assigned"):
         assigned = prior.assigned(value)
     assert_valid_heir(prior, assigned, value)
@@ -179,7 +187,7 @@ def assert_assigns(prior: ImagePrior | KernelPrior) -> None:
     demand(distance(again, assigned()) <= exactness(prior), f"{name} does not give what it is assigned")
 
 
-def assert_resizes(prior: ImagePrior | KernelPrior) -> None:
+def assert_resizes(prior: ImagePrior | UnknownPrior) -> None:
     """It gives the same on the same grid, about the same on a finer one, something valid on a coarser one."""
     name, (batch, channels, height, width) = type(prior).__name__, prior.shape
     same = on_grid(prior, prior.shape, 1.0)
@@ -210,13 +218,16 @@ def assert_left_alone(prior: nn.Module, method: str) -> Iterator[None]:
         yield
 
 
-def assert_valid_heir(prior: ImagePrior | KernelPrior, heir: ImagePrior | KernelPrior, like: Tensor) -> None:
+def assert_valid_heir(prior: ImagePrior | UnknownPrior, heir: ImagePrior | UnknownPrior, like: Tensor) -> None:
     """A prior made from another gives what it should in shape and precision, and shares no memory with the other."""
     name, value = type(prior).__name__, heir()
     demand(type(heir) is type(prior), f"{name} makes a {type(heir).__name__} of itself")
     demand(tuple(heir.shape) == tuple(like.shape), f"{name} made for {tuple(like.shape)} says {tuple(heir.shape)}")
     demand(value.dtype == like.dtype, f"{name} made for {like.dtype} gives {value.dtype}")
-    (assert_kernel if isinstance(prior, KernelPrior) else assert_image)(value, heir.shape)
+    if isinstance(prior, UnknownPrior):
+        assert_allowed(value, heir.shape, type(prior))
+    else:
+        assert_image(value, heir.shape)
     assert_gradients_reach(heir, value)
     shared = memory(heir.state_dict().values()) & memory([like, *prior.state_dict().values()])
     demand(not shared, f"{name} made from another shares its memory")
@@ -227,7 +238,7 @@ def memory(tensors: Iterable[Tensor]) -> set[int]:
     return {tensor.untyped_storage().data_ptr() for tensor in tensors}
 
 
-def assert_resampled(prior: ImagePrior | KernelPrior, finer: ImagePrior | KernelPrior) -> None:
+def assert_resampled(prior: ImagePrior | UnknownPrior, finer: ImagePrior | UnknownPrior) -> None:
     """A prior on a grid twice as fine gives about what the other gives, resampled."""
     value, size = prior().detach(), (finer.shape[2], finer.shape[3])
     kernel = isinstance(prior, KernelPrior)
@@ -242,6 +253,6 @@ def distance(prior: nn.Module, value: Tensor) -> float:
     return float((prior() - value).detach().abs().max())
 
 
-def exactness(prior: ImagePrior | KernelPrior) -> float:
+def exactness(prior: ImagePrior | UnknownPrior) -> float:
     """How exactly a prior gives what it is assigned: a sigmoid reaches no zeros and ones, a softmax no zeros."""
     return 1e-4 if isinstance(prior, KernelPrior) else 2e-3

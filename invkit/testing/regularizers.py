@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..interfaces import Proximable, Regularizer, Reweightable
+from ..interfaces import Denoising, Proximable, Regularizer, Reweightable
 from ..stencils import analyse
 from .common import (
     Settings,
@@ -82,14 +82,12 @@ def assert_penalty_of_coefficients(regularizer: Proximable, value: Tensor) -> No
 def assert_prox(regularizer: Proximable, coefficients: Tensor, step: float) -> None:
     """``prox`` lowers ``step * g(z) + |z - coefficients|^2 / 2`` below its value anywhere else.
 
-    Tried are the coefficients themselves, zero, mixtures of these with the solution, and points around it.
+    Tried are the coefficients themselves, zero, mixtures of these with the solution, and points around it. A denoiser
+    (`Denoising`) need not minimise anything; of it only what `assert_map` asks is asked.
     """
-    name, before = type(regularizer).__name__, coefficients.clone()
-    with assert_unchanged(regularizer), assert_random_state_untouched(f"calling {name}.prox"):
-        solution = regularizer.prox(coefficients, step)
-    demand(torch.equal(before, coefficients), f"{name}.prox overwrites what it is given")
-    demand(solution.shape == coefficients.shape, f"{name}.prox gives shape {tuple(solution.shape)}")
-    demand(solution.dtype == coefficients.dtype, f"{name}.prox gives {solution.dtype} for {coefficients.dtype}")
+    name, solution = type(regularizer).__name__, assert_map(regularizer, coefficients, step)
+    if isinstance(regularizer, Denoising):
+        return
     given, found = coefficients.double(), solution.double()
 
     def objective(point: Tensor) -> float:
@@ -98,6 +96,21 @@ def assert_prox(regularizer: Proximable, coefficients: Tensor, step: float) -> N
     lowest = objective(found) - 1e-4 * abs(objective(given))  # an iterative prox ends within 1e-4
     lower = [objective(point) < lowest for point in others(found, given)]
     demand(not any(lower), f"{name}.prox does not minimise, with step {step}")
+
+
+def assert_map(regularizer: Proximable, coefficients: Tensor, step: float) -> Tensor:
+    """``prox`` gives what is finite and of the same kind, the same when it is called again, and changes nothing."""
+    name, before = type(regularizer).__name__, coefficients.clone()
+    with assert_unchanged(regularizer), assert_random_state_untouched(f"calling {name}.prox"):
+        solution = regularizer.prox(coefficients, step)
+        regularizer.prox(1 - coefficients, step)
+        again = regularizer.prox(coefficients, step)
+    demand(torch.equal(before, coefficients), f"{name}.prox overwrites what it is given")
+    demand(solution.shape == coefficients.shape, f"{name}.prox gives shape {tuple(solution.shape)}")
+    demand(solution.dtype == coefficients.dtype, f"{name}.prox gives {solution.dtype} for {coefficients.dtype}")
+    demand(bool(solution.isfinite().all()), f"{name}.prox is not finite")
+    demand(torch.equal(solution, again), f"{name}.prox goes on from what it was given before")
+    return solution
 
 
 def others(found: Tensor, given: Tensor) -> list[Tensor]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from .. import registry
 from ..errors import InvkitError, PluginError
+from ..interfaces import ForwardOperator, KernelPrior, UnknownPrior
 from ..parameters import Shape, parameters_of, slots_of
 from ..problem import Problem, Term
 from ..result import Result
@@ -153,10 +154,16 @@ def able(solver: type[Solver[Any]], part: str) -> list[type[Any]]:
             component: type[Any] = registry.load(registry.PLACES[part], name)
         except PluginError:
             continue  # another distribution's fault
-        if issubclass(component, needed):
+        if issubclass(component, needed) and is_of_kernels(component):
             found.append(component)
     demand(bool(found), f"{solver.__name__} needs a {needed.__name__}, and no registered component of {part} is one")
     return found
+
+
+def is_of_kernels(component: type[Any]) -> bool:
+    """Whether a component may stand in a problem whose unknown is a kernel, which is what solvers are tried on."""
+    kind = component.unknown if issubclass(component, ForwardOperator) else component
+    return not issubclass(kind, UnknownPrior) or issubclass(kind, KernelPrior)
 
 
 def blurred(
@@ -169,7 +176,7 @@ def blurred(
     batch, channels = data_shape[:2]
     operator = build(chosen["operator"])
     kernel = strokes(batch, KERNEL_SIZE).to(dtype)
-    kernel_prior = build(chosen["kernel_prior"], {"shape": tuple(kernel.shape), "start": kernel})
+    kernel_prior = build(chosen["kernel_prior"], {"shape": tuple(kernel.shape), "start": kernel, "guess": None})
     shape = operator.image_shape(data_shape, kernel_prior.shape)
     # Coarse blocks: an image that a blur damages, so that there is something to improve.
     coarse = drawn((batch, channels, 5, 5), seed=5, dtype=dtype)

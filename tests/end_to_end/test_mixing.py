@@ -7,10 +7,10 @@ import pytest
 
 import invkit
 from invkit import registry
-from invkit.deblurring import prepare
 from invkit.errors import AssemblyError, InputError
 from invkit.interfaces import Proximable
 from invkit.metrics.aligned import aligned_psnr
+from invkit.restoration import prepare
 
 PROXIMABLE = [
     name for name in registry.names("regularizers") if issubclass(registry.load("regularizers", name), Proximable)

@@ -88,7 +88,7 @@ CASES: dict[str, tuple[Case, list[str]]] = {
     ),
     "component of another family": (
         lambda t: [good(t), "--set", "kernel_prior=stray"],
-        ["stray", "kernel_priors", "KernelPrior"],
+        ["stray", "kernel_priors", "UnknownPrior"],
     ),
     "plugin that fails to import": (
         lambda t: [good(t), "--set", "kernel_prior=broken"],
@@ -122,7 +122,7 @@ KERNELS: dict[str, tuple[Case, list[str]]] = {
         ["41x3", "larger than the image"],
     ),
     "a picture in colour": (lambda t: [good(t), "--kernel", colourful(t)], ["colour", "grey"]),
-    "four dimensions": (lambda t: [good(t), "--kernel", array(t, np.ones((2, 1, 5, 5)))], ["(h, w)"]),
+    "four dimensions": (lambda t: [good(t), "--kernel", array(t, np.full((2, 1, 5, 5), 0.04))], ["(h, w)"]),
     "blind recipe": (
         lambda t: [good(t), "--kernel", array(t, np.full((5, 5), 0.04)), "--recipe", "selfdeblur"],
         ["selfdeblur is blind", "--set kernel_prior=known", "invkit deblur"],

@@ -13,11 +13,11 @@ import torch
 from toy_recipes import chain, ends
 
 import invkit
-from invkit.deblurring import Job, prepare
 from invkit.errors import InputError, OutOfMemoryError, RecipeError
 from invkit.image_priors.pixels import Pixels
 from invkit.media.colour import to_luma_chroma
 from invkit.recipe import load_recipe, parse_recipe
+from invkit.restoration import Job, prepare
 from invkit.solver import Observer
 
 BLIND = """

@@ -36,10 +36,10 @@ from toy_recipes import (
 )
 
 from invkit.cli import main as invkit
-from invkit.deblurring import prepare
 from invkit.errors import DivergedError, InputError, PluginError, RecipeError
 from invkit.judging import SMOOTHER
 from invkit.recipe import load_recipe, parse_recipe
+from invkit.restoration import prepare
 
 
 @pytest.fixture(autouse=True)

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from invkit import registry
-from invkit.deblurring import Job, prepare
 from invkit.interfaces import Score
 from invkit.parameters import Seed, validated
 from invkit.recipe import Recipe, parse_recipe
+from invkit.restoration import Job, prepare
 from invkit.result import Result
 from invkit.solver import Observer
 from invkit.solvers.adam import AdamSolver, AdamState

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from invkit import registry
+from invkit.interfaces import KernelPrior
 from invkit.kernel_priors.simplex import project_on_simplex, softmax_kernel
 from invkit.testing import assert_kernel
 from invkit.testing.common import build, drawn
@@ -19,7 +20,10 @@ VARIANTS = {
     "simplex": [{}, {"parametrization": "projection"}],
     "softmax-fcn": [{"hidden": 20, "layers": n, "activation": a} for n in (0, 1, 2) for a in ("relu6", "leaky-relu")],
 }
-CASES = [(name, params) for name in registry.names("kernel_priors") for params in VARIANTS.get(name, [{}])]
+NAMES = [
+    name for name in registry.names("kernel_priors") if issubclass(registry.load("kernel_priors", name), KernelPrior)
+]
+CASES = [(name, params) for name in NAMES for params in VARIANTS.get(name, [{}])]
 
 shapes = st.tuples(st.integers(1, 2), st.just(1), st.integers(1, 9), st.integers(1, 9))
 dtypes = st.sampled_from([torch.float32, torch.float64])

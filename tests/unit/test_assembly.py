@@ -122,9 +122,12 @@ def test_the_least_weight_holds_below_some_noise_level(sigma, weight):
 @pytest.mark.parametrize("name", registry.names("recipes"))
 def test_every_registered_recipe_as_resolved_is_the_same_recipe(name):
     recipe, data = load_recipe(name), DATA.repeat(1, 1, 3, 3)
-    kernel = torch.full((1, 1, 5, 5), 1 / 25) if recipe.kernel_prior.name == "known" else None
+    data = data.repeat(1, 4, 1, 1) if recipe.operator.name == "multi-coil-mri" else data
+    prior = "" if recipe.kernel_prior is None else recipe.kernel_prior.name
+    given = {"known-mask": torch.ones(1, 1, *data.shape[2:]), "known-coil-maps": torch.full(data.shape, 0.5)}
+    kernel = {"known": torch.full((1, 1, 5, 5), 1 / 25), **given}.get(prior)
     narrow = ["image_prior.params.channels=4"] if recipe.image_prior.name == "dip-skip" else []
-    shallow = ["kernel_prior.params.scales=1"] if recipe.kernel_prior.name == "dip-skip" else []
+    shallow = ["kernel_prior.params.scales=1"] if prior == "dip-skip" else []
     made = assemble(recipe.with_overrides([*narrow, *shallow]), data, (5, 5), kernel=kernel, sigma=0.01)
     again = validate_recipe(json.loads(json.dumps(made.recipe)), "resolved")
     assert assemble(again, data, (5, 5), kernel=kernel, sigma=0.01).recipe == made.recipe

@@ -14,11 +14,12 @@ from registered import registered
 import invkit
 from invkit import choices
 from invkit.choices import Choices
-from invkit.deblurring import prepare
 from invkit.errors import AssemblyError, InputError, OutOfMemoryError
 from invkit.image_priors.pixels import Pixels
+from invkit.intake import digest
 from invkit.interfaces import KernelPrior
 from invkit.recipe import load_recipe
+from invkit.restoration import prepare
 
 IMAGE = np.random.default_rng(0).uniform(size=(40, 44)).astype(np.float32)
 QUICK = ["image_prior=pixels", "solver.params.iterations=2"]
@@ -60,9 +61,24 @@ def test_right_sizes_are_taken(size: object) -> None:
     assert (rows, columns) == expected
 
 
-def test_a_batch_is_refused() -> None:
-    with pytest.raises(InputError, match="one image at a time"):
-        prepare(torch.rand(2, 1, 40, 40), recipe="selfdeblur-small", kernel_size=5)
+def test_several_pictures_are_refused_by_a_recipe_that_compares_kernels() -> None:
+    with pytest.raises(InputError, match="fast restores one picture at a time"):
+        prepare(torch.rand(2, 1, 40, 40), recipe="fast", kernel_size=5)
+
+
+@pytest.mark.parametrize("several", [torch.rand(2, 1, 40, 44), [IMAGE, IMAGE[::-1]]], ids=["batch", "list"])
+@pytest.mark.parametrize("recipe", ["selfdeblur-small", "fast-map"])
+def test_several_pictures_have_a_kernel_each(several: object, recipe: str) -> None:
+    quick = QUICK if recipe == "selfdeblur-small" else ["solver.params.solver.params.iterations=1"]
+    result = invkit.deblur(several, recipe=recipe, kernel_size=5, overrides=quick, progress=False)
+    assert np.shape(result.image) == (2, 1, 40, 44)
+    assert np.shape(result.kernel) == (2, 5, 5)
+    assert np.allclose(np.sum(np.asarray(result.kernel), axis=(1, 2)), 1)
+
+
+def test_pictures_of_two_sizes_are_refused() -> None:
+    with pytest.raises(InputError, match="differ in size"):
+        prepare([IMAGE, IMAGE[:-1]], recipe="selfdeblur-small", kernel_size=5)
 
 
 def test_kernel_and_contradicting_size_are_refused() -> None:
@@ -89,9 +105,10 @@ def test_what_does_not_fit_is_refused_before_it_is_begun() -> None:
 @pytest.mark.parametrize(
     ("kernel", "words"),
     [
-        (torch.full((1, 1, 3, 3), 1.0), "summing to 9"),
+        (torch.full((1, 1, 3, 3), 1.0), "sum to one"),
         (torch.full((1, 1, 3, 5), 1 / 15), "of shape"),
-        (torch.tensor([[[[2.0, -1.0, 0.0]] * 3]]) / 3, "negative"),
+        (torch.tensor([[[[2.0, -1.0, 0.0]] * 3]]) / 3, "non-negative"),
+        (torch.full((1, 1, 3, 3), torch.nan), "not finite"),
     ],
 )
 def test_priors_that_give_no_kernels_are_refused(kernel: torch.Tensor, words: str) -> None:
@@ -113,11 +130,11 @@ def test_time_limit_must_be_positive() -> None:
 def test_digest_names_a_file(tmp_path: Any) -> None:
     path = tmp_path / "x.bin"
     path.write_bytes(b"abc")
-    assert choices.digest(path) == {
+    assert digest(path) == {
         "file": "x.bin",
         "sha256": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",  # FIPS 180-2, appendix B.1
     }
-    assert choices.digest(IMAGE) is None
+    assert digest(IMAGE) is None
 
 
 def test_checked_options_keep_their_values() -> None:

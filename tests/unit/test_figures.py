@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from dataclasses import replace
 
 import matplotlib as mpl
 import numpy as np
@@ -104,11 +105,20 @@ def test_the_loss_curve(history, scale):
 @pytest.mark.parametrize("kernel", [noise(7, 9), torch.from_numpy(noise(3, 1, 7, 9)), np.ones((1, 1, 1, 1))])
 def test_the_kernel_tells_its_size_and_is_drawn_in_squares(kernel):
     figure = overview(result(kernel=kernel))
-    axes = next(a for a in figure.axes if a.get_title("left").startswith("Kernel"))
+    axes = next(a for a in figure.axes if "ernel" in a.get_title("left"))
     height, width = kernel.shape[-2:]
     assert f"{width} × {height} pixels" in axes.get_title("left")  # noqa: RUF001
-    assert ("first of 3" in axes.get_title("left")) == (kernel.ndim == 4 and len(kernel) == 3)
+    several = kernel.ndim == 4 and len(kernel) == 3
+    assert axes.get_title("left").startswith("3 kernels" if several else "Kernel")
     assert axes.get_images()[0].get_interpolation() == "nearest"
+    drawn(figure)
+
+
+def test_the_planes_of_another_unknown_are_drawn_about_zero():
+    figure = overview(replace(result(kernel=noise(6, 7, 9) - 0.5), holds_kernels=False))
+    axes = next(a for a in figure.axes if a.get_title("left").startswith("Unknown"))
+    low, high = axes.get_images()[0].get_clim()
+    assert low == -high
     drawn(figure)
 
 

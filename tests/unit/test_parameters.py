@@ -141,7 +141,10 @@ class Variadic:
         (Shadow, "the keyword 'copy' of Shadow bears a name that pydantic needs; call it otherwise"),
         (Registering, "the keyword 'mro' of Registering bears a name"),
         (Underscored, "the keyword '_seed' of Underscored bears a name"),
-        (Forgetful, r"Forgetful asks for 'precision' by position, .* only shape, start, root are .* after a '\*'"),
+        (
+            Forgetful,
+            r"Forgetful asks for 'precision' by position, .* only shape, start, guess, root, folder .* '\*'",
+        ),
         (Variadic, r"Variadic takes \*precisions"),
     ],
 )

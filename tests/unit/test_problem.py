@@ -123,7 +123,7 @@ def test_a_shape_is_of_four_numbers():
         ("fidelity", MSE, r"fidelity must be an instance.*give MSE\(\.\.\.\), not MSE"),
         ("operator", MSE(), "operator must be of the family ForwardOperator, and MSE is not"),
         ("image_prior", SimplexKernel(KERNEL_SHAPE), "image_prior must be .*ImagePrior, and SimplexKernel"),
-        ("kernel_prior", Pixels(IMAGE_SHAPE, torch.zeros(IMAGE_SHAPE)), "kernel_prior must be .*KernelPrior, and Pix"),
+        ("kernel_prior", Pixels(IMAGE_SHAPE, torch.zeros(IMAGE_SHAPE)), "kernel_prior must be .*UnknownPrior, and Pix"),
         ("fidelity", Mean(), "fidelity must be .*Fidelity, and Mean"),
         ("fidelity", None, "fidelity must be .*Fidelity, and NoneType"),
         ("fidelity", Mean, "fidelity must be .*Fidelity, and Mean"),

@@ -97,7 +97,7 @@ def test_the_component_of_the_guide_works_in_a_recipe(tmp_path, monkeypatch):
 def given(tmp_path, monkeypatch):
     """Make the files that a command is given; nothing is computed in this folder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(running.Run, "compute", lambda run, job: job)
+    monkeypatch.setattr(running.Run, "compute", lambda run, job, observers: job)
     monkeypatch.setattr(running, "report", lambda *_, **__: None)
     picture = np.random.default_rng(0).integers(0, 256, (96, 112, 3), dtype=np.uint8)
 

@@ -10,9 +10,9 @@ import torch
 
 from invkit import registry
 from invkit.assembly import assemble
-from invkit.deblurring import prepare
-from invkit.interfaces import LatentPrior
+from invkit.interfaces import KernelPrior, LatentPrior
 from invkit.recipe import check_parameters, load_recipe, recipe_text
+from invkit.restoration import prepare
 from invkit.solver import Solver
 
 NAMES = [entry.name for entry in registry.entries("recipes") if entry.distribution == "invkit"]
@@ -148,6 +148,20 @@ def shortened(parameters):
     return own + [line for inner in held if issubclass(inner.component, Solver) for line in shortened(inner)]
 
 
+GIVEN = {
+    "known": np.full((5, 5), 1 / 25),
+    "known-mask": (np.random.default_rng(3).uniform(size=(36, 40)) < 0.5).astype(np.float32),
+    "known-coil-maps": np.full((4, 12, 40), 0.5),
+}
+"""What a recipe must know, by its kernel prior."""
+
+
+def blurry():
+    """A picture of blocks, a little blurred."""
+    blocks = np.kron(np.random.default_rng(1).uniform(0.1, 0.9, (9, 10)), np.ones((4, 4)))
+    return sum(np.roll(blocks, shift, 1) for shift in range(3)) / 3
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_recipe_runs(name):
     """To the end of its chain, two iterations of every solver, from a picture and a kernel size to a picture."""
@@ -159,17 +173,23 @@ def test_a_recipe_runs(name):
         for place, p in checked.items()
         if place.endswith("image_prior") and "channels" in type(p.values).model_fields
     ]
-    kernel = np.full((5, 5), 1 / 25) if recipe.kernel_prior.name == "known" else None
-    size = None if kernel is not None else 7
-    blocks = np.kron(np.random.default_rng(1).uniform(0.1, 0.9, (9, 10)), np.ones((4, 4)))
-    blurry = sum(np.roll(blocks, shift, 1) for shift in range(3)) / 3
-    job = prepare(blurry, recipe=recipe, kernel=kernel, kernel_size=size, overrides=[*short, *narrow], sigma=0.01)
+    operator = registry.load("operators", recipe.operator.name)
+    has_kernel = recipe.kernel_prior is not None and operator.unknown is KernelPrior
+    given = GIVEN[recipe.kernel_prior.name] if recipe.kernel_prior and recipe.kernel_prior.name in GIVEN else None
+    size = 7 if has_kernel and given is None else None
+    seen = blurry() if operator.data_range else np.random.default_rng(2).uniform(size=(4, 12, 40))
+    seen = seen[:1] if recipe.operator.name == "tomography" else seen  # one slice
+    job = prepare(seen, recipe=recipe, kernel=given, kernel_size=size, overrides=[*short, *narrow], sigma=0.01)
     result = job.run()
-    assert result.image.shape == (36, 40)
+    assert result.image.shape == {"downsampling": (72, 80), "multi-coil-mri": (12, 40), "tomography": (40, 40)}.get(
+        recipe.operator.name, (36, 40)
+    )
     assert np.isfinite(result.image).all()
-    assert result.kernel.shape == ((5, 5) if size is None else (7, 7))
-    assert result.kernel.sum() == pytest.approx(1, abs=1e-5)
-    assert result.kernel.min() >= 0
+    assert result.holds_kernels == (operator.unknown is KernelPrior)
+    if has_kernel:
+        assert result.kernel.shape[-2:] == ((5, 5) if size is None else (7, 7))
+        assert result.kernel.sum((-2, -1)) == pytest.approx(1, abs=1e-5)
+        assert result.kernel.min() >= 0
     assert np.isfinite(result.history).all()
     assert len(job.stages) == len(recipe.links())
     assert result.stopped in ("finished", "converged")

@@ -21,25 +21,6 @@ class Half(Fidelity):
 
 
 @pytest.fixture
-def install(tmp_path, monkeypatch):
-    """Put a distribution of entry points on sys.path, as pip would; the registry scans afresh, and again afterwards."""
-    monkeypatch.syspath_prepend(str(tmp_path))
-    registry._installed.cache_clear()
-
-    def put(distribution: str, entry_points: str, **modules: str) -> None:
-        folder = tmp_path / f"{distribution.replace('-', '_')}-1.2.dist-info"
-        folder.mkdir()
-        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2\n")
-        (folder / "entry_points.txt").write_text(entry_points)
-        for name, text in modules.items():
-            (tmp_path / f"{name}.py").write_text(text)
-            monkeypatch.delitem(sys.modules, name, raising=False)
-
-    yield put
-    registry._installed.cache_clear()
-
-
-@pytest.fixture
 def half():
     registry.register("fidelities", "half", Half)
     yield
@@ -79,7 +60,7 @@ def test_an_unknown_name_suggests_the_nearest(family, misspelt, meant):
 
 
 def test_a_name_near_nothing_lists_what_there_is():
-    with pytest.raises(UnknownNameError, match=r"there are .*convolution, identity"):
+    with pytest.raises(UnknownNameError, match=r"there are .*convolution, .*identity"):
         registry.find("operators", "qqqq")
 
 

@@ -1,0 +1,86 @@
+"""The operator of super-resolution."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from ..errors import InputError
+from ..geometry import size_of
+from ..interfaces import ForwardOperator
+from ..parameters import Shape, validated
+from .convolution import Convolution
+
+__all__ = ["Downsampling"]
+
+
+class Downsampling(ForwardOperator):
+    """Blur by a kernel, then every ``factor``-th pixel: ``y = (k * x) down``.
+
+    The image is ``factor`` times as high and wide as the data. Pixel i of the data is taken at
+    ``factor * i + (factor - 1) // 2`` of the blurred image, so that a box of factor x factor pixels, about its centre,
+    is the mean over what the pixel covers. deepinv's ``Downsampling`` takes pixel ``factor * i``.
+
+    Args:
+        factor: pixels of the image per pixel of the data, along each side.
+        padding: what lies beyond the image's border.
+    """
+
+    @validated
+    def __init__(
+        self,
+        *,
+        factor: Annotated[
+            int, Field(gt=1, description="pixels of the image per pixel of the data, along each side")
+        ] = 2,
+        padding: Annotated[
+            Literal["circular", "replicate", "reflect"], Field(description="what lies beyond the image's border")
+        ] = "reflect",
+    ) -> None:
+        super().__init__()
+        self.factor = factor
+        self.blur = Convolution(padding=padding)
+
+    def forward(self, image: Tensor, kernel: Tensor) -> Tensor:
+        """Image (B, C, H, W) and kernel (B or 1, 1, h, w) -> (B, C, H / factor, W / factor); differentiable in both.
+
+        Raises:
+            InputError: a side of the image is no multiple of the factor; as `Convolution.forward`.
+        """
+        if any(side % self.factor for side in image.shape[-2:]):
+            raise InputError(
+                f"an image of {image.shape[-2]}x{image.shape[-1]} pixels cannot be seen {self.factor} times smaller; "
+                "crop it to a multiple"
+            )
+        blurred: Tensor = self.blur(image, kernel)
+        return blurred[..., self._phase :: self.factor, self._phase :: self.factor]
+
+    def adjoint(self, data: Tensor, kernel: Tensor) -> Tensor:
+        """Data (B, C, H', W') -> (B, C, factor * H', factor * W') with ``<A x, y> = <x, A^T y>``."""
+        height, width = size_of(data)
+        between = data.new_zeros(*data.shape[:2], self.factor * height, self.factor * width)
+        between[..., self._phase :: self.factor, self._phase :: self.factor] = data
+        return self.blur.adjoint(between, kernel)
+
+    def image_shape(self, data_shape: Shape, kernel_shape: Shape) -> Shape:
+        """(B, C, factor * H', factor * W')."""
+        batch, channels, height, width = data_shape
+        return batch, channels, self.factor * height, self.factor * width
+
+    @torch.no_grad()
+    def first_image(self, data: Tensor, kernel: Tensor) -> Tensor:
+        """The data enlarged by bicubic interpolation, in [0, 1]."""
+        larger = F.interpolate(data, scale_factor=self.factor, mode="bicubic", align_corners=False)
+        return larger.clamp(0, 1)
+
+    def extra_repr(self) -> str:
+        """What ``print`` shows."""
+        return f"factor={self.factor}"
+
+    @property
+    def _phase(self) -> int:
+        return (self.factor - 1) // 2

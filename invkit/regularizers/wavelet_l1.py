@@ -1,0 +1,53 @@
+"""Sum of the magnitudes of wavelet coefficients."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..geometry import size_of
+from ..interfaces import Proximable
+from ..parameters import validated
+from ..wavelets import Levels, Wavelet, compose, decompose, detail_mask
+from .shrinkage import mean_penalty, values_of
+
+__all__ = ["WaveletL1"]
+
+
+class WaveletL1(Proximable):
+    """Mean of the magnitudes of an image's wavelet details (Donoho & Johnstone 1994; Figueiredo & Nowak 2003).
+
+    The sum of ``|W u|`` over the details of all levels, divided by the number C H W of the image's values: zero on
+    constant images, homogeneous, ``R(c u) = |c| R(u)``, and convex. W is `invkit.wavelets.decompose`, orthonormal and
+    periodic; it is not shift-invariant, so a strong penalty shows the grid of its finest coefficients, least with
+    the smoothest filters.
+
+    The proximal map is exact, W being orthonormal: the details are moved to zero by ``step / (C H W)``.
+
+    Args:
+        wavelet: "db1" (Haar) to "db4"; more vanishing moments keep slopes, fewer keep edges.
+        levels: times the size is halved.
+    """
+
+    @validated
+    def __init__(self, *, wavelet: Wavelet = "db2", levels: Levels = 4) -> None:
+        super().__init__()
+        self.wavelet: Wavelet = wavelet
+        self.levels = levels
+
+    def penalty(self, coefficients: Tensor) -> Tensor:
+        """Pixels (1, B, C, H, W) -> (B,), >= 0."""
+        found = decompose(coefficients, self.wavelet, self.levels)
+        return mean_penalty(found.abs() * self.details(coefficients), coefficients)
+
+    @torch.no_grad()
+    def prox(self, coefficients: Tensor, step: float) -> Tensor:
+        """Pixels (1, B, C, H, W), step > 0 -> the same shape; without gradients."""
+        found = decompose(coefficients, self.wavelet, self.levels)
+        shrunk = F.softshrink(found, step / values_of(coefficients))
+        return compose(torch.where(self.details(coefficients), shrunk, found), self.wavelet, self.levels)
+
+    def details(self, coefficients: Tensor) -> Tensor:
+        """Which coefficients are penalised, (H, W) of bool."""
+        return detail_mask(size_of(coefficients), self.levels).to(coefficients.device)

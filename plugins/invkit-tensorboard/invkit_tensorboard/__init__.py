@@ -1,0 +1,5 @@
+"""Watch a solve of invkit in TensorBoard."""
+
+from .observer import TensorBoard
+
+__all__ = ["TensorBoard"]

@@ -1,0 +1,90 @@
+"""The page on writing a prior: its commands run as they stand there, and say what it shows."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from clean_environment import make_environment
+from typer.testing import CliRunner
+
+import invkit
+from invkit.cli import app
+from invkit.datasets.synthetic import Synthetic
+from invkit.media.encoding import encode_png
+from invkit.metrics.aligned import aligned_psnr
+from invkit.scaffold.names import names_for
+from invkit.scaffold.writing import package_files
+
+PAGE = (Path(invkit.__file__).parent.parent / "docs" / "howto" / "plugin.md").read_text(encoding="utf-8")
+TRANSCRIPT = re.findall(r"```bash\n(.*?)\n```\n\n```text\n(.*?)```", PAGE, flags=re.DOTALL)
+WRITTEN = package_files(names_for("straight-motion", "kernel_priors"))
+MOST_COMMANDS = 5
+EXACT = 0.5  # dB: other processors round otherwise, and 200 steps of Adam make more of it
+
+
+def words(line: str) -> str:
+    """A line without its numbers and its drawing, which differ from machine to machine and from screen to screen."""
+    return " ".join(re.sub(r"[\d.:]+", "#", line).replace("=", " ").split())
+
+
+def assert_shown(shown: str, said: str) -> None:
+    """Each line that is shown stands, or is part of a line, in what was said, in this order."""
+    lines = [words(line) for line in said.splitlines()]
+    for line in filter(None, map(words, shown.splitlines())):
+        found = next((i for i, given in enumerate(lines) if line in given), None)
+        assert found is not None, f"{line!r} is not, or not there, in\n{said}"
+        lines = lines[found + 1 :]
+
+
+def figures(text: str) -> list[float]:
+    """The PSNR of each row of the table."""
+    return [float(row) for row in re.findall(r"^ *(?:straight-motion|fast-map) +([\d.]+)", text, flags=re.MULTILINE)]
+
+
+@pytest.mark.slow
+def test_five_commands_lead_to_a_row_in_a_table(tmp_path: Path) -> None:
+    assert 0 < len(TRANSCRIPT) <= MOST_COMMANDS
+    environment = make_environment(tmp_path / "environment")
+    said = ""
+    for command, shown in TRANSCRIPT:
+        said = environment.succeed(command, tmp_path)
+        if "--metrics" not in command:  # how a table is set depends on the screen
+            assert_shown(shown, said)
+    assert figures(said) == pytest.approx(figures(TRANSCRIPT[-1][1]), abs=EXACT)
+    assert len(figures(said)) == 2
+
+
+def test_the_page_shows_what_the_command_writes() -> None:
+    (prior, _), (recipe,) = (re.findall(rf"```{kind}\n(.*?)```", PAGE, flags=re.DOTALL) for kind in ("python", "toml"))
+    assert prior == WRITTEN["straight_motion/straight_motion.py"]
+    assert recipe == WRITTEN["straight_motion/straight-motion.toml"]
+    (tree,) = [block for block in re.findall(r"```text\n(.*?)```", PAGE, flags=re.DOTALL) if "entry points" in block]
+    assert {line.split()[0] for line in tree.splitlines()[1:]} == WRITTEN.keys() - {"straight_motion/__init__.py"}
+
+
+def test_the_blurry_pictures_are_as_blurry_as_the_page_says() -> None:
+    dataset = Synthetic(None, number=2, size=15, color="luma")  # as the suite "quick"
+    found = []
+    for sample in map(dataset.sample, dataset.cases()):
+        assert sample.truth is not None
+        truth = torch.as_tensor(sample.truth[7:-7, 7:-7])
+        found.append(float(aligned_psnr(torch.as_tensor(sample.image), truth)))
+    assert f"have {np.mean(found):.1f} dB" in PAGE
+
+
+def test_what_the_page_says_of_observers_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    picture = np.random.default_rng(0).integers(0, 256, (40, 44, 3), dtype=np.uint8)
+    (tmp_path / "photo.jpg").write_bytes(encode_png(picture))
+    (command,) = [line for line in PAGE.splitlines() if line.startswith("invkit deblur photo.jpg --recipe pan-l0")]
+    few = ["--kernel-size", "5"]
+    outcome = CliRunner().invoke(app, [*shlex.split(command)[1:], *few], catch_exceptions=False)
+    assert outcome.exit_code == 0
+    assert list((tmp_path / "deblurred" / "snapshots").glob("01-*-kernel.png"))
+    exec(compile(re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)[1], "plugin.md", "exec"), {})
+    assert list((tmp_path / "watched" / "snapshots").glob("01-*-kernel.png"))

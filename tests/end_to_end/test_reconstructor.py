@@ -1,0 +1,305 @@
+"""A recipe as a model of deepinv: beside deepinv's own in deepinv.test, blind and with the physics for its operator."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+import invkit
+from invkit.errors import AssemblyError, InputError, RecipeError, UnknownNameError
+from invkit.geometry import crop_to_data
+from invkit.interfaces import KernelPrior
+from invkit.recipe import parse_recipe
+from invkit.testing.common import drawn
+
+LINEAR = """
+name = "tv-linear"
+image_prior = "pixels"
+operator = "identity"
+regularizers = [{name = "tv", weight = 0.3, times = "sigma", least = 1e-4, params = {smoothing = 0.0}}]
+solver = {name = "linear-admm", params = {iterations = 40}}
+"""
+NETWORK = """
+name = "small-network"
+image_prior = {name = "dip-skip", params = {channels = 4, scales = 2, skip_channels = 2}}
+operator = "identity"
+solver = {name = "joint-adam", params = {iterations = 2, milestones = []}}
+"""
+BLIND = """
+name = "quick-blind"
+image_prior = "pixels"
+kernel_prior = "simplex"
+regularizers = [{name = "tv", weight = 1e-3}]
+solver = {name = "joint-adam", params = {iterations = 3, milestones = []}}
+"""
+
+
+def physics(name, noise=None, **settings):
+    import deepinv
+
+    model = {} if noise is None else {"noise_model": deepinv.physics.GaussianNoise(noise)}
+    return getattr(deepinv.physics, name)(**model, **settings)
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    """Two pictures of squares, (2, 1, 32, 32)."""
+    generator = np.random.default_rng(3)
+    blocks = [np.kron(generator.uniform(0.1, 0.9, (4, 4)), np.ones((8, 8))) for _ in range(2)]
+    return torch.tensor(np.stack(blocks)[:, None], dtype=torch.float32)
+
+
+@pytest.fixture(scope="module")
+def kernel():
+    """Five pixels of motion, off the centre, (1, 1, 4, 5)."""
+    weights = torch.zeros(1, 1, 4, 5)
+    weights[0, 0, 1] = torch.tensor([0.1, 0.3, 0.3, 0.2, 0.1])
+    return weights
+
+
+def psnr(image, truth):
+    return float(-10 * (image - truth).square().mean().log10())
+
+
+def noisy(known, scenes):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return known(scenes)
+
+
+def test_models_stand_beside_deepinv_s_own_in_deepinv_test(scenes, kernel):
+    import deepinv
+
+    known = physics("BlurFFT", img_size=(1, 32, 32), filter=kernel, noise=0.01)
+    pairs = DataLoader(TensorDataset(scenes, noisy(known, scenes)), batch_size=2)
+    models = {
+        "deepinv": deepinv.models.WienerDeconvolution(lambda_reg=0.01),
+        "wiener": invkit.as_reconstructor("wiener"),
+        "tv-admm": invkit.as_reconstructor("tv-admm"),
+    }
+    metrics = [deepinv.metric.PSNR(), deepinv.metric.SSIM()]
+    found = {
+        name: deepinv.test(model, pairs, known, metrics=metrics, verbose=False, non_blocking_transfers=False)
+        for name, model in models.items()
+    }
+    assert all(one["PSNR"] > one["PSNR no learning"] + 1 for one in found.values())
+    assert found["tv-admm"]["PSNR"] > found["wiener"]["PSNR"] + 1  # dB: the scenes are what the penalty is made for
+    assert found["tv-admm"]["SSIM"] > found["wiener"]["SSIM"]
+
+
+def test_it_is_one_of_deepinv_s_models_without_parameters():
+    from deepinv.models import Reconstructor
+
+    model = invkit.as_reconstructor("wiener")
+    assert isinstance(model, Reconstructor)
+    assert list(model.parameters()) == []
+    assert invkit.as_reconstructor("tv-admm").__class__ is model.__class__
+
+
+@pytest.mark.parametrize(("name", "settings"), [("Blur", {"padding": "valid"}), ("Blur", {"padding": "circular"})])
+def test_a_blur_is_solved_as_deconvolve_does(scenes, kernel, name, settings):
+    known = physics(name, filter=kernel, **settings)
+    y = known(scenes)
+    x = invkit.as_reconstructor("tv-admm", sigma=0.01)(y, known)
+    assert x.shape == scenes.shape
+    for data, image in zip(y, x, strict=True):
+        overrides = [f"operator.params.padding={settings['padding']}"]
+        result = invkit.deconvolve(
+            data[0], kernel[0, 0], recipe="tv-admm", sigma=0.01, overrides=overrides, progress=False
+        )
+        seen = crop_to_data(image, (4, 5), tuple(data.shape[1:]))[0]
+        torch.testing.assert_close(seen, result.image, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["Blur", "BlurFFT"])
+@pytest.mark.parametrize("size", [(3, 5), (4, 3), (2, 6)])
+def test_the_blur_that_is_solved_is_the_one_that_was_given(scenes, name, size):
+    """Without noise and with the least of penalties, a circular blur is undone; one pixel off would not be."""
+    weights = torch.zeros(1, 1, *size)
+    weights[0, 0, 0, 0], weights[0, 0, -1, -1] = 0.7, 0.3
+    settings = {"padding": "circular"} if name == "Blur" else {"img_size": (1, 32, 32)}
+    known = physics(name, filter=weights, **settings)
+    x = invkit.as_reconstructor("wiener", sigma=1e-4)(known(scenes), known)
+    assert psnr(x, scenes) > 40
+
+
+SHARPENING = torch.tensor([[[[0.0, -0.3, 0.0], [-0.3, 2.2, -0.3], [0.0, -0.3, 0.0]]]])  # no blur kernel
+CASES = {
+    "Denoising": ({}, 0.1, 2.0),
+    "Inpainting": ({"img_size": (1, 32, 32), "mask": (drawn((1, 1, 32, 32)) < 0.6).float()}, 0.02, 10.0),
+    "Downsampling": ({"filter": "bicubic", "factor": 2}, 0.01, 10.0),
+    "CompressedSensing": ({"m": 400, "img_size": (1, 32, 32), "rng": torch.Generator().manual_seed(0)}, 0.01, 10.0),
+    "Tomography": ({"angles": 30, "img_width": 32, "normalize": True}, 0.01, 5.0),
+    "Blur": ({"padding": "reflect", "filter": SHARPENING}, 0.05, 2.0),
+}
+"""Settings, noise, and by how many dB total variation is better than the adjoint."""
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_any_linear_physics_is_an_operator(scenes, name):
+    settings, noise, gain = CASES[name]
+    known = physics(name, noise, **settings)
+    y = noisy(known, scenes[:1])
+    x = invkit.as_reconstructor(parse_recipe(LINEAR))(y, known)
+    assert x.shape == scenes[:1].shape
+    assert psnr(x, scenes[:1]) > psnr(known.A_adjoint(y).clamp(0, 1), scenes[:1]) + gain
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_networks_are_trained_where_gradients_are_off(scenes, mode):
+    known = physics("Denoising")
+    with mode():
+        x = invkit.as_reconstructor(parse_recipe(NETWORK))(scenes, known)
+    assert x.shape == scenes.shape
+    assert not x.requires_grad
+    assert not torch.equal(x[0], x[1])
+
+
+def test_an_image_is_the_same_whatever_its_batch(scenes):
+    known, model = physics("Denoising"), invkit.as_reconstructor(parse_recipe(NETWORK))
+    torch.testing.assert_close(model(scenes, known)[1:], model(scenes[1:], known))
+    together = invkit.as_reconstructor(parse_recipe(NETWORK), together=True)
+    assert not torch.allclose(together(scenes, known)[1:], model(scenes[1:], known))  # one network for both
+
+
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize("name", ["Blur", "Inpainting"])
+def test_each_image_of_a_batch_has_its_own_part_of_the_physics(scenes, together, name):
+    if name == "Blur":
+        kernels = KernelPrior.allowed(drawn((2, 1, 3, 3)))
+        several = physics(name, filter=kernels, padding="circular", noise=0.01)
+        each = [physics(name, filter=one[None], padding="circular", noise=0.01) for one in kernels]
+    else:
+        masks = (drawn((2, 1, 32, 32)) < 0.7).float()
+        several = physics(name, img_size=(1, 32, 32), mask=masks, noise=0.01)
+        each = [physics(name, img_size=(1, 32, 32), mask=one[None], noise=0.01) for one in masks]
+    y = noisy(several, scenes)
+    recipe = "wiener" if name == "Blur" else parse_recipe(LINEAR)
+    x = invkit.as_reconstructor(recipe, together=together)(y, several)
+    alone = [invkit.as_reconstructor(recipe)(y[i : i + 1], each[i]) for i in range(2)]
+    torch.testing.assert_close(x, torch.cat(alone), atol=1e-4, rtol=0)
+
+
+def test_neither_the_physics_nor_the_data_are_changed(scenes, kernel):
+    known = physics("Blur", filter=kernel, padding="circular", noise=0.05)
+    y = noisy(known, scenes).double()
+    before = y.clone(), {name: value.clone() for name, value in known.state_dict().items()}
+    assert before[0].max() > 0.95  # what the noise added is not clipped
+    x = invkit.as_reconstructor("tv-admm")(y, known)
+    assert x.dtype == torch.float64
+    assert torch.equal(y, before[0])
+    assert all(torch.equal(value, known.state_dict()[name]) for name, value in before[1].items())
+
+
+@pytest.mark.parametrize("padding", ["valid", "circular"])
+@pytest.mark.parametrize("kernel_size", [3, (4, 6), 7])
+def test_a_blind_recipe_finds_its_own_kernel_and_gives_the_physics_image(scenes, kernel, padding, kernel_size):
+    model = invkit.as_reconstructor(parse_recipe(BLIND), kernel_size=kernel_size)
+    known = physics("Blur", filter=kernel, padding=padding)
+    y = known(scenes[:1])
+    x = model(y, known)
+    assert x.shape == scenes[:1].shape
+    other = physics("Blur", filter=KernelPrior.allowed(drawn((1, 1, 4, 5))), padding=padding)
+    assert torch.equal(x, model(y, other))
+    inside = crop_to_data(x, (4, 5), tuple(y.shape[2:]))
+    result = invkit.deblur(y, recipe=parse_recipe(BLIND), kernel_size=kernel_size, progress=False)
+    torch.testing.assert_close(inside, result.image.clamp(0, 1))
+
+
+@pytest.mark.parametrize("color", ["luma", "rgb"])
+def test_a_blind_recipe_restores_colour(scenes, kernel, color):
+    known = physics("Blur", filter=kernel)
+    coloured = torch.cat([scenes[:1], scenes[1:], scenes[:1] / 2], 1)
+    x = invkit.as_reconstructor(parse_recipe(BLIND), kernel_size=5, color=color)(known(coloured), known)
+    assert x.shape == coloured.shape
+    assert psnr(x, coloured) > 15
+
+
+def test_a_blind_recipe_takes_noise_beyond_white_and_a_physics_without_a_filter(scenes):
+    y = scenes + 0.3
+    x = invkit.as_reconstructor(parse_recipe(BLIND), kernel_size=3)(y, physics("Blur"))
+    assert x.shape == scenes.shape
+    assert float(x.max()) <= 1
+
+
+def test_a_blind_recipe_takes_other_data_than_pictures_as_they_are(scenes):
+    recipe = parse_recipe("""
+name = "coils"
+operator = {name = "multi-coil-mri", params = {acceleration = 1.0}}
+image_prior = "pixels"
+kernel_prior = "smooth-maps"
+solver = {name = "joint-adam", params = {iterations = 2, milestones = []}}
+""")
+    maps = torch.complex(drawn((1, 3, 32, 32)), drawn((1, 3, 32, 32), seed=1))
+    known = physics("MultiCoilMRI", img_size=(32, 32), coil_maps=maps)
+    y = known(torch.cat([scenes[:1], torch.zeros(1, 1, 32, 32)], 1))
+    assert y.shape == (1, 2, 3, 32, 32)
+    x = invkit.as_reconstructor(recipe)(y, known)
+    torch.testing.assert_close(x, invkit.restore(y.flatten(1, 2), recipe, progress=False).image)
+
+
+def test_a_blind_recipe_can_be_given_the_physics(scenes, kernel):
+    known = physics("Blur", filter=kernel, padding="circular")
+    y = known(scenes)
+    recipe = parse_recipe(BLIND.replace("= 3", "= 200"))
+    informed = invkit.as_reconstructor(recipe, blind=False)(y, known)
+    assert psnr(informed, scenes) > psnr(y, scenes) + 3
+    chain = invkit.as_reconstructor("fast-map", blind=False, sigma=0.01)  # its last is sparse-admm
+    torch.testing.assert_close(chain(y, known), invkit.as_reconstructor("sparse-admm", sigma=0.01)(y, known))
+
+
+def test_the_noise_is_the_physics_or_what_was_said(scenes, kernel):
+    def restored(noise, **options):
+        known = physics("Blur", noise, filter=kernel, padding="circular")
+        return invkit.as_reconstructor("tv-admm", **options)(y, known)
+
+    y = physics("Blur", filter=kernel, padding="circular")(scenes)
+    assert torch.equal(restored(0.1), restored(None, sigma=0.1))
+    assert torch.equal(restored(0.02, sigma=0.1), restored(0.1))
+    assert not torch.allclose(restored(0.1), restored(None))  # estimated
+
+
+def test_a_blind_operator_of_another_image_is_refused(scenes):
+    recipe = parse_recipe(BLIND.replace('image_prior = "pixels"', 'image_prior = "pixels"\noperator = "downsampling"'))
+    known = physics("Blur", filter=torch.ones(1, 1, 3, 3) / 9, padding="circular")
+    with pytest.raises(InputError, match="gives images of 64x64 pixels, and the physics makes these data of 32x32"):
+        invkit.as_reconstructor(recipe, kernel_size=3)(scenes[:1], known)
+
+
+def test_a_solver_that_needs_a_blur_says_what_would_do(scenes):
+    known = physics("Downsampling", filter="bicubic", factor=2)
+    with pytest.raises(
+        AssemblyError, match=r"with deepinv's Downsampling for its operator the recipe tv-admm .*linear"
+    ):
+        invkit.as_reconstructor("tv-admm", sigma=0.01)(known(scenes), known)
+
+
+def test_a_noise_level_that_cannot_be_told_is_asked_for(scenes):
+    known = physics("Tomography", angles=4, img_width=32, normalize=True)
+    with pytest.raises(InputError, match="those of deepinv's Tomography do not tell; give sigma"):
+        invkit.as_reconstructor(parse_recipe(LINEAR))(known(scenes), known)
+
+
+def test_what_is_no_linear_physics_is_refused(scenes):
+    model = invkit.as_reconstructor("wiener")
+    with pytest.raises(InputError, match="must be one of deepinv's LinearPhysics, got Haze"):
+        model(scenes, physics("Haze"))
+    with pytest.raises(InputError, match="got str"):
+        model(scenes, "Blur")
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"recipe": "wienr"}, UnknownNameError, "did you mean 'wiener'"),
+        ({"recipe": "wiener", "blind": True}, InputError, "wiener finds no kernel, and cannot be blind"),
+        ({"recipe": "wiener", "kernel_size": 5}, InputError, "the physics has its kernel; leave kernel_size out"),
+        ({"recipe": "wiener", "sigma": -1}, InputError, "sigma must be"),
+        ({"recipe": "wiener", "overrides": ["solver.params.iteratons=3"]}, RecipeError, "iteratons is not known"),
+    ],
+)
+def test_wrong_options_are_refused_at_once(options, error, said):
+    with pytest.raises(error, match=said):
+        invkit.as_reconstructor(**options)
