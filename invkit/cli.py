@@ -91,7 +91,10 @@ Observe = Annotated[
     ),
 ]
 KernelFile = Annotated[
-    Path | None, typer.Option("--kernel", help="A kernel (.npy or picture), for recipes that start from one.")
+    Path | None,
+    typer.Option(
+        "--kernel", help="A kernel (.npy or picture), or what else is known, as a mask, for recipes that take it."
+    ),
 ]
 
 
@@ -188,7 +191,10 @@ def deconvolve(
 @app.command()
 def solve(
     recipe: Annotated[str, typer.Argument(help="A recipe's .toml file or name.")],
-    image: Annotated[Path | None, typer.Option(help="The measured image; default: the recipe's measurement.")] = None,
+    image: Annotated[
+        list[Path] | None,
+        typer.Option(help="What was measured; default: the recipe's measurement. Repeatable, for several frames."),
+    ] = None,
     kernel_size: Size = None,
     kernel: KernelFile = None,
     output: Output = Path("solved"),
@@ -209,13 +215,22 @@ def solve(
 
     Files named in a recipe are looked for beside it.
 
-    [bold]Example[/bold]: invkit solve denoise.toml --image noisy.png
+    [bold]Examples[/bold]
+
+      invkit solve denoise-tv --image noisy.png
+
+      invkit solve inpaint-tv --image holes.png --kernel mask.png
+
+      invkit solve multi-frame --image first.png --image second.png --kernel-size 19
+
+      invkit solve blind-tomography --image projections.npy
     """
     size = parse_kernel_size(kernel_size)
     choices: dict[str, Any] = {"kernel_size": size, "color": color, "seed": seed, "device": device}
     choices |= {"overrides": settings or [], "sigma": sigma, "kernel": kernel, "truth": truth}
     run = Run(output, time_limit, checkpoint_every, resume, overwrite, observe or ())
-    run.go(image, recipe, choices)
+    several: list[Any] = list(image or [])
+    run.go(several if len(several) > 1 else several[0] if several else None, recipe, choices)
 
 
 @app.command("list")

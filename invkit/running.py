@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
+    from .intake import Measured
     from .restoration import Job
     from .result import Result
     from .solver import Observer
@@ -33,7 +34,7 @@ class Run:
     overwrite: bool
     observe: Sequence[str] = ()
 
-    def go(self, image: Path | None, recipe: str | None, choices: dict[str, Any]) -> None:
+    def go(self, image: Measured | None, recipe: str | None, choices: dict[str, Any]) -> None:
         """Check everything, compute, write the results and say how it went."""
         from .media.output import CHECKPOINT, check_inputs, check_output
         from .restoration import prepare
