@@ -18,7 +18,7 @@ from .problem import Problem, Term, check_data
 from .recipe import Parameters, Recipe, blamed, check_component, check_parameters, resolved
 from .solver import Solver
 
-__all__ = ["Assembly", "assemble", "build_scores"]
+__all__ = ["Assembly", "as_many", "assemble", "build_scores"]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from . import choices, registry
-from .assembly import Assembly
+from .assembly import Assembly, as_many
 from .chain import Outcome
 from .choices import Choices, Color, KernelSize
 from .doubts import doubts
@@ -198,6 +198,7 @@ def prepare(
     size = kernel_size_of(method, operator, chosen, taken.data, unknown)
     stages = plan(method, taken.data, chosen, pictures=operator.data_range is not None)
     if unknown is not None and issubclass(operator, Blur):
+        unknown = as_many(unknown, (len(taken.data), 1, *size))
         stages = (stages[0].knowing(unknown), *stages[1:])
     with explained_memory():
         assembly = check_stages(stages, size, unknown, where)

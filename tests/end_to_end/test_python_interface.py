@@ -21,7 +21,7 @@ from invkit.interfaces import KernelPrior
 from invkit.kernel_priors.softmax_fcn import SoftmaxFCN
 from invkit.operators.convolution import Convolution
 from invkit.parameters import parameters_of
-from invkit.recipe import load_recipe, parse_recipe
+from invkit.recipe import parse_recipe
 from invkit.restoration import prepare
 from invkit.solvers.joint_adam import JointAdam
 
@@ -136,19 +136,6 @@ def shortened(recipe: invkit.Recipe, iterations: int) -> list[str]:
         if "iterations" in parameters_of(registry.load("solvers", link.solver.name)).model_fields:
             settings.append(f"{place}solver.params.iterations={iterations}")
     return settings
-
-
-@pytest.mark.parametrize("name", registry.names("recipes"))
-def test_every_recipe_runs(blurry: np.ndarray, name: str) -> None:
-    recipe = load_recipe(name)
-    known = recipe.kernel_prior is not None and recipe.kernel_prior.name == "known"
-    kernel = np.full((5, 5), 0.04) if known else None
-    result = prepare(blurry, recipe=name, kernel_size=5, kernel=kernel, overrides=shortened(recipe, 2)).run()
-    assert result.stopped in ("finished", "converged")
-    assert np.isfinite(result.history).all()
-    assert np.isfinite(result.image).all()
-    assert result.image.shape == blurry.shape
-    assert result.kernel.shape == (5, 5)
 
 
 def test_save_and_plot(blurry: np.ndarray, tmp_path: Path) -> None:
