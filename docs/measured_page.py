@@ -48,6 +48,13 @@ SUITES = {
         )
         for percent in (1, 2, 5)
     },
+    "noise1_network": (
+        "Four of Levin's images with noise of 0.01 added, beside a network",
+        "invkit bench run benchmarks/levin_harder.toml --preset noise1 --limit 4 "
+        "--recipes selfdeblur-small,fast,pan-l0 --output benchmarked/noise1_network\n"
+        "invkit bench table benchmarked/noise1_network --metrics psnr,ssim,error-ratio,cpu-seconds --interval none "
+        "--output benchmarks/results/noise1_network.md",
+    ),
     "held_out": (
         "Photographs that no setting was chosen on",
         "python benchmarks/held_out.py\n"
