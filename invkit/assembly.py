@@ -18,7 +18,7 @@ from .problem import Problem, Term, check_data
 from .recipe import Parameters, Recipe, blamed, check_component, check_parameters, resolved
 from .solver import Solver
 
-__all__ = ["Assembly", "as_many", "assemble", "build_scores"]
+__all__ = ["Assembly", "as_many", "assemble", "build_scores", "pose"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,22 @@ def assemble(
         check_start(recipe, checked["kernel_prior"])
     operator: ForwardOperator = checked["operator"].build({})
     check_data(data, operator.data_range)
-    solver = checked["solver"].build({})
+    problem, solver = pose(recipe, checked, operator, data, kernel_size, kernel, sigma)
+    solver.check(problem)
+    return Assembly(problem, solver, resolved(recipe, checked))
+
+
+def pose(
+    recipe: Recipe,
+    checked: dict[str, Parameters],
+    operator: ForwardOperator,
+    data: Tensor,
+    kernel_size: tuple[int, int],
+    kernel: Tensor | None,
+    sigma: float,
+) -> tuple[Problem, Solver[Any]]:
+    """The problem of checked parameters under an operator, and its solver; arguments and errors as `assemble`."""
+    solver: Solver[Any] = checked["solver"].build({})
     fidelity = build_fidelity(recipe, checked, data, solver.iterations)
     size = kernel_size if kernel is None else size_of(kernel)
     kernel_shape = operator.unknown_shape(shape_of(data), size)
@@ -79,8 +94,7 @@ def assemble(
         fidelity=fidelity,
         regularizers=tuple(build_terms(recipe, checked, weights_of(recipe, sigma))),
     )
-    solver.check(problem)
-    return Assembly(problem, solver, resolved(recipe, checked))
+    return problem, solver
 
 
 def as_many(kernel: Tensor, shape: Shape) -> Tensor:

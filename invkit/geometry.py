@@ -36,6 +36,7 @@ __all__ = [
     "shrink",
     "size_of",
     "visible_part",
+    "visible_size",
 ]
 
 Size = tuple[int, int]
@@ -95,9 +96,14 @@ def crop_to_data(image: Tensor, kernel_size: Size, data_size: Size) -> Tensor:
 
 def visible_part(image: Tensor, data_size: Size, kernel_size: Size) -> Tensor:
     """The part of a restored image that data of that size show, by its convolution: a valid one reaches further."""
+    shown = visible_size(size_of(image), data_size, kernel_size)
+    return image if shown == size_of(image) else crop_to_data(image, kernel_size, data_size)
+
+
+def visible_size(image_size: Size, data_size: Size, kernel_size: Size) -> Size:
+    """The size of that part: the data's where the image reaches beyond them by the kernel, else the image's."""
     (height, width), (rows, columns) = data_size, kernel_size
-    reaches = size_of(image) == (height + rows - 1, width + columns - 1)
-    return crop_to_data(image, kernel_size, data_size) if reaches else image
+    return (height, width) if image_size == (height + rows - 1, width + columns - 1) else image_size
 
 
 def extend(data: Tensor, kernel_size: Size, padding: Padding = "replicate") -> Tensor:

@@ -20,7 +20,7 @@ from .chain import Outcome
 from .choices import Choices, Color, KernelSize
 from .doubts import doubts
 from .errors import InputError, OutOfMemoryError
-from .geometry import Size, shape_of, size_of, visible_part
+from .geometry import Size, shape_of, size_of, visible_part, visible_size
 from .intake import Measured, Picture, Taken, digest, scaled_to, take, take_truth, take_unknown
 from .interfaces import Blur, ForwardOperator, KernelPrior
 from .media.colour import from_luma_chroma, to_luma_chroma
@@ -235,10 +235,9 @@ def kernel_size_of(
 
 def restored_size(assembly: Assembly, last: Stage) -> Size:
     """(height, width) of the image that will be given back."""
-    problem, (height, width) = assembly.problem, size_of(last.data)
-    _, _, rows, columns = problem.operator.image_shape(shape_of(last.data), problem.kernel_prior.shape)
-    reaches = (rows, columns) == (height + problem.kernel_prior.shape[2] - 1, width + problem.kernel_prior.shape[3] - 1)
-    return (height, width) if reaches else (rows, columns)
+    problem, data = assembly.problem, last.data
+    image = problem.operator.image_shape(shape_of(data), problem.kernel_prior.shape)
+    return visible_size(image[2:], size_of(data), problem.kernel_prior.shape[2:])
 
 
 def with_chroma(plane: Tensor, chroma: Tensor | None) -> Tensor:

@@ -13,17 +13,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import choices, registry
-from ..assembly import build_fidelity, build_terms, weights_of
+from ..assembly import pose
 from ..choices import Choices, Color, KernelSize
 from ..errors import AssemblyError, InputError
 from ..geometry import Size, margins, shape_of, size_of, visible_part
 from ..interfaces import Blur, ForwardOperator
 from ..media.colour import from_luma_chroma
 from ..operators.convolution import Convolution
-from ..problem import Problem
 from ..recipe import ComponentSpec, Recipe, check_parameters, check_recipe
 from ..restoration import prepare
-from ..solver import Solver
 from ..stages import Watch
 from ..starts import solve_stages
 from ..unknowns import KernelPrior
@@ -209,7 +207,8 @@ class Inversion:
         sigma = self.sigma(data, physics, place)
         whole = PhysicsOperator(physics, measured=tuple(y.shape[1:])), None
         operator, kernel = known_blur(physics, len(data)) or whole
-        problem, solver = posed(self.recipe, data, operator, kernel, sigma, self.chosen.seed)
+        checked = check_parameters(self.recipe, self.chosen.seed)
+        problem, solver = pose(self.recipe, checked, operator, data, (1, 1), kernel, sigma)
         try:
             solver.check(problem)
         except AssemblyError as error:
@@ -256,27 +255,6 @@ def known_blur(physics: Any, batch: int) -> tuple[ForwardOperator, Tensor] | Non
         return None
     padding: Any = physics.padding if isinstance(physics, known["Blur"]) else "circular"
     return (KnownBlur(padding=padding), kernel.expand(batch, -1, -1, -1)) if padding in PADDINGS else None
-
-
-def posed(
-    recipe: Recipe, data: Tensor, operator: ForwardOperator, kernel: Tensor | None, sigma: float, seed: int
-) -> tuple[Problem, Solver[Any]]:
-    """The problem of a recipe with a given operator, and its solver; raises `InvkitError` as `assemble`."""
-    checked = check_parameters(recipe, seed)
-    solver: Solver[Any] = checked["solver"].build({})
-    shape = (len(data), 1, 1, 1) if kernel is None else shape_of(kernel)
-    kernel_prior = checked["kernel_prior"].build({"shape": shape, "start": kernel, "guess": None})
-    image_shape = operator.image_shape(shape_of(data), shape)
-    first = operator.first_image(data, kernel_prior().to(data))
-    problem = Problem(
-        data=data,
-        operator=operator,
-        image_prior=checked["image_prior"].build({"shape": image_shape, "start": first}),
-        kernel_prior=kernel_prior,
-        fidelity=build_fidelity(recipe, checked, data, solver.iterations),
-        regularizers=tuple(build_terms(recipe, checked, weights_of(recipe, sigma))),
-    )
-    return problem, solver
 
 
 def knows_operator(recipe: Recipe) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import final
 
+import torch
 from torch import Tensor
 
 from ..errors import InputError
@@ -21,7 +22,6 @@ class Given(UnknownPrior):
     """
 
     value: Tensor
-    example = "kernel=..."
 
     def __init__(self, shape: Shape, start: Tensor | None) -> None:
         super().__init__(shape)
@@ -85,6 +85,4 @@ class KnownScan(Given, ScanPrior):
     @classmethod
     def checked(cls, shape: Shape, start: Tensor | None) -> Tensor:
         """A copy of what was given, or zeros; raises `InputError`."""
-        import torch
-
         return torch.zeros(shape) if start is None else super().checked(shape, start)

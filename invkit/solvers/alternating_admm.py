@@ -13,12 +13,12 @@ from torch import Tensor
 
 from ..errors import AssemblyError
 from ..interfaces import ImagePrior, UnknownPrior
-from ..parameters import NonNegative, Positive, PositiveInt, validated
+from ..parameters import Positive, PositiveInt, validated
 from ..problem import Problem
 from ..solver import Solver
 from .adam import clone, trainable
 from .half_quadratic import check_weights
-from .linear_admm import LinearADMM, LinearState
+from .linear_admm import BoundPenalty, Inner, LinearADMM, LinearState, Penalty
 from .pixel_state import image_prior_of
 
 __all__ = ["AlternatingADMM"]
@@ -83,13 +83,9 @@ class AlternatingADMM(Solver[AlternatingState]):
         self,
         *,
         iterations: Annotated[PositiveInt, Field(description="turns of image and unknown")] = 100,
-        inner: Annotated[PositiveInt, Field(description="conjugate gradients for the image in each turn")] = 4,
-        penalty: Annotated[
-            Positive, Field(description="of z = D x; a proximal map moves about 1 / (2 penalty)")
-        ] = 20.0,
-        bound_penalty: Annotated[
-            NonNegative, Field(description="of z = x in [0, 1], times that of z = D x; 0 for no bounds")
-        ] = 0.2,
+        inner: Inner = 4,
+        penalty: Penalty = 20.0,
+        bound_penalty: BoundPenalty = 0.2,
         unknown_steps: Annotated[PositiveInt, Field(description="steps of Adam on the unknown in each turn")] = 5,
         unknown_lr: Annotated[Positive, Field(description="their learning rate at the beginning")] = 1e-2,
         wait: Annotated[int, Field(ge=0, description="turns before the first of them")] = 5,

@@ -18,7 +18,11 @@ from ..stencils import adjoint, analyse
 from .half_quadratic import check_weights, weighted
 from .pixel_state import PixelState, check_terms, starting_point
 
-__all__ = ["LinearADMM", "LinearState", "conjugate_gradients"]
+__all__ = ["BoundPenalty", "Inner", "LinearADMM", "LinearState", "Penalty", "conjugate_gradients"]
+
+Inner = Annotated[PositiveInt, Field(description="conjugate gradients for the image in each turn")]
+Penalty = Annotated[Positive, Field(description="of z = D x; a proximal map moves about 1 / (2 penalty)")]
+BoundPenalty = Annotated[NonNegative, Field(description="of z = x in [0, 1], times that of z = D x; 0 for no bounds")]
 
 
 @dataclass(kw_only=True)
@@ -67,13 +71,9 @@ class LinearADMM(Solver[LinearState]):
         self,
         *,
         iterations: Annotated[PositiveInt, Field(description="turns of prior and image")] = 60,
-        inner: Annotated[PositiveInt, Field(description="conjugate gradients for the image in each turn")] = 6,
-        penalty: Annotated[
-            Positive, Field(description="of z = D x; a proximal map moves about 1 / (2 penalty)")
-        ] = 20.0,
-        bound_penalty: Annotated[
-            NonNegative, Field(description="of z = x in [0, 1], times that of z = D x; 0 for no bounds")
-        ] = 0.2,
+        inner: Inner = 6,
+        penalty: Penalty = 20.0,
+        bound_penalty: BoundPenalty = 0.2,
     ) -> None:
         self.iterations = iterations
         self.inner = inner
