@@ -11,6 +11,7 @@ __all__ = [
     "PluginError",
     "RecipeError",
     "UnknownNameError",
+    "is_out_of_memory",
 ]
 
 
@@ -44,3 +45,11 @@ class OutOfMemoryError(InvkitError, MemoryError):
 
 class DivergedError(InvkitError, ArithmeticError):
     """A solve whose loss is no longer a finite number."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that there was not enough memory; torch has several ways to say so."""
+    words = ("out of memory", "allocate")
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
+    )

@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from . import registry
 from .documents import read_toml, recipe_of_result, recipe_text
-from .errors import InvkitError, PluginError, RecipeError
+from .errors import InvkitError, PluginError, RecipeError, is_out_of_memory
 from .explain import Place, explain, placed
 from .overrides import overridden, whole_recipe, whole_recipes, written_out
 from .parameters import parameters_of, positional_names, read_strictly, reason, slots_of
@@ -33,7 +33,6 @@ __all__ = [
     "blamed",
     "check_parameters",
     "check_recipe",
-    "is_out_of_memory",
     "load_recipe",
     "parse_recipe",
     "recipe_text",
@@ -189,7 +188,7 @@ class Parameters:
     def build(self, given: Mapping[str, object]) -> Any:
         """Construct it: positional arguments from ``given`` by name, keywords from the recipe.
 
-        The components it holds are built first, and are given the same.
+        The components it holds are built first, and are given what it says (`Component.given_to`).
 
         Raises:
             PluginError: it asks for what is not given, or fails.
@@ -203,9 +202,14 @@ class Parameters:
                 f"which it does not give (it gives {', '.join(given) or 'nothing'})"
             )
         values = {name: getattr(self.values, name) for name in type(self.values).model_fields}
-        values |= {name: of_each(there, lambda one: one.build(given)) for name, there in self.slots.items()}
+        values |= {name: self.filled(name, given) for name in self.slots}
         with blamed(self.place, self.component):
             return self.component(*(given[name] for name in wanted), **values)
+
+    def filled(self, slot: str, given: Mapping[str, object]) -> Any:
+        """What stands in a slot, built from what it is given of what this one is."""
+        theirs = self.component.given_to(slot, given)
+        return of_each(self.slots[slot], lambda one: one.build(theirs))
 
     def written_out(self) -> dict[str, Any]:
         """The parameters with every default, those of the components it holds too, JSON-serialisable."""
@@ -240,14 +244,6 @@ def blamed(place: str, component: type) -> Iterator[None]:
             raise
         who = f"{component.__module__}.{component.__qualname__}"
         raise PluginError(f"{place}: the component {who} failed: {reason(error)}") from error
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that there was not enough memory; torch has several ways to say so."""
-    words = ("out of memory", "allocate")
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
-    )
 
 
 def check_parameters(recipe: Recipe, seed: int) -> dict[str, Parameters]:

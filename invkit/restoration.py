@@ -19,14 +19,14 @@ from .assembly import Assembly, as_many
 from .chain import Outcome
 from .choices import Choices, Color, KernelSize
 from .doubts import doubts
-from .errors import InputError, OutOfMemoryError
+from .errors import InputError, OutOfMemoryError, is_out_of_memory
 from .geometry import Size, shape_of, size_of, visible_part, visible_size
 from .intake import Measured, Picture, Taken, digest, scaled_to, take, take_truth, take_unknown
 from .interfaces import Blur, ForwardOperator, KernelPrior
 from .media.colour import from_luma_chroma, to_luma_chroma
 from .metrics.aligned import aligned_psnr
 from .observers.checkpoint import Checkpointer, describe_run, load_checkpoint
-from .recipe import Recipe, is_out_of_memory
+from .recipe import Recipe
 from .result import Array, Result
 from .solver import Observer
 from .stages import Stage, Watch, check_stages, plan, with_colors
@@ -135,12 +135,14 @@ class Job:
         return self.assembly.problem.operator
 
     def before(self) -> Tensor:
-        """What there is to see before anything is solved: the pictures given, or the operator's first image of them."""
-        problem, data = self.assembly.problem, self.measured.data
-        if isinstance(problem.operator, Blur):
-            return data
-        seen = self.stages[-1]
+        """What there is to see before anything is solved.
+
+        The pictures given, or the operator's first image where they are no pictures or of another size than it.
+        """
+        problem, data, seen = self.assembly.problem, self.measured.data, self.stages[-1]
         first = problem.operator.first_image(seen.data, problem.kernel_prior().detach().to(seen.data))
+        if problem.operator.data_range is not None and size_of(first) == size_of(data):
+            return data
         return with_chroma(first, seen.chroma).clamp(0, 1)
 
     @property

@@ -32,6 +32,11 @@ class Component:
 
     family: ClassVar[str]
 
+    @classmethod
+    def given_to(cls, slot: str, given: Mapping[str, object]) -> Mapping[str, object]:
+        """What the component in a slot is given by position, of what this one is ``given``; here the same."""
+        return given
+
 
 class Strict(BaseModel):
     """Settings that are what they were read as, and know no others."""

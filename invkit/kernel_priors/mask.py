@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import Field
@@ -18,7 +19,8 @@ class ImageMask(MaskPrior):
 
     Args:
         shape: (B, 1, H, W).
-        prior: gives the mask, of that shape, in [0, 1]; what it starts from is the mask given, if one is.
+        prior: gives the mask, of that shape, in [0, 1]; what it starts from is the mask given, if one is,
+            or what the data tell of it.
     """
 
     @validated
@@ -33,6 +35,12 @@ class ImageMask(MaskPrior):
     ) -> None:
         super().__init__(shape)
         self.prior = prior
+
+    @classmethod
+    def given_to(cls, slot: str, given: Mapping[str, object]) -> Mapping[str, object]:
+        """What is given, and to start from the mask, or else what the data tell of it."""
+        start = given.get("start")
+        return {**given, "start": given.get("guess") if start is None else start}
 
     def forward(self) -> Tensor:
         """The mask, (B, 1, H, W), in [0, 1]."""

@@ -39,7 +39,8 @@ def overview(result: Result) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    pictures = [("Blurry", result.blurry)] if result.blurry is not None else []
+    before = "Blurry" if result.holds_kernels else "Before"
+    pictures = [(before, result.blurry)] if result.blurry is not None else []
     shown = [(title, channels_last(image)) for title, image in (*pictures, ("Restored", result.image))]
     height = picture_height([batch.shape[1:3] for _, batch in shown])
     figure = Figure(figsize=(WIDTH, height + LOWER + 0.4), layout=ConstrainedLayoutEngine(h_pad=GAP, w_pad=GAP))

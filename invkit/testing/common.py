@@ -12,7 +12,7 @@ import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from .. import registry
 from ..parameters import Shape, parameters_of, positional_names, slots_of
-from ..slots import ComponentSpec, named
+from ..slots import Component, ComponentSpec, named
 from .operators import demand
 
 __all__ = [
@@ -63,7 +63,9 @@ def build(component: type[C], given: Mapping[str, object] | None = None, params:
 def with_slots(component: type, keywords: Mapping[str, Any], given: Mapping[str, object]) -> dict[str, Any]:
     """The keywords of a component with the slots filled."""
     slots = {name: slot for name, slot in slots_of(component).items() if name in keywords}
-    return {**keywords, **{name: filled(slot.family, keywords[name], given) for name, slot in slots.items()}}
+    holder = cast(type[Component], component)
+    held = {name: filled(slot.family, keywords[name], holder.given_to(name, given)) for name, slot in slots.items()}
+    return {**keywords, **held}
 
 
 def filled(family: str, there: Any, given: Mapping[str, object]) -> Any:

@@ -74,6 +74,24 @@ def test_inpainting(sharp: np.ndarray, recipe: str, settings: tuple[str, ...]) -
     assert psnr(result.image, sharp) > psnr(np.asarray(result.blurry), sharp) + 3
 
 
+def test_dehazing() -> None:
+    from skimage.data import astronaut
+
+    truth = astronaut()[::4, ::4].astype(np.float32) / 255
+    transmission = np.linspace(0.3, 0.8, len(truth), dtype=np.float32)[:, None, None]
+    airlight = np.array([0.8, 0.84, 0.88], dtype=np.float32)
+    hazy = transmission * truth + (1 - transmission) * airlight
+    result = solved(hazy, "dehaze")
+    scene, behind = np.moveaxis(np.asarray(result.image), 1, -1)
+    assert np.array_equal(np.asarray(result.blurry), hazy)
+    assert psnr(scene, truth) > psnr(hazy, truth) + 6
+    assert np.abs(behind - airlight).max() < 0.1
+    assert (
+        np.corrcoef(np.asarray(result.kernel).ravel(), np.broadcast_to(transmission[..., 0], (128, 128)).ravel())[0, 1]
+        > 0.8
+    )
+
+
 def test_inpainting_wants_a_mask(sharp: np.ndarray) -> None:
     with pytest.raises(InputError, match="needs what is known: give --kernel"):
         solved(sharp, "inpaint-tv")

@@ -181,9 +181,12 @@ def test_a_recipe_runs(name):
     seen = seen[:1] if recipe.operator.name == "tomography" else seen  # one slice
     job = prepare(seen, recipe=recipe, kernel=given, kernel_size=size, overrides=[*short, *narrow], sigma=0.01)
     result = job.run()
-    assert result.image.shape == {"downsampling": (72, 80), "multi-coil-mri": (12, 40), "tomography": (40, 40)}.get(
-        recipe.operator.name, (36, 40)
-    )
+    assert result.image.shape == {
+        "downsampling": (72, 80),
+        "haze": (2, 1, 36, 40),
+        "multi-coil-mri": (12, 40),
+        "tomography": (40, 40),
+    }.get(recipe.operator.name, (36, 40))
     assert np.isfinite(result.image).all()
     assert result.holds_kernels == (operator.unknown is KernelPrior)
     if has_kernel:
