@@ -1,0 +1,8 @@
+"""Blind deconvolution with noise-robust kernel estimation: a network of several images, and no kernel network."""
+
+from .fidelity import RootMSE
+from .image_prior import Branched, BranchedSkipImage
+from .kernel_function import estimated_kernels
+from .solver import KernelFunctionAdam
+
+__all__ = ["Branched", "BranchedSkipImage", "KernelFunctionAdam", "RootMSE", "estimated_kernels"]

@@ -1,0 +1,125 @@
+"""Adam on an image prior, with kernels computed from its images."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, final
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from invkit.errors import AssemblyError
+from invkit.interfaces import Assignable, Blur
+from invkit.parameters import Fraction, NonNegative, Positive, PositiveInt, Seed, validated
+from invkit.problem import Problem
+from invkit.solvers.adam import AdamSolver, AdamState
+from invkit.solvers.pixel_state import check_padding, kernel_prior_of
+
+from .image_prior import Branched
+from .kernel_function import estimated_kernels
+
+__all__ = ["KernelFunctionAdam"]
+
+
+@final
+class KernelFunctionAdam(AdamSolver):
+    """Adam on a network of several images; each gives a kernel in closed form, for a noise level of its own.
+
+    Lee, Kim, Lee, Jung, Cho, Kim, Jo, Lee, Jang, "Blind image deblurring with noise-robust kernel estimation", ECCV
+    2024; the defaults as in its released code, github.com/csleemooo/BD_noise_robust_kernel_estimation.
+
+    The kernel k_n takes the n-th intermediate image to the data (`estimated_kernels`), K_n is k_n before it is cut to
+    its size, and with the problem's objective F the network minimises
+
+        ``mean_n F(x, k_n) + kernel_penalty mean_n |K_n|_2``.
+
+    The kernels are no unknowns: the gradient goes through them to the intermediate images, which need not look like x.
+    The estimate is x with the kernel that explains the data best, which the kernel prior is set to.
+
+    Args:
+        iterations: steps.
+        image_lr: learning rate.
+        milestones: iterations, counted from 0, from which the rate is multiplied by ``decay`` once more.
+        decay: see there.
+        perturbation: standard deviation of the noise added to the latent at every step.
+        noise_levels: one for each of the prior's branches, in [0, 1] units.
+        kernel_penalty: weight of the norm of the kernels before they are cut. The released code weights the norms of
+            residual and kernel alike, which beside the fidelity 'root-mse' and for P pixels is ``1 / sqrt(P)``.
+        seed: of the perturbations.
+    """
+
+    needs: ClassVar = {"operator": Blur, "image_prior": Branched, "kernel_prior": Assignable}
+
+    @validated
+    def __init__(
+        self,
+        *,
+        iterations: Annotated[PositiveInt, Field(description="steps")] = 1400,
+        image_lr: Annotated[Positive, Field(description="learning rate")] = 1e-4,
+        milestones: Annotated[
+            tuple[Annotated[int, Field(ge=0)], ...],
+            Field(description="iterations, from 0, from which the rate is multiplied by 'decay' once more"),
+        ] = (600, 800, 1000, 1200),
+        decay: Annotated[Fraction, Field(gt=0, description="factor of the learning rate at each milestone")] = 0.5,
+        perturbation: Annotated[NonNegative, Field(description="std of the noise on the image prior's latent")] = 1e-3,
+        noise_levels: Annotated[
+            tuple[Positive, ...],
+            Field(min_length=1, description="noise (std, [0, 1] units) that each branch's kernel is estimated for"),
+        ] = (5 / 256, 15 / 256, 25 / 256),
+        kernel_penalty: Annotated[
+            NonNegative, Field(description="weight of the norm of the kernels before they are cut to their size")
+        ] = 1 / 256,
+        seed: Seed = 0,
+    ) -> None:
+        super().__init__(
+            iterations=iterations,
+            image_lr=image_lr,
+            milestones=milestones,
+            decay=decay,
+            perturbation=perturbation,
+            seed=seed,
+        )
+        self.noise_levels, self.kernel_penalty = noise_levels, kernel_penalty
+
+    def check(self, problem: Problem) -> None:
+        """Refuse what is no valid blur, or has other than one branch for each noise level; raises `AssemblyError`."""
+        super().check(problem)
+        check_padding(problem, "kernel-function-adam", ("valid",))
+        branches, levels = branched(problem.image_prior).branches, len(self.noise_levels)
+        if branches != levels:
+            raise AssemblyError(
+                f"kernel-function-adam has {levels} noise levels, and the image prior {branches} branches; "
+                f"set image_prior.params.branches={levels}"
+            )
+
+    def step(self, problem: Problem, state: AdamState) -> AdamState:
+        """One step on the network, and the kernel that explains the data best before it.
+
+        Raises:
+            RuntimeError: from torch, when there is not enough memory.
+        """
+        prior = branched(state.image_prior)
+        latent = prior.latent + self.perturbation * self.noise(state, prior.latent)
+        image, intermediate = prior.decode_all(latent)
+        kernels, norms = estimated_kernels(
+            problem.data, intermediate, self.noise_levels, problem.kernel_prior.shape[2:]
+        )
+        objectives = torch.stack([problem.objective(image, kernel, state.iteration) for kernel in kernels])
+        loss = objectives.mean() + self.kernel_penalty * norms.mean()
+        self.descend(state, loss)
+        kernel = best_of(kernels.detach(), objectives)
+        state.kernel_prior = kernel_prior_of(state.kernel_prior, kernel)
+        self.record(state, image, kernel, loss)
+        return state
+
+
+def best_of(kernels: Tensor, objectives: Tensor) -> Tensor:
+    """Of kernels (N, B, 1, h, w) for each of the batch the one of the least objective, (N, B) -> (B, 1, h, w)."""
+    best = objectives.argmin(0)
+    return kernels[best, torch.arange(len(best), device=best.device)]
+
+
+def branched(prior: object) -> Branched:
+    """An image prior of which `Solver.check` has seen that it is one of several images."""
+    assert isinstance(prior, Branched)
+    return prior

@@ -1,0 +1,5 @@
+"""W-DIP: blind deconvolution by deep priors that a Wiener filter guides."""
+
+from .solver import WienerGuidedAdam
+
+__all__ = ["WienerGuidedAdam"]
