@@ -29,6 +29,7 @@ __all__ = [
     "Entry",
     "entries",
     "find",
+    "library_version",
     "load",
     "names",
     "register",
@@ -171,11 +172,15 @@ def adapted(family: str, name: str) -> Adapted:
     if name not in offered(family, prefix):
         raise UnknownNameError(unknown(family, name))
     source = find("adapters", prefix)
+    return Adapted(family, plain, prefix, library_version(source), source.value)
+
+
+def library_version(adapter: Entry) -> str:
+    """The version of the library that an adapter is of, or the adapter's own where no distribution bears its name."""
     try:
-        library = version(source.name)
+        return version(adapter.name)
     except PackageNotFoundError:
-        library = source.version
-    return Adapted(family, plain, prefix, library, source.value)
+        return adapter.version
 
 
 def offered(family: str, prefix: str) -> list[str]:

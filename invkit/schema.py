@@ -80,6 +80,9 @@ CHANGED_RECIPE: dict[str, Any] = {
 }
 """A registered recipe with settings, within a recipe."""
 
+QUALIFIED: dict[str, Any] = {"type": "string", "pattern": "^[^:]+:[^:]+$"}
+"""A name with where it is from: ``distribution:name``, or ``adapter:name``, of which there may be any number."""
+
 
 def recipe_schema() -> dict[str, Any]:
     """The JSON schema of recipe files, with the parameters of every component that can be loaded.
@@ -106,20 +109,20 @@ def _place_schema(place: str, family: str) -> dict[str, Any]:
     if place not in LISTS:
         return {"$ref": f"#/$defs/{family}"}
     names = registry.names(family)
-    options: list[dict[str, Any]] = [{"oneOf": [_item_schema(family, name) for name in names]}]
+    options: list[dict[str, Any]] = [{"oneOf": [_item_schema(family, name) for name in (*names, None)]}]
     if place != "regularizers":  # which need a weight
-        options.append({"enum": names})
+        options += [{"enum": names}, QUALIFIED]
     return {"anyOf": [*options, {"type": "array", "items": {"anyOf": options}}]}
 
 
 def _family_schema(family: str) -> dict[str, Any]:
     """One component of a family: a table, or its name alone."""
     names = registry.names(family)
-    tables = [_component_schema(family, name) for name in names]
-    return {"anyOf": [{"oneOf": tables}, {"enum": names}]} if names else {"not": {}}
+    tables = [_component_schema(family, name) for name in (*names, None)]
+    return {"anyOf": [{"oneOf": tables}, {"enum": names}, QUALIFIED]} if names else {"not": {}}
 
 
-def _item_schema(family: str, name: str) -> dict[str, Any]:
+def _item_schema(family: str, name: str | None) -> dict[str, Any]:
     """A table that names one component of a list of a recipe, where more is said of it than its parameters."""
     table = _component_schema(family, name)
     if family == "fidelities":
@@ -132,9 +135,14 @@ def _item_schema(family: str, name: str) -> dict[str, Any]:
     return table
 
 
-def _component_schema(family: str, name: str) -> dict[str, Any]:
-    """A table that names one component; of one that cannot be loaded the parameters are left open, and it says why."""
+def _component_schema(family: str, name: str | None) -> dict[str, Any]:
+    """A table that names one component; of one that cannot be loaded the parameters are left open, and it says why.
+
+    Without a name: a table for what is named with where it is from, whose parameters are not looked into.
+    """
     table: dict[str, Any] = {"type": "object", "required": ["name"], "additionalProperties": False}
+    if name is None:
+        return table | {"properties": {"name": QUALIFIED, "params": {"type": "object"}}}
     places: dict[str, Any] = {"name": {"const": name}}
     try:
         places["params"] = _linked(parameters_schema(registry.load(family, name)))

@@ -257,9 +257,13 @@ def providers(names: Any) -> dict[str, str]:
     for family in registry.FAMILIES:
         for entry in registry.entries(family):
             known.setdefault(entry.name, {})[entry.distribution] = entry.version
+    libraries = {adapter.name: registry.library_version(adapter) for adapter in registry.entries("adapters")}
     found: dict[str, str] = {}
     for text in texts(names):
-        found |= known.get(text.rpartition(":")[2], {})
+        origin, _, name = text.rpartition(":")
+        found |= known.get(name, {})
+        if origin in libraries:
+            found[origin] = libraries[origin]
     return dict(sorted((found | {"invkit": __version__}).items()))
 
 

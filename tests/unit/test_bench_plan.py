@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 from toy_benchmark import MeanSquare, Toy
@@ -96,6 +97,7 @@ def test_components_that_others_hold_count_among_the_versions():
     try:
         assert registry.THIS_SESSION in providers({"solver": {"params": {"kernel_step": {"name": "toy-step"}}}})
         assert list(providers({"solver": "pyramid"})) == ["invkit"]
+        assert providers({"operator": {"name": "deepinv:Blur"}})["deepinv"] == metadata.version("deepinv")
     finally:
         registry.unregister("kernel_steps", "toy-step")
 

@@ -66,7 +66,7 @@ def test_a_broken_plugin_breaks_neither_the_schema_nor_the_check_of_others(insta
         describe("fidelities", "broken")
     assert describe("fidelities", "ssim")["about"]
     tables = recipe_schema()["properties"]["fidelity"]["anyOf"][0]["oneOf"]
-    said = {table["properties"]["name"]["const"]: table.get("description", "") for table in tables}
+    said = {table["properties"]["name"].get("const"): table.get("description", "") for table in tables}
     assert words in said.pop("broken")
     assert set(said.values()) == {""}
     problems = {entry.name: problem_of(entry) for entry in registry.entries("fidelities")}
@@ -132,8 +132,10 @@ def test_the_schema_takes_short_forms_where_the_reader_does():
     places = recipe_schema()["properties"]
     assert places["solver"] == {"$ref": "#/$defs/solvers"}
     assert {"enum": registry.names("solvers")} in recipe_schema()["$defs"]["solvers"]["anyOf"]
-    _, name, many = places["fidelity"]["anyOf"]
+    _, name, qualified, many = places["fidelity"]["anyOf"]
     assert name == {"enum": registry.names("fidelities")}
+    assert re.match(qualified["pattern"], "deepinv:Blur")
+    assert not re.match(qualified["pattern"], "blur")
     assert name in many["items"]["anyOf"]
     table, several = places["regularizers"]["anyOf"]
     assert several["items"]["anyOf"] == [table]

@@ -476,7 +476,7 @@ def test_a_slot_is_described_by_its_family():
 def test_the_schema_refers_to_each_family_once():
     schema = recipe_schema()
     [outer] = [
-        t for t in schema["$defs"]["solvers"]["anyOf"][0]["oneOf"] if t["properties"]["name"]["const"] == "outer"
+        t for t in schema["$defs"]["solvers"]["anyOf"][0]["oneOf"] if t["properties"]["name"].get("const") == "outer"
     ]
     slots = outer["properties"]["params"]["properties"]
     assert slots["latent"]["$ref"] == "#/$defs/solvers"
