@@ -150,10 +150,16 @@ def apart_from(clipped: Tensor, sharp: Tensor, blurred: Tensor, kernel_size: Siz
         Both; as they are, of a picture of which less than half would be left.
     """
     seen, (h, w) = clipped.any(1, keepdim=True).to(blurred), kernel_size
-    # one side after the other, which is the same and costs h + w instead of h w
-    near = F.max_pool2d(seen, (h // 2 * 2 + 1, 1), stride=1, padding=(h // 2, 0))
-    near = F.max_pool2d(near, (1, w // 2 * 2 + 1), stride=1, padding=(0, w // 2))
+    near = spread_along(spread_along(seen, h // 2, -2), w // 2, -1)
     few = (near.mean((1, 2, 3), keepdim=True) <= CLOSED).to(blurred)
     (top, bottom), (left, right) = margins(kernel_size)
     apart = 1 - few * F.pad(near, (left, right, top, bottom), mode="replicate")
     return sharp * apart, blurred * (1 - few * F.max_pool2d(seen, 3, stride=1, padding=1))
+
+
+def spread_along(seen: Tensor, reach: int, dim: int) -> Tensor:
+    """One where zeros and ones have a one within so many places along a dimension, at a cost that no reach changes."""
+    places = seen.shape[dim]
+    around = [0, 0, reach + 1, reach] if dim == -2 else [reach + 1, reach]
+    counts = F.pad(seen, around).cumsum(dim)
+    return (counts.narrow(dim, 2 * reach + 1, places) > counts.narrow(dim, 0, places)).to(seen)

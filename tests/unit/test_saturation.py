@@ -19,7 +19,7 @@ from invkit.problem import Term
 from invkit.regularizers.hyper_laplacian import HyperLaplacian
 from invkit.regularizers.l0_gradient import L0Gradient
 from invkit.solvers.admm import ADMM
-from invkit.solvers.alternating_map import AlternatingMAP, apart_from
+from invkit.solvers.alternating_map import AlternatingMAP, apart_from, spread_along
 from invkit.solvers.half_quadratic import HalfQuadratic
 from invkit.solvers.pixel_state import imputed, saturated
 
@@ -191,3 +191,12 @@ def test_each_picture_of_a_batch_is_decided_for_itself():
     sharp, blurry = apart_from(clipped, *(torch.cat([one, one]) for one in edges((5, 5), data=(40, 24))), (5, 5))
     assert float(sharp[0].min()) == float(blurry[0].min()) == 1
     assert float(sharp[1].min()) == float(blurry[1].min()) == 0
+
+
+@pytest.mark.parametrize("reach", [0, 1, 4, 30])
+@pytest.mark.parametrize("dim", [-2, -1])
+def test_a_mask_spreads_as_the_maximum_over_a_window(reach, dim):
+    mask = (torch.rand(2, 1, 21, 17, generator=torch.Generator().manual_seed(reach)) < 0.05).float()
+    window = (2 * reach + 1, 1) if dim == -2 else (1, 2 * reach + 1)
+    padding = (reach, 0) if dim == -2 else (0, reach)
+    assert torch.equal(spread_along(mask, reach, dim), max_pool2d(mask, window, stride=1, padding=padding))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from invkit.choices import Choices
 from invkit.errors import InputError, RecipeError
-from invkit.estimation.window import informative_window
+from invkit.estimation.window import STEP, informative_window, window_sums
 from invkit.recipe import check_recipe, load_recipe
 from invkit.stages import plan
 
@@ -26,6 +27,14 @@ def test_the_window_holds_the_only_edges(top, left):
     assert rows.stop - rows.start == columns.stop - columns.start == 128
     held = min(rows.stop, top + 90) - max(rows.start, top), min(columns.stop, left + 90) - max(columns.start, left)
     assert min(held) > 90 - 16  # places are compared in steps of 16 pixels
+
+
+def test_sums_over_windows_are_those_of_their_parts():
+    values = np.random.default_rng(0).random((70, 53), dtype=np.float32)
+    sums = window_sums(values, (20, 30))
+    assert sums.shape == (4, 2)  # windows that begin at rows 0, 16, 32, 48 and columns 0, 16
+    direct = [[values[row:, column:][:20, :30].sum() for column in (0, STEP)] for row in range(0, 4 * STEP, STEP)]
+    assert np.allclose(sums, direct, rtol=1e-5)  # of 600 numbers in float32
 
 
 def test_clipped_highlights_and_fine_texture_do_not_count():
