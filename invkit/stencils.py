@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 import torch
@@ -39,7 +39,7 @@ def analyse(value: Tensor, stencils: Sequence[Stencil], *, wrap: bool = True) ->
 
 def one(value: Tensor, stencil: Stencil, wrap: bool) -> Tensor:
     """One filter, (B, C, H, W) -> (B, C, H, W)."""
-    filtered = sum_of(weight * rolled(value, -row, -column) for row, column, weight in stencil)
+    filtered = combined((value, -row, -column, weight) for row, column, weight in stencil)
     return filtered if wrap else filtered * inside(stencil, value)
 
 
@@ -55,8 +55,8 @@ def inside(stencil: Stencil, value: Tensor) -> Tensor:
 
 def adjoint(coefficients: Tensor, stencils: Sequence[Stencil]) -> Tensor:
     """The adjoint of `analyse` with ``wrap=True``: (K, B, C, H, W) -> (B, C, H, W)."""
-    return sum_of(
-        weight * rolled(plane, row, column)
+    return combined(
+        (plane, row, column, weight)
         for plane, stencil in zip(coefficients, stencils, strict=True)
         for row, column, weight in stencil
     )
@@ -72,10 +72,8 @@ def power(stencils: Sequence[Stencil], size: Size, like: Tensor) -> Tensor:
     columns = torch.fft.rfftfreq(size[1], dtype=torch.float64)[None]
     total = torch.zeros(size[0], size[1] // 2 + 1, dtype=torch.float64)
     for stencil in stencils:
-        response = sum_of(
-            weight * torch.exp(2j * torch.pi * (row * rows + column * columns)) for row, column, weight in stencil
-        )
-        total += response.abs().square()
+        waves = [weight * torch.exp(2j * torch.pi * (row * rows + column * columns)) for row, column, weight in stencil]
+        total += torch.stack(waves).sum(0).abs().square()
     return total.to(like.device, like.dtype)
 
 
@@ -84,11 +82,15 @@ def rolled(value: Tensor, down: int, right: int) -> Tensor:
     return value if (down, right) == (0, 0) else torch.roll(value, (down, right), (-2, -1))
 
 
-def sum_of(terms: object) -> Tensor:
-    """Sum of tensors without a zero to begin with."""
+def combined(taps: Iterable[tuple[Tensor, int, int, float]]) -> Tensor:
+    """The sum of planes that are shifted round their borders (down, right) and weighted, with few temporary copies."""
     total: Tensor | None = None
-    for term in terms:  # type: ignore[attr-defined]
-        total = term if total is None else total + term
+    for plane, down, right, weight in taps:
+        moved = rolled(plane, down, right)
+        if total is not None:
+            total.add_(moved, alpha=weight)
+        else:
+            total = moved if weight == 1 and moved is not plane else weight * moved  # its own, to be added to
     if total is None:
         raise ValueError("a filter needs at least one tap")
     return total

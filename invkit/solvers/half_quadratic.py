@@ -159,8 +159,14 @@ def check_weights(problem: Problem, solver: str) -> None:
 
 def data_error(spectrum: Tensor, state: HalfQuadraticState) -> Tensor:
     """Mean square of ``K x - y`` over the grid from the spectrum of x (Parseval), (B,)."""
-    terms = state.curvature * spectrum.abs().square() - 2 * (state.fixed.conj() * spectrum).real
-    doubled = 2 * terms.sum((1, 2, 3)) - terms[..., 0].sum((1, 2))  # rfft2 leaves out the conjugate half
+    own, fixed = torch.view_as_real(spectrum), torch.view_as_real(state.fixed.resolve_conj())
+    slope = (own * state.curvature[..., None]).sub_(fixed, alpha=2)
+    doubled = 2 * inner(own, slope) - inner(own[..., 0, :], slope[..., 0, :])  # rfft2 leaves out the conjugate half
     if state.grid.shape[-1] % 2 == 0:
-        doubled = doubled - terms[..., -1].sum((1, 2))
+        doubled = doubled - inner(own[..., -1, :], slope[..., -1, :])
     return state.energy + doubled / (state.grid[0].numel() * state.grid.shape[-1] * state.grid.shape[-2])
+
+
+def inner(one: Tensor, other: Tensor) -> Tensor:
+    """The inner products of a batch, (B, ...) and (B, ...) -> (B,)."""
+    return torch.bmm(one.flatten(1)[:, None], other.flatten(1)[..., None]).view(-1)
