@@ -128,7 +128,7 @@ def denoising() -> Iterator[Row]:
         yield Row("denoising", name, "scikit-image TV, best of 5 weights", psnr(best, truth), seconds, best)
         means, seconds = timed(denoise_nl_means, data, h=0.8 * sigma, sigma=sigma, fast_mode=False)
         yield Row("denoising", name, "scikit-image non-local means", psnr(means, truth), seconds, means)
-        for recipe in ("denoise-tv", "denoise-dip"):
+        for recipe in ("denoise-sparse", "denoise-tv", "denoise-dip"):
             result, seconds = solved(data, recipe)
             yield Row("denoising", name, recipe, psnr(result.image, truth), seconds, result.image)
 
@@ -144,7 +144,7 @@ def inpainting() -> Iterator[Row]:
         data = mask * truth
         smooth, seconds = timed(inpaint_biharmonic, data, mask == 0)
         yield Row("inpainting", name, "scikit-image biharmonic", psnr(smooth, truth), seconds, smooth)
-        for recipe in ("inpaint-tv", "inpaint-dip"):
+        for recipe in ("inpaint-sparse", "inpaint-tv", "inpaint-dip"):
             result, seconds = solved(data, recipe, kernel=mask)
             yield Row("inpainting", name, recipe, psnr(result.image, truth), seconds, result.image)
 

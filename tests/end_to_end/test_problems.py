@@ -49,7 +49,8 @@ def gaussian(size: int, width: float) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(
-    ("recipe", "settings"), [("denoise-tv", ()), ("denoise-dip", ("solver.params.iterations=250",))]
+    ("recipe", "settings"),
+    [("denoise-sparse", ()), ("denoise-tv", ()), ("denoise-dip", ("solver.params.iterations=250",))],
 )
 def test_denoising(sharp: np.ndarray, recipe: str, settings: tuple[str, ...]) -> None:
     data = noisy(torch.from_numpy(sharp), 0.1).clamp(0, 1).numpy()
@@ -64,7 +65,8 @@ def test_plug_and_play_takes_the_place_of_a_regularizer(sharp: np.ndarray) -> No
 
 
 @pytest.mark.parametrize(
-    ("recipe", "settings"), [("inpaint-tv", ()), ("inpaint-dip", ("solver.params.iterations=200",))]
+    ("recipe", "settings"),
+    [("inpaint-sparse", ()), ("inpaint-tv", ()), ("inpaint-dip", ("solver.params.iterations=200",))],
 )
 def test_inpainting(sharp: np.ndarray, recipe: str, settings: tuple[str, ...]) -> None:
     mask = (np.random.default_rng(0).random(sharp.shape) < 0.5).astype(np.float32)
