@@ -87,6 +87,13 @@ SUITES = {
         "invkit bench table benchmarked/table4 --by category --metrics psnr-paper,psnr,cpu-seconds --interval none "
         "--published --output benchmarks/results/table4.md",
     ),
+    "successors": (
+        "Successors of SelfDeblur",
+        "pip install ./plugins/invkit-wdip ./plugins/invkit-vdip ./plugins/invkit-noise-robust\n"
+        "invkit bench run benchmarks/successors.toml --output benchmarked/successors\n"
+        "invkit bench table benchmarked/successors --each --interval none "
+        "--output benchmarks/results/successors.md",
+    ),
     "table1": (
         "Joint or alternating optimisation",
         "invkit bench run benchmarks/table1.toml --preset cpu --output benchmarked/table1\n"
@@ -132,7 +139,7 @@ def measured_page() -> str:
         "# Measured\n\nEach figure is printed by the command beside it and committed with the machine that made it in "
         "`benchmarks/results`. Two processor cores; other machines give other seconds.\n"
     )
-    return "\n".join([head, *suites(), large_photo(), speed(), *scaling(), noise()])
+    return "\n".join([head, *suites(), problems(), large_photo(), speed(), *scaling(), noise()])
 
 
 def read(name: str, command: str) -> Any:
@@ -160,6 +167,28 @@ def section(file: Path, title: str, command: str) -> str:
     )
     remark = REMARKS.get(file.stem, "")
     return "\n".join([f"## {title}\n", f"```bash\n{command}\n```\n", f"{remark}\n", jobs, *lower, ""])
+
+
+def problems() -> str:
+    """The problems beside deblurring."""
+    command = "python benchmarks/problems.py --output benchmarks/results/problems.json"
+    rows = [
+        [
+            r["problem"],
+            r["scene"],
+            r["method"],
+            f"{r['psnr']:.2f}",
+            f"{r['seconds']:.1f}",
+            ", ".join(f"{name} {value}" for name, value in r["facts"].items()),
+        ]
+        for r in read("problems.json", command)["rows"]
+    ]
+    return (
+        "## Other problems\n\n"
+        f"`{command}`: synthetic cases of pictures that come with scikit-image, each beside a classical method or the "
+        "known operator; what each case is stands in the file. Seconds are of the processor, one thread.\n\n"
+        + table(["problem", "scene", "method", "PSNR, dB", "CPU seconds", ""], rows)
+    )
 
 
 def large_photo() -> str:
