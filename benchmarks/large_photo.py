@@ -133,7 +133,7 @@ def aligned(path: Path, truth: Floats) -> float:
     import torch
     from PIL import Image
 
-    from invkit.metrics.aligned import aligned_psnr
+    from invkit.alignment import aligned_psnr
 
     picture = np.asarray(Image.open(path), dtype=np.float32) / 255
     top, left = (max(0, side - MIDDLE) // 2 for side in truth.shape[:2])

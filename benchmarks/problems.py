@@ -26,7 +26,7 @@ from rich.table import Table
 
 import invkit
 from invkit.media.images import write_image
-from invkit.metrics.aligned import aligned_psnr
+from invkit.alignment import aligned_psnr
 from invkit.operators.convolution import Convolution
 from invkit.operators.downsampling import Downsampling
 from invkit.operators.frames import Frames

@@ -10,7 +10,7 @@ from method_table import method_table
 from tables import table
 
 from invkit import interfaces, registry
-from invkit.cli import type_words
+from invkit.look_commands import type_words
 from invkit.recipe import Recipe, load_recipe, recipe_text
 from invkit.schema import describe
 from invkit.slots import ComponentSpec, named

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from . import registry
     from .bridges.reconstructor import as_reconstructor
     from .deblurring import deblur, deconvolve, restore
+    from .observers.snapshots import Snapshots
     from .problem import Problem, Term
     from .recipe import Recipe, load_recipe
+    from .reports.writing import report
     from .result import Result
     from .solver import Observer, Solver
 
@@ -23,6 +25,7 @@ __all__ = [
     "Problem",
     "Recipe",
     "Result",
+    "Snapshots",
     "Solver",
     "Term",
     "as_reconstructor",
@@ -30,6 +33,7 @@ __all__ = [
     "deconvolve",
     "load_recipe",
     "registry",
+    "report",
     "restore",
 ]
 
@@ -40,12 +44,14 @@ _HOME = {
     "Problem": "problem",
     "Recipe": "recipe",
     "Result": "result",
+    "Snapshots": "observers.snapshots",
     "Solver": "solver",
     "Term": "problem",
     "as_reconstructor": "bridges.reconstructor",
     "deblur": "deblurring",
     "deconvolve": "deblurring",
     "load_recipe": "recipe",
+    "report": "reports.writing",
     "restore": "deblurring",
 }
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .bench_output_commands import add_to
+from .completion import names_of, several, suites
 from .running import err, out
 
 if TYPE_CHECKING:
@@ -23,14 +24,23 @@ bench_app = typer.Typer(no_args_is_help=True, help="Try recipes on datasets, and
 
 add_to(bench_app)
 
-Names = Annotated[str | None, typer.Option(metavar="A,B,...", help="Only these of the suite, or others by name.")]
+HELP = "Only these of the suite, or others by name."
+Recipes = Annotated[str | None, typer.Option(metavar="A,B,...", help=HELP, autocompletion=several(names_of("recipes")))]
+Datasets = Annotated[
+    str | None, typer.Option(metavar="A,B,...", help=HELP, autocompletion=several(names_of("datasets")))
+]
 
 
 @bench_app.command()
 def run(
-    suite: Annotated[str, typer.Argument(help="A suite that comes with invkit (quick, levin, lai) or a .toml file.")],
-    recipes: Names = None,
-    datasets: Names = None,
+    suite: Annotated[
+        str,
+        typer.Argument(
+            help="A suite that comes with invkit (quick, levin, lai) or a .toml file.", autocompletion=suites
+        ),
+    ],
+    recipes: Recipes = None,
+    datasets: Datasets = None,
     data: Annotated[
         Path | None, typer.Option(envvar="INVKIT_DATA", help="The folder of all data; see 'invkit data'.")
     ] = None,

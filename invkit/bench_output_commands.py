@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["add_to"]
 
-Format: TypeAlias = Literal["md", "csv", "latex", "html"]
-SUFFIXES: dict[str, Format] = {".md": "md", ".csv": "csv", ".tex": "latex", ".html": "html"}
+Format: TypeAlias = Literal["md", "csv", "latex", "html", "json"]
+SUFFIXES: dict[str, Format] = {".md": "md", ".csv": "csv", ".tex": "latex", ".html": "html", ".json": "json"}
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The --output of 'invkit bench run'.")]
 
@@ -45,22 +45,25 @@ def table(
         Literal["cases", "seeds", "none"], typer.Option(help="What the 95 % confidence intervals are over.")
     ] = "cases",
     each: Annotated[bool, typer.Option("--each", help="One line for each job instead, as CSV.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For scripts: the same as --format json.")] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Instead of printing.")] = None,
 ) -> None:
     """Show the results of a suite as tables, whether it is finished or not.
 
-    CSV has one line for each dataset, recipe, metric and group, with every statistic, or with --each one for each job;
-    LaTeX needs booktabs.
+    CSV and JSON have one line for each dataset, recipe, metric and group, with every statistic; CSV with --each one for
+    each job; LaTeX needs booktabs.
 
     [bold]Examples[/bold]
 
       invkit bench table benchmarked/levin --published
 
       invkit bench table benchmarked/lai --by category --output lai.html
+
+      invkit bench table benchmarked/levin --json
     """
     from .benchmark.records import read_store
 
-    kind = kind or (format_of(output) if output is not None else None)
+    kind = "json" if as_json else kind or (format_of(output) if output is not None else None)
     if each and (kind not in (None, "csv") or by or published):
         raise typer.BadParameter("--each is CSV of single jobs, without --by and --published; leave them out")
     store = read_store(folder)
@@ -103,12 +106,15 @@ def written(
     interval: Literal["cases", "seeds", "none"],
 ) -> str:
     """The tables in a format."""
-    from .benchmark.long_table import as_csv
+    from .benchmark.long_table import as_csv, long_lines
     from .benchmark.render import as_html, as_latex, as_markdown
     from .benchmark.tables import tables_of
+    from .media.output import strict_json
 
     if kind is None or kind == "csv":
         return as_csv(store, metrics=metrics, by=by, published=published)
+    if kind == "json":
+        return strict_json(list(long_lines(store, metrics=metrics, by=by, published=published)))
     writers = {"md": as_markdown, "latex": as_latex, "html": as_html}
     tables = tables_of(store, metrics=metrics, by=by, published=published, interval=interval)
     return writers[kind](store.title, tables)

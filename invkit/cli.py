@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 
 import typer
-from rich.markdown import Markdown
-from rich.markup import escape
-from rich.table import Table
 
-from . import __version__, registry
+from . import __version__
+from .animation_commands import add_to as add_animate_to
 from .bench_commands import bench_app
+from .completion import names_of, recipes
 from .data_commands import data_app
+from .doctor_commands import add_to as add_doctor_to
 from .errors import InvkitError
+from .look_commands import add_to as add_look_to
 from .plugin_commands import plugin_app
-from .running import Run, err, out
+from .report_commands import add_to as add_report_to
+from .running import Debug, Debugging, Run, err, out
+from .ui_commands import ui
 
 if TYPE_CHECKING:
     from .choices import KernelSize
@@ -33,19 +35,12 @@ app = typer.Typer(
     help="Blind and non-blind inverse problems in imaging, with pluggable priors.\n\n"
     "Try [bold]invkit deblur photo.jpg[/bold], then change one word: "
     "[bold]invkit deblur photo.jpg --recipe pan-l0 --set then=wiener[/bold].",
+    epilog="Environment: INVKIT_DATA, the folder of all data; INVKIT_DISABLE_PLUGINS=1, to use no plugin. Exit codes: "
+    "0, done; 1, something that was looked at or tried failed; 2, a mistake in what was given; 130, interrupted.",
 )
-recipe_app = typer.Typer(no_args_is_help=True, help="Look at recipes, to copy and edit.")
-app.add_typer(recipe_app, name="recipe")
 app.add_typer(data_app, name="data")
 app.add_typer(bench_app, name="bench")
 app.add_typer(plugin_app, name="plugin")
-_debug = False
-
-
-def _set_debug(value: bool) -> bool:
-    global _debug  # noqa: PLW0603 - one switch of the process, read by main() after the command has failed
-    _debug = _debug or value
-    return value
 
 
 def _version(value: bool) -> None:
@@ -54,9 +49,6 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
-Debug = Annotated[
-    bool, typer.Option("--debug", help="Show the traceback of an error.", callback=_set_debug, is_eager=True)
-]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for image, kernel, overview and result.json.")]
 Size = Annotated[
     str | None,
@@ -87,8 +79,14 @@ SaveEvery = Annotated[
 Observe = Annotated[
     list[str] | None,
     typer.Option(
-        "--observe", metavar="NAME[:KEY=VALUE,...]", help="Watch the solve, as snapshots:every=10. Repeatable."
+        "--observe",
+        metavar="NAME[:KEY=VALUE,...]",
+        help="Watch the solve, as snapshots:every=10. Repeatable.",
+        autocompletion=names_of("observers"),
     ),
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print the summary as JSON, and all else on the standard error, for scripts.")
 ]
 KernelFile = Annotated[
     Path | None,
@@ -115,7 +113,8 @@ def deblur(
         str,
         typer.Option(
             help="A recipe's name ('invkit list recipes'), a .toml file or a run's result.json; auto: best, or fast "
-            "where --time-limit is too short for it."
+            "where --time-limit is too short for it.",
+            autocompletion=recipes,
         ),
     ] = "auto",
     kernel_size: Size = None,
@@ -132,6 +131,7 @@ def deblur(
     observe: Observe = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
+    as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Restore a blurry photograph and estimate the kernel that blurred it.
@@ -149,7 +149,7 @@ def deblur(
     size = parse_kernel_size(kernel_size)
     choices: dict[str, Any] = {"kernel_size": size, "color": color, "seed": seed, "device": device}
     choices |= {"overrides": settings or [], "sigma": sigma, "kernel": kernel, "truth": truth}
-    run = Run(output, time_limit, checkpoint_every, resume, overwrite, observe or ())
+    run = Run(output, time_limit, checkpoint_every, resume, overwrite, observe or (), as_json)
     run.go(photo, recipe, choices)
 
 
@@ -157,7 +157,9 @@ def deblur(
 def deconvolve(
     photo: Annotated[Path, typer.Argument(help="The blurry photograph: PNG, JPEG, TIFF, BMP, WebP or NPY.")],
     kernel: Annotated[Path, typer.Option(help="The kernel that blurred it: .npy, or a grey picture.")],
-    recipe: Annotated[str, typer.Option(help="As for deblur; its kernel must be known.")] = "sparse-admm",
+    recipe: Annotated[
+        str, typer.Option(help="As for deblur; its kernel must be known.", autocompletion=recipes)
+    ] = "sparse-admm",
     output: Output = Path("deconvolved"),
     color: Colors = None,
     settings: Settings = None,
@@ -170,6 +172,7 @@ def deconvolve(
     observe: Observe = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
+    as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Restore a blurry photograph whose kernel is known.
@@ -184,13 +187,13 @@ def deconvolve(
     """
     choices: dict[str, Any] = {"kernel": kernel, "nonblind": True, "color": color, "seed": seed, "device": device}
     choices |= {"overrides": settings or [], "sigma": sigma, "truth": truth}
-    run = Run(output, time_limit, checkpoint_every, resume, overwrite, observe or ())
+    run = Run(output, time_limit, checkpoint_every, resume, overwrite, observe or (), as_json)
     run.go(photo, recipe, choices)
 
 
 @app.command()
 def solve(
-    recipe: Annotated[str, typer.Argument(help="A recipe's .toml file or name.")],
+    recipe: Annotated[str, typer.Argument(help="A recipe's .toml file or name.", autocompletion=recipes)],
     image: Annotated[
         list[Path] | None,
         typer.Option(help="What was measured; default: the recipe's measurement. Repeatable, for several frames."),
@@ -209,6 +212,7 @@ def solve(
     observe: Observe = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
+    as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Solve the inverse problem of any recipe, for the measurement it names or the one given.
@@ -228,74 +232,14 @@ def solve(
     size = parse_kernel_size(kernel_size)
     choices: dict[str, Any] = {"kernel_size": size, "color": color, "seed": seed, "device": device}
     choices |= {"overrides": settings or [], "sigma": sigma, "kernel": kernel, "truth": truth}
-    run = Run(output, time_limit, checkpoint_every, resume, overwrite, observe or ())
+    run = Run(output, time_limit, checkpoint_every, resume, overwrite, observe or (), as_json)
     several: list[Any] = list(image or [])
     run.go(several if len(several) > 1 else several[0] if several else None, recipe, choices)
 
 
-@app.command("list")
-def list_components(
-    family: Annotated[str | None, typer.Argument(help="operators, image_priors, kernel_priors, ...")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
-    check: Annotated[bool, typer.Option("--check", help="Load each one and say what fails (exit code 1).")] = False,
-    debug: Debug = False,
-) -> None:
-    """List the registered components, of one family or of all."""
-    families = [family] if family else list(registry.FAMILIES)
-    rows = [vars(entry) for each in families for entry in registry.entries(each)]
-    if check:
-        from .schema import problem_of
-
-        rows = [row | {"problem": problem_of(registry.Entry(**row))} for row in rows]
-    if as_json:
-        typer.echo(json.dumps(rows, indent=2))
-    else:
-        _print_rows(rows, check)
-    if any(row.get("problem") for row in rows):
-        raise typer.Exit(1)
-
-
-@app.command()
-def describe(
-    family: Annotated[str, typer.Argument(help="The family, as 'kernel_priors'.")],
-    name: Annotated[str, typer.Argument(help="The component, as 'softmax-fcn'.")],
-    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
-    debug: Debug = False,
-) -> None:
-    """Show what a component is, where it is from, and every parameter that a recipe may set."""
-    if family == "recipes" and not as_json:
-        show(name)
-        return
-    from .schema import describe as described
-
-    facts = described(family, name)
-    if as_json:
-        typer.echo(json.dumps(facts, indent=2))
-        return
-    out.print(f"{facts['name']} of {family}, {facts['class']} ({facts['distribution']})\n", markup=False)
-    out.print(Markdown(facts["about"]))
-    table = Table("parameter", "type", "default", "meaning", title="parameters")
-    for parameter, schema in facts["parameters"].items():
-        required = parameter in facts["required"]
-        default = "[bold]required[/bold]" if required else escape(json.dumps(schema.get("default")))
-        table.add_row(parameter, escape(type_words(schema)), default, escape(schema.get("description", "")))
-    out.print(table if facts["parameters"] else "It has no parameters.")
-
-
-@app.command()
-def schema() -> None:
-    """Print the JSON schema of recipe files, for editors."""
-    from .schema import recipe_schema
-
-    typer.echo(json.dumps(recipe_schema(), indent=2))
-
-
-@recipe_app.command()
-def show(name: Annotated[str, typer.Argument(help="A recipe's name.")], debug: Debug = False) -> None:
-    """Print a recipe's TOML, to copy and edit: invkit recipe show selfdeblur > mine.toml."""
-    from .recipe import recipe_text
-
-    typer.echo(recipe_text(name))
+for add_to in (add_look_to, add_report_to, add_animate_to, add_doctor_to):  # behind those that restore
+    add_to(app)
+app.command()(ui)
 
 
 def parse_kernel_size(text: str | None) -> KernelSize | None:
@@ -312,29 +256,13 @@ def parse_kernel_size(text: str | None) -> KernelSize | None:
     return (numbers[0], numbers[-1])
 
 
-def type_words(schema: dict[str, Any]) -> str:
-    """A parameter's type and bounds in words, from its JSON schema."""
-    if "x-family" in schema:
-        return f"a component of {schema['x-family']}"
-    if "x-family" in schema.get("items", ()):
-        return f"a list of components of {schema['items']['x-family']}"
-    if "anyOf" in schema:
-        return " or ".join(type_words(option) for option in schema["anyOf"])
-    if "enum" in schema:
-        return ", ".join(map(str, schema["enum"]))
-    signs = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "maximum": "<="}
-    bounds = [f"{sign} {schema[key]}" for key, sign in signs.items() if key in schema and abs(schema[key]) < 2**53]
-    kind = "none" if schema.get("type") == "null" else str(schema.get("const", schema.get("type", "any")))
-    return " ".join([kind, *bounds])
-
-
 def main() -> None:
     """Run a command; an error of the user's is one sentence and exit code 2, never a traceback unless --debug."""
     warnings.showwarning = _show_warning
     try:
         app()
     except (InvkitError, OSError) as error:
-        if _debug:
+        if Debugging.on:
             raise
         err.print("[red]error:[/red]", end=" ")
         err.print(str(error), markup=False, highlight=False, soft_wrap=True)
@@ -352,12 +280,3 @@ def _show_warning(
     """A warning as a sentence, without the line of the program that gave it."""
     err.print("[yellow]warning:[/yellow]", end=" ")
     err.print(str(message), markup=False, highlight=False, soft_wrap=True)
-
-
-def _print_rows(rows: list[dict[str, Any]], check: bool) -> None:
-    table = Table("family", "name", "from", *(["check"] if check else []))
-    for row in rows:
-        origin = f"{row['distribution']} {row['version']}".strip()
-        cells = [row["family"], row["name"], origin, *([row["problem"] or "ok"] if check else [])]
-        table.add_row(*map(escape, cells))
-    out.print(table)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Column, Table
 
+from . import registry
+from .completion import names_of
 from .running import err, out
 
 if TYPE_CHECKING:
@@ -22,7 +24,9 @@ __all__ = ["data_app"]
 
 data_app = typer.Typer(no_args_is_help=True, help="Datasets: which there are, where they are, how to get them.")
 
-Name = Annotated[str, typer.Argument(help="A dataset's name ('invkit data list').")]
+Name = Annotated[
+    str, typer.Argument(help="A dataset's name ('invkit data list').", autocompletion=names_of("datasets"))
+]
 Data = Annotated[
     Path | None,
     typer.Option(
@@ -36,10 +40,17 @@ def list_datasets(
     data: Data = None,
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
-    """List the registered datasets, with how many cases are present."""
-    from . import registry
+    """List the registered datasets, with how many cases are present.
 
-    rows = [row_of(name, data) for name in registry.names("datasets")]
+    [bold]Examples[/bold]
+
+      invkit data list
+
+      invkit data list --data /data --json
+    """
+    from .inventory import dataset_facts
+
+    rows = [dataset_facts(name, data) for name in registry.names("datasets")]
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
@@ -89,10 +100,20 @@ def fetch(
 
 @data_app.command()
 def where(
-    name: Annotated[str | None, typer.Argument(help="A dataset's name; none: the folder of all data.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="A dataset's name; none: the folder of all data.", autocompletion=names_of("datasets")),
+    ] = None,
     data: Data = None,
 ) -> None:
-    """Print the folder of all data, or of one dataset, whether it exists or not."""
+    """Print the folder of all data, or of one dataset, whether it exists or not.
+
+    [bold]Examples[/bold]
+
+      invkit data where
+
+      ls "$(invkit data where levin)"
+    """
     if name is None:
         from .datasets.places import data_folder
 
@@ -108,7 +129,6 @@ def downloadable(name: str, data: Path | None) -> tuple[type[Downloadable], Path
         UnknownNameError, PluginError: as `registry.load`.
         InputError: there is nothing to fetch for it.
     """
-    from . import registry
     from .datasets.places import data_folder
     from .errors import InputError
     from .interfaces import Downloadable
@@ -150,36 +170,6 @@ def fetched(
     except KeyboardInterrupt:
         say("stopped; what has arrived is kept, and the same command goes on from there", to_error=True)
         raise typer.Exit(130) from None
-
-
-def row_of(name: str, data: Path | None) -> dict[str, Any]:
-    """What the table says of a dataset; of one that cannot be loaded, why."""
-    from . import registry
-    from .errors import PluginError
-
-    try:
-        component: type[Dataset] = registry.load("datasets", name)
-        number, place = presence(name, component, data)
-    except PluginError as error:
-        return {"name": name, "title": str(error), "cases": None, "where": "", "licence": ""}
-    return {"name": name, "title": component.title, "cases": number, "where": place, "licence": component.licence}
-
-
-def presence(name: str, component: type[Dataset], data: Path | None) -> tuple[int | None, str]:
-    """How many cases a dataset has, and where; or what is to be done for there to be some."""
-    from .datasets.places import data_folder
-    from .errors import InputError
-    from .interfaces import Downloadable
-    from .parameters import parameters_of
-
-    required = [key for key, parameter in parameters_of(component).model_fields.items() if parameter.is_required()]
-    if required:
-        return None, f"set {', '.join(required)}"
-    try:
-        number = len(component(data).cases())
-    except InputError:
-        return None, f"absent: invkit data fetch {name}"
-    return number, str(data_folder(data) / component.folder) if issubclass(component, Downloadable) else "ready"
 
 
 def say(text: str, *, to_error: bool = False) -> None:

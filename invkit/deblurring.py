@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.console import Console
+
 from .choices import Color, KernelSize
 from .intake import Measured, Picture
+from .observers.notebook import NotebookBar
 from .observers.progress import ProgressBar
 from .recipe import Recipe
 from .restoration import prepare
@@ -186,5 +189,8 @@ def restore(
 
 
 def progress_bar(title: str) -> Observer:
-    """The bar of one stage, on the standard error."""
-    return ProgressBar(title, after=SHOWN_AFTER)
+    """The bar of one stage, on the standard error, or in a notebook under its cell."""
+    console = Console(stderr=True)
+    if console.is_jupyter:
+        return NotebookBar(title, after=SHOWN_AFTER)
+    return ProgressBar(title, console, after=SHOWN_AFTER)

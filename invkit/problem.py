@@ -124,6 +124,12 @@ class Problem:
             regularizers=tuple(replace(t, regularizer=t.regularizer.to(device)) for t in self.regularizers),
         )
 
+    def _repr_html_(self) -> str:
+        """The sentence it is, its components and data, for notebooks; computes nothing."""
+        from .media.html import problem_html
+
+        return problem_html(self)
+
 
 def named(thing: object) -> str:
     """A class by its name, an instance by its class's."""

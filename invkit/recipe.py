@@ -163,6 +163,12 @@ class Recipe(Strict):
         """
         return validate_recipe(overridden(self.model_dump(), overrides), f"{self.name}, as set")
 
+    def _repr_html_(self) -> str:
+        """Its components and their parameters, for notebooks."""
+        from .media.html import recipe_html
+
+        return recipe_html(self)
+
 
 @dataclass(frozen=True)
 class Parameters:

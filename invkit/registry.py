@@ -259,9 +259,12 @@ def _installed() -> dict[str, list[Entry]]:
     only_own = bool(os.environ.get("INVKIT_DISABLE_PLUGINS"))
     for distribution in distributions():
         points = [p for p in distribution.entry_points if p.group.startswith("invkit.")]
+        if not points:
+            continue
+        about = distribution.metadata  # read from its file at every look, so that one must do
         for point in points:
-            family, owner = point.group.removeprefix("invkit."), distribution.metadata["Name"]
+            family, owner = point.group.removeprefix("invkit."), about["Name"]
             if family in FAMILIES and not (only_own and owner != OURSELVES):
-                entry = Entry(family, point.name, owner, distribution.version, point.value)
+                entry = Entry(family, point.name, owner, about["Version"], point.value)
                 found[family].setdefault((point.name, owner), entry)
     return {family: list(by_name.values()) for family, by_name in found.items()}

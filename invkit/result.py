@@ -14,9 +14,28 @@ from torch import Tensor
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Array", "Result"]
+__all__ = ["Array", "Result", "Snapshot"]
 
 Array: TypeAlias = npt.NDArray[Any] | Tensor
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Image and kernel as they stood on the way.
+
+    Attributes:
+        solve: which of several solves, one after the other, counted from 1: a recipe's stages.
+        iteration: steps done in it.
+        loss: of the last of them.
+        image: (B, C, H, W) in [0, 1], on the CPU, as `State.estimate` gives it.
+        kernel: (B, 1, h, w), or the operator's other unknown, on the CPU.
+    """
+
+    solve: int
+    iteration: int
+    loss: float
+    image: Tensor
+    kernel: Tensor
 
 
 @dataclass(frozen=True)
@@ -38,6 +57,7 @@ class Result:
         bits: bits per sample in which `save` writes the image.
         icc_profile: colour profile that `save` writes with it, or None.
         holds_kernels: whether ``kernel`` is one or several, and not another unknown.
+        snapshots: how image and kernel evolved, where that was asked for: ``observers=[invkit.Snapshots(every=10)]``.
     """
 
     image: Array
@@ -51,6 +71,7 @@ class Result:
     bits: int = 8
     icc_profile: bytes | None = None
     holds_kernels: bool = True
+    snapshots: tuple[Snapshot, ...] = ()
 
     @property
     def is_complete(self) -> bool:
@@ -77,6 +98,46 @@ class Result:
         from .media.figures import overview
 
         return overview(self)
+
+    def compare(self, truth: str | Path | Array, kernel: Array | None = None) -> Figure:
+        """Blurry, restored and true image with their PSNR and SSIM, the errors and the kernels; not yet shown.
+
+        Scores are of the luma, aligned as in Levin's protocol: at the shift of least squared error up to 5 pixels.
+
+        Args:
+            truth: the sharp image, a file or of a layout that `invkit.deblur` takes, of about the size of ``image``.
+            kernel: the true kernel, (h, w), to be drawn beside the one found.
+
+        Raises:
+            InputError: the truth cannot be read, or has other channels than the image.
+        """
+        from .media.comparison import comparison
+
+        return comparison(self, truth, kernel)
+
+    def animate(self, path: str | Path, *, seconds: float = 6.0) -> Path:
+        """Write how image and kernel evolved, side by side with iteration and loss, as .gif, .webp or .mp4.
+
+        Args:
+            path: of the file, which is replaced if there is one.
+            seconds: how long it takes, the last picture aside, which stays for two seconds more.
+
+        Returns:
+            The path.
+
+        Raises:
+            InputError: there are no snapshots, ``seconds`` is not positive, the suffix is another one, an .mp4 lacks
+                its encoder (``invkit[video]``), or the file cannot be written.
+        """
+        from .media.animation import animate
+
+        return animate(self, Path(path), seconds)
+
+    def _repr_html_(self) -> str:
+        """Pictures and figures of it, for notebooks."""
+        from .media.html import result_html
+
+        return result_html(self)
 
     def summary(self) -> dict[str, Any]:
         """What result.json holds."""

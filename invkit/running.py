@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 from rich.console import Console
@@ -17,15 +17,32 @@ if TYPE_CHECKING:
     from .result import Result
     from .solver import Observer
 
-__all__ = ["Run", "err", "out"]
+__all__ = ["Debug", "Debugging", "Run", "err", "out"]
 
 out = Console()
 err = Console(stderr=True)
 
 
+class Debugging:
+    """One switch of the process: whether an error is to show its traceback."""
+
+    on: ClassVar[bool] = False
+
+    @classmethod
+    def set(cls, value: bool) -> bool:
+        """Turn it on where asked to, before or behind a command; gives back what was asked."""
+        cls.on = cls.on or value
+        return value
+
+
+Debug = Annotated[
+    bool, typer.Option("--debug", help="Show the traceback of an error.", callback=Debugging.set, is_eager=True)
+]
+
+
 @dataclass(frozen=True)
 class Run:
-    """Where a restoration's files go, when it stops, and who watches it."""
+    """Where a restoration's files go, when it stops, who watches it, and whether a script reads how it went."""
 
     output: Path
     time_limit: float | None
@@ -33,6 +50,7 @@ class Run:
     resume: bool
     overwrite: bool
     observe: Sequence[str] = ()
+    as_json: bool = False
 
     def go(self, image: Measured | None, recipe: str | None, choices: dict[str, Any]) -> None:
         """Check everything, compute, write the results and say how it went."""
@@ -52,7 +70,8 @@ class Run:
             kept = " with the last checkpoint kept; --resume continues" if (self.output / CHECKPOINT).exists() else ""
             err.print(f"stopped at once, without a result{kept}")
             raise typer.Exit(130) from None
-        report(result, self.output, resumable=(self.output / CHECKPOINT).exists())
+        tell = report_json if self.as_json else report
+        tell(result, self.output, resumable=(self.output / CHECKPOINT).exists())
 
     @contextmanager
     def folder(self) -> Iterator[None]:
@@ -93,6 +112,13 @@ class Run:
         if result.is_complete:
             checkpoint.unlink(missing_ok=True)
         return result
+
+
+def report_json(result: Result, output: Path, resumable: bool) -> None:
+    """Say the same to a script: what result.json holds."""
+    from .media.output import strict_json
+
+    typer.echo(strict_json(result.summary()), nl=False)
 
 
 def report(result: Result, output: Path, resumable: bool) -> None:

@@ -20,9 +20,9 @@ from .errors import AssemblyError, DivergedError
 from .interfaces import ImagePrior, UnknownPrior
 from .parameters import Component
 from .problem import Problem
-from .result import Result
+from .result import Result, Snapshot
 
-__all__ = ["Observer", "Solver", "State", "StopReason", "deferred_interrupt"]
+__all__ = ["Observer", "Recorder", "Solver", "State", "StopReason", "deferred_interrupt"]
 
 StopReason = Literal["finished", "converged", "interrupted", "time limit"]
 CHECK_EVERY = 25  # iterations between two looks at the loss: each look waits for the device
@@ -103,6 +103,14 @@ class Observer(Component):
         """After the last step; ``reason`` is None when an error ended the solve, perhaps in the middle of a step."""
 
 
+class Recorder(Observer, ABC):
+    """The ability of an observer to keep what it saw, so that the result holds it."""
+
+    @abstractmethod
+    def recorded(self) -> Sequence[Snapshot]:
+        """What was kept so far, of all solves that were watched."""
+
+
 class Solver(Component, ABC, Generic[S]):
     """Holds the settings of a method and no problem; the same solver solves many problems.
 
@@ -179,6 +187,7 @@ class Solver(Component, ABC, Generic[S]):
             stopped=reason,
             iterations=run.state.iteration,
             seconds=run.state.seconds,
+            snapshots=tuple(one for each in observers if isinstance(each, Recorder) for one in each.recorded()),
         )
 
 

@@ -1,4 +1,4 @@
-"""The statistics of a suite as a tidy CSV file: one line for each recipe, metric and part of a dataset."""
+"""The statistics of a suite as tidy CSV or JSON: one line for each recipe, metric and part of a dataset."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .records import MetricOf, Named, Record, Store
 from .statistics import SHARES, share_at_most, summarise
 from .tables import chosen_metrics, datasets_with, group_values
 
-__all__ = ["HEADS", "as_csv"]
+__all__ = ["HEADS", "as_csv", "long_lines"]
 
 SHARE_HEADS = tuple(f"share_at_most_{limit:g}" for limit in SHARES)
 DIGITS = 8  # significant ones, more than any figure has
@@ -29,15 +29,22 @@ HEADS = (
 
 def as_csv(store: Store, *, metrics: Sequence[str] = (), by: str | None = None, published: bool = False) -> str:
     """All statistics; arguments and errors as `tables_of`."""
-    chosen = chosen_metrics(store, metrics)
     text = io.StringIO()
     writer = csv.DictWriter(text, HEADS, lineterminator="\n")
     writer.writeheader()
-    for dataset in datasets_with(store, by):
-        writer.writerows(measured(store, dataset, chosen, by))
-        for row in published_rows(dataset.name, chosen, by) if published else ():
-            writer.writerows(beside(dataset, row, chosen, by))
+    writer.writerows(long_lines(store, metrics=metrics, by=by, published=published))
     return text.getvalue()
+
+
+def long_lines(
+    store: Store, *, metrics: Sequence[str] = (), by: str | None = None, published: bool = False
+) -> Iterator[dict[str, Any]]:
+    """The same, a line at a time, by `HEADS`, those that say nothing left out; arguments and errors as `tables_of`."""
+    chosen = chosen_metrics(store, metrics)
+    for dataset in datasets_with(store, by):
+        yield from measured(store, dataset, chosen, by)
+        for row in published_rows(dataset.name, chosen, by) if published else ():
+            yield from beside(dataset, row, chosen, by)
 
 
 def measured(store: Store, dataset: Named, metrics: Sequence[MetricOf], by: str | None) -> Iterator[dict[str, Any]]:

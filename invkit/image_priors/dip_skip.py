@@ -6,7 +6,7 @@ import copy
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import InputError
 from ..geometry import new_size, resample
@@ -40,7 +40,8 @@ class DipSkipImage(LatentPrior, ImagePrior, Resizable):
 
     Ulyanov et al., "Deep Image Prior", CVPR 2018; the defaults are those of G_x in Ren et al., "Neural Blind
     Deconvolution Using Deep Priors", CVPR 2020. The latent (B, latent_channels, H, W) is uniform on
-    [0, latent_scale] and fixed; a batch shares one network.
+    [0, latent_scale] and fixed. Each image of a batch has a network and a latent of its own, drawn as one alone would
+    draw them with the seed plus its place: a batch is several problems, or several attempts at one.
 
     Args:
         shape: (B, C, H, W) of the image; H and W at least ``2**scales + 1`` for 3x3 convolutions.
@@ -80,31 +81,34 @@ class DipSkipImage(LatentPrior, ImagePrior, Resizable):
         super().__init__(shape)
         check_size(shape, scales, kernel_size)
         self.channels, self.scales, self.kernel_size = channels, scales, kernel_size
-        batch, out_channels, height, width = shape
-        with seeded(seed):
-            latent = latent_scale * torch.rand(batch, latent_channels, height, width)
-            self.network = SkipNetwork(
-                latent_channels,
-                out_channels,
-                channels=channels,
-                skip_channels=skip_channels,
-                scales=scales,
-                kernel_size=kernel_size,
-                upsampling=upsampling,
-                padding=padding,
-                negative_slope=negative_slope,
-                nonlocal_scales=nonlocal_scales,
-            )
+        self.networks, latents = nn.ModuleList(), []
+        for place in range(shape[0]):
+            with seeded(seed + place):
+                latents.append(latent_scale * torch.rand(1, latent_channels, *shape[2:]))
+                network = SkipNetwork(
+                    latent_channels,
+                    shape[1],
+                    channels=channels,
+                    skip_channels=skip_channels,
+                    scales=scales,
+                    kernel_size=kernel_size,
+                    upsampling=upsampling,
+                    padding=padding,
+                    negative_slope=negative_slope,
+                    nonlocal_scales=nonlocal_scales,
+                )
+            self.networks.append(network)
         self.latent: Tensor
-        self.register_buffer("latent", latent)
+        self.register_buffer("latent", torch.cat(latents))
         self.to(memory_format=torch.channels_last)
 
     def decode(self, latent: Tensor) -> Tensor:
         """Latent (B, latent_channels, H, W) -> image (B, C, H, W) in [0, 1]; the sigmoid never in low precision."""
-        return torch.sigmoid(self.network(latent).to(latent.dtype))
+        outputs = [network(one) for network, one in zip(self.networks, latent.chunk(len(latent)), strict=True)]
+        return torch.sigmoid(torch.cat(outputs).to(latent.dtype))
 
     def resized(self, shape: Shape, scale: float) -> Self:
-        """The same network on its latent resampled about the middle.
+        """The same networks on their latents resampled about the middle.
 
         Only the weights go on: convolutions do not scale with what they are given, so the new image is not the old
         one resampled, and is fitted anew, from there.

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ..geometry import new_size, resample, resample_kernel
+from ..geometry import Size, new_size, resample, resample_kernel, size_of
 from ..interfaces import KernelPrior, LatentPrior, Resizable
 from ..networks.random import seeded
 from ..parameters import Seed, Shape, validated
@@ -28,8 +28,9 @@ class SoftmaxFCN(LatentPrior, KernelPrior, Resizable):
     """Fully connected network ``latent -> hidden -> h*w -> softmax`` (Ren et al., CVPR 2020, Sec. 3.3).
 
     The parameters of the network are the unknowns, its input stays fixed. ``layers=0`` and ``layers=2`` are the
-    paper's k- and k+. With several kernels (B > 1) each has an input of its own and all share one network.
-    Weights and biases start uniform in ``+-1/sqrt(inputs)``, the inputs uniform in ``[0, latent_scale]``.
+    paper's k- and k+. Of several kernels (B > 1) each has a network and an input of its own, drawn as one alone would
+    draw them with the seed plus its place. Weights and biases start uniform in ``+-1/sqrt(inputs)``, the inputs
+    uniform in ``[0, latent_scale]``.
 
     Args:
         shape: (B, 1, h, w).
@@ -57,20 +58,26 @@ class SoftmaxFCN(LatentPrior, KernelPrior, Resizable):
     ) -> None:
         super().__init__(shape)
         widths = [latent_size, *[hidden] * layers, shape[-2] * shape[-1]]
-        with seeded(seed):
-            self.register_buffer("latent", latent_scale * torch.rand(shape[0], latent_size))
-            linears = [nn.Linear(inputs, outputs) for inputs, outputs in pairwise(widths)]
-        self.network = nn.Sequential(linears[0])
-        for layer in linears[1:]:
-            self.network.extend([activation_module(activation), layer])
+        self.networks, latents = nn.ModuleList(), []
+        for place in range(shape[0]):
+            with seeded(seed + place):
+                latents.append(latent_scale * torch.rand(1, latent_size))
+                linears = [nn.Linear(inputs, outputs) for inputs, outputs in pairwise(widths)]
+            network = nn.Sequential(linears[0])
+            for layer in linears[1:]:
+                network.extend([activation_module(activation), layer])
+            self.networks.append(network)
+        self.latent: Tensor
+        self.register_buffer("latent", torch.cat(latents))
 
     def decode(self, latent: Tensor) -> Tensor:
-        """The kernel for an input (B, latent_size): (B, 1, h, w), >= 0, each summing to one."""
-        return softmax_kernel(self.network(latent), self.shape)
+        """The kernels for inputs (B, latent_size): (B, 1, h, w), >= 0, each summing to one."""
+        logits = [network(one) for network, one in zip(self.networks, latent.chunk(len(latent)), strict=True)]
+        return softmax_kernel(torch.cat(logits), self.shape)
 
     @torch.no_grad()
     def resized(self, shape: Shape, scale: float) -> Self:
-        """The network with another output layer, which gives the kernel resampled about its centre pixel.
+        """The networks with other output layers, which give the kernels resampled about their centre pixels.
 
         The weights of each hidden neuron are a picture of the kernel's size, and so are the biases. Resampled, they
         would give a product of powers of neighbouring pixels, in which thin lines vanish; the least change of them
@@ -79,39 +86,43 @@ class SoftmaxFCN(LatentPrior, KernelPrior, Resizable):
         """
         size, old = new_size(self.shape, shape), self()
         least = (old.amin((2, 3), keepdim=True) / scale**2).clamp(min=SMALLEST)
-        kernel = torch.maximum(resample_kernel(old, size, scale), least)
+        kernels = torch.maximum(resample_kernel(old, size, scale), least)
         resized = copy.deepcopy(self)
         resized.shape = shape
-        layer = resized.output_layer()
-        rows = torch.cat([layer.weight, layer.bias[:, None]], 1)
-        pictures = resample(rows.T.view(1, -1, *self.shape[2:]), size, scale, about="centre")
-        resized.set_output(pictures[0].flatten(1).T)
-        resized.adjust_output(kernel.flatten(1).log())
+        for network, latent, kernel in zip(resized.networks, self.latent.chunk(shape[0]), kernels, strict=True):
+            assert isinstance(network, nn.Sequential)
+            resize_output(network, size_of(old), size, scale)
+            adjust_output(network, latent, kernel.view(1, -1).log())
         return resized
 
-    def output_layer(self) -> nn.Linear:
-        """The last layer of the network."""
-        layer = self.network[-1]
-        assert isinstance(layer, nn.Linear)
-        return layer
 
-    def set_output(self, rows: Tensor) -> None:
-        """Give the last layer other weights and biases, (h*w, inputs + 1), the biases last."""
-        layer = self.output_layer()
-        layer.weight = nn.Parameter(rows[:, :-1].contiguous(), layer.weight.requires_grad)
-        layer.bias = nn.Parameter(rows[:, -1].contiguous(), layer.bias.requires_grad)
-        layer.out_features = len(rows)
+def resize_output(network: nn.Sequential, old: Size, size: Size, scale: float) -> None:
+    """Resample the weights and biases of the last layer as the pictures of the old size that they are."""
+    layer = output_layer(network)
+    rows = torch.cat([layer.weight, layer.bias[:, None]], 1)
+    pictures = resample(rows.T.view(1, -1, *old), size, scale, about="centre")
+    rows = pictures[0].flatten(1).T
+    layer.weight = nn.Parameter(rows[:, :-1].contiguous(), layer.weight.requires_grad)
+    layer.bias = nn.Parameter(rows[:, -1].contiguous(), layer.bias.requires_grad)
+    layer.out_features = len(rows)
 
-    def adjust_output(self, logits: Tensor) -> None:
-        """The least change of the last layer that gives these logits, (B, h*w), up to what the softmax ignores."""
-        layer = self.output_layer()
-        hidden = self.network[:-1](self.latent)
-        missing = logits - layer(hidden)
-        missing = (missing - missing.mean(1, keepdim=True)).double()
-        inputs = torch.cat([hidden, torch.ones_like(hidden[:, :1])], 1).double()
-        change = (torch.linalg.pinv(inputs) @ missing).to(layer.weight)
-        layer.weight.add_(change[:-1].T)
-        layer.bias.add_(change[-1])
+
+def adjust_output(network: nn.Sequential, latent: Tensor, logits: Tensor) -> None:
+    """The least change of the last layer that gives these logits, (1, h*w), up to what the softmax ignores."""
+    layer, hidden = output_layer(network), network[:-1](latent)
+    missing = logits - layer(hidden)
+    missing = (missing - missing.mean(1, keepdim=True)).double()
+    inputs = torch.cat([hidden, torch.ones_like(hidden[:, :1])], 1).double()
+    change = (torch.linalg.pinv(inputs) @ missing).to(layer.weight)
+    layer.weight.add_(change[:-1].T)
+    layer.bias.add_(change[-1])
+
+
+def output_layer(network: nn.Sequential) -> nn.Linear:
+    """The last layer of a network."""
+    layer = network[-1]
+    assert isinstance(layer, nn.Linear)
+    return layer
 
 
 def activation_module(name: Activation) -> nn.Module:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
+from io import BytesIO
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
     from ..result import Result
 
-__all__ = ["kernel_stack", "overview"]
+__all__ = ["kernel_stack", "new_figure", "overview"]
 
 WIDTH = 11.0  # inches, of the figure
 STAGE_COLORS = ("#1f5a96", "#c8601a", "#3a7d44", "#8a3f8f", "#6b6b6b")
@@ -36,14 +38,11 @@ def overview(result: Result) -> Figure:
     Works without a display and leaves Matplotlib's global state alone: show it in a notebook by naming it, or write
     it with ``figure.savefig``.
     """
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
     before = "Blurry" if result.holds_kernels else "Before"
     pictures = [(before, result.blurry)] if result.blurry is not None else []
     shown = [(title, channels_last(image)) for title, image in (*pictures, ("Restored", result.image))]
     height = picture_height([batch.shape[1:3] for _, batch in shown])
-    figure = Figure(figsize=(WIDTH, height + LOWER + 0.4), layout=ConstrainedLayoutEngine(h_pad=GAP, w_pad=GAP))
+    figure = new_figure(height + LOWER + 0.4)
     grid = figure.add_gridspec(2, 1, height_ratios=[height, LOWER])
     upper, lower = grid[0].subgridspec(1, len(shown)), grid[1].subgridspec(1, 2, width_ratios=[1, 1.6])
     for column, (title, batch) in enumerate(shown):
@@ -51,6 +50,27 @@ def overview(result: Result) -> Figure:
     draw_kernel(figure.add_subplot(lower[0]), kernel_stack(result.kernel), result.holds_kernels)
     draw_loss(figure.add_subplot(lower[1]), result)
     return figure
+
+
+def new_figure(height: float) -> Figure:
+    """An empty figure of so many inches, `WIDTH` wide, that a notebook shows when it is named."""
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    return shown_figure()(figsize=(WIDTH, height), layout=ConstrainedLayoutEngine(h_pad=GAP, w_pad=GAP))
+
+
+@cache
+def shown_figure() -> type[Figure]:
+    """Matplotlib's figure, with a picture of itself: notebooks know how to show one only where pyplot was imported."""
+    from matplotlib.figure import Figure
+
+    class ShownFigure(Figure):
+        def _repr_png_(self) -> bytes:
+            buffer = BytesIO()
+            self.savefig(buffer, format="png")
+            return buffer.getvalue()
+
+    return ShownFigure
 
 
 def picture_height(shapes: Sequence[tuple[int, ...]]) -> float:

@@ -7,7 +7,7 @@ from typing import Annotated, TypeAlias
 from pydantic import Field
 
 from ..parameters import validated
-from .aligned import Aligned, psnr, shrunk, ssim
+from ..alignment import Aligned, psnr, shrunk, ssim
 from .search import AlignedMetric, Border, Luma, MaxShift, Step
 
 __all__ = ["AlignedPSNR", "AlignedSSIM", "Shrink"]

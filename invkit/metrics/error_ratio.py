@@ -10,7 +10,7 @@ from pydantic import Field
 from ..cases import Trial
 from ..interfaces import Metric
 from ..parameters import validated
-from .aligned import Aligned, ssd
+from ..alignment import Aligned, ssd
 from .search import Border, Luma, MaxShift, Search, Step
 
 __all__ = ["ErrorRatio"]

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..checksums import sha256_of
 from ..errors import InputError
 from ..parameters import validated
-from .aligned import Aligned, Floats
+from ..alignment import Aligned, Floats
 from .search import AlignedMetric, Border, MaxShift, Step
 
 __all__ = ["LPIPS"]

@@ -10,7 +10,7 @@ from pydantic import Field
 from ..cases import Trial
 from ..interfaces import Metric
 from ..parameters import validated
-from .aligned import Floats, inside, psnr, same_size, shrunk, ssim
+from ..alignment import Floats, inside, psnr, same_size, shrunk, ssim
 from .aligned_scores import Shrink
 from .search import Luma, planes_of
 

@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..interfaces import Metric
 from ..media.colour import to_luma_chroma
 from ..parameters import validated
-from .aligned import Aligned, align, check_search
+from ..alignment import Aligned, align, check_search
 
 __all__ = ["AlignedMetric", "Border", "Luma", "MaxShift", "Search", "Step", "planes_of"]
 

@@ -87,7 +87,8 @@ class AdamSolver(Solver[AdamState]):
     """Trains the priors of a problem with Adam; which prior moves when is said by the subclasses.
 
     Kingma, Ba, "Adam", ICLR 2015. The priors are copied into the data's precision and device; the problem stays as
-    it is. Data of more than one image are solved together, minimising the mean of their objectives.
+    it is. Data of more than one image are solved together: what is minimised is the sum of their objectives, so that
+    priors of their own move as they would alone, and what is recorded the mean.
 
     Args:
         iterations: steps.
@@ -190,19 +191,19 @@ class AdamSolver(Solver[AdamState]):
         """Where the network's convolutions may run in bfloat16."""
         return torch.autocast(state.generator.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
 
-    def descend(self, state: AdamState, loss: Tensor) -> None:
-        """One Adam step on every unknown that the loss depends on."""
+    def descend(self, state: AdamState, losses: Tensor) -> None:
+        """One Adam step on every unknown that the losses, one or a batch of them, depend on."""
         factor = decayed(state.iteration, self.milestones, self.decay)
         for group, rate in zip(state.optimizer.param_groups, (self.image_lr, self.kernel_lr), strict=True):
             group["lr"] = rate * factor
-        loss.backward()  # type: ignore[no-untyped-call]
+        losses.sum().backward()  # type: ignore[no-untyped-call]
         state.optimizer.step()
         state.optimizer.zero_grad()
 
-    def record(self, state: AdamState, image: Tensor, kernel: Tensor, loss: Tensor) -> None:
-        """Note the loss of the step, and what averages and early stopping need."""
+    def record(self, state: AdamState, image: Tensor, kernel: Tensor, losses: Tensor) -> None:
+        """Note the mean loss of the step, and what averages and early stopping need."""
         image, kernel = image.detach(), kernel.detach()
-        state.losses.append(loss.detach())
+        state.losses.append(losses.detach().mean())
         if self.ema is not None:
             state.average = image if state.average is None else torch.lerp(image, state.average, self.ema)
             image = state.average

@@ -28,11 +28,11 @@ class AlternatingAdam(AdamSolver):
         """
         image = self.image(state)
         if trainable(state.kernel_prior):
-            loss = problem.objective(image.detach(), state.kernel_prior(), state.iteration).mean()
-            self.descend(state, loss)
+            losses = problem.objective(image.detach(), state.kernel_prior(), state.iteration)
+            self.descend(state, losses)
         kernel = state.kernel_prior().detach()
         if trainable(state.image_prior):
-            loss = problem.objective(image, kernel, state.iteration).mean()
-            self.descend(state, loss)
-        self.record(state, image, kernel, loss)
+            losses = problem.objective(image, kernel, state.iteration)
+            self.descend(state, losses)
+        self.record(state, image, kernel, losses)
         return state

@@ -25,7 +25,7 @@ class JointAdam(AdamSolver):
         """
         image = self.image(state)
         kernel = state.kernel_prior()
-        loss = problem.objective(image, kernel, state.iteration).mean()
-        self.descend(state, loss)
-        self.record(state, image, kernel, loss)
+        losses = problem.objective(image, kernel, state.iteration)
+        self.descend(state, losses)
+        self.record(state, image, kernel, losses)
         return state

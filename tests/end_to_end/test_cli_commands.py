@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from invkit import choices, registry
-from invkit.cli import main, parse_kernel_size, type_words
+from invkit.cli import main, parse_kernel_size
+from invkit.look_commands import type_words
 from invkit.recipe import parse_recipe
 
 
@@ -68,7 +69,8 @@ def test_schema_covers_every_component(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert invoke(monkeypatch, "schema") == 0
     schema = json.loads(capsys.readouterr().out)
     slots = schema["$defs"]["kernel_priors"]["anyOf"][0]["oneOf"]
-    params = {slot["properties"]["name"]["const"]: slot["properties"]["params"]["properties"] for slot in slots}
+    named = [slot["properties"] for slot in slots if "const" in slot["properties"]["name"]]
+    params = {places["name"]["const"]: places["params"]["properties"] for places in named}
     assert set(params) == set(registry.names("kernel_priors"))
     assert "hidden" in params["softmax-fcn"]
 

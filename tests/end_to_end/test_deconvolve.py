@@ -18,7 +18,7 @@ from invkit import registry
 from invkit.cli import main
 from invkit.errors import InputError, UnknownNameError
 from invkit.media.images import write_image
-from invkit.metrics.aligned import aligned_psnr
+from invkit.alignment import aligned_psnr
 from invkit.recipe import load_recipe
 
 RECIPE = """

@@ -16,7 +16,7 @@ import invkit
 from invkit.cli import app
 from invkit.datasets.synthetic import Synthetic
 from invkit.media.encoding import encode_png
-from invkit.metrics.aligned import aligned_psnr
+from invkit.alignment import aligned_psnr
 from invkit.scaffold.names import names_for
 from invkit.scaffold.writing import package_files
 

@@ -9,7 +9,7 @@ import invkit
 from invkit import registry
 from invkit.errors import AssemblyError, InputError
 from invkit.interfaces import Proximable
-from invkit.metrics.aligned import aligned_psnr
+from invkit.alignment import aligned_psnr
 from invkit.restoration import prepare
 
 PROXIMABLE = [

@@ -11,7 +11,7 @@ import torch
 import invkit
 from invkit.errors import InputError
 from invkit.interfaces import CoilMapPrior, KernelPrior
-from invkit.metrics.aligned import aligned_psnr
+from invkit.alignment import aligned_psnr
 from invkit.operators.downsampling import Downsampling
 from invkit.operators.frames import Frames
 from invkit.operators.multi_coil_mri import MultiCoilMRI

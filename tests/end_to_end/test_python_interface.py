@@ -92,21 +92,21 @@ def test_same_seed_same_result_and_other_seed_another(blurry: np.ndarray) -> Non
 UNDEMANDING = ("alternating-adam", "joint-adam")  # take whatever has gradients
 
 
-def stands_alone(solver: str) -> bool:
-    """Whether a solver can be named without naming what it is to hold."""
-    fields = parameters_of(registry.load("solvers", solver)).model_fields.values()
-    return not any(field.is_required() for field in fields)
+def alone(family: str) -> list[str]:
+    """The components of a family that can be named without naming what they are to hold."""
+    fields = {name: parameters_of(registry.load(family, name)).model_fields for name in registry.names(family)}
+    return [name for name, some in fields.items() if not any(field.is_required() for field in some.values())]
 
 
 KERNELS = [
     name for name in registry.names("kernel_priors") if issubclass(registry.load("kernel_priors", name), KernelPrior)
 ]
-SOLVERS = [name for name in registry.names("solvers") if stands_alone(name)]
+SOLVERS = alone("solvers")
 
 
 @pytest.mark.parametrize(
     ("image_prior", "kernel_prior", "solver"),
-    list(itertools.product(registry.names("image_priors"), KERNELS, SOLVERS)),
+    list(itertools.product(alone("image_priors"), KERNELS, SOLVERS)),
 )
 def test_any_word_can_be_changed(blurry: np.ndarray, image_prior: str, kernel_prior: str, solver: str) -> None:
     """Each combination runs, or is refused before compute by a sentence that says what is lacking."""

@@ -14,6 +14,8 @@ from invkit.fidelities.schedule import Schedule
 from invkit.image_priors.dip_skip import DipSkipImage
 from invkit.interfaces import Fidelity, ForwardOperator, ImagePrior, KernelPrior
 from invkit.kernel_priors.dip_skip import DipSkipKernel
+from invkit.kernel_priors.softmax_fcn import SoftmaxFCN
+from invkit.operators.convolution import Convolution
 from invkit.problem import Problem
 from invkit.solvers.adam import decayed
 from invkit.solvers.alternating_adam import AlternatingAdam
@@ -282,6 +284,27 @@ def test_images_of_a_batch_share_the_solve(solver):
     result = solver(iterations=2).solve(problem(batch=2))
     assert result.image.shape == (2, *SHAPE[1:])
     assert result.kernel.shape == (2, 1, 5, 7)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_batch_is_several_problems_solved_apart(solver):
+    size, kernel_size, steps = (33, 34), (5, 5), 4
+    data = noise(2, 1, 33 - 4, 34 - 4)
+    small = {"channels": 4, "skip_channels": 2, "scales": 2}
+
+    def solved(some, seed):
+        one = Problem(
+            data=some,
+            operator=Convolution(),
+            image_prior=DipSkipImage((len(some), 1, *size), seed=seed, **small),
+            kernel_prior=SoftmaxFCN((len(some), 1, *kernel_size), hidden=20, seed=seed),
+            fidelity=MSE(),
+        )
+        return solver(iterations=steps, perturbation=0.0).solve(one)
+
+    together, apart = solved(data, 7), [solved(data[i : i + 1], 7 + i) for i in range(2)]
+    assert torch.allclose(together.image, torch.cat([one.image for one in apart]), atol=1e-4)
+    assert torch.allclose(together.kernel, torch.cat([one.kernel for one in apart]), atol=1e-6)
 
 
 @pytest.mark.parametrize("solver", SOLVERS)

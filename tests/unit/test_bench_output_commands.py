@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 
 import pytest
@@ -14,7 +15,14 @@ from typer.testing import CliRunner
 from invkit.bench_output_commands import add_to
 from invkit.errors import InputError
 
-FIRST = {"md": "# A toy suite", "csv": "dataset,by,group,recipe", "latex": "% A toy suite", "html": "<!DOCTYPE html>"}
+FIRST = {
+    "md": "# A toy suite",
+    "csv": "dataset,by,group,recipe",
+    "latex": "% A toy suite",
+    "html": "<!DOCTYPE html>",
+    "json": "[\n",
+}
+SUFFIXES = [("t.md", "md"), ("t.csv", "csv"), ("t.tex", "latex"), ("t.html", "html"), ("t.json", "json")]
 
 
 @pytest.fixture
@@ -43,12 +51,21 @@ def test_a_format_is_printed(folder, kind):
     assert invoke("table", folder, "--format", kind).output.startswith(FIRST[kind])
 
 
-@pytest.mark.parametrize(("name", "kind"), [("t.md", "md"), ("t.csv", "csv"), ("t.tex", "latex"), ("t.html", "html")])
+@pytest.mark.parametrize(("name", "kind"), SUFFIXES)
 def test_a_file_tells_its_format(folder, tmp_path, name, kind):
     done = invoke("table", folder, "--output", tmp_path / "new" / name)
     assert (tmp_path / "new" / name).read_text("utf-8").startswith(FIRST[kind])
     assert "1 of 2 jobs done" in done.output
     assert (tmp_path / "new" / name).read_text("utf-8") == invoke("table", folder, "--format", kind).output
+
+
+def test_json_says_what_csv_says(folder):
+    rows = json.loads(invoke("table", folder, "--json").stdout)
+    lines = list(csv.DictReader(io.StringIO(invoke("table", folder, "--format", "csv").output)))
+    assert len(rows) == len(lines) > 0
+    for row, line in zip(rows, lines, strict=True):
+        said = {key: "" if value is None else str(value) for key, value in row.items()}
+        assert {key: value for key, value in line.items() if key in said} == said
 
 
 def test_a_file_of_another_suffix_is_refused(folder, tmp_path):

@@ -27,7 +27,7 @@ from invkit.errors import InputError
 from invkit.fetching import absent
 from invkit.interfaces import Dataset
 from invkit.media.images import write_image
-from invkit.metrics.aligned import aligned_psnr, psnr
+from invkit.alignment import aligned_psnr, psnr
 from invkit.testing.datasets import check_dataset, check_dataset_class
 
 

@@ -16,7 +16,7 @@ from invkit import registry
 from invkit.cli import app
 from invkit.media.encoding import encode_png
 from invkit.media.images import read_image
-from invkit.metrics.aligned import aligned_psnr
+from invkit.alignment import aligned_psnr
 
 ROOT = Path(invkit.__file__).parent.parent
 SAMPLES = ROOT / "invkit" / "samples"

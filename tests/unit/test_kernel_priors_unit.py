@@ -52,23 +52,26 @@ class TestSoftmaxFCN:
         assert abs(float(latent.mean()) - 0.05) < 0.003  # five standard errors of 2000 draws
 
     def test_weights_start_within_the_reciprocal_root_of_the_inputs(self):
-        first, _, last = SoftmaxFCN((1, 1, 5, 5)).network
+        first, _, last = SoftmaxFCN((1, 1, 5, 5)).networks[0]
         for layer in (first, last):
             bound = 1 / math.sqrt(layer.in_features)
             assert 0.99 * bound < float(layer.weight.detach().abs().max()) <= bound
 
-    def test_kernels_of_a_batch_are_different_and_share_the_network(self):
-        prior = SoftmaxFCN((2, 1, 5, 5), hidden=50)
-        assert not torch.equal(prior()[0], prior()[1])
-        alone = prior.decode(prior.latent[1:].expand(2, -1))
-        assert torch.allclose(alone[0], prior()[1], atol=1e-7)  # rounding of float32
+    def test_each_kernel_of_a_batch_has_the_network_of_one_alone_with_the_next_seed(self):
+        prior = SoftmaxFCN((3, 1, 5, 5), hidden=50, seed=4)
+        alone = [SoftmaxFCN((1, 1, 5, 5), hidden=50, seed=seed) for seed in (4, 5, 6)]
+        assert torch.equal(prior(), torch.cat([one() for one in alone]))
+        prior()[1].square().sum().backward()
+        moved = [bool(next(network.parameters()).grad is not None) for network in prior.networks]
+        assert moved == [True, True, True]
+        assert [bool(network[-1].weight.grad.any()) for network in prior.networks] == [False, True, False]
 
     @pytest.mark.parametrize(
         ("activation", "module"),
         [("relu6", torch.nn.ReLU6), ("relu", torch.nn.ReLU), ("leaky-relu", torch.nn.LeakyReLU)],
     )
     def test_activation_is_the_one_named(self, activation, module):
-        assert isinstance(SoftmaxFCN((1, 1, 3, 3), hidden=5, activation=activation).network[1], module)
+        assert isinstance(SoftmaxFCN((1, 1, 3, 3), hidden=5, activation=activation).networks[0][1], module)
 
     @pytest.mark.parametrize("wrong", [{"layers": 3}, {"hidden": 0}, {"activation": "tanh"}, {"width": 3}])
     def test_wrong_parameters_are_refused(self, wrong):

@@ -199,7 +199,7 @@ def test_low_precision_ends_before_the_sigmoid():
     prior = small((1, 1, 33, 33), scales=2)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         image = prior()
-        logits = prior.network(prior.latent)
+        logits = prior.networks[0](prior.latent)
     assert logits.dtype == torch.bfloat16
     assert image.dtype == torch.float32
     assert torch.equal(image, torch.sigmoid(logits.float()))

@@ -216,7 +216,7 @@ def test_irls_on_a_photograph(data_root):
     import numpy as np
     from PIL import Image
 
-    from invkit.metrics.aligned import aligned_psnr
+    from invkit.alignment import aligned_psnr
 
     def read(name):
         grey = np.asarray(Image.open(data_root / "levin" / name).convert("L"), dtype=np.float32)

@@ -67,9 +67,12 @@ def test_a_log_file_gets_lines(problem: Problem, monkeypatch: pytest.MonkeyPatch
 def test_snapshots_are_copies_at_the_right_iterations(problem: Problem) -> None:
     taken = Snapshots(every=2)
     result = JointAdam(iterations=5).solve(problem, observers=[taken])
-    assert sorted(taken.taken) == [2, 4]
-    assert not torch.equal(taken.taken[2][0], taken.taken[4][0])
-    assert not torch.equal(taken.taken[4][0], torch.as_tensor(result.image))
+    assert [(one.solve, one.iteration) for one in result.snapshots] == [(1, 2), (1, 4), (1, 5)]
+    second, fourth, last = (one.image for one in result.snapshots)
+    assert not torch.equal(second, fourth)
+    assert not torch.equal(fourth, last)
+    assert torch.equal(last, torch.as_tensor(result.image))
+    assert [one.loss for one in result.snapshots] == [result.history[i] for i in (1, 3, 4)]
     with pytest.raises(ValueError, match="every 1 or more"):
         Snapshots(every=0)
 

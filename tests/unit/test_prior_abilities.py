@@ -183,10 +183,10 @@ class TestSoftmaxFCN:
     def test_keeps_all_layers_but_the_last_and_settings(self):
         prior = SoftmaxFCN((1, 1, 5, 5), hidden=20, layers=2, activation="leaky-relu").double()
         finer = prior.resized((1, 1, 9, 9), 2.0)
-        names = [name for name in prior.state_dict() if not name.startswith("network.4")]
+        names = [name for name in prior.state_dict() if not name.startswith("networks.0.4")]
         assert names
         assert all(torch.equal(prior.state_dict()[name], finer.state_dict()[name]) for name in names)
-        assert finer.network[-1].out_features == 81
+        assert finer.networks[0][-1].out_features == 81
         assert finer().dtype == torch.float64
 
     def test_a_larger_frame_can_be_grown_into(self):
@@ -199,7 +199,7 @@ class TestDipSkip:
         prior = DipSkipImage((2, 3, 20, 17), scales=2, **SMALL)
         finer = prior.resized((2, 3, 29, 24), 2**0.5)
         assert torch.equal(finer.latent, resample(prior.latent, (29, 24), 2**0.5))
-        weights, names = prior.network.state_dict(), finer.network.state_dict()
+        weights, names = prior.networks.state_dict(), finer.networks.state_dict()
         assert all(torch.equal(weights[name], names[name]) for name in weights)
         assert finer().shape == (2, 3, 29, 24)
 

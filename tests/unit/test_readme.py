@@ -101,7 +101,8 @@ def given(tmp_path, monkeypatch):
     """Make the files that a command is given; nothing is computed in this folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(running.Run, "compute", lambda run, job, observers: job)
-    monkeypatch.setattr(running, "report", lambda *_, **__: None)
+    for tell in ("report", "report_json"):
+        monkeypatch.setattr(running, tell, lambda *_, **__: None)
     picture = np.random.default_rng(0).integers(0, 256, (96, 112, 3), dtype=np.uint8)
 
     def make(words):

@@ -11,9 +11,9 @@ from pydantic import Field
 
 from invkit import registry
 from invkit.assembly import assemble
-from invkit.cli import type_words
 from invkit.errors import AssemblyError, PluginError, RecipeError, UnknownNameError
 from invkit.interfaces import ImagePrior, KernelCleanup, KernelStep, Proximable, Regularizer
+from invkit.look_commands import type_words
 from invkit.parameters import Component, PositiveInt, Seed, parameters_of, read_strictly, slots_of, validated
 from invkit.recipe import check_parameters, check_recipe, parse_recipe, validate_recipe
 from invkit.regularizers.tv import TotalVariation

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from ..errors import InputError
+from .errors import InputError
 from .shifts import bilinear_crop, nearest_least, squared_errors
 
 __all__ = ["Aligned", "align", "aligned_psnr", "aligned_ssd", "aligned_ssim", "psnr", "shrunk", "ssd", "ssim"]

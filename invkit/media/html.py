@@ -1,0 +1,185 @@
+"""Results, problems and recipes as small pieces of HTML, for notebooks: no script, no file, no colour of their own."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Iterable, Mapping
+from html import escape
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from torch import Tensor, nn
+
+    from ..problem import Problem, Term
+    from ..recipe import Recipe
+    from ..result import Array, Result
+    from ..slots import ComponentSpec
+
+__all__ = ["problem_html", "recipe_html", "result_html"]
+
+WIDEST, NARROWER = 300, 200  # pixels of a picture and of a kernel; two and one stand side by side
+QUALITY = 90  # of WebP, at which a picture of that size is about 20 kB
+LINE = "1px solid rgba(127,127,127,.35)"  # seen on white and on black
+CARD = f"border:{LINE};border-radius:6px;padding:.7em 1em;display:inline-block;max-width:100%;text-align:left"
+MUTED = "opacity:.7;font-size:90%"
+CELL = f"text-align:left;vertical-align:top;padding:.15em 1em .15em 0;border:0;border-top:{LINE};background:none"
+FIGURE = "display:inline-block;margin:.5em .8em .2em 0;vertical-align:top"
+
+
+def result_html(result: Result) -> str:
+    """The pictures before and after, the kernel, and how it went; of a batch the first."""
+    recipe = result.details.get("recipe") or {}
+    what = "kernel" if result.holds_kernels else "unknown"
+    before = "" if result.blurry is None else image_figure(result.blurry, "before")
+    pictures = before + image_figure(result.image, "restored") + kernel_figure(result.kernel, what)
+    return card("Result", " · ".join(filter(None, [recipe.get("name"), recipe.get("title")])), pictures, facts(result))
+
+
+def problem_html(problem: Problem) -> str:
+    """What is minimised over what, and the data; computes nothing."""
+    names = {part: type(getattr(problem, part)).__name__ for part in ("fidelity", "operator")}
+    terms = "".join(f" + {term_words(term)}" for term in problem.regularizers)
+    sentence = f"minimise {names['fidelity']}({names['operator']}(x, k), y){terms}"
+    low, high = (float(end) for end in problem.data.detach().aminmax())
+    rows = {
+        "data y": f"{dimensions(problem.data.shape)}, {low:.3g} to {high:.3g}, {problem.data.device}",
+        "image x": prior_words(problem.image_prior, problem.image_prior.shape),
+        "kernel k": prior_words(problem.kernel_prior, problem.kernel_prior.shape),
+    }
+    return card("Problem", sentence, data_figure(problem), rows.items())
+
+
+def recipe_html(recipe: Recipe) -> str:
+    """Its components with what is set of their parameters, those of its starts and of what follows too."""
+    parts = "".join(part_html(before, one) for before, one in recipe.tree())
+    notes = f"<details><summary>notes</summary>{escape(recipe.notes)}</details>" if recipe.notes else ""
+    source = f'<div style="{MUTED}">{escape(recipe.source)}</div>' if recipe.source else ""
+    return card(f"Recipe {recipe.name}", recipe.title, f"{source}{notes}{parts}", ())
+
+
+def card(title: str, subtitle: str, body: str, rows: Iterable[tuple[str, str]]) -> str:
+    """A frame with a heading; ``body`` is HTML, all else is text."""
+    head = f"<b>{escape(title)}</b>" + (f" <span>{escape(subtitle)}</span>" if subtitle else "")
+    return f'<div style="{CARD}"><div>{head}</div>{body}{table(rows)}</div>'
+
+
+def table(rows: Iterable[tuple[str, str]]) -> str:
+    """Rows of a name and a text."""
+    lines = "".join(
+        f'<tr><td style="{CELL};opacity:.7">{escape(name)}</td><td style="{CELL}">{escape(text)}</td></tr>'
+        for name, text in rows
+    )
+    return f'<table style="margin:.4em 0 0;border-collapse:collapse">{lines}</table>' if lines else ""
+
+
+def facts(result: Result) -> Iterable[tuple[str, str]]:
+    """How a solve went, in rows."""
+    details = result.details
+    yield "solve", f"{result.stopped}, {result.iterations} iterations in {result.seconds:.1f} s"
+    if "psnr" in details:
+        psnr = details["psnr"]
+        yield "PSNR", f"{psnr['before']:.2f} dB before, {psnr['after']:.2f} dB after"
+    if details.get("noise_sigma") is not None:
+        yield "noise", f"std {details['noise_sigma']:.4f}, {details.get('noise_sigma_from', 'given')}"
+    for doubt in details.get("doubts", ()):
+        yield "doubtful", str(doubt)
+
+
+def part_html(before: str, recipe: Recipe) -> str:
+    """The components of a recipe, or folded those of one of its parts, with its place."""
+    rows = [(place, f"{factor_of(spec)}{component_words(spec)}") for place, _, spec in recipe.own_components()]
+    name = escape(f"{before.rstrip('.')}: {recipe.name}")
+    return f"<details><summary>{name}</summary>{table(rows)}</details>" if before else table(rows)
+
+
+def factor_of(spec: ComponentSpec) -> str:
+    """The weight of a term, and what it is times; nothing for other components."""
+    said = spec.model_dump(exclude_defaults=True)
+    factors = [f"{said[key]:g}" if key == "weight" else said[key] for key in ("weight", "times") if key in said]
+    return " ".join([*factors, "· "]) if factors else ""
+
+
+def component_words(spec: ComponentSpec) -> str:
+    """``name(parameter=value, ...)`` as the recipe has it."""
+    return value_words({"name": spec.name, "params": spec.params})
+
+
+def value_words(value: Any) -> str:
+    """A parameter's value; a component in a slot as `component_words`."""
+    if isinstance(value, Mapping) and "name" in value:
+        inside = ", ".join(f"{key}={value_words(each)}" for key, each in (value.get("params") or {}).items())
+        return f"{value['name']}({inside})" if inside else str(value["name"])
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(value_words, value))}]"
+    return json.dumps(value) if isinstance(value, bool | int | float | None) else str(value)
+
+
+def term_words(term: Term) -> str:
+    """A term of the sum, as ``0.01 TotalVariation(x)``."""
+    return f"{term.weight:.3g} {type(term.regularizer).__name__}({'x' if term.on == 'image' else 'k'})"
+
+
+def prior_words(prior: nn.Module, shape: Iterable[int]) -> str:
+    """A prior by its class, what it gives and how many numbers are sought."""
+    unknowns = sum(parameter.numel() for parameter in prior.parameters())
+    return f"{type(prior).__name__}, {dimensions(shape)}, {unknowns:,} unknowns"
+
+
+def dimensions(shape: Iterable[int]) -> str:
+    """A shape as people write it."""
+    return " × ".join(map(str, shape))  # noqa: RUF001  a true times sign
+
+
+def image_figure(image: Array, caption: str) -> str:
+    """The first picture of any layout."""
+    from .figures import drawable, titled
+    from .layouts import channels_last
+
+    batch = channels_last(image)
+    return figure(pixels(drawable(batch[0])), titled(caption, len(batch)), batch.shape[1:3])
+
+
+def kernel_figure(kernel: Array, caption: str) -> str:
+    """Kernels, or the planes of another unknown, side by side."""
+    from .figures import kernel_stack
+
+    return planes_figure(kernel_stack(kernel), caption)
+
+
+def data_figure(problem: Problem) -> str:
+    """The data as a picture, or where they are none as the planes of numbers they are."""
+    data: Tensor = problem.data.detach()
+    if problem.operator.data_range is not None:
+        return image_figure(data, "data")
+    return planes_figure(data[0].cpu().double().numpy(), "data")
+
+
+def planes_figure(planes: npt.NDArray[Any], caption: str) -> str:
+    """Planes (N, h, w) of numbers, each of its squares enlarged."""
+    from .kernels import planes_picture
+
+    return figure(planes_picture(planes), caption, planes.shape[1:], squares=True)
+
+
+def pixels(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Floats in [0, 1] as 8 bits."""
+    from .encoding import quantised
+
+    return quantised(picture, 8)
+
+
+def figure(samples: npt.NDArray[Any], caption: str, size: tuple[int, ...], *, squares: bool = False) -> str:
+    """A picture of 8 bits within the page, under it its caption and true size; one of ``squares`` without loss."""
+    from PIL import Image
+
+    picture, buffer = Image.fromarray(samples), BytesIO()
+    side, resampling = (NARROWER, Image.Resampling.BOX) if squares else (WIDEST, Image.Resampling.LANCZOS)
+    picture.thumbnail((side, side), resampling)
+    picture.save(buffer, format="WEBP", quality=QUALITY, lossless=squares)
+    words = escape(f"{caption}, {size[1]} × {size[0]}")  # noqa: RUF001
+    source = f"data:image/webp;base64,{b64encode(buffer.getvalue()).decode()}"
+    inside = f'<img src="{source}" alt="{words}" style="display:block;max-width:100%">'
+    return f'<div style="{FIGURE}">{inside}<div style="{MUTED}">{words}</div></div>'
