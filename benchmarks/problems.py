@@ -25,8 +25,8 @@ from rich.console import Console
 from rich.table import Table
 
 import invkit
-from invkit.media.images import write_image
 from invkit.alignment import aligned_psnr
+from invkit.media.images import write_image
 from invkit.operators.convolution import Convolution
 from invkit.operators.downsampling import Downsampling
 from invkit.operators.frames import Frames

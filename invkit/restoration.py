@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from . import choices, registry
+from .alignment import aligned_psnr
 from .assembly import Assembly, as_many
 from .chain import Outcome
 from .choices import Choices, Color, KernelSize
@@ -24,7 +25,6 @@ from .geometry import Size, shape_of, size_of, visible_part, visible_size
 from .intake import Measured, Picture, Taken, digest, scaled_to, take, take_truth, take_unknown
 from .interfaces import Blur, ForwardOperator, KernelPrior
 from .media.colour import from_luma_chroma, to_luma_chroma
-from .alignment import aligned_psnr
 from .observers.checkpoint import Checkpointer, describe_run, load_checkpoint
 from .recipe import Recipe
 from .result import Array, Result

@@ -11,12 +11,12 @@ import torch
 from scenes import SIGMA, Scene
 
 from invkit import registry
+from invkit.alignment import align
 from invkit.assembly import Assembly, assemble
 from invkit.edge_predictors.gradients import Gradients
 from invkit.estimation import estimate_sigma
 from invkit.geometry import crop_to_data, size_of
 from invkit.kernel_steps.toeplitz import ToeplitzLeastSquares
-from invkit.alignment import align
 from invkit.operators.convolution import Convolution
 from invkit.parameters import positional_names
 from invkit.problem import Problem

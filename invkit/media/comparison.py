@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import InputError
 from ..alignment import Aligned, align, psnr, ssim
+from ..errors import InputError
 from .colour import to_luma_chroma
 from .figures import SMALL, TITLE, draw_picture, kernel_stack, new_figure, picture_height, tidy
 from .images import read_image

@@ -6,8 +6,8 @@ from typing import Annotated, TypeAlias
 
 from pydantic import Field
 
-from ..parameters import validated
 from ..alignment import Aligned, psnr, shrunk, ssim
+from ..parameters import validated
 from .search import AlignedMetric, Border, Luma, MaxShift, Step
 
 __all__ = ["AlignedPSNR", "AlignedSSIM", "Shrink"]

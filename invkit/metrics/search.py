@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from ..alignment import Aligned, align, check_search
 from ..cases import Floats, Sample, Trial
 from ..errors import InputError
 from ..interfaces import Metric
 from ..media.colour import to_luma_chroma
 from ..parameters import validated
-from ..alignment import Aligned, align, check_search
 
 __all__ = ["AlignedMetric", "Border", "Luma", "MaxShift", "Search", "Step", "planes_of"]
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from ..alignment import aligned_psnr
 from ..benchmark.strips import middle
 from ..errors import InputError
 from ..media.colour import to_luma_chroma
 from ..media.images import read_image
 from ..media.layouts import to_bchw
-from ..alignment import aligned_psnr
 from .charts import evenly
 from .pictures import Track
 from .runs import Run, Snapshot, dict_of, snapshots_of

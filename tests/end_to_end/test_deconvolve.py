@@ -15,10 +15,10 @@ from PIL import Image
 
 import invkit
 from invkit import registry
+from invkit.alignment import aligned_psnr
 from invkit.cli import main
 from invkit.errors import InputError, UnknownNameError
 from invkit.media.images import write_image
-from invkit.alignment import aligned_psnr
 from invkit.recipe import load_recipe
 
 RECIPE = """

@@ -13,10 +13,10 @@ from clean_environment import make_environment
 from typer.testing import CliRunner
 
 import invkit
+from invkit.alignment import aligned_psnr
 from invkit.cli import app
 from invkit.datasets.synthetic import Synthetic
 from invkit.media.encoding import encode_png
-from invkit.alignment import aligned_psnr
 from invkit.scaffold.names import names_for
 from invkit.scaffold.writing import package_files
 

@@ -7,9 +7,9 @@ import pytest
 
 import invkit
 from invkit import registry
+from invkit.alignment import aligned_psnr
 from invkit.errors import AssemblyError, InputError
 from invkit.interfaces import Proximable
-from invkit.alignment import aligned_psnr
 from invkit.restoration import prepare
 
 PROXIMABLE = [

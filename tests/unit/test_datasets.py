@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from invkit.alignment import aligned_psnr, psnr
 from invkit.cases import Case, Sample
 from invkit.datasets.folder import Folder
 from invkit.datasets.lai import Lai
@@ -27,7 +28,6 @@ from invkit.errors import InputError
 from invkit.fetching import absent
 from invkit.interfaces import Dataset
 from invkit.media.images import write_image
-from invkit.alignment import aligned_psnr, psnr
 from invkit.testing.datasets import check_dataset, check_dataset_class
 
 

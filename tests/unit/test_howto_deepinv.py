@@ -11,9 +11,9 @@ import torch
 
 import invkit
 from invkit import registry
+from invkit.alignment import aligned_psnr
 from invkit.media.encoding import encode_png
 from invkit.media.images import read_image
-from invkit.alignment import aligned_psnr
 from invkit.recipe import check_parameters, load_recipe
 from invkit.samples import sample_path
 from invkit.testing import check_adapter, check_fidelity

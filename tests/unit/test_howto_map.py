@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 
 import invkit
 from invkit import registry
+from invkit.alignment import aligned_psnr
 from invkit.cli import app
 from invkit.media.encoding import encode_png
 from invkit.media.images import read_image
-from invkit.alignment import aligned_psnr
 
 ROOT = Path(invkit.__file__).parent.parent
 SAMPLES = ROOT / "invkit" / "samples"

@@ -13,10 +13,10 @@ from hypothesis.extra.numpy import arrays
 from pydantic import ValidationError
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from invkit.alignment import shrunk
 from invkit.cases import Sample, Trial
 from invkit.errors import InputError
 from invkit.metrics import align, search
-from invkit.alignment import shrunk
 from invkit.metrics.aligned_scores import AlignedPSNR, AlignedSSIM
 from invkit.metrics.cost import CPUSeconds, PeakMemory, Seconds
 from invkit.metrics.error_ratio import ErrorRatio
