@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .bench_output_commands import add_to
+from .bench_speed_commands import add_to as add_speed_to
 from .completion import names_of, several, suites
 from .running import err, out
 
@@ -23,6 +24,7 @@ __all__ = ["bench_app"]
 bench_app = typer.Typer(no_args_is_help=True, help="Try recipes on datasets, and make tables and figures of it.")
 
 add_to(bench_app)
+add_speed_to(bench_app)
 
 HELP = "Only these of the suite, or others by name."
 Recipes = Annotated[str | None, typer.Option(metavar="A,B,...", help=HELP, autocompletion=several(names_of("recipes")))]

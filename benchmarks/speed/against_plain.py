@@ -2,110 +2,40 @@
 
     python benchmarks/speed/against_plain.py [--rounds 15] [--threads 2] [--output benchmarks/results/speed.json]
 
-Three processes take turns, one iteration each, so that whatever else the machine does falls on all alike: the plain
-version (plain_selfdeblur.py beside this file), invkit in float32 and invkit in bfloat16. Data of 255x255 pixels, a
-kernel of 27x27, 128 channels. The first iterations are not counted. Peak memory is the process's, libraries included.
+What ``invkit bench speed`` measures of it, without stages, beside the goals: the plain version, invkit in float32 and
+invkit in bfloat16 take turns, an iteration each, in processes of their own. Data of 255x255 pixels, a kernel of 27x27,
+128 channels. The first iterations are not counted. Peak memory is the process's, libraries included.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import resource
-import subprocess
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import psutil
+
+from invkit.benchmark.speed.setting import SIZES, WHOLE, Setting
+from invkit.benchmark.speed.turns import Measured, take_turns
+
 BENCHMARKS = Path(__file__).parent.parent
-SIZE, KERNEL, SIGMA, TV_PER_SIGMA = 255, 27, 1.1e-3, 9e-4
-WARM_UP = 3
 VERSIONS = ("plain", "float32", "bfloat16")
 GOALS = {"float32": 0.6, "bfloat16": 0.35}
 
 
-def measurement() -> Any:
-    import torch
+def measure(rounds: int, threads: int) -> Measured:
+    def tell(what: str, done: int, left: float | None) -> None:
+        if what == "done":
+            print(f"round {done} of {rounds}", file=sys.stderr)
 
-    generator = torch.Generator().manual_seed(0)
-    return torch.rand(1, 1, SIZE, SIZE, generator=generator)
-
-
-def plain_step() -> Callable[[], float]:
-    from plain_selfdeblur import PlainSelfDeblur
-
-    return PlainSelfDeblur(measurement(), (KERNEL, KERNEL), tv=TV_PER_SIGMA * SIGMA).step
+    return take_turns(Setting(SIZES["paper"], "cpu", threads), rounds, tell, VERSIONS)
 
 
-def invkit_step(precision: str) -> Callable[[], float]:
-    from invkit.assembly import assemble
-    from invkit.recipe import load_recipe
-
-    recipe = load_recipe("selfdeblur").with_overrides([f"solver.params.precision={precision}"])
-    assembly = assemble(recipe, measurement(), (KERNEL, KERNEL), sigma=SIGMA)
-    solver, problem = assembly.solver, assembly.problem
-    state = solver.start(problem)
-
-    def step() -> float:
-        solver.step(problem, state)
-        state.iteration += 1
-        return state.loss
-
-    return step
-
-
-def work(version: str, threads: int) -> None:
-    """A worker: one iteration for every line it is sent, answered by its seconds; peak memory at the end."""
-    import torch
-
-    torch.set_num_threads(threads)
-    step = plain_step() if version == "plain" else invkit_step(version)
-    for line in sys.stdin:
-        if line.strip() != "step":
-            break
-        begun = time.perf_counter()
-        loss = step()
-        print(json.dumps({"seconds": time.perf_counter() - begun, "loss": loss}), flush=True)
-    print(json.dumps({"peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}), flush=True)
-
-
-class Worker:
-    """The other end of `work`."""
-
-    def __init__(self, version: str, threads: int) -> None:
-        command = [sys.executable, __file__, "--worker", version, "--threads", str(threads)]
-        environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-        )
-
-    def ask(self, word: str) -> dict[str, float]:
-        """Send a word; the answer."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(word + "\n")
-        self.process.stdin.flush()
-        answer: dict[str, float] = json.loads(self.process.stdout.readline())
-        return answer
-
-
-def measure(rounds: int, threads: int) -> dict[str, dict[str, Any]]:
-    workers = {version: Worker(version, threads) for version in VERSIONS}
-    seconds: dict[str, list[float]] = {version: [] for version in VERSIONS}
-    for turn in range(WARM_UP + rounds):
-        for version, worker in workers.items():
-            taken = worker.ask("step")["seconds"]
-            if turn >= WARM_UP:
-                seconds[version].append(taken)
-    return {version: summary(seconds, version, worker.ask("stop")) for version, worker in workers.items()}
-
-
-def summary(seconds: dict[str, list[float]], version: str, last: dict[str, float]) -> dict[str, Any]:
+def summary(seconds: Mapping[str, list[float]], version: str, peak: int) -> dict[str, Any]:
     own, plain = seconds[version], seconds["plain"]
     return {
         "median_seconds": round(median(own), 4),
@@ -114,7 +44,7 @@ def summary(seconds: dict[str, list[float]], version: str, last: dict[str, float
         "median_of_ratios": round(median(a / b for a, b in zip(own, plain, strict=True)), 3),
         "ratio_of_least": round(min(own) / min(plain), 3),
         "goal_ratio": GOALS.get(version),
-        "peak_gigabytes": round(last["peak_bytes"] / 1e9, 3),
+        "peak_gigabytes": round(peak / 1e9, 3),
         "seconds": [round(value, 4) for value in own],
     }
 
@@ -130,32 +60,18 @@ def table(results: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def machine(threads: int) -> dict[str, Any]:
-    import torch
-
-    return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "processor": torch.backends.cpu.get_cpu_capability(),
-        "cores": os.cpu_count(),
-        "threads": threads,
-        "load_average": [round(load, 2) for load in os.getloadavg()],
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15, help="iterations of each version that count")
     parser.add_argument("--threads", type=int, default=2, help="threads of each process")
     parser.add_argument("--output", type=Path, default=BENCHMARKS / "results" / "speed.json")
-    parser.add_argument("--worker", choices=VERSIONS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.worker:
-        work(arguments.worker, arguments.threads)
-        return
-    results = measure(arguments.rounds, arguments.threads)
+    measured = measure(arguments.rounds, arguments.threads)
+    seconds = {version: [one[version][WHOLE] for one in measured.rounds] for version in VERSIONS}
+    results = {version: summary(seconds, version, measured.peaks[version]) for version in VERSIONS}
     print(table(results))
-    report = {"command": " ".join(["python", *sys.argv]), "machine": machine(arguments.threads), "results": results}
+    machine = {**measured.machine, "load_average": [round(load, 2) for load in psutil.getloadavg()]}
+    report = {"command": " ".join(["python", *sys.argv]), "machine": machine, "results": results}
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     arguments.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(f"written to {arguments.output}")

@@ -16,10 +16,10 @@ from statistics import median
 from typing import Any
 
 import pytest
-from scenes import scene
 from workloads import WORKLOADS, Call, cases
 
 from invkit.allocator import keep_large_blocks
+from invkit.benchmark.speed.scenes import scene
 
 SECONDS, FEWEST, MOST = 1.0, 3, 20  # for the rounds of a case, and how many they are
 LONG = 4.0  # seconds of a call of which there is one round only

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import torch
-from scenes import SIGMA, Scene
 
 from invkit import registry
 from invkit.alignment import align
 from invkit.assembly import Assembly, assemble
+from invkit.benchmark.speed.scenes import SIGMA, Scene
 from invkit.edge_predictors.gradients import Gradients
 from invkit.estimation import estimate_sigma
 from invkit.geometry import crop_to_data, size_of

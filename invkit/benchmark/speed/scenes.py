@@ -1,4 +1,4 @@
-"""Made-up photographs of any size, blurred by kernels of any size: what the speed benchmark works on."""
+"""Made-up photographs of any size, blurred by kernels of any size: what speed is measured on."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from invkit.datasets.pictures import luma, picture
-from invkit.datasets.synthetic import blurred, random_kernel
-from invkit.samples import sample_path
+from ...datasets.pictures import luma, picture
+from ...datasets.synthetic import blurred, random_kernel
+from ...samples import sample_path
+
+__all__ = ["SIGMA", "Scene", "scene"]
 
 SIGMA, SEED = 0.005, 0
 

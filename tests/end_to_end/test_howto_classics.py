@@ -1,0 +1,63 @@
+"""The page that compares a method with the classics: its suite gives the table that it shows."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import invkit
+from invkit.benchmark.records import read_store
+from invkit.benchmark.tables import tables_of
+from invkit.cli import app
+
+PAGE = (Path(invkit.__file__).parent.parent / "docs" / "howto" / "classics.md").read_text(encoding="utf-8")
+NAME, SECONDS = 0, -1  # columns; the last tells of a machine
+
+# A rounding that other processors do otherwise grows over the turns of a blind method.
+TOLERANCES = {"psnr, dB": 0.5, "median": 0.5, "minimum": 0.5, "ssim": 0.02, "kernel-similarity": 0.05}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, flags=re.DOTALL)
+
+
+def shown() -> list[list[str]]:
+    """The page's table: its heads, then its rows."""
+    lines = [line for line in PAGE.splitlines() if line.startswith("| ") and "---" not in line]
+    return [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in lines]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the page is followed: with its recipe and its suite."""
+    for name, text in zip(("mine.toml", "classics.toml"), blocks("toml"), strict=True):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_the_commands_give_the_table_that_the_page_shows(folder: Path) -> None:
+    (commands,) = blocks("bash")
+    for command in commands.splitlines():
+        outcome = CliRunner().invoke(app, shlex.split(command)[1:], catch_exceptions=False)
+        assert outcome.exit_code == 0
+    (table,) = tables_of(read_store(folder / "tried"), interval="none")
+    heads, *rows = shown()
+    assert tuple(heads) == table.heads
+    assert [row[NAME] for row in rows] == [row.name for row in table.rows]
+    for row, measured in zip(rows, table.rows, strict=True):
+        for head, told, cell in list(zip(heads[1:], row[1:], measured.cells, strict=True))[:SECONDS]:
+            assert float(cell.text) == pytest.approx(float(told), abs=TOLERANCES[head]), (row[NAME], head)
+
+
+def test_the_error_ratio_is_as_the_page_says(folder: Path) -> None:
+    (code,) = blocks("python")
+    names: dict[str, object] = {}
+    exec(compile(code, "classics.md", "exec", dont_inherit=True), names)
+    (told,) = re.findall(r"# (\d\.\d+)$", code, flags=re.MULTILINE)
+    assert names["ratio"] == pytest.approx(float(told), rel=0.12)  # half a decibel, as above
