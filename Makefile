@@ -30,7 +30,7 @@ check: $(VENV)/.extra-lint ## Lint, formatting, types and import contracts
 	$(BIN)/mypy --strict
 	$(BIN)/lint-imports
 
-docs: $(VENV)/.extra-docs ## Build the documentation into docs/_build/html; a warning is an error
+docs: $(VENV)/.extra-docs ## Build the documentation, changed scripts of its gallery run, into docs/_build/html
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
 clean: ## Remove .venv and what was built

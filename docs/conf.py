@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 os.environ["INVKIT_DISABLE_PLUGINS"] = "1"  # the reference is of invkit, whatever else is installed
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # for small pictures threads that wait for a busy core cost minutes
 sys.path.insert(0, str(Path(__file__).parent))
 
 import reference_pages
@@ -17,14 +18,25 @@ author = "The invkit authors"
 copyright = "2026, The invkit authors"
 version = release = metadata.version("invkit")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "sphinx_copybutton"]
-exclude_patterns = ["_build"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build", "gallery"]  # pages are made of the scripts there, in generated/gallery
 default_role = "py:obj"
 html_theme = "pydata_sphinx_theme"
 html_title = "invkit"
 html_static_path = ["_static"]
 html_show_sourcelink = False
-html_theme_options = {"show_prev_next": False, "navigation_with_keys": False, "secondary_sidebar_items": ["page-toc"]}
+html_theme_options = {
+    "show_prev_next": False,
+    "navigation_with_keys": False,
+    "secondary_sidebar_items": ["page-toc", "sg_download_links"],
+}
 
 # A page without a section around it has nothing to list beside it, and tables want the room.
 ALONE = ("index", "quickstart", "concepts", "api", "changelog", "generated/*")
@@ -40,6 +52,18 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 autodoc_default_options = {"members": True, "show-inheritance": True}
 copybutton_exclude = ".linenos, .gp, .go"
+
+sphinx_gallery_conf = {
+    "examples_dirs": "gallery",
+    "gallery_dirs": "generated/gallery",
+    "backreferences_dir": "generated/gallery/backreferences",
+    "capture_repr": (),
+    "download_all_examples": False,
+    "show_signature": False,
+    "min_reported_time": 1e9,  # seconds on a machine that does other things beside tell nothing
+    "write_computation_times": False,
+    "thumbnail_size": (440, 330),
+}
 
 
 def setup(app: object) -> None:
