@@ -184,10 +184,10 @@ def snapshot(folder: Path) -> dict[str, bytes | None]:
 
 
 def test_debug_shows_the_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import invkit.cli
     from invkit.errors import InputError
+    from invkit.running import Debugging
 
-    monkeypatch.setattr(invkit.cli, "_debug", False)
+    monkeypatch.setattr(Debugging, "on", False)
     monkeypatch.setattr(
         sys, "argv", ["invkit", "deblur", str(tmp_path / "no.png"), "-o", str(tmp_path / "out"), "--debug"]
     )
