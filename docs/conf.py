@@ -31,11 +31,12 @@ default_role = "py:obj"
 html_theme = "pydata_sphinx_theme"
 html_title = "invkit"
 html_static_path = ["_static"]
+html_css_files = ["gallery.css"]
 html_show_sourcelink = False
 html_theme_options = {
     "show_prev_next": False,
     "navigation_with_keys": False,
-    "secondary_sidebar_items": ["page-toc", "sg_download_links"],
+    "secondary_sidebar_items": {"*": ["page-toc"], "*/*": ["page-toc"]},  # the gallery, deeper, wants the room
 }
 
 # A page without a section around it has nothing to list beside it, and tables want the room.

@@ -15,7 +15,7 @@ from invkit.recipe import load_recipe
 PACKAGE = Path(invkit.__file__).parent
 GALLERY = PACKAGE.parent / "docs" / "gallery"
 SCRIPTS = sorted(GALLERY.rglob("*.py"))
-OFFLINE = {"astronaut", "camera", "chelsea", "coffee", "shepp_logan_phantom"}  # in scikit-image's own wheel
+OFFLINE = {"astronaut", "camera", "chelsea", "coffee", "coins", "shepp_logan_phantom"}  # in scikit-image's own wheel
 ALLOWED = {"invkit", "matplotlib", "numpy", "skimage", "time", "torch"}
 
 

@@ -2,8 +2,8 @@
 A batch of images
 =================
 
-Several photographs of one size are restored together, each with a kernel of its own: a list goes in, or a tensor, and
-stacks of images, channels first, and of kernels come out.
+Several photographs of one size are restored together, each with a kernel of its own: a list goes
+in, or a tensor, and stacks of images, channels first, and of kernels come out.
 """
 
 import matplotlib.pyplot as plt
@@ -14,23 +14,30 @@ import invkit
 from invkit.datasets.synthetic import blurred, random_kernel
 from invkit.metrics import aligned_psnr
 
-truths = [picture[:200, 80:280] / 255 for picture in (data.astronaut(), data.chelsea(), data.coffee()[90:, 120:])]
+truths = [
+    picture[:200, 80:280] / 255
+    for picture in (data.astronaut(), data.chelsea(), data.coffee()[90:, 120:])
+]
 true_kernels = [random_kernel("motion", 21, [seed]) for seed in (8, 4, 10)]
 noise = np.random.default_rng(0)
 blurry = [
-    noise.normal(blurred(truth, kernel), 0.005).clip(0, 1) for truth, kernel in zip(truths, true_kernels, strict=True)
+    noise.normal(blurred(truth, kernel), 0.005).clip(0, 1)
+    for truth, kernel in zip(truths, true_kernels, strict=True)
 ]
 
 # %%
-# Recipes that compare kernels, as ``fast`` and ``best``, take one photograph at a time; ``fast-map`` and most others
-# take any number.
+# Recipes that compare kernels, as ``fast`` and ``best``, take one photograph at a time;
+# ``fast-map`` and most others take any number.
 
 result = invkit.deblur(blurry, recipe="fast-map", kernel_size=21, progress=False)
 print(result.image.shape, result.kernel.shape)
 
 # %%
 figure, axes = plt.subplots(2, 3, figsize=(11, 7.6), layout="constrained")
-rows = {"blurry": (blurry, true_kernels), "restored": (np.moveaxis(result.image, 1, -1), result.kernel)}
+rows = {
+    "blurry": (blurry, true_kernels),
+    "restored": (np.moveaxis(result.image, 1, -1), result.kernel),
+}
 for row, (name, (pictures, kernels)) in zip(axes, rows.items(), strict=True):
     for axis, picture, kernel, truth in zip(row, pictures, kernels, truths, strict=True):
         quality = aligned_psnr(picture.mean(axis=-1), truth.mean(axis=-1))

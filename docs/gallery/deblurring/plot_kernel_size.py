@@ -2,9 +2,9 @@
 Unknown kernel size
 ===================
 
-How large the blur is, nobody knows either. The size that is given is that of the square in which the kernel is looked
-for: one that is too small cannot hold it, one that is too large only costs time. ``"auto"``, the default, takes an
-eighth of the picture's shorter side.
+How large the blur is, nobody knows either. The size that is given is that of the square in which
+the kernel is looked for: one that is too small cannot hold it, one that is too large only costs
+time. ``"auto"``, the default, takes an eighth of the picture's shorter side.
 """
 
 import matplotlib.pyplot as plt
@@ -15,7 +15,7 @@ import invkit
 from invkit.datasets.synthetic import blurred, random_kernel
 from invkit.metrics import aligned_psnr
 
-truth = color.rgb2gray(data.astronaut())[20:250, 90:320]
+truth = color.rgb2gray(data.coffee())[100:330, 130:360]
 true_kernel = random_kernel("motion", 31, [10])
 blurry = np.random.default_rng(0).normal(blurred(truth, true_kernel), 0.005).clip(0, 1)
 
@@ -23,7 +23,10 @@ blurry = np.random.default_rng(0).normal(blurred(truth, true_kernel), 0.005).cli
 # The true kernel takes about 15 pixels of its 31.
 
 sizes = [7, 15, 45, "auto"]
-results = {size: invkit.deblur(blurry, recipe="fast-map", kernel_size=size, progress=False) for size in sizes}
+results = {
+    size: invkit.deblur(blurry, recipe="fast-map", kernel_size=size, progress=False)
+    for size in sizes
+}
 
 # %%
 # Each inset is a kernel, in the square it was looked for in.

@@ -2,25 +2,26 @@
 Noise
 =====
 
-Nobody says how noisy the photograph is. The noise level is read off the picture before anything else, and the weights
-of the last deconvolution are in proportion to it: the more noise, the smoother the image. Known is the picture, unknown
-are image, kernel and noise level.
+Nobody says how noisy the photograph is. The noise level is read off the picture before anything
+else, and the weights of the last deconvolution are in proportion to it: the more noise, the
+smoother the image. Known is the picture, unknown are image, kernel and noise level.
 """
 
 import matplotlib.pyplot as plt
 import numpy as np
-from skimage import color, data
+from skimage import data
 
 import invkit
 from invkit.datasets.synthetic import blurred, random_kernel
 from invkit.metrics import aligned_psnr
 
-truth = color.rgb2gray(data.astronaut())[20:240, 100:320]
+truth = data.camera()[60:280, 110:330] / 255
 true_kernel = random_kernel("motion", 21, [10])
 clean = blurred(truth, true_kernel)
 
 # %%
-# Three noise levels, in units of the range from black to white. What was estimated is in the result's details.
+# Three noise levels, in units of the range from black to white. What was estimated is in the
+# result's details.
 
 results = {}
 for sigma in (0.002, 0.01, 0.03):
@@ -33,7 +34,10 @@ for sigma in (0.002, 0.01, 0.03):
 
 figure, axes = plt.subplots(2, 3, figsize=(11, 7.6), layout="constrained")
 for column, (sigma, result) in zip(axes.T, results.items(), strict=True):
-    rows = {f"noise of {sigma}": (result.blurry, true_kernel), "restored": (result.image, result.kernel)}
+    rows = {
+        f"noise of {sigma}": (result.blurry, true_kernel),
+        "restored": (result.image, result.kernel),
+    }
     for axis, (title, (picture, kernel)) in zip(column, rows.items(), strict=True):
         axis.imshow(picture, cmap="gray", vmin=0, vmax=1)
         axis.set(title=f"{title}, {aligned_psnr(picture, truth):.1f} dB", xticks=[], yticks=[])

@@ -2,9 +2,10 @@
 Swap the priors
 ===============
 
-A method is a sentence, and each of its words can be changed by itself. Here the sentence is written out as a recipe of
-one's own: the image is free pixels with few edges, the kernel any point of the simplex, and the solver alternates, from
-coarse to fine. Then the kernel prior and the regularizer are swapped, each in a loop, and all else stays.
+A method is a sentence, and each of its words can be changed by itself. Here the sentence is written
+out as a recipe of one's own: the image is free pixels with few edges, the kernel any point of the
+simplex, and the solver alternates, from coarse to fine. Then the kernel prior and the regularizer
+are swapped, each in a loop, and all else stays.
 """
 
 import matplotlib.pyplot as plt
@@ -21,7 +22,8 @@ true_kernel = random_kernel("motion", 21, [4])
 blurry = np.random.default_rng(0).normal(blurred(truth, true_kernel), 0.005).clip(0, 1)
 
 # %%
-# The last word, ``then``, makes the image anew from the kernel found, in the same way for all of them.
+# The last word, ``then``, makes the image anew from the kernel found, in the same way for all of
+# them.
 
 recipe = parse_recipe("""
 name = "mine"
@@ -36,7 +38,14 @@ name = "pyramid"
 
 [solver.params.solver]
 name = "alternating-admm"
-params = {iterations = 20, penalty = 50.0, unknown_steps = 6, unknown_lr = 0.1, wait = 3, first = 10.0}
+
+[solver.params.solver.params]
+iterations = 20
+penalty = 50.0
+unknown_steps = 6
+unknown_lr = 0.1
+wait = 3
+first = 10.0
 """)
 
 
@@ -58,19 +67,23 @@ def show(results):
 
 
 # %%
-# **The kernel prior.** The simplex prefers no kernel; the network of SelfDeblur, the path of a camera and a generator
-# trained on shakes each know more of how kernels look. Each has unknowns of its own kind, and so a learning rate of its
-# own. Kernels stand top left, above the truth and the blurry picture the true one.
+# **The kernel prior.** The simplex prefers no kernel; the network of SelfDeblur, the path of a
+# camera and a generator trained on shakes each know more of how kernels look. Each has unknowns of
+# its own kind, and so a learning rate of its own. Kernels stand top left, above the truth and the
+# blurry picture the true one.
 
 rate = "solver.params.solver.params.unknown_lr"
 priors = {"simplex": 0.1, "softmax-fcn": 1e-3, "motion-path": 0.2, "generative": 0.05}
-by_kernel_prior = {name: restored([f"kernel_prior={name}", f"{rate}={value}"]) for name, value in priors.items()}
+by_kernel_prior = {
+    name: restored([f"kernel_prior={name}", f"{rate}={value}"]) for name, value in priors.items()
+}
 show(by_kernel_prior)
 
 # %%
-# **The regularizer**, which says what images look like while the kernel is found. It decides more than the kernel's
-# prior does: under total variation and hyper-Laplacian gradients the blurry picture itself, with a point as its kernel,
-# is the cheaper explanation (Levin et al., CVPR 2009), while an image under L0 has few edges, and these are sharp.
+# **The regularizer**, which says what images look like while the kernel is found. It decides more
+# than the kernel's prior does: under total variation and hyper-Laplacian gradients the kernel
+# shrinks to a point, since the blurry picture itself is the cheapest image (Levin et al., CVPR
+# 2009), while an image under L0 has few edges, and these are sharp.
 
 regularizers = {"tv": 1e-3, "hyper-laplacian": 1e-3, "dark-channel": 4e-3}
 by_regularizer = {
@@ -81,5 +94,6 @@ show({"l0-gradient": by_kernel_prior["simplex"]} | by_regularizer)
 plt.show()
 
 # %%
-# ``invkit list`` names all words there are; a word of your own takes ten lines, :doc:`/howto/plugin`. These figures are
-# of one picture: whether a prior is better is a question for a benchmark, :doc:`/howto/classics`.
+# ``invkit list`` names all words there are; a word of your own takes ten lines,
+# :doc:`/howto/plugin`. These figures are of one picture: whether a prior is better is a question
+# for a benchmark, :doc:`/howto/classics`.

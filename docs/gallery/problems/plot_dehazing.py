@@ -2,9 +2,10 @@
 Dehazing
 ========
 
-A photograph through haze is a mixture of two layers, the scene and the airlight, under a mask that says how much of the
-scene comes through. All three are unknown. The operator `haze` tells from the data, by the dark channel prior, what to
-start from; each layer has an image prior of its own, and so has the mask.
+A photograph through haze is a mixture of two layers, the scene and the airlight, under a mask that
+says how much of the scene comes through. All three are unknown. The operator `haze` tells from the
+data, by the dark channel prior, what to start from; each layer has an image prior of its own, and
+so has the mask.
 """
 
 import matplotlib.pyplot as plt
@@ -29,7 +30,10 @@ scene, behind = np.moveaxis(result.image, 1, -1)
 print("airlight found:", behind[0, 0].round(2), "true:", airlight)
 
 # %%
-quality = [f"{psnr(np.moveaxis(picture, -1, 0), np.moveaxis(truth, -1, 0)):.1f} dB" for picture in (hazy, scene)]
+quality = [
+    f"{psnr(np.moveaxis(picture, -1, 0), np.moveaxis(truth, -1, 0)):.1f} dB"
+    for picture in (hazy, scene)
+]
 pictures = {
     "truth": truth,
     f"hazy, {quality[0]}": hazy,
@@ -47,5 +51,5 @@ plt.show()
 
 # %%
 # To try next: networks for scene and mask, as in Double-DIP,
-# ``overrides=["image_prior.params.first=dip-skip", "kernel_prior.params.prior=dip-skip"]``; an airlight that is an
-# unknown too, ``image_prior.params.second=constant``.
+# ``overrides=["image_prior.params.first=dip-skip", "kernel_prior.params.prior=dip-skip"]``; an
+# airlight that is an unknown too, ``image_prior.params.second=constant``.

@@ -2,24 +2,25 @@
 Denoising
 =========
 
-The operator is the identity and nothing but the image is unknown; what remains of the sentence is the prior: sparse
-derivatives, a denoiser that somebody else has written, or a network that has never seen another picture. The noise
-level is estimated. Beside them stand scikit-image's non-local means, which are told it.
+The operator is the identity and nothing but the image is unknown; what remains of the sentence is
+the prior: sparse derivatives, a denoiser that somebody else has written, or a network that has
+never seen another picture. The noise level is estimated. Beside them stand scikit-image's non-local
+means, which are told it.
 """
 
 import matplotlib.pyplot as plt
 import numpy as np
-from skimage import color, data, restoration, transform
+from skimage import data, restoration, transform
 
 import invkit
 from invkit.metrics import psnr
 
-truth = transform.rescale(color.rgb2gray(data.astronaut())[:300, 70:370], 1 / 3, anti_aliasing=True)
+truth = transform.rescale(data.camera()[30:330, 70:370] / 255, 1 / 3, anti_aliasing=True)
 noisy = np.random.default_rng(0).normal(truth, 0.1).clip(0, 1)
 
 # %%
-# In the second, deepinv's total variation stands for any denoiser that takes an image and a noise level. The network is
-# smaller and has fewer iterations than in its recipe.
+# In the second, deepinv's total variation stands for any denoiser that takes an image and a noise
+# level. The network is smaller and has fewer iterations than in its recipe.
 
 variants = {
     "sparse derivatives": ("denoise-sparse", []),
@@ -29,7 +30,11 @@ variants = {
     ),
     "deep image prior": (
         "denoise-dip",
-        ["image_prior.params.channels=16", "solver.params.iterations=300", "solver.params.ema=0.95"],
+        [
+            "image_prior.params.channels=16",
+            "solver.params.iterations=300",
+            "solver.params.ema=0.95",
+        ],
     ),
 }
 pictures = {
@@ -50,5 +55,5 @@ for axis, (title, picture) in zip(axes.flat, pictures.items(), strict=True):
 plt.show()
 
 # %%
-# To try next: another of deepinv's denoisers in ``plug-and-play`` (``invkit describe regularizers plug-and-play``), or
-# the network's own 32 channels and 800 iterations.
+# To try next: another of deepinv's denoisers in ``plug-and-play`` (``invkit describe regularizers
+# plug-and-play``), or the network's own 32 channels and 800 iterations.

@@ -2,39 +2,50 @@
 Several frames of one scene
 ===========================
 
-A burst: three frames, each shaken in another way, of one scene. Unknown are the one image behind them and a kernel for
-each. What a frame has lost another one may still show, so that they are worth more together than the best of them.
+A burst: three frames, each shaken in another way, of one scene. Unknown are the one image behind
+them and a kernel for each. What a frame has lost another one may still show, so that they are worth
+more together than the best of them.
 """
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from skimage import color, data
+from skimage import data
 
 import invkit
 from invkit.datasets.synthetic import random_kernel
 from invkit.metrics import aligned_psnr
 from invkit.operators.frames import Frames
 
-truth = color.rgb2gray(data.astronaut())[20:200, 110:290]
+truth = data.camera()[70:250, 130:310] / 255
 true_kernels = np.stack([random_kernel("motion", 17, [seed]) for seed in (4, 5, 8)])
 clean = Frames()(torch.as_tensor(truth)[None, None], torch.as_tensor(true_kernels)[:, None])[:, 0]
 frames = list(np.random.default_rng(0).normal(clean, 0.02).clip(0, 1))
 
 # %%
-# Frames are given in a list. One that is displaced by a few pixels need not be aligned: its kernel is.
+# Frames are given in a list. One that is displaced by a few pixels need not be aligned: its kernel
+# is.
 
 together = invkit.restore(frames, "multi-frame", kernel_size=17, progress=False)
-alone = [invkit.deblur(frame, recipe="fast-map", kernel_size=17, progress=False) for frame in frames]
+alone = [
+    invkit.deblur(frame, recipe="fast-map", kernel_size=17, progress=False) for frame in frames
+]
 best = max(alone, key=lambda result: aligned_psnr(result.image, truth))
 
 # %%
-# Above the frames with their true kernels; below, the best that a frame gives by itself, and all of them together, with
-# the three kernels found.
+# Above the frames with their true kernels; below, the best that a frame gives by itself, and all of
+# them together, with the three kernels found.
 
 found = np.hstack(together.kernel)
-pictures = {f"frame {number}": (frame, true_kernels[number - 1]) for number, frame in enumerate(frames, start=1)}
-pictures |= {"best frame alone": (best.image, best.kernel), "together": (together.image, found), "truth": (truth, None)}
+pictures = {
+    f"frame {number}": (frame, true_kernels[number - 1])
+    for number, frame in enumerate(frames, start=1)
+}
+pictures |= {
+    "best frame alone": (best.image, best.kernel),
+    "together": (together.image, found),
+    "truth": (truth, None),
+}
 figure, axes = plt.subplots(2, 3, figsize=(11, 7.6), layout="constrained")
 for axis, (title, (picture, kernel)) in zip(axes.flat, pictures.items(), strict=True):
     quality = "" if picture is truth else f", {aligned_psnr(picture, truth):.1f} dB"

@@ -2,9 +2,9 @@
 Tomography with an unknown axis
 ===============================
 
-Projections were taken from 45 sides while the object turned, but not about the middle of the detector: the axis is a
-few pixels off, and nobody has written down how many. Taken for the middle, it doubles every edge. Unknown are the image
-and the axis.
+Projections were taken from 45 sides while the object turned, but not about the middle of the
+detector: the axis is a few pixels off, and nobody has written down how many. Taken for the middle,
+it doubles every edge. Unknown are the image and the axis.
 """
 
 import matplotlib.pyplot as plt
@@ -20,8 +20,8 @@ truth = np.pad(transform.resize(data.shepp_logan_phantom(), (64, 64), anti_alias
 axis_at, sides = 4.3, 45
 
 # %%
-# The geometry of a scan is, for each projection, by how many pixels the axis lies right of the middle, and by how many
-# degrees its angle is off.
+# The geometry of a scan is, for each projection, by how many pixels the axis lies right of the
+# middle, and by how many degrees its angle is off.
 
 geometry = np.zeros((1, 2, sides))
 geometry[0, 0] = axis_at
@@ -44,7 +44,9 @@ pictures |= {name: np.squeeze(result.image) for name, result in results.items()}
 figure, axes = plt.subplots(2, 3, figsize=(11, 7.6), layout="constrained")
 for axis, (title, picture) in zip(axes.flat, pictures.items(), strict=True):
     quality = f", {psnr(picture, truth):.1f} dB" if title in results else ""
-    axis.imshow(picture, cmap="gray", vmin=0, vmax=1, aspect="auto" if title == "projections" else "equal")
+    axis.imshow(
+        picture, cmap="gray", vmin=0, vmax=1, aspect="auto" if title == "projections" else "equal"
+    )
     axis.set(title=f"{title}{quality}", xticks=[], yticks=[])
 
 plt.show()
