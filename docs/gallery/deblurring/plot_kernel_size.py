@@ -3,8 +3,8 @@ Unknown kernel size
 ===================
 
 How large the blur is, nobody knows either. The size that is given is that of the square in which
-the kernel is looked for: one that is too small cannot hold it, one that is too large only costs
-time. ``"auto"``, the default, takes an eighth of the picture's shorter side.
+the kernel is looked for: one that is too small cannot hold it, one that is too large costs time and
+little else. ``"auto"``, the default, takes an eighth of the picture's shorter side.
 """
 
 import matplotlib.pyplot as plt
