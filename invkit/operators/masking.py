@@ -119,8 +119,9 @@ class Haze(Mixture):
     def dark(self, image: Tensor) -> Tensor:
         """The dark channel, (B, 1, H, W): the least value of all channels in the window about each pixel."""
         reach = round(self.window * min(image.shape[-2:]) / 2)
-        padded = F.pad(image.amin(1, keepdim=True), 4 * (reach,), value=torch.inf)
-        return -F.max_pool2d(-padded, 2 * reach + 1, stride=1)
+        padded, side = F.pad(image.amin(1, keepdim=True), 4 * (reach,), value=torch.inf), 2 * reach + 1
+        # one side after the other, which is the same at the cost of a window's side instead of its area
+        return -F.max_pool2d(F.max_pool2d(-padded, (side, 1), stride=1), (1, side), stride=1)
 
     def airlight(self, data: Tensor) -> Tensor:
         """The brightest (B, C, 1, 1) of the thousandth of the pixels whose dark channel is brightest."""

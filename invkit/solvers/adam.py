@@ -19,7 +19,33 @@ from ..problem import Problem
 from ..solver import Solver, State
 from .early_stop import EarlyStop
 
-__all__ = ["AdamSolver", "AdamState", "decayed"]
+__all__ = [
+    "AdamSolver",
+    "AdamState",
+    "Decay",
+    "ImageRate",
+    "Iterations",
+    "KernelRate",
+    "Milestones",
+    "Perturbation",
+    "Precision",
+    "decayed",
+]
+
+Iterations = Annotated[int, Field(gt=0, description="steps")]
+ImageRate = Annotated[float, Field(gt=0, allow_inf_nan=False, description="learning rate of the image prior")]
+KernelRate = Annotated[float, Field(gt=0, allow_inf_nan=False, description="learning rate of the kernel prior")]
+Milestones = Annotated[
+    tuple[Annotated[int, Field(ge=0)], ...],
+    Field(description="iterations, from 0, from which the rates are multiplied by 'decay' once more"),
+]
+Decay = Annotated[float, Field(gt=0, le=1, description="factor of the learning rates at each milestone")]
+Perturbation = Annotated[
+    float, Field(ge=0, allow_inf_nan=False, description="std of the noise on the image prior's latent; 0: none")
+]
+Precision = Annotated[
+    Literal["float32", "bfloat16"], Field(description="bfloat16: for the image prior's network alone, faster")
+]
 
 
 @dataclass(kw_only=True)
@@ -111,25 +137,13 @@ class AdamSolver(Solver[AdamState]):
     def __init__(
         self,
         *,
-        iterations: Annotated[int, Field(gt=0, description="steps")] = 5000,
-        image_lr: Annotated[
-            float, Field(gt=0, allow_inf_nan=False, description="learning rate of the image prior")
-        ] = 1e-2,
-        kernel_lr: Annotated[
-            float, Field(gt=0, allow_inf_nan=False, description="learning rate of the kernel prior")
-        ] = 1e-4,
-        milestones: Annotated[
-            tuple[Annotated[int, Field(ge=0)], ...],
-            Field(description="iterations, from 0, from which the rates are multiplied by 'decay' once more"),
-        ] = (2000, 3000, 4000),
-        decay: Annotated[float, Field(gt=0, le=1, description="factor of the learning rates at each milestone")] = 0.5,
-        perturbation: Annotated[
-            float,
-            Field(ge=0, allow_inf_nan=False, description="std of the noise on the image prior's latent; 0: none"),
-        ] = 1e-3,
-        precision: Annotated[
-            Literal["float32", "bfloat16"], Field(description="bfloat16: for the image prior's network alone, faster")
-        ] = "float32",
+        iterations: Iterations = 5000,
+        image_lr: ImageRate = 1e-2,
+        kernel_lr: KernelRate = 1e-4,
+        milestones: Milestones = (2000, 3000, 4000),
+        decay: Decay = 0.5,
+        perturbation: Perturbation = 1e-3,
+        precision: Precision = "float32",
         ema: Annotated[
             float | None, Field(ge=0, lt=1, description="decay of a running average of the image; none: no average")
         ] = None,

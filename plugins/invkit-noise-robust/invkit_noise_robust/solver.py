@@ -10,9 +10,9 @@ from torch import Tensor
 
 from invkit.errors import AssemblyError
 from invkit.interfaces import Assignable, Blur
-from invkit.parameters import Fraction, NonNegative, Positive, PositiveInt, Seed, validated
+from invkit.parameters import NonNegative, Positive, Seed, validated
 from invkit.problem import Problem
-from invkit.solvers.adam import AdamSolver, AdamState
+from invkit.solvers.adam import AdamSolver, AdamState, Decay, ImageRate, Iterations, Milestones, Perturbation
 from invkit.solvers.pixel_state import check_padding, kernel_prior_of
 
 from .image_prior import Branched
@@ -54,14 +54,11 @@ class KernelFunctionAdam(AdamSolver):
     def __init__(
         self,
         *,
-        iterations: Annotated[PositiveInt, Field(description="steps")] = 1400,
-        image_lr: Annotated[Positive, Field(description="learning rate")] = 1e-4,
-        milestones: Annotated[
-            tuple[Annotated[int, Field(ge=0)], ...],
-            Field(description="iterations, from 0, from which the rate is multiplied by 'decay' once more"),
-        ] = (600, 800, 1000, 1200),
-        decay: Annotated[Fraction, Field(gt=0, description="factor of the learning rate at each milestone")] = 0.5,
-        perturbation: Annotated[NonNegative, Field(description="std of the noise on the image prior's latent")] = 1e-3,
+        iterations: Iterations = 1400,
+        image_lr: ImageRate = 1e-4,
+        milestones: Milestones = (600, 800, 1000, 1200),
+        decay: Decay = 0.5,
+        perturbation: Perturbation = 1e-3,
         noise_levels: Annotated[
             tuple[Positive, ...],
             Field(min_length=1, description="noise (std, [0, 1] units) that each branch's kernel is estimated for"),

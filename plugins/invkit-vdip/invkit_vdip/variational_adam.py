@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, final
+from typing import Annotated, ClassVar, final
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from invkit.geometry import crop_to_data, size_of
-from invkit.parameters import Fraction, NonNegative, Positive, PositiveInt, Seed, validated
+from invkit.parameters import Fraction, NonNegative, Seed, validated
 from invkit.problem import Problem, Term
-from invkit.solvers.adam import AdamSolver, AdamState, decayed
+from invkit.solvers.adam import (
+    AdamSolver,
+    AdamState,
+    Decay,
+    ImageRate,
+    Iterations,
+    KernelRate,
+    Milestones,
+    Precision,
+    decayed,
+)
 
 from .abilities import ExpectedPenalty, GaussianPrior
 
 __all__ = ["VariationalAdam"]
-
-Milestones = tuple[Annotated[int, Field(ge=0)], ...]
 
 
 @final
@@ -60,18 +68,16 @@ class VariationalAdam(AdamSolver):
     def __init__(
         self,
         *,
-        iterations: Annotated[PositiveInt, Field(description="steps")] = 5500,
-        image_lr: Annotated[Positive, Field(description="learning rate of the image prior")] = 1e-2,
-        kernel_lr: Annotated[Positive, Field(description="learning rate of the kernel prior")] = 1e-4,
-        milestones: Annotated[
-            Milestones,
-            Field(description="iterations, from 0, from which the rates are multiplied by 'decay' once more"),
-        ] = (2500, 3500, 4500),
-        decay: Annotated[Positive, Field(le=1, description="factor of the learning rates at each milestone")] = 0.5,
+        iterations: Iterations = 5500,
+        image_lr: ImageRate = 1e-2,
+        kernel_lr: KernelRate = 1e-4,
+        milestones: Milestones = (2500, 3500, 4500),
+        decay: Decay = 0.5,
         warmup: Annotated[int, Field(ge=0, description="iterations that only fit the image to the data")] = 500,
         kl_weight: Annotated[NonNegative, Field(description="factor of the KL divergence, the noise's variance")] = 0.1,
         kl_milestones: Annotated[
-            Milestones, Field(description="iterations, from 0, from which that is multiplied by 'kl_decay' once more")
+            tuple[Annotated[int, Field(ge=0)], ...],
+            Field(description="iterations, from 0, from which that is multiplied by 'kl_decay' once more"),
         ] = (1500,),
         kl_decay: Annotated[
             Fraction, Field(description="factor of the KL divergence's weight at each milestone")
@@ -79,9 +85,7 @@ class VariationalAdam(AdamSolver):
         kl_until: Annotated[
             int, Field(ge=0, description="first iteration without sampling, entropy and regularizers")
         ] = 2500,
-        precision: Annotated[
-            Literal["float32", "bfloat16"], Field(description="bfloat16: for the image prior's network alone, faster")
-        ] = "float32",
+        precision: Precision = "float32",
         seed: Seed = 0,
     ) -> None:
         super().__init__(

@@ -13,9 +13,18 @@ from torch import Tensor, nn
 
 from invkit.geometry import crop_to_data, size_of
 from invkit.interfaces import Blur
-from invkit.parameters import Fraction, NonNegative, Positive, PositiveInt, Seed, validated
+from invkit.parameters import NonNegative, Positive, Seed, validated
 from invkit.problem import Problem
-from invkit.solvers.adam import AdamSolver, AdamState
+from invkit.solvers.adam import (
+    AdamSolver,
+    AdamState,
+    Decay,
+    ImageRate,
+    Iterations,
+    KernelRate,
+    Milestones,
+    Perturbation,
+)
 from invkit.solvers.pixel_state import check_padding
 
 from .guides import best_moves, gaussian, moved_image, moved_kernel, normalised, sharpened
@@ -24,8 +33,6 @@ __all__ = ["GuidedState", "WienerGuidedAdam"]
 
 FASTER = 10.0  # by which each milestone multiplies the auxiliary kernel's rate
 MILESTONE_SIDE = 10  # pixels of a kernel, for each of which the milestones are given
-
-Milestones = tuple[Annotated[int, Field(ge=0)], ...]
 
 
 @dataclass(kw_only=True)
@@ -103,15 +110,12 @@ class WienerGuidedAdam(AdamSolver):
     def __init__(
         self,
         *,
-        iterations: Annotated[PositiveInt, Field(description="steps")] = 5000,
-        image_lr: Annotated[Positive, Field(description="learning rate of the image prior")] = 1e-2,
-        kernel_lr: Annotated[Positive, Field(description="learning rate of the kernel prior")] = 1e-4,
-        milestones: Annotated[
-            Milestones,
-            Field(description="iterations, from 0, from which the rates are multiplied by 'decay' once more"),
-        ] = (2000, 3000, 4000),
-        decay: Annotated[Fraction, Field(gt=0, description="factor of the learning rates at each milestone")] = 0.5,
-        perturbation: Annotated[NonNegative, Field(description="std of the noise on the image prior's latent")] = 1e-3,
+        iterations: Iterations = 5000,
+        image_lr: ImageRate = 1e-2,
+        kernel_lr: KernelRate = 1e-4,
+        milestones: Milestones = (2000, 3000, 4000),
+        decay: Decay = 0.5,
+        perturbation: Perturbation = 1e-3,
         guidance: Annotated[NonNegative, Field(description="weight of the distance from the deconvolved data")] = 1e-3,
         kernel_guidance: Annotated[
             NonNegative, Field(description="weight of the squared distance from the auxiliary kernel")
@@ -121,7 +125,7 @@ class WienerGuidedAdam(AdamSolver):
         ] = 1e-3,
         auxiliary_lr: Annotated[Positive, Field(description="learning rate of the auxiliary kernel at first")] = 1e-6,
         auxiliary_milestones: Annotated[
-            Milestones,
+            tuple[Annotated[int, Field(ge=0)], ...],
             Field(description="iterations, for each ten pixels of kernel, from which it is ten times larger"),
         ] = (70, 120, 170),
         auxiliary_width: Annotated[
