@@ -12,11 +12,11 @@ compress as results do. Needs Playwright and a Chromium. Writes benchmarks/resul
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -41,10 +41,14 @@ ANSWER = """() => new Promise(done => {
 def main() -> None:
     """Measure, print and write."""
     from invkit.reports.writing import report
+    from invkit.restoration import versions
 
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", type=Path, help="what 'invkit bench run' has left; none: one is made up")
+    given = parser.parse_args().folder
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        suite = Path(sys.argv[1]) if len(sys.argv) > 1 else made_up(place / "suite")
+        suite = given or made_up(place / "suite")
         data = os.environ.get("INVKIT_DATA")
         begun = time.perf_counter()
         page = report(suite, place / "report.html", data=Path(data) if data else None)
@@ -52,9 +56,10 @@ def main() -> None:
         visits = [visit(page) for _ in range(VISITS)]
         size = page.stat().st_size / 1e6
     found = {
-        "what": f"{len(list(suite.glob('jobs/*')))} results of {suite.name}"
-        if len(sys.argv) > 1
-        else "made up, 32 x 4",
+        "versions": versions(),
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 2),
+        "what": f"{len(list(suite.glob('jobs/*')))} results of {suite.name}" if given else "made up, 32 x 4",
         "size_megabytes": round(size, 2),
         "write_seconds": round(write, 1),
         "interactive_milliseconds": round(statistics.median(visit[0] for visit in visits)),
@@ -63,7 +68,7 @@ def main() -> None:
     }
     text = json.dumps(found, indent=2) + "\n"
     print(text, end="")
-    if len(sys.argv) == 1:
+    if given is None:
         RESULTS.write_text(text, encoding="utf-8")
 
 

@@ -31,8 +31,9 @@ default_role = "py:obj"
 html_theme = "pydata_sphinx_theme"
 html_title = "invkit"
 html_static_path = ["_static"]
-html_css_files = ["gallery.css"]
+html_css_files = ["pages.css"]
 html_show_sourcelink = False
+html_context = {"default_mode": "auto"}
 html_theme_options = {
     "show_prev_next": False,
     "navigation_with_keys": False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from house_picture import house_picture
 from measured_page import measured_page
 from method_table import method_table
 from tables import table
@@ -17,7 +18,12 @@ from invkit.slots import ComponentSpec, named
 from invkit.solver import Solver
 
 INTERFACES = [family for family, interface in registry.FAMILIES.items() if interface is not None]
-KINDS = CLASSICAL, NETWORKS, KNOWN = "Blind, classical", "Blind, by networks", "With a known kernel"
+KINDS = CLASSICAL, NETWORKS, KNOWN, OTHERS = (
+    "Blind deconvolution, classical",
+    "Blind deconvolution by networks",
+    "Deconvolution with a known kernel",
+    "Other problems",
+)
 ABILITIES = set(interfaces.__all__) - {str(interface).partition(":")[2] for interface in registry.FAMILIES.values()}
 TITLES = {family: family.replace("_", " ").capitalize() for family in INTERFACES}
 
@@ -51,6 +57,8 @@ def is_known(recipe: Recipe) -> bool:
 
 def kind_of(recipe: Recipe) -> str:
     """Under which heading a recipe is listed."""
+    if recipe.operator.name != "convolution":
+        return OTHERS
     if is_known(recipe):
         return KNOWN
     return CLASSICAL if recipe.image_prior.name == "pixels" else NETWORKS
@@ -136,4 +144,5 @@ PAGES = {
     "components.md": components_page,
     "measured.md": measured_page,
     "methods.inc": method_table,
+    "house.svg": house_picture,
 }
