@@ -45,7 +45,8 @@ def speed(
     """Measure what a restoration takes on this machine, stage by stage, and how near that is to what it can do.
 
     An iteration of selfdeblur, on 255x255 pixels with a 27x27 kernel, in plain PyTorch and in invkit's float32 and
-    bfloat16; and a run of fast on as many pixels. Versions take turns. Ctrl-C keeps the rounds that were done.
+    bfloat16, on a GPU also replayed from a graph; and a run of fast on as many pixels. Versions take turns. Ctrl-C
+    keeps the rounds that were done.
 
     [bold]Examples[/bold]
 

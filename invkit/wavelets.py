@@ -56,18 +56,18 @@ def compose(coefficients: Tensor, wavelet: Wavelet, levels: Levels) -> Tensor:
     return image
 
 
-def detail_mask(size: Size, levels: Levels) -> Tensor:
+def detail_mask(size: Size, levels: Levels, device: torch.device | None = None) -> Tensor:
     """Which coefficients of an image of ``size`` are details, (H, W) of bool: what is constant has none."""
-    mask = torch.zeros(size, dtype=torch.bool)
+    mask = torch.zeros(size, dtype=torch.bool, device=device)
     for height, width in blocks(size, levels):
-        rows, columns = is_detail(height), is_detail(width)
+        rows, columns = is_detail(height, device), is_detail(width, device)
         mask[:height, :width] |= rows[:, None] | columns
     return mask
 
 
-def level_of(size: Size, levels: Levels) -> Tensor:
+def level_of(size: Size, levels: Levels, device: torch.device | None = None) -> Tensor:
     """The level, from 1, that each coefficient comes from, (H, W) of int; the deepest for what is smooth there."""
-    level = torch.zeros(size, dtype=torch.int)
+    level = torch.zeros(size, dtype=torch.int, device=device)
     for height, width in blocks(size, levels):
         level[:height, :width] += 1
     return level
@@ -79,9 +79,9 @@ def blocks(size: Size, levels: int) -> list[Size]:
     return [block for block in sizes if min(block) > 1]
 
 
-def is_detail(length: int) -> Tensor:
+def is_detail(length: int, device: torch.device | None) -> Tensor:
     """Which values of a split signal are details, (length,) of bool."""
-    position = torch.arange(length) // (length // 2)
+    position = torch.arange(length, device=device) // (length // 2)
     return position == 1
 
 

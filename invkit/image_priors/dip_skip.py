@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..geometry import new_size, resample
 from ..interfaces import ImagePrior, LatentPrior, Resizable
+from ..networks.branches import each_on_its_own
 from ..networks.random import seeded
 from ..networks.skip import (
     Channels,
@@ -104,7 +105,7 @@ class DipSkipImage(LatentPrior, ImagePrior, Resizable):
 
     def decode(self, latent: Tensor) -> Tensor:
         """Latent (B, latent_channels, H, W) -> image (B, C, H, W) in [0, 1]; the sigmoid never in low precision."""
-        outputs = [network(one) for network, one in zip(self.networks, latent.chunk(len(latent)), strict=True)]
+        outputs = each_on_its_own(self.networks, latent.chunk(len(latent)))
         return torch.sigmoid(torch.cat(outputs).to(latent.dtype))
 
     def resized(self, shape: Shape, scale: float) -> Self:

@@ -84,7 +84,8 @@ class ImplicitImage(ImagePrior, Resizable):
     def coordinates(self) -> Tensor:
         """Where the pixels lie, row by row: (H W, 2)."""
         rows, columns = (
-            self.pitch * (torch.arange(length).to(self.pitch) - (length - 1) / 2) for length in self.shape[-2:]
+            self.pitch * (torch.arange(length, device=self.pitch.device).to(self.pitch) - (length - 1) / 2)
+            for length in self.shape[-2:]
         )
         return torch.cartesian_prod(rows, columns)
 

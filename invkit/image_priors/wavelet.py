@@ -84,5 +84,5 @@ class WaveletImage(ImagePrior, Assignable, Resizable):
 
     def units(self, like: Tensor) -> Tensor:
         """S: the unit of each coefficient, (H, W)."""
-        finer = (level_of(size_of(like), self.levels) - 1).clamp(min=0)
+        finer = (level_of(size_of(like), self.levels, like.device) - 1).clamp(min=0)
         return (self.boost**finer).to(like)

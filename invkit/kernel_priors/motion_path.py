@@ -104,7 +104,7 @@ class MotionPath(KernelPrior, Resizable):
     def middle(self) -> Tensor:
         """The middle of the support, (2,), pixels."""
         height, width = size_in(self.shape)
-        return self.basis.new_tensor([(height - 1) / 2, (width - 1) / 2])
+        return torch.stack([self.basis.new_full((), (side - 1) / 2) for side in (height, width)])
 
     @torch.no_grad()
     def resized(self, shape: Shape, scale: float) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated, Literal
 
 import torch
@@ -102,21 +103,40 @@ class MultiCoilMRI(ForwardOperator):
 
     def columns(self, width: int, like: Tensor) -> Tensor:
         """Which columns are measured, ones and zeros, (W,)."""
-        middle, measured = self.in_the_middle(width), torch.zeros(width)
-        begin = width // 2 - middle // 2
-        measured[begin : begin + middle] = 1
-        others = (measured == 0).nonzero()[:, 0]
-        wanted = min(len(others), max(0, round(width / self.acceleration) - middle))
-        if self.pattern == "random":
-            chosen = torch.randperm(len(others), generator=torch.Generator().manual_seed(self.draw))[:wanted]
-        else:
-            chosen = torch.linspace(0, len(others) - 1, wanted).round().long()
-        measured[others[chosen]] = 1
-        return measured.to(like.device, like.real.dtype)
+        wanted = round(width / self.acceleration)
+        draw = self.draw if self.pattern == "random" else None
+        return measured(width, self.in_the_middle(width), wanted, draw, like.device, like.real.dtype)
 
     def extra_repr(self) -> str:
         """What ``print`` shows."""
         return f"acceleration={self.acceleration:g}, calibration={self.calibration:g}, pattern={self.pattern!r}"
+
+
+@lru_cache(maxsize=16)
+def measured(
+    width: int, middle: int, wanted: int, draw: int | None, device: torch.device, dtype: torch.dtype
+) -> Tensor:
+    """Ones where a column is measured, (W,); kept on the device, where graphs of one read it, so not to be changed.
+
+    Args:
+        width: number of columns.
+        middle: columns that are all measured, about the middle.
+        wanted: columns that are measured in all, if that is more.
+        draw: which of the random patterns; None for evenly spaced columns.
+        device: where it lies.
+        dtype: its precision.
+    """
+    columns = torch.zeros(width)
+    begin = width // 2 - middle // 2
+    columns[begin : begin + middle] = 1
+    others = (columns == 0).nonzero()[:, 0]
+    count = min(len(others), max(0, wanted - middle))
+    if draw is None:
+        chosen = torch.linspace(0, len(others) - 1, count).round().long()
+    else:
+        chosen = torch.randperm(len(others), generator=torch.Generator().manual_seed(draw))[:count]
+    columns[others[chosen]] = 1
+    return columns.to(device, dtype)
 
 
 def complex_of(channels: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..interfaces import Reweightable
 from ..parameters import validated
-from .shrinkage import differences, mean_penalty, values_of
+from .shrinkage import differences, filter_weights, mean_penalty, values_of
 
 __all__ = ["GradientL2"]
 
@@ -50,4 +50,4 @@ class GradientL2(Reweightable):
 
     def factors(self, coefficients: Tensor) -> Tensor:
         """The weight of each filter; (K, 1, 1, 1, 1)."""
-        return coefficients.new_tensor(self.relative).view(-1, 1, 1, 1, 1)
+        return filter_weights(self.relative, coefficients)

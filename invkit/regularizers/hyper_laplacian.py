@@ -11,7 +11,7 @@ from torch import Tensor
 from ..interfaces import Reweightable
 from ..parameters import validated
 from ..stencils import GRADIENT
-from .shrinkage import blockwise, differences, mean_penalty, power_shrinkage, values_of
+from .shrinkage import blockwise, differences, filter_weights, mean_penalty, power_shrinkage, values_of
 
 __all__ = ["HyperLaplacian"]
 
@@ -84,7 +84,7 @@ class HyperLaplacian(Reweightable):
 
     def factors(self, coefficients: Tensor) -> Tensor:
         """The weight of each filter; (K, 1, 1, 1, 1)."""
-        return coefficients.new_tensor(self.relative).view(-1, 1, 1, 1, 1)
+        return filter_weights(self.relative, coefficients)
 
 
 def powers_of(magnitude: Tensor, power: float, smoothing: float) -> Tensor:
@@ -93,9 +93,9 @@ def powers_of(magnitude: Tensor, power: float, smoothing: float) -> Tensor:
     At a tie `maximum` and `minimum` each pass half of the slope, which the two pieces share.
     """
     if smoothing == 0:
-        least = magnitude.new_tensor(torch.finfo(magnitude.dtype).tiny)
+        least = magnitude.new_full((), torch.finfo(magnitude.dtype).tiny)
         return torch.maximum(magnitude, least).pow(power) * magnitude.sign()
-    border = magnitude.new_tensor(smoothing)
+    border = magnitude.new_full((), smoothing)
     height = border.pow(power)
     above = torch.maximum(magnitude, border).pow(power) - height
     return above + (torch.minimum(magnitude, border) / border).square() * (height * power / 2)

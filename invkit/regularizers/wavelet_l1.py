@@ -50,4 +50,4 @@ class WaveletL1(Proximable):
 
     def details(self, coefficients: Tensor) -> Tensor:
         """Which coefficients are penalised, (H, W) of bool."""
-        return detail_mask(size_of(coefficients), self.levels).to(coefficients.device)
+        return detail_mask(size_of(coefficients), self.levels, coefficients.device)

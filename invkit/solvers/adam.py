@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+from abc import abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 import torch
@@ -16,17 +17,22 @@ from ..errors import AssemblyError
 from ..interfaces import ImagePrior, LatentPrior, UnknownPrior
 from ..parameters import Seed, validated
 from ..problem import Problem
-from ..solver import Solver, State
+from ..solver import CHECK_EVERY, Solver, State
+from .device_adam import device_adam, set_rates
 from .early_stop import EarlyStop
+from .graphs import GRAPHS
+from .replay import Execution, Outcome, Replay
 
 __all__ = [
     "AdamSolver",
     "AdamState",
     "Decay",
+    "Execution",
     "ImageRate",
     "Iterations",
     "KernelRate",
     "Milestones",
+    "Outcome",
     "Perturbation",
     "Precision",
     "decayed",
@@ -59,6 +65,7 @@ class AdamState(State):
         generator: of the perturbations.
         average: running average of the image, (B, C, H, W); None when none is kept, or before the first step.
         early_stop: None when there is none.
+        replay: takes the steps; it belongs to the run, and is not saved.
     """
 
     image_prior: ImagePrior
@@ -67,6 +74,7 @@ class AdamState(State):
     generator: torch.Generator
     average: Tensor | None = None
     early_stop: EarlyStop | None = None
+    replay: Replay = field(default_factory=Replay, repr=False)
 
     @torch.no_grad()
     def estimate(self) -> tuple[Tensor, Tensor]:
@@ -107,14 +115,16 @@ class AdamState(State):
         self.average = saved["average"][0].to(device) if saved["average"] else None
         if self.early_stop is not None:
             self.early_stop.load_state_dict(saved["early_stop"], device)
+        self.replay.forget()
 
 
 class AdamSolver(Solver[AdamState]):
-    """Trains the priors of a problem with Adam; which prior moves when is said by the subclasses.
+    """Trains the priors of a problem with Adam; which prior moves when is said by the subclasses, in `advance`.
 
     Kingma, Ba, "Adam", ICLR 2015. The priors are copied into the data's precision and device; the problem stays as
     it is. Data of more than one image are solved together: what is minimised is the sum of their objectives, so that
-    priors of their own move as they would alone, and what is recorded the mean.
+    priors of their own move as they would alone, and what is recorded the mean. On a GPU a step is recorded as a graph
+    and replayed, so that it need not wait for its hundreds of kernels to be asked for (`Replay`).
 
     Args:
         iterations: steps.
@@ -129,7 +139,9 @@ class AdamSolver(Solver[AdamState]):
             kernel, the operator, the fidelity and the regularizers stay in the data's precision, as do all parameters.
         ema: decay of a running average of the images, which becomes the estimate; None for the last image.
         early_stop: stop when the running variance of the image has had no new minimum for that many iterations, and
-            return image and kernel of the minimum (`EarlyStop`; the first 50 are not judged); None: never.
+            return image and kernel of the minimum (`EarlyStop`; the first 50 are not judged); None: never. On a GPU
+            that is looked up every 25 iterations.
+        execution: "graph": steps are recorded and replayed; "plain": they are not; "auto": where the device can.
         seed: of the perturbations.
     """
 
@@ -150,15 +162,20 @@ class AdamSolver(Solver[AdamState]):
         early_stop: Annotated[
             int | None, Field(gt=0, description="iterations without a new least variance of the image; none: never")
         ] = None,
+        execution: Execution = "auto",
         seed: Seed = 0,
     ) -> None:
         self.iterations, self.milestones, self.decay = iterations, milestones, decay
         self.image_lr, self.kernel_lr = image_lr, kernel_lr
-        self.perturbation, self.precision = perturbation, precision
+        self.perturbation, self.precision, self.execution = perturbation, precision, execution
         self.ema, self.early_stop, self.seed = ema, early_stop, seed
 
     def check(self, problem: Problem) -> None:
-        """Refuse a problem without unknowns, or data that bfloat16 cannot serve; raises `AssemblyError`."""
+        """Refuse a problem without unknowns, data that bfloat16 cannot serve, or a graph on a device without graphs.
+
+        Raises:
+            AssemblyError: it is one of these.
+        """
         super().check(problem)
         if not trainable(problem.image_prior) and not trainable(problem.kernel_prior):
             raise AssemblyError(
@@ -170,23 +187,62 @@ class AdamSolver(Solver[AdamState]):
                 f"precision bfloat16 is for data in float32; they are {problem.data.dtype}; "
                 "use precision float32, which leaves the data's own precision, or convert the data"
             )
+        if self.execution == "graph" and problem.data.device.type not in GRAPHS:
+            raise AssemblyError(
+                f"execution graph needs a device that replays graphs ({', '.join(GRAPHS)}), and the data are on "
+                f"{problem.data.device}; use execution auto"
+            )
 
     def start(self, problem: Problem) -> AdamState:
         """Copies of the priors, and an Adam that has not moved yet."""
         image_prior = copy.deepcopy(problem.image_prior).to(problem.data)
         kernel_prior = copy.deepcopy(problem.kernel_prior).to(problem.data)
-        groups = [
-            {"params": trainable(image_prior), "lr": self.image_lr},
-            {"params": trainable(kernel_prior), "lr": self.kernel_lr},
-        ]
-        generator = torch.Generator(problem.data.device)
+        groups = [(trainable(image_prior), self.image_lr), (trainable(kernel_prior), self.kernel_lr)]
+        device = problem.data.device
+        generator = torch.Generator(device)
         return AdamState(
             image_prior=image_prior,
             kernel_prior=kernel_prior,
-            optimizer=torch.optim.Adam(groups),
+            optimizer=device_adam(groups, device),
             generator=generator.manual_seed(self.seed),
             early_stop=None if self.early_stop is None else EarlyStop(self.early_stop),
+            replay=Replay(self.execution, device),
         )
+
+    def step(self, problem: Problem, state: AdamState) -> AdamState:
+        """One `advance`, plainly or replayed, and what is not recorded before and after it."""
+        self.prepare(problem, state)
+        key = (state.image_prior, state.kernel_prior, *self.phase(problem, state.iteration))
+        image, kernel, losses = state.replay(lambda: self.advance(problem, state), key, state.generator)
+        self.record(state, image, kernel, losses)
+        return state
+
+    @abstractmethod
+    def advance(self, problem: Problem, state: AdamState) -> Outcome:
+        """Move the priors once; what may be recorded as a graph, and then happens again without this code.
+
+        So it changes nothing but the numbers in tensors, and uses of ``state.iteration`` only what `phase` tells.
+
+        Returns:
+            The image (B, C, H, W), the kernel (B, 1, h, w) and the losses, one or (B,), before the move.
+
+        Raises:
+            RuntimeError: from torch, when there is not enough memory.
+        """
+
+    def phase(self, problem: Problem, iteration: int) -> tuple[object, ...]:
+        """What `advance` depends on besides tensors; where it changes, the step is recorded anew.
+
+        Args:
+            problem: the problem.
+            iteration: counted from 0.
+        """
+        return (problem.fidelity.at(iteration),)
+
+    def prepare(self, problem: Problem, state: AdamState) -> None:
+        """Set what `advance` finds in tensors and does not compute: the learning rates."""
+        factor = decayed(state.iteration, self.milestones, self.decay)
+        set_rates(state.optimizer, (self.image_lr * factor, self.kernel_lr * factor))
 
     def image(self, state: AdamState) -> Tensor:
         """The image for this step, with its gradient: perturbed and in the precision asked for."""
@@ -202,32 +258,41 @@ class AdamSolver(Solver[AdamState]):
         return torch.randn(latent.shape, generator=state.generator, dtype=latent.dtype, device=latent.device)
 
     def autocast(self, state: AdamState) -> AbstractContextManager[object]:
-        """Where the network's convolutions may run in bfloat16."""
-        return torch.autocast(state.generator.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+        """Where the network's convolutions may run in bfloat16; no copy of a weight outlives its use."""
+        device, lower = state.generator.device.type, self.precision == "bfloat16"
+        return torch.autocast(device, torch.bfloat16, enabled=lower, cache_enabled=False)
 
     def descend(self, state: AdamState, losses: Tensor) -> None:
         """One Adam step on every unknown that the losses, one or a batch of them, depend on."""
-        factor = decayed(state.iteration, self.milestones, self.decay)
-        for group, rate in zip(state.optimizer.param_groups, (self.image_lr, self.kernel_lr), strict=True):
-            group["lr"] = rate * factor
-        losses.sum().backward()  # type: ignore[no-untyped-call]
-        state.optimizer.step()
-        state.optimizer.zero_grad()
+        try:
+            losses.sum().backward()  # type: ignore[no-untyped-call]
+            state.optimizer.step()
+        finally:  # a graph whose recording breaks off leaves gradients that were never computed
+            state.optimizer.zero_grad()
 
     def record(self, state: AdamState, image: Tensor, kernel: Tensor, losses: Tensor) -> None:
-        """Note the mean loss of the step, and what averages and early stopping need."""
-        image, kernel = image.detach(), kernel.detach()
-        state.losses.append(losses.detach().mean())
+        """Note the mean loss of the step, and what averages and early stopping need.
+
+        The tensors have no gradients. The next step may write over them: what is kept is copied.
+        """
+        state.losses.append(losses.mean())
         if self.ema is not None:
-            state.average = image if state.average is None else torch.lerp(image, state.average, self.ema)
+            state.average = image.clone() if state.average is None else torch.lerp(image, state.average, self.ema)
             image = state.average
         if state.early_stop is not None:
-            state.converged = state.early_stop.update(image, kernel)
+            state.early_stop.update(image, kernel)
+            if is_look_due(state.iteration, self.iterations, image.device):
+                state.converged = state.early_stop.is_over()
 
 
 def decayed(iteration: int, milestones: tuple[int, ...], decay: float) -> float:
     """The factor of the learning rates at an iteration, counted from 0."""
     return float(decay ** sum(iteration >= milestone for milestone in milestones))
+
+
+def is_look_due(iteration: int, iterations: int, device: torch.device) -> bool:
+    """Whether to look up numbers on the device after an iteration, counted from 0: it waits for all but a CPU."""
+    return device.type == "cpu" or (iteration + 1) % CHECK_EVERY == 0 or iteration + 1 == iterations
 
 
 def trainable(prior: nn.Module) -> list[nn.Parameter]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import final
 
 from ..problem import Problem
-from .adam import AdamSolver, AdamState, trainable
+from .adam import AdamSolver, AdamState, Outcome, trainable
 
 __all__ = ["AlternatingAdam"]
 
@@ -18,13 +18,10 @@ class AlternatingAdam(AdamSolver):
     iteration see the same perturbed latent; a prior without unknowns is passed over.
     """
 
-    def step(self, problem: Problem, state: AdamState) -> AdamState:
+    def advance(self, problem: Problem, state: AdamState) -> Outcome:
         """Algorithm 1 of Ren et al. 2020: kernel with the image fixed, then image with the new kernel fixed.
 
-        The loss recorded is that of the image's step, or of the kernel's where the image has no unknowns.
-
-        Raises:
-            RuntimeError: from torch, when there is not enough memory.
+        The losses are those of the image's step, or of the kernel's where the image has no unknowns.
         """
         image = self.image(state)
         if trainable(state.kernel_prior):
@@ -34,5 +31,4 @@ class AlternatingAdam(AdamSolver):
         if trainable(state.image_prior):
             losses = problem.objective(image, kernel, state.iteration)
             self.descend(state, losses)
-        self.record(state, image, kernel, losses)
-        return state
+        return image, kernel, losses

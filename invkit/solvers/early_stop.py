@@ -20,7 +20,9 @@ class EarlyStop:
     """The running variance of the output: it is least when the image is found and the noise not yet.
 
     Wang, Li, Zhuang, Chen, Liang, Sun, "Early Stopping for Deep Image Prior", TMLR 2023, the variant with moving
-    averages (ES-EMV). The first 50 iterations are not judged: the averages have to forget how they began.
+    averages (ES-EMV). The first 50 iterations are not judged: the averages have to forget how they began. Numbers are
+    tensors on the images' device, which `update` never waits for. Once the patience is over nothing changes any more,
+    so that looking up whether it is can wait.
 
     Attributes:
         patience: iterations without a new minimum of the variance after which to stop.
@@ -34,26 +36,35 @@ class EarlyStop:
 
     patience: int
     mean: Tensor | None = None
-    variance: float = 0.0
-    least: float = float("inf")
+    variance: Tensor | float = 0.0
+    least: Tensor | float = float("inf")
     best: tuple[Tensor, Tensor] | None = None
-    waited: int = 0
+    waited: Tensor | int = 0
     seen: int = 0
 
-    def update(self, image: Tensor, kernel: Tensor) -> bool:
-        """Look at the image and kernel of one iteration, without gradients; True: stop. Waits for the device."""
+    def update(self, image: Tensor, kernel: Tensor) -> None:
+        """Look at the image and kernel of one iteration, without gradients; what is kept of them is copied."""
         self.seen += 1
         mean = image if self.mean is None else self.mean
-        distance = float((image - mean).square().sum())
-        self.variance = (1 - FORGET) * (self.variance + FORGET * distance)
+        self.variance = (1 - FORGET) * (self.variance + FORGET * (image - mean).square().sum())
         self.mean = torch.lerp(mean, image, FORGET)
-        if self.seen <= WARM_UP:
-            return False
-        if self.variance < self.least:
-            self.least, self.best, self.waited = self.variance, (image, kernel), 0
-        else:
-            self.waited += 1
-        return self.waited >= self.patience
+        if self.seen > WARM_UP:
+            self.judge(self.variance, image, kernel)
+
+    def judge(self, variance: Tensor, image: Tensor, kernel: Tensor) -> None:
+        """Keep what is better than all before, unless it is over."""
+        if self.best is None:
+            self.least, self.best, self.waited = variance, (image.clone(), kernel.clone()), image.new_zeros(())
+            return
+        waiting = torch.as_tensor(self.waited < self.patience)
+        better = waiting & (variance < self.least)
+        self.least = torch.where(better, variance, self.least)
+        self.best = torch.where(better, image, self.best[0]), torch.where(better, kernel, self.best[1])
+        self.waited = torch.where(better, 0, self.waited + waiting)
+
+    def is_over(self) -> bool:
+        """Whether to stop; waits for the device."""
+        return bool(self.waited >= self.patience)
 
     def state_dict(self) -> dict[str, Any]:
         """All of it but the patience; images that are not there yet are empty lists."""
@@ -71,5 +82,8 @@ class EarlyStop:
         self.mean = saved["mean"][0].to(device) if saved["mean"] else None
         best = [tensor.to(device) for tensor in saved["best"]]
         self.best = (best[0], best[1]) if best else None
-        self.variance, self.least = float(saved["variance"]), float(saved["least"])
-        self.waited, self.seen = int(saved["waited"]), int(saved["seen"])
+        self.variance, self.least, self.waited = (
+            value.to(device) if isinstance(value, Tensor) else value
+            for value in (saved["variance"], saved["least"], saved["waited"])
+        )
+        self.seen = int(saved["seen"])

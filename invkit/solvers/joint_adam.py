@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import final
 
 from ..problem import Problem
-from .adam import AdamSolver, AdamState
+from .adam import AdamSolver, AdamState, Outcome
 
 __all__ = ["JointAdam"]
 
@@ -17,15 +17,10 @@ class JointAdam(AdamSolver):
     Ren, Zhang, Wang, Hu, Zuo, "Neural Blind Deconvolution Using Deep Priors", CVPR 2020, Algorithm 2.
     """
 
-    def step(self, problem: Problem, state: AdamState) -> AdamState:
-        """Algorithm 2 of Ren et al. 2020: the gradient of Eq. 6 in both networks, then Adam on both.
-
-        Raises:
-            RuntimeError: from torch, when there is not enough memory.
-        """
+    def advance(self, problem: Problem, state: AdamState) -> Outcome:
+        """Algorithm 2 of Ren et al. 2020: the gradient of Eq. 6 in both networks, then Adam on both."""
         image = self.image(state)
         kernel = state.kernel_prior()
         losses = problem.objective(image, kernel, state.iteration)
         self.descend(state, losses)
-        self.record(state, image, kernel, losses)
-        return state
+        return image, kernel, losses

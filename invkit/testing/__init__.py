@@ -5,6 +5,8 @@ from .conformance import CHECKS, check_component, check_operator, conformance_ca
 from .datasets import check_dataset, check_dataset_class
 from .edge_predictors import check_edge_predictor
 from .fidelities import check_fidelity
+from .graph_safety import check_graph_safe, graph_safety_cases, host_accesses
+from .graphs import RecordedGraph, emulated_graphs
 from .kernel_parts import check_kernel_cleanup, check_kernel_step
 from .metrics import check_metric
 from .observers import check_observer
@@ -16,6 +18,7 @@ from .solvers import check_solver
 
 __all__ = [
     "CHECKS",
+    "RecordedGraph",
     "assert_adjoint",
     "assert_gradients",
     "assert_image",
@@ -29,6 +32,7 @@ __all__ = [
     "check_dataset_class",
     "check_edge_predictor",
     "check_fidelity",
+    "check_graph_safe",
     "check_image_prior",
     "check_kernel_cleanup",
     "check_kernel_prior",
@@ -40,4 +44,7 @@ __all__ = [
     "check_score",
     "check_solver",
     "conformance_cases",
+    "emulated_graphs",
+    "graph_safety_cases",
+    "host_accesses",
 ]

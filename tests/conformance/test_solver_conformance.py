@@ -54,11 +54,11 @@ def test_combinations_conform(component, params):
 class Climber(AdamSolver):
     """Ascends."""
 
-    def step(self, problem, state):
-        loss = -problem.objective(state.image_prior(), state.kernel_prior(), state.iteration).mean()
+    def advance(self, problem, state):
+        image, kernel = state.image_prior(), state.kernel_prior()
+        loss = -problem.objective(image, kernel, state.iteration)
         self.descend(state, loss)
-        state.losses.append(loss.detach())
-        return state
+        return image, kernel, loss
 
 
 class Meddler(AdamSolver):
@@ -69,11 +69,10 @@ class Meddler(AdamSolver):
         state.image_prior = problem.image_prior
         return state
 
-    def step(self, problem, state):
+    def advance(self, problem, state):
         with torch.no_grad():
             state.image_prior.free.mul_(0.9)
-        state.losses.append(torch.zeros(()))
-        return state
+        return state.image_prior(), state.kernel_prior(), torch.zeros(())
 
 
 class Overwriter(JointAdam):
@@ -91,12 +90,12 @@ class Forgetful(AdamSolver):
         self.count = 0
         return super().start(problem)
 
-    def step(self, problem, state):
+    def advance(self, problem, state):
         self.count += 1
-        loss = problem.objective(state.image_prior(), state.kernel_prior(), state.iteration).mean()
-        self.descend(state, loss * (1 + self.count))
-        state.losses.append(loss.detach() * (1 + self.count))
-        return state
+        image, kernel = state.image_prior(), state.kernel_prior()
+        loss = problem.objective(image, kernel, state.iteration) * (1 + self.count)
+        self.descend(state, loss)
+        return image, kernel, loss
 
 
 class Learner(JointAdam):

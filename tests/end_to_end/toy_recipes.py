@@ -12,11 +12,12 @@ import torch
 from invkit import registry
 from invkit.interfaces import Score
 from invkit.parameters import Seed, validated
+from invkit.problem import Problem
 from invkit.recipe import Recipe, parse_recipe
 from invkit.restoration import Job, prepare
 from invkit.result import Result
 from invkit.solver import Observer
-from invkit.solvers.adam import AdamSolver, AdamState
+from invkit.solvers.adam import AdamSolver, AdamState, Outcome
 
 QUICK = """
 name = "quick"
@@ -35,9 +36,8 @@ DIVERGING = QUICK.replace("quick", "diverging").replace("joint-adam", "toy-diver
 class Diverging(AdamSolver):
     """Its loss is not a number."""
 
-    def step(self, problem: object, state: AdamState) -> AdamState:
-        state.losses.append(torch.tensor(torch.nan))
-        return state
+    def advance(self, problem: Problem, state: AdamState) -> Outcome:
+        return state.image_prior(), state.kernel_prior(), torch.tensor(torch.nan)
 
 
 class Near(Score):

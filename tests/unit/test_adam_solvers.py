@@ -339,7 +339,8 @@ def test_early_stop_finds_the_image_that_moved_least():
     for iteration in range(300):
         shake = 0.002 * max(0, iteration - 80) * torch.randn(1, 1, 6, 6, generator=generator)
         image = target + 0.8**iteration + shake
-        if stop.update(image, torch.full((1, 1, 1, 1), float(iteration))):
+        stop.update(image, torch.full((1, 1, 1, 1), float(iteration)))
+        if stop.is_over():
             stopped = iteration
             break
     assert stopped is not None

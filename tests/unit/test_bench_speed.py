@@ -17,12 +17,14 @@ from invkit.benchmark.speed.counting import Tally, Work, bytes_of
 from invkit.benchmark.speed.figures import figures_of
 from invkit.benchmark.speed.laps import Laps, Memory, Survey
 from invkit.benchmark.speed.setting import Setting, Size
-from invkit.benchmark.speed.subjects import Iteration, Machine, Stages, subject_of
+from invkit.benchmark.speed.subjects import Iteration, Machine, Replayed, Stages, subject_of
 from invkit.benchmark.speed.table import as_table
 from invkit.benchmark.speed.turns import Measured, take_turns
 from invkit.benchmark.speed.worker import arguments_of
 from invkit.cli import app
 from invkit.errors import InputError
+from invkit.solvers.replay import PREPARATION
+from invkit.testing import emulated_graphs
 
 CPU = torch.device("cpu")
 TINY = Size(channels=4, side=64, kernel=5, matrix=16, megabytes=1)
@@ -147,6 +149,15 @@ class TestStages:
         assert survey.works["bfloat16"].flops == {"bfloat16": 2 * 16**3}
         assert survey.works["copy"].bytes == 2_000_000
 
+    def test_a_replayed_iteration_is_one_stage_of_replays_alone(self):
+        names = Names()
+        with emulated_graphs():
+            replayed = subject_of("graph-bfloat16", TINY, CPU)
+            replayed.run(names)
+        assert names.seen == ["whole"]
+        assert replayed.solver.precision == "bfloat16"
+        assert replayed.state.iteration == Replayed.BEFORE + 1 > PREPARATION + 2
+
     def test_memory_sees_what_was_there_for_a_moment(self):
         memory = Memory(CPU)
         memory.reset()
@@ -236,6 +247,15 @@ class TestTurns:
         assert answered(arguments_of("plain", Setting(TINY, "abacus")), "survey\n")[0]["error"].startswith(
             "there is no"
         )
+
+    def test_a_version_that_the_device_does_not_have_is_left_out_with_a_word(self):
+        measured = take_turns(Setting(TINY, "cpu", 1), 1, quiet, ("graph", "machine"))
+        assert set(measured.surveys) == set(measured.rounds[0]) == {"machine"}
+        assert set(measured.unavailable) == {"graph"}
+        console = Console(width=100, record=True, file=io.StringIO())
+        console.print(as_table(figures_of(measured, Setting(TINY), 1)))
+        told = " ".join(console.export_text().split())
+        assert "Not measured: selfdeblur, float32, replayed; a graph of a step is for devices that replay" in told
 
     def test_an_answer_that_says_what_is_wrong_is_raised(self, monkeypatch):
         script = 'import sys; sys.stdin.readline(); print(\'{"error": "no such device"}\')'

@@ -9,12 +9,12 @@ from typing import Any
 
 import psutil
 
-from .setting import ASIDE, WHOLE, Setting
+from .setting import ASIDE, SAME_WORK, WHOLE, Setting
 from .turns import Measured
 
 __all__ = ["figures_of", "floor", "reached"]
 
-MACHINE, PLAIN, LIKE_PLAIN = "machine", "plain", "float32"
+MACHINE, PLAIN = "machine", "plain"
 
 
 def figures_of(measured: Measured, setting: Setting, rounds: int) -> dict[str, Any]:
@@ -26,20 +26,23 @@ def figures_of(measured: Measured, setting: Setting, rounds: int) -> dict[str, A
         rounds: that were asked for.
 
     Returns:
-        ``machine``, ``size``, ``rounds``, ``rounds_asked``, ``reached`` (see `reached`) and ``versions``: of each
-        median seconds, ratio to plain (the median of the ratios of each round), floor and share of it, flops, bytes,
-        peak bytes, its stages with the same, and the seconds of every round.
+        ``machine``, ``size``, ``rounds``, ``rounds_asked``, ``reached`` (see `reached`), ``unavailable`` (versions
+        that the device does not have, and why) and ``versions``: of each median seconds, ratio to plain (the median of
+        the ratios of each round), floor and share of it, flops, bytes, peak bytes, its stages with the same, and the
+        seconds of every round.
     """
     rates = reached(measured)
     versions = {name: version_of(name, measured, rates) for name in measured.surveys if name != MACHINE}
-    if PLAIN in versions and LIKE_PLAIN in versions:  # the same mathematics, so the same floor
-        versions[PLAIN] |= floor_and_share(versions[LIKE_PLAIN]["floor_seconds"], versions[PLAIN]["seconds"])
+    for name, other in SAME_WORK.items():
+        if name in versions and other in versions:
+            versions[name] |= floor_and_share(versions[other]["floor_seconds"], versions[name]["seconds"])
     return {
         "machine": {**measured.machine, **load()},
         "size": asdict(setting.size),
         "rounds": len(measured.rounds),
         "rounds_asked": rounds,
         "reached": rates,
+        "unavailable": measured.unavailable,
         "versions": versions,
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["ASIDE", "SIZES", "TITLES", "VERSIONS", "WHOLE", "Setting", "Size"]
+__all__ = ["ASIDE", "SAME_WORK", "SIZES", "TITLES", "VERSIONS", "WHOLE", "Setting", "Size"]
 
 WHOLE, ASIDE = "whole", "of which "
 """A stage that is all of it, done without looking in between; where there is none, the sum of the stages is. What the
@@ -36,10 +36,15 @@ TITLES = {
     "plain": "selfdeblur, plain PyTorch",
     "float32": "selfdeblur, float32",
     "bfloat16": "selfdeblur, bfloat16",
+    "graph": "selfdeblur, float32, replayed",
+    "graph-bfloat16": "selfdeblur, bfloat16, replayed",
     "fast": "fast",
     "machine": "what the machine reaches",
 }
-"""What takes turns, in that order: the same iteration in three versions, a whole run, and the yardsticks."""
+"""What takes turns, in that order: the same iteration in several versions, a whole run, and the yardsticks."""
+
+SAME_WORK = {"plain": "float32", "graph": "float32", "graph-bfloat16": "bfloat16"}
+"""Versions whose arithmetic cannot be counted while they do it, or is done otherwise, and of which it is the same."""
 
 VERSIONS = tuple(TITLES)
 

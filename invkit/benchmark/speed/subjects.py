@@ -10,15 +10,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...errors import InputError
 from ...solver import Observer, State, StopReason
 from .counting import bytes_of
 from .laps import Laps
-from .setting import ASIDE, WHOLE, Size
+from .setting import ASIDE, SAME_WORK, WHOLE, Size
 
-__all__ = ["Fast", "Iteration", "Machine", "Plain", "Subject", "subject_of"]
+__all__ = ["Fast", "Iteration", "Machine", "Plain", "Replayed", "Subject", "UnavailableError", "subject_of"]
 
 SIGMA, TV_PER_SIGMA = 1.1e-3, 9e-4  # rounding to 8 bits, and what the recipe selfdeblur weighs total variation by
 ON_A_GPU = 4  # times the matrices and the copies are larger
+
+
+class UnavailableError(InputError):
+    """What this device does not have, so that there is nothing to time."""
 
 
 class Subject(ABC):
@@ -59,20 +64,22 @@ class Iteration(Subject):
         size: how large.
         device: where.
         precision: of the image network, "float32" or "bfloat16".
+        execution: "plain", or "graph".
     """
 
-    def __init__(self, size: Size, device: torch.device, precision: str = "float32") -> None:
+    def __init__(self, size: Size, device: torch.device, precision: str = "float32", execution: str = "plain") -> None:
         from ...assembly import assemble
         from ...recipe import load_recipe
 
-        settings = [f"image_prior.params.channels={size.channels}", f"solver.params.precision={precision}"]
-        recipe = load_recipe("selfdeblur").with_overrides(settings)
+        network = f"image_prior.params.channels={size.channels}"
+        solver = [f"solver.params.precision={precision}", f"solver.params.execution={execution}"]
+        recipe = load_recipe("selfdeblur").with_overrides([network, *solver])
         assembly = assemble(recipe, measurement(size), (size.kernel, size.kernel), sigma=SIGMA)
         self.solver, self.problem = assembly.solver, assembly.problem.to(device)
         self.state = self.solver.start(self.problem)
 
     def run(self, laps: Laps) -> None:
-        """Two steps; where a step does not go through its modules, as one recorded on a GPU, the second is all rest."""
+        """Two steps, the second through its stages."""
         self.step()
         laps.lap(WHOLE)
         with self.told_to(laps):
@@ -112,6 +119,35 @@ class Iteration(Subject):
         yield "fidelity", self.problem.fidelity.at(self.state.iteration)
         for term in self.problem.regularizers:
             yield "regularizer", term.regularizer
+
+
+class Replayed(Iteration):
+    """An iteration that a GPU replays from a graph.
+
+    Args:
+        size: how large.
+        device: where.
+        precision: of the image network.
+
+    Raises:
+        UnavailableError: the device has no graphs.
+    """
+
+    BEFORE = 5  # steps after which it is recorded
+
+    def __init__(self, size: Size, device: torch.device, precision: str = "float32") -> None:
+        from ...solvers.graphs import GRAPHS
+
+        if device.type not in GRAPHS:
+            raise UnavailableError(f"a graph of a step is for devices that replay them ({', '.join(GRAPHS)})")
+        super().__init__(size, device, precision, "graph")
+        for _ in range(self.BEFORE):
+            self.step()
+
+    def run(self, laps: Laps) -> None:
+        """One step, without stages: nothing can look into it."""
+        self.step()
+        laps.lap(WHOLE)
 
 
 def end_of(stage: str, laps: Laps) -> Any:
@@ -236,6 +272,8 @@ def subject_of(version: str, size: Size, device: torch.device) -> Subject:
     """What a version's name stands for."""
     if version in ("float32", "bfloat16"):
         return Iteration(size, device, version)
+    if version in ("graph", "graph-bfloat16"):
+        return Replayed(size, device, SAME_WORK[version])
     if version == "plain":
         return Plain(size, device)
     return Fast(size, device) if version == "fast" else Machine(size, device)

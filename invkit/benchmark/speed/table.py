@@ -65,9 +65,11 @@ def remarks(figures: Mapping[str, Any]) -> list[str]:
     rounds = str(figures["rounds"]) if figures["rounds"] == asked else f"{figures['rounds']} of {asked}"
     rates = ", ".join(f"{figures['reached'][key] / unit:.3g} {what}" for key, (unit, what) in RATES.items())
     memory = "what torch has allocated" if "gpu" in machine else "what of the process is in memory, libraries included"
+    missing = [f"Not measured: {TITLES[name]}; {why}." for name, why in figures["unavailable"].items()]
     loads = ", ".join(f"{each:g}" for each in machine["load_average"])
     return [
         f"{rounds} rounds in which the versions took turns. {ABOUT}",
         f"Reached in products of large matrices and in a copy: {rates}.",
+        *missing,
         f"Memory is {memory}. torch {machine['torch']}, load average {loads}.",
     ]

@@ -33,6 +33,7 @@ class Measured:
         rounds: of each round that was done, seconds by stage.
         peaks: bytes, the most memory of all rounds.
         machine: what the figures depend on.
+        unavailable: why a version was left out.
         interrupted: whether Ctrl-C has cut the last round.
     """
 
@@ -40,6 +41,7 @@ class Measured:
     rounds: list[dict[str, dict[str, float]]] = field(default_factory=list)
     peaks: dict[str, int] = field(default_factory=dict)
     machine: dict[str, Any] = field(default_factory=dict)
+    unavailable: dict[str, str] = field(default_factory=dict)
     interrupted: bool = False
 
 
@@ -115,9 +117,12 @@ def take_turns(setting: Setting, rounds: int, progress: Progress, versions: Sequ
         for worker in workers:
             progress(f"{worker.version}, without a clock", 0, None)
             answer = worker.ask("survey")
+            if "unavailable" in answer:
+                measured.unavailable[worker.version] = answer["unavailable"]
+                continue
             measured.surveys[worker.version], measured.machine = answer["stages"], answer["machine"]
         try:
-            all_rounds(workers, rounds, progress, measured)
+            all_rounds([worker for worker in workers if worker.version in measured.surveys], rounds, progress, measured)
         except KeyboardInterrupt:
             measured.interrupted = True
             if not measured.rounds:

@@ -101,11 +101,15 @@ def arguments_of(version: str, setting: Setting) -> list[str]:
 def main(told: str, words: TextIO, answers: TextIO) -> None:
     """Answer words until there are none; an error that the user can mend is an answer too, and the last."""
     version, sizes, device, threads = json.loads(told)
+    from .subjects import UnavailableError
+
     try:
         with redirect_stdout(sys.stderr):  # whatever libraries say is no answer
             work = Work(version, Setting(Size(*sizes), device, threads))
             for word in words:
                 print(json.dumps(work.answer(word.strip())), file=answers, flush=True)
+    except UnavailableError as error:
+        print(json.dumps({"unavailable": str(error)}), file=answers, flush=True)
     except (InvkitError, RuntimeError, MemoryError) as error:
         if not isinstance(error, InvkitError) and not is_out_of_memory(error):
             raise

@@ -38,7 +38,7 @@ def estimated_kernels(
     size = grid_size(size_of(data), kernel_size)
     blurred = torch.fft.rfft2(wrapped(data.mean(1, keepdim=True), kernel_size, size))
     sharp = torch.fft.rfft2(to_grid(images.mean(2), size))
-    levels = torch.tensor(noise_levels, dtype=data.dtype, device=data.device)
+    levels = torch.stack([data.new_full((), level) for level in noise_levels])
     noise = size[0] * size[1] * levels.square()[:, None, None]
     whole = torch.fft.irfft2(sharp.conj() * blurred / (sharp.abs().square() + noise), size).abs()
     kernels = cut(whole, kernel_size)

@@ -2,23 +2,69 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, final
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, final
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from invkit.errors import AssemblyError
-from invkit.interfaces import Assignable, Blur
+from invkit.interfaces import Assignable, Blur, ImagePrior, UnknownPrior
 from invkit.parameters import NonNegative, Positive, Seed, validated
 from invkit.problem import Problem
-from invkit.solvers.adam import AdamSolver, AdamState, Decay, ImageRate, Iterations, Milestones, Perturbation
+from invkit.solvers.adam import (
+    AdamSolver,
+    AdamState,
+    Decay,
+    Execution,
+    ImageRate,
+    Iterations,
+    Milestones,
+    Outcome,
+    Perturbation,
+)
 from invkit.solvers.pixel_state import check_padding, kernel_prior_of
 
 from .image_prior import Branched
 from .kernel_function import estimated_kernels
 
-__all__ = ["KernelFunctionAdam"]
+__all__ = ["EstimatedKernelState", "KernelFunctionAdam"]
+
+
+@dataclass(kw_only=True)
+class EstimatedKernelState(AdamState):
+    """The image prior in training, and the kernel that its images gave.
+
+    Attributes:
+        best: the kernel that explains the data best, (B, 1, h, w); None before the first step.
+    """
+
+    best: Tensor | None = None
+
+    @torch.no_grad()
+    def estimate(self) -> tuple[Tensor, Tensor]:
+        """The image without perturbation, with the best kernel."""
+        return super().estimate()[0], self.found()()
+
+    def priors(self, problem: Problem) -> tuple[ImagePrior, UnknownPrior]:
+        """A copy of the image prior, and a kernel prior that gives the best kernel."""
+        return super().priors(problem)[0], self.found()
+
+    def found(self) -> UnknownPrior:
+        """A kernel prior that gives the best kernel, or what it gave before the first step."""
+        return copy.deepcopy(self.kernel_prior) if self.best is None else kernel_prior_of(self.kernel_prior, self.best)
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy; later steps leave it as it is."""
+        return super().state_dict() | {"best": [] if self.best is None else [self.best]}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave; the state must have been started on the same problem by the same solver."""
+        super().load_state_dict(saved)
+        self.best = saved["best"][0].to(self.generator.device) if saved["best"] else None
 
 
 @final
@@ -45,6 +91,7 @@ class KernelFunctionAdam(AdamSolver):
         noise_levels: one for each of the prior's branches, in [0, 1] units.
         kernel_penalty: weight of the norm of the kernels before they are cut. The released code weights the norms of
             residual and kernel alike, which beside the fidelity 'root-mse' and for P pixels is ``1 / sqrt(P)``.
+        execution: whether a GPU replays the steps, see `AdamSolver`.
         seed: of the perturbations.
     """
 
@@ -66,6 +113,7 @@ class KernelFunctionAdam(AdamSolver):
         kernel_penalty: Annotated[
             NonNegative, Field(description="weight of the norm of the kernels before they are cut to their size")
         ] = 1 / 256,
+        execution: Execution = "auto",
         seed: Seed = 0,
     ) -> None:
         super().__init__(
@@ -74,6 +122,7 @@ class KernelFunctionAdam(AdamSolver):
             milestones=milestones,
             decay=decay,
             perturbation=perturbation,
+            execution=execution,
             seed=seed,
         )
         self.noise_levels, self.kernel_penalty = noise_levels, kernel_penalty
@@ -89,12 +138,12 @@ class KernelFunctionAdam(AdamSolver):
                 f"set image_prior.params.branches={levels}"
             )
 
-    def step(self, problem: Problem, state: AdamState) -> AdamState:
-        """One step on the network, and the kernel that explains the data best before it.
+    def start(self, problem: Problem) -> EstimatedKernelState:
+        """A copy of the prior, and no kernel yet."""
+        return EstimatedKernelState(**vars(super().start(problem)))
 
-        Raises:
-            RuntimeError: from torch, when there is not enough memory.
-        """
+    def advance(self, problem: Problem, state: AdamState) -> Outcome:
+        """One step on the network, and the kernel that explains the data best before it."""
         prior = branched(state.image_prior)
         latent = prior.latent + self.perturbation * self.noise(state, prior.latent)
         image, intermediate = prior.decode_all(latent)
@@ -104,10 +153,13 @@ class KernelFunctionAdam(AdamSolver):
         objectives = torch.stack([problem.objective(image, kernel, state.iteration) for kernel in kernels])
         loss = objectives.mean() + self.kernel_penalty * norms.mean()
         self.descend(state, loss)
-        kernel = best_of(kernels.detach(), objectives)
-        state.kernel_prior = kernel_prior_of(state.kernel_prior, kernel)
-        self.record(state, image, kernel, loss)
-        return state
+        return image, best_of(kernels.detach(), objectives), loss
+
+    def record(self, state: AdamState, image: Tensor, kernel: Tensor, losses: Tensor) -> None:
+        """Keep the kernel too."""
+        assert isinstance(state, EstimatedKernelState)
+        super().record(state, image, kernel, losses)
+        state.best = kernel.clone()
 
 
 def best_of(kernels: Tensor, objectives: Tensor) -> Tensor:

@@ -15,10 +15,12 @@ from invkit.solvers.adam import (
     AdamSolver,
     AdamState,
     Decay,
+    Execution,
     ImageRate,
     Iterations,
     KernelRate,
     Milestones,
+    Outcome,
     Precision,
     decayed,
 )
@@ -59,6 +61,7 @@ class VariationalAdam(AdamSolver):
         kl_decay: see there.
         kl_until: first iteration without sampling, entropy and regularizers.
         precision: "bfloat16" runs the image prior's convolutions in it.
+        execution: whether a GPU replays the steps, see `AdamSolver`.
         seed: of the samples.
     """
 
@@ -86,6 +89,7 @@ class VariationalAdam(AdamSolver):
             int, Field(ge=0, description="first iteration without sampling, entropy and regularizers")
         ] = 2500,
         precision: Precision = "float32",
+        execution: Execution = "auto",
         seed: Seed = 0,
     ) -> None:
         super().__init__(
@@ -96,17 +100,19 @@ class VariationalAdam(AdamSolver):
             decay=decay,
             perturbation=0.0,
             precision=precision,
+            execution=execution,
             seed=seed,
         )
         self.warmup = warmup
         self.kl_weight, self.kl_milestones, self.kl_decay, self.kl_until = kl_weight, kl_milestones, kl_decay, kl_until
 
-    def step(self, problem: Problem, state: AdamState) -> AdamState:
-        """One Adam step on both priors for the loss of the iteration.
+    def phase(self, problem: Problem, iteration: int) -> tuple[object, ...]:
+        """Which of the three losses it is, and the weight of the divergence in it."""
+        loss = (iteration >= self.warmup, iteration >= self.kl_until)
+        return (*super().phase(problem, iteration), *loss, self.kl_factor(iteration))
 
-        Raises:
-            RuntimeError: from torch, when there is not enough memory.
-        """
+    def advance(self, problem: Problem, state: AdamState) -> Outcome:
+        """One Adam step on both priors for the loss of the iteration."""
         mean, std = self.distribution(state)
         kernel = state.kernel_prior()
         if state.iteration < self.warmup:
@@ -116,8 +122,7 @@ class VariationalAdam(AdamSolver):
         else:
             loss = misfit(problem, mean, kernel, state.iteration)
         self.descend(state, loss)
-        self.record(state, mean, kernel, loss)
-        return state
+        return mean, kernel, loss
 
     def distribution(self, state: AdamState) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation with their gradients, in the precision asked for."""

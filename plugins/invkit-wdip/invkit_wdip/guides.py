@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from invkit.geometry import crop_to_data, size_of
+from invkit.geometry import Size, margins, size_of
 from invkit.parameters import Shape
 from invkit.spectra import grid_size, to_image, transfer, wrapped
 
@@ -52,7 +52,7 @@ def sharpened(data: Tensor, kernel: Tensor, noise_to_signal: float) -> Tensor:
 
 
 @torch.no_grad()
-def best_moves(auxiliary: Tensor, kernel: Tensor) -> list[tuple[int, int]]:
+def best_moves(auxiliary: Tensor, kernel: Tensor) -> Tensor:
     """The move, by up to half a side, of each auxiliary kernel that brings it nearest to its kernel.
 
     Blind deconvolution finds image and kernel up to a shift, and two kernels may be found at two places.
@@ -62,15 +62,16 @@ def best_moves(auxiliary: Tensor, kernel: Tensor) -> list[tuple[int, int]]:
         kernel: (B, 1, h, w).
 
     Returns:
-        For each of the batch the (rows, columns) by which `moved_kernel` moves it.
+        (B, 2), for each of the batch the rows and columns by which `moved_kernel` moves it; on the kernels' device,
+        which nobody waits for.
     """
     frames = framed(auxiliary).transpose(0, 1)
     mass, squares = (windowed(values, torch.ones_like(kernel)) for values in (frames, frames.square()))
     distances = squares / mass.square() - 2 * windowed(frames, kernel) / mass
     distances = distances.masked_fill(mass < LEAST, torch.inf)
     rows, columns = reach(auxiliary)
-    best = distances.flatten(1).argmin(1).tolist()
-    return [(rows - index // (2 * columns + 1), columns - index % (2 * columns + 1)) for index in best]
+    best, across = distances.flatten(1).argmin(1), 2 * columns + 1
+    return torch.stack([rows - best // across, columns - best % across], dim=1)
 
 
 def windowed(frames: Tensor, kernel: Tensor) -> Tensor:
@@ -90,27 +91,43 @@ def framed(kernel: Tensor) -> Tensor:
     return F.pad(kernel, (columns, columns, rows, rows))
 
 
-def moved_kernel(kernel: Tensor, moves: list[tuple[int, int]]) -> Tensor:
+def moved_kernel(kernel: Tensor, moves: Tensor) -> Tensor:
     """Kernels (B, 1, h, w), each moved by its (rows, columns) within its frame and scaled to sum one."""
-    (rows, columns), (height, width) = reach(kernel), size_of(kernel)
-    windows = [
-        frame[:, rows - down : rows - down + height, columns - right : columns - right + width]
-        for frame, (down, right) in zip(framed(kernel), moves, strict=True)
-    ]
-    return normalised(torch.stack(windows))
+    return normalised(windows(framed(kernel), reach(kernel), -moves, size_of(kernel)))
 
 
-def moved_image(image: Tensor, moves: list[tuple[int, int]], kernel: Tensor, data: Tensor) -> Tensor:
+def moved_image(image: Tensor, moves: Tensor, kernel: Tensor, data: Tensor) -> Tensor:
     """What lies under the data of images moved against their kernels, whose blur then stays what it was.
 
     Args:
         image: (B, C, H + h - 1, W + w - 1).
-        moves: of the kernels, as `moved_kernel` takes them.
+        moves: (B, 2), of the kernels, as `moved_kernel` takes them.
         kernel: (B, 1, h, w).
         data: (B, C, H, W).
 
     Returns:
         (B, C, H, W).
     """
-    back = [torch.roll(one, (-down, -right), (-2, -1)) for one, (down, right) in zip(image, moves, strict=True)]
-    return crop_to_data(torch.stack(back), size_of(kernel), size_of(data))
+    (top, _), (left, _) = margins(size_of(kernel))
+    return windows(image, (top, left), moves, size_of(data))
+
+
+def windows(images: Tensor, corner: Size, moves: Tensor, size: Size) -> Tensor:
+    """Of each image the window of a size at a corner moved by its own (rows, columns), round the border.
+
+    Args:
+        images: (B, C, H, W).
+        corner: row and column of the upper left pixel, before the move.
+        moves: (B, 2), integers.
+        size: of the window.
+
+    Returns:
+        (B, C, *size).
+    """
+    rows, columns = (
+        (torch.arange(first, first + count, device=images.device) + move[:, None]) % side
+        for first, count, move, side in zip(corner, size, moves.T, size_of(images), strict=True)
+    )
+    # a slice would be quicker to write, and wait for the moves
+    chosen = zip(images, rows, columns, strict=True)
+    return torch.stack([image.index_select(1, down).index_select(2, across) for image, down, across in chosen])

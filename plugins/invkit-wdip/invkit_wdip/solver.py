@@ -19,12 +19,15 @@ from invkit.solvers.adam import (
     AdamSolver,
     AdamState,
     Decay,
+    Execution,
     ImageRate,
     Iterations,
     KernelRate,
     Milestones,
+    Outcome,
     Perturbation,
 )
+from invkit.solvers.device_adam import device_adam, set_rates
 from invkit.solvers.pixel_state import check_padding
 
 from .guides import best_moves, gaussian, moved_image, moved_kernel, normalised, sharpened
@@ -101,6 +104,7 @@ class WienerGuidedAdam(AdamSolver):
             kernel's longer side less one: 70 means 140 for 21 pixels, and 0 for ten or fewer.
         auxiliary_width: standard deviation of the Gaussian it begins as, in sides less one.
         noise_to_signal: of the Wiener filter.
+        execution: whether a GPU replays the steps, see `AdamSolver`.
         seed: of the perturbations.
     """
 
@@ -132,6 +136,7 @@ class WienerGuidedAdam(AdamSolver):
             Positive, Field(description="std of the Gaussian that the auxiliary kernel begins as, in sides of it")
         ] = 1 / 3,
         noise_to_signal: Annotated[Positive, Field(description="of the Wiener filter, at every frequency")] = 0.025,
+        execution: Execution = "auto",
         seed: Seed = 0,
     ) -> None:
         super().__init__(
@@ -141,6 +146,7 @@ class WienerGuidedAdam(AdamSolver):
             milestones=milestones,
             decay=decay,
             perturbation=perturbation,
+            execution=execution,
             seed=seed,
         )
         self.guidance, self.kernel_guidance, self.auxiliary_penalty = guidance, kernel_guidance, auxiliary_penalty
@@ -154,38 +160,31 @@ class WienerGuidedAdam(AdamSolver):
 
     def start(self, problem: Problem) -> GuidedState:
         """Copies of the priors, and a wide Gaussian to guide them."""
-        started = super().start(problem)
         free = nn.Parameter(gaussian(problem.kernel_prior.shape, self.auxiliary_width, problem.data))
-        return GuidedState(
-            image_prior=started.image_prior,
-            kernel_prior=started.kernel_prior,
-            optimizer=started.optimizer,
-            generator=started.generator,
-            free=free,
-            auxiliary_optimizer=torch.optim.Adam([free], lr=self.auxiliary_lr),
-        )
+        optimizer = device_adam([([free], self.auxiliary_lr)], free.device)
+        return GuidedState(**vars(super().start(problem)), free=free, auxiliary_optimizer=optimizer)
 
-    def step(self, problem: Problem, state: AdamState) -> GuidedState:
-        """Bredell et al. 2023: the auxiliary kernel for the image and kernel as they are, then these for it.
+    def prepare(self, problem: Problem, state: AdamState) -> None:
+        """Set the learning rates, that of the auxiliary kernel too."""
+        assert isinstance(state, GuidedState)
+        super().prepare(problem, state)
+        set_rates(state.auxiliary_optimizer, [self.auxiliary_rate(problem, state.iteration)])
 
-        Raises:
-            RuntimeError: from torch, when there is not enough memory.
-        """
+    def advance(self, problem: Problem, state: AdamState) -> Outcome:
+        """Bredell et al. 2023: the auxiliary kernel for the image and kernel as they are, then these for it."""
         assert isinstance(state, GuidedState)
         image, kernel = self.image(state), state.kernel_prior()
         self.follow(problem, state, image.detach(), kernel.detach())
         distance = self.distance(problem, state.iteration, image, kernel, state.auxiliary.detach())
         loss = (problem.objective(image, kernel, state.iteration) + distance).mean()
         self.descend(state, loss)
-        self.record(state, image, kernel, loss)
-        return state
+        return image, kernel, loss
 
     def follow(self, problem: Problem, state: GuidedState, image: Tensor, kernel: Tensor) -> None:
         """The Adam step on the auxiliary kernel, for an image and kernel without gradients."""
         auxiliary = state.auxiliary
         loss = self.distance(problem, state.iteration, image, kernel, auxiliary)
         loss = loss + self.auxiliary_penalty * auxiliary.square().sum((1, 2, 3))
-        state.auxiliary_optimizer.param_groups[0]["lr"] = self.auxiliary_rate(problem, state.iteration)
         state.auxiliary_optimizer.zero_grad()
         loss.mean().backward()  # type: ignore[no-untyped-call]
         state.auxiliary_optimizer.step()

@@ -9,6 +9,7 @@ from invkit_wdip.guides import best_moves, gaussian, moved_image, moved_kernel, 
 from invkit.operators.convolution import Convolution
 
 MOVES = [(0, 0), (1, -2), (-2, 1)]
+NONE = torch.zeros(1, 2, dtype=torch.long)
 
 
 def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -38,7 +39,7 @@ def test_without_blur_the_filter_only_damps(size):
     """|K| = 1 at every frequency: the data over 1 + noise_to_signal."""
     data, point = drawn(2, 3, 20, 17), torch.zeros(2, 1, *size, dtype=torch.float64)
     point[..., size[0] // 2, size[1] // 2] = 1
-    sharp = moved_image(sharpened(data, point, 0.025), [(0, 0)] * 2, point, data)
+    sharp = moved_image(sharpened(data, point, 0.025), NONE.expand(2, 2), point, data)
     torch.testing.assert_close(sharp, data / 1.025)
 
 
@@ -47,8 +48,8 @@ def test_the_filter_undoes_a_blur():
     image, kernel = drawn(1, 1, 60, 60), normalised(drawn(1, 1, 5, 5, seed=1) ** 4)
     image = torch.nn.functional.avg_pool2d(image, 5, 1)  # smooth, so that what a filter damps is little
     data = Convolution()(image, kernel)
-    sharp = moved_image(sharpened(data, kernel, 1e-4), [(0, 0)], kernel, data)
-    seen = moved_image(image, [(0, 0)], kernel, data)
+    sharp = moved_image(sharpened(data, kernel, 1e-4), NONE, kernel, data)
+    seen = moved_image(image, NONE, kernel, data)
     middle = (..., slice(15, -15), slice(15, -15))
     before, after = ((estimate - seen)[middle].square().mean() for estimate in (data, sharp))
     assert after < before / 10
@@ -58,8 +59,8 @@ def test_the_filter_undoes_a_blur():
 def test_a_moved_kernel_is_found_again(size):
     inner = drawn(len(MOVES), 1, size[0] - 4, size[1] - 4, seed=2)
     auxiliary = normalised(torch.nn.functional.pad(inner, (2, 2, 2, 2)))
-    kernel = moved_kernel(auxiliary, MOVES)
-    assert best_moves(auxiliary, kernel) == MOVES
+    kernel = moved_kernel(auxiliary, torch.tensor(MOVES))
+    assert torch.equal(best_moves(auxiliary, kernel), torch.tensor(MOVES))
     torch.testing.assert_close(kernel[1], auxiliary[1].roll((1, -2), (-2, -1)))
 
 
@@ -67,8 +68,8 @@ def test_the_best_move_is_that_of_all():
     """Against every window of the padded kernel, scaled to sum one."""
     auxiliary, kernel = normalised(drawn(1, 1, 5, 4, seed=3) ** 6), normalised(drawn(1, 1, 5, 4, seed=4) ** 6)
     moves = [(down, right) for down in range(-2, 3) for right in range(-2, 3)]
-    distances = {move: float((moved_kernel(auxiliary, [move]) - kernel).square().sum()) for move in moves}
-    assert best_moves(auxiliary, kernel) == [min(distances, key=distances.__getitem__)]
+    distances = {move: float((moved_kernel(auxiliary, torch.tensor([move])) - kernel).square().sum()) for move in moves}
+    assert tuple(best_moves(auxiliary, kernel)[0].tolist()) == min(distances, key=distances.__getitem__)
 
 
 def test_a_move_that_leaves_nothing_is_not_taken():
@@ -84,9 +85,9 @@ def test_image_and_kernel_moved_against_each_other_blur_to_the_same(move, size):
     scene = torch.nn.functional.pad(drawn(1, 1, 12, 12, seed=5), (8, 8, 8, 8))  # dark border: nothing is rolled in
     inner = drawn(1, 1, size[0] - 4, size[1] - 4, seed=6)
     auxiliary = normalised(torch.nn.functional.pad(inner, (2, 2, 2, 2)))
-    kernel, blur = moved_kernel(auxiliary, [move]), Convolution(method="direct")
+    kernel, blur = moved_kernel(auxiliary, torch.tensor([move])), Convolution(method="direct")
     data = blur(scene, auxiliary)
-    seen = moved_image(scene, [move], kernel, data)
-    expected = moved_image(scene.roll((-move[0], -move[1]), (-2, -1)), [(0, 0)], kernel, data)
+    seen = moved_image(scene, torch.tensor([move]), kernel, data)
+    expected = moved_image(scene.roll((-move[0], -move[1]), (-2, -1)), NONE, kernel, data)
     torch.testing.assert_close(seen, expected)
     torch.testing.assert_close(blur(scene.roll((-move[0], -move[1]), (-2, -1)), kernel), data)

@@ -1,0 +1,168 @@
+"""Every component that can be part of a step on a GPU can be recorded there, and the check finds those that cannot."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import pytest
+import torch
+
+from invkit import registry
+from invkit.fidelities.mse import MSE
+from invkit.image_priors.pixels import Pixels
+from invkit.interfaces import Regularizer
+from invkit.kernel_cleanups.threshold import ThresholdCleanup
+from invkit.kernel_priors.simplex import SimplexKernel
+from invkit.solvers.joint_adam import JointAdam
+from invkit.testing import check_graph_safe, graph_safety_cases, host_accesses
+
+WAITING = {
+    ("regularizers", "invkit:deepinv-prior"): "looks whether deepinv's gradient is finite before it asks for another",
+    ("regularizers", "invkit:plug-and-play"): "deepinv's denoiser iterates until its own values have converged",
+}
+"""What cannot be recorded, and why; a step with it is taken plainly."""
+
+
+@pytest.mark.parametrize(("family", "name"), [case for case in graph_safety_cases() if case not in WAITING])
+def test_every_component_of_a_step_can_be_recorded(family, name):
+    check_graph_safe(registry.load(family, name))
+
+
+@pytest.mark.parametrize(("family", "name"), WAITING)
+def test_what_is_listed_as_waiting_does(family, name):
+    with pytest.raises(AssertionError, match="waits for the device"):
+        check_graph_safe(registry.load(family, name))
+
+
+class Listing(SimplexKernel):
+    """Reads its numbers as a list, which on a CPU no operation of torch shows."""
+
+    def __init__(self, shape):
+        super().__init__(shape)
+
+    def forward(self):
+        return super().forward() * (1 if self.free.tolist() else 0)
+
+
+class Homeless(SimplexKernel):
+    """Makes a tensor without saying on which device."""
+
+    def __init__(self, shape):
+        super().__init__(shape)
+
+    def forward(self):
+        return super().forward() * torch.ones(self.shape)
+
+
+class Counting(Pixels):
+    """Counts its calls in Python, and depends on them."""
+
+    calls: ClassVar[int] = 0
+
+    def __init__(self, shape, start):
+        super().__init__(shape, start)
+
+    def forward(self):
+        Counting.calls += 1
+        return super().forward() / Counting.calls
+
+
+class Masking(Regularizer):
+    """Chooses by a mask."""
+
+    def __init__(self):
+        super().__init__()
+
+    def forward(self, value):
+        return torch.stack([one[one > 0.5].sum() for one in value])
+
+
+class Deciding(Regularizer):
+    """Decides by a value."""
+
+    def __init__(self):
+        super().__init__()
+
+    def forward(self, value):
+        return value.sum((1, 2, 3)) if value.max() > 0 else value.square().sum((1, 2, 3))
+
+
+class Telling(MSE):
+    """Takes numbers from the host."""
+
+    def __init__(self):
+        super().__init__()
+
+    def forward(self, predicted, data):
+        return super().forward(predicted, data) * torch.tensor([1.0, 2.0], device=data.device)
+
+
+class Strange(JointAdam):
+    """Draws from a generator that nobody knows."""
+
+    def noise(self, state, latent):
+        return torch.rand(latent.shape, generator=torch.Generator(latent.device), device=latent.device)
+
+    def advance(self, problem, state):
+        self.noise(state, problem.data)
+        return super().advance(problem, state)
+
+
+class Ageing(JointAdam):
+    """Weighs the objective by the iteration."""
+
+    def advance(self, problem, state):
+        image, kernel = self.image(state), state.kernel_prior()
+        losses = problem.objective(image, kernel, state.iteration) * (1 + state.iteration)
+        self.descend(state, losses)
+        return image, kernel, losses
+
+
+@pytest.mark.parametrize(
+    ("component", "said"),
+    [
+        (Listing, "tolist in test_graph_safety.py, line"),
+        (Homeless, "ones without a device in"),
+        (Counting, "keeps a number that changes outside of tensors"),
+        (Masking, "index in test_graph_safety.py"),
+        (Deciding, "_local_scalar_dense in test_graph_safety.py"),
+        (Telling, "lift_fresh in test_graph_safety.py"),
+        (Ageing, "replayed has another history"),
+    ],
+)
+def test_what_cannot_be_recorded_is_found(component, said):
+    with pytest.raises(AssertionError, match=said):
+        check_graph_safe(component)
+
+
+def test_a_generator_that_the_graph_does_not_know_is_found():
+    with pytest.raises(TypeError, match=r"recording it failed: .* generator that the graph does not know"):
+        check_graph_safe(Strange)
+
+
+def test_what_is_no_part_of_a_step_is_refused():
+    with pytest.raises(AssertionError, match="no part of a step"):
+        check_graph_safe(ThresholdCleanup)
+
+
+@pytest.mark.parametrize(
+    ("said", "work"),
+    [
+        ("cpu", lambda x: x.cpu()),
+        ("numpy", lambda x: x.numpy()),
+        ("nonzero", lambda x: x.nonzero()),
+        ("masked_select", lambda x: torch.masked_select(x, x > 0.5)),
+        ("index_put_", lambda x: x.clone().__setitem__(x > 0.6, x[:2])),
+        ("equal", lambda x: torch.equal(x, x)),
+        ("_unique2", lambda x: x.unique()),
+        ("repeat_interleave", lambda x: x.repeat_interleave((4 * x).long())),
+        (None, lambda x: x.clone().__setitem__(x > 0.5, 0.0)),
+        (None, lambda x: x.repeat_interleave(2)),
+        (None, lambda x: x[torch.arange(2, device=x.device)]),
+        (None, lambda x: torch.where(x > 0.5, x, 0.0).sum() / len(x)),
+    ],
+)
+def test_each_way_to_wait_is_told_from_those_that_do_not(said, work):
+    values = torch.linspace(0, 1, 5)
+    found = host_accesses(lambda: work(values))
+    assert [one.split(" in ")[0] for one in found] == ([] if said is None else [said])
