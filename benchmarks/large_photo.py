@@ -1,14 +1,15 @@
-"""Time and memory that a large colour photograph takes, from the command to the files it writes.
+"""Time and memory that colour photographs take, from the command to the files it writes, over their size.
 
-    python benchmarks/large_photo.py [--megapixels 12] [--kernel-size 65] [--recipes sparse-admm wiener] [--threads 2]
-                                      [--set solver.params.overlap=0.5 ...]
-    python benchmarks/large_photo.py --blind --recipes fast --output benchmarks/results/large_photo_blind.json
+    python benchmarks/large_photo.py [--megapixels 12] [--recipes sparse-admm fast] [--threads 2]
+                                      [--set solver.params.overlap=0.5 ...] [--output mine.json]
 
-The photograph is the bundled sample, enlarged twice and continued by mirror images, blurred by a random motion, with
-noise of 0.003 and rounding to 8 bits. Each recipe is one process, ``invkit deconvolve``, or ``invkit deblur`` without
-the kernel: reading the PNG, the noise level, the deconvolution of three channels and writing the results are in the
-seconds, and so are the imports. Peak memory is the process's, libraries included. PSNR is that of all channels and
-pixels, unaligned; of a blind restoration, which may be shifted, of the middle of its green channel, aligned.
+The photograph is the bundled sample, enlarged twice and continued by mirror images, blurred by a random motion of 65
+pixels, or of an eighth of the shorter side where that is less, with noise of 0.003 and rounding to 8 bits. Each recipe
+is one process: ``invkit deconvolve``, or ``invkit deblur`` without the kernel and its size for a blind recipe. Reading
+the PNG, the noise level, the restoration of three channels and writing the results are in the seconds, and so are the
+imports. Peak memory is the process's, libraries included. PSNR is that of all channels and pixels, unaligned; of a
+blind restoration, which may be shifted, of the middle of its green channel, aligned. Without options: the committed
+figures and their picture. What was measured is written after each restoration.
 """
 
 from __future__ import annotations
@@ -20,19 +21,28 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-RECIPES = ("sparse-admm", "tv-admm", "hyper-laplacian", "wiener")
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+RECIPES = ("wiener", "hyper-laplacian", "tv-admm", "sparse-admm", "fast")
+MEGAPIXELS = (0.06, 1.0, 4.0, 12.0, 24.0)
+KERNEL = 65  # pixels, and at most an eighth of the shorter side
 SIGMA, SEED = 0.003, 0
 ASPECT = 4 / 3
 MIDDLE = 1024  # pixels
-RESULTS = Path(__file__).parent / "results" / "large_photo.json"
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "large_photo.json"
+FIGURE = ROOT / "docs" / "_static" / "large_photo.png"
 
 Floats = npt.NDArray[np.float32]
 
@@ -77,45 +87,68 @@ def blurred(image: Floats, kernel: npt.NDArray[np.float64], rng: np.random.Gener
     return np.asarray((picture.clip(0, 1) * 255).round(), dtype=np.uint8)
 
 
-def make(folder: Path, megapixels: float, size: int) -> Floats:
-    """Write photo.png and kernel.npy; the truth under the photograph, (H, W, 3)."""
+@dataclass(frozen=True)
+class Photo:
+    """A photograph in a folder of its own.
+
+    Attributes:
+        folder: holds photo.png and kernel.npy.
+        megapixels: of the photograph.
+        truth: what lies under it, (H, W, 3) in [0, 1].
+        kernel_size: pixels.
+    """
+
+    folder: Path
+    megapixels: float
+    truth: Floats
+    kernel_size: int
+
+
+def make(folder: Path, megapixels: float) -> Photo:
+    """Write photo.png and kernel.npy."""
     from PIL import Image
 
     height = round((megapixels * 1e6 / ASPECT) ** 0.5)
     width, rng = round(height * ASPECT), np.random.default_rng(SEED)
+    size = min(KERNEL, height // 16 * 2 + 1)
     image, kernel = sharp(height + size - 1, width + size - 1), motion(size, rng)
+    folder.mkdir(parents=True)
     Image.fromarray(blurred(image, kernel, rng)).save(folder / "photo.png", compress_level=1)
     np.save(folder / "kernel.npy", kernel)
     before = size - 1 - size // 2
-    return image[before : before + height, before : before + width]
+    return Photo(folder, megapixels, image[before : before + height, before : before + width], size)
 
 
-def measured(
-    folder: Path, recipe: str, settings: list[str], threads: int, truth: Floats, blind: bool
-) -> dict[str, Any]:
+def measured(photo: Photo, recipe: str, settings: Sequence[str], threads: int) -> dict[str, Any]:
     """One recipe in a process of its own."""
-    known = [] if blind else ["--kernel", "kernel.npy"]
-    files = ["deblur" if blind else "deconvolve", "photo.png", *known]
+    from invkit.recipe import load_recipe
+
+    blind, folder = not load_recipe(recipe).is_nonblind, photo.folder
+    files = ["deblur", "photo.png"] if blind else ["deconvolve", "photo.png", "--kernel", "kernel.npy"]
     files += ["--recipe", recipe, "--output", recipe, "--device", "cpu"]
     files += [word for setting in settings for word in ("--set", setting)]
     command = [sys.executable, "-c", "from invkit.cli import main; main()", *files]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     load, begun = os.getloadavg()[0], time.perf_counter()
-    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(command, cwd=folder, env=environment, **quiet)
     _, status, usage = os.wait4(process.pid, 0)
     seconds, process.returncode = time.perf_counter() - begun, os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise SystemExit(f"{recipe} failed with status {process.returncode}")
+        raise SystemExit(f"{recipe} failed with status {process.returncode}: invkit {' '.join(files)}")
     measure = aligned if blind else psnr
     summary = json.loads((folder / recipe / "result.json").read_text())
     return {
+        "megapixels": photo.megapixels,
+        "kernel_size": photo.kernel_size,
         "recipe": recipe,
+        "blind": blind,
         "seconds": round(seconds, 1),
         "solver_seconds": round(summary["seconds"], 1),
         "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 1),
         "peak_gigabytes": round(usage.ru_maxrss * 1024 / 1e9, 2),
-        "psnr_before": round(measure(folder / "photo.png", truth), 2),
-        "psnr_after": round(measure(folder / recipe / "image.png", truth), 2),
+        "psnr_before": round(measure(folder / "photo.png", photo.truth), 2),
+        "psnr_after": round(measure(folder / recipe / "image.png", photo.truth), 2),
         "load_before": round(load, 1),
         "command": " ".join(["invkit", *files]),
     }
@@ -141,28 +174,70 @@ def aligned(path: Path, truth: Floats) -> float:
     return aligned_psnr(*parts, border=15, max_shift=10)
 
 
+def rows(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """One row after the other, the smallest photograph first, with a bar and the time left by the pixels to do."""
+    from rich.progress import track
+
+    jobs = [(size, recipe) for size in sorted(options.megapixels) for recipe in options.recipes]
+    with TemporaryDirectory() as name:
+        photo = None
+        for size, recipe in track(jobs, "photographs"):
+            if photo is None or photo.megapixels != size:
+                photo = make(Path(name) / f"{size:g}", size)
+            yield measured(photo, recipe, options.set, options.threads)
+
+
+def draw(found: Sequence[Mapping[str, Any]], file: Path) -> None:
+    """Seconds and peak memory over the megapixels."""
+    from matplotlib.figure import Figure
+
+    from invkit.benchmark.style import plain_axes, styled
+
+    with styled():
+        figure = Figure(figsize=(9.6, 4.0), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        for axes, what, unit in ((left, "seconds", "seconds"), (right, "peak_gigabytes", "peak memory, GB")):
+            lines(axes, found, what)
+            plain_axes(axes, "megapixels; dotted: in proportion", unit)
+        left.legend()
+        figure.savefig(file, dpi=150, facecolor="white")
+
+
+def lines(axes: Axes, found: Sequence[Mapping[str, Any]], what: str) -> None:
+    """A line of each recipe on logarithmic axes, and a dotted one that grows in proportion to the pixels."""
+    from invkit.benchmark.style import COLORS, GREY, MARKERS
+
+    sizes = sorted({row["megapixels"] for row in found})
+    for place, recipe in enumerate(dict.fromkeys(row["recipe"] for row in found)):
+        own = [row for row in found if row["recipe"] == recipe]
+        look = {"color": COLORS[place % len(COLORS)], "marker": MARKERS[place % len(MARKERS)], "label": recipe}
+        axes.plot([row["megapixels"] for row in own], [row[what] for row in own], **look)
+    most = 1.3 * max(row[what] for row in found)
+    axes.plot([sizes[-1] / 24, sizes[-1]], [most / 24, most], color=GREY, linestyle=":")
+    axes.set(xscale="log", yscale="log")
+    axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
+    axes.minorticks_off()
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--megapixels", type=float, default=12.0)
-    parser.add_argument("--kernel-size", type=int, default=65, help="pixels")
+    parser.add_argument("--megapixels", type=float, nargs="+", default=list(MEGAPIXELS))
     parser.add_argument("--recipes", nargs="+", default=list(RECIPES))
-    parser.add_argument("--blind", action="store_true", help="without the kernel and its size: invkit deblur")
     parser.add_argument("--set", nargs="+", default=[], metavar="PATH=VALUE", help="changes of each recipe")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
-    rows = []
-    with TemporaryDirectory() as name:
-        truth = make(Path(name), options.megapixels, options.kernel_size)
-        for recipe in options.recipes:
-            rows.append(measured(Path(name), recipe, options.set, options.threads, truth, options.blind))
-            print(json.dumps(rows[-1]), flush=True)
-    setting = {"width": truth.shape[1], "height": truth.shape[0], "kernel_size": options.kernel_size, "sigma": SIGMA}
     machine = {"cpus": os.cpu_count(), "threads": options.threads, "platform": platform.platform()}
     versions = {"python": platform.python_version(), **{name: version(name) for name in ("invkit", "torch", "numpy")}}
-    whole = {"setting": setting, "machine": machine, "versions": versions, "rows": rows}
+    whole: dict[str, Any] = {"sigma": SIGMA, "machine": machine, "versions": versions, "rows": []}
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(whole, indent=1) + "\n")
+    for row in rows(options):
+        print(json.dumps(row), flush=True)
+        whole["rows"].append(row)
+        options.output.write_text(json.dumps(whole, indent=1) + "\n")
+    if options.output == RESULTS:
+        draw(whole["rows"], FIGURE)
 
 
 if __name__ == "__main__":

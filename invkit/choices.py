@@ -20,6 +20,7 @@ from .intake import Measured, Picture, Taken, take
 from .interfaces import ImagePrior, UnknownPrior
 from .parameters import positional_names
 from .recipe import Recipe, load_recipe
+from .threads import threads_worth
 
 __all__ = [
     "AUTO",
@@ -274,4 +275,5 @@ def noise_level(recipe: Recipe, data: Tensor) -> float | None:
     """
     if not any(depends_on_noise(one) for _, one in recipe.tree()) and min(data.shape[-2:]) < PATCH:
         return None
-    return max(estimate_sigma(data), ROUNDING)
+    with threads_worth(data.numel()):
+        return max(estimate_sigma(data), ROUNDING)

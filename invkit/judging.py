@@ -15,6 +15,7 @@ from .recipe import ScoreSpec, blamed
 from .result import Result
 from .solver import Observer
 from .stages import Stage, later_place, placed
+from .threads import threads_worth
 
 __all__ = ["Judge", "Scoring"]
 
@@ -98,7 +99,7 @@ class Scoring:
         given = self.data, *alike(judged, size_of(self.data))
         columns, total = {}, torch.zeros(len(judged))
         for place, (spec, score) in enumerate(self.scores):
-            with blamed(f"scores.{place}", type(score)):
+            with blamed(f"scores.{place}", type(score)), threads_worth(self.data.numel()):
                 values = score(*given)
             columns[spec.name if spec.name not in columns else f"{spec.name}.{place}"] = values
             total = total + spec.weight * values

@@ -14,6 +14,7 @@ from .problem import Problem, Term
 from .regularizers.tv import TotalVariation
 from .solvers.admm import ADMM
 from .solvers.inner import run_inner
+from .threads import threads_worth
 
 __all__ = ["misfit"]
 
@@ -35,22 +36,27 @@ def misfit(data: Tensor, kernel: Tensor) -> float:
         data: (1, C, H, W) in [0, 1].
         kernel: (1, 1, h, w), >= 0, summing to one.
     """
-    middle = central(data.mean(1, keepdim=True), size_of(kernel))
-    kernel = kernel.to(middle)
+    with torch.no_grad(), threads_worth(data.numel()):
+        middle = central(data.mean(1, keepdim=True), size_of(kernel))
+        residual = unexplained(middle, kernel.to(middle))
+        told = residual[middle < CLIPPED]
+        return float(told.square().mean().sqrt()) if len(told) else 0.0
+
+
+def unexplained(data: Tensor, kernel: Tensor) -> Tensor:
+    """What is left over of data (1, 1, H, W)."""
     operator, prior = Convolution(padding="valid"), KnownKernel(shape_of(kernel), kernel)
     problem = Problem(
-        data=middle,
+        data=data,
         operator=operator,
-        image_prior=Pixels(operator.image_shape(shape_of(middle), prior.shape), middle),
+        image_prior=Pixels(operator.image_shape(shape_of(data), prior.shape), data),
         kernel_prior=prior,
         fidelity=MSE(),
         regularizers=[Term(TotalVariation(smoothing=0.0), WEIGHT)],
     )
     solver = ADMM(iterations=ITERATIONS, relaxation=1.8, bound_penalty=0.2, saturation=CLIPPED)
-    with torch.no_grad():
-        residual = operator(run_inner(solver, problem).image, kernel) - middle
-    told = residual[middle < CLIPPED]
-    return float(told.square().mean().sqrt()) if len(told) else 0.0
+    residual: Tensor = operator(run_inner(solver, problem).image, kernel) - data
+    return residual
 
 
 def central(data: Tensor, kernel_size: tuple[int, int]) -> Tensor:

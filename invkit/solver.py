@@ -21,6 +21,7 @@ from .interfaces import ImagePrior, UnknownPrior
 from .parameters import Component
 from .problem import Problem
 from .result import Result, Snapshot
+from .threads import threads_for
 
 __all__ = ["Observer", "Recorder", "Solver", "State", "StopReason", "deferred_interrupt"]
 
@@ -174,11 +175,12 @@ class Solver(Component, ABC, Generic[S]):
             DivergedError: the loss is no longer finite.
         """
         self.check(problem)
-        state = self.start(problem)
-        if resume is not None:
-            state.load_state_dict(resume)
-        run = _Run(self, problem, state, observers, time_limit)
-        reason = run.to_the_end()
+        with threads_for(problem):
+            state = self.start(problem)
+            if resume is not None:
+                state.load_state_dict(resume)
+            run = _Run(self, problem, state, observers, time_limit)
+            reason = run.to_the_end()
         image, kernel = run.state.estimate()
         return Result(
             image=image.detach().cpu(),

@@ -23,6 +23,7 @@ from .misfit import misfit
 from .recipe import Recipe
 from .result import Result
 from .solver import Observer
+from .threads import threads_worth
 
 __all__ = ["Stage", "Watch", "check_stages", "later_place", "placed", "plan", "with_colors"]
 
@@ -79,7 +80,8 @@ class Stage:
         """
         kernel = still(kernel_size) if self.starts and kernel is None else kernel
         recipe = self.recipe.model_copy(update={"scores": []}) if self.recipe.is_on_trial else self.recipe
-        return assemble(recipe, self.data, kernel_size, kernel=kernel, sigma=self.sigma or 0.0, seed=self.seed)
+        with threads_worth(self.data.numel()):
+            return assemble(recipe, self.data, kernel_size, kernel=kernel, sigma=self.sigma or 0.0, seed=self.seed)
 
     def told(self, solved: Result | None) -> dict[str, Any]:
         """What result.json says of it; None for a stage that was skipped."""
@@ -130,6 +132,7 @@ class Sight:
 
     def of(self, color: Color) -> tuple[Tensor, Tensor | None, float | None]:
         """Data, chroma and noise level of a colour; raises `InputError` where the level cannot be told."""
+        color = color if self.picture.shape[1] == 3 else "rgb"  # a grey picture is its own luma
         if color not in self.seen:
             data, chroma = view(self.picture, color) if self.pictures else (self.picture, None)
             self.seen[color] = data, chroma, self.sigma(data)
@@ -149,8 +152,10 @@ class Sight:
         return None
 
     def through(self, side: int | None) -> Sight:
-        """The most informative part of the picture, a square of that side; the same for None."""
-        return self if side is None else replace(self, picture=windowed(self.picture, side), seen={})
+        """The most informative part of the picture, a square of that side; the same where that is all of it."""
+        if side is None or side >= max(self.picture.shape[-2:]):
+            return self
+        return replace(self, picture=windowed(self.picture, side), seen={})
 
 
 def windowed(picture: Tensor, side: int) -> Tensor:

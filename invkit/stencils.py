@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .geometry import Size
@@ -39,18 +40,31 @@ def analyse(value: Tensor, stencils: Sequence[Stencil], *, wrap: bool = True) ->
 
 def one(value: Tensor, stencil: Stencil, wrap: bool) -> Tensor:
     """One filter, (B, C, H, W) -> (B, C, H, W)."""
-    filtered = combined((value, -row, -column, weight) for row, column, weight in stencil)
-    return filtered if wrap else filtered * inside(stencil, value)
+    if wrap:
+        return combined((value, -row, -column, weight) for row, column, weight in stencil)
+    (height, width), ((up, down), (left, right)) = value.shape[-2:], reach(stencil)
+    if height <= up + down or width <= left + right:
+        return 0 * value
+    planes = (
+        (value[..., up + row : height - down + row, left + column : width - right + column], 0, 0, weight)
+        for row, column, weight in stencil
+    )
+    return F.pad(combined(planes), (left, right, up, down))
 
 
 def inside(stencil: Stencil, value: Tensor) -> Tensor:
     """One where all taps lie in the image, else zero; (H, W)."""
     height, width = value.shape[-2:]
-    up, left = (-min(0, *(tap[axis] for tap in stencil)) for axis in (0, 1))
-    down, right = (max(0, *(tap[axis] for tap in stencil)) for axis in (0, 1))
+    (up, down), (left, right) = reach(stencil)
     mask = value.new_zeros(height, width)
     mask[up : height - down, left : width - right] = 1
     return mask
+
+
+def reach(stencil: Stencil) -> tuple[Size, Size]:
+    """How far the taps lie from a pixel: ((up, down), (left, right))."""
+    rows, columns, _ = zip(*stencil, strict=True)
+    return (-min(0, *rows), max(0, *rows)), (-min(0, *columns), max(0, *columns))
 
 
 def adjoint(coefficients: Tensor, stencils: Sequence[Stencil]) -> Tensor:
@@ -68,18 +82,26 @@ def power(stencils: Sequence[Stencil], size: Size, like: Tensor) -> Tensor:
     Returns:
         (H, W // 2 + 1), real, in the precision and on the device of ``like``.
     """
-    rows = torch.fft.fftfreq(size[0], dtype=torch.float64)[:, None]
-    columns = torch.fft.rfftfreq(size[1], dtype=torch.float64)[None]
-    total = torch.zeros(size[0], size[1] // 2 + 1, dtype=torch.float64)
+    rows, columns = torch.fft.fftfreq(size[0], dtype=torch.float64), torch.fft.rfftfreq(size[1], dtype=torch.float64)
+    total = torch.zeros(len(rows), len(columns), dtype=torch.float64)
     for stencil in stencils:
-        waves = [weight * torch.exp(2j * torch.pi * (row * rows + column * columns)) for row, column, weight in stencil]
-        total += torch.stack(waves).sum(0).abs().square()
+        down, right, weights = (torch.tensor(part, dtype=torch.float64) for part in zip(*stencil, strict=True))
+        (cosine, sine), across = waves(rows, down) * weights, waves(columns, right)
+        real, imaginary = torch.cat([cosine, -sine], 1), torch.cat([sine, cosine], 1)
+        total += (torch.stack([real, imaginary]) @ torch.cat([*across], 1).T).square_().sum(0)
     return total.to(like.device, like.dtype)
 
 
+def waves(frequencies: Tensor, shifts: Tensor) -> Tensor:
+    """Cosine and sine of what shifts along a line do to its frequencies: (n,) and (k,) -> (2, n, k)."""
+    angles = 2 * torch.pi * frequencies[:, None] * shifts
+    return torch.stack([angles.cos(), angles.sin()])
+
+
 def rolled(value: Tensor, down: int, right: int) -> Tensor:
-    """The image shifted round its borders."""
-    return value if (down, right) == (0, 0) else torch.roll(value, (down, right), (-2, -1))
+    """The image shifted round its borders; the same tensor for no shift."""
+    value = torch.roll(value, down, -2) if down else value  # torch makes a pass for each dimension that is named
+    return torch.roll(value, right, -1) if right else value
 
 
 def combined(taps: Iterable[tuple[Tensor, int, int, float]]) -> Tensor:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 __all__ = ["PATCH", "sigma_of_planes"]
 
@@ -49,7 +50,8 @@ def sample(planes: Planes) -> Planes:
     stride = max(1, int(np.ceil(np.sqrt(planes.size / MOST_PATCHES))))
     stride += 1 - stride % 2  # odd, so as not to fall in step with the 8x8 blocks of JPEG
     windows = np.lib.stride_tricks.sliding_window_view(planes, (PATCH, PATCH), axis=(1, 2))
-    return windows[:, ::stride, ::stride].reshape(-1, PATCH * PATCH)
+    patches: Planes = windows[:, ::stride, ::stride].reshape(-1, PATCH * PATCH)
+    return np.require(patches, requirements="W")  # as torch asks for; of one patch they are still a view
 
 
 def clipping_levels(planes: Planes) -> tuple[float, float]:
@@ -64,7 +66,7 @@ def clipping_levels(planes: Planes) -> tuple[float, float]:
 
 def informative(patches: Planes, limits: tuple[float, float]) -> Planes:
     """The patches that are not constant and, where enough remain, hold no clipped pixel."""
-    low, high = patches.min(axis=1), patches.max(axis=1)
+    low, high = (ends.numpy() for ends in torch.from_numpy(patches).aminmax(dim=1))  # ten times as fast as NumPy's
     varied = low < high
     unclipped = varied & (low > limits[0]) & (high < limits[1])
     kept: Planes = patches[unclipped if np.count_nonzero(unclipped) >= FEWEST_QUIET else varied]
@@ -74,10 +76,16 @@ def informative(patches: Planes, limits: tuple[float, float]) -> Planes:
 def quiet_responses(patches: Planes) -> Floats:
     """Responses of the high-frequency filters on the patches with the least energy in the low ones: (n, 21)."""
     basis, frequency = dct_filters()
-    busy = ((patches @ basis[(frequency > 0) & (frequency < LOWEST_HIGH)].T) ** 2).sum(axis=1)
+    busy = (responses(patches, basis[(frequency > 0) & (frequency < LOWEST_HIGH)]) ** 2).sum(axis=1)
     count = min(len(patches), max(FEWEST_QUIET, int(QUIET_SHARE * len(patches))))
     quiet = np.argpartition(busy, count - 1)[:count]
-    return (patches[quiet] @ basis[frequency >= LOWEST_HIGH].T).astype(np.float64)
+    return responses(patches[quiet], basis[frequency >= LOWEST_HIGH]).astype(np.float64)
+
+
+def responses(patches: Planes, filters: Planes) -> Planes:
+    """Of patches (n, 64) to filters (m, 64), (n, m); by torch: NumPy's threads spin for a tenth of a second."""
+    found: Planes = (torch.from_numpy(patches) @ torch.from_numpy(filters).T).numpy()
+    return found
 
 
 def dct_filters() -> tuple[Planes, npt.NDArray[np.int64]]:

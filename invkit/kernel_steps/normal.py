@@ -28,7 +28,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..geometry import Size, size_of
 from ..simplex import nearest_on_simplex
-from ..spectra import fast_size
+from ..spectra import fast_size, rows_of, small_spectrum
 
 __all__ = [
     "NormalEquations",
@@ -62,6 +62,14 @@ class Toeplitz(ABC):
     def ridged(self, weight: Tensor | float) -> Toeplitz:
         """The product with the matrix and ``weight``, (B, 1, 1, 1), times the identity."""
 
+    @abstractmethod
+    def scaled(self, factor: Tensor) -> Toeplitz:
+        """The product with ``factor``, (B, 1, 1, 1), times the matrix."""
+
+    def plus(self, kernel: Tensor, added: Tensor) -> Tensor:
+        """The product with a kernel, and another added to it."""
+        return self(kernel).add_(added)
+
 
 @dataclass(frozen=True)
 class DenseToeplitz(Toeplitz):
@@ -71,13 +79,22 @@ class DenseToeplitz(Toeplitz):
 
     def __call__(self, kernel: Tensor) -> Tensor:
         """(B, 1, h, w) -> (B, 1, h, w)."""
-        return torch.bmm(self.matrix, kernel.flatten(1).unsqueeze(-1)).view_as(kernel)
+        return torch.bmm(self.matrix, kernel.reshape(len(kernel), -1, 1)).view_as(kernel)
+
+    def plus(self, kernel: Tensor, added: Tensor) -> Tensor:
+        """The product with a kernel, and another added to it."""
+        column = (len(kernel), -1, 1)
+        return torch.baddbmm(added.reshape(column), self.matrix, kernel.reshape(column)).view_as(kernel)
 
     def ridged(self, weight: Tensor | float) -> Toeplitz:
         """With ``weight``, (B, 1, 1, 1), on the diagonal."""
         matrix = self.matrix.clone()
         matrix.diagonal(dim1=-2, dim2=-1).add_(torch.as_tensor(weight).view(-1, 1))
         return DenseToeplitz(matrix)
+
+    def scaled(self, factor: Tensor) -> Toeplitz:
+        """With every entry times ``factor``, (B, 1, 1, 1)."""
+        return DenseToeplitz(self.matrix * factor.view(-1, 1, 1))
 
 
 @dataclass(frozen=True)
@@ -90,12 +107,15 @@ class FourierToeplitz(Toeplitz):
     def __call__(self, kernel: Tensor) -> Tensor:
         """(B, 1, h, w) -> (B, 1, h, w)."""
         h, w = size_of(kernel)
-        product: Tensor = torch.fft.irfft2(torch.fft.rfft2(kernel, self.grid) * self.spectrum, self.grid)
-        return product[..., :h, :w]
+        return rows_of(small_spectrum(kernel, self.grid).mul_(self.spectrum), slice(h), self.grid)[..., :w]
 
     def ridged(self, weight: Tensor | float) -> Toeplitz:
         """With ``weight``, (B, 1, 1, 1), on the diagonal."""
         return FourierToeplitz(self.spectrum + weight, self.grid)
+
+    def scaled(self, factor: Tensor) -> Toeplitz:
+        """With the spectrum times ``factor``, (B, 1, 1, 1)."""
+        return FourierToeplitz(self.spectrum * factor, self.grid)
 
 
 def toeplitz(autocorrelation: Tensor, kernel_size: Size) -> Toeplitz:
@@ -147,7 +167,7 @@ class NormalEquations:
     def predicted(self, kernel: Tensor) -> Tensor:
         """``A k``, the valid convolution, (B, S, H, W)."""
         (h, w), (height, width) = self.kernel_size, self.data_size
-        full: Tensor = torch.fft.irfft2(torch.fft.rfft2(kernel, self.grid) * self.spectrum, self.grid)
+        full: Tensor = torch.fft.irfft2(small_spectrum(kernel, self.grid) * self.spectrum, self.grid)
         return full[..., h - 1 : h - 1 + height, w - 1 : w - 1 + width]
 
     def exact(self, kernel: Tensor) -> Tensor:
@@ -218,19 +238,25 @@ def check_shapes(sharp: Tensor, blurred: Tensor, kernel: Tensor) -> None:
 
 def autocorrelation(spectrum: Tensor, grid: Size, kernel_size: Size) -> Tensor:
     """Of ``sharp``, zero beyond its border, summed over S: (B, 1, 2 h - 1, 2 w - 1), lag zero in the centre."""
-    power = (spectrum.real.square() + spectrum.imag.square()).sum(1, keepdim=True)
-    lags: Tensor = torch.fft.irfft2(power, grid)
-    for dim, size in zip((-2, -1), kernel_size, strict=True):
-        wanted = torch.arange(1 - size, size, device=lags.device) % lags.shape[dim]
-        lags = lags.index_select(dim, wanted)
-    return lags
+    power = added(spectrum.real.square() + spectrum.imag.square())
+    rows, columns = (torch.arange(1 - side, side, device=power.device) for side in kernel_size)
+    return rows_of(power, rows % grid[0], grid).index_select(-1, columns % grid[1])
 
 
 def correlated(spectrum: Tensor, data: Tensor, grid: Size, kernel_size: Size) -> Tensor:
     """``A^T data``: (B, S, H, W) -> (B, 1, h, w)."""
-    product = (spectrum * torch.fft.rfft2(data, grid).conj()).sum(1, keepdim=True)
-    lags: Tensor = torch.fft.irfft2(product, grid)
-    return lags[..., : kernel_size[0], : kernel_size[1]].flip(-2, -1)
+    (h, w), (height, width) = kernel_size, size_of(data)
+    place = (w - 1, grid[1] - (w - 1) - width, h - 1, grid[0] - (h - 1) - height)  # in the full convolution
+    product = added(torch.fft.rfft2(F.pad(data, place)) * spectrum.conj())
+    return rows_of(product, slice(h), grid)[..., :w]
+
+
+def added(planes: Tensor) -> Tensor:
+    """(B, S, ...) -> (B, 1, ...): for two or three planes several times as fast as a sum; overwrites the first."""
+    total, *others = torch.split(planes, 1, 1)
+    for other in others:
+        total.add_(other)
+    return total
 
 
 def dot(first: Tensor, second: Tensor) -> Tensor:
@@ -240,8 +266,7 @@ def dot(first: Tensor, second: Tensor) -> Tensor:
 
 def ratio(above: Tensor, below: Tensor) -> Tensor:
     """A quotient of two that are not negative; zero where the lower one is not positive."""
-    positive = below > 0
-    return torch.where(positive, above / torch.where(positive, below, 1.0), 0.0)
+    return torch.where(below > 0, above / below, 0.0)
 
 
 def conjugate_gradients(
@@ -262,25 +287,24 @@ def conjugate_gradients(
         tolerance: a kernel whose residual falls below this share of its right side's norm stays as it is.
         diagonal: (B, 1, h, w), > 0, of the matrix or near to it, to precondition with.
     """
-    scaled = 1.0 if diagonal is None else 1 / diagonal
     kernel, residual = start, right - times(start)
-    direction = conditioned = residual * scaled
+    direction = conditioned = residual if diagonal is None else residual / diagonal
     energy, enough = dot(residual, conditioned), tolerance**2 * dot(right, right)
     for _ in range(iterations):
-        active = dot(residual, residual) > enough
+        active = (energy if diagonal is None else dot(residual, residual)) > enough
         if not bool(active.any()):
             break
         image = times(direction)
         step = torch.where(active, ratio(energy, dot(direction, image)), 0.0)
-        kernel, residual = kernel + step * direction, residual - step * image
-        conditioned = residual * scaled
+        kernel, residual = torch.addcmul(kernel, step, direction), torch.addcmul(residual, step, image, value=-1)
+        conditioned = residual if diagonal is None else residual / diagonal
         previous, energy = energy, dot(residual, conditioned)
-        direction = conditioned + ratio(energy, previous) * direction
+        direction = torch.addcmul(conditioned, ratio(energy, previous), direction)
     return kernel
 
 
 def accelerated_descent(
-    times: Linear, right: Tensor, start: Tensor, iterations: int, bound: Tensor, project: Linear
+    times: Toeplitz, right: Tensor, start: Tensor, iterations: int, bound: Tensor, project: Linear
 ) -> Tensor:
     """Minimise ``k^T times(k) / 2 - right^T k`` over a convex set by accelerated projected gradients.
 
@@ -296,13 +320,14 @@ def accelerated_descent(
         project: gives the nearest kernel of the set.
     """
     step, count = ratio(torch.ones_like(bound), bound), torch.zeros_like(bound, dtype=torch.int64)
+    descended, pull = times.scaled(-step).ridged(1.0), step * right  # a gradient step is one product and a sum
     momentum = bound.new_tensor(momenta(iterations))
     kernel = ahead = start
     for _ in range(iterations):
-        following = project((right - times(ahead)).mul_(step).add_(ahead))
+        following = project(descended.plus(ahead, pull))
         moved = following - kernel
-        count = torch.where(dot(ahead - following, moved) > 0, 0, count + 1)
-        kernel, ahead = following, torch.addcmul(following, momentum[count], moved)
+        count.add_(1).mul_(dot(ahead - following, moved) <= 0)
+        kernel, ahead = following, torch.addcmul(following, momentum.take(count), moved)
     return kernel
 
 
@@ -330,9 +355,9 @@ def largest_eigenvalue(times: Linear, like: Tensor) -> Tensor:
     count = torch.arange(like[0].numel(), device=like.device, dtype=torch.float64)
     chirp = torch.cos(count.square() * 0.37)  # of every frequency about as much
     vector = chirp.to(like.dtype).view_as(like[:1]).expand_as(like)
+    least = torch.finfo(like.dtype).tiny
     for _ in range(POWERS):
-        vector = vector * ratio(torch.ones_like(length := dot(vector, vector).sqrt()), length)
-        vector = times(vector)
+        vector = times(vector / dot(vector, vector).sqrt_().clamp_(min=least))
     return MARGIN * dot(vector, vector).sqrt()
 
 
@@ -345,5 +370,4 @@ def as_kernel(values: Tensor, fallback: Tensor) -> Tensor:
     """Negative entries to zero, then the sum to one; where nothing finite is left, ``fallback``."""
     positive = values.clamp(min=0)
     total = positive.sum((1, 2, 3), keepdim=True)
-    usable = torch.isfinite(total) & (total > 0)
-    return torch.where(usable, positive / torch.where(usable, total, 1.0), fallback)
+    return torch.where(torch.isfinite(total) & (total > 0), positive / total, fallback)

@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
 from ..errors import InputError
-from ..geometry import Size, extend, fold, margins, size_of
+from ..geometry import Size, extend, fold, size_of
 from ..interfaces import Blur
 from ..parameters import Shape, validated
-from ..spectra import fast_size
+from .spectral import blurred, spread
 
 __all__ = ["Convolution"]
 
@@ -108,34 +107,13 @@ def check_fit(image_size: Size, kernel_size: Size) -> None:
 
 
 def valid_fft(image: Tensor, kernel: Tensor) -> Tensor:
-    """Valid convolution as the part of a circular one that wraps nothing around.
-
-    deepinv's own padding="valid" transforms at H + h - 1 pixels, whatever that number's factors: it takes about four
-    times as long. Its circular convolution warns about 1x1 kernels, which only scale.
-    """
-    from deepinv.physics.functional import conv2d_fft
-
-    if size_of(kernel) == (1, 1):
-        return image * kernel
-    (height, width), ((top, bottom), (left, right)) = size_of(image), margins(size_of(kernel))
-    rows, columns = fast_size((height, width))
-    grid = F.pad(image, (0, columns - width, 0, rows - height))
-    whole: Tensor = conv2d_fft(grid, kernel, padding="circular")
-    return whole[..., top : height - bottom, left : width - right]
+    """Valid convolution as the part of a circular one that wraps nothing around."""
+    return image * kernel if size_of(kernel) == (1, 1) else blurred(image, kernel)
 
 
 def transposed_fft(data: Tensor, kernel: Tensor) -> Tensor:
-    """The adjoint of `valid_fft`, step by step in reverse."""
-    from deepinv.physics.functional import conv_transpose2d_fft
-
-    if size_of(kernel) == (1, 1):
-        return data * kernel
-    (top, bottom), (left, right) = margins(size_of(kernel))
-    height, width = data.shape[-2] + top + bottom, data.shape[-1] + left + right
-    rows, columns = fast_size((height, width))
-    grid = F.pad(data, (left, columns - width + right, top, rows - height + bottom))
-    whole: Tensor = conv_transpose2d_fft(grid, kernel, padding="circular")
-    return whole[..., :height, :width]
+    """The adjoint of `valid_fft`."""
+    return data * kernel if size_of(kernel) == (1, 1) else spread(data, kernel)
 
 
 def valid_direct(image: Tensor, kernel: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Valid convolutions of one image with several kernels, by one transform of the image."""
+"""Valid convolutions by Fourier transforms; of one image with several kernels by one transform of the image."""
 
 from __future__ import annotations
 

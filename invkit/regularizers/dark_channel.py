@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Annotated
 
 import torch
@@ -14,6 +15,9 @@ from ..parameters import validated
 from .shrinkage import truncated_square, values_of
 
 __all__ = ["DarkChannel"]
+
+LOWER = 2**32 - 1
+LARGEST = 2**63 - 2**10  # that a float holds, as padding asks for; above all that numbers rank
 
 
 def odd(patch: int) -> int:
@@ -90,34 +94,44 @@ class DarkChannel(Proximable):
 @torch.no_grad()
 def selections(value: Tensor, patch: int) -> Tensor:
     """How many windows select each value: (B, C, H, W) -> the same shape, whole numbers in the same precision."""
-    lowest, place = value.min(1)
-    height, width = lowest.shape[1:]
-    place = place.int() * (height * width) + torch.arange(height * width, device=value.device).int().view(height, width)
+    batch, channels, height, width = value.shape
+    lowest = reduce(torch.minimum, torch.split(ranked(value), 1, 1))
     for dim in (-2, -1):
-        lowest, place = sliding_minimum(lowest, place, patch, dim)
-    chosen = place.flatten(1).long()
-    ones = value.new_ones(()).expand_as(chosen)
-    return torch.zeros_like(value).flatten(1).scatter_add_(1, chosen, ones).view_as(value)
+        lowest = sliding_minimum(lowest, patch, dim)
+    place = (lowest & LOWER).flatten(1)
+    counts = value.new_zeros(batch, width * height * channels)
+    counts.scatter_add_(1, place, value.new_ones(()).expand_as(place))
+    return counts.view(batch, width, height, channels).permute(0, 3, 2, 1)
 
 
-def sliding_minimum(value: Tensor, place: Tensor, patch: int, dim: int) -> tuple[Tensor, Tensor]:
-    """The least value, and its place, in a centred window along one axis: (B, H, W) twice -> the same.
+def ranked(value: Tensor) -> Tensor:
+    """Whole numbers that are ordered as the values are, in float32, and of equals as their places are.
+
+    The upper half are the value's bits, whose order is that of the numbers but for the signs; the lower half is the
+    place by column, then row, then channel. One minimum of these is a minimum and its place, at a third of the cost.
+    """
+    _, channels, height, width = value.shape
+    bits = value.float().add(0.0).view(torch.int32)  # of minus zero those of zero
+    ordered = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits).long()
+    column, row = (torch.arange(side, device=value.device) for side in (width, height))
+    place = (column * height + row[:, None]) * channels + torch.arange(channels, device=value.device)[:, None, None]
+    return ordered.bitwise_left_shift_(32).add_(place)
+
+
+def sliding_minimum(value: Tensor, patch: int, dim: int) -> Tensor:
+    """The least of `ranked` in a centred window along one axis; the same shape.
 
     By doubling: the minimum over 2 L neighbours is that of two minima over L. So log2(patch) comparisons a pixel.
     """
     window = min(patch, 2 * value.shape[dim] - 1)
     border = (0, 0) * (-1 - dim) + (window // 2, window // 2)
-    value, place = F.pad(value, border, value=torch.inf), F.pad(place, border)
-    length = 1
+    value, length = F.pad(value, border, value=LARGEST), 1
     while 2 * length <= window:
-        value, place = lesser(value, place, length, dim)
-        length *= 2
-    return lesser(value, place, window - length, dim) if window > length else (value, place)
+        value, length = lesser(value, length, dim), 2 * length
+    return lesser(value, window - length, dim) if window > length else value
 
 
-def lesser(value: Tensor, place: Tensor, shift: int, dim: int) -> tuple[Tensor, Tensor]:
-    """The less of each element and the one ``shift`` further on, of equals the first, and its place."""
+def lesser(value: Tensor, shift: int, dim: int) -> Tensor:
+    """The less of each element and the one ``shift`` further on."""
     length = value.shape[dim] - shift
-    here, there = value.narrow(dim, 0, length), value.narrow(dim, shift, length)
-    first, second = place.narrow(dim, 0, length), place.narrow(dim, shift, length)
-    return torch.minimum(here, there), torch.where(there < here, second, first)
+    return torch.minimum(value.narrow(dim, 0, length), value.narrow(dim, shift, length))

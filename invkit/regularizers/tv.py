@@ -11,7 +11,7 @@ from torch import Tensor
 from ..interfaces import Reweightable
 from ..parameters import validated
 from ..stencils import GRADIENT
-from .shrinkage import blockwise, mean_penalty, values_of
+from .shrinkage import blockwise, mean_penalty, squared_length, values_of
 
 __all__ = ["TotalVariation"]
 
@@ -77,12 +77,13 @@ class TotalVariation(Reweightable):
 
     def squared(self, coefficients: Tensor) -> Tensor:
         """The squared lengths, (1, B, C, H, W), or each difference's square, (2, B, C, H, W)."""
-        squares = coefficients.square()
-        return squares.sum(0, keepdim=True) if self.isotropic else squares
+        return squared_length(coefficients, (0,) if self.isotropic else ())
 
 
 def smooth_root(squared: Tensor, smoothing: float) -> Tensor:
     """``sqrt(squared + smoothing^2) - smoothing``, without cancellation, and with gradient zero where it is zero."""
+    if smoothing**2 >= torch.finfo(squared.dtype).tiny:
+        return squared / ((squared + smoothing**2).sqrt() + smoothing)
     positive = squared > 0
     safe = torch.where(positive, squared, 1.0)
     root = safe / ((safe + smoothing**2).sqrt() + smoothing)

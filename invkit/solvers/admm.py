@@ -14,10 +14,10 @@ from ..geometry import margins, size_of
 from ..interfaces import Assignable, Blur, LeastSquares, Proximable
 from ..parameters import NonNegative, Positive, PositiveInt, validated
 from ..problem import Problem
-from ..solver import Solver
 from ..spectra import to_grid, to_image, transfer
 from ..stencils import adjoint, analyse
 from .half_quadratic import check_weights, on_grid, stiffness, weighted
+from .inner import Advancing
 from .pixel_state import PixelState, Saturation, check_padding, check_terms, imputed, saturated, starting_point
 
 __all__ = ["ADMM"]
@@ -69,7 +69,7 @@ class ADMMState(PixelState):
         self.gaps = [gap.to(self.grid) for gap in saved["gaps"]]
 
 
-class ADMM(Solver[ADMMState]):
+class ADMM(Advancing[ADMMState]):
     """Deconvolution whose data term knows nothing beyond the data's border (Almeida & Figueiredo 2013).
 
     Minimises ``|M (u - y)|^2 + sum_i w_i g_i(z_i)`` with ``u = K x`` and ``z_i = D_i x`` by ADMM: the blurred image u
@@ -147,7 +147,7 @@ class ADMM(Solver[ADMMState]):
         )
 
     @torch.no_grad()
-    def step(self, problem: Problem, state: ADMMState) -> ADMMState:
+    def advance(self, problem: Problem, state: ADMMState) -> ADMMState:
         """Blurred image by the data, z by the proximal maps, x by least squares; then the multipliers."""
         size, rho = size_of(state.grid), self._rho(problem)
         asked = torch.zeros_like(state.grid)
@@ -165,8 +165,13 @@ class ADMM(Solver[ADMMState]):
         state.grid = torch.fft.irfft2(spectrum, size)
         state.blurred = torch.fft.irfft2(spectrum * state.blur, size)
         state.image = to_image(state.grid, size_of(state.image))
-        state.losses.append(problem.fidelity(under_data(problem, state.blurred, state.kernel), problem.data).sum())
         return state
+
+    @torch.no_grad()
+    def loss(self, problem: Problem, state: ADMMState) -> Tensor:
+        """The data term."""
+        under = under_data(problem, state.blurred, state.kernel)
+        return torch.as_tensor(problem.fidelity(under, problem.data).sum())
 
     def _data_step(self, problem: Problem, state: ADMMState) -> Tensor:
         """What u asks of ``K x`` in the least-squares step, over `_scale`; updates the gap."""

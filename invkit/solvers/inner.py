@@ -1,22 +1,51 @@
-"""Running one solver inside another: its steps alone, without signals, observers and limits."""
+"""Running one solver inside another: its steps alone, without signals, observers, limits and losses."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TypeVar
+
+from torch import Tensor
 
 from ..problem import Problem
 from ..solver import Solver, State
+from ..threads import threads_for
 
-__all__ = ["run_inner"]
+__all__ = ["Advancing", "run_inner"]
 
 S = TypeVar("S", bound=State)
 
 
+class Advancing(Solver[S]):
+    """The ability of a solver to go on without its loss, which takes time and which nobody sees of an inner solve."""
+
+    @abstractmethod
+    def advance(self, problem: Problem, state: S) -> S:
+        """One iteration."""
+
+    @abstractmethod
+    def loss(self, problem: Problem, state: S) -> Tensor:
+        """The loss after an iteration, no dimension."""
+
+    def step(self, problem: Problem, state: S) -> S:
+        """One iteration, and its loss."""
+        state = self.advance(problem, state)
+        state.losses.append(self.loss(problem, state))
+        return state
+
+
 def run_inner(solver: Solver[S], problem: Problem) -> S:
-    """Solve to the end, from where the problem's priors are; raises what the solver's steps raise."""
-    state = solver.start(problem)
-    steps = solver.steps(problem)
-    while state.iteration < steps and not state.converged:
-        state = solver.step(problem, state)
-        state.iteration += 1
+    """Solve to the end, from where the problem's priors are; raises what the solver's steps raise.
+
+    Returns:
+        The last state, with its loss; with those before it only where the solver cannot do without them.
+    """
+    step = solver.advance if isinstance(solver, Advancing) else solver.step
+    with threads_for(problem):
+        state, steps = solver.start(problem), solver.steps(problem)
+        while state.iteration < steps and not state.converged:
+            state = step(problem, state)
+            state.iteration += 1
+        if isinstance(solver, Advancing):
+            state.losses.append(solver.loss(problem, state))
     return state

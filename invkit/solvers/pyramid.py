@@ -18,6 +18,7 @@ from ..interfaces import Assignable, ImagePrior, Resizable, UnknownPrior
 from ..parameters import PositiveInt, Shape, validated
 from ..problem import Problem
 from ..solver import Solver, State
+from ..threads import threads_for
 from .pixel_state import image_prior_of, kernel_prior_of
 
 __all__ = ["Pyramid"]
@@ -207,7 +208,8 @@ class Pyramid(Solver[PyramidState]):
         """One step of the inner solver; a level that is done hands over to the next finer one first."""
         if self._done(state) and state.level > 0:
             state.refine()
-        state.inner = self.solver.step(state.problem, state.inner)
+        with threads_for(state.problem):
+            state.inner = self.solver.step(state.problem, state.inner)
         state.inner.iteration += 1
         state.losses.append(state.inner.losses[-1])
         # Done before the last step of all: here or at a coarser level the inner solver has converged.

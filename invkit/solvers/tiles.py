@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar
@@ -22,6 +21,7 @@ from ..problem import Problem
 from ..solver import Solver, State
 from ..spectra import grid_size, to_image, transfer, wrapped
 from ..stencils import GRADIENT, power
+from ..threads import threads_at_most
 from .inner import run_inner
 from .pixel_state import PixelState, check_padding, image_prior_of, starting_point
 
@@ -168,7 +168,8 @@ class Tiles(Solver[State]):
     def _solved(self, problems: Sequence[Problem]) -> list[State]:
         if len(problems) == 1 or problems[0].data.device.type != "cpu":
             return [run_inner(self.solver, problem) for problem in problems]
-        with threads_shared(self.together), ThreadPoolExecutor(self.together) as pool:
+        each = max(1, torch.get_num_threads() // self.together)
+        with threads_at_most(each), ThreadPoolExecutor(self.together) as pool:
             return list(pool.map(lambda problem: run_inner(self.solver, problem), problems))
 
     def _put(self, tile: Tile, solved: State, state: TilesState) -> Tensor:
@@ -270,14 +271,3 @@ def windows(size: int, count: int, overlap: int, taps: int) -> list[tuple[Size, 
 def rise(distance: Tensor, reach: float) -> Tensor:
     """From 0 to 1 by a raised cosine, where the distance goes from ``-reach`` to ``reach``."""
     return 0.5 + 0.5 * torch.sin((distance / reach).clamp(-1, 1) * (torch.pi / 2))
-
-
-@contextmanager
-def threads_shared(number: int) -> Iterator[None]:
-    """Let ``number`` threads begun here share out the threads that torch uses, and leave the setting as it was."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(max(1, before // number))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from invkit.geometry import crop_to_data, size_of
 from invkit.operators.convolution import Convolution
-from invkit.spectra import fast_size, grid_size, to_grid, to_image, transfer, wrapped
+from invkit.spectra import fast_size, grid_size, rows_of, small_spectrum, to_grid, to_image, transfer, wrapped
 from invkit.stencils import GRADIENT, IDENTITY, SECOND, adjoint, analyse, power
 from invkit.testing.common import drawn
 
@@ -96,7 +96,8 @@ def test_an_image_comes_back_from_the_grid(height, width, more):
 @given(st.integers(1, 3000), st.integers(1, 3000))
 def test_fast_sizes_are_next_and_have_no_large_factor(height, width):
     for side, fast in zip((height, width), fast_size((height, width)), strict=True):
-        assert side <= fast < 1.3 * side + 4  # 5-smooth numbers are that dense
+        assert side <= fast < 1.3 * side + 16  # four times 5-smooth numbers, which are that dense
+        assert fast % 4 == 0
         for factor in (2, 3, 5):
             while fast % factor == 0:
                 fast //= factor
@@ -106,3 +107,11 @@ def test_fast_sizes_are_next_and_have_no_large_factor(height, width):
 @given(st.integers(1, 60), st.integers(1, 9))
 def test_the_grid_holds_the_image_of_a_valid_convolution(side, kernel_side):
     assert min(grid_size((side, side), (kernel_side, kernel_side))) >= side + kernel_side - 1
+
+
+@given(sides, sides, st.integers(0, 9), st.integers(0, 9))
+def test_halves_of_transforms_are_those_of_the_whole(height, width, down, right):
+    image, size = random(2, 1, height, width), (height + down, width + right)
+    spectrum = torch.fft.rfft2(image, size)
+    assert torch.allclose(small_spectrum(image, size), spectrum)
+    assert torch.allclose(rows_of(spectrum, slice(height), size), torch.fft.irfft2(spectrum, size)[..., :height, :])

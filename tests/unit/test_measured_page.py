@@ -18,7 +18,7 @@ def page(tmp_path, monkeypatch):
     """The module, over a folder of results that holds a copy of those that are committed without fail."""
     monkeypatch.syspath_prepend(str(ROOT / "docs"))
     module = importlib.import_module("measured_page")
-    for name in ("large_photo.json", "large_photo_blind.json", "speed.json", "noise.json", "problems.json"):
+    for name in ("large_photo.json", "speed.json", "noise.json", "problems.json"):
         shutil.copy(ROOT / "benchmarks" / "results" / name, tmp_path)
     monkeypatch.setattr(module, "RESULTS", tmp_path)
     return module
