@@ -141,7 +141,7 @@ def measured_page() -> str:
         "# Measured\n\nEach figure is printed by the command beside it and committed with the machine that made it in "
         "`benchmarks/results`. Two processor cores; other machines give other seconds.\n"
     )
-    return "\n".join([head, *suites(), problems(), large_photo(), speed(), *scaling(), noise()])
+    return "\n".join([head, *suites(), problems(), large_photo(), speed(), *classical(), *scaling(), noise()])
 
 
 def read(name: str, command: str) -> Any:
@@ -245,6 +245,31 @@ def speed() -> str:
         + table(["version", "seconds (median)", "ratio to plain (median)", "goal", "peak memory, GB"], rows)
         + f"\n{machine(report['machine'])}\n"
     )
+
+
+def classical() -> list[str]:
+    """Classical recipes against an earlier state, once that has been committed."""
+    file = RESULTS / "classical.json"
+    if not file.exists():
+        return []
+    report = json.loads(file.read_text(encoding="utf-8"))
+    kinds = ("cpu_default", "wall_default", "cpu_one")
+    rows = [
+        [
+            f"[`{recipe}`](recipes.md#{recipe})",
+            *(f"{r[kind]['before']:.2f} → {r[kind]['now']:.2f} ({r[kind]['ratio']:.2f})" for kind in kinds),
+            *(f"{r[tree]['mean_difference']:+.2f} ({r[tree]['largest']:.2f})" for tree in ("psnr_now", "psnr_control")),
+        ]
+        for recipe, r in report["results"].items()
+    ]
+    heads = ["recipe", "processor seconds", "seconds", "seconds of one thread", "PSNR, dB", "PSNR of the control, dB"]
+    return [
+        "## Classical recipes, before and after they were made faster\n\n"
+        f"`{report['command']}`: sums over Levin's images {', '.join(report['setting']['cases'])}, the two states by "
+        "turns in one run, before → after and their quotient; with the threads of a user who sets none, then with one. "
+        "Differences of PSNR are the mean and, in brackets, the largest. A blind method is chaotic: the control is the "
+        "earlier state on data that differ by a millionth.\n\n" + table(heads, rows)
+    ]
 
 
 def scaling() -> list[str]:
