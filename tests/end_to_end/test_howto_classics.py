@@ -17,8 +17,9 @@ from invkit.cli import app
 PAGE = (Path(invkit.__file__).parent.parent / "docs" / "howto" / "classics.md").read_text(encoding="utf-8")
 NAME, SECONDS = 0, -1  # columns; the last tells of a machine
 
-# A rounding that other processors do otherwise grows over the turns of a blind method.
-TOLERANCES = {"psnr, dB": 0.5, "median": 0.5, "minimum": 0.5, "ssim": 0.02, "kernel-similarity": 0.05}
+# A rounding that other processors do otherwise grows over the turns of a blind method: data that differ by a millionth
+# moved single images by up to 1.6 dB (benchmarks/results/classical.json, the control), most by less than 0.2.
+TOLERANCES = {"psnr, dB": 1.0, "median": 1.0, "minimum": 1.5, "ssim": 0.02, "kernel-similarity": 0.1}
 
 
 def blocks(language: str) -> list[str]:
@@ -60,4 +61,4 @@ def test_the_error_ratio_is_as_the_page_says(folder: Path) -> None:
     names: dict[str, object] = {}
     exec(compile(code, "classics.md", "exec", dont_inherit=True), names)
     (told,) = re.findall(r"# (\d\.\d+)$", code, flags=re.MULTILINE)
-    assert names["ratio"] == pytest.approx(float(told), rel=0.12)  # half a decibel, as above
+    assert names["ratio"] == pytest.approx(float(told), rel=0.3)  # a decibel, as above
