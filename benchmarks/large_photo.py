@@ -23,7 +23,6 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -221,6 +220,8 @@ def lines(axes: Axes, found: Sequence[Mapping[str, Any]], what: str) -> None:
 
 
 def main() -> None:
+    from invkit.restoration import versions
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megapixels", type=float, nargs="+", default=list(MEGAPIXELS))
     parser.add_argument("--recipes", nargs="+", default=list(RECIPES))
@@ -229,8 +230,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
     machine = {"cpus": os.cpu_count(), "threads": options.threads, "platform": platform.platform()}
-    versions = {"python": platform.python_version(), **{name: version(name) for name in ("invkit", "torch", "numpy")}}
-    whole: dict[str, Any] = {"sigma": SIGMA, "machine": machine, "versions": versions, "rows": []}
+    whole: dict[str, Any] = {"sigma": SIGMA, "machine": machine, "versions": versions(), "rows": []}
     options.output.parent.mkdir(parents=True, exist_ok=True)
     for row in rows(options):
         print(json.dumps(row), flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import reduce
 from typing import TypeAlias
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from .geometry import Size
 
-__all__ = ["GRADIENT", "IDENTITY", "SECOND", "Stencil", "adjoint", "analyse", "power"]
+__all__ = ["GRADIENT", "IDENTITY", "SECOND", "Stencil", "added", "adjoint", "analyse", "power"]
 
 Stencil: TypeAlias = tuple[tuple[int, int, float], ...]
 """Taps (row, column, weight): ``(D u)[n] = sum weight * u[n + (row, column)]``."""
@@ -102,6 +103,11 @@ def rolled(value: Tensor, down: int, right: int) -> Tensor:
     """The image shifted round its borders; the same tensor for no shift."""
     value = torch.roll(value, down, -2) if down else value  # torch makes a pass for each dimension that is named
     return torch.roll(value, right, -1) if right else value
+
+
+def added(planes: Tensor, dim: int) -> Tensor:
+    """The sum over a dimension of few planes, which keeps size one: of two or three several times as fast as `sum`."""
+    return reduce(torch.add, torch.split(planes, 1, dim))
 
 
 def combined(taps: Iterable[tuple[Tensor, int, int, float]]) -> Tensor:

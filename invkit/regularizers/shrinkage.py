@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial, reduce
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..stencils import GRADIENT, SECOND, Stencil
+from ..stencils import GRADIENT, SECOND, Stencil, added
 
 __all__ = [
     "blockwise",
@@ -75,7 +75,7 @@ def squared_length(coefficients: Tensor, joint: tuple[int, ...]) -> Tensor:
     """Squares, added over the dimensions ``joint``, which keep size one; a new tensor."""
     squares = coefficients.square()
     for dim in joint:
-        squares = reduce(torch.add, torch.split(squares, 1, dim))  # of two or three, several times as fast as a sum
+        squares = added(squares, dim)
     return squares
 
 

@@ -6,9 +6,9 @@ A test module takes the fixtures `chromium` and `page` by ``pytest_plugins = ["b
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 INSTALL_CHROMIUM = "there is no Chromium here; get one with 'apt-get install chromium' or 'playwright install chromium'"
+INSTALL_AXE = "axe is not installed; get it with 'pip install axe-playwright-python'"
 INSTALL_PLAYWRIGHT = "Playwright is not installed; get it with 'pip install playwright'"
 
 
@@ -53,3 +54,10 @@ def page(chromium: Browser) -> Iterator[Page]:
     yield fresh
     context.close()
     assert errors == []
+
+
+@pytest.fixture
+def axe_violations() -> Callable[[Page], list[dict[str, Any]]]:
+    """What axe finds on a page that hinders people: each rule that is broken, and where."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason=INSTALL_AXE)
+    return lambda page: axe.Axe().run(page).response["violations"]

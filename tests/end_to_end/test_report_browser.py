@@ -15,8 +15,6 @@ from invkit.reports.writing import report
 
 pytest_plugins = ["browser"]
 
-INSTALL_AXE = "axe is not installed; get it with 'pip install axe-playwright-python'"
-
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
@@ -230,10 +228,9 @@ def test_a_page_asks_nothing_of_the_network(page, files):
 
 
 @pytest.mark.parametrize(("name", "scheme"), [("run", "dark"), ("suite", "light"), ("suite", "dark")])
-def test_axe_finds_nothing_serious(page, files, name, scheme):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason=INSTALL_AXE)
+def test_axe_finds_nothing_serious(axe_violations, page, files, name, scheme):
     page.emulate_media(color_scheme=scheme)
     page.goto(files[name])
     page.locator("details").evaluate_all("all => all.forEach(details => { details.open = true; })")
-    found = axe.Axe().run(page).response["violations"]
+    found = axe_violations(page)
     assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []

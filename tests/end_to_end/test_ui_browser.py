@@ -186,17 +186,13 @@ def test_the_page_fits_a_phone_and_follows_the_system_into_the_dark(opened):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(opened, photo, scheme):
-    axe = pytest.importorskip(
-        "axe_playwright_python.sync_playwright",
-        reason="axe is not installed; get it with 'pip install axe-playwright-python'",
-    )
+def test_axe_finds_nothing_serious(axe_violations, opened, photo, scheme):
     opened.emulate_media(color_scheme=scheme)
     give(opened, photo)
     opened.get_by_text("More settings").click()
     opened.get_by_label("Changes of the recipe").wait_for()
     opened.wait_for_function("document.getAnimations().every(one => one.playState === 'finished')")
-    found = axe.Axe().run(opened).response["violations"]
+    found = axe_violations(opened)
     serious = [one for one in found if one["impact"] in ("serious", "critical")]
     assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in serious] == []
 
