@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from .geometry import size_of
 from .interfaces import UnknownPrior
 from .judging import Judge, Scoring
 from .result import Result
+from .solver import after_interrupt
 from .stages import Stage, Watch, later_place, placed
 
 __all__ = ["Chain", "Outcome"]
@@ -183,13 +185,14 @@ class Chain:
     def solve(
         self, index: int, assembly: Assembly, limit: float | None, resume: Mapping[str, Any] | None = None
     ) -> None:
-        """Solve a stage."""
-        solved = assembly.solver.solve(
-            assembly.problem.to(self.device),
-            observers=self.watch.of(index, self.title(index)),
-            time_limit=limit,
-            resume=resume,
-        )
+        """Solve a stage, also after Ctrl-C once that is known to have stopped the chain."""
+        with after_interrupt() if self.stop and self.interrupted.is_set() else nullcontext():
+            solved = assembly.solver.solve(
+                assembly.problem.to(self.device),
+                observers=self.watch.of(index, self.title(index)),
+                time_limit=limit,
+                resume=resume,
+            )
         self.solved.append(solved)
         if not solved.is_complete:
             self.stop = self.stop or solved.stopped

@@ -29,6 +29,7 @@ __all__ = [
     "Entry",
     "entries",
     "find",
+    "is_extended",
     "library_version",
     "load",
     "names",
@@ -105,6 +106,11 @@ def register(family: str, name: str, component: object) -> None:
 def unregister(family: str, name: str) -> None:
     """Take back what `register` added."""
     _registered.pop((family, name), None)
+
+
+def is_extended() -> bool:
+    """Whether there are components that only this process knows."""
+    return bool(_registered)
 
 
 def entries(family: str) -> list[Entry]:

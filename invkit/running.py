@@ -97,6 +97,7 @@ class Run:
     def compute(self, job: Job, observers: Sequence[Observer]) -> Result:
         """Run the job with a progress bar and checkpoints, and save what it gives."""
         from .deblurring import progress_bar
+        from .helpers import dismiss
         from .media.output import CHECKPOINT
 
         checkpoint = self.output / CHECKPOINT
@@ -108,6 +109,7 @@ class Run:
             checkpoint_every=self.checkpoint_every,
             resume=self.resume,
         )
+        dismiss()  # there is no next photograph, and they end while this one is written
         result.save(self.output, overwrite=True)
         if result.is_complete:
             checkpoint.unlink(missing_ok=True)

@@ -6,8 +6,8 @@ import signal
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Literal, TypeVar, final
@@ -23,7 +23,7 @@ from .problem import Problem
 from .result import Result, Snapshot
 from .threads import threads_for
 
-__all__ = ["Observer", "Recorder", "Solver", "State", "StopReason", "deferred_interrupt"]
+__all__ = ["Counting", "Observer", "Recorder", "Solver", "State", "StopReason", "after_interrupt", "deferred_interrupt"]
 
 StopReason = Literal["finished", "converged", "interrupted", "time limit"]
 CHECK_EVERY = 25  # iterations between two looks at the loss: each look waits for the device
@@ -110,6 +110,14 @@ class Recorder(Observer, ABC):
     @abstractmethod
     def recorded(self) -> Sequence[Snapshot]:
         """What was kept so far, of all solves that were watched."""
+
+
+class Counting(Observer, ABC):
+    """The ability of an observer to show how many parts of a work are done, where they are no steps of a solve."""
+
+    @abstractmethod
+    def counting(self, total: int) -> AbstractContextManager[Callable[[int], None]]:
+        """Shows it during a ``with`` statement, by what is to be called with the number done so far."""
 
 
 class Solver(Component, ABC, Generic[S]):
@@ -261,14 +269,15 @@ def deferred_interrupt() -> Iterator[threading.Event]:
     """Turn the first Ctrl-C, or SIGTERM of a job scheduler, into an event, so that no step is cut in half.
 
     The second acts as usual. A signal that the process was told to ignore (nohup) stays ignored. Within another
-    one the event is the other's, unless that has happened already: then the next signal is the second.
+    one the event is the other's, also where that has happened already: what is begun then ends before its first step,
+    unless it is begun within `after_interrupt`.
     """
     asked, outer = threading.Event(), _listening.get()
     if threading.current_thread() is not threading.main_thread():
         yield asked  # signals reach only the main thread
         return
     if outer is not None:
-        yield asked if outer.is_set() else outer
+        yield outer
         return
     previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     # None: the handler was set by another than Python, who could not put it back
@@ -290,3 +299,13 @@ def deferred_interrupt() -> Iterator[threading.Event]:
     finally:
         _listening.reset(token)
         restore()
+
+
+@contextmanager
+def after_interrupt() -> Iterator[None]:
+    """Go on although Ctrl-C was heard, as to make an image of what was found so far; the second acts as usual."""
+    token = _listening.set(threading.Event())
+    try:
+        yield
+    finally:
+        _listening.reset(token)

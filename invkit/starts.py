@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 import torch
 
+from . import registry
 from .assembly import Assembly
 from .chain import Chain, Outcome
 from .errors import DivergedError
 from .geometry import size_of
+from .helpers import HelperLostError, Helpers, can_help, helped
 from .judging import Judge, Scoring
 from .result import Result
-from .solver import deferred_interrupt
+from .solver import Counting, deferred_interrupt
 from .stages import Stage, Watch, later_place, placed
 
 __all__ = ["solve_stages"]
+
+FEW = 4  # starts that are done before another process has loaded its libraries
+SMALL = 2**14  # values of a picture, of which any number of starts is
+MOST = 5  # processes, each of some 500 MB
+LOOK = 0.2  # seconds between two looks at whether all are done
 
 
 def solve_stages(
@@ -47,9 +55,22 @@ def solve_stages(
     """
     with deferred_interrupt() as interrupted:
         if stages[0].starts:
-            size = size_of(first.problem.kernel_prior())
-            return _Starts(stages, size, device, watch, interrupted).to_the_end()
+            judge, size = Judge.of(stages, device), size_of(first.problem.kernel_prior())
+            starts = _Starts(stages, size, device, watch, interrupted, judge, patient=True)
+            return starts.to_the_end(worth_helpers(stages[0], device, watch))
         return Chain(list(stages), device, Judge.of(stages, device), watch, interrupted).to_the_end(first, resume)
+
+
+def worth_helpers(stage: Stage, device: torch.device, watch: Watch) -> int:
+    """How many other processes the starts of a stage are worth.
+
+    None for few starts or a small picture; on a GPU, which one process keeps busy; where observers are to see every
+    step; and where components are registered in this process alone. Never more than there are threads to share out.
+    """
+    beside = device.type != "cpu" or watch.observers or registry.is_extended() or not can_help()
+    if beside or len(stage.starts) < FEW or stage.data.numel() < SMALL:
+        return 0
+    return min(torch.get_num_threads(), len(stage.starts), MOST) - 1
 
 
 @dataclass(frozen=True)
@@ -80,6 +101,9 @@ class _Starts:
     is scored, of the data of the first stage and under one noise level. The last stage is then solved once more, as it
     is meant, from the best kernel. Where there is only one start, nothing is scored.
 
+    Once the noise level is settled, by the first start that comes to a kernel, it does not matter who tries the others:
+    helpers take some of them, and give what this process would have got.
+
     Once Ctrl-C or the time limit has stopped one of them, no other is begun, and the best of those that were tried to
     their end is gone on from; the first is kept in any case. One that diverges is left out, unless none is left.
 
@@ -89,11 +113,14 @@ class _Starts:
         device: where to solve.
         watch: observers and time limit; nobody watches the first stage alone, which writes checkpoints elsewhere.
         interrupted: set by Ctrl-C.
+        judge: what shows how good a kernel is, the same for every start.
         patient: whether the last stage gets a share of the time in any case, as `Chain.limit` says.
         begun: when, on the monotonic clock.
+        waiting: places of those that nobody has begun.
         tried: by their places, those that there is a kernel of.
         failed: by their places, why those diverged that did.
         stop: how one that did not reach its end was stopped.
+        lock: held by whoever changes these four, helpers' threads or this one.
     """
 
     stages: Sequence[Stage]
@@ -101,25 +128,93 @@ class _Starts:
     device: torch.device
     watch: Watch
     interrupted: threading.Event
-    patient: bool = True
+    judge: Judge
+    patient: bool = False
     begun: float = field(default_factory=time.monotonic)
+    waiting: list[int] = field(init=False)
     tried: dict[int, Tried] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
     stop: str | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def to_the_end(self) -> Outcome:
-        """Try all, choose, and solve the last stage; raises `InvkitError` where that or every start failed."""
+    def __post_init__(self) -> None:
+        """None is begun."""
+        self.waiting = list(range(len(self.starts)))
+
+    def to_the_end(self, helpers: int = 0) -> Outcome:
+        """Try all, with so many helpers, choose, and solve the last stage.
+
+        Raises:
+            InvkitError: that or every start failed.
+        """
         scoring = Scoring.of(self.stages[0], self.stages[0].data)
-        for index in range(len(self.starts)):
-            if self.tried and self.is_over():
-                break
-            self.attempt(index)
+        with helped(helpers, __name__) as others:
+            self.try_all(others)
         if not self.tried:
-            whys = [f"{self.starts[index][0].recipe.name} ({why})" for index, why in self.failed.items()]
+            whys = [f"{self.starts[index][0].recipe.name} ({why})" for index, why in sorted(self.failed.items())]
             raise DivergedError(f"all that there is to start from has diverged: {'; '.join(whys)}")
+        self.tried = dict(sorted(self.tried.items()))
         compared = self.compared(scoring)
         best = min(compared, key=lambda index: compared[index].get("sum", 0.0))
         return self.finished(best, compared)
+
+    def try_all(self, others: Helpers) -> None:
+        """Try the starts with helpers, and then without them those that one was lost over."""
+        self.try_some(others)
+        self.wait(others)
+        self.try_some(others)
+
+    def try_some(self, others: Helpers) -> None:
+        """Try one start after the other until none is left, alone until the noise level is settled."""
+        while (index := self.next()) is not None:
+            if self.judge.settled and not others.turns:
+                others.begin(lambda: self.have_tried(others))
+            self.attempt(index)
+
+    def next(self) -> int | None:
+        """The next start to be begun; None where there is none, or no time for it."""
+        with self.lock:
+            is_over = bool(self.tried) and self.is_over()
+            return self.waiting.pop(0) if self.waiting and not is_over else None
+
+    def have_tried(self, others: Helpers) -> None:
+        """Have one helper try one start after the other; one that it is lost over waits again."""
+        while (index := self.next()) is not None:
+            try:
+                became, stop = others.ask(tried_there, self.there(index))
+            except HelperLostError as error:
+                with self.lock:
+                    self.waiting.append(index)
+                if not others.ended:
+                    warnings.warn(self.lost(index, error), stacklevel=1)
+                return
+            self.keep(index, became, stop)
+
+    def there(self, index: int) -> There:
+        """What a helper needs to try a start; of the last stage, which may see a larger picture, the judge's."""
+        stages = self.stages if len(self.stages) == 1 else [*self.stages[:-1], self.judge.stage]
+        return There(stages, self.kernel_size, replace(self.judge, seen={}), index, self.left())
+
+    def lost(self, index: int, error: HelperLostError) -> str:
+        """What is said of a start whose helper was lost."""
+        return f"{self.starts[index][0].recipe.name} is tried once more, since its process was lost: {error}"
+
+    def wait(self, others: Helpers) -> None:
+        """Until every helper has done its start; those that Ctrl-C finds at work are ended."""
+        if not others.are_busy(0):
+            return
+        with self.counting() as count:
+            while others.are_busy(LOOK):
+                if self.interrupted.is_set():
+                    others.end()
+                    return
+                count(len(self.tried) + len(self.failed))
+
+    def counting(self) -> AbstractContextManager[Callable[[int], None]]:
+        """A bar of the starts that are done, where it can show them."""
+        make = self.titled().progress
+        bar = None if make is None else make("starts")
+        return bar.counting(len(self.starts)) if isinstance(bar, Counting) else nullcontext(lambda done: None)
 
     def compared(self, scoring: Scoring) -> dict[int, dict[str, float]]:
         """Of those that were tried, by their places, every score by name and their "sum"; of only one, none."""
@@ -132,11 +227,6 @@ class _Starts:
     def starts(self) -> Sequence[Sequence[Stage]]:
         """The stages of each."""
         return self.stages[0].starts
-
-    @cached_property
-    def judge(self) -> Judge:
-        """What shows how good a kernel is, the same for every start."""
-        return Judge.of(self.stages, self.device)
 
     def is_over(self) -> bool:
         """Whether there is no time for another start; notes why."""
@@ -153,7 +243,7 @@ class _Starts:
         return None if limit is None else max(limit - (time.monotonic() - self.begun), 0.0)
 
     def attempt(self, index: int) -> None:
-        """Try one start, and keep what it gives if it came to its end, or is the first that gives anything."""
+        """Try one start."""
         begun = time.monotonic()
         try:
             with placed(f"starts.{index}"):
@@ -161,16 +251,25 @@ class _Starts:
             chain = self.gone_on(found, index)
             judged = self.judged(chain)
         except DivergedError as error:
-            self.failed[index] = str(error)
+            self.keep(index, str(error), None)
             return
-        if not (self.stop and self.tried):
-            self.tried[index] = Tried(chain.stages, chain.solved, judged, found.facts, time.monotonic() - begun)
+        self.keep(index, Tried(chain.stages, chain.solved, judged, found.facts, time.monotonic() - begun), chain.stop)
+
+    def keep(self, index: int, became: Tried | str, stop: str | None) -> None:
+        """Keep what one start gave if it came to its end, or is the first that gives anything; or why it diverged."""
+        with self.lock:
+            self.stop = self.stop or stop
+            if isinstance(became, str):
+                self.failed[index] = became
+            elif not (stop and self.tried):
+                self.tried[index] = became
 
     def found(self, index: int) -> Outcome:
         """What the stages of one start give."""
         own, watch = kernel_stages(self.starts[index]), self.part(index)
         if own[0].starts:
-            return _Starts(own, self.kernel_size, self.device, watch, self.interrupted, patient=False).to_the_end()
+            judge = Judge.of(own, self.device)
+            return _Starts(own, self.kernel_size, self.device, watch, self.interrupted, judge).to_the_end()
         first, judge = own[0].assembled(self.kernel_size, None), Judge.of(self.starts[index], self.device)
         return Chain(list(own), self.device, judge, watch, self.interrupted, patient=False).to_the_end(first)
 
@@ -180,16 +279,13 @@ class _Starts:
         chain = self.chain([*found.stages, *following], found.solved, found.stop, self.part(index))
         for depth in range(len(following)):
             chain.go_on(len(found.stages) + depth, later_place(depth))
-        self.stop = chain.stop
         return chain
 
     def judged(self, chain: Chain) -> Result | None:
         """What the judge makes of the kernel so far; None where there is nothing to compare it with."""
         if len(self.starts) == 1 or chain.stop:
             return None
-        judged = chain.judged(chain.found, len(chain.stages))
-        self.stop = chain.stop
-        return judged
+        return chain.judged(chain.found, len(chain.stages))
 
     def chain(self, stages: list[Stage], solved: Sequence[Result | None], stop: str | None, watch: Watch) -> Chain:
         """Stages of which some are solved already, to be gone on with and not to be patient."""
@@ -226,6 +322,33 @@ class _Starts:
             return {**said, "skipped": self.stop}
         one, scores = self.tried[index], {name: round(value, 5) for name, value in compared[index].items()}
         return {**said, "seconds": round(one.seconds, 3), "scores": scores, **one.facts}
+
+
+@dataclass(frozen=True)
+class There:
+    """A start to be tried in another process.
+
+    Attributes:
+        stages: of `plan`, the last on the data of the first.
+        kernel_size: (h, w).
+        judge: settled.
+        index: the start's place.
+        left: seconds until the time limit.
+    """
+
+    stages: Sequence[Stage]
+    kernel_size: tuple[int, int]
+    judge: Judge
+    index: int
+    left: float | None
+
+
+def tried_there(asked: There) -> tuple[Tried | str, str | None]:
+    """What became of a start, as `_Starts.keep` takes it, in the process that was asked for it."""
+    watch, nobody = Watch(time_limit=asked.left), threading.Event()
+    starts = _Starts(asked.stages, asked.kernel_size, torch.device("cpu"), watch, nobody, asked.judge)
+    starts.attempt(asked.index)
+    return starts.failed.get(asked.index) or starts.tried[asked.index], starts.stop
 
 
 def kernel_stages(stages: Sequence[Stage]) -> Sequence[Stage]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 from rich.console import Console
@@ -10,7 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ..problem import Problem
-from ..solver import Observer, State, StopReason
+from ..solver import Counting, State, StopReason
 
 __all__ = ["ProgressBar"]
 
@@ -18,7 +20,7 @@ REFRESH = 0.25  # seconds: reading the loss waits for the device, so it is not r
 LINE_EVERY = 60.0  # seconds
 
 
-class ProgressBar(Observer):
+class ProgressBar(Counting):
     """Shows iterations, loss, elapsed and remaining time on the standard error.
 
     Where that is no terminal (a log file, a batch job) it writes a line a minute instead.
@@ -71,6 +73,24 @@ class ProgressBar(Observer):
         if self.progress.live.is_started:
             self._show(state)
             self.progress.stop()
+
+    @contextmanager
+    def counting(self, total: int) -> Iterator[Callable[[int], None]]:
+        """The same bar over parts of a work; no lines where that is no terminal."""
+        begun = time.monotonic()
+        self.progress.update(self.task, total=total)
+        self.progress.start_task(self.task)
+
+        def counted(done: int) -> None:
+            self.progress.update(self.task, completed=done)
+            if time.monotonic() - begun >= self.after:
+                self.progress.start()
+
+        try:
+            yield counted
+        finally:
+            if self.progress.live.is_started:
+                self.progress.stop()
 
     def _show(self, state: State) -> None:
         self.progress.update(self.task, completed=state.iteration, loss=f"{state.loss:.3e}")

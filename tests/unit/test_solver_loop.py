@@ -17,7 +17,7 @@ from torch import nn
 from invkit.errors import AssemblyError, DivergedError
 from invkit.interfaces import Fidelity, ForwardOperator, ImagePrior, KernelPrior, LatentPrior
 from invkit.problem import Problem
-from invkit.solver import CHECK_EVERY, Observer, Solver, State, deferred_interrupt
+from invkit.solver import CHECK_EVERY, Observer, Solver, State, after_interrupt, deferred_interrupt
 
 
 class Same(ForwardOperator):
@@ -197,9 +197,12 @@ def test_solves_within_one_deferral_share_the_first_ctrl_c_and_the_next_acts_as_
         assert Halving(iterations=4).solve(problem).stopped == "finished"
         assert Halving(during=at_iteration(3, ctrl_c)).solve(problem).stopped == "interrupted"
         assert asked.is_set()
-        assert Halving(iterations=4).solve(problem).stopped == "finished", "the first has been heard already"
-        with pytest.raises(KeyboardInterrupt):
-            Halving(during=at_iteration(3, ctrl_c)).solve(problem)
+        late = Halving(iterations=4).solve(problem)
+        assert (late.stopped, late.iterations) == ("interrupted", 0), "Ctrl-C comes just before it, too"
+        with after_interrupt():
+            assert Halving(iterations=4).solve(problem).stopped == "finished", "what is to be done all the same"
+            with pytest.raises(KeyboardInterrupt):
+                Halving(during=at_iteration(3, ctrl_c)).solve(problem)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 

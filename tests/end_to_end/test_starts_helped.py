@@ -1,0 +1,260 @@
+"""Starts that are tried by several processes: the result is that of one, whatever befalls the others."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from toy_recipes import Diary
+
+from invkit import registry, starts
+from invkit.helpers import HelperLostError, Helpers, dismiss
+from invkit.recipe import Recipe, parse_recipe
+from invkit.restoration import Job, prepare
+from invkit.result import Result
+
+HEAD = """
+image_prior = "pixels"
+kernel_prior = {name = "simplex", params = {parametrization = "projection"}}
+regularizers = {name = "l0-gradient", weight = 4e-3, params = {smoothing = 0.0}}
+[solver]
+name = "alternating-map"
+params = {latent = {name = "half-quadratic", params = {last = 100.0}}, edges = "gradients", kernel_step = "toeplitz"}
+"""
+ADAM = """
+image_prior = "pixels"
+kernel_prior = {name = "softmax-fcn", params = {hidden = 50}}
+solver = {name = "joint-adam", params = {iterations = 5, milestones = []}}
+"""
+LAST = """
+name = "last"
+image_prior = "pixels"
+kernel_prior = "known"
+regularizers = {name = "tv", weight = 1e-4, params = {smoothing = 0.0}}
+solver = {name = "admm", params = {iterations = 5}}
+"""
+ENDLESS = ADAM.replace("iterations = 5", "iterations = 1000000")
+DIVERGING = ADAM.replace("iterations = 5", "iterations = 50, image_lr = 1e38, kernel_lr = 1e38")
+
+
+def start(text: str, name: str, *settings: str) -> Recipe:
+    return parse_recipe(f'name = "{name}"\n{text}').with_overrides(settings)
+
+
+def several(*more: Recipe) -> Recipe:
+    """A recipe of four starts and these, the last stage of which restores the picture."""
+    weights = (1e-3, 4e-3, 1.6e-2, 6.4e-2)
+    four = [start(HEAD, f"weight-{weight}", f"regularizers.0.weight={weight}") for weight in weights]
+    own = parse_recipe('name = "several"\nscores = ["log-gradient", "kernel-agreement"]\n' + HEAD)
+    return own.model_copy(update={"starts": [*four, *more], "then": parse_recipe(LAST)})
+
+
+@pytest.fixture(autouse=True)
+def two_threads() -> Iterator[None]:
+    """Two, whatever the machine has; and no process stays."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    dismiss()
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Fills with the places of the starts that helpers were asked for."""
+    places: list[int] = []
+    ask = Helpers.ask
+
+    def noted(self: Helpers, function: Callable[[Any], Any], given: Any) -> Any:
+        places.append(given.index)
+        return ask(self, function, given)
+
+    monkeypatch.setattr(Helpers, "ask", noted)
+    return places
+
+
+def blurry(side: int = 128) -> np.ndarray:
+    """A grey picture in [0, 1], blurred along its rows."""
+    count = side // 8
+    plain = np.kron(np.random.default_rng(1).uniform(0.1, 0.9, (count, count)), np.ones((8, 8)))
+    return np.mean([np.roll(plain, shift, 1) for shift in range(4)], axis=0).astype(np.float32)
+
+
+def job(recipe: Recipe, side: int = 128, **choices: Any) -> Job:
+    return prepare(blurry(side), recipe=recipe, kernel_size=7, **choices)
+
+
+def alone(recipe: Recipe, **choices: Any) -> Result:
+    """By one process, with one thread."""
+    torch.set_num_threads(1)
+    result = job(recipe, **choices).run()
+    torch.set_num_threads(2)
+    return result
+
+
+def timeless(details: Any) -> Any:
+    """What is told of starts, and of theirs, but for the time."""
+    if isinstance(details, list):
+        return [timeless(one) for one in details]
+    if isinstance(details, dict):
+        return {name: timeless(value) for name, value in details.items() if name != "seconds"}
+    return details
+
+
+def assert_same(one: Result, other: Result) -> None:
+    np.testing.assert_array_equal(one.image, other.image)
+    np.testing.assert_array_equal(one.kernel, other.kernel)
+    assert timeless(one.details["starts"]) == timeless(other.details["starts"])
+    assert one.history == other.history
+
+
+def test_the_result_is_that_of_one_process(asked: list[int]) -> None:
+    expected = alone(several())
+    assert not asked
+    result = job(several()).run()
+    assert asked
+    assert 0 not in asked  # the first settles the noise level
+    assert_same(result, expected)
+    assert torch.get_num_threads() == 2
+
+
+def test_a_larger_picture_s_starts_see_a_part_of_it(asked: list[int]) -> None:
+    windowed = several().with_overrides(["measurement.window=128"])
+    expected = alone(windowed, side=192)
+    result = job(windowed, side=192).run()
+    assert asked
+    assert result.image.shape == (192, 192)
+    assert_same(result, expected)
+
+
+def test_starts_may_have_starts_there(asked: list[int]) -> None:
+    inner = several().model_copy(update={"name": "inner"})
+    expected = alone(several(inner, inner))
+    assert_same(job(several(inner, inner)).run(), expected)
+    assert asked
+
+
+def test_a_start_that_diverges_there_is_left_out(asked: list[int]) -> None:
+    first, *others = several().starts
+    bad = [start(DIVERGING, f"bad-{number}") for number in range(3)]
+    result = job(several().model_copy(update={"starts": [first, *bad, *others]})).run()
+    failed = [one for one in result.details["starts"] if "failed" in one]
+    assert [one["name"] for one in failed] == ["bad-0", "bad-1", "bad-2"]
+    assert asked[0] in (1, 2)
+    assert result.stopped == "finished"
+
+
+def test_a_start_whose_process_is_lost_is_tried_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = alone(several())
+
+    def lost(self: Helpers, function: object, given: object) -> None:
+        raise HelperLostError("it was killed")
+
+    monkeypatch.setattr(Helpers, "ask", lost)
+    with pytest.warns(UserWarning, match=r"weight-0\.\d+ is tried once more, since its process was lost: it was kill"):
+        result = job(several()).run()
+    assert_same(result, expected)
+
+
+def test_a_process_that_is_killed_is_a_lost_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = alone(several())
+    ask = Helpers.ask
+    monkeypatch.setattr(Helpers, "ask", lambda self, function, given: ask(self, os._exit, 1))
+    with pytest.warns(UserWarning, match="tried once more"):
+        result = job(several()).run()
+    assert_same(result, expected)
+
+
+def test_ctrl_c_while_others_are_waited_for_keeps_those_that_are_done(asked: list[int]) -> None:
+    done = threading.Event()
+    endless = start(ENDLESS, "endless")
+    keep = starts._Starts.keep
+
+    def noted(self: Any, index: int, *became: Any) -> None:
+        keep(self, index, *became)
+        if len(self.tried) == 4:
+            done.set()
+
+    def interrupt() -> None:
+        assert done.wait(120)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(starts._Starts, "keep", noted)
+        thread.start()
+        result = job(several(endless)).run()
+    thread.join()
+    assert result.stopped == "interrupted"
+    last = result.details["starts"][-1]
+    assert last == {"name": "endless", "chosen": False, "skipped": "interrupted"}
+    assert sum(one["chosen"] for one in result.details["starts"]) == 1
+    assert result.image.shape == (128, 128)
+
+
+def test_the_time_limit_holds_for_the_others_too(asked: list[int]) -> None:
+    begun = time.monotonic()
+    result = job(several(*(start(ENDLESS, f"endless-{number}") for number in range(2)))).run(time_limit=15)
+    assert time.monotonic() - begun < 60
+    assert result.stopped == "time limit"
+    assert any("skipped" in one for one in result.details["starts"])
+    assert asked
+
+
+def test_an_error_there_is_raised_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(self: Helpers, function: object, given: object) -> None:
+        raise MemoryError("there is none left")
+
+    monkeypatch.setattr(Helpers, "ask", failing)
+    with pytest.raises(MemoryError, match="does not fit in memory"):
+        job(several()).run()
+
+
+@pytest.mark.parametrize("why", ["few starts", "a small picture", "one thread", "an observer", "registered here"])
+def test_one_process_does_it_all(asked: list[int], why: str) -> None:
+    recipe, side, watchers = several(), 128, []
+    if why == "few starts":
+        recipe = recipe.model_copy(update={"starts": recipe.starts[:3]})
+    elif why == "a small picture":
+        side = 120
+    elif why == "one thread":
+        torch.set_num_threads(1)
+    elif why == "an observer":
+        watchers = [Diary()]
+    elif why == "registered here":
+        registry.register("recipes", "mine", object())
+    try:
+        result = job(recipe, side).run(observers=watchers)
+    finally:
+        registry.unregister("recipes", "mine")
+    assert result.stopped == "finished"
+    assert asked == []
+    assert all(np.isfinite(one["scores"]["sum"]) for one in result.details["starts"])
+
+
+def test_a_script_needs_no_guard(tmp_path: Path) -> None:
+    np.save(tmp_path / "blurry.npy", blurry())
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import invkit, numpy\n"
+        "print('begun')\n"
+        "result = invkit.deblur(numpy.load('blurry.npy'), recipe='best', kernel_size=5, progress=False)\n"
+        "print(result.stopped, len(result.details['starts']))\n"
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
+    command = [sys.executable, str(script)]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == ["begun", "finished", "9"]
