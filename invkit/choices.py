@@ -46,7 +46,7 @@ KernelSize: TypeAlias = int | tuple[int, int] | Literal["auto"]
 
 AUTO = "auto"
 QUICK, THOROUGH, FROM_A_KERNEL = "fast", "best", "polish"  # what "auto" picks from
-SECONDS = 15.0  # that THOROUGH takes for 256 x 256 pixels on one core of 2024; measured, see docs/measured.md
+SECONDS = 10.0  # that THOROUGH takes for 256 x 256 pixels, at most, on two cores of 2024: page Measured
 KERNEL_LIMITS = (15, 65)  # pixels, of the automatic kernel size
 ROUNDING = 1 / 255 / 12**0.5  # standard deviation of rounding to 8 bits
 DEVICES = ("cpu", "cuda", "mps", "xpu")

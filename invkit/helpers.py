@@ -8,15 +8,18 @@ guard around its main part (loky sees to that). Loading libraries takes them a s
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib import import_module
+from threading import Thread
 from typing import TYPE_CHECKING, TypeVar
 
+import psutil
 import torch
 
 from .threads import threads_at_most
@@ -143,13 +146,28 @@ def started(kind: Kind) -> ProcessPoolExecutor:
 
     number, threads, module = kind
     environment = dict.fromkeys(THREADS, str(threads))
-    pool = ProcessPoolExecutor(number, timeout=IDLE, initializer=get_ready, initargs=(threads, module), env=environment)
+    ready = (os.getpid(), threads, module)
+    pool = ProcessPoolExecutor(number, timeout=IDLE, initializer=get_ready, initargs=ready, env=environment)
     pool.submit(str)  # else they would be started when the first is asked
     return pool
 
 
-def get_ready(threads: int, module: str) -> None:
-    """What a process does first; Ctrl-C is for the one that asks, which ends it."""
+def get_ready(asking: int, threads: int, module: str) -> None:
+    """What a process does first; Ctrl-C is for the one that asks, which ends it.
+
+    Args:
+        asking: the identifier of the process that asks.
+        threads: that torch is to use.
+        module: to be imported.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=end_with, args=(asking,), daemon=True).start()
     torch.set_num_threads(threads)
     import_module(module)
+
+
+def end_with(asking: int) -> None:
+    """End this process as soon as another has ended, which may have been killed and cannot end it."""
+    with suppress(psutil.NoSuchProcess):
+        psutil.Process(asking).wait()
+    os._exit(1)

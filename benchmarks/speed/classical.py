@@ -6,7 +6,8 @@
 The two versions take turns, a process of its own each time, on images of Levin's (``image,kernel``; the folder of data
 sets is ``INVKIT_DATA``). A process loads its libraries and restores a small corner first, which does not count, and
 then each image once. It does so with the threads that a user gets who sets none, and with one. Seconds are sums over
-the images, medians over the rounds, of the processor (with the processes that help) and of the wall. PSNR is aligned, each image's by itself.
+the images, medians over the rounds, of the processor, with the processes that help, and of the wall. PSNR is aligned,
+each image's by itself.
 
 Blind methods are chaotic: a selection that rounding tips over is another kernel in the end. So there is a control, the
 other checkout on data that differ by a millionth: differences of PSNR that are no larger say nothing.

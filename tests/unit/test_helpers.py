@@ -6,9 +6,12 @@ import multiprocessing
 import operator
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 import pytest
@@ -130,6 +133,25 @@ def test_they_end_by_themselves_when_they_are_idle(monkeypatch: pytest.MonkeyPat
     first = pids(1)
     assert none_left()
     assert not pids(1) & first  # and are started anew when they are asked again
+
+
+def test_they_end_with_a_process_that_is_killed(tmp_path: Path) -> None:
+    script = tmp_path / "asking.py"
+    script.write_text(
+        "import os, torch\n"
+        "from invkit.helpers import helped\n"
+        "torch.set_num_threads(2)\n"
+        "with helped(1, 'invkit.threads') as others:\n"
+        "    print(others.ask(eval, '__import__(\"os\").getpid()'), flush=True)\n"
+        "    others.begin(lambda: others.ask(bytes, 10**8))\n"  # more than a pipe holds when nobody reads
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    until = time.monotonic() + 20
+    while psutil.pid_exists(int(done.stdout)):
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 def test_without_any_nothing_is_started_nor_set() -> None:
