@@ -27,7 +27,7 @@ from .threads import threads_at_most
 if TYPE_CHECKING:
     from loky import ProcessPoolExecutor
 
-__all__ = ["HelperLostError", "Helpers", "can_help", "dismiss", "helped"]
+__all__ = ["HelperLostError", "Helpers", "affordable", "can_help", "dismiss", "helped"]
 
 Given = TypeVar("Given")
 Found = TypeVar("Found")
@@ -35,6 +35,7 @@ Found = TypeVar("Found")
 Kind = tuple[int, int, str]  # number of processes, threads of each, module that they have imported
 
 IDLE = 20.0  # seconds without work after which the processes end: the next photograph may follow soon
+MEMORY = 2**30  # bytes for a helper: half of it for libraries, half for what it does
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -107,6 +108,11 @@ def dismiss() -> None:
 def can_help() -> bool:
     """Whether this process may start others: a daemonic one, as of a pool, may not."""
     return not multiprocessing.current_process().daemon
+
+
+def affordable() -> int:
+    """How many helpers there is memory for."""
+    return int(psutil.virtual_memory().available // MEMORY)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from .assembly import Assembly
 from .chain import Chain, Outcome
 from .errors import DivergedError
 from .geometry import size_of
-from .helpers import HelperLostError, Helpers, can_help, helped
+from .helpers import HelperLostError, Helpers, affordable, can_help, helped
 from .judging import Judge, Scoring
 from .result import Result
 from .solver import Counting, deferred_interrupt
@@ -27,7 +27,7 @@ __all__ = ["solve_stages"]
 
 FEW = 4  # starts that are done before another process has loaded its libraries
 SMALL = 2**14  # values of a picture, of which any number of starts is
-MOST = 5  # processes, each of some 500 MB
+MOST = 5  # processes: more would wait for the last start
 LOOK = 0.2  # seconds between two looks at whether all are done
 
 
@@ -65,12 +65,13 @@ def worth_helpers(stage: Stage, device: torch.device, watch: Watch) -> int:
     """How many other processes the starts of a stage are worth.
 
     None for few starts or a small picture; on a GPU, which one process keeps busy; where observers are to see every
-    step; and where components are registered in this process alone. Never more than there are threads to share out.
+    step; and where components are registered in this process alone. Never more than there are threads to share out, and
+    memory for.
     """
     beside = device.type != "cpu" or watch.observers or registry.is_extended() or not can_help()
     if beside or len(stage.starts) < FEW or stage.data.numel() < SMALL:
         return 0
-    return min(torch.get_num_threads(), len(stage.starts), MOST) - 1
+    return min(min(torch.get_num_threads(), len(stage.starts), MOST) - 1, affordable())
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import pytest
 import torch
 from toy_recipes import Diary
 
-from invkit import registry, starts
+from invkit import helpers, registry, starts
 from invkit.helpers import HelperLostError, Helpers, dismiss
 from invkit.recipe import Recipe, parse_recipe
 from invkit.restoration import Job, prepare
@@ -220,8 +220,10 @@ def test_an_error_there_is_raised_here(monkeypatch: pytest.MonkeyPatch) -> None:
         job(several()).run()
 
 
-@pytest.mark.parametrize("why", ["few starts", "a small picture", "one thread", "an observer", "registered here"])
-def test_one_process_does_it_all(asked: list[int], why: str) -> None:
+@pytest.mark.parametrize(
+    "why", ["few starts", "a small picture", "one thread", "little memory", "an observer", "registered here"]
+)
+def test_one_process_does_it_all(asked: list[int], why: str, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe, side, watchers = several(), 128, []
     if why == "few starts":
         recipe = recipe.model_copy(update={"starts": recipe.starts[:3]})
@@ -229,6 +231,8 @@ def test_one_process_does_it_all(asked: list[int], why: str) -> None:
         side = 120
     elif why == "one thread":
         torch.set_num_threads(1)
+    elif why == "little memory":
+        monkeypatch.setattr(helpers, "MEMORY", 2**60)
     elif why == "an observer":
         watchers = [Diary()]
     elif why == "registered here":
