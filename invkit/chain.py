@@ -185,8 +185,8 @@ class Chain:
     def solve(
         self, index: int, assembly: Assembly, limit: float | None, resume: Mapping[str, Any] | None = None
     ) -> None:
-        """Solve a stage, also after Ctrl-C once that is known to have stopped the chain."""
-        with after_interrupt() if self.stop and self.interrupted.is_set() else nullcontext():
+        """Solve a stage; also where Ctrl-C has stopped those before, as the last is solved all the same."""
+        with after_interrupt() if self.stop == "interrupted" else nullcontext():
             solved = assembly.solver.solve(
                 assembly.problem.to(self.device),
                 observers=self.watch.of(index, self.title(index)),

@@ -10,13 +10,15 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import time
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from importlib import import_module
-from threading import Thread
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, TypeVar
 
 import psutil
@@ -35,7 +37,7 @@ Found = TypeVar("Found")
 Kind = tuple[int, int, str]  # number of processes, threads of each, module that they have imported
 
 IDLE = 20.0  # seconds without work after which the processes end: the next photograph may follow soon
-MEMORY = 2**30  # bytes for a helper: half of it for libraries, half for what it does
+LOOK = 0.5  # seconds between two looks at whether the process that asks is there
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -79,8 +81,7 @@ class Helpers:
         try:
             found: Found = self.pool.submit(function, given).result()
         except (BrokenProcessPool, ShutdownExecutorError) as error:
-            _kept.clear()
-            raise HelperLostError(str(error)) from error
+            raise HelperLostError(str(error).partition("\n")[0]) from error
         return found
 
     def are_busy(self, seconds: float) -> bool:
@@ -94,7 +95,6 @@ class Helpers:
         """End the processes at once, in whatever they are; who asks later gets new ones."""
         self.ended = True
         if self.pool is not None:
-            _kept.clear()
             self.pool.shutdown(wait=False, kill_workers=True)
             wait(self.turns)
 
@@ -106,13 +106,13 @@ def dismiss() -> None:
 
 
 def can_help() -> bool:
-    """Whether this process may start others: a daemonic one, as of a pool, may not."""
-    return not multiprocessing.current_process().daemon
+    """Whether this process may start others: one that was itself started for a work shares the cores already."""
+    return multiprocessing.parent_process() is None
 
 
-def affordable() -> int:
-    """How many helpers there is memory for."""
-    return int(psutil.virtual_memory().available // MEMORY)
+def affordable(size: int) -> int:
+    """How many helpers of so many bytes there is memory for."""
+    return int(psutil.virtual_memory().available // size)
 
 
 @contextmanager
@@ -120,46 +120,93 @@ def helped(number: int, module: str) -> Iterator[Helpers]:
     """So many processes that have a module imported, for the length of a ``with`` statement.
 
     The threads that torch uses are shared out among them and this one, which has them all back afterwards. What an
-    error finds at work is ended.
+    error finds at work is ended. There are none where another thread of this process has some, or where the system
+    starts none, of which a warning tells.
     """
-    if number == 0:
+    if number == 0 or not _taken.acquire(blocking=False):
         yield Helpers()
         return
-    each = max(1, torch.get_num_threads() // (number + 1))
-    with threads_at_most(each):
-        helpers = Helpers(processes((number, each, module)), number)
-        try:
-            yield helpers
-        except BaseException:
-            helpers.end()
-            raise
+    try:
+        each = max(1, torch.get_num_threads() // (number + 1))
+        helpers = begun((number, each, module))
+        with threads_at_most(each) if helpers.number else nullcontext():
+            try:
+                yield helpers
+            except BaseException:
+                helpers.end()
+                raise
+    finally:
+        _taken.release()
 
 
+_taken = Lock()  # torch has one number of threads, which two at a time would not put back
 _kept: dict[Kind, ProcessPoolExecutor] = {}
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_kept.clear)  # they belong to the process that was forked
+
+
+def begun(kind: Kind) -> Helpers:
+    """Those that are kept, if they are of this kind and alive, or new ones, which begin to get ready; or none."""
+    try:
+        return Helpers(processes(kind), kind[0])
+    except (OSError, NotImplementedError, RuntimeError) as error:  # of the system, and of an interpreter that ends
+        warnings.warn(f"one process does the work of several, since no other can be started: {error}", stacklevel=4)
+        return Helpers()
 
 
 def processes(kind: Kind) -> ProcessPoolExecutor:
-    """Those that are kept, or where these are of another kind, new ones; they stay for what is asked next."""
-    if kind not in _kept:
-        dismiss()
-        _kept[kind] = started(kind)
+    """The processes; they stay for what is asked next.
+
+    Raises:
+        OSError, NotImplementedError, RuntimeError: none can be started.
+    """
+    from loky.process_executor import ShutdownExecutorError
+
+    try:
+        if kind in _kept:
+            woken(_kept[kind])
+            return _kept[kind]
+    except (BrokenProcessPool, ShutdownExecutorError):
+        _kept.clear()  # some were lost or ended
+    dismiss()
+    _kept[kind] = woken(started(kind))
     return _kept[kind]
 
 
 def started(kind: Kind) -> ProcessPoolExecutor:
-    """Processes that begin to get ready, and end when they have been idle."""
+    """Processes that end when they have been idle."""
     from loky import ProcessPoolExecutor
 
     number, threads, module = kind
-    environment = dict.fromkeys(THREADS, str(threads))
+    # What invkit keeps of freed memory for the next photograph is no leak.
+    environment = {**dict.fromkeys(THREADS, str(threads)), "LOKY_MAX_MEMORY_LEAK_SIZE": str(2**60)}
     ready = (os.getpid(), threads, module)
-    pool = ProcessPoolExecutor(number, timeout=IDLE, initializer=get_ready, initargs=ready, env=environment)
-    pool.submit(str)  # else they would be started when the first is asked
+    return ProcessPoolExecutor(number, timeout=IDLE, initializer=get_ready, initargs=ready, env=environment)
+
+
+def woken(pool: ProcessPoolExecutor) -> ProcessPoolExecutor:
+    """Have the processes started that are not there: else they would be when the first is asked."""
+    with deaf():
+        pool.submit(str)
     return pool
 
 
+@contextmanager
+def deaf() -> Iterator[None]:
+    """What is started meanwhile does not hear Ctrl-C, which is for the one that asks."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield  # `get_ready` sees to it, if a little late
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def get_ready(asking: int, threads: int, module: str) -> None:
-    """What a process does first; Ctrl-C is for the one that asks, which ends it.
+    """What a process does first.
 
     Args:
         asking: the identifier of the process that asks.
@@ -173,7 +220,7 @@ def get_ready(asking: int, threads: int, module: str) -> None:
 
 
 def end_with(asking: int) -> None:
-    """End this process as soon as another has ended, which may have been killed and cannot end it."""
-    with suppress(psutil.NoSuchProcess):
-        psutil.Process(asking).wait()
+    """End this process when its parent has ended, which may have been killed and could not end it."""
+    while os.getppid() == asking and psutil.pid_exists(asking):  # Windows names a parent that there is no more
+        time.sleep(LOOK)
     os._exit(1)

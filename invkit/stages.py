@@ -159,8 +159,8 @@ class Sight:
 
 
 def windowed(picture: Tensor, side: int) -> Tensor:
-    """The most informative part of a picture."""
-    return picture[(..., *informative_window(picture, side))]
+    """The most informative part of a picture, a copy: a view, sent to another process, is the whole."""
+    return picture[(..., *informative_window(picture, side))].clone()
 
 
 def stages_of(recipe: Recipe, sight: Sight, color: Color | None) -> tuple[Stage, ...]:

@@ -20,7 +20,7 @@ from .geometry import size_of
 from .helpers import HelperLostError, Helpers, affordable, can_help, helped
 from .judging import Judge, Scoring
 from .result import Result
-from .solver import Counting, deferred_interrupt
+from .solver import Counting, after_interrupt, deferred_interrupt
 from .stages import Stage, Watch, later_place, placed
 
 __all__ = ["solve_stages"]
@@ -28,6 +28,9 @@ __all__ = ["solve_stages"]
 FEW = 4  # starts that are done before another process has loaded its libraries
 SMALL = 2**14  # values of a picture, of which any number of starts is
 MOST = 5  # processes: more would wait for the last start
+LOADING = 3.0  # seconds, of the libraries of another process
+LIBRARIES = 2**29  # bytes of memory that they take
+EACH = 400  # bytes for each value of a picture: some fifty pictures of its size, and their spectra
 LOOK = 0.2  # seconds between two looks at whether all are done
 
 
@@ -64,14 +67,15 @@ def solve_stages(
 def worth_helpers(stage: Stage, device: torch.device, watch: Watch) -> int:
     """How many other processes the starts of a stage are worth.
 
-    None for few starts or a small picture; on a GPU, which one process keeps busy; where observers are to see every
-    step; and where components are registered in this process alone. Never more than there are threads to share out, and
-    memory for.
+    None for few starts, a small picture or a short time; on a GPU, which one process keeps busy; where observers are to
+    see every step; and where components are registered in this process alone. Never more than there are threads to
+    share out, and memory for.
     """
-    beside = device.type != "cpu" or watch.observers or registry.is_extended() or not can_help()
-    if beside or len(stage.starts) < FEW or stage.data.numel() < SMALL:
+    values, limit = stage.data.numel(), watch.time_limit
+    is_quick = len(stage.starts) < FEW or values < SMALL or (limit is not None and limit < LOADING)
+    if is_quick or device.type != "cpu" or watch.observers or registry.is_extended() or not can_help():
         return 0
-    return min(min(torch.get_num_threads(), len(stage.starts), MOST) - 1, affordable())
+    return min(min(torch.get_num_threads(), len(stage.starts), MOST) - 1, affordable(LIBRARIES + values * EACH))
 
 
 @dataclass(frozen=True)
@@ -175,8 +179,9 @@ class _Starts:
     def next(self) -> int | None:
         """The next start to be begun; None where there is none, or no time for it."""
         with self.lock:
-            is_over = bool(self.tried) and self.is_over()
-            return self.waiting.pop(0) if self.waiting and not is_over else None
+            if not self.waiting or (self.tried and self.is_over()):
+                return None
+            return self.waiting.pop(0)
 
     def have_tried(self, others: Helpers) -> None:
         """Have one helper try one start after the other; one that it is lost over waits again."""
@@ -186,15 +191,21 @@ class _Starts:
             except HelperLostError as error:
                 with self.lock:
                     self.waiting.append(index)
-                if not others.ended:
+                if not (others.ended or self.interrupted.is_set()):
                     warnings.warn(self.lost(index, error), stacklevel=1)
                 return
+            except Exception:
+                with self.lock:
+                    self.waiting.clear()  # it is raised as soon as this process has done its start
+                raise
             self.keep(index, became, stop)
 
     def there(self, index: int) -> There:
         """What a helper needs to try a start; of the last stage, which may see a larger picture, the judge's."""
         stages = self.stages if len(self.stages) == 1 else [*self.stages[:-1], self.judge.stage]
-        return There(stages, self.kernel_size, replace(self.judge, seen={}), index, self.left())
+        left = self.left()
+        deadline = None if left is None else time.time() + left
+        return There(stages, self.kernel_size, replace(self.judge, seen={}), index, deadline)
 
     def lost(self, index: int, error: HelperLostError) -> str:
         """What is said of a start whose helper was lost."""
@@ -218,11 +229,14 @@ class _Starts:
         return bar.counting(len(self.starts)) if isinstance(bar, Counting) else nullcontext(lambda done: None)
 
     def compared(self, scoring: Scoring) -> dict[int, dict[str, float]]:
-        """Of those that were tried, by their places, every score by name and their "sum"; of only one, none."""
-        if len(self.tried) == 1:
-            return {index: {} for index in self.tried}
-        judged = [one.judged for one in self.tried.values() if one.judged]
-        return dict(zip(self.tried, scoring(judged), strict=True))
+        """Of those to choose from, by their places, every score by name and their "sum"; of only one, none.
+
+        To choose from are those that were judged; where none was, the only one that there is.
+        """
+        judged = {index: one.judged for index, one in self.tried.items() if one.judged}
+        if len(judged) < 2:
+            return {index: {} for index in judged or self.tried}
+        return dict(zip(judged, scoring(list(judged.values())), strict=True))
 
     @property
     def starts(self) -> Sequence[Sequence[Stage]]:
@@ -321,7 +335,7 @@ class _Starts:
             return {**said, "failed": self.failed[index]}
         if index not in self.tried:
             return {**said, "skipped": self.stop}
-        one, scores = self.tried[index], {name: round(value, 5) for name, value in compared[index].items()}
+        one, scores = self.tried[index], {name: round(value, 5) for name, value in compared.get(index, {}).items()}
         return {**said, "seconds": round(one.seconds, 3), "scores": scores, **one.facts}
 
 
@@ -334,22 +348,27 @@ class There:
         kernel_size: (h, w).
         judge: settled.
         index: the start's place.
-        left: seconds until the time limit.
+        deadline: the time limit, in seconds of the clock that all processes have; a helper may still be loading.
     """
 
     stages: Sequence[Stage]
     kernel_size: tuple[int, int]
     judge: Judge
     index: int
-    left: float | None
+    deadline: float | None
 
 
 def tried_there(asked: There) -> tuple[Tried | str, str | None]:
     """What became of a start, as `_Starts.keep` takes it, in the process that was asked for it."""
-    watch, nobody = Watch(time_limit=asked.left), threading.Event()
+    watch = Watch(time_limit=None if asked.deadline is None else max(asked.deadline - time.time(), 0.0))
+    nobody = threading.Event()
     starts = _Starts(asked.stages, asked.kernel_size, torch.device("cpu"), watch, nobody, asked.judge)
-    starts.attempt(asked.index)
-    return starts.failed.get(asked.index) or starts.tried[asked.index], starts.stop
+    with after_interrupt():  # signals are for the process that asks, and for the system to end this one
+        starts.attempt(asked.index)
+    if asked.index in starts.failed:
+        return starts.failed[asked.index], starts.stop
+    one = starts.tried[asked.index]
+    return replace(one, stages=[replace(stage, starts=()) for stage in one.stages]), starts.stop
 
 
 def kernel_stages(stages: Sequence[Stage]) -> Sequence[Stage]:

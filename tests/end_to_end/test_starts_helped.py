@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pytest
 import torch
 from toy_recipes import Diary
 
-from invkit import helpers, registry, starts
+from invkit import registry, starts
 from invkit.helpers import HelperLostError, Helpers, dismiss
 from invkit.recipe import Recipe, parse_recipe
 from invkit.restoration import Job, prepare
@@ -211,6 +212,61 @@ def test_the_time_limit_holds_for_the_others_too(asked: list[int]) -> None:
     assert asked
 
 
+def test_what_reached_its_end_within_the_limit_is_not_stopped_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(starts, "LOADING", 1e9)  # by one process
+    attempt = starts._Starts.attempt
+
+    def slow_at_last(self: Any, index: int) -> None:
+        attempt(self, index)
+        if index == 3:  # as if it had taken longer than what is left
+            self.tried[index] = replace(self.tried[index], seconds=1e9)
+
+    monkeypatch.setattr(starts._Starts, "attempt", slow_at_last)
+    assert job(several()).run(time_limit=600).stopped == "finished"
+
+
+def test_one_that_the_system_ends_politely_is_a_lost_one_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = alone(several())
+    ask = Helpers.ask
+
+    def ended(self: Helpers, function: Callable[[Any], Any], given: Any) -> Any:
+        thread = threading.Timer(1.5, self.ended_politely)  # type: ignore[attr-defined]
+        thread.start()
+        try:
+            endless = start(ENDLESS, "endless")
+            stage = replace(given.stages[0].starts[given.index][0], recipe=endless)
+            first = replace(given.stages[0], starts=((stage, stage),) * 5)
+            return ask(self, function, replace(given, stages=[first, *given.stages[1:]]))
+        finally:
+            thread.join()
+
+    def politely(self: Helpers) -> None:
+        assert self.pool is not None
+        for process in self.pool._processes.values():
+            os.kill(process.pid, signal.SIGTERM)
+
+    monkeypatch.setattr(Helpers, "ask", ended)
+    monkeypatch.setattr(Helpers, "ended_politely", politely, raising=False)
+    with pytest.warns(UserWarning, match="tried once more"):
+        result = job(several()).run()
+    assert_same(result, expected)
+
+
+def test_one_that_was_stopped_is_not_compared_with_those_that_were_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.set_num_threads(1)
+    attempt = starts._Starts.attempt
+
+    def first_is_stopped(self: Any, index: int) -> None:
+        attempt(self, index)
+        if index == 0:
+            self.tried[0] = replace(self.tried[0], judged=None)
+
+    monkeypatch.setattr(starts._Starts, "attempt", first_is_stopped)
+    told = job(several()).run().details["starts"]
+    assert (told[0]["chosen"], told[0]["scores"]) == (False, {})
+    assert sum(one["chosen"] for one in told) == 1
+
+
 def test_an_error_there_is_raised_here(monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(self: Helpers, function: object, given: object) -> None:
         raise MemoryError("there is none left")
@@ -232,7 +288,7 @@ def test_one_process_does_it_all(asked: list[int], why: str, monkeypatch: pytest
     elif why == "one thread":
         torch.set_num_threads(1)
     elif why == "little memory":
-        monkeypatch.setattr(helpers, "MEMORY", 2**60)
+        monkeypatch.setattr(starts, "LIBRARIES", 2**60)
     elif why == "an observer":
         watchers = [Diary()]
     elif why == "registered here":

@@ -8,7 +8,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -46,11 +48,18 @@ def answer(_: None) -> list[object]:
     return [torch.get_num_threads(), os.environ["OMP_NUM_THREADS"], signal.getsignal(signal.SIGINT) is signal.SIG_IGN]
 
 
+def is_helper(process: psutil.Process) -> bool:
+    try:
+        return "popen_loky" in " ".join(process.cmdline())
+    except psutil.Error:  # it has just ended
+        return False
+
+
 def none_left(seconds: float = 10.0) -> bool:
     """Whether, soon, this process has no other but loky's own that keeps count of resources."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        if not [child for child in psutil.Process().children() if "popen_loky" in " ".join(child.cmdline())]:
+        if not [child for child in psutil.Process().children() if is_helper(child)]:
             return True
         time.sleep(0.1)
     return False
@@ -152,6 +161,54 @@ def test_they_end_with_a_process_that_is_killed(tmp_path: Path) -> None:
     while psutil.pid_exists(int(done.stdout)):
         assert time.monotonic() < until
         time.sleep(0.05)
+
+
+def test_those_that_were_killed_meanwhile_are_replaced() -> None:
+    first = pids(1)
+    for pid in first:
+        psutil.Process(pid).kill()
+        psutil.Process(pid).wait()
+    time.sleep(0.5)  # until loky has seen it
+    assert not pids(1) & first
+
+
+def test_another_thread_s_work_does_without() -> None:
+    with helped(1, MODULE) as others:
+        found: list[Helpers] = []
+
+        def also() -> None:
+            with helped(1, MODULE) as mine:
+                found.append(mine)
+
+        thread = threading.Thread(target=also)
+        thread.start()
+        thread.join()
+        assert found == [Helpers()]
+        assert others.ask(operator.neg, 4) == -4
+    assert torch.get_num_threads() == 3
+    with helped(1, MODULE) as others:
+        assert others.number == 1
+
+
+def test_where_none_can_be_started_one_process_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(kind: object) -> None:
+        raise OSError("no semaphores here")
+
+    monkeypatch.setattr(helpers, "started", none)
+    with pytest.warns(UserWarning, match="one process does the work of several.*no semaphores here"):
+        assert helpers.begun((1, 1, MODULE)) == Helpers()
+
+
+def test_a_forked_process_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    pids(1)
+    context = multiprocessing.get_context("fork")
+    queue = context.SimpleQueue()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of any fork among threads
+        child = context.Process(target=lambda: queue.put((can_help(), len(helpers._kept))))
+        child.start()
+    child.join(60)
+    assert queue.get() == (False, 0)
 
 
 def test_without_any_nothing_is_started_nor_set() -> None:

@@ -64,6 +64,18 @@ def test_a_log_file_gets_lines(problem: Problem, monkeypatch: pytest.MonkeyPatch
     assert all("left" in line for line in lines)
 
 
+@pytest.mark.parametrize(("after", "appears"), [(0.0, True), (1e9, False)])
+def test_the_bar_counts_parts_of_a_work_that_takes_its_time(after: float, appears: bool) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=120)
+    with ProgressBar("starts", console, after=after).counting(9) as counted:
+        for done in (7, 8):
+            counted(done)
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert ("8/9" in shown) is appears
+    assert (shown == "") is not appears
+    assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h")  # the cursor that a bar hides is there again
+
+
 def test_snapshots_are_copies_at_the_right_iterations(problem: Problem) -> None:
     taken = Snapshots(every=2)
     result = JointAdam(iterations=5).solve(problem, observers=[taken])
