@@ -10,6 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -142,7 +143,7 @@ def helped(number: int, module: str) -> Iterator[Helpers]:
 _taken = Lock()  # torch has one number of threads, which two at a time would not put back
 _kept: dict[Kind, ProcessPoolExecutor] = {}
 
-if hasattr(os, "register_at_fork"):
+if sys.platform != "win32":
     os.register_at_fork(after_in_child=_kept.clear)  # they belong to the process that was forked
 
 
@@ -195,7 +196,7 @@ def woken(pool: ProcessPoolExecutor) -> ProcessPoolExecutor:
 @contextmanager
 def deaf() -> Iterator[None]:
     """What is started meanwhile does not hear Ctrl-C, which is for the one that asks."""
-    if not hasattr(signal, "pthread_sigmask"):
+    if sys.platform == "win32":
         yield  # `get_ready` sees to it, if a little late
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
