@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, TypeVar
 import psutil
 import torch
 
+from .environment import thread_variables
 from .threads import threads_at_most
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ Kind = tuple[int, int, str]  # number of processes, threads of each, module that
 
 IDLE = 20.0  # seconds without work after which the processes end: the next photograph may follow soon
 LOOK = 0.5  # seconds between two looks at whether the process that asks is there
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 class HelperLostError(Exception):
@@ -181,7 +181,7 @@ def started(kind: Kind) -> ProcessPoolExecutor:
 
     number, threads, module = kind
     # What invkit keeps of freed memory for the next photograph is no leak.
-    environment = {**dict.fromkeys(THREADS, str(threads)), "LOKY_MAX_MEMORY_LEAK_SIZE": str(2**60)}
+    environment = {**thread_variables(threads), "LOKY_MAX_MEMORY_LEAK_SIZE": str(2**60)}
     ready = (os.getpid(), threads, module)
     return ProcessPoolExecutor(number, timeout=IDLE, initializer=get_ready, initargs=ready, env=environment)
 

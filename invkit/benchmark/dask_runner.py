@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, ValidationError
 
+from ..environment import thread_variables
 from ..errors import InputError
 from ..slots import Strict
 from .jobs import Finished, failure, perform
@@ -135,11 +136,6 @@ def threads_each(count: int) -> int:
     most = os.environ.get("OMP_NUM_THREADS", "")
     share = max(1, cores // count)
     return min(share, int(most)) if most.isdigit() and int(most) > 0 else share
-
-
-def thread_variables(threads: int) -> dict[str, str]:
-    """What must stand in a process's environment before it loads torch."""
-    return {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
 
 
 @contextmanager

@@ -61,13 +61,11 @@ def several(*more: Recipe) -> Recipe:
 
 
 @pytest.fixture(autouse=True)
-def two_threads() -> Iterator[None]:
+def two_threads(torch_threads: Callable[[int], None]) -> Iterator[None]:
     """Two, whatever the machine has; and no process stays."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
+    torch_threads(2)
     yield
     dismiss()
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

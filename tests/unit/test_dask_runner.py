@@ -7,11 +7,12 @@ import threading
 
 import pytest
 
-from invkit.benchmark.dask_runner import outcome_of, slurm_options, thread_variables, threads_each, through
+from invkit.benchmark.dask_runner import outcome_of, slurm_options, threads_each, through
 from invkit.benchmark.jobs import Finished
 from invkit.benchmark.plan import Job
 from invkit.benchmark.suite import DatasetSpec
 from invkit.cases import Case
+from invkit.environment import thread_variables
 from invkit.errors import InputError
 from invkit.recipe import load_recipe
 

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,13 +26,11 @@ MODULE = "invkit.threads"
 
 
 @pytest.fixture(autouse=True)
-def three_threads() -> Iterator[None]:
+def three_threads(torch_threads: Callable[[int], None]) -> Iterator[None]:
     """Three, whatever the machine has; and no process stays."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(3)
+    torch_threads(3)
     yield
     dismiss()
-    torch.set_num_threads(before)
 
 
 def pids(number: int) -> set[int]:

@@ -22,12 +22,9 @@ from invkit.threads import threads_at_most, threads_for, threads_worth
 
 
 @pytest.fixture(autouse=True)
-def two_threads():
+def two_threads(torch_threads):
     """Two, whatever the machine has."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
+    torch_threads(2)
 
 
 def photograph(regularizer=None):

@@ -110,15 +110,11 @@ def test_steps_are_the_tiles_over_those_worked_on_at_once(apart, together, steps
     assert len(tiles.solve(problem).history) == steps
 
 
-def test_how_many_are_worked_on_at_once_changes_no_bit_and_leaves_the_threads():
+def test_how_many_are_worked_on_at_once_changes_no_bit_and_leaves_the_threads(torch_threads):
     _, problem = photograph(dtype=torch.float32)
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        one, two, nine = (Tiles(solver=admm(), tile=64, together=n).solve(problem).image for n in (1, 2, 9))
-        assert torch.get_num_threads() == 1
-    finally:
-        torch.set_num_threads(before)
+    torch_threads(1)
+    one, two, nine = (Tiles(solver=admm(), tile=64, together=n).solve(problem).image for n in (1, 2, 9))
+    assert torch.get_num_threads() == 1
     assert torch.equal(one, two)
     assert torch.equal(one, nine)
 

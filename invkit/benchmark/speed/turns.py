@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, TypeAlias
 
+from ...environment import thread_variables
 from ...errors import InputError
 from .setting import VERSIONS, Setting
 from .worker import arguments_of
@@ -20,8 +21,6 @@ __all__ = ["Measured", "take_turns"]
 
 Progress: TypeAlias = Callable[[str, int, float | None], None]
 """Told of what is begun, of the rounds done, and of the seconds left, None before the first round."""
-
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @dataclass
@@ -55,7 +54,7 @@ class Worker:
 
     def __init__(self, version: str, setting: Setting) -> None:
         self.version = version
-        threads = {} if setting.threads is None else dict.fromkeys(THREADS, str(setting.threads))
+        threads = {} if setting.threads is None else thread_variables(setting.threads)
         self.process = subprocess.Popen(
             arguments_of(version, setting),
             stdin=subprocess.PIPE,
