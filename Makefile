@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 INSTALLED := $(VENV)/.installed
-SAMPLES := invkit/samples
+SAMPLES := invkit/datasets/samples
 KERNEL_SIZE ?= 31
 PYTEST_ARGS ?=
 

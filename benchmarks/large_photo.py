@@ -50,7 +50,7 @@ def sharp(height: int, width: int) -> Floats:
     """The sample twice as large and continued by mirror images, (height, width, 3) in [0, 1]."""
     from PIL import Image
 
-    from invkit.samples import sample_path
+    from invkit.datasets.samples import sample_path
 
     sample = Image.open(sample_path("coffee-sharp")).convert("RGB")
     twice = np.asarray(sample.resize((2 * sample.width, 2 * sample.height), Image.Resampling.BICUBIC))
@@ -120,13 +120,13 @@ def make(folder: Path, megapixels: float) -> Photo:
 
 def measured(photo: Photo, recipe: str, settings: Sequence[str], threads: int) -> dict[str, Any]:
     """One recipe in a process of its own."""
-    from invkit.recipe import load_recipe
+    from invkit.recipes.model import load_recipe
 
     blind, folder = not load_recipe(recipe).is_nonblind, photo.folder
     files = ["deblur", "photo.png"] if blind else ["deconvolve", "photo.png", "--kernel", "kernel.npy"]
     files += ["--recipe", recipe, "--output", recipe, "--device", "cpu"]
     files += [word for setting in settings for word in ("--set", setting)]
-    command = [sys.executable, "-c", "from invkit.cli import main; main()", *files]
+    command = [sys.executable, "-c", "from invkit.apps.cli.main import main; main()", *files]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     load, begun = os.getloadavg()[0], time.perf_counter()
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -165,7 +165,7 @@ def aligned(path: Path, truth: Floats) -> float:
     import torch
     from PIL import Image
 
-    from invkit.alignment import aligned_psnr
+    from invkit.numerics.registration import aligned_psnr
 
     picture = np.asarray(Image.open(path), dtype=np.float32) / 255
     top, left = (max(0, side - MIDDLE) // 2 for side in truth.shape[:2])
@@ -220,7 +220,7 @@ def lines(axes: Axes, found: Sequence[Mapping[str, Any]], what: str) -> None:
 
 
 def main() -> None:
-    from invkit.restoration import versions
+    from invkit.pipeline.job import versions
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megapixels", type=float, nargs="+", default=list(MEGAPIXELS))

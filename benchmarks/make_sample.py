@@ -2,7 +2,7 @@
 
     python benchmarks/make_sample.py [FOLDER]
 
-writes coffee_sharp.png, coffee_blurry.png, coffee_kernel.npy and coffee_kernel.png, by default into invkit/samples.
+writes coffee_sharp.png, coffee_blurry.png, coffee_kernel.npy and coffee_kernel.png, by default into invkit/datasets/samples.
 The photograph is scikit-image's "coffee", by Rachel Michetti, CC0. It is shrunk first, so that no blur of the lens or
 noise of the sensor is left in it; the blur is a valid convolution of the gamma-encoded values, as in the data sets of
 the field; then come noise and rounding to 8 bits.
@@ -23,7 +23,7 @@ EXTENT = 17  # pixels, the longer side of the path of the shake
 SCALE = 0.7
 SIGMA = 0.003  # noise std in [0, 1] units
 SEED = 20
-SAMPLES = Path(__file__).resolve().parent.parent / "invkit" / "samples"
+SAMPLES = Path(__file__).resolve().parent.parent / "invkit" / "datasets" / "samples"
 
 Floats = npt.NDArray[np.float64]
 

@@ -21,10 +21,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from invkit.errors import InputError
-from invkit.estimation import estimate_sigma
-from invkit.estimation.noise import NoiseMethod
-from invkit.samples import sample_path
+from invkit.core.errors import InputError
+from invkit.datasets.samples import sample_path
+from invkit.numerics.noise import NoiseMethod, estimate_sigma
 
 PHOTOGRAPHS = ("coffee", "camera", "astronaut", "chelsea")
 METHODS: tuple[NoiseMethod, ...] = ("zoran-weiss", "patch-covariance")

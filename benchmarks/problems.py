@@ -25,15 +25,15 @@ from rich.console import Console
 from rich.table import Table
 
 import invkit
-from invkit.alignment import aligned_psnr
+from invkit.core.operator_parameters import CoilMapPrior
 from invkit.media.images import write_image
+from invkit.numerics.registration import aligned_psnr
 from invkit.operators.convolution import Convolution
 from invkit.operators.downsampling import Downsampling
 from invkit.operators.frames import Frames
 from invkit.operators.multi_coil_mri import MultiCoilMRI
 from invkit.operators.tomography import Tomography
-from invkit.restoration import versions
-from invkit.unknowns import CoilMapPrior
+from invkit.pipeline.job import versions
 
 Picture = npt.NDArray[np.floating]
 BORDER = 12  # pixels of a deblurred or enlarged picture that are not compared

@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 
 import invkit
-from invkit.errors import InputError
+from invkit.core.errors import InputError
 
 SIZES = {"fishes": 41, "flower": 25, "house": 51}
 """Kernel sizes in pixels, those that Ren et al. (CVPR 2020) give."""

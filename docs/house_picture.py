@@ -6,7 +6,7 @@ import textwrap
 from dataclasses import dataclass
 from html import escape
 
-from invkit import registry
+from invkit.core import registry
 
 __all__ = ["house_picture"]
 

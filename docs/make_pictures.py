@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 STATIC = ROOT / "docs" / "_static"
-SAMPLES = ROOT / "invkit" / "samples"
+SAMPLES = ROOT / "invkit" / "datasets" / "samples"
 PHOTO, TRUTH = SAMPLES / "coffee_blurry.png", SAMPLES / "coffee_sharp.png"
 WORDS = {
     "pan-l0": [],
@@ -120,7 +120,7 @@ def answers(address: str) -> bool:
     return False
 
 
-INVKIT = [sys.executable, "-c", "from invkit.cli import main; main()"]
+INVKIT = [sys.executable, "-c", "from invkit.apps.cli.main import main; main()"]
 
 
 def pages(browser: Browser, folder: Path) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 from tables import table
 
-from invkit import registry
-from invkit.recipe import Recipe, load_recipe
-from invkit.slots import named
+from invkit.core import registry
+from invkit.core.nested import named
+from invkit.recipes.model import Recipe, load_recipe
 
 HEADS = ["recipe", "latent image", "penalised by", "kernel fitted to", "fitted by", "then"]
 

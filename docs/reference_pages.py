@@ -10,12 +10,12 @@ from measured_page import measured_page
 from method_table import method_table
 from tables import table
 
-from invkit import interfaces, registry
-from invkit.look_commands import type_words
-from invkit.recipe import Recipe, load_recipe, recipe_text
-from invkit.schema import describe
-from invkit.slots import ComponentSpec, named
-from invkit.solver import Solver
+from invkit.apps.cli.inspect import type_words
+from invkit.core import interfaces, registry
+from invkit.core.nested import ComponentSpec, named
+from invkit.core.solver import Solver
+from invkit.recipes.model import Recipe, load_recipe, recipe_text
+from invkit.recipes.schema import describe
 
 INTERFACES = [family for family, interface in registry.FAMILIES.items() if interface is not None]
 KINDS = CLASSICAL, NETWORKS, KNOWN, OTHERS = (

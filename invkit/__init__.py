@@ -10,15 +10,15 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import registry
-    from .bridges.reconstructor import as_reconstructor
-    from .deblurring import deblur, deconvolve, restore
-    from .observers.snapshots import Snapshots
-    from .problem import Problem, Term
-    from .recipe import Recipe, load_recipe
-    from .reports.writing import report
-    from .result import Result
-    from .solver import Observer, Solver
+    from .apps.deepinv.reconstructor import as_reconstructor
+    from .apps.report.writing import report
+    from .core import registry
+    from .core.observers.snapshots import Snapshots
+    from .core.problem import Problem, Term
+    from .core.result import Result
+    from .core.solver import Observer, Solver
+    from .pipeline.api import deblur, deconvolve, restore
+    from .recipes.model import Recipe, load_recipe
 
 __all__ = [
     "Observer",
@@ -40,25 +40,25 @@ __all__ = [
 __version__ = version("invkit")
 
 _HOME = {
-    "Observer": "solver",
-    "Problem": "problem",
-    "Recipe": "recipe",
-    "Result": "result",
-    "Snapshots": "observers.snapshots",
-    "Solver": "solver",
-    "Term": "problem",
-    "as_reconstructor": "bridges.reconstructor",
-    "deblur": "deblurring",
-    "deconvolve": "deblurring",
-    "load_recipe": "recipe",
-    "report": "reports.writing",
-    "restore": "deblurring",
+    "Observer": "core.solver",
+    "Problem": "core.problem",
+    "Recipe": "recipes.model",
+    "Result": "core.result",
+    "Snapshots": "core.observers.snapshots",
+    "Solver": "core.solver",
+    "Term": "core.problem",
+    "as_reconstructor": "apps.deepinv.reconstructor",
+    "deblur": "pipeline.api",
+    "deconvolve": "pipeline.api",
+    "load_recipe": "recipes.model",
+    "report": "apps.report.writing",
+    "restore": "pipeline.api",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name == "registry":
-        return import_module(".registry", __name__)
+        return import_module(".core.registry", __name__)
     if name not in _HOME:
         raise AttributeError(f"module 'invkit' has no attribute '{name}'")
     return getattr(import_module(f".{_HOME[name]}", __name__), name)

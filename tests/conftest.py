@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from invkit import registry
+from invkit.core import registry
 
 DATA = "INVKIT_DATA"
 REQUIRED = "INVKIT_REQUIRE_DATA"

@@ -129,7 +129,7 @@ def timed(recipe: str, sample: Any, size: Any, change: float) -> Row:
     import numpy as np
     import torch
 
-    from invkit.alignment import aligned_psnr
+    from invkit.numerics.registration import aligned_psnr
 
     noise = change * np.random.default_rng(0).standard_normal(sample.image.shape, dtype=np.float32)
     image = (sample.image + noise).clip(0, 1)
@@ -149,7 +149,7 @@ def worked() -> float:
 
 
 def restored(recipe: str, image: Any, kernel: Any, size: Any) -> Any:
-    from invkit.restoration import prepare
+    from invkit.pipeline.job import prepare
 
     known = {"kernel": kernel / kernel.sum()} if recipe in KNOWN else {"kernel_size": size}
     return prepare(image, recipe=recipe, device="cpu", **known).run()

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from workloads import WORKLOADS, Call, cases
 
-from invkit.allocator import keep_large_blocks
 from invkit.benchmark.speed.scenes import scene
+from invkit.core.runtime.memory import keep_large_blocks
 
 SECONDS, FEWEST, MOST = 1.0, 3, 20  # for the rounds of a case, and how many they are
 LONG = 4.0  # seconds of a call of which there is one round only

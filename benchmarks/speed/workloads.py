@@ -9,23 +9,23 @@ from typing import Any, Literal, TypeAlias
 
 import torch
 
-from invkit import registry
-from invkit.alignment import align
-from invkit.assembly import Assembly, assemble
 from invkit.benchmark.speed.scenes import SIGMA, Scene
-from invkit.edge_predictors.gradients import Gradients
-from invkit.estimation import estimate_sigma
-from invkit.geometry import crop_to_data, size_of
-from invkit.kernel_steps.toeplitz import ToeplitzLeastSquares
+from invkit.core import registry
+from invkit.core.parameters import positional_names
+from invkit.core.problem import Problem
+from invkit.core.solver import Observer, State
+from invkit.numerics.finite_differences import analyse
+from invkit.numerics.geometry import crop_to_data, size_of
+from invkit.numerics.noise import estimate_sigma
+from invkit.numerics.registration import align
 from invkit.operators.convolution import Convolution
-from invkit.parameters import positional_names
-from invkit.problem import Problem
-from invkit.recipe import load_recipe
+from invkit.pipeline.assemble import Assembly, assemble
+from invkit.pipeline.job import prepare
+from invkit.recipes.model import load_recipe
 from invkit.regularizers.hyper_laplacian import HyperLaplacian
-from invkit.restoration import prepare
-from invkit.solver import Observer, State
+from invkit.solvers.map.edge_selection.gradients import Gradients
+from invkit.solvers.map.kernel_estimation.toeplitz import ToeplitzLeastSquares
 from invkit.solvers.tiles import Tiles
-from invkit.stencils import analyse
 
 SIDES, KERNELS = (64, 128, 256, 512, 1024, 2048, 4096), (11, 21, 31, 51, 71, 101)
 QUICK_SIDES, QUICK_KERNELS = (64, 128, 256), (11, 31, 51)

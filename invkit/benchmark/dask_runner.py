@@ -26,9 +26,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, ValidationError
 
-from ..environment import thread_variables
-from ..errors import InputError
-from ..slots import Strict
+from ..core.errors import InputError
+from ..core.nested import Strict
+from ..core.runtime.environment import thread_variables
 from .jobs import Finished, failure, perform
 from .plan import Job
 from .runner import Execute

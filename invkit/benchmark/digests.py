@@ -10,8 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ..checksums import sha256_of
-from ..errors import InputError
+from ..core.errors import InputError
+from ..media.checksums import sha256_of
 
 __all__ = ["code_digest", "data_digest", "file_digest", "hash_ahead"]
 

@@ -22,15 +22,15 @@ import psutil
 import torch
 from torch import Tensor
 
-from ..cases import Floats, Sample, Trial
-from ..geometry import size_of, visible_part
-from ..interfaces import Dataset, Metric
+from ..core.evaluation import Floats, Sample, Trial
+from ..core.interfaces import Dataset, Metric
+from ..core.result import Result
 from ..media.colour import from_luma_chroma, to_luma_chroma
 from ..media.encoding import encode_npy, encode_png, quantised
 from ..media.kernels import kernel_picture
-from ..restoration import Job as Restoration
-from ..restoration import prepare, versions
-from ..result import Result
+from ..numerics.geometry import size_of, visible_part
+from ..pipeline.job import Job as Restoration
+from ..pipeline.job import prepare, versions
 from .digests import code_digest
 from .measuring import Meter, SnapshotsAt, Taken
 from .plan import Job, build_dataset, build_metric
@@ -169,7 +169,7 @@ def attempt(job: Job, asked: threading.Event) -> tuple[dict[str, Any], dict[str,
 
 
 def prepared(job: Job, sample: Sample) -> Restoration:
-    """The restoration of a sample, with everything checked; raises as `invkit.deblurring.prepare`."""
+    """The restoration of a sample, with everything checked; raises as `invkit.pipeline.api.prepare`."""
     return prepare(
         sample.image,
         recipe=job.recipe,

@@ -17,8 +17,8 @@ import psutil
 import torch
 from torch import Tensor
 
-from ..problem import Problem
-from ..solver import Observer, State
+from ..core.problem import Problem
+from ..core.solver import Observer, State
 
 __all__ = ["Meter", "SnapshotsAt", "Taken"]
 

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from .. import __version__, registry
-from ..cases import Case
-from ..errors import InvkitError
-from ..explain import placed
-from ..interfaces import Dataset, Metric
-from ..recipe import Parameters, Recipe, check_recipe, load_recipe, read_parameters
+from .. import __version__
+from ..core import registry
+from ..core.errors import InvkitError
+from ..core.evaluation import Case
+from ..core.interfaces import Dataset, Metric
+from ..recipes.messages import placed
+from ..recipes.model import Parameters, Recipe, check_recipe, load_recipe, read_parameters
 from .digests import data_digest, file_digest, hash_ahead
 from .suite import DatasetSpec, MetricSpec, RecipeSpec, Suite
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError
+from ..core.errors import InputError
 from .convergence import loss_figure, snapshot_figure
 from .curves import case_figure, ratio_figure, time_figure
 from .records import MetricOf, Named, Store

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import InputError
+from ..core.errors import InputError
 
 __all__ = ["MetricOf", "Named", "Record", "Snapshot", "Store", "natural", "read_store"]
 

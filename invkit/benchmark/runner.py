@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-from ..solver import deferred_interrupt
+from ..core.solver import deferred_interrupt
 from .digests import code_digest
 from .jobs import Finished, perform
 from .plan import Job, Plan, check

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ..cases import Sample
-from ..errors import InputError, InvkitError
+from ..core.errors import InputError, InvkitError
+from ..core.evaluation import Sample
 from .records import MetricOf, Named, Record, Store, natural
 from .statistics import over_cases
 

@@ -11,11 +11,11 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
-from ..documents import read_toml
-from ..errors import InputError
-from ..explain import Place, explain, hint
-from ..parameters import read_strictly
-from ..slots import Strict, listed, named
+from ..core.errors import InputError
+from ..core.nested import Strict, listed, named
+from ..core.parameters import read_strictly
+from ..recipes.messages import Place, explain, hint
+from ..recipes.toml import read_toml
 
 __all__ = [
     "DatasetSpec",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..errors import InputError
+from ..core.errors import InputError
 from .columns import Column, Figure, Interval, by_group, same, side_by_side, titled
 from .notes import Note, general_notes, planned, recipe_notes, source_note
 from .published import PublishedRow, published_rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from ..interfaces import Downloadable
+from ..core.interfaces import Downloadable
 
 __all__ = ["ByHand"]
 

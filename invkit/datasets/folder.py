@@ -10,11 +10,11 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field
 
-from ..cases import Case, Sample
-from ..errors import InputError
-from ..interfaces import Dataset
+from ..core.errors import InputError
+from ..core.evaluation import Case, Sample
+from ..core.interfaces import Dataset
+from ..core.parameters import PositiveInt, validated
 from ..media.kernels import read_kernel
-from ..parameters import PositiveInt, validated
 from .pictures import like, picture, safe_names
 from .places import located
 

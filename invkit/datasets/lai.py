@@ -9,8 +9,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from ..cases import Case, Sample, Source
-from ..parameters import validated
+from ..core.evaluation import Case, Sample, Source
+from ..core.parameters import validated
 from .by_hand import ByHand
 from .pictures import like, picture
 from .places import check_present, data_folder, file_list

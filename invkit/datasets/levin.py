@@ -10,10 +10,10 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from ..cases import Case, Floats, Sample, Source
-from ..interfaces import Downloadable
+from ..core.evaluation import Case, Floats, Sample, Source
+from ..core.interfaces import Downloadable
+from ..core.parameters import NonNegative, validated
 from ..media.kernels import read_kernel
-from ..parameters import NonNegative, validated
 from .pictures import noisy, picture
 from .places import check_present, data_folder, file_list
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..cases import Floats
-from ..errors import InputError
+from ..core.errors import InputError
+from ..core.evaluation import Floats
 from ..media.colour import to_luma_chroma
 from ..media.images import read_image
 

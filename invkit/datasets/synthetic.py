@@ -11,10 +11,10 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from ..cases import Case, Floats, Sample
-from ..errors import InputError
-from ..interfaces import Dataset
-from ..parameters import NonNegative, PositiveInt, Seed, validated
+from ..core.errors import InputError
+from ..core.evaluation import Case, Floats, Sample
+from ..core.interfaces import Dataset
+from ..core.parameters import NonNegative, PositiveInt, Seed, validated
 from .pictures import luma, noisy, picture, safe_names
 from .places import located
 
@@ -24,7 +24,7 @@ Blur = Literal["motion", "diffraction", "gaussian"]
 
 BLURS: tuple[Blur, ...] = ("motion", "diffraction", "gaussian")  # their order goes into the seeds
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".npy")
-SAMPLE = Path(__file__).parents[1] / "samples" / "coffee_sharp.png"
+SAMPLE = Path(__file__).parent / "samples" / "coffee_sharp.png"
 GRID = 2.0**30  # steps from 0 to 1 of a kernel: coarser than what machines differ by, far finer than what is seen
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..interfaces import Fidelity
-from ..parameters import validated
+from ..core.interfaces import Fidelity
+from ..core.parameters import validated
 
 __all__ = ["L1"]
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ..errors import RecipeError
-from ..interfaces import Fidelity
+from ..core.errors import RecipeError
+from ..core.interfaces import Fidelity
 
 __all__ = ["Schedule"]
 

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import InputError
-from ..interfaces import Fidelity
-from ..parameters import validated
+from ..core.errors import InputError
+from ..core.interfaces import Fidelity
+from ..core.parameters import validated
 
 __all__ = ["SSIM"]
 

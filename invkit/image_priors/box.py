@@ -8,9 +8,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..errors import InputError
-from ..geometry import extend_to
-from ..parameters import Shape
+from ..core.errors import InputError
+from ..core.parameters import Shape
+from ..numerics.geometry import extend_to
 
 __all__ = ["Initial", "boxed", "starting_image"]
 

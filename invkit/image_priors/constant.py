@@ -7,8 +7,8 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
-from ..interfaces import ImagePrior
-from ..parameters import Shape, validated
+from ..core.interfaces import ImagePrior
+from ..core.parameters import Shape, validated
 from .box import Initial, boxed, starting_image
 
 __all__ = ["ConstantImage"]

@@ -8,11 +8,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ..errors import InputError
-from ..interfaces import ImagePrior, LatentPrior
+from ..core.errors import InputError
+from ..core.interfaces import ImagePrior, LatentPrior
+from ..core.parameters import PositiveInt, Seed, Shape, validated
 from ..networks.prepared_convolution import normalisation
 from ..networks.random import seeded
-from ..parameters import PositiveInt, Seed, Shape, validated
 
 __all__ = ["ConvDecoderImage"]
 

@@ -9,12 +9,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..errors import InputError
-from ..geometry import new_size, resample
-from ..interfaces import ImagePrior, LatentPrior, Resizable
+from ..core.errors import InputError
+from ..core.interfaces import ImagePrior, LatentPrior, Resizable
+from ..core.parameters import PositiveInt, Seed, Shape, validated
 from ..networks.deep_decoder import DeepDecoderNetwork, coarsest
 from ..networks.random import seeded
-from ..parameters import PositiveInt, Seed, Shape, validated
+from ..numerics.geometry import new_size, resample
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError
-from ..geometry import new_size, resample
-from ..interfaces import ImagePrior, LatentPrior, Resizable
+from ..core.errors import InputError
+from ..core.interfaces import ImagePrior, LatentPrior, Resizable
+from ..core.parameters import Seed, Shape, validated
 from ..networks.branches import each_on_its_own
 from ..networks.random import seeded
 from ..networks.skip import (
@@ -28,7 +28,7 @@ from ..networks.skip import (
     scales_that_fit,
     smallest_side,
 )
-from ..parameters import Seed, Shape, validated
+from ..numerics.geometry import new_size, resample
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -9,11 +9,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ..geometry import new_size
-from ..interfaces import ImagePrior, Resizable
+from ..core.interfaces import ImagePrior, Resizable
+from ..core.parameters import Positive, PositiveInt, Seed, Shape, validated
 from ..networks.coordinates import fourier_network, sine_network
 from ..networks.random import seeded
-from ..parameters import Positive, PositiveInt, Seed, Shape, validated
+from ..numerics.geometry import new_size
 
 if TYPE_CHECKING:
     from typing_extensions import Self

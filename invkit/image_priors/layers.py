@@ -9,9 +9,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..errors import AssemblyError
-from ..interfaces import ImagePrior
-from ..parameters import Shape, validated
+from ..core.errors import AssemblyError
+from ..core.interfaces import ImagePrior
+from ..core.parameters import Shape, validated
 
 __all__ = ["Layers"]
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from ..geometry import new_size, resample, shape_of
-from ..interfaces import Assignable, ImagePrior, Resizable
-from ..parameters import Shape, validated
+from ..core.interfaces import Assignable, ImagePrior, Resizable
+from ..core.parameters import Shape, validated
+from ..numerics.geometry import new_size, resample, shape_of
 from .box import Initial, boxed, starting_image
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
-from ..geometry import new_size, resample, shape_of, size_of
-from ..interfaces import Assignable, ImagePrior, Resizable
-from ..parameters import Shape, validated
-from ..wavelets import Levels, Wavelet, compose, decompose, level_of
+from ..core.interfaces import Assignable, ImagePrior, Resizable
+from ..core.parameters import Shape, validated
+from ..numerics.geometry import new_size, resample, shape_of, size_of
+from ..numerics.wavelets import Levels, Wavelet, compose, decompose, level_of
 from .box import Initial, boxed, starting_image
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class WaveletImage(ImagePrior, Assignable, Resizable):
     a blur has left little but noise of the fine: those of natural images grow about twofold from level to level. With
     ``boost = 1`` it is noise that comes first. Outside [0, 1] pixels keep the gradients that bring them back.
 
-    W is `invkit.wavelets.decompose` (Mallat 1989, Daubechies 1988), periodic, for every size.
+    W is `invkit.numerics.wavelets.decompose` (Mallat 1989, Daubechies 1988), periodic, for every size.
 
     Args:
         shape: (B, C, H, W).

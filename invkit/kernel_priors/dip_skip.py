@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ..geometry import Size, new_size, resample, size_of
-from ..interfaces import KernelPrior, LatentPrior, Resizable
+from ..core.interfaces import KernelPrior, LatentPrior, Resizable
+from ..core.parameters import Seed, Shape, validated
 from ..networks.random import seeded
 from ..networks.skip import (
     Channels,
@@ -27,7 +27,7 @@ from ..networks.skip import (
     scales_that_fit,
     smallest_side,
 )
-from ..parameters import Seed, Shape, validated
+from ..numerics.geometry import Size, new_size, resample, size_of
 from .simplex import softmax_kernel
 
 if TYPE_CHECKING:

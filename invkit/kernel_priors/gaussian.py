@@ -10,9 +10,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ..geometry import Size, centre, new_size, shape_of, size_of
-from ..interfaces import Assignable, KernelPrior, Resizable
-from ..parameters import Shape, validated
+from ..core.interfaces import Assignable, KernelPrior, Resizable
+from ..core.parameters import Shape, validated
+from ..numerics.geometry import Size, centre, new_size, shape_of, size_of
 from .simplex import nearest_kernel, softmax_kernel
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from ..geometry import centre, new_size
-from ..interfaces import KernelPrior, Resizable
+from ..core.interfaces import KernelPrior, Resizable
+from ..core.parameters import NonNegative, Positive, Seed, Shape, validated
 from ..networks.random import seeded
-from ..parameters import NonNegative, Positive, Seed, Shape, validated
+from ..numerics.geometry import centre, new_size
 from .motion_path import enlarged, spots
 from .simplex import softmax_kernel
 

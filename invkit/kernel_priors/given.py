@@ -7,9 +7,9 @@ from typing import final
 import torch
 from torch import Tensor
 
-from ..errors import InputError
-from ..interfaces import CoilMapPrior, MaskPrior, ScanPrior, UnknownPrior
-from ..parameters import Shape
+from ..core.errors import InputError
+from ..core.interfaces import CoilMapPrior, MaskPrior, ScanPrior, UnknownPrior
+from ..core.parameters import Shape
 
 __all__ = ["KnownCoilMaps", "KnownMask", "KnownScan"]
 

@@ -9,10 +9,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..errors import InputError
-from ..geometry import new_size, resample_kernel
-from ..interfaces import KernelPrior, Resizable
-from ..parameters import Shape, validated
+from ..core.errors import InputError
+from ..core.interfaces import KernelPrior, Resizable
+from ..core.parameters import Shape, validated
+from ..numerics.geometry import new_size, resample_kernel
 from .simplex import checked_kernel
 
 if TYPE_CHECKING:

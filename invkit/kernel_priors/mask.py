@@ -8,8 +8,8 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
-from ..interfaces import ImagePrior, MaskPrior
-from ..parameters import Shape, validated
+from ..core.interfaces import ImagePrior, MaskPrior
+from ..core.parameters import Shape, validated
 
 __all__ = ["ImageMask"]
 

@@ -11,10 +11,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ..geometry import Size, centre, new_size
-from ..interfaces import KernelPrior, Resizable
+from ..core.interfaces import KernelPrior, Resizable
+from ..core.parameters import Seed, Shape, validated
 from ..networks.random import seeded
-from ..parameters import Seed, Shape, validated
+from ..numerics.geometry import Size, centre, new_size
 
 if TYPE_CHECKING:
     from typing_extensions import Self

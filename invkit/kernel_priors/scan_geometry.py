@@ -8,8 +8,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ..interfaces import ScanPrior
-from ..parameters import Shape, validated
+from ..core.interfaces import ScanPrior
+from ..core.parameters import Shape, validated
 
 __all__ = ["ScanGeometry"]
 

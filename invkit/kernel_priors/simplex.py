@@ -9,11 +9,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ..errors import InputError
-from ..geometry import new_size, resample_kernel, shape_of
-from ..interfaces import Assignable, KernelPrior, Resizable
-from ..parameters import Shape, validated
-from ..simplex import nearest_on_simplex
+from ..core.errors import InputError
+from ..core.interfaces import Assignable, KernelPrior, Resizable
+from ..core.parameters import Shape, validated
+from ..numerics.geometry import new_size, resample_kernel, shape_of
+from ..numerics.simplex import nearest_on_simplex
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -8,8 +8,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ..interfaces import CoilMapPrior
-from ..parameters import Shape, validated
+from ..core.interfaces import CoilMapPrior
+from ..core.parameters import Shape, validated
 
 __all__ = ["SmoothMaps"]
 

@@ -10,10 +10,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ..geometry import Size, new_size, resample, resample_kernel, size_of
-from ..interfaces import KernelPrior, LatentPrior, Resizable
+from ..core.interfaces import KernelPrior, LatentPrior, Resizable
+from ..core.parameters import Seed, Shape, validated
 from ..networks.random import seeded
-from ..parameters import Seed, Shape, validated
+from ..numerics.geometry import Size, new_size, resample, resample_kernel, size_of
 from .simplex import SMALLEST, softmax_kernel
 
 if TYPE_CHECKING:

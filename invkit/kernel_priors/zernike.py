@@ -10,9 +10,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ..geometry import centre, new_size
-from ..interfaces import KernelPrior, Resizable
-from ..parameters import Shape, validated
+from ..core.interfaces import KernelPrior, Resizable
+from ..core.parameters import Shape, validated
+from ..numerics.geometry import centre, new_size
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from ..errors import InputError
+from ..core.errors import InputError
 from .files import write_atomically
 
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
 
-    from ..result import Result, Snapshot
+    from ..core.result import Result, Snapshot
 
 __all__ = ["SUFFIXES", "Frame", "animate", "animate_folder"]
 

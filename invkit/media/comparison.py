@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..alignment import Aligned, align, psnr, ssim
-from ..errors import InputError
+from ..core.errors import InputError
+from ..numerics.registration import Aligned, align, psnr, ssim
 from .colour import to_luma_chroma
 from .figures import SMALL, TITLE, draw_picture, kernel_stack, new_figure, picture_height, tidy
 from .images import read_image
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ..result import Result
+    from ..core.result import Result
 
 __all__ = ["comparison"]
 

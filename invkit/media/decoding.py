@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile
 
-from ..errors import InputError, OutOfMemoryError
+from ..core.errors import InputError, OutOfMemoryError
 
 __all__ = ["FORMATS", "MAX_PIXELS", "Samples", "check_size", "decode", "read_bytes", "upright"]
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from ..errors import InputError
+from ..core.errors import InputError
 
 __all__ = ["encode", "encode_npy", "encode_png", "quantised"]
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ..result import Result
+    from ..core.result import Result
 
 __all__ = ["kernel_stack", "new_figure", "overview"]
 

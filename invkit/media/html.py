@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import Tensor, nn
 
-    from ..problem import Problem, Term
-    from ..recipe import Recipe
-    from ..result import Array, Result
-    from ..slots import ComponentSpec
+    from ..core.nested import ComponentSpec
+    from ..core.problem import Problem, Term
+    from ..core.result import Array, Result
+    from ..recipes.model import Recipe
 
 __all__ = ["problem_html", "recipe_html", "result_html"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import InputError
+from ..core.errors import InputError
 from .decoding import Samples, decode
 
 __all__ = ["as_kernel", "check_kernel", "kernel_picture", "mosaic", "planes_picture", "read_kernel"]

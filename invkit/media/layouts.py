@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..errors import InputError
+from ..core.errors import InputError
 
 __all__ = ["Array", "Layout", "channels_last", "check_image", "depth_of", "from_bchw", "to_bchw", "unit_range"]
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import InputError
+from ..core.errors import InputError
 from .encoding import encode_npy, encode_png, quantised
 from .figures import kernel_stack, overview
 from .files import write_atomically
@@ -24,7 +24,7 @@ from .kernels import kernel_picture, planes_picture
 from .layouts import channels_last
 
 if TYPE_CHECKING:
-    from ..result import Result
+    from ..core.result import Result
 
 __all__ = ["CHECKPOINT", "check_inputs", "check_output", "clear_run", "save_result", "strict_json"]
 

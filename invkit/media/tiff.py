@@ -12,7 +12,7 @@ import numpy.typing as npt
 import tifffile
 from tifffile import PHOTOMETRIC, TiffFile, TiffPage
 
-from ..errors import InputError
+from ..core.errors import InputError
 from .decoding import ORIENTATION, Samples, check_size, upright
 
 __all__ = ["read_tiff"]

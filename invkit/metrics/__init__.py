@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from ..alignment import Aligned, align, aligned_psnr, aligned_ssd, aligned_ssim, psnr, ssd, ssim
+from ..numerics.registration import Aligned, align, aligned_psnr, aligned_ssd, aligned_ssim, psnr, ssd, ssim
 
 __all__ = ["Aligned", "align", "aligned_psnr", "aligned_ssd", "aligned_ssim", "psnr", "ssd", "ssim"]

@@ -6,8 +6,8 @@ from typing import Annotated, TypeAlias
 
 from pydantic import Field
 
-from ..alignment import Aligned, psnr, shrunk, ssim
-from ..parameters import validated
+from ..core.parameters import validated
+from ..numerics.registration import Aligned, psnr, shrunk, ssim
 from .search import AlignedMetric, Border, Luma, MaxShift, Step
 
 __all__ = ["AlignedPSNR", "AlignedSSIM", "Shrink"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..cases import Trial
-from ..interfaces import Metric
+from ..core.evaluation import Trial
+from ..core.interfaces import Metric
 
 __all__ = ["CPUSeconds", "PeakMemory", "Seconds"]
 

@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from ..alignment import Aligned, ssd
-from ..cases import Trial
-from ..interfaces import Metric
-from ..parameters import validated
+from ..core.evaluation import Trial
+from ..core.interfaces import Metric
+from ..core.parameters import validated
+from ..numerics.registration import Aligned, ssd
 from .search import Border, Luma, MaxShift, Search, Step
 
 __all__ = ["ErrorRatio"]

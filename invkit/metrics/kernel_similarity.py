@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..cases import Floats, Trial
-from ..errors import InputError
-from ..interfaces import Metric
+from ..core.errors import InputError
+from ..core.evaluation import Floats, Trial
+from ..core.interfaces import Metric
 
 __all__ = ["KernelSimilarity", "similarity"]
 

@@ -11,10 +11,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..alignment import Aligned, Floats
-from ..checksums import sha256_of
-from ..errors import InputError
-from ..parameters import validated
+from ..core.errors import InputError
+from ..core.parameters import validated
+from ..media.checksums import sha256_of
+from ..numerics.registration import Aligned, Floats
 from .search import AlignedMetric, Border, MaxShift, Step
 
 __all__ = ["LPIPS"]

@@ -7,10 +7,10 @@ from typing import Annotated, TypeAlias
 
 from pydantic import Field
 
-from ..alignment import Floats, inside, psnr, same_size, shrunk, ssim
-from ..cases import Trial
-from ..interfaces import Metric
-from ..parameters import validated
+from ..core.evaluation import Trial
+from ..core.interfaces import Metric
+from ..core.parameters import validated
+from ..numerics.registration import Floats, inside, psnr, same_size, shrunk, ssim
 from .aligned_scores import Shrink
 from .search import Luma, planes_of
 

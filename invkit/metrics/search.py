@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from ..alignment import Aligned, align, check_search
-from ..cases import Floats, Sample, Trial
-from ..errors import InputError
-from ..interfaces import Metric
+from ..core.errors import InputError
+from ..core.evaluation import Floats, Sample, Trial
+from ..core.interfaces import Metric
+from ..core.parameters import validated
 from ..media.colour import to_luma_chroma
-from ..parameters import validated
+from ..numerics.registration import Aligned, align, check_search
 
 __all__ = ["AlignedMetric", "Border", "Luma", "MaxShift", "Search", "Step", "planes_of"]
 

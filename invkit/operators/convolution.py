@@ -8,10 +8,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..errors import InputError
-from ..geometry import Size, extend, fold, size_of
-from ..interfaces import Blur
-from ..parameters import Shape, validated
+from ..core.errors import InputError
+from ..core.interfaces import Blur
+from ..core.parameters import Shape, validated
+from ..numerics.geometry import Size, extend, fold, size_of
 from .spectral import blurred, spread
 
 __all__ = ["Convolution"]
@@ -22,7 +22,7 @@ class Convolution(Blur):
 
     "valid" is the model of a photograph, whose border was blurred from beyond the frame: the image is larger than the
     data by the kernel's size less one. The other paddings keep the size and make up what lies beyond the frame. The
-    kernel's centre is the one of `invkit.geometry`.
+    kernel's centre is the one of `invkit.numerics.geometry`.
 
     Images are (B, C, H, W), kernels (B, 1, h, w) or (1, 1, h, w), which then blurs the whole batch. The arithmetic is
     in float32 or float64, also under autocast and for half-precision arguments: a blur rounded to bfloat16 would be

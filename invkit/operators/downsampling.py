@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ..errors import InputError
-from ..geometry import size_of
-from ..interfaces import ForwardOperator
-from ..parameters import Shape, validated
+from ..core.errors import InputError
+from ..core.interfaces import ForwardOperator
+from ..core.parameters import Shape, validated
+from ..numerics.geometry import size_of
 from .convolution import Convolution
 
 __all__ = ["Downsampling"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..errors import InputError
-from ..geometry import size_of
-from ..interfaces import ForwardOperator
-from ..parameters import Shape
+from ..core.errors import InputError
+from ..core.interfaces import ForwardOperator
+from ..core.parameters import Shape
+from ..numerics.geometry import size_of
 from .convolution import check_fit, checked
 from .spectral import blurred, spread
 

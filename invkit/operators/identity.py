@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..geometry import Size
-from ..interfaces import ForwardOperator
-from ..parameters import Shape
+from ..core.interfaces import ForwardOperator
+from ..core.parameters import Shape
+from ..numerics.geometry import Size
 
 __all__ = ["Identity"]
 

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ..interfaces import ForwardOperator, MaskPrior
-from ..parameters import Shape, validated
+from ..core.interfaces import ForwardOperator, MaskPrior
+from ..core.parameters import Shape, validated
 
 __all__ = ["Haze", "Inpainting", "Mixture"]
 

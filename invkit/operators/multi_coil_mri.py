@@ -9,9 +9,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..errors import InputError
-from ..interfaces import CoilMapPrior, ForwardOperator
-from ..parameters import Shape, validated
+from ..core.errors import InputError
+from ..core.interfaces import CoilMapPrior, ForwardOperator
+from ..core.parameters import Shape, validated
 
 __all__ = ["MultiCoilMRI"]
 

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..geometry import Size, margins, size_of
-from ..spectra import fast_size, transfer
+from ..numerics.fourier import fast_size, transfer
+from ..numerics.geometry import Size, margins, size_of
 
 __all__ = ["blurred", "spread"]
 

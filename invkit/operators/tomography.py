@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ..interfaces import ForwardOperator, ScanPrior
-from ..parameters import Shape, validated
+from ..core.interfaces import ForwardOperator, ScanPrior
+from ..core.parameters import Shape, validated
 
 __all__ = ["Tomography"]
 

@@ -8,10 +8,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..errors import InputError
-from ..geometry import Size, margins, size_of
-from ..interfaces import ForwardOperator
-from ..parameters import PositiveInt, Shape, validated
+from ..core.errors import InputError
+from ..core.interfaces import ForwardOperator
+from ..core.parameters import PositiveInt, Shape, validated
+from ..numerics.geometry import Size, margins, size_of
 from .convolution import check_fit, checked
 from .frames import checked_one
 from .spectral import blurred, spread

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from pydantic import AfterValidator, Field
 from torch import Tensor
 
-from ..interfaces import Proximable
-from ..parameters import validated
+from ..core.interfaces import Proximable
+from ..core.parameters import validated
 from .shrinkage import truncated_square, values_of
 
 __all__ = ["DarkChannel"]

@@ -12,9 +12,9 @@ from pydantic import Field
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ..errors import RecipeError
-from ..interfaces import Regularizer
-from ..parameters import validated
+from ..core.errors import RecipeError
+from ..core.interfaces import Regularizer
+from ..core.parameters import validated
 
 __all__ = ["DeepinvPrior"]
 

@@ -7,8 +7,8 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
-from ..interfaces import Reweightable
-from ..parameters import validated
+from ..core.interfaces import Reweightable
+from ..core.parameters import validated
 from .shrinkage import differences, filter_weights, mean_penalty, values_of
 
 __all__ = ["GradientL2"]

@@ -8,9 +8,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..interfaces import Reweightable
-from ..parameters import validated
-from ..stencils import GRADIENT
+from ..core.interfaces import Reweightable
+from ..core.parameters import validated
+from ..numerics.finite_differences import GRADIENT
 from .shrinkage import blockwise, differences, filter_weights, mean_penalty, power_shrinkage, values_of
 
 __all__ = ["HyperLaplacian"]

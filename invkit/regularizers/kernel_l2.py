@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..interfaces import Regularizer
-from ..parameters import validated
+from ..core.interfaces import Regularizer
+from ..core.parameters import validated
 
 __all__ = ["KernelL2"]
 

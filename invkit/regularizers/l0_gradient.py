@@ -7,9 +7,9 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
-from ..interfaces import Proximable
-from ..parameters import validated
-from ..stencils import GRADIENT
+from ..core.interfaces import Proximable
+from ..core.parameters import validated
+from ..numerics.finite_differences import GRADIENT
 from .shrinkage import blockwise, mean_penalty, truncated_shrinkage, truncated_square, values_of
 
 __all__ = ["L0Gradient"]

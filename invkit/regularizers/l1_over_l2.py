@@ -9,9 +9,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..interfaces import Proximable
-from ..parameters import validated
-from ..stencils import GRADIENT, IDENTITY
+from ..core.interfaces import Proximable
+from ..core.parameters import validated
+from ..numerics.finite_differences import GRADIENT, IDENTITY
 
 __all__ = ["L1OverL2"]
 

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ..interfaces import Proximable
-from ..parameters import validated
+from ..core.interfaces import Proximable
+from ..core.parameters import validated
 from .shrinkage import truncated_shrinkage, truncated_square, values_of
 
 __all__ = ["PatchMinimum"]

@@ -15,10 +15,10 @@ from pydantic import Field
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ..errors import InputError, RecipeError
-from ..interfaces import Denoising
+from ..core.errors import InputError, RecipeError
+from ..core.interfaces import Denoising
+from ..core.parameters import Positive, validated
 from ..networks.random import seeded
-from ..parameters import Positive, validated
 from .shrinkage import values_of
 
 __all__ = ["PlugAndPlay"]

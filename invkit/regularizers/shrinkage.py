@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..stencils import GRADIENT, SECOND, Stencil, added
+from ..numerics.finite_differences import GRADIENT, SECOND, Stencil, added
 
 __all__ = [
     "blockwise",

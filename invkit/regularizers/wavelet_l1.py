@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..geometry import size_of
-from ..interfaces import Proximable
-from ..parameters import validated
-from ..wavelets import Levels, Wavelet, compose, decompose, detail_mask
+from ..core.interfaces import Proximable
+from ..core.parameters import validated
+from ..numerics.geometry import size_of
+from ..numerics.wavelets import Levels, Wavelet, compose, decompose, detail_mask
 from .shrinkage import mean_penalty, values_of
 
 __all__ = ["WaveletL1"]
@@ -19,7 +19,7 @@ class WaveletL1(Proximable):
     """Mean of the magnitudes of an image's wavelet details (Donoho & Johnstone 1994; Figueiredo & Nowak 2003).
 
     The sum of ``|W u|`` over the details of all levels, divided by the number C H W of the image's values: zero on
-    constant images, homogeneous, ``R(c u) = |c| R(u)``, and convex. W is `invkit.wavelets.decompose`, orthonormal and
+    constant images, homogeneous, ``R(c u) = |c| R(u)``, and convex. W is `invkit.numerics.wavelets.decompose`, orthonormal and
     periodic; it is not shift-invariant, so a strong penalty shows the grid of its finest coefficients, least with
     the smoothest filters.
 

@@ -13,11 +13,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ..errors import AssemblyError
-from ..interfaces import ImagePrior, LatentPrior, UnknownPrior
-from ..parameters import Seed, validated
-from ..problem import Problem
-from ..solver import CHECK_EVERY, Solver, State
+from ..core.errors import AssemblyError
+from ..core.interfaces import ImagePrior, LatentPrior, UnknownPrior
+from ..core.parameters import Seed, validated
+from ..core.problem import Problem
+from ..core.solver import CHECK_EVERY, Solver, State
 from .device_adam import device_adam, set_rates
 from .early_stop import EarlyStop
 from .graphs import GRAPHS

@@ -10,12 +10,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..geometry import margins, size_of
-from ..interfaces import Assignable, Blur, LeastSquares, Proximable
-from ..parameters import NonNegative, Positive, PositiveInt, validated
-from ..problem import Problem
-from ..spectra import to_grid, to_image, transfer
-from ..stencils import adjoint, analyse
+from ..core.interfaces import Assignable, Blur, LeastSquares, Proximable
+from ..core.parameters import NonNegative, Positive, PositiveInt, validated
+from ..core.problem import Problem
+from ..numerics.finite_differences import adjoint, analyse
+from ..numerics.fourier import to_grid, to_image, transfer
+from ..numerics.geometry import margins, size_of
 from .half_quadratic import check_weights, on_grid, stiffness, weighted
 from .inner import Advancing
 from .pixel_state import PixelState, Saturation, check_padding, check_terms, imputed, saturated, starting_point

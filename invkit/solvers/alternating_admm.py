@@ -11,11 +11,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..errors import AssemblyError
-from ..interfaces import ImagePrior, UnknownPrior
-from ..parameters import Positive, PositiveInt, validated
-from ..problem import Problem
-from ..solver import Solver
+from ..core.errors import AssemblyError
+from ..core.interfaces import ImagePrior, UnknownPrior
+from ..core.parameters import Positive, PositiveInt, validated
+from ..core.problem import Problem
+from ..core.solver import Solver
 from .adam import clone, trainable
 from .half_quadratic import check_weights
 from .linear_admm import BoundPenalty, Inner, LinearADMM, LinearState, Penalty

@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ..geometry import Size, margins, size_of
-from ..interfaces import Assignable, Blur, EdgePredictor, KernelCleanup, KernelStep, UnknownPrior
-from ..parameters import NonNegative, PositiveInt, validated
-from ..problem import Problem
-from ..solver import Solver
+from ..core.interfaces import Assignable, Blur, EdgePredictor, KernelCleanup, KernelStep, UnknownPrior
+from ..core.parameters import NonNegative, PositiveInt, validated
+from ..core.problem import Problem
+from ..core.solver import Solver
+from ..numerics.geometry import Size, margins, size_of
 from .inner import run_inner
 from .pixel_state import (
     PixelState,

@@ -7,10 +7,10 @@ from typing import Annotated, ClassVar
 import torch
 from pydantic import Field
 
-from ..interfaces import Assignable
-from ..parameters import Positive, PositiveInt, validated
-from ..problem import Problem
-from ..solver import Solver
+from ..core.interfaces import Assignable
+from ..core.parameters import Positive, PositiveInt, validated
+from ..core.problem import Problem
+from ..core.solver import Solver
 from .pixel_state import PixelState, check_terms, starting_point
 
 __all__ = ["GradientDescent"]

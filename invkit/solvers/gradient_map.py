@@ -10,14 +10,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..errors import AssemblyError
-from ..geometry import size_of
-from ..interfaces import Assignable, Blur, KernelCleanup, KernelStep, LeastSquares, Proximable, UnknownPrior
-from ..parameters import Positive, PositiveInt, validated
-from ..problem import Problem
-from ..solver import Solver
-from ..spectra import to_image
-from ..stencils import GRADIENT, IDENTITY, adjoint, analyse, inside, power
+from ..core.errors import AssemblyError
+from ..core.interfaces import Assignable, Blur, KernelCleanup, KernelStep, LeastSquares, Proximable, UnknownPrior
+from ..core.parameters import Positive, PositiveInt, validated
+from ..core.problem import Problem
+from ..core.solver import Solver
+from ..numerics.finite_differences import GRADIENT, IDENTITY, adjoint, analyse, inside, power
+from ..numerics.fourier import to_image
+from ..numerics.geometry import size_of
 from .pixel_state import PixelState, check_padding, check_terms, image_prior_of, kernel_prior_of, starting_point
 
 __all__ = ["GradientMAP"]

@@ -12,13 +12,13 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..errors import AssemblyError
-from ..geometry import size_of
-from ..interfaces import Assignable, Blur, LeastSquares, Proximable
-from ..parameters import Positive, validated
-from ..problem import Problem
-from ..spectra import grid_size, to_grid, to_image, transfer, wrapped
-from ..stencils import adjoint, analyse, power
+from ..core.errors import AssemblyError
+from ..core.interfaces import Assignable, Blur, LeastSquares, Proximable
+from ..core.parameters import Positive, validated
+from ..core.problem import Problem
+from ..numerics.finite_differences import adjoint, analyse, power
+from ..numerics.fourier import grid_size, to_grid, to_image, transfer, wrapped
+from ..numerics.geometry import size_of
 from .inner import Advancing
 from .pixel_state import PixelState, check_padding, check_terms, starting_point
 
@@ -63,7 +63,7 @@ class HalfQuadratic(Advancing[HalfQuadraticState]):
     (a division in the Fourier domain) once for each beta, which grows until z and D x agree: the scheme of Krishnan &
     Fergus 2009 for hyper-Laplacians, of Xu, Zheng, Jia 2013 and of Pan et al. 2014 for L0.
 
-    The data are continued beyond their border so that they wrap round smoothly (`invkit.spectra.wrapped`), which makes
+    The data are continued beyond their border so that they wrap round smoothly (`invkit.numerics.fourier.wrapped`), which makes
     every step two transforms; where the border matters more than the time, take ``admm``.
 
     Args:

@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 __all__ = ["HostAccess"]
 
-READS = {"tolist", "numpy", "__array__", "cpu"}
+READS = {"tolist", "numpy", "__array__", "cpu"}  # as `torch.tensor` of numbers on the device, which copies them there
 FACTORIES = {"arange", "empty", "eye", "full", "hann_window", "linspace", "ones", "rand", "randn", "tensor", "zeros"}
 WAITS = {
     *("_local_scalar_dense", "allclose", "bincount", "equal", "is_nonzero", "masked_select", "nonzero"),
@@ -74,7 +74,7 @@ class _Functions(TorchFunctionMode):
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         given, name = kwargs or {}, getattr(func, "__name__", "")
-        if name in READS:
+        if name in READS or (name == "tensor" and given.get("device") is not None):
             self.of.note(name)
         elif name in FACTORIES and given.get("device") is None and self.of.device.type == "cpu":
             self.of.note(f"{name} without a device")
@@ -108,11 +108,6 @@ def never(args: Sequence[Any], result: Any, device: torch.device) -> bool:
     return False
 
 
-def from_the_host(args: Sequence[Any], result: Any, device: torch.device) -> bool:
-    """``torch.tensor`` of numbers, on the device."""
-    return bool(result.device.type == device.type)
-
-
 def to_another(args: Sequence[Any], result: Any, device: torch.device) -> bool:
     """A copy of a tensor on another device."""
     source = args[1] if len(args) > 1 and isinstance(args[1], Tensor) else args[0]
@@ -135,7 +130,6 @@ def by_counts(args: Sequence[Any], result: Any, device: torch.device) -> bool:
 
 
 SOMETIMES: dict[str, Callable[[Sequence[Any], Any, torch.device], bool]] = {
-    "lift_fresh": from_the_host,
     "_to_copy": to_another,
     "copy_": to_another,
     "index": by_a_mask,

@@ -7,9 +7,9 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from ..problem import Problem
-from ..solver import Solver, State
-from ..threads import threads_for
+from ..core.problem import Problem
+from ..core.runtime.threads import threads_for
+from ..core.solver import Solver, State
 
 __all__ = ["Advancing", "run_inner"]
 

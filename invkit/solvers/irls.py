@@ -10,12 +10,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..geometry import Size, size_of
-from ..interfaces import Assignable, Blur, LeastSquares, Reweightable
-from ..parameters import Positive, PositiveInt, validated
-from ..problem import Problem
-from ..solver import Solver
-from ..stencils import Stencil, analyse, inside, power, rolled
+from ..core.interfaces import Assignable, Blur, LeastSquares, Reweightable
+from ..core.parameters import Positive, PositiveInt, validated
+from ..core.problem import Problem
+from ..core.solver import Solver
+from ..numerics.finite_differences import Stencil, analyse, inside, power, rolled
+from ..numerics.geometry import Size, size_of
 from .masked_blur import MaskedBlur, objective
 from .pixel_state import PixelState, check_padding, check_terms, starting_point
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import final
 
-from ..problem import Problem
+from ..core.problem import Problem
 from .adam import AdamSolver, AdamState, Outcome
 
 __all__ = ["JointAdam"]

@@ -10,11 +10,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..interfaces import Assignable, LeastSquares, Proximable
-from ..parameters import NonNegative, Positive, PositiveInt, validated
-from ..problem import Problem
-from ..solver import Solver
-from ..stencils import adjoint, analyse
+from ..core.interfaces import Assignable, LeastSquares, Proximable
+from ..core.parameters import NonNegative, Positive, PositiveInt, validated
+from ..core.problem import Problem
+from ..core.solver import Solver
+from ..numerics.finite_differences import adjoint, analyse
 from .half_quadratic import check_weights, weighted
 from .pixel_state import PixelState, check_terms, starting_point
 

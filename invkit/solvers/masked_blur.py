@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..geometry import Size, margins, size_of
-from ..interfaces import Blur
-from ..problem import Problem
-from ..spectra import grid_size, transfer
+from ..core.interfaces import Blur
+from ..core.problem import Problem
+from ..numerics.fourier import grid_size, transfer
+from ..numerics.geometry import Size, margins, size_of
 
 __all__ = ["MaskedBlur", "objective"]
 

@@ -10,10 +10,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..errors import AssemblyError
-from ..interfaces import Assignable, Blur, ImagePrior, UnknownPrior
-from ..problem import Problem
-from ..solver import State
+from ..core.errors import AssemblyError
+from ..core.interfaces import Assignable, Blur, ImagePrior, UnknownPrior
+from ..core.problem import Problem
+from ..core.solver import State
 
 __all__ = [
     "PixelState",

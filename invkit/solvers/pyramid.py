@@ -12,13 +12,13 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from ..errors import AssemblyError, InputError
-from ..geometry import Size, centre, resample, resample_kernel, shape_of, shrink, size_of
-from ..interfaces import Assignable, ImagePrior, Resizable, UnknownPrior
-from ..parameters import PositiveInt, Shape, validated
-from ..problem import Problem
-from ..solver import Solver, State
-from ..threads import threads_for
+from ..core.errors import AssemblyError, InputError
+from ..core.interfaces import Assignable, ImagePrior, Resizable, UnknownPrior
+from ..core.parameters import PositiveInt, Shape, validated
+from ..core.problem import Problem
+from ..core.runtime.threads import threads_for
+from ..core.solver import Solver, State
+from ..numerics.geometry import Size, centre, resample, resample_kernel, shape_of, shrink, size_of
 from .pixel_state import image_prior_of, kernel_prior_of
 
 __all__ = ["Pyramid"]

@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..errors import AssemblyError
+from ..core.errors import AssemblyError
 from .graphs import GRAPHS, Graph
 from .host_access import HostAccess
 

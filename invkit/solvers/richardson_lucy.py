@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ..interfaces import Assignable, Blur, ImagePrior, UnknownPrior
-from ..parameters import PositiveInt, validated
-from ..problem import Problem, Term
-from ..solver import Solver
+from ..core.interfaces import Assignable, Blur, ImagePrior, UnknownPrior
+from ..core.parameters import PositiveInt, validated
+from ..core.problem import Problem, Term
+from ..core.solver import Solver
 from .masked_blur import MaskedBlur
 from .pixel_state import PixelState, check_padding, image_prior_of, starting_point
 

@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ..geometry import size_of
-from ..interfaces import Assignable, Regularizer
-from ..parameters import Fraction, Positive, validated
-from ..problem import Problem, Term
-from ..solver import Solver
+from ..core.interfaces import Assignable, Regularizer
+from ..core.parameters import Fraction, Positive, validated
+from ..core.problem import Problem, Term
+from ..core.solver import Solver
+from ..numerics.geometry import size_of
 from .inner import run_inner
 from .pixel_state import PixelState, starting_point
 

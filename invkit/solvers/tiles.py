@@ -13,15 +13,15 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..errors import AssemblyError
-from ..geometry import Size, margins, size_of
-from ..interfaces import Assignable, Blur
-from ..parameters import NonNegative, PositiveInt, validated
-from ..problem import Problem
-from ..solver import Solver, State
-from ..spectra import grid_size, to_image, transfer, wrapped
-from ..stencils import GRADIENT, power
-from ..threads import threads_at_most
+from ..core.errors import AssemblyError
+from ..core.interfaces import Assignable, Blur
+from ..core.parameters import NonNegative, PositiveInt, validated
+from ..core.problem import Problem
+from ..core.runtime.threads import threads_at_most
+from ..core.solver import Solver, State
+from ..numerics.finite_differences import GRADIENT, power
+from ..numerics.fourier import grid_size, to_image, transfer, wrapped
+from ..numerics.geometry import Size, margins, size_of
 from .inner import run_inner
 from .pixel_state import PixelState, check_padding, image_prior_of, starting_point
 

@@ -7,13 +7,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..geometry import size_of
-from ..interfaces import Assignable, Blur, LeastSquares, Reweightable
-from ..parameters import validated
-from ..problem import Problem
-from ..solver import Solver
-from ..spectra import to_image, transfer
-from ..stencils import power
+from ..core.interfaces import Assignable, Blur, LeastSquares, Reweightable
+from ..core.parameters import validated
+from ..core.problem import Problem
+from ..core.solver import Solver
+from ..numerics.finite_differences import power
+from ..numerics.fourier import to_image, transfer
+from ..numerics.geometry import size_of
 from .half_quadratic import on_grid
 from .masked_blur import MaskedBlur, objective
 from .pixel_state import PixelState, check_padding, check_terms, starting_point
@@ -32,7 +32,7 @@ class Wiener(Solver[PixelState]):
     sparse penalties that is the steepest one, so that they take smaller weights here.
 
     The image is taken for periodic. The data are continued beyond their border so that they wrap round smoothly
-    (`invkit.spectra.wrapped`); near the border the image rings more than that of ``irls`` or ``admm``.
+    (`invkit.numerics.fourier.wrapped`); near the border the image rings more than that of ``irls`` or ``admm``.
     """
 
     iterations = 1

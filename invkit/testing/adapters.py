@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .. import registry
-from ..adapters import Adapter
-from ..errors import InvkitError
-from ..parameters import parameters_schema
+from ..core import registry
+from ..core.adapters import Adapter
+from ..core.errors import InvkitError
+from ..core.parameters import parameters_schema
 from .common import assert_documented, build
 from .operators import demand
 

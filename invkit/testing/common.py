@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .. import registry
-from ..parameters import Shape, parameters_of, positional_names, slots_of
-from ..slots import Component, ComponentSpec, named
+from ..core import registry
+from ..core.nested import Component, ComponentSpec, named
+from ..core.parameters import Shape, parameters_of, positional_names, slots_of
 from .operators import demand
 
 __all__ = [

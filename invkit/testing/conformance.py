@@ -20,10 +20,10 @@ from typing import Any
 
 import torch
 
-from .. import registry
-from ..geometry import Size
-from ..interfaces import ForwardOperator, KernelPrior
-from ..parameters import Shape
+from ..core import registry
+from ..core.interfaces import ForwardOperator, KernelPrior
+from ..core.parameters import Shape
+from ..numerics.geometry import Size
 from .adapters import check_adapter
 from .common import Settings, assert_documented, assert_random_state_untouched, build, drawn
 from .datasets import check_dataset_class

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..archives import safe_path
-from ..cases import Case, Floats, Sample
+from ..core.errors import InputError
+from ..core.evaluation import Case, Floats, Sample
+from ..core.interfaces import Dataset, Downloadable
+from ..datasets.archives import safe_path
 from ..datasets.pictures import safe_names
-from ..errors import InputError
-from ..interfaces import Dataset, Downloadable
 from .common import Settings, assert_documented, assert_random_state_untouched, build
 from .operators import demand
 
@@ -26,7 +26,7 @@ def check_dataset(dataset: Dataset, *, sampled: int = SAMPLED) -> None:
     """Every property of a dataset whose files are here.
 
     Names are unique and safe, the order is fixed, files exist, and pictures have the layouts, ranges and sums that
-    `invkit.cases.Sample` promises, twice the same.
+    `invkit.core.evaluation.Sample` promises, twice the same.
 
     Args:
         dataset: an instance.

@@ -8,16 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..geometry import Size
-from ..interfaces import EdgePredictor
-from .common import (
-    Settings,
-    assert_documented,
-    assert_random_state_untouched,
-    assert_unchanged,
-    build,
-    drawn,
-)
+from ..core.interfaces import EdgePredictor
+from ..numerics.geometry import Size
+from .common import Settings, assert_documented, assert_random_state_untouched, assert_unchanged, build, drawn
 from .operators import demand
 
 __all__ = ["check_edge_predictor"]

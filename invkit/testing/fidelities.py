@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..interfaces import Fidelity
+from ..core.interfaces import Fidelity
 from .common import (
     Settings,
     assert_documented,

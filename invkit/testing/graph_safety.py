@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .. import registry
-from ..geometry import Size
-from ..interfaces import Fidelity, ForwardOperator, ImagePrior, Regularizer, UnknownPrior
+from ..core import registry
+from ..core.interfaces import Fidelity, ForwardOperator, ImagePrior, Regularizer, UnknownPrior
+from ..numerics.geometry import Size
 from ..solvers.adam import AdamSolver
 from ..solvers.host_access import HostAccess
 from .common import Settings, build, drawn

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..interfaces import KernelCleanup, KernelPrior, KernelStep
+from ..core.interfaces import KernelCleanup, KernelPrior, KernelStep
 from .common import (
     Settings,
     assert_documented,

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from ..cases import Floats, Sample, Trial
-from ..errors import InputError
-from ..interfaces import Metric
+from ..core.errors import InputError
+from ..core.evaluation import Floats, Sample, Trial
+from ..core.interfaces import Metric
 from .common import Settings, assert_documented, assert_random_state_untouched, build, drawn
 from .operators import demand
 

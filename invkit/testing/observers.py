@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
-from .. import registry
-from ..problem import Problem
-from ..result import Result
-from ..solver import Observer, Solver, State
+from ..core import registry
+from ..core.problem import Problem
+from ..core.result import Result
+from ..core.solver import Observer, Solver, State
 from .common import Settings, assert_documented, assert_random_state_untouched, build
 from .operators import demand
 from .solvers import assert_left_alone, small_problem

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..interfaces import ForwardOperator
-from ..parameters import Shape
+from ..core.interfaces import ForwardOperator
+from ..core.parameters import Shape
 
 __all__ = [
     "assert_adjoint",

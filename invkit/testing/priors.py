@@ -11,9 +11,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from ..geometry import resample, resample_kernel
-from ..interfaces import Assignable, ImagePrior, KernelPrior, LatentPrior, Resizable, UnknownPrior
-from ..parameters import Shape
+from ..core.interfaces import Assignable, ImagePrior, KernelPrior, LatentPrior, Resizable, UnknownPrior
+from ..core.parameters import Shape
+from ..numerics.geometry import resample, resample_kernel
 from .common import (
     Settings,
     assert_documented,

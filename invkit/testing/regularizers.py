@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..interfaces import Denoising, Proximable, Regularizer, Reweightable
-from ..stencils import analyse
+from ..core.interfaces import Denoising, Proximable, Regularizer, Reweightable
+from ..numerics.finite_differences import analyse
 from .common import (
     Settings,
     assert_documented,

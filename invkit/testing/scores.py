@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import Tensor
 
-from ..interfaces import Score
+from ..core.interfaces import Score
 from .common import Settings, assert_documented, assert_random_state_untouched, assert_unchanged, build, drawn
 from .operators import demand
 

@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .. import registry
-from ..errors import InvkitError, PluginError
-from ..interfaces import ForwardOperator, KernelPrior, UnknownPrior
-from ..parameters import Shape, parameters_of, slots_of
-from ..problem import Problem, Term
-from ..result import Result
-from ..slots import named
-from ..solver import Observer, Solver, State, StopReason
+from ..core import registry
+from ..core.errors import InvkitError, PluginError
+from ..core.interfaces import ForwardOperator, KernelPrior, UnknownPrior
+from ..core.nested import named
+from ..core.parameters import Shape, parameters_of, slots_of
+from ..core.problem import Problem, Term
+from ..core.result import Result
+from ..core.solver import Observer, Solver, State, StopReason
 from .common import (
     Settings,
     assert_documented,

@@ -9,14 +9,14 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from invkit import registry
+from invkit.core import registry
+from invkit.core.interfaces import Fidelity, ForwardOperator, KernelPrior, Regularizer, Reweightable
+from invkit.core.parameters import Seed
 from invkit.fidelities.mse import MSE
 from invkit.image_priors.pixels import Pixels
-from invkit.interfaces import Fidelity, ForwardOperator, KernelPrior, Regularizer, Reweightable
 from invkit.kernel_priors.gaussian import GaussianKernel
 from invkit.kernel_priors.simplex import SimplexKernel
 from invkit.kernel_priors.softmax_fcn import SoftmaxFCN
-from invkit.parameters import Seed
 from invkit.testing import (
     check_component,
     check_fidelity,

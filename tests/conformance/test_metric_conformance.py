@@ -9,8 +9,8 @@ import pytest
 import torch
 from pydantic import Field
 
-from invkit.errors import InputError
-from invkit.interfaces import Metric
+from invkit.core.errors import InputError
+from invkit.core.interfaces import Metric
 from invkit.metrics.aligned_scores import AlignedPSNR, AlignedSSIM
 from invkit.metrics.cost import CPUSeconds, PeakMemory, Seconds
 from invkit.metrics.error_ratio import ErrorRatio

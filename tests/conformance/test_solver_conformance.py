@@ -9,10 +9,10 @@ import pytest
 import torch
 from pydantic import Field
 
-from invkit.errors import AssemblyError
-from invkit.interfaces import Assignable, Blur
-from invkit.parameters import validated
-from invkit.solver import Solver
+from invkit.core.errors import AssemblyError
+from invkit.core.interfaces import Assignable, Blur
+from invkit.core.parameters import validated
+from invkit.core.solver import Solver
 from invkit.solvers.adam import AdamSolver, AdamState
 from invkit.solvers.alternating_map import AlternatingMAP
 from invkit.solvers.gradient_descent import GradientDescent

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from invkit import registry
-from invkit.cli import app
-from invkit.errors import InvkitError
+from invkit.apps.cli.main import app
+from invkit.core import registry
+from invkit.core.errors import InvkitError
 
-TOYS = Path(__file__).parents[1] / "unit"
+TOYS = Path(__file__).parents[1] / "helpers"
 SUITE = """
 title = "Toys"
 datasets = ["toy"]
@@ -54,7 +54,7 @@ def environment(place, accidents):
 
 def arguments(place, output, *options):
     words = ["bench", "run", str(place / "suite.toml"), "--output", str(place / output), *options]
-    return [sys.executable, "-c", "from invkit.cli import main; main()", *words]
+    return [sys.executable, "-c", "from invkit.apps.cli.main import main; main()", *words]
 
 
 def bench(place, output, *options, **accidents):

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from invkit.cli import main
+from invkit.apps.cli.main import main
 
 FAMILY = "kernel_priors"
 MARK = "import pathlib\npathlib.Path(__file__).with_suffix('.imported').touch()\n"
@@ -35,7 +35,7 @@ SAID = {
     "no-import": "'no-import' of lacking 1.2 cannot be loaded from lacking_module:Mine: ModuleNotFoundError: No module "
     "named 'a_library_nobody_has'",
     "wrong-class": "'wrong-class' of stray is registered in kernel_priors, but stray_module:Mine is not a subclass of "
-    "invkit.interfaces.UnknownPrior",
+    "invkit.core.interfaces.UnknownPrior",
     "outdated": "'outdated' of old 1.2 is not loaded: it asks for invkit<0.0.1, and 0.1.0 is installed; get a version",
 }
 TWINS = "two distributions offer the kernel_priors name 'twin'; write 'twin-one:twin' or 'twin-two:twin'"
@@ -52,7 +52,7 @@ def site(install: Callable[..., Path]) -> Path:
 
 def invkit(site: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """A command in a process of its own."""
-    code = "from invkit.cli import main; main()"
+    code = "from invkit.apps.cli.main import main; main()"
     known = {**os.environ, "PYTHONPATH": str(site), **environment}
     return subprocess.run(
         [sys.executable, "-c", code, *words], capture_output=True, text=True, check=False, env=known, cwd=site

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from invkit import choices, registry
-from invkit.cli import main, parse_kernel_size
-from invkit.look_commands import type_words
-from invkit.recipe import parse_recipe
+from invkit.apps.cli.inspect import type_words
+from invkit.apps.cli.main import main, parse_kernel_size
+from invkit.core import registry
+from invkit.recipes.model import parse_recipe
 
 
 def invoke(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
@@ -153,13 +153,13 @@ def test_deblur_says_which_recipe_it_has_picked_and_why(
     picked: str | None,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(choices, "SECONDS", 1000.0)
+    monkeypatch.setattr(options, "SECONDS", 1000.0)
     np.save("image.npy", np.random.default_rng(0).uniform(size=(30, 30)).astype(np.float32))
     np.save("kernel.npy", np.full((5, 5), 1 / 25))
     toys = {place: f"toy-{place.lower().replace('_', '-')}" for place in ("QUICK", "THOROUGH", "FROM_A_KERNEL")}
     solver = '{name = "joint-adam", params = {iterations = 1}}'
     for place, name in toys.items():
-        monkeypatch.setattr(choices, place, name)
+        monkeypatch.setattr(options, place, name)
         text = f'name = "{name}"\nimage_prior = "pixels"\nkernel_prior = "simplex"\nsolver = {solver}\n'
         registry.register("recipes", name, text)
     try:

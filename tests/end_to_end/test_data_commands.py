@@ -11,13 +11,14 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from typer.testing import CliRunner
 
-from invkit import downloads, registry
-from invkit.cli import app
+from invkit.apps.cli.main import app
+from invkit.core import registry
+from invkit.core.errors import InputError
+from invkit.datasets import downloads
 from invkit.datasets.folder import Folder
 from invkit.datasets.lai import Lai
 from invkit.datasets.levin import Levin
 from invkit.datasets.synthetic import Synthetic
-from invkit.errors import InputError
 
 
 @pytest.fixture(autouse=True)

@@ -39,7 +39,7 @@ def photo(tmp_path: Path) -> Path:
 
 
 def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from invkit.cli import main; main()", *map(str, arguments)]
+    command = [sys.executable, "-c", "from invkit.apps.cli.main import main; main()", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)
 
 
@@ -82,7 +82,15 @@ def test_a_killed_run_continues_to_the_same_bits(photo: Path, tmp_path: Path) ->
     settings = [*SMALL, "--kernel-size", KERNEL, "--set", "solver.params.iterations=150", "--checkpoint-every", 0]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert run("deblur", photo, "--output", whole, *settings).returncode == 0
-    command = [sys.executable, "-c", "from invkit.cli import main; main()", "deblur", photo, "--output", killed]
+    command = [
+        sys.executable,
+        "-c",
+        "from invkit.apps.cli.main import main; main()",
+        "deblur",
+        photo,
+        "--output",
+        killed,
+    ]
     process = subprocess.Popen([*map(str, command), *map(str, settings)], stderr=subprocess.DEVNULL)
     try:
         wait_for(killed / "checkpoint.pt", process)
@@ -111,7 +119,15 @@ def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
 def test_ctrl_c_keeps_what_was_done_and_resume_continues(photo: Path, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     settings = [*SMALL, "--kernel-size", KERNEL, "--checkpoint-every", 0, "--set", "solver.params.iterations=100000"]
-    command = [sys.executable, "-c", "from invkit.cli import main; main()", "deblur", photo, "--output", folder]
+    command = [
+        sys.executable,
+        "-c",
+        "from invkit.apps.cli.main import main; main()",
+        "deblur",
+        photo,
+        "--output",
+        folder,
+    ]
     process = subprocess.Popen(
         [*map(str, command), *map(str, settings)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

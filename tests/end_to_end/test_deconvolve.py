@@ -14,12 +14,12 @@ import torch
 from PIL import Image
 
 import invkit
-from invkit import registry
-from invkit.alignment import aligned_psnr
-from invkit.cli import main
-from invkit.errors import InputError, UnknownNameError
+from invkit.apps.cli.main import main
+from invkit.core import registry
+from invkit.core.errors import InputError, UnknownNameError
 from invkit.media.images import write_image
-from invkit.recipe import load_recipe
+from invkit.numerics.registration import aligned_psnr
+from invkit.recipes.model import load_recipe
 
 RECIPE = """
 name = "quick-known"

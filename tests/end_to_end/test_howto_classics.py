@@ -10,9 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 import invkit
+from invkit.apps.cli.main import app
 from invkit.benchmark.records import read_store
 from invkit.benchmark.tables import tables_of
-from invkit.cli import app
 
 PAGE = (Path(invkit.__file__).parent.parent / "docs" / "howto" / "classics.md").read_text(encoding="utf-8")
 NAME, SECONDS = 0, -1  # columns; the last tells of a machine

@@ -13,12 +13,12 @@ from clean_environment import make_environment
 from typer.testing import CliRunner
 
 import invkit
-from invkit.alignment import aligned_psnr
-from invkit.cli import app
+from invkit.apps.cli.main import app
+from invkit.apps.scaffold.names import names_for
+from invkit.apps.scaffold.writing import package_files
 from invkit.datasets.synthetic import Synthetic
 from invkit.media.encoding import encode_png
-from invkit.scaffold.names import names_for
-from invkit.scaffold.writing import package_files
+from invkit.numerics.registration import aligned_psnr
 
 PAGE = (Path(invkit.__file__).parent.parent / "docs" / "howto" / "plugin.md").read_text(encoding="utf-8")
 TRANSCRIPT = re.findall(r"```bash\n(.*?)\n```\n\n```text\n(.*?)```", PAGE, flags=re.DOTALL)

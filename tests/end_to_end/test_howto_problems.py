@@ -11,8 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 import invkit
-from invkit import registry
-from invkit.cli import app
+from invkit.apps.cli.main import app
+from invkit.core import registry
 from invkit.media.images import write_image
 
 PAGE = (Path(invkit.__file__).parent.parent / "docs" / "howto" / "problems.md").read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from invkit.cli import main
+from invkit.apps.cli.main import main
 from invkit.media.encoding import encode_png
 
 QUICK = ["--recipe", "wiener"]

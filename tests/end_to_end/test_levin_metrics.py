@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from invkit.cases import Sample, Trial
+from invkit.core.evaluation import Sample, Trial
 from invkit.metrics.aligned_scores import AlignedPSNR, AlignedSSIM
 from invkit.metrics.error_ratio import ErrorRatio
 from invkit.metrics.kernel_similarity import KernelSimilarity

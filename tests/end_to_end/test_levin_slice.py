@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from invkit import registry
 from invkit.benchmark.jobs import perform
 from invkit.benchmark.plan import make_plan
 from invkit.benchmark.suite import load_suite, selected
-from invkit.documents import read_toml
+from invkit.core import registry
+from invkit.recipes.toml import read_toml
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SUITES = sorted(path.name for path in BENCHMARKS.glob("*.toml"))

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 import invkit
-from invkit import registry
-from invkit.alignment import aligned_psnr
-from invkit.errors import AssemblyError, InputError
-from invkit.interfaces import Proximable
-from invkit.restoration import prepare
+from invkit.core import registry
+from invkit.core.errors import AssemblyError, InputError
+from invkit.core.interfaces import Proximable
+from invkit.numerics.registration import aligned_psnr
+from invkit.pipeline.job import prepare
 
 PROXIMABLE = [
     name for name in registry.names("regularizers") if issubclass(registry.load("regularizers", name), Proximable)

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 import invkit
-from invkit.alignment import aligned_psnr
-from invkit.errors import InputError
-from invkit.interfaces import CoilMapPrior, KernelPrior
+from invkit.core.errors import InputError
+from invkit.core.interfaces import CoilMapPrior, KernelPrior
+from invkit.numerics.registration import aligned_psnr
 from invkit.operators.downsampling import Downsampling
 from invkit.operators.frames import Frames
 from invkit.operators.multi_coil_mri import MultiCoilMRI

@@ -11,18 +11,18 @@ import pytest
 import torch
 
 import invkit
-from invkit import registry
-from invkit.choices import auto_kernel_size
-from invkit.errors import AssemblyError, InputError
+from invkit.core import registry
+from invkit.core.errors import AssemblyError, InputError
+from invkit.core.interfaces import KernelPrior
+from invkit.core.parameters import parameters_of
 from invkit.fidelities.mse import MSE
-from invkit.geometry import centre
 from invkit.image_priors.dip_skip import DipSkipImage
-from invkit.interfaces import KernelPrior
 from invkit.kernel_priors.softmax_fcn import SoftmaxFCN
+from invkit.numerics.geometry import centre
 from invkit.operators.convolution import Convolution
-from invkit.parameters import parameters_of
-from invkit.recipe import parse_recipe
-from invkit.restoration import prepare
+from invkit.pipeline.job import prepare
+from invkit.pipeline.options import auto_kernel_size
+from invkit.recipes.model import parse_recipe
 from invkit.solvers.joint_adam import JointAdam
 
 SMALL = "selfdeblur-small"
@@ -160,7 +160,7 @@ def test_automatic_kernel_size_is_odd_and_fits() -> None:
 def test_a_solver_without_what_it_needs_is_refused_before_compute(
     blurry: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from invkit.interfaces import Proximable
+    from invkit.core.interfaces import Proximable
 
     class Needy(JointAdam):
         """A solver that needs proximal regularizers."""

@@ -8,10 +8,10 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 import invkit
-from invkit.errors import AssemblyError, InputError, RecipeError, UnknownNameError
-from invkit.geometry import crop_to_data
-from invkit.interfaces import KernelPrior
-from invkit.recipe import parse_recipe
+from invkit.core.errors import AssemblyError, InputError, RecipeError, UnknownNameError
+from invkit.core.interfaces import KernelPrior
+from invkit.numerics.geometry import crop_to_data
+from invkit.recipes.model import parse_recipe
 from invkit.testing.common import drawn
 
 LINEAR = """

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from invkit import registry
-from invkit.cli import main
+from invkit.apps.cli.main import main
+from invkit.core import registry
 
 
 def good(folder: Path, side: int = 40) -> Path:
@@ -184,8 +184,8 @@ def snapshot(folder: Path) -> dict[str, bytes | None]:
 
 
 def test_debug_shows_the_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from invkit.errors import InputError
-    from invkit.running import Debugging
+    from invkit.apps.cli.running import Debugging
+    from invkit.core.errors import InputError
 
     monkeypatch.setattr(Debugging, "on", False)
     monkeypatch.setattr(

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import re
-import sys
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 from report_folders import photo, run, suite
 
-from invkit.reports.writing import report
+from invkit.apps.report.writing import report
 
 pytest_plugins = ["browser"]
 

@@ -13,12 +13,12 @@ import torch
 from toy_recipes import chain, ends
 
 import invkit
-from invkit.errors import InputError, OutOfMemoryError, RecipeError
+from invkit.core.errors import InputError, OutOfMemoryError, RecipeError
+from invkit.core.solver import Observer
 from invkit.image_priors.pixels import Pixels
 from invkit.media.colour import to_luma_chroma
-from invkit.recipe import load_recipe, parse_recipe
-from invkit.restoration import Job, prepare
-from invkit.solver import Observer
+from invkit.pipeline.job import Job, prepare
+from invkit.recipes.model import load_recipe, parse_recipe
 
 BLIND = """
 name = "blind"
@@ -107,7 +107,7 @@ def test_the_last_is_left_out_too_where_its_kernel_is_unknown(blurry: np.ndarray
 
 
 def test_the_last_gets_a_share_of_the_time_in_any_case(blurry: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("invkit.chain.LEAST", 0.05)
+    monkeypatch.setattr("invkit.pipeline.chain.LEAST", 0.05)
     endless = [text.replace("12", "1000000").replace("= 7", "= 1000000") for text in (BLIND, KNOWN)]
     result = job(blurry, *endless).run(time_limit=0.4)
     assert ends(result) == ["time limit", "time limit"]

@@ -18,11 +18,12 @@ import pytest
 import torch
 from toy_recipes import Diary
 
-from invkit import registry, starts
-from invkit.helpers import HelperLostError, Helpers, dismiss
-from invkit.recipe import Recipe, parse_recipe
-from invkit.restoration import Job, prepare
-from invkit.result import Result
+from invkit.core import registry
+from invkit.core.result import Result
+from invkit.core.runtime.workers import HelperLostError, Helpers, dismiss
+from invkit.pipeline import multistart
+from invkit.pipeline.job import Job, prepare
+from invkit.recipes.model import Recipe, parse_recipe
 
 HEAD = """
 image_prior = "pixels"
@@ -177,7 +178,7 @@ def test_a_process_that_is_killed_is_a_lost_one(monkeypatch: pytest.MonkeyPatch)
 def test_ctrl_c_while_others_are_waited_for_keeps_those_that_are_done(asked: list[int]) -> None:
     done = threading.Event()
     endless = start(ENDLESS, "endless")
-    keep = starts._Starts.keep
+    keep = multistart._Starts.keep
 
     def noted(self: Any, index: int, *became: Any) -> None:
         keep(self, index, *became)
@@ -190,7 +191,7 @@ def test_ctrl_c_while_others_are_waited_for_keeps_those_that_are_done(asked: lis
 
     thread = threading.Thread(target=interrupt)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(starts._Starts, "keep", noted)
+        patch.setattr(multistart._Starts, "keep", noted)
         thread.start()
         result = job(several(endless)).run()
     thread.join()
@@ -211,15 +212,15 @@ def test_the_time_limit_holds_for_the_others_too(asked: list[int]) -> None:
 
 
 def test_what_reached_its_end_within_the_limit_is_not_stopped_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(starts, "LOADING", 1e9)  # by one process
-    attempt = starts._Starts.attempt
+    monkeypatch.setattr(multistart, "LOADING", 1e9)  # by one process
+    attempt = multistart._Starts.attempt
 
     def slow_at_last(self: Any, index: int) -> None:
         attempt(self, index)
         if index == 3:  # as if it had taken longer than what is left
             self.tried[index] = replace(self.tried[index], seconds=1e9)
 
-    monkeypatch.setattr(starts._Starts, "attempt", slow_at_last)
+    monkeypatch.setattr(multistart._Starts, "attempt", slow_at_last)
     assert job(several()).run(time_limit=600).stopped == "finished"
 
 
@@ -252,14 +253,14 @@ def test_one_that_the_system_ends_politely_is_a_lost_one_too(monkeypatch: pytest
 
 def test_one_that_was_stopped_is_not_compared_with_those_that_were_judged(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
-    attempt = starts._Starts.attempt
+    attempt = multistart._Starts.attempt
 
     def first_is_stopped(self: Any, index: int) -> None:
         attempt(self, index)
         if index == 0:
             self.tried[0] = replace(self.tried[0], judged=None)
 
-    monkeypatch.setattr(starts._Starts, "attempt", first_is_stopped)
+    monkeypatch.setattr(multistart._Starts, "attempt", first_is_stopped)
     told = job(several()).run().details["starts"]
     assert (told[0]["chosen"], told[0]["scores"]) == (False, {})
     assert sum(one["chosen"] for one in told) == 1
@@ -286,7 +287,7 @@ def test_one_process_does_it_all(asked: list[int], why: str, monkeypatch: pytest
     elif why == "one thread":
         torch.set_num_threads(1)
     elif why == "little memory":
-        monkeypatch.setattr(starts, "LIBRARIES", 2**60)
+        monkeypatch.setattr(multistart, "LIBRARIES", 2**60)
     elif why == "an observer":
         watchers = [Diary()]
     elif why == "registered here":

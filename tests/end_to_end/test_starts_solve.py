@@ -35,11 +35,11 @@ from toy_recipes import (
     several,
 )
 
-from invkit.cli import main as invkit
-from invkit.errors import DivergedError, InputError, PluginError, RecipeError
-from invkit.judging import SMOOTHER
-from invkit.recipe import load_recipe, parse_recipe
-from invkit.restoration import prepare
+from invkit.apps.cli.main import main as invkit
+from invkit.core.errors import DivergedError, InputError, PluginError, RecipeError
+from invkit.pipeline.job import prepare
+from invkit.pipeline.selection import SMOOTHER
+from invkit.recipes.model import load_recipe, parse_recipe
 
 
 @pytest.fixture(autouse=True)
@@ -369,7 +369,7 @@ def test_no_start_is_begun_that_there_is_no_time_for(blurry: np.ndarray) -> None
 def test_the_last_gets_its_share_of_the_whole_time_and_starts_do_not(
     blurry: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("invkit.chain.LEAST", 0.05)
+    monkeypatch.setattr("invkit.pipeline.chain.LEAST", 0.05)
     endless = chain(QUICK, ENDLESS, LAST)
     begun = time.monotonic()
     result = job(blurry, several([endless, TWO[0]], LAST.replace("= 7", "= 1000000"))).run(time_limit=0.6)

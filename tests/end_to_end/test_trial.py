@@ -31,10 +31,10 @@ from toy_recipes import (
     several,
 )
 
-from invkit.errors import PluginError
-from invkit.judging import SMOOTHER, Judge
-from invkit.recipe import load_recipe
-from invkit.result import Result
+from invkit.core.errors import PluginError
+from invkit.core.result import Result
+from invkit.pipeline.selection import SMOOTHER, Judge
+from invkit.recipes.model import load_recipe
 
 FREE = REFINED.replace("= 4", "= 4, kernel_lr = 0.3")  # leaves another kernel than it is given
 RGB, WINDOW = 'measurement.color = "rgb"\n', "measurement.window = 24\n"

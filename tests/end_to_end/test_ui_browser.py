@@ -40,7 +40,7 @@ class Server:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ui")
-    command = [sys.executable, "-c", "from invkit.cli import main; main()"]
+    command = [sys.executable, "-c", "from invkit.apps.cli.main import main; main()"]
     options = ["ui", "--no-open", "--port", "0", "--folder", str(folder), "--max-upload", "1", "--max-pixels", "0.5"]
     outside = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True, env=outside)

@@ -8,15 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from invkit.geometry import centre
+from invkit.numerics.geometry import centre
 from invkit.operators.convolution import Convolution
-from invkit.testing.operators import (
-    assert_adjoint,
-    assert_gradients,
-    assert_linear,
-    assert_shape_law,
-    assert_stateless,
-)
+from invkit.testing.operators import assert_adjoint, assert_gradients, assert_linear, assert_shape_law, assert_stateless
 
 PADDINGS = ["valid", "circular", "replicate", "reflect"]
 METHODS = ["fft", "direct"]

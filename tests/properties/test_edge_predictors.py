@@ -7,10 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from invkit.edge_predictors.gradients import Gradients
-from invkit.edge_predictors.intensities import Intensities
-from invkit.edge_predictors.r_map import RMap
-from invkit.edge_predictors.shock import Shock
+from invkit.solvers.map.edge_selection.gradients import Gradients
+from invkit.solvers.map.edge_selection.intensities import Intensities
+from invkit.solvers.map.edge_selection.r_map import RMap
+from invkit.solvers.map.edge_selection.shock import Shock
 from invkit.testing.common import drawn
 
 some = settings(max_examples=25, deadline=None)

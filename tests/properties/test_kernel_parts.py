@@ -7,13 +7,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from invkit.interfaces import KernelCleanup, KernelStep
-from invkit.kernel_cleanups.threshold import ThresholdCleanup
-from invkit.kernel_steps.conjugate_gradients import ConjugateGradients
-from invkit.kernel_steps.l1_irls import L1Reweighted
-from invkit.kernel_steps.projected_gradient import ProjectedGradient
-from invkit.kernel_steps.support_detection import SupportDetection
-from invkit.kernel_steps.toeplitz import ToeplitzLeastSquares
+from invkit.core.interfaces import KernelCleanup, KernelStep
+from invkit.solvers.map.kernel_estimation.conjugate_gradients import ConjugateGradients
+from invkit.solvers.map.kernel_estimation.l1_irls import L1Reweighted
+from invkit.solvers.map.kernel_estimation.projected_gradient import ProjectedGradient
+from invkit.solvers.map.kernel_estimation.support_detection import SupportDetection
+from invkit.solvers.map.kernel_estimation.toeplitz import ToeplitzLeastSquares
+from invkit.solvers.map.kernel_postprocessing.threshold import ThresholdCleanup
 from invkit.testing.common import drawn
 from invkit.testing.kernel_parts import blurred_edges, check_kernel_cleanup, check_kernel_step
 from invkit.testing.priors import assert_kernel

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from invkit import registry
-from invkit.interfaces import KernelPrior
+from invkit.core import registry
+from invkit.core.interfaces import KernelPrior
 from invkit.kernel_priors.simplex import project_on_simplex, softmax_kernel
 from invkit.testing import assert_kernel
 from invkit.testing.common import build, drawn

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from invkit.errors import InputError
-from invkit.geometry import centre, centroid, resample, resample_kernel, shrink
+from invkit.core.errors import InputError
+from invkit.numerics.geometry import centre, centroid, resample, resample_kernel, shrink
 from invkit.operators.convolution import Convolution
 from invkit.testing import assert_kernel
 from invkit.testing.common import drawn

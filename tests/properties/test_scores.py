@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from invkit.metrics.kernel_similarity import similarity
-from invkit.scores.kernel_agreement import KernelAgreement, similarities
-from invkit.scores.log_gradient import LogGradient
+from invkit.metrics.no_reference.kernel_agreement import KernelAgreement, similarities
+from invkit.metrics.no_reference.log_gradient import LogGradient
 
 seeds = st.integers(0, 2**32 - 1)
 sizes = st.tuples(st.integers(1, 9), st.integers(1, 9))

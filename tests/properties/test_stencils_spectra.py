@@ -9,10 +9,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from invkit.geometry import crop_to_data, size_of
+from invkit.numerics.finite_differences import GRADIENT, IDENTITY, SECOND, adjoint, analyse, power
+from invkit.numerics.fourier import fast_size, grid_size, rows_of, small_spectrum, to_grid, to_image, transfer, wrapped
+from invkit.numerics.geometry import crop_to_data, size_of
 from invkit.operators.convolution import Convolution
-from invkit.spectra import fast_size, grid_size, rows_of, small_spectrum, to_grid, to_image, transfer, wrapped
-from invkit.stencils import GRADIENT, IDENTITY, SECOND, adjoint, analyse, power
 from invkit.testing.common import drawn
 
 offsets = st.integers(-2, 2)

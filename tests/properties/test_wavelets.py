@@ -9,14 +9,14 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from invkit.errors import InputError
-from invkit.geometry import resample
+from invkit.core.errors import InputError
 from invkit.image_priors.pixels import Pixels
 from invkit.image_priors.wavelet import WaveletImage
+from invkit.numerics.geometry import resample
+from invkit.numerics.wavelets import compose, daubechies, decompose, detail_mask, level_of, split
 from invkit.regularizers.wavelet_l1 import WaveletL1
 from invkit.testing import check_image_prior, check_regularizer
 from invkit.testing.common import drawn
-from invkit.wavelets import compose, daubechies, decompose, detail_mask, level_of, split
 
 some = settings(max_examples=60, deadline=None)
 wavelets = st.sampled_from(["db1", "db2", "db3", "db4"])

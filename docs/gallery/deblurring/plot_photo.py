@@ -11,8 +11,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import invkit
+from invkit.datasets.samples import sample_path
 from invkit.metrics import aligned_psnr
-from invkit.samples import sample_path
 
 blurry, sharp = (plt.imread(sample_path(name)) for name in ("coffee", "coffee-sharp"))
 true_kernel = np.load(sample_path("coffee-kernel"))

@@ -15,7 +15,7 @@ from skimage import color, data
 import invkit
 from invkit.datasets.synthetic import blurred, random_kernel
 from invkit.metrics import aligned_psnr
-from invkit.recipe import parse_recipe
+from invkit.recipes.model import parse_recipe
 
 truth = color.rgb2gray(data.astronaut())[40:200, 125:285]
 true_kernel = random_kernel("motion", 21, [4])

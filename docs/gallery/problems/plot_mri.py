@@ -13,7 +13,7 @@ import torch
 from skimage import data, transform
 
 import invkit
-from invkit.interfaces import CoilMapPrior
+from invkit.core.interfaces import CoilMapPrior
 from invkit.metrics import psnr
 from invkit.operators.multi_coil_mri import MultiCoilMRI
 

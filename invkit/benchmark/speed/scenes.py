@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from ...datasets.pictures import luma, picture
+from ...datasets.samples import sample_path
 from ...datasets.synthetic import blurred, random_kernel
-from ...samples import sample_path
 
 __all__ = ["SIGMA", "Scene", "scene"]
 

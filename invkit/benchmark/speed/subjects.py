@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...errors import InputError
-from ...solver import Observer, State, StopReason
+from ...core.errors import InputError
+from ...core.solver import Observer, State, StopReason
 from .counting import bytes_of
 from .laps import Laps
 from .setting import ASIDE, SAME_WORK, WHOLE, Size
@@ -68,8 +68,8 @@ class Iteration(Subject):
     """
 
     def __init__(self, size: Size, device: torch.device, precision: str = "float32", execution: str = "plain") -> None:
-        from ...assembly import assemble
-        from ...recipe import load_recipe
+        from ...pipeline.assemble import assemble
+        from ...recipes.model import load_recipe
 
         network = f"image_prior.params.channels={size.channels}"
         solver = [f"solver.params.precision={precision}", f"solver.params.execution={execution}"]
@@ -166,8 +166,8 @@ class Fast(Subject):
 
     def run(self, laps: Laps) -> None:
         """From the blurry array to the restored one; the noise level, a part of the checks, once more after them."""
-        from ...estimation import estimate_sigma
-        from ...restoration import prepare
+        from ...numerics.noise import estimate_sigma
+        from ...pipeline.job import prepare
 
         job = prepare(self.data, recipe="fast", kernel_size=self.kernel_size, device=self.device)
         laps.lap("checks")

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, TypeAlias
 
-from ...environment import thread_variables
-from ...errors import InputError
+from ...core.errors import InputError
+from ...core.runtime.environment import thread_variables
 from .setting import VERSIONS, Setting
 from .worker import arguments_of
 

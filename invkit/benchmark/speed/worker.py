@@ -14,7 +14,7 @@ import sys
 from contextlib import redirect_stdout
 from typing import Any, TextIO
 
-from ...errors import InvkitError, is_out_of_memory
+from ...core.errors import InvkitError, is_out_of_memory
 from .setting import Setting, Size
 
 __all__ = ["arguments_of", "main"]
@@ -26,8 +26,8 @@ class Work:
     def __init__(self, version: str, setting: Setting) -> None:
         import torch
 
-        from ...allocator import OPT_OUT
-        from ...choices import choose_device
+        from ...core.runtime.memory import OPT_OUT
+        from ...pipeline.options import choose_device
         from .laps import Memory
         from .subjects import subject_of
 
@@ -49,7 +49,7 @@ class Work:
 
         The C library gives freed memory back for it: else each stage had the peak of those before it.
         """
-        from ...allocator import OPT_OUT, keep_large_blocks
+        from ...core.runtime.memory import OPT_OUT, keep_large_blocks
         from .laps import Survey
 
         os.environ[OPT_OUT] = "1"

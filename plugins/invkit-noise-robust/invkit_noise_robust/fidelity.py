@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from invkit.interfaces import Fidelity
-from invkit.parameters import validated
+from invkit.core.interfaces import Fidelity
+from invkit.core.parameters import validated
 
 __all__ = ["RootMSE"]
 

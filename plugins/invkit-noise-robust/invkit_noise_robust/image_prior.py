@@ -9,8 +9,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from invkit.errors import InputError
-from invkit.interfaces import ImagePrior, LatentPrior
+from invkit.core.errors import InputError
+from invkit.core.interfaces import ImagePrior, LatentPrior
+from invkit.core.parameters import PositiveInt, Seed, Shape, validated
 from invkit.networks.random import seeded
 from invkit.networks.skip import (
     Channels,
@@ -26,7 +27,6 @@ from invkit.networks.skip import (
     scales_that_fit,
     smallest_side,
 )
-from invkit.parameters import PositiveInt, Seed, Shape, validated
 
 __all__ = ["Branched", "BranchedSkipImage"]
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from invkit.geometry import Size, centre, size_of
-from invkit.spectra import grid_size, to_grid, wrapped
+from invkit.numerics.fourier import grid_size, to_grid, wrapped
+from invkit.numerics.geometry import Size, centre, size_of
 
 __all__ = ["estimated_kernels"]
 

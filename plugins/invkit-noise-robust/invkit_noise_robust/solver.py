@@ -11,10 +11,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from invkit.errors import AssemblyError
-from invkit.interfaces import Assignable, Blur, ImagePrior, UnknownPrior
-from invkit.parameters import NonNegative, Positive, Seed, validated
-from invkit.problem import Problem
+from invkit.core.errors import AssemblyError
+from invkit.core.interfaces import Assignable, Blur, ImagePrior, UnknownPrior
+from invkit.core.parameters import NonNegative, Positive, Seed, validated
+from invkit.core.problem import Problem
 from invkit.solvers.adam import (
     AdamSolver,
     AdamState,

@@ -7,9 +7,9 @@ import pytest
 import torch
 from invkit_noise_robust import BranchedSkipImage, RootMSE, estimated_kernels
 
-from invkit.errors import InputError
+from invkit.core.errors import InputError
+from invkit.numerics.fourier import grid_size, to_grid, wrapped
 from invkit.operators.convolution import Convolution
-from invkit.spectra import grid_size, to_grid, wrapped
 
 
 def drawn(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -7,11 +7,11 @@ import torch
 from invkit_noise_robust import BranchedSkipImage, KernelFunctionAdam, RootMSE, estimated_kernels
 from invkit_noise_robust.solver import best_of
 
-from invkit.errors import AssemblyError
+from invkit.core.errors import AssemblyError
+from invkit.core.problem import Problem, Term
 from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.simplex import SimplexKernel
 from invkit.operators.convolution import Convolution
-from invkit.problem import Problem, Term
 from invkit.regularizers.tv import TotalVariation
 
 

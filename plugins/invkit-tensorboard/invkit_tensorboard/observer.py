@@ -9,9 +9,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from invkit.parameters import PositiveInt, validated
-from invkit.problem import Problem
-from invkit.solver import Observer, State, StopReason
+from invkit.core.parameters import PositiveInt, validated
+from invkit.core.problem import Problem
+from invkit.core.solver import Observer, State, StopReason
 
 __all__ = ["TensorBoard"]
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import invkit
-from invkit.cli import main
+from invkit.apps.cli.main import main
 from invkit.testing import check_component, conformance_cases
 
 PRESENT = find_spec("tensorboard") is not None

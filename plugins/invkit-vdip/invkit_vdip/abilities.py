@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from invkit.interfaces import Regularizer
+from invkit.core.interfaces import Regularizer
 
 __all__ = ["ExpectedPenalty", "GaussianPrior"]
 

@@ -7,9 +7,9 @@ from typing import Annotated, final
 from pydantic import Field
 from torch import Tensor
 
-from invkit.errors import InputError
-from invkit.interfaces import Fidelity
-from invkit.parameters import NonNegative, Positive, validated
+from invkit.core.errors import InputError
+from invkit.core.interfaces import Fidelity
+from invkit.core.parameters import NonNegative, Positive, validated
 
 __all__ = ["DerivativeMSE"]
 

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from invkit.interfaces import Regularizer
-from invkit.parameters import Positive, PositiveInt, validated
+from invkit.core.interfaces import Regularizer
+from invkit.core.parameters import Positive, PositiveInt, validated
 
 __all__ = ["ExtremeChannels"]
 

@@ -6,6 +6,7 @@ from typing import final
 
 from torch import Tensor
 
+from invkit.core.parameters import Seed, Shape, validated
 from invkit.image_priors.dip_skip import DipSkipImage
 from invkit.networks.skip import (
     Channels,
@@ -20,7 +21,6 @@ from invkit.networks.skip import (
     Upsampling,
     scales_that_fit,
 )
-from invkit.parameters import Seed, Shape, validated
 
 from .abilities import GaussianPrior
 

@@ -7,7 +7,7 @@ from typing import Annotated, final
 from pydantic import Field
 from torch import Tensor
 
-from invkit.parameters import Positive, validated
+from invkit.core.parameters import Positive, validated
 
 from .abilities import ExpectedPenalty
 

@@ -8,9 +8,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from invkit.geometry import crop_to_data, size_of
-from invkit.parameters import Fraction, NonNegative, Seed, validated
-from invkit.problem import Problem, Term
+from invkit.core.parameters import Fraction, NonNegative, Seed, validated
+from invkit.core.problem import Problem, Term
+from invkit.numerics.geometry import crop_to_data, size_of
 from invkit.solvers.adam import (
     AdamSolver,
     AdamState,

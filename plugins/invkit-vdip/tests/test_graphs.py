@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from invkit_vdip.variational_adam import VariationalAdam
 
-from invkit import registry
+from invkit.core import registry
 from invkit.testing import check_graph_safe, graph_safety_cases
 
 

@@ -10,7 +10,7 @@ from invkit_vdip.derivative_mse import DerivativeMSE
 from invkit_vdip.extreme_channels import ExtremeChannels
 from invkit_vdip.sparse_gradient import SparseGradient
 
-from invkit.errors import InputError
+from invkit.core.errors import InputError
 
 SHAPE = (2, 3, 9, 7)
 

@@ -8,13 +8,13 @@ from invkit_vdip.gaussian_dip_skip import GaussianDipSkip
 from invkit_vdip.sparse_gradient import SparseGradient
 from invkit_vdip.variational_adam import VariationalAdam, entropy
 
-from invkit.errors import AssemblyError
+from invkit.core.errors import AssemblyError
+from invkit.core.problem import Problem, Term
 from invkit.fidelities.mse import MSE
-from invkit.geometry import crop_to_data
 from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.simplex import SimplexKernel
+from invkit.numerics.geometry import crop_to_data
 from invkit.operators.convolution import Convolution
-from invkit.problem import Problem, Term
 from invkit.regularizers.kernel_l2 import KernelL2
 from invkit.regularizers.tv import TotalVariation
 

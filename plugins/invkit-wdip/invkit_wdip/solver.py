@@ -11,10 +11,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from invkit.geometry import crop_to_data, size_of
-from invkit.interfaces import Blur
-from invkit.parameters import NonNegative, Positive, Seed, validated
-from invkit.problem import Problem
+from invkit.core.interfaces import Blur
+from invkit.core.parameters import NonNegative, Positive, Seed, validated
+from invkit.core.problem import Problem
+from invkit.numerics.geometry import crop_to_data, size_of
 from invkit.solvers.adam import (
     AdamSolver,
     AdamState,

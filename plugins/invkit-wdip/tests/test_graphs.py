@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from invkit import registry
+from invkit.core import registry
 from invkit.testing import check_graph_safe, graph_safety_cases
 
 

@@ -7,12 +7,12 @@ import torch
 from invkit_wdip import WienerGuidedAdam
 from invkit_wdip.guides import best_moves, moved_image, moved_kernel, normalised, sharpened
 
-from invkit.errors import AssemblyError
+from invkit.core.errors import AssemblyError
+from invkit.core.problem import Problem
 from invkit.fidelities.mse import MSE
 from invkit.image_priors.dip_skip import DipSkipImage
 from invkit.kernel_priors.softmax_fcn import SoftmaxFCN
 from invkit.operators.convolution import Convolution
-from invkit.problem import Problem
 from invkit.solvers.joint_adam import JointAdam
 
 

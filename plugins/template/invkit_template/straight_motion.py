@@ -8,9 +8,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from invkit.geometry import centre
-from invkit.interfaces import KernelPrior
-from invkit.parameters import Positive, Shape, validated
+from invkit.core.interfaces import KernelPrior
+from invkit.core.parameters import Positive, Shape, validated
+from invkit.numerics.geometry import centre
 
 
 class StraightMotion(KernelPrior):

@@ -1,0 +1,1 @@
+"""The language of the toolkit: interfaces, parameters, problem, solver, result, registry, errors."""

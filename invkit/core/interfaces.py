@@ -1,0 +1,384 @@
+"""The words of the toolkit's one sentence, as abstract interfaces.
+
+    minimise over the unknowns of the image prior and the kernel prior
+    ``fidelity(A(x, k), y) + sum_i weight_i R_i``,   ``x = image_prior()``,  ``k = kernel_prior()``
+
+Every class here is abstract. Constructors of components follow one rule (`invkit.core.parameters`): positional arguments
+are given by the problem, keyword-only arguments may be set by a recipe. The solver, who does the minimising, is in
+`invkit.core.solver`.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from ..numerics.finite_differences import IDENTITY, Stencil, analyse
+from ..numerics.geometry import Size
+from .evaluation import Case, Sample, Source, Trial
+from .operator_parameters import CoilMapPrior, KernelPrior, MaskPrior, ScanPrior, UnknownPrior
+from .parameters import Component, Shape
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = [
+    "Assignable",
+    "Blur",
+    "CoilMapPrior",
+    "Dataset",
+    "Denoising",
+    "Downloadable",
+    "EdgePredictor",
+    "Fidelity",
+    "ForwardOperator",
+    "ImagePrior",
+    "KernelCleanup",
+    "KernelPrior",
+    "KernelStep",
+    "LatentPrior",
+    "LeastSquares",
+    "MaskPrior",
+    "Metric",
+    "Proximable",
+    "Regularizer",
+    "Resizable",
+    "Reweightable",
+    "ScanPrior",
+    "Score",
+    "UnknownPrior",
+]
+
+
+class ForwardOperator(Component, nn.Module, ABC):
+    """``y = A(x; k)``, linear in the image x; k is the operator's unknown, in most of them a blur kernel.
+
+    Stateless: a call never stores its arguments, so that two calls with two kernels and one backward pass are exact.
+
+    Attributes:
+        unknown: what k is, as the class that its priors derive from.
+        data_range: what the data lie in: (0, 1) where they are pictures, None where they are numbers of another kind.
+        example: a shape that data may have, which the conformance suite tries.
+    """
+
+    family: ClassVar[str] = "operators"
+    unknown: ClassVar[type[UnknownPrior]] = KernelPrior  # type: ignore[type-abstract]
+    data_range: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
+    example: ClassVar[Shape] = (2, 2, 9, 8)
+
+    @abstractmethod
+    def forward(self, image: Tensor, kernel: Tensor) -> Tensor:
+        """Image (B, C, H, W) and kernel (B, 1, h, w) -> data (B, C, H', W'); differentiable in both."""
+
+    @abstractmethod
+    def adjoint(self, data: Tensor, kernel: Tensor) -> Tensor:
+        """Data (B, C, H', W') -> (B, C, H, W) with ``<A x, y> = <x, A^T y>`` for the same kernel."""
+
+    @abstractmethod
+    def image_shape(self, data_shape: Shape, kernel_shape: Shape) -> Shape:
+        """Shape of the image that produces data of ``data_shape``; for a valid convolution H = H' + h - 1."""
+
+    def unknown_shape(self, data_shape: Shape, kernel_size: Size) -> Shape:
+        """Shape of the unknown; here of a blur kernel of ``kernel_size`` for each image of the data's batch."""
+        return data_shape[0], 1, *kernel_size
+
+    def first_unknown(self, data: Tensor, shape: Shape) -> Tensor | None:
+        """What a prior of the unknown may start from, of a shape, told from the data alone; here nothing."""
+        return None
+
+    @torch.no_grad()
+    def first_image(self, data: Tensor, kernel: Tensor) -> Tensor:
+        """What an image may start from: here the adjoint of the data, scaled to explain them best, in [0, 1].
+
+        Args:
+            data: (B, C, H', W').
+            kernel: of `unknown_shape`, what there is of it so far.
+
+        Returns:
+            Of `image_shape`, or smaller where it is the middle of the image.
+        """
+        back = self.adjoint(data, kernel)
+        again: Tensor = self(back, kernel)
+        scale = (again * data).sum() / again.square().sum().clamp(min=torch.finfo(data.dtype).tiny)
+        return (scale * back).clamp(0, 1)
+
+
+class Blur(ForwardOperator):
+    """The ability of an operator to be a convolution by its kernel, which solvers may do by Fourier transforms.
+
+    Attributes:
+        padding: "valid" (the image sticks out of the data by the kernel's size less one) or what lies beyond the
+            border of an image of the data's size: "circular", "replicate", "reflect".
+    """
+
+    padding: Literal["valid", "circular", "replicate", "reflect"]
+
+    def first_image(self, data: Tensor, kernel: Tensor) -> Tensor:
+        """The data themselves, (B, C, H', W'), which lie in the middle of the image."""
+        return data
+
+
+class ImagePrior(Component, nn.Module, ABC):
+    """How the image is parametrised: what is optimised is ``parameters()``; calling the prior changes nothing in it."""
+
+    family: ClassVar[str] = "image_priors"
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+
+    @abstractmethod
+    def forward(self) -> Tensor:
+        """The image, (B, C, H, W) = ``self.shape``, in [0, 1]."""
+
+    def memory_needed(self) -> int:
+        """Bytes that a gradient of the prior takes, roughly; here: a few copies of the image."""
+        return 32 * math.prod(self.shape)
+
+
+class LatentPrior(nn.Module, ABC):
+    """The ability of a prior to be a network with a fixed random input, which a solver may perturb."""
+
+    latent: Tensor
+
+    @abstractmethod
+    def decode(self, latent: Tensor) -> Tensor:
+        """What the prior would give for another input of the shape of ``self.latent``."""
+
+    def forward(self) -> Tensor:
+        """What the prior gives for its own fixed input."""
+        return self.decode(self.latent)
+
+
+class Assignable(ABC):
+    """The ability of a prior to give any value of its kind, so that a solver may compute the unknown directly."""
+
+    @abstractmethod
+    def assigned(self, value: Tensor) -> Self:
+        """A new prior with the same settings that gives ``value``, or the nearest to it that an image or kernel is.
+
+        Args:
+            value: (B, C, H, W) of any size; on its device and in its precision the new prior is.
+        """
+
+
+class Resizable(ABC):
+    """The ability of a prior to go on, on a finer or coarser grid, from where it is."""
+
+    @abstractmethod
+    def resized(self, shape: Shape, scale: float) -> Self:
+        """A new prior of ``shape`` that gives about what this one gives now, resampled about the centre.
+
+        Args:
+            shape: of what the new prior gives, (B, C, H, W).
+            scale: new pixels per old pixel along each side; the rest of the new size is cropped or made up.
+        """
+
+
+class Regularizer(Component, nn.Module, ABC):
+    """A penalty R on an image or a kernel; its weight belongs to the problem, not to it."""
+
+    family: ClassVar[str] = "regularizers"
+
+    @abstractmethod
+    def forward(self, value: Tensor) -> Tensor:
+        """Value (B, C, H, W) -> (B,), differentiable, with finite gradients everywhere."""
+
+
+class Proximable(Regularizer):
+    """The ability to be ``R(u) = g(D u)`` with small linear filters D and a g whose proximal map is known.
+
+    For a penalty on the pixels themselves D is the identity, and `prox` is the proximal map of R.
+
+    Attributes:
+        stencils: the filters, K of them.
+    """
+
+    stencils: tuple[Stencil, ...] = (IDENTITY,)
+
+    @abstractmethod
+    def penalty(self, coefficients: Tensor) -> Tensor:
+        """g: coefficients (K, B, C, H, W) -> (B,), differentiable, with finite gradients everywhere."""
+
+    @abstractmethod
+    def prox(self, coefficients: Tensor, step: float) -> Tensor:
+        """``argmin_z step * g(z) + ||z - coefficients||^2 / 2``: (K, B, C, H, W), step > 0 -> the same shape."""
+
+    def forward(self, value: Tensor) -> Tensor:
+        """Value (B, C, H, W) -> (B,); what the filters would read beyond the border is zero."""
+        return self.penalty(analyse(value, self.stencils, wrap=False))
+
+
+class Denoising(Proximable):
+    """The ability to be known by its proximal map alone, a denoiser; its penalty need not be what the map minimises."""
+
+
+class Reweightable(Proximable):
+    """The ability to be majorised by weighted squares, for iteratively reweighted least squares."""
+
+    @abstractmethod
+    def weights(self, coefficients: Tensor) -> Tensor:
+        """Weights w with ``g(z) <= g(coefficients) + (sum w z^2 - sum w coefficients^2) / 2`` for every z.
+
+        Coefficients (K, B, C, H, W) -> w of the same shape, >= 0 and finite.
+        """
+
+
+class Fidelity(Component, nn.Module, ABC):
+    """How predicted data are compared with the measured."""
+
+    family: ClassVar[str] = "fidelities"
+
+    @abstractmethod
+    def forward(self, predicted: Tensor, data: Tensor) -> Tensor:
+        """Two tensors (B, C, H, W) in [0, 1] -> (B,), zero where they are equal."""
+
+    def at(self, iteration: int) -> Fidelity:
+        """The fidelity to use at an iteration (counted from 0): itself, unless it is a schedule."""
+        return self
+
+
+class LeastSquares(Fidelity):
+    """The ability of a fidelity to be the mean of the squared differences, which linear solvers minimise."""
+
+
+class EdgePredictor(Component, nn.Module, ABC):
+    """What of a latent image the kernel is fitted to: its salient edges, sharpened or selected."""
+
+    family: ClassVar[str] = "edge_predictors"
+
+    @abstractmethod
+    def forward(self, image: Tensor, data: Tensor, kernel_size: Size, iteration: int) -> tuple[Tensor, Tensor]:
+        """The latent image and the data -> what should be sharp, and the same of the data.
+
+        Args:
+            image: (B, C, H + h - 1, W + w - 1), the latent image under a valid convolution.
+            data: (B, C, H, W).
+            kernel_size: (h, w).
+            iteration: alternations done at this scale, from 0; selections relax with it.
+
+        Returns:
+            sharp (B, S, H + h - 1, W + w - 1) and blurred (B, S, H, W), such that ``blurred`` is about the valid
+            convolution of ``sharp`` by the kernel; usually S = 2 C gradients.
+        """
+
+
+class KernelStep(Component, nn.Module, ABC):
+    """How a kernel is fitted when what was blurred is known."""
+
+    family: ClassVar[str] = "kernel_steps"
+
+    @abstractmethod
+    def forward(self, sharp: Tensor, blurred: Tensor, kernel: Tensor) -> Tensor:
+        """A kernel that takes ``sharp`` to ``blurred`` by a valid convolution.
+
+        Args:
+            sharp: (B, S, H + h - 1, W + w - 1).
+            blurred: (B, S, H, W).
+            kernel: (B, 1, h, w), the current one, >= 0, summing to one.
+
+        Returns:
+            (B, 1, h, w), >= 0, each summing to one.
+        """
+
+
+class KernelCleanup(Component, nn.Module, ABC):
+    """What is taken from a fitted kernel that no camera's motion would leave there."""
+
+    family: ClassVar[str] = "kernel_cleanups"
+
+    @abstractmethod
+    def forward(self, kernel: Tensor) -> Tensor:
+        """Kernel (B, 1, h, w), >= 0, summing to one -> the same, never empty."""
+
+
+class Score(Component, nn.Module, ABC):
+    """How good restorations of the same data are, told without the truth."""
+
+    family: ClassVar[str] = "scores"
+
+    @abstractmethod
+    def forward(self, data: Tensor, images: Tensor, kernels: Tensor) -> Tensor:
+        """Several restorations -> one number for each, the lower the better; they may be compared with each other.
+
+        Args:
+            data: (1, C, H, W) in [0, 1].
+            images: (N, C, H, W) in [0, 1], what each restoration shows where the data are.
+            kernels: (N, 1, h, w), >= 0, summing to one; the order of the restorations means nothing.
+
+        Returns:
+            (N,), finite.
+        """
+
+
+class Dataset(Component, ABC):
+    """Blurry images to try recipes on, with what is known of them.
+
+    Positional arguments: ``root``, the folder of all data (``--data``, or the environment variable ``INVKIT_DATA``),
+    None where it was not named.
+
+    Attributes:
+        title: in a few words.
+        citation: the paper to cite, or an empty text.
+        licence: what its makers allow.
+        homepage: where it comes from, or an empty text.
+    """
+
+    family: ClassVar[str] = "datasets"
+    title: ClassVar[str]
+    citation: ClassVar[str]
+    licence: ClassVar[str]
+    homepage: ClassVar[str]
+
+    def __init__(self, root: Path | None) -> None:
+        self.root = root
+
+    @abstractmethod
+    def cases(self) -> Sequence[Case]:
+        """All cases, in a fixed order.
+
+        Raises:
+            InputError: files are missing; says which, and how to get them.
+        """
+
+    @abstractmethod
+    def sample(self, case: Case) -> Sample:
+        """The pictures of one of `cases`; raises `InputError` where they cannot be read."""
+
+
+class Downloadable(Dataset):
+    """The ability of a dataset to be fetched from its makers.
+
+    Attributes:
+        folder: its own, in the folder of all data.
+    """
+
+    folder: ClassVar[str]
+
+    @classmethod
+    @abstractmethod
+    def sources(cls) -> Sequence[Source]:
+        """The files to fetch, each with its size and digest."""
+
+
+class Metric(Component, ABC):
+    """A figure of merit of a trial.
+
+    Attributes:
+        unit: "dB", "s", "MB", or an empty text.
+        better: whether "higher" or "lower" figures are better.
+    """
+
+    family: ClassVar[str] = "metrics"
+    unit: ClassVar[str]
+    better: ClassVar[Literal["higher", "lower"]]
+
+    @abstractmethod
+    def measure(self, trial: Trial) -> float | None:
+        """The figure, or None where the sample lacks what it takes, as a truth."""

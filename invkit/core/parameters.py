@@ -1,0 +1,188 @@
+"""How a component says what may be set: its constructor's signature is the one place.
+
+Positional arguments are what the *problem* gives (a shape); keyword-only arguments are what a *recipe* may set.
+From the latter a pydantic model is derived, so that the signature is at once the Python interface, the validation
+of a recipe, ``invkit describe`` and the JSON schema. A keyword that holds another component is a slot
+(`invkit.core.nested`): the constructor takes an instance, the model what a recipe says of it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from functools import cache
+from inspect import Parameter
+from typing import Annotated, Any, ParamSpec, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, create_model, validate_call
+
+from .errors import PluginError
+from .nested import Component, Slot, slot_of
+
+__all__ = [
+    "Component",
+    "Fraction",
+    "NonNegative",
+    "Positive",
+    "PositiveInt",
+    "Seed",
+    "Shape",
+    "parameters_of",
+    "parameters_schema",
+    "positional_names",
+    "read_strictly",
+    "slots_of",
+    "validated",
+]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
+
+Shape = tuple[int, int, int, int]
+"""(B, C, H, W): batch, channels, height, width."""
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+PositiveInt = Annotated[int, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**63, description="seed of every random number this component draws")]
+
+
+GIVEN = ("shape", "start", "guess", "root", "folder")  # what a problem, an evaluation or a run may give, positionally
+TAKEN = {*dir(BaseModel), *dir(type(BaseModel))}  # a field of such a name would hide what pydantic needs
+POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def validated(constructor: Callable[P, T]) -> Callable[P, T]:
+    """Check a constructor's arguments against its annotations, from Python as from a recipe.
+
+    Raises ``pydantic.ValidationError`` (a ``ValueError``) when called with a wrong or unknown argument.
+    """
+    return validate_call(config=ConfigDict(arbitrary_types_allowed=True))(constructor)
+
+
+@cache
+def parameters_of(component: type) -> type[BaseModel]:
+    """The pydantic model of what a recipe may set on ``component``; unknown names are refused.
+
+    Raises:
+        PluginError: the constructor breaks the rules of components. It takes ``**kwargs``, which would let a misspelt
+            parameter pass unseen (as does the one a component inherits from ``nn.Module`` when it writes none), asks
+            the problem for what that does not give, or has a keyword without a type, of a type that cannot be found
+            or of a name that pydantic needs, or a slot with a default that is not None.
+    """
+    fields: dict[str, Any] = {}
+    for parameter in arguments_of(component):
+        check_argument(component, parameter)
+        if parameter.kind is Parameter.KEYWORD_ONLY:
+            default = ... if parameter.default is Parameter.empty else parameter.default
+            fields[parameter.name] = (type_in_recipe(parameter.annotation), default)
+    config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, protected_namespaces=())
+    try:
+        model: type[BaseModel] = create_model(f"{component.__name__}Parameters", __config__=config, **fields)
+        model.model_rebuild(raise_errors=True)  # finds the names inside a type, as in list["Thing"]
+    except Exception as error:
+        raise PluginError(
+            f"the types of {component.__qualname__}'s keywords cannot be used: {reason(error)}"
+        ) from error
+    return model
+
+
+def type_in_recipe(annotation: Any) -> Any:
+    """The type of a keyword in a recipe: its own, but for a slot, where a recipe has words for an instance."""
+    slot = slot_of(annotation)
+    if slot is None:
+        return annotation
+    facts = get_args(annotation)[1:] if get_origin(annotation) is Annotated else ()
+    kind = slot.type_in_recipe()
+    for fact in facts:  # its description and examples; Annotated[kind, *facts] is Python 3.11's
+        kind = Annotated[kind, fact]
+    return kind
+
+
+@cache
+def slots_of(component: type) -> dict[str, Slot]:
+    """The keywords of a component that are slots; raises as `parameters_of`."""
+    parameters_of(component)
+    keywords = [p for p in arguments_of(component) if p.kind is Parameter.KEYWORD_ONLY]
+    found = {parameter.name: slot_of(parameter.annotation) for parameter in keywords}
+    return {name: slot for name, slot in found.items() if slot is not None}
+
+
+def parameters_schema(component: type) -> dict[str, Any]:
+    """The JSON schema of `parameters_of`.
+
+    Raises:
+        PluginError: as `parameters_of`; also when a keyword is of a type that no recipe can hold.
+    """
+    model = parameters_of(component)
+    try:
+        return model.model_json_schema()
+    except Exception as error:
+        raise PluginError(
+            f"{component.__qualname__} has a keyword that a recipe cannot hold: {reason(error)}; recipes hold numbers, "
+            "texts, true and false, lists and tables of them"
+        ) from error
+
+
+def positional_names(component: type) -> list[str]:
+    """The names of a constructor's positional arguments, which the problem gives; raises as `parameters_of`."""
+    return [parameter.name for parameter in arguments_of(component) if parameter.kind in POSITIONAL]
+
+
+def read_strictly(model: type[M], values: Mapping[str, Any]) -> M:
+    """Validate plain data as they stand in a file: nothing is guessed, "2" is no number and 2.0 no whole one.
+
+    Whole numbers may stand for others, and lists for tuples, for which TOML and JSON have no sign.
+
+    Raises:
+        pydantic.ValidationError: a value is not allowed.
+        TypeError: a value is of a type that JSON does not have, as a date; says which.
+    """
+    return model.model_validate_json(json.dumps(values, default=no_plain_data), strict=True)
+
+
+def no_plain_data(value: object) -> object:
+    """Refuse what JSON does not have."""
+    raise TypeError(f"{value!r:.80} is a {type(value).__name__}")
+
+
+def arguments_of(component: type) -> list[Parameter]:
+    """The arguments of a constructor with their types; raises `PluginError` where these cannot be told."""
+    try:
+        return list(inspect.signature(component, eval_str=True).parameters.values())
+    except Exception as error:
+        raise PluginError(
+            f"the types of {component.__qualname__}'s arguments cannot be found: {reason(error)}; import them when "
+            "the module is run, not only under TYPE_CHECKING"
+        ) from error
+
+
+def check_argument(component: type, parameter: Parameter) -> None:
+    """Raise `PluginError` for an argument that breaks the rules of `parameters_of`."""
+    who, name = component.__qualname__, parameter.name
+    if parameter.kind in (Parameter.VAR_KEYWORD, Parameter.VAR_POSITIONAL):
+        signs = "**" if parameter.kind is Parameter.VAR_KEYWORD else "*"
+        raise PluginError(f"{who} takes {signs}{name}; a component must have an __init__ that names each parameter")
+    if parameter.kind in POSITIONAL and name not in GIVEN:
+        raise PluginError(
+            f"{who} asks for '{name}' by position, and by position only {', '.join(GIVEN)} are given; what may be set "
+            "stands after a '*' in the signature"
+        )
+    if parameter.kind is Parameter.KEYWORD_ONLY and parameter.annotation is Parameter.empty:
+        raise PluginError(f"the keyword '{name}' of {who} has no type; write one, as '{name}: float'")
+    if parameter.kind is Parameter.KEYWORD_ONLY and (name in TAKEN or name.startswith("_")):
+        raise PluginError(f"the keyword '{name}' of {who} bears a name that pydantic needs; call it otherwise")
+    slot = slot_of(parameter.annotation)
+    if slot and parameter.default is not Parameter.empty and not (parameter.default is None and slot.optional):
+        raise PluginError(
+            f"the slot '{name}' of {who} has the default {parameter.default!r:.60}; what stands there is the recipe's "
+            "to name: leave the default out and write Field(examples=[...]), or let the type say '| None' = None"
+        )
+
+
+def reason(error: BaseException) -> str:
+    """An error in one line."""
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"

@@ -1,0 +1,1 @@
+"""Threads, memory and worker processes."""

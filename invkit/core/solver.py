@@ -1,0 +1,311 @@
+"""Who does the minimising. The loop is written once, here; a solver says how to start and what one step is."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, Literal, TypeVar, final
+
+import torch
+from torch import Tensor
+
+from .errors import AssemblyError, DivergedError
+from .interfaces import ImagePrior, UnknownPrior
+from .parameters import Component
+from .problem import Problem
+from .result import Result, Snapshot
+from .runtime.memory import keep_large_blocks
+from .runtime.threads import threads_for
+
+__all__ = ["Counting", "Observer", "Recorder", "Solver", "State", "StopReason", "after_interrupt", "deferred_interrupt"]
+
+StopReason = Literal["finished", "converged", "interrupted", "time limit"]
+CHECK_EVERY = 25  # iterations between two looks at the loss: each look waits for the device
+
+
+@dataclass
+class State(ABC):
+    """Everything that changes during a solve; saved and loaded, it continues to the same bits.
+
+    Attributes:
+        iteration: steps done.
+        losses: the loss of every step, each a tensor of no dimension on the solve's device.
+        converged: set by a step that wants no further one.
+        seconds: time spent in the loop, over all runs that led here.
+    """
+
+    iteration: int = 0
+    losses: list[Tensor] = field(default_factory=list)
+    converged: bool = False
+    seconds: float = 0.0
+
+    @property
+    def loss(self) -> float:
+        """The last loss, NaN before the first step; waits for the device."""
+        return float(self.losses[-1]) if self.losses else float("nan")
+
+    @abstractmethod
+    def estimate(self) -> tuple[Tensor, Tensor]:
+        """Image (B, C, H, W) and kernel (B, 1, h, w), or the operator's other unknown, without gradients."""
+
+    @abstractmethod
+    def priors(self, problem: Problem) -> tuple[ImagePrior, UnknownPrior]:
+        """The priors as the solve leaves them, for another solve to go on from; the problem's own stay as they are."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors, numbers, strings and containers of them, as ``torch.load(weights_only=True)`` accepts."""
+        return {
+            "iteration": self.iteration,
+            "losses": stacked(self.losses),
+            "converged": self.converged,
+            "seconds": self.seconds,
+        }
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave; the state must have been started on the same problem."""
+        self.iteration = int(saved["iteration"])
+        self.losses = list(saved["losses"])
+        self.converged = bool(saved["converged"])
+        self.seconds = float(saved["seconds"])
+
+
+def stacked(losses: Sequence[Tensor]) -> Tensor:
+    """The losses as one tensor on the CPU, (n,); those of a resumed run may lie on another device than later ones."""
+    if not losses:
+        return torch.empty(0)
+    return torch.stack([loss.to(losses[-1].device) for loss in losses]).cpu()
+
+
+S = TypeVar("S", bound=State)
+
+
+class Observer(Component):
+    """Watches a solve (progress, snapshots, checkpoints); reads the state and never changes it. Default: nothing.
+
+    One observer may watch several solves, one after the other: the stages of a recipe. One that is registered may take
+    ``folder`` by position, the run's output folder, and writes nothing before it is started.
+    """
+
+    family: ClassVar[str] = "observers"
+
+    def started(self, problem: Problem, state: State, iterations: int) -> None:
+        """Before the first step; ``state.iteration`` is above 0 when a run is resumed."""
+
+    def stepped(self, problem: Problem, state: State) -> None:
+        """After each step."""
+
+    def stopped(self, problem: Problem, state: State, reason: StopReason | None) -> None:
+        """After the last step; ``reason`` is None when an error ended the solve, perhaps in the middle of a step."""
+
+
+class Recorder(Observer, ABC):
+    """The ability of an observer to keep what it saw, so that the result holds it."""
+
+    @abstractmethod
+    def recorded(self) -> Sequence[Snapshot]:
+        """What was kept so far, of all solves that were watched."""
+
+
+class Counting(Observer, ABC):
+    """The ability of an observer to show how many parts of a work are done, where they are no steps of a solve."""
+
+    @abstractmethod
+    def counting(self, total: int) -> AbstractContextManager[Callable[[int], None]]:
+        """Shows it during a ``with`` statement, by what is to be called with the number done so far."""
+
+
+class Solver(Component, ABC, Generic[S]):
+    """Holds the settings of a method and no problem; the same solver solves many problems.
+
+    Attributes:
+        iterations: the most steps a solve takes.
+        needs: the abilities it asks of the problem's components, as types, by the name of the part: "operator",
+            "image_prior", "kernel_prior", "fidelity" or "regularizers" (all of those on the image, and at least one).
+    """
+
+    family: ClassVar[str] = "solvers"
+    iterations: int
+    needs: ClassVar[Mapping[str, type]] = {}
+
+    @abstractmethod
+    def start(self, problem: Problem) -> S:
+        """A fresh state; leaves the problem and its components as they are."""
+
+    def steps(self, problem: Problem) -> int:
+        """The most steps a solve of this problem takes: ``iterations``, unless the method works in several scales."""
+        return self.iterations
+
+    @abstractmethod
+    def step(self, problem: Problem, state: S) -> S:
+        """One iteration; appends its loss to ``state.losses``."""
+
+    def check(self, problem: Problem) -> None:
+        """Refuse a problem that lacks what the solver needs; raises `AssemblyError` naming what is missing."""
+        for part, ability in self.needs.items():
+            components = parts(problem, part)
+            if not components:
+                raise AssemblyError(f"{type(self).__name__} needs {part} that are {ability.__name__}; there are none")
+            for component in components:
+                if not isinstance(component, ability):
+                    raise AssemblyError(
+                        f"{type(self).__name__} needs {part} that are {ability.__name__}; "
+                        f"{type(component).__name__} is not"
+                    )
+
+    @final
+    def solve(
+        self,
+        problem: Problem,
+        *,
+        observers: Sequence[Observer] = (),
+        time_limit: float | None = None,
+        resume: Mapping[str, Any] | None = None,
+    ) -> Result:
+        """Iterate to the end, to convergence, to the time limit or to Ctrl-C, whichever is first.
+
+        Args:
+            problem: left unchanged.
+            observers: called after every step.
+            time_limit: seconds of this call after which no further step begins; None for no limit.
+            resume: a ``state_dict`` of an earlier solve of the same problem.
+
+        Returns:
+            The result as it stands at the stop; ``result.stopped`` says which of the four it was.
+
+        Raises:
+            AssemblyError: the problem lacks what the solver needs.
+            DivergedError: the loss is no longer finite.
+        """
+        self.check(problem)
+        with threads_for(problem):
+            state = self.start(problem)
+            if resume is not None:
+                state.load_state_dict(resume)
+            run = _Run(self, problem, state, observers, time_limit)
+            reason = run.to_the_end()
+        image, kernel = run.state.estimate()
+        return Result(
+            image=image.detach().cpu(),
+            kernel=kernel.detach().cpu(),
+            history=tuple(stacked(run.state.losses).tolist()),
+            stopped=reason,
+            iterations=run.state.iteration,
+            seconds=run.state.seconds,
+            snapshots=tuple(one for each in observers if isinstance(each, Recorder) for one in each.recorded()),
+        )
+
+
+@dataclass
+class _Run(Generic[S]):
+    """One call of `Solver.solve`: the loop, and who watches it."""
+
+    solver: Solver[S]
+    problem: Problem
+    state: S
+    observers: Sequence[Observer]
+    time_limit: float | None
+    reason: StopReason | None = None
+
+    def to_the_end(self) -> StopReason:
+        with ExitStack() as endings:  # every observer that was started is stopped, whatever the others do
+            for observer in self.observers:
+                endings.callback(self.end, observer)
+                observer.started(self.problem, self.state, self.solver.steps(self.problem))
+            reached = self.loop()
+            check_finite(self.state)
+            self.reason = reached
+        return reached
+
+    def end(self, observer: Observer) -> None:
+        observer.stopped(self.problem, self.state, self.reason)
+
+    def loop(self) -> StopReason:
+        begun, earlier = time.monotonic(), self.state.seconds
+        with deferred_interrupt() as interrupted:
+            steps = self.solver.steps(self.problem)
+            while self.state.iteration < steps and not self.state.converged:
+                if interrupted.is_set():
+                    return "interrupted"
+                if self.time_limit is not None and time.monotonic() - begun >= self.time_limit:
+                    return "time limit"
+                self.state = self.solver.step(self.problem, self.state)
+                keep_large_blocks()  # not earlier: what libraries keep from their first call should lie elsewhere
+                self.state.iteration += 1
+                self.state.seconds = earlier + time.monotonic() - begun
+                if self.state.iteration % CHECK_EVERY == 0:
+                    check_finite(self.state)
+                for observer in self.observers:
+                    observer.stepped(self.problem, self.state)
+        return "converged" if self.state.converged else "finished"
+
+
+def parts(problem: Problem, part: str) -> Sequence[object]:
+    """The components of one part of a problem; of the regularizers those on the image."""
+    if part == "regularizers":
+        return [term.regularizer for term in problem.regularizers if term.on == "image"]
+    return [getattr(problem, part)]
+
+
+def check_finite(state: State) -> None:
+    """Raise `DivergedError` when the last loss is not a finite number."""
+    if state.losses and not bool(torch.isfinite(state.losses[-1])):
+        raise DivergedError(
+            f"the loss is {state.loss} after {state.iteration} iterations; a smaller learning rate, or float32 "
+            "instead of bfloat16, usually mends this"
+        )
+
+
+_listening: ContextVar[threading.Event | None] = ContextVar("_listening", default=None)
+
+
+@contextmanager
+def deferred_interrupt() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C, or SIGTERM of a job scheduler, into an event, so that no step is cut in half.
+
+    The second acts as usual. A signal that the process was told to ignore (nohup) stays ignored. Within another
+    one the event is the other's, also where that has happened already: what is begun then ends before its first step,
+    unless it is begun within `after_interrupt`.
+    """
+    asked, outer = threading.Event(), _listening.get()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked  # signals reach only the main thread
+        return
+    if outer is not None:
+        yield outer
+        return
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    # None: the handler was set by another than Python, who could not put it back
+    caught = {number: handler for number, handler in previous.items() if handler not in (signal.SIG_IGN, None)}
+
+    def restore() -> None:
+        for number, handler in caught.items():
+            signal.signal(number, handler)
+
+    def note(signum: int, frame: object) -> None:
+        asked.set()
+        restore()
+
+    for number in caught:
+        signal.signal(number, note)
+    token = _listening.set(asked)
+    try:
+        yield asked
+    finally:
+        _listening.reset(token)
+        restore()
+
+
+@contextmanager
+def after_interrupt() -> Iterator[None]:
+    """Go on although Ctrl-C was heard, as to make an image of what was found so far; the second acts as usual."""
+    token = _listening.set(threading.Event())
+    try:
+        yield
+    finally:
+        _listening.reset(token)

@@ -1,0 +1,1 @@
+"""A photograph and a recipe become a result."""

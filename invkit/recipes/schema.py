@@ -1,0 +1,166 @@
+"""Recipes and components described for people and editors."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from ..core import registry
+from ..core.errors import InvkitError, PluginError
+from ..core.nested import FAMILY
+from ..core.parameters import parameters_schema
+from .model import Recipe, RegularizerSpec, ScoreSpec, check_parameters, check_recipe, load_recipe, resolved
+from .toml import LISTS
+
+__all__ = ["describe", "problem_of", "recipe_schema"]
+
+
+def describe(family: str, name: str) -> dict[str, Any]:
+    """What a component is and what may be set on it, or what a recipe says and consists of, as plain data.
+
+    Raises:
+        UnknownNameError, PluginError: as `registry.load` and `parameters_schema`.
+        RecipeError: the recipe is not valid.
+    """
+    entry = registry.find(family, name)
+    origin = {
+        "family": family,
+        "name": entry.name,
+        "distribution": f"{entry.distribution} {entry.version}".strip(),
+    }
+    return origin | (_recipe_facts(name) if family == "recipes" else _component_facts(family, name))
+
+
+def problem_of(entry: registry.Entry) -> str:
+    """What keeps a registered component or recipe from being used, in a sentence; empty where nothing does."""
+    name = f"{entry.distribution}:{entry.name}"
+    try:
+        if entry.family == "recipes":
+            check_recipe(load_recipe(name))
+        elif registry.FAMILIES[entry.family]:
+            parameters_schema(registry.load(entry.family, name))
+        else:
+            registry.load(entry.family, name)
+    except InvkitError as error:
+        return str(error)
+    return ""
+
+
+def _recipe_facts(name: str) -> dict[str, Any]:
+    recipe = load_recipe(name)
+    whole = resolved(recipe, check_parameters(recipe, seed=0))
+    facts = {"title": recipe.title, "source": recipe.source, "notes": recipe.notes}
+    return facts | {
+        "components": {place: whole[place] for place in registry.PLACES},
+        "starts": whole["starts"],
+        "then": whole["then"],
+    }
+
+
+def _component_facts(family: str, name: str) -> dict[str, Any]:
+    component = registry.load(family, name)
+    schema = parameters_schema(component)
+    return {
+        "class": f"{component.__module__}.{component.__qualname__}",
+        "about": inspect.getdoc(component) or "",
+        "parameters": schema.get("properties", {}),
+        "required": schema.get("required", []),
+    }
+
+
+CHANGED_RECIPE: dict[str, Any] = {
+    "type": "object",
+    "required": ["recipe"],
+    "additionalProperties": False,
+    "properties": {
+        "recipe": {"type": "string"},
+        "overrides": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
+        "name": {"type": "string"},
+    },
+}
+"""A registered recipe with settings, within a recipe."""
+
+QUALIFIED: dict[str, Any] = {"type": "string", "pattern": "^[^:]+:[^:]+$"}
+"""A name with where it is from: ``distribution:name``, or ``adapter:name``, of which there may be any number."""
+
+
+def recipe_schema() -> dict[str, Any]:
+    """The JSON schema of recipe files, with the parameters of every component that can be loaded.
+
+    What may stand in a slot is written once a family, under ``$defs``, since a solver may hold a solver.
+    """
+    definitions = Recipe.model_json_schema()["$defs"]
+    schema: dict[str, Any] = definitions.pop("Recipe")
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "invkit recipe"
+    for place, family in registry.PLACES.items():
+        schema["properties"][place] = _place_schema(place, family)
+    one = [{"$ref": "#"}, {"enum": registry.names("recipes")}, CHANGED_RECIPE]
+    schema["properties"]["then"]["anyOf"] = [*one, {"type": "null"}]
+    starts = schema["properties"]["starts"]
+    said = {key: value for key, value in starts.items() if key not in ("type", "items")}
+    schema["properties"]["starts"] = said | {"anyOf": [*one, {"type": "array", "items": {"anyOf": one}}]}
+    families = {family: _family_schema(family) for family in registry.FAMILIES if family not in registry.OUTSIDE}
+    return schema | {"$defs": definitions | families}
+
+
+def _place_schema(place: str, family: str) -> dict[str, Any]:
+    """What may stand in one place: a table, or its name alone where nothing else is needed, or a list of them."""
+    if place not in LISTS:
+        return {"$ref": f"#/$defs/{family}"}
+    names = registry.names(family)
+    options: list[dict[str, Any]] = [{"oneOf": [_item_schema(family, name) for name in (*names, None)]}]
+    if place != "regularizers":  # which need a weight
+        options += [{"enum": names}, QUALIFIED]
+    return {"anyOf": [*options, {"type": "array", "items": {"anyOf": options}}]}
+
+
+def _family_schema(family: str) -> dict[str, Any]:
+    """One component of a family: a table, or its name alone."""
+    names = registry.names(family)
+    tables = [_component_schema(family, name) for name in (*names, None)]
+    return {"anyOf": [{"oneOf": tables}, {"enum": names}, QUALIFIED]} if names else {"not": {}}
+
+
+def _item_schema(family: str, name: str | None) -> dict[str, Any]:
+    """A table that names one component of a list of a recipe, where more is said of it than its parameters."""
+    table = _component_schema(family, name)
+    if family == "fidelities":
+        table["properties"]["until"] = {"type": ["integer", "null"]}
+    if family == "regularizers":
+        table["properties"] = RegularizerSpec.model_json_schema()["properties"] | table["properties"]
+        table["required"] = ["name", "weight"]
+    if family == "scores":
+        table["properties"] = ScoreSpec.model_json_schema()["properties"] | table["properties"]
+    return table
+
+
+def _component_schema(family: str, name: str | None) -> dict[str, Any]:
+    """A table that names one component; of one that cannot be loaded the parameters are left open, and it says why.
+
+    Without a name: a table for what is named with where it is from, whose parameters are not looked into.
+    """
+    table: dict[str, Any] = {"type": "object", "required": ["name"], "additionalProperties": False}
+    if name is None:
+        return table | {"properties": {"name": QUALIFIED, "params": {"type": "object"}}}
+    places: dict[str, Any] = {"name": {"const": name}}
+    try:
+        places["params"] = _linked(parameters_schema(registry.load(family, name)))
+    except PluginError as error:
+        places["params"] = {"type": "object"}
+        table["description"] = str(error)
+    return table | {"properties": places}
+
+
+def _linked(schema: Any) -> Any:
+    """A schema of parameters in which each slot refers to what the recipe's schema says of its family."""
+    if isinstance(schema, list):
+        return [_linked(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if FAMILY not in schema:
+        linked = {key: _linked(value) for key, value in schema.items()}
+        several = schema.get("type") == "array" and FAMILY in schema.get("items", ())
+        return {"anyOf": [linked["items"], linked]} if several else linked  # one may stand for a list of one
+    others = {key: value for key, value in schema.items() if key not in (FAMILY, "anyOf")}  # as its description
+    return {"$ref": f"#/$defs/{schema[FAMILY]}"} | others

@@ -1,0 +1,1 @@
+"""The parts of classical maximum-a-posteriori methods."""

@@ -1,0 +1,74 @@
+"""What the shell offers when Tab is pressed, and that nothing heavy is imported for it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from invkit.apps.cli import completion
+from invkit.core import registry
+
+HEAVY = ("torch", "deepinv", "scipy", "skimage", "matplotlib", "invkit.benchmark")
+
+OFFER = """
+import sys
+from invkit.apps.cli.main import main
+try:
+    main()
+except SystemExit:
+    pass
+print("imported:", *[name for name in {heavy!r} if name in sys.modules], file=sys.stderr)
+"""
+
+
+def offered(line):
+    """What Bash would be offered for the last word of a line, and what was imported for it."""
+    words = line.split(" ")
+    asked = {"_INVKIT_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+    code = OFFER.format(heavy=HEAVY)
+    command = [sys.executable, "-c", f"import sys; sys.argv = ['invkit']\n{code}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | asked)
+    return done.stdout.split(), done.stderr.splitlines()[-1].removeprefix("imported:").split()
+
+
+@pytest.mark.parametrize(
+    ("line", "family", "begun"),
+    [
+        ("invkit deblur photo.jpg --recipe pan", "recipes", "pan"),
+        ("invkit describe kernel_priors s", "kernel_priors", "s"),
+        ("invkit data fetch l", "datasets", "l"),
+        ("invkit recipe show self", "recipes", "self"),
+    ],
+)
+def test_names_are_offered_by_the_shell(line, family, begun):
+    names, imported = offered(line)
+    assert names == [name for name in registry.names(family) if name.startswith(begun)] != []
+    assert imported == []
+
+
+def test_a_list_is_completed_at_its_last_name():
+    names, imported = offered("invkit bench run quick --recipes fast,wie")
+    assert names == ["fast,wiener"]
+    assert imported == []
+
+
+def test_families_and_suites():
+    assert completion.families("kernel_") == ["kernel_priors", "kernel_steps", "kernel_cleanups"]
+    assert completion.families("") == list(registry.FAMILIES)
+    assert {"quick", "levin", "lai"} <= set(completion.suites(""))
+
+
+def test_files_are_offered_with_the_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fastest.toml").touch()
+    (tmp_path / "fast.txt").touch()
+    (tmp_path / "fasten").mkdir()
+    (tmp_path / "fasten" / "mine.toml").touch()
+    assert completion.recipes("fast")[-2:] == ["fasten/", "fastest.toml"]
+    assert completion.recipes("fasten/") == ["fasten/mine.toml"]
+    assert completion.recipes(f"{tmp_path}/fastest")[-1] == f"{tmp_path}/fastest.toml"
+    assert completion.recipes("") == registry.names("recipes")
+    assert completion.recipes("no/such/folder") == []

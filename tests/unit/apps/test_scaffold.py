@@ -1,0 +1,166 @@
+"""``invkit plugin new``: what it writes works as it is, and what it cannot use is refused in a sentence."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import invkit
+from invkit.apps.cli.main import app, main
+from invkit.apps.scaffold.names import FAMILIES, names_for
+from invkit.apps.scaffold.writing import package_files, write_package
+from invkit.core import registry
+from invkit.core.errors import InputError, UnknownNameError
+from invkit.core.plugin_loading import requirements_of
+from invkit.recipes.model import check_recipe, parse_recipe
+from invkit.testing import check_component
+
+PLUGINS = Path(invkit.__file__).parent.parent / "plugins"
+TEMPLATE = ["plugin", "new", "invkit-template", "--component", "straight-motion"]  # what plugins/template was made by
+MOST_LINES = 30  # of the user's own, in the goals of the plugin road
+
+
+def texts_in(folder: Path) -> dict[str, str]:
+    """The texts of a folder, but for what Python, pytest and pip leave in it."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.suffix in (".py", ".toml", ".md")]
+    return {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in files}
+
+
+def invoke(*words: object) -> str:
+    outcome = CliRunner().invoke(app, list(map(str, words)), catch_exceptions=False)
+    assert outcome.exit_code == 0, outcome.output
+    return outcome.output
+
+
+def code_lines(text: str) -> int:
+    """Lines that hold code: neither blank nor of comments and docstrings."""
+    tree = ast.parse(text)
+    documented = [node for node in ast.walk(tree) if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)]
+    words = {
+        line
+        for node in documented
+        if ast.get_docstring(node) is not None
+        for line in range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1)
+    }
+    lines = [line for number, line in enumerate(text.splitlines(), start=1) if number not in words]
+    return sum(1 for line in lines if line.strip() and not line.lstrip().startswith("#"))
+
+
+def test_the_template_is_what_the_command_writes(tmp_path):
+    """After a change of the templates or of invkit's version, remove plugins/template and run the command again."""
+    invoke(*TEMPLATE, "--output", tmp_path / "template")
+    assert texts_in(tmp_path / "template") == texts_in(PLUGINS / "template")
+
+
+def test_what_the_user_writes_is_short():
+    """The component's module and its recipe together."""
+    package = PLUGINS / "template" / "invkit_template"
+    recipe = (package / "straight-motion.toml").read_text(encoding="utf-8")
+    assert code_lines((package / "straight_motion.py").read_text("utf-8")) + len(recipe.splitlines()) <= MOST_LINES
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_component_of_every_family_conforms_and_its_recipe_is_one(family, install):
+    names = names_for("my-thing", family)
+    texts = package_files(names)
+    module = {"my_thing_module": texts["my_thing/my_thing.py"]}
+    install("my-thing", f"[invkit.{family}]\nthing = my_thing_module:{names.cls}\n", **module)
+    check_component(family, "my-thing:thing")
+    recipe = parse_recipe(texts["my_thing/my-thing.toml"].replace('"my-thing"', '"thing"'))
+    check_recipe(recipe)
+    assert "thing" in {spec.name for _, place, spec in recipe.own_components() if place == family}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_entry_point_leads_to_the_class(family):
+    names = names_for("invkit-fine_thing.2", family)
+    texts = package_files(names)
+    assert (names.package, names.component, names.module) == ("invkit_fine_thing_2", "fine-thing-2", "fine_thing_2")
+    line = 'fine-thing-2 = "invkit_fine_thing_2.fine_thing_2:FineThing2"'
+    assert f'[project.entry-points."invkit.{family}"]\n{line}\n' in texts["pyproject.toml"]
+    assert "class FineThing2(" in texts["invkit_fine_thing_2/fine_thing_2.py"]
+    assert all(ast.parse(text) for path, text in texts.items() if path.endswith(".py"))
+
+
+def test_it_says_what_to_do_next(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = invoke("plugin", "new", "my-prior")
+    assert "my-prior/my_prior/my_prior.py holds 'my-prior' of kernel_priors; now" in said
+    assert [line.strip() for line in said.splitlines()[1:]] == [
+        "pip install -e 'my-prior[test]'",
+        "pytest my-prior",
+        "invkit bench run quick --recipes my-prior,fast-map",
+        "invkit bench table benchmarked/quick",
+        "invkit deblur photo.jpg --recipe my-prior",
+    ]
+
+
+def test_help_teaches_with_examples():
+    said = invoke("plugin", "new", "--help")
+    assert "invkit plugin new my-prior" in said
+    assert "--family regularizers" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["prior-"], "no name of a distribution"),
+        (["my prior"], "no name of a distribution"),
+        (["2-fast"], "the package '2_fast', which Python cannot import"),
+        (["Lambda"], "the package 'lambda', which Python cannot import"),
+        (["json"], "the package 'json', which Python has too"),
+        (["torch"], "the package 'torch', which torch has too"),
+        (["invkit"], "the package 'invkit', which invkit has too"),
+        (["my-prior", "--component", "My Prior"], "'My Prior' is no name of a component"),
+        (["my-prior", "--component", "simplex"], "invkit has 'simplex' in kernel_priors already"),
+        (["my-prior", "--component", "fast-map"], "invkit has 'fast-map' in recipes already"),
+        (["my-prior", "--component", "kernel-prior"], "the class KernelPrior, a name that its module needs"),
+        (["my-prior", "--family", "solvers"], "there is one for kernel_priors, image_priors, regularizers, fidelities"),
+        (["my-prior", "--family", "recipes"], "no example for the family recipes"),
+        (["my-prior", "--family", "kernel"], "no family 'kernel'; did you mean 'kernel_priors'"),
+    ],
+)
+def test_names_that_cannot_be_are_refused_and_nothing_is_written(words, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["invkit", "plugin", "new", *words])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_there_stays(tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    texts = package_files(names_for("my-prior", "kernel_priors"))
+    for folder in (tmp_path, tmp_path / "mine.txt"):
+        with pytest.raises(InputError, match="is there already and is not empty"):
+            write_package(folder, texts)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_an_empty_folder_is_filled_and_one_that_cannot_be_is_refused(tmp_path):
+    texts = package_files(names_for("my-prior", "kernel_priors"))
+    write_package(tmp_path, texts)
+    assert texts_in(tmp_path) == texts
+    with pytest.raises(InputError, match="cannot be written"):
+        write_package(tmp_path / "README.md" / "below", texts)
+
+
+def test_a_family_of_which_there_is_none_is_refused():
+    with pytest.raises(UnknownNameError, match="families are"):
+        names_for("my-prior", "quux")
+
+
+def test_what_it_asks_of_invkit_is_this_version(install):
+    text = package_files(names_for("my-prior", "kernel_priors"))["pyproject.toml"]
+    (asked,) = [line.split('"')[1] for line in text.splitlines() if line.startswith("dependencies")]
+    install("my-prior", "", asked)
+    (requirement,) = requirements_of("my-prior")
+    assert requirement.specifier.contains(invkit.__version__)
+    assert not requirement.specifier.contains("999")
+    assert registry.names("kernel_priors")

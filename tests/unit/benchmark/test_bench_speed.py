@@ -1,0 +1,303 @@
+"""``invkit bench speed``: what is counted is right, stages add up, and what is told is what was measured."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+
+import pytest
+import torch
+from rich.console import Console
+from typer.testing import CliRunner
+
+from invkit.apps.cli.main import app
+from invkit.benchmark.speed import setting, turns, worker
+from invkit.benchmark.speed.counting import Tally, Work, bytes_of
+from invkit.benchmark.speed.figures import figures_of
+from invkit.benchmark.speed.laps import Laps, Memory, Survey
+from invkit.benchmark.speed.setting import Setting, Size
+from invkit.benchmark.speed.subjects import Iteration, Machine, Replayed, Stages, subject_of
+from invkit.benchmark.speed.table import as_table
+from invkit.benchmark.speed.turns import Measured, take_turns
+from invkit.benchmark.speed.worker import arguments_of
+from invkit.core.errors import InputError
+from invkit.core.runtime.memory import OPT_OUT
+from invkit.solvers.replay import PREPARATION
+from invkit.testing import emulated_graphs
+
+CPU = torch.device("cpu")
+TINY = Size(channels=4, side=64, kernel=5, matrix=16, megabytes=1)
+
+
+class Names(Laps):
+    """Notes which stages there were."""
+
+    def __init__(self):
+        self.seen = []
+
+    def lap(self, stage, least=0):
+        self.seen.append(stage)
+
+
+def surveyed(subject):
+    """The survey of one run."""
+    with Survey(CPU) as survey:
+        subject.run(survey)
+    return survey
+
+
+def quiet(what, done, left):
+    pass
+
+
+class TestCounting:
+    def test_a_matrix_product_is_two_operations_for_each_triple(self):
+        first, second = torch.rand(3, 4), torch.rand(4, 5)
+        with Tally() as tally:
+            first @ second
+        assert tally.taken() == Work({"float32": 2 * 3 * 4 * 5}, 4 * (12 + 20 + 15))
+
+    def test_a_convolution_counts_in_its_precision_and_twice_more_for_its_gradients(self):
+        weight = torch.rand(2, 3, 3, 3, dtype=torch.bfloat16, requires_grad=True)
+        image = torch.rand(1, 3, 10, 10, dtype=torch.bfloat16, requires_grad=True)
+        forward = 2 * 2 * 3 * 9 * 64
+        with Tally() as tally:
+            result = torch.nn.functional.conv2d(image, weight)
+            there = tally.taken()
+            result.sum().backward()
+        assert there.flops == {"bfloat16": forward}
+        assert tally.taken().flops == {"bfloat16": 2 * forward}
+
+    def test_a_real_transform_counts_by_its_formula_and_its_inverse_as_much(self):
+        with Tally() as tally:
+            spectrum = torch.fft.rfft2(torch.rand(8, 16))
+            there = tally.taken()
+            torch.fft.irfft2(spectrum, s=(8, 16))
+        assert there.flops["float32"] == 2.5 * 128 * 7
+        assert there.bytes == 4 * 128 + 8 * 8 * 9
+        # the inverse is done in two steps, the first of them complex, on the half of the spectrum that is kept
+        assert tally.taken().flops["float32"] == pytest.approx(2.5 * 128 * 7, rel=0.3)
+
+    def test_what_has_no_formula_counts_for_nothing(self):
+        with Tally() as tally:
+            torch.rand(10).exp().sum()
+        assert tally.taken() == Work()
+
+    def test_bytes_are_of_all_tensors_within(self):
+        assert (
+            bytes_of([torch.zeros(3), (torch.zeros(2, dtype=torch.float64), {"a": torch.zeros(1)}), 5]) == 12 + 16 + 4
+        )
+
+
+class TestStages:
+    def test_an_iteration_tells_of_all_its_stages_in_their_order(self):
+        names = Names()
+        Iteration(TINY, CPU).run(names)
+        networks = ["whole", "image network", "kernel network", "convolution", "fidelity", "regularizer"]
+        assert names.seen == [*networks, "backward", "Adam", "bookkeeping"]
+
+    def test_a_step_leaves_nothing_behind_that_tells_of_the_next(self):
+        names, iteration = Names(), Iteration(TINY, CPU)
+        iteration.run(names)
+        names.seen.clear()
+        iteration.step()
+        assert names.seen == []
+
+    def test_the_stages_together_do_as_much_as_the_whole(self):
+        survey = surveyed(Iteration(TINY, CPU))
+        whole = survey.works.pop("whole").flops["float32"]
+        assert sum(work.flops["float32"] for work in survey.works.values()) == whole
+        assert survey.works["backward"].flops["float32"] > survey.works["image network"].flops["float32"] > 0
+
+    def test_bfloat16_is_of_the_image_network_alone(self):
+        survey = surveyed(Iteration(TINY, CPU, "bfloat16"))
+        assert set(survey.works["image network"].flops) == {"bfloat16"}
+        assert set(survey.works["kernel network"].flops) == set(survey.works["convolution"].flops) == {"float32"}
+
+    def test_adam_reads_four_numbers_a_parameter_and_writes_three(self):
+        iteration = Iteration(TINY, CPU)
+        survey = surveyed(iteration)
+        priors = (iteration.state.image_prior, iteration.state.kernel_prior)
+        count = sum(parameter.numel() for prior in priors for parameter in prior.parameters())
+        assert survey.works["Adam"].bytes == 7 * 4 * count
+
+    def test_the_titles_of_fast_are_named_by_what_they_are_for(self):
+        links = [("alternating-map", "fast"), ("alternating-map", "polish"), ("tiles", "sparse-admm")]
+        stages, names = Stages(Names(), links), []
+        for start in ("fast 1 of 2: xu-l0", "fast 2 of 2: pan-l0"):
+            turns = [f"{start}: alternating-map", f"{start}: alternating-map", f"{start}: tiles", f"{start}: tiles"]
+            names += [stages.named(title) for title in (start, *turns)]
+        trials = ["trial deconvolutions"] * 2
+        assert names == [
+            *("start xu-l0", "refinement", "polish", *trials),
+            *("start pan-l0", "refinement", "polish", *trials),
+        ]
+        assert stages.named("fast: pan-l0: tiles") == "final deconvolution"
+
+    def test_a_run_of_fast_has_the_stages_that_its_titles_say(self):
+        names = Names()
+        subject_of("fast", TINY, CPU).run(names)
+        assert set(names.seen) == {
+            *("checks", "of which the noise level", "start xu-l0", "start pan-l0", "refinement", "polish"),
+            *("trial deconvolutions", "final deconvolution", "completion"),
+        }
+
+    def test_the_machine_is_measured_by_products_and_a_copy(self):
+        survey = surveyed(Machine(TINY, CPU))
+        assert survey.works["float32"].flops == {"float32": 2 * 16**3}
+        assert survey.works["bfloat16"].flops == {"bfloat16": 2 * 16**3}
+        assert survey.works["copy"].bytes == 2_000_000
+
+    def test_a_replayed_iteration_is_one_stage_of_replays_alone(self):
+        names = Names()
+        with emulated_graphs():
+            replayed = subject_of("graph-bfloat16", TINY, CPU)
+            replayed.run(names)
+        assert names.seen == ["whole"]
+        assert replayed.solver.precision == "bfloat16"
+        assert replayed.state.iteration == Replayed.BEFORE + 1 > PREPARATION + 2
+
+    def test_memory_sees_what_was_there_for_a_moment(self):
+        memory = Memory(CPU)
+        memory.reset()
+        before = memory.peak()
+        held = torch.ones(25_000_000)  # 100 MB, more than the C library may have kept of what was freed before
+        during = memory.peak()
+        del held
+        assert during - before > 50_000_000
+
+
+def made_up(**seconds):
+    """Two rounds of versions that do 100 flops in float32, on a machine that does 1000 a second and copies 10 bytes."""
+    work = {"flops": {"float32": 100}, "bytes": 0, "peak_bytes": 7}
+    yardsticks = {name: {"flops": {name: 1000}, "bytes": 0, "peak_bytes": 7} for name in ("float32", "bfloat16")}
+    machine = yardsticks | {"copy": {"flops": {}, "bytes": 10, "peak_bytes": 7}}
+    surveys = {
+        "plain": {"whole": work},
+        "float32": {"whole": work, "image network": work, "Adam": work | {"flops": {}, "bytes": 1}},
+        "machine": machine,
+    }
+    rounds = [
+        {
+            "plain": {"whole": plain},
+            "float32": {"whole": own, "image network": own / 2, "Adam": own / 4},
+            "machine": {"float32": 1.0, "bfloat16": 1.0, "copy": 1.0},
+        }
+        for plain, own in zip(seconds["plain"], seconds["float32"], strict=True)
+    ]
+    facts = {"torch": "2", "device": "cpu", "processor": "?", "threads": 1}
+    return Measured(surveys, rounds, dict.fromkeys(surveys, 8_000_000), facts)
+
+
+class TestFigures:
+    FIGURES = figures_of(made_up(plain=[2.0, 4.0, 4.0], float32=[1.0, 1.0, 2.0]), Setting(TINY), 3)
+
+    def test_the_floor_is_arithmetic_or_traffic_and_a_versions_the_sum(self):
+        version = self.FIGURES["versions"]["float32"]
+        assert version["stages"]["image network"]["floor_seconds"] == pytest.approx(0.1)
+        assert version["stages"]["Adam"]["floor_seconds"] == pytest.approx(0.1)
+        assert version["floor_seconds"] == pytest.approx(0.2)
+        assert version["share_of_floor"] == pytest.approx(0.2)
+
+    def test_plain_has_the_floor_of_the_same_mathematics(self):
+        assert self.FIGURES["versions"]["plain"]["floor_seconds"] == pytest.approx(0.2)
+        assert self.FIGURES["versions"]["plain"]["share_of_floor"] == pytest.approx(0.05)
+
+    def test_the_ratio_is_the_median_of_those_of_the_rounds(self):
+        assert self.FIGURES["versions"]["float32"]["ratio_to_plain"] == 0.5
+        assert self.FIGURES["versions"]["plain"]["ratio_to_plain"] == 1
+
+    def test_the_table_shows_them(self):
+        console = Console(width=100, record=True, file=io.StringIO())
+        console.print(as_table(self.FIGURES))
+        text = console.export_text()
+        assert "64x64 data, 5x5 kernel, 4 channels" in text
+        line = next(line for line in text.splitlines() if "selfdeblur, float32" in line)
+        assert line.split() == ["selfdeblur,", "float32", "1", "0.50", "20%", "8", "MB"]
+
+
+@pytest.fixture(scope="module")
+def stopped():
+    """A process that was to work for five rounds, until Ctrl-C in the second."""
+
+    def interrupt(what, done, left):
+        if done == 1 and what == "machine":  # the first has been told of as done before
+            raise KeyboardInterrupt
+
+    return take_turns(Setting(TINY, "cpu", 1), 5, interrupt, ("machine",))
+
+
+class TestTurns:
+    def test_an_interrupt_keeps_the_rounds_that_were_done(self, stopped):
+        assert stopped.interrupted
+        assert len(stopped.rounds) == 1
+        assert set(stopped.rounds[0]["machine"]) == {"float32", "bfloat16", "copy"}
+
+    def test_workers_tell_what_the_figures_depend_on(self, stopped):
+        assert stopped.machine["torch"] == torch.__version__
+        assert stopped.machine["threads"] == 1
+        assert stopped.peaks["machine"] > 0
+
+    def test_a_worker_answers_each_word_and_says_what_is_wrong(self, monkeypatch):
+        monkeypatch.setenv(OPT_OUT, "")
+        survey, run = answered(arguments_of("plain", Setting(TINY, "cpu")), "survey\nrun\n")
+        assert set(survey["stages"]) == {"whole"}
+        assert set(run["seconds"]) == {"whole"}
+        assert answered(arguments_of("plain", Setting(TINY, "abacus")), "survey\n")[0]["error"].startswith(
+            "there is no"
+        )
+
+    def test_a_version_that_the_device_does_not_have_is_left_out_with_a_word(self):
+        measured = take_turns(Setting(TINY, "cpu", 1), 1, quiet, ("graph", "machine"))
+        assert set(measured.surveys) == set(measured.rounds[0]) == {"machine"}
+        assert set(measured.unavailable) == {"graph"}
+        console = Console(width=100, record=True, file=io.StringIO())
+        console.print(as_table(figures_of(measured, Setting(TINY), 1)))
+        told = " ".join(console.export_text().split())
+        assert "Not measured: selfdeblur, float32, replayed; a graph of a step is for devices that replay" in told
+
+    def test_an_answer_that_says_what_is_wrong_is_raised(self, monkeypatch):
+        script = 'import sys; sys.stdin.readline(); print(\'{"error": "no such device"}\')'
+        monkeypatch.setattr(turns, "arguments_of", lambda *_: [sys.executable, "-c", script])
+        with pytest.raises(InputError, match="'fast' cannot be timed: no such device"):
+            take_turns(Setting(TINY), 1, quiet, ("fast",))
+
+    def test_a_process_that_dies_is_an_error_with_its_code(self, monkeypatch):
+        monkeypatch.setattr(turns, "arguments_of", lambda *_: [sys.executable, "-c", "raise SystemExit(3)"])
+        with pytest.raises(InputError, match="'fast' has ended with code 3"):
+            take_turns(Setting(TINY), 1, quiet, ("fast",))
+
+
+def answered(arguments, words):
+    """What a worker says to words, in this process."""
+    answers = io.StringIO()
+    worker.main(arguments[-1], io.StringIO(words), answers)
+    return [json.loads(line) for line in answers.getvalue().splitlines()]
+
+
+class TestCommand:
+    def measured(self, monkeypatch, **changes):
+        """The command with figures made up at once."""
+
+        def take(asked, rounds, progress, versions=setting.VERSIONS):
+            progress("done", rounds, 0.0)
+            measured = made_up(plain=[2.0] * rounds, float32=[1.0] * rounds)
+            measured.interrupted = changes.get("interrupted", False)
+            return measured
+
+        monkeypatch.setattr("invkit.benchmark.speed.turns.take_turns", take)
+
+    def test_json_is_alone_on_the_standard_output_and_the_same_in_the_file(self, monkeypatch, tmp_path):
+        self.measured(monkeypatch)
+        file = tmp_path / "new" / "speed.json"
+        done = CliRunner().invoke(app, ["bench", "speed", "--rounds", "2", "--json", "--output", str(file)])
+        assert done.exit_code == 0
+        assert json.loads(done.stdout) == json.loads(file.read_text())
+        assert json.loads(done.stdout)["rounds"] == 2
+
+    def test_an_interrupted_run_shows_its_figures_and_says_so_by_its_exit_code(self, monkeypatch):
+        self.measured(monkeypatch, interrupted=True)
+        done = CliRunner().invoke(app, ["bench", "speed", "--rounds", "2"])
+        assert done.exit_code == 130
+        assert "selfdeblur, plain PyTorch" in done.stdout

@@ -1,0 +1,189 @@
+"""The road by which another library's parts are components: found by prefix, loaded one by one, refused in words."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from invkit.core import registry
+from invkit.core.adapters import Adapter
+from invkit.core.errors import PluginError, UnknownNameError
+from invkit.fidelities.l1 import L1
+from invkit.fidelities.mse import MSE
+from invkit.recipes.model import check_parameters, parse_recipe
+from invkit.testing.adapters import check_adapter
+
+MODULE = """
+from invkit.core.adapters import Adapter
+from invkit.core.errors import PluginError
+from invkit.fidelities.mse import MSE
+
+class Halved(MSE):
+    '''Another library's.'''
+
+class Losses(Adapter):
+    '''Losses of another library.'''
+
+    def names(self, family):
+        return ["Half", "Whole"] if family == "fidelities" else []
+
+    def component(self, family, name):
+        if name == "Whole":
+            raise PluginError("Whole is too much")
+        return Halved
+"""
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Put a distribution of entry points on sys.path, as pip would; the registry scans afresh, and again afterwards."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    registry._installed.cache_clear()
+
+    def put(distribution, entry_points, module=MODULE):
+        folder = tmp_path / f"{distribution}-1.2.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2\n")
+        (folder / "entry_points.txt").write_text(entry_points)
+        (tmp_path / f"{distribution}_module.py").write_text(module)
+        monkeypatch.delitem(sys.modules, f"{distribution}_module", raising=False)
+
+    yield put
+    registry._installed.cache_clear()
+
+
+@pytest.fixture
+def losses(install):
+    install("losses", "[invkit.adapters]\nlib = losses_module:Losses\n")
+
+
+def test_a_plugin_s_adapter_makes_components_by_prefix(losses):
+    entry = registry.find("fidelities", "lib:Half")
+    assert isinstance(entry, registry.Adapted)
+    assert vars(entry) == {
+        "family": "fidelities",
+        "name": "Half",
+        "distribution": "lib",
+        "version": "1.2",  # the adapter's: there is no distribution of the library's name
+        "value": "losses_module:Losses",
+    }
+    component = registry.load("fidelities", "lib:Half")
+    assert component.__name__ == "Halved"
+    assert registry.load("fidelities", "losses:lib:Half") is component
+    assert "Half" not in registry.names("fidelities")
+
+
+def test_a_recipe_names_it(losses):
+    text = "name = 'mine'\nimage_prior = 'pixels'\nfidelity = 'lib:Half'\nsolver = 'joint-adam'"
+    checked = check_parameters(parse_recipe(text), seed=0)
+    assert checked["fidelity.0"].component.__name__ == "Halved"
+
+
+@pytest.mark.parametrize(
+    ("family", "name", "error", "said"),
+    [
+        ("fidelities", "lib:Halff", UnknownNameError, "'lib:Halff' in fidelities; did you mean 'lib:Half'"),
+        ("fidelities", "lib:Whole", PluginError, "Whole is too much"),
+        ("solvers", "lib:Half", UnknownNameError, "'lib:Half' in solvers; there are admm"),
+        ("fidelities", "bil:Half", UnknownNameError, "'bil:Half' in fidelities; there are"),
+        ("adapters", "liv", UnknownNameError, "'liv' in adapters; did you mean 'lib'"),
+        ("adapters", "lib:lib", UnknownNameError, "'lib:lib' in adapters"),
+    ],
+)
+def test_what_an_adapter_does_not_have_is_refused(losses, family, name, error, said):
+    with pytest.raises(error, match=said):
+        registry.load(family, name)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("import MSE", "import MSSE", "'lib' of losses 1.2 cannot be loaded"),
+        (
+            "Losses(Adapter)",
+            "Losses",
+            "'lib' of losses is registered in adapters, but .* no.* subclass of invkit.core.adapt",
+        ),
+        ("def names(", "def nams(", "Losses is abstract; it must define names"),
+        ('["Half", "Whole"] if', "1 / 0 if", "the adapter 'lib' fails: ZeroDivisionError"),
+        ("return Halved", "return 3 / 0", "the adapter 'lib' fails: ZeroDivisionError"),
+        ("return Halved", "return 3", "'Half' of lib is registered in fidelities, but .* is not a subclass"),
+    ],
+)
+def test_a_broken_adapter_breaks_only_its_own_use(install, old, new, said):
+    install("losses", "[invkit.adapters]\nlib = losses_module:Losses\n", MODULE.replace(old, new))
+    assert registry.load("fidelities", "mse") is MSE
+    assert "lib" in registry.names("adapters")
+    with pytest.raises(PluginError, match=said):
+        registry.load("fidelities", "lib:Half")
+
+
+def test_two_adapters_of_one_prefix_are_an_error_that_names_both(install):
+    for distribution in ("first", "second"):
+        install(distribution, f"[invkit.adapters]\nlib = {distribution}_module:Losses\n")
+    with pytest.raises(PluginError, match="'first:lib' or 'second:lib'"):
+        registry.load("fidelities", "lib:Half")
+    assert registry.load("fidelities", "second:lib:Half").__module__ == "second_module"
+
+
+def test_a_distribution_of_the_prefix_comes_first(install):
+    """A library may some day bring a component of invkit itself."""
+    points = "[invkit.adapters]\nlosses = losses_module:Losses\n[invkit.fidelities]\nHalf = invkit.fidelities.l1:L1\n"
+    install("losses", points)
+    assert registry.load("fidelities", "losses:Half") is L1
+
+
+def test_an_adapter_can_be_registered_for_a_session():
+    class Losses(Adapter):
+        """One loss."""
+
+        def names(self, family):
+            return ["L1"] if family == "fidelities" else []
+
+        def component(self, family, name):
+            return L1
+
+    registry.register("adapters", "here", Losses)
+    try:
+        assert registry.load("fidelities", "here:L1") is L1
+        check_adapter(Losses)
+    finally:
+        registry.unregister("adapters", "here")
+    with pytest.raises(UnknownNameError):
+        registry.find("fidelities", "here:L1")
+
+
+@pytest.mark.parametrize(
+    ("names", "made", "said"),
+    [
+        (lambda family: ["L1", "L1"], lambda: L1, "gives names of operators twice"),
+        (lambda family: ["a:L1"], lambda: L1, "has empty names in operators, or with ':'"),
+        (lambda family: [], lambda: L1, "makes no component of anything"),
+        (lambda family: ["L1"] if family == "fidelities" else [], lambda: type("L1", (L1,), {}), "another 'L1' of fid"),
+    ],
+)
+def test_the_check_catches_adapters_that_do_not_keep_the_rules(names, made, said):
+    class Losses(Adapter):
+        """Losses."""
+
+        def names(self, family):
+            return names(family)
+
+        def component(self, family, name):
+            return made()
+
+    with pytest.raises(AssertionError, match=said):
+        check_adapter(Losses)
+
+
+def test_deepinv_is_adapted_by_invkit_and_listing_does_not_import_it():
+    code = (
+        "import sys\n"
+        "from invkit import registry\n"
+        "print([(e.name, e.distribution) for e in registry.entries('adapters') if e.distribution == 'invkit'])\n"
+        "print([m for m in sys.modules if m in ('torch', 'deepinv')])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["[('deepinv', 'invkit')]", "[]"]

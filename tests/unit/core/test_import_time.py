@@ -1,0 +1,44 @@
+"""Start-up stays light: what must not be imported is checked by name, since a time would depend on the machine."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "deepinv", "scipy", "skimage", "matplotlib", "torchvision")
+
+REPORT = """
+import sys
+sys.argv = ["invkit", *{arguments!r}]
+try:
+    {statement}
+except SystemExit as stop:
+    assert not stop.code, stop.code
+print("imported:", *[name for name in {heavy!r} if name in sys.modules])
+"""
+
+
+def imported_by(statement: str, *arguments: str) -> list[str]:
+    code = REPORT.format(arguments=arguments, statement=statement, heavy=HEAVY)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()[-1].removeprefix("imported:").split()
+
+
+def test_the_check_sees_an_import():
+    assert imported_by("import scipy") == ["scipy"]
+
+
+def test_importing_invkit_is_light():
+    assert imported_by("import invkit") == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["deblur", "--help"], ["list"], ["recipe", "show", "selfdeblur"]],
+    ids=" ".join,
+)
+def test_commands_that_compute_nothing_are_light(arguments):
+    assert imported_by("from invkit.apps.cli.main import main; main()", *arguments) == []

@@ -1,0 +1,244 @@
+"""The signature is the one place: what `parameters_of` and `validated` make of it."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import pytest
+from pydantic import Field, ValidationError
+
+from invkit.core.errors import PluginError
+from invkit.core.parameters import (
+    Positive,
+    PositiveInt,
+    Seed,
+    Shape,
+    parameters_of,
+    parameters_schema,
+    positional_names,
+    read_strictly,
+    validated,
+)
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+
+class Component:
+    """A component with one parameter of each kind that matters."""
+
+    @validated
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        *,
+        hidden: Annotated[PositiveInt, Field(description="units of the hidden layer")] = 7,
+        mode: Literal["valid", "same"] = "valid",
+        rate: Positive,
+        seed: Seed = 0,
+    ) -> None:
+        self.got = (shape, hidden, mode, rate, seed)
+
+
+class Careless:
+    def __init__(self, shape: tuple[int, int], **options: int) -> None:
+        pass
+
+
+def test_only_keyword_only_arguments_are_settable():
+    assert list(parameters_of(Component).model_fields) == ["hidden", "mode", "rate", "seed"]
+
+
+def test_defaults_and_descriptions_come_from_the_signature():
+    fields = parameters_of(Component).model_fields
+    assert fields["hidden"].default == 7
+    assert fields["hidden"].description == "units of the hidden layer"
+    assert fields["rate"].is_required()
+
+
+@pytest.mark.parametrize(
+    ("values", "place"),
+    [
+        ({"rate": 0.1, "hiden": 3}, "hiden"),
+        ({"rate": 0.1, "hidden": 0}, "hidden"),
+        ({"rate": 0.1, "hidden": "many"}, "hidden"),
+        ({"rate": 0.1, "mode": "full"}, "mode"),
+        ({"rate": float("inf")}, "rate"),
+        ({"rate": 0.1, "seed": -1}, "seed"),
+        ({"rate": 0.1, "shape": (1, 1)}, "shape"),
+        ({}, "rate"),
+    ],
+)
+def test_what_the_signature_does_not_allow_is_refused_by_name(values, place):
+    with pytest.raises(ValidationError) as caught:
+        parameters_of(Component).model_validate(values)
+    assert [error["loc"] for error in caught.value.errors()] == [(place,)]
+
+
+def test_the_constructor_itself_checks_the_same():
+    assert Component((2, 3), rate=0.5).got == ((2, 3), 7, "valid", 0.5, 0)
+    with pytest.raises(ValueError, match="hidden"):
+        Component((2, 3), rate=0.5, hidden=0)
+    with pytest.raises(ValueError, match="hiden"):
+        Component((2, 3), rate=0.5, hiden=4)
+
+
+def test_a_constructor_with_kwargs_is_refused_because_it_would_swallow_a_misspelling():
+    with pytest.raises(PluginError, match=r"Careless takes \*\*options"):
+        parameters_of(Careless)
+
+
+class OnlyChecked:
+    def __init__(self, *, precision: Decimal) -> None:
+        pass
+
+
+class Unfindable:
+    def __init__(self, *, precision: list["Nowhere"] | None = None) -> None:  # noqa: F821, UP037 - what is tested
+        pass
+
+
+class Untyped:
+    def __init__(self, *, precision=1) -> None:
+        pass
+
+
+class Shadow:
+    def __init__(self, *, copy: bool = True) -> None:
+        pass
+
+
+class Registering:
+    def __init__(self, *, mro: bool = True) -> None:
+        pass
+
+
+class Underscored:
+    def __init__(self, *, _seed: int = 0) -> None:
+        pass
+
+
+class Forgetful:
+    def __init__(self, shape: Shape, precision: int = 1) -> None:
+        pass
+
+
+class Variadic:
+    def __init__(self, *precisions: int) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("component", "said"),
+    [
+        (
+            OnlyChecked,
+            "OnlyChecked's arguments cannot be found: NameError: name 'Decimal' .* not only under TYPE_CHECK",
+        ),
+        (Unfindable, "Unfindable's .* cannot be .*'Nowhere'"),
+        (Untyped, "the keyword 'precision' of Untyped has no type"),
+        (Shadow, "the keyword 'copy' of Shadow bears a name that pydantic needs; call it otherwise"),
+        (Registering, "the keyword 'mro' of Registering bears a name"),
+        (Underscored, "the keyword '_seed' of Underscored bears a name"),
+        (
+            Forgetful,
+            r"Forgetful asks for 'precision' by position, .* only shape, start, guess, root, folder .* '\*'",
+        ),
+        (Variadic, r"Variadic takes \*precisions"),
+    ],
+)
+def test_a_constructor_against_the_rules_is_the_component_s_fault(component, said):
+    with pytest.raises(PluginError, match=said):
+        parameters_of(component)
+
+
+def test_names_that_pydantic_only_protects_are_free():
+    class Modelled:
+        def __init__(self, *, model_size: int = 3) -> None:
+            pass
+
+    assert parameters_of(Modelled)().model_size == 3
+
+
+def test_a_type_that_no_recipe_holds_has_no_schema_and_says_so():
+    class Deaf:
+        def __init__(self, *, listener: Component) -> None:
+            pass
+
+    with pytest.raises(PluginError, match=r"Deaf has a keyword that a recipe cannot hold: .*; recipes hold numbers"):
+        parameters_schema(Deaf)
+
+
+def test_positional_arguments_are_the_problem_s():
+    assert positional_names(Component) == ["shape"]
+
+
+class Typed:
+    """One parameter of each type that a file can get wrong."""
+
+    def __init__(
+        self,
+        *,
+        steps: int = 1,
+        rate: float = 1.0,
+        exact: bool = True,
+        marks: tuple[int, ...] = (),
+        pair: tuple[int, float] | None = None,
+        word: str = "",
+        choice: Literal["a", "b"] = "a",
+    ) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "read"),
+    [
+        ("rate", 2, 2.0),
+        ("rate", float("inf"), float("inf")),
+        ("rate", 0.1, 0.1),
+        ("steps", 2**70, 2**70),
+        ("marks", [1, 2], (1, 2)),
+        ("pair", [1, 2], (1, 2.0)),
+        ("pair", None, None),
+        ("word", "2", "2"),
+        ("choice", "b", "b"),
+    ],
+)
+def test_plain_data_are_read_as_they_stand(name, value, read):
+    got = getattr(read_strictly(parameters_of(Typed), {name: value}), name)
+    assert (got, type(got)) == (read, type(read))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("steps", "2"),
+        ("steps", 2.0),
+        ("steps", True),
+        ("rate", "0.5"),
+        ("rate", True),
+        ("exact", "off"),
+        ("exact", 1),
+        ("marks", ["1"]),
+        ("marks", 1),
+        ("word", 2),
+    ],
+)
+def test_nothing_is_guessed_from_another_type(name, value):
+    with pytest.raises(ValidationError) as caught:
+        read_strictly(parameters_of(Typed), {name: value})
+    assert [error["loc"][0] for error in caught.value.errors()] == [name]
+
+
+def test_what_is_no_plain_data_is_refused():
+    with pytest.raises(TypeError, match=r"datetime.date\(2020, 1, 1\) is a date"):
+        read_strictly(parameters_of(Typed), {"word": date(2020, 1, 1)})
+
+
+def test_the_schema_is_complete_enough_for_an_editor():
+    schema = parameters_of(Component).model_json_schema()
+    assert schema["additionalProperties"] is False
+    assert schema["required"] == ["rate"]
+    assert schema["properties"]["mode"]["enum"] == ["valid", "same"]
+    assert schema["properties"]["hidden"]["exclusiveMinimum"] == 0

@@ -1,0 +1,218 @@
+"""A problem refuses components that do not fit, and adds up its sum."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import FrozenInstanceError, replace
+
+import numpy as np
+import pytest
+import torch
+
+from invkit.core.errors import AssemblyError, InputError
+from invkit.core.interfaces import Fidelity, Regularizer
+from invkit.core.problem import Problem, Term, shape_of
+from invkit.fidelities.mse import MSE
+from invkit.fidelities.schedule import Schedule
+from invkit.image_priors.pixels import Pixels
+from invkit.kernel_priors.simplex import SimplexKernel
+from invkit.operators.convolution import Convolution
+
+DATA = torch.rand(2, 1, 10, 12, generator=torch.Generator().manual_seed(0))
+KERNEL_SHAPE = (2, 1, 3, 5)
+IMAGE_SHAPE = (2, 1, 12, 16)  # valid: 10 + 3 - 1, 12 + 5 - 1
+
+
+class Mean(Regularizer):
+    def forward(self, value):
+        return value.flatten(1).mean(1)
+
+
+class Constant(Fidelity):
+    def __init__(self, value):
+        super().__init__()
+        self.value = value
+
+    def forward(self, predicted, data):
+        return torch.full((len(data),), self.value)
+
+
+def problem(data=DATA, image_shape=IMAGE_SHAPE, fidelity=None, regularizers=()):
+    image_prior = Pixels(image_shape, torch.zeros(image_shape))
+    return Problem(data, Convolution(), image_prior, SimplexKernel(KERNEL_SHAPE), fidelity or MSE(), regularizers)
+
+
+def test_components_that_fit_make_a_problem():
+    assert problem().image_prior().shape == IMAGE_SHAPE
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 10, 12), (2, 1, 12, 15), (1, 1, 12, 16), (2, 3, 12, 16)])
+def test_an_image_prior_of_another_shape_is_refused_with_the_right_one(shape):
+    with pytest.raises(AssemblyError) as caught:
+        problem(image_shape=shape)
+    said = str(caught.value)
+    assert str(shape) in said
+    assert f"Convolution needs {IMAGE_SHAPE}" in said
+    assert "operator.image_shape(data.shape, kernel_prior.shape)" in said
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_data_that_are_no_numbers_are_refused(bad):
+    data = DATA.clone()
+    data[1, 0, 3, 4] = bad
+    with pytest.raises(InputError, match="NaN or infinite"):
+        problem(data=data)
+
+
+@pytest.mark.parametrize("data", [DATA[0], DATA[None], (DATA * 255).to(torch.uint8)], ids=["3d", "5d", "uint8"])
+def test_data_of_another_form_are_refused_with_what_was_given(data):
+    with pytest.raises(InputError) as caught:
+        problem(data=data)
+    assert str(tuple(data.shape)) in str(caught.value)
+    assert str(data.dtype) in str(caught.value)
+
+
+def test_the_objective_is_the_weighted_sum_for_each_image_of_the_batch():
+    terms = (Term(Mean(), 2.0), Term(Mean(), 30.0, on="kernel"))
+    image = torch.stack([torch.full((1, 12, 16), 0.25), torch.full((1, 12, 16), 0.5)])
+    kernel = torch.full(KERNEL_SHAPE, 1 / 15)
+    value = problem(fidelity=Constant(0.125), regularizers=terms).objective(image, kernel)
+    torch.testing.assert_close(value, torch.tensor([0.125 + 0.5 + 2.0, 0.125 + 1.0 + 2.0]))
+
+
+def test_the_objective_follows_a_schedule_of_fidelities():
+    scheduled = problem(fidelity=Schedule([(Constant(1.0), 3), (Constant(2.0), None)]))
+    image, kernel = scheduled.image_prior(), scheduled.kernel_prior()
+    values = [float(scheduled.objective(image, kernel, iteration=i)[0]) for i in range(5)]
+    assert values == [1.0, 1.0, 1.0, 2.0, 2.0]
+
+
+def test_the_objective_has_gradients_for_the_unknowns_of_both_priors():
+    posed = problem(regularizers=(Term(Mean(), 0.1),))
+    posed.objective(posed.image_prior(), posed.kernel_prior()).sum().backward()
+    unknowns = [*posed.image_prior.parameters(), *posed.kernel_prior.parameters()]
+    assert unknowns
+    assert all(u.grad is not None and bool(torch.isfinite(u.grad).all()) for u in unknowns)
+
+
+def test_moving_a_problem_moves_all_of_it():
+    moved = problem(regularizers=(Term(Mean(), 0.1, on="kernel"),)).to("cpu")
+    assert moved.data.device == next(moved.image_prior.parameters()).device == torch.device("cpu")
+    assert [(t.weight, t.on) for t in moved.regularizers] == [(0.1, "kernel")]
+
+
+def test_a_problem_is_data_that_nobody_changes():
+    with pytest.raises(FrozenInstanceError):
+        problem().data = DATA
+
+
+def test_a_shape_is_of_four_numbers():
+    assert shape_of(DATA) == (2, 1, 10, 12)
+
+
+# What a problem holds
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong", "words"),
+    [
+        ("operator", Convolution, r"operator must be an instance.*give Convolution\(\.\.\.\), not Convolution"),
+        ("image_prior", Pixels, r"image_prior must be an instance.*Pixels\("),
+        ("kernel_prior", SimplexKernel, r"kernel_prior must be an instance.*SimplexKernel\("),
+        ("fidelity", MSE, r"fidelity must be an instance.*give MSE\(\.\.\.\), not MSE"),
+        ("operator", MSE(), "operator must be of the family ForwardOperator, and MSE is not"),
+        ("image_prior", SimplexKernel(KERNEL_SHAPE), "image_prior must be .*ImagePrior, and SimplexKernel"),
+        ("kernel_prior", Pixels(IMAGE_SHAPE, torch.zeros(IMAGE_SHAPE)), "kernel_prior must be .*UnknownPrior, and Pix"),
+        ("fidelity", Mean(), "fidelity must be .*Fidelity, and Mean"),
+        ("fidelity", None, "fidelity must be .*Fidelity, and NoneType"),
+        ("fidelity", Mean, "fidelity must be .*Fidelity, and Mean"),
+        ("regularizers", Term(Mean(), 1.0), "must be a list of Term"),
+        ("regularizers", [Term(Mean(), 1.0), Mean()], r"regularizers\[1\] is Mean.*Term\(Mean\(\.\.\.\), weight\)"),
+        ("regularizers", [Mean], r"regularizers\[0\] is Mean"),
+    ],
+)
+def test_what_stands_in_the_wrong_place_is_refused_by_the_name_of_the_place(field, wrong, words):
+    with pytest.raises(AssemblyError, match=words):
+        replace(problem(), **{field: wrong})
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", ">f4", ">f8"])
+def test_an_array_is_taken_as_a_float32_tensor_and_left_alone(dtype):
+    array = DATA.numpy().astype(dtype)
+    array.setflags(write=False)  # torch would warn if it shared this memory
+    taken = problem(data=array).data
+    assert taken.dtype is torch.float32
+    torch.testing.assert_close(taken, DATA)
+    taken += 1
+    assert array.max() <= 1
+
+
+def test_a_tensor_is_kept_as_it_is():
+    assert problem(data=DATA).data is DATA
+    assert problem(data=DATA.double()).data.dtype is torch.float64
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (DATA.half(), "float16.*give float32"),
+        (DATA.bfloat16(), "bfloat16.*give float32"),
+        (DATA.numpy().astype(np.float16), "float16.*give float32"),
+        ((255 * DATA.numpy()).astype(np.uint8), "uint8.*divide by the value of white"),
+        (DATA.numpy() + 1j, "complex"),
+        (DATA.numpy()[0], r"\(1, 10, 12\)"),
+        (DATA[:0], r"not empty.*\(0, 1, 10, 12\)"),
+        (DATA.tolist(), "tensor or an array .*got list"),
+        (255 * DATA, r"from .* to 25\d.*, not within \[0, 1\]; divide it by 255"),
+        (255 * DATA.numpy(), "divide it by 255"),
+        (DATA - 0.5, "subtract -0.4.* and divide by"),
+    ],
+    ids=str,
+)
+def test_data_that_cannot_be_used_are_refused_with_the_remedy(data, words):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(InputError, match=words):
+            problem(data=data)
+
+
+def test_what_a_blur_rounds_is_no_hindrance():
+    data = DATA.clone()
+    data[0, 0, 0, :2] = torch.tensor([-1e-5, 1 + 1e-5])
+    assert problem(data=data).data is data
+
+
+@pytest.mark.parametrize("weight", [-1.0, math.nan, math.inf, "1", None, torch.tensor(1.0)])
+def test_a_weight_that_is_no_finite_number_is_refused(weight):
+    with pytest.raises(InputError, match="weight of Mean must be finite and >= 0"):
+        Term(Mean(), weight)
+
+
+@pytest.mark.parametrize("weight", [0, 2, 0.5, np.float32(0.5), np.float64(0.5)])
+def test_a_weight_may_be_any_number(weight):
+    term = Term(Mean(), weight)
+    image, kernel = torch.full(IMAGE_SHAPE, 0.5), torch.full(KERNEL_SHAPE, 1 / 15)
+    value = problem(fidelity=Constant(0.0), regularizers=[term]).objective(image, kernel)
+    torch.testing.assert_close(value, torch.full((2,), 0.5 * float(weight)))
+
+
+@pytest.mark.parametrize("on", ["picture", None, "Image"])
+def test_a_term_is_on_the_image_or_the_kernel(on):
+    with pytest.raises(InputError, match="'image' or 'kernel'"):
+        Term(Mean(), 1.0, on)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"), [(Mean, r"give Mean\(\.\.\.\), not Mean"), (MSE(), "Regularizer, and MSE")]
+)
+def test_a_term_holds_a_regularizer(wrong, words):
+    with pytest.raises(AssemblyError, match=words):
+        Term(wrong, 1.0)
+
+
+def test_a_list_of_terms_is_kept_as_a_tuple_that_nobody_changes():
+    terms = [Term(Mean(), 1.0)]
+    posed = problem(regularizers=terms)
+    terms.append(Term(Mean(), 2.0))
+    assert posed.regularizers == (terms[0],)

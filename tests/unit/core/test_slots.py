@@ -1,0 +1,517 @@
+"""Components that hold components: named in a recipe, given as instances in Python."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import pytest
+import torch
+from pydantic import Field
+
+from invkit.apps.cli.inspect import type_words
+from invkit.core import registry
+from invkit.core.errors import AssemblyError, PluginError, RecipeError, UnknownNameError
+from invkit.core.interfaces import ImagePrior, KernelCleanup, KernelStep, Proximable, Regularizer
+from invkit.core.nested import Slot, slot_of
+from invkit.core.parameters import Component, PositiveInt, Seed, parameters_of, read_strictly, slots_of, validated
+from invkit.core.solver import Solver
+from invkit.pipeline.assemble import assemble
+from invkit.recipes.model import check_parameters, check_recipe, parse_recipe, validate_recipe
+from invkit.recipes.schema import describe, recipe_schema
+from invkit.regularizers.tv import TotalVariation
+from invkit.testing.common import build
+
+DATA = torch.rand(1, 1, 16, 18, generator=torch.Generator().manual_seed(0))
+
+
+class Idle(Solver[Any]):
+    """A solver that is never started."""
+
+    iterations = 1
+
+    def start(self, problem):
+        raise AssertionError("started")
+
+    step = start
+
+
+class Inner(Idle):
+    """A solver to be held."""
+
+    @validated
+    def __init__(self, *, iterations: PositiveInt = 4, rate: float = 0.5, seed: Seed = 0) -> None:
+        self.iterations, self.rate, self.seed = iterations, rate, seed
+
+
+class Other(Idle):
+    """Another one, which has some of the parameters."""
+
+    @validated
+    def __init__(self, *, iterations: PositiveInt = 9, colour: str = "red") -> None:
+        self.iterations, self.colour = iterations, colour
+
+
+class Fit(KernelStep):
+    """A kernel step with a parameter."""
+
+    @validated
+    def __init__(self, *, ridge: float = 1.0) -> None:
+        super().__init__()
+        self.ridge = ridge
+
+    def forward(self, sharp, blurred, kernel):
+        return kernel
+
+
+class Outer(Idle):
+    """A solver that holds components of each form."""
+
+    @validated
+    def __init__(
+        self,
+        *,
+        latent: Annotated[Solver[Any], Field(description="finds the image", examples=["inner"])],
+        kernel_step: Annotated[KernelStep | None, Field(description="finds the kernel")] = None,
+        clean_up: Annotated[KernelCleanup | None, Field(description="mends the kernel")] = None,
+        terms: Annotated[list[Regularizer] | None, Field(description="what is penalised")] = None,
+        depth: Annotated[int, Field(description="how deep")] = 1,
+    ) -> None:
+        self.latent, self.kernel_step, self.clean_up, self.terms, self.depth = (
+            latent,
+            kernel_step,
+            clean_up,
+            terms,
+            depth,
+        )
+
+
+class Picky(Idle):
+    """Needs an ability of what it holds."""
+
+    @validated
+    def __init__(self, *, term: Annotated[Proximable, Field(description="with a prox", examples=["tv"])]) -> None:
+        self.term = term
+
+
+REGISTERED = {
+    ("solvers", "inner"): Inner,
+    ("solvers", "other"): Other,
+    ("solvers", "outer"): Outer,
+    ("solvers", "picky"): Picky,
+    ("kernel_steps", "fit"): Fit,
+}
+
+
+@pytest.fixture(autouse=True)
+def _registered():
+    for (family, name), component in REGISTERED.items():
+        registry.register(family, name, component)
+    yield
+    for family, name in REGISTERED:
+        registry.unregister(family, name)
+
+
+def recipe(params: str = 'latent = "inner"', *settings: str):
+    components = 'name = "r"\nimage_prior = "pixels"\nkernel_prior = "simplex"\n'
+    text = components + f'solver = {{name = "outer", params = {{{params}}}}}'
+    return parse_recipe(text).with_overrides(settings)
+
+
+def solver(params: str = 'latent = "inner"', *settings: str, seed: int = 0):
+    return check_parameters(recipe(params, *settings), seed)["solver"].build({})
+
+
+# What is a slot.
+
+
+class Homeless(Component):
+    """Of no family."""
+
+
+@pytest.mark.parametrize(
+    ("annotation", "slot"),
+    [
+        (Solver, Slot(Solver)),
+        (Solver[Any], Slot(Solver)),
+        (Annotated[KernelStep, Field(description="x")], Slot(KernelStep)),
+        (KernelStep | None, Slot(KernelStep, optional=True)),
+        (Proximable, Slot(Proximable)),
+        (list[Regularizer], Slot(Regularizer, many=True)),
+        (list[Regularizer] | None, Slot(Regularizer, many=True, optional=True)),
+        (int, None),
+        (list[int], None),
+        (Solver | KernelStep, None),
+        (list[Solver | None], None),
+        (list[list[Regularizer]], None),
+        (Homeless, None),
+        (torch.Tensor | None, None),
+    ],
+)
+def test_a_keyword_annotated_with_an_interface_is_a_slot(annotation, slot):
+    assert slot_of(annotation) == slot
+
+
+def test_the_slots_of_a_component_are_its_keywords_only():
+    assert {name: slot.family for name, slot in slots_of(Outer).items()} == {
+        "latent": "solvers",
+        "kernel_step": "kernel_steps",
+        "clean_up": "kernel_cleanups",
+        "terms": "regularizers",
+    }
+    assert slots_of(TotalVariation) == {}
+
+
+def test_an_instance_as_default_is_refused():
+    class Lazy(Idle):
+        def __init__(self, *, latent: Solver = Inner()) -> None:  # noqa: B008 - what is tested
+            pass
+
+    class Empty(Idle):
+        def __init__(self, *, latent: Solver = None) -> None:
+            pass
+
+    for component in (Lazy, Empty):
+        with pytest.raises(PluginError, match=r"the slot 'latent' of .* has the default .*: leave the default out"):
+            parameters_of(component)
+
+
+# In Python an instance, in a recipe a name.
+
+
+def test_from_python_it_is_an_instance_and_nothing_else():
+    inner = Inner()
+    outer = Outer(latent=inner, terms=[TotalVariation()])
+    assert outer.latent is inner
+    for wrong in ("inner", TotalVariation(), None):
+        with pytest.raises(ValueError, match="latent"):
+            Outer(latent=wrong)
+
+
+@pytest.mark.parametrize(
+    "params", ['latent = "inner"', 'latent = {name = "inner"}', 'latent = {name = "inner", params = {}}']
+)
+def test_a_name_and_a_table_say_the_same(params):
+    built = solver(params)
+    assert type(built.latent) is Inner
+    assert (built.latent.iterations, built.kernel_step, built.clean_up, built.terms) == (4, None, None, None)
+
+
+def test_components_are_built_from_the_inside_with_their_own_parameters():
+    built = solver(
+        'latent = {name = "outer", params = {latent = {name = "inner", params = {rate = 2}}, depth = 2}}, '
+        'kernel_step = {name = "fit", params = {ridge = 3}}, terms = ["tv", {name = "kernel-l2"}]'
+    )
+    assert (built.depth, built.latent.depth, built.latent.latent.rate) == (1, 2, 2.0)
+    assert built.kernel_step.ridge == 3
+    assert [type(term).__name__ for term in built.terms] == ["TotalVariation", "KernelL2"]
+
+
+def test_one_name_stands_for_a_list_of_one():
+    assert [type(term) for term in solver('latent = "inner", terms = "tv"').terms] == [TotalVariation]
+
+
+def test_the_seed_reaches_what_is_held_and_names_none():
+    built = solver('latent = {name = "outer", params = {latent = "inner"}}', seed=7)
+    assert built.latent.latent.seed == 7
+    assert solver('latent = {name = "inner", params = {seed = 3}}', seed=7).latent.seed == 3
+
+
+def test_what_is_held_is_given_what_the_problem_gives_its_holder():
+    class Pair(ImagePrior):
+        """Holds another image prior."""
+
+        @validated
+        def __init__(self, shape: tuple[int, int, int, int], *, first: ImagePrior) -> None:
+            super().__init__(shape)
+            self.first = first
+
+        def forward(self):
+            return self.first()
+
+    registry.register("image_priors", "pair", Pair)
+    try:
+        text = "name = 'r'\nimage_prior = {name = 'pair', params = {first = 'pixels'}}\nsolver = 'inner'"
+        given = {"shape": (1, 1, 4, 5), "start": torch.zeros(1, 1, 4, 5)}
+        built = check_parameters(parse_recipe(text), 0)["image_prior"].build(given)
+    finally:
+        registry.unregister("image_priors", "pair")
+    assert tuple(built().shape) == (1, 1, 4, 5)
+
+
+def test_the_resolved_recipe_writes_out_the_defaults_of_all_depths_and_is_itself_a_recipe():
+    made = assemble(
+        recipe('latent = {name = "outer", params = {latent = "inner"}}, terms = ["tv"]'), DATA, (3, 3), seed=5
+    )
+    params = made.recipe["solver"]["params"]
+    assert params["latent"]["params"]["latent"] == {
+        "name": "inner",
+        "params": {"iterations": 4, "rate": 0.5, "seed": 5},
+    }
+    assert [term["name"] for term in params["terms"]] == ["tv"]
+    assert params["terms"][0]["params"]["isotropic"] is True
+    assert (params["kernel_step"], params["depth"]) == (None, 1)
+    again = validate_recipe(json.loads(json.dumps(made.recipe)), "resolved")
+    assert assemble(again, DATA, (3, 3), seed=6).recipe == made.recipe
+
+
+# Errors are as good as at the top.
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ("", r"solver\.params\.latent is missing \(finds the image\)"),
+        ("latent = 3", r"params\.latent: should be a registered name of solvers, or a table of name and params, got 3"),
+        ("latent = []", r"params\.latent: should be a registered name of solvers, .*got \[\]"),
+        ('latent = ""', r"params\.latent.*: .*at least 1 character"),
+        ("latent = {params = {}}", r"solver\.params\.latent\.name is missing \(registered name"),
+        ('latent = {name = "inner", parms = {}}', r"params\.latent\.parms is not known; did you mean 'params'"),
+        ('latent = {name = "inner", params = {rat = 1}}', r"params\.latent\.params\.rat is not known; .*'rate'"),
+        (
+            'latent = {name = "inner", params = {iterations = 0}}',
+            r"r: solver\.params\.latent\.params\.iterations: .*greater than 0, got 0",
+        ),
+        ('latent = {name = "inner", params = {rate = "1"}}', r"latent\.params\.rate: should be a number, got '1'"),
+        ('latent = "inner", terms = ["tv", 3]', r"params\.terms\.1: should be a registered name of regularizers"),
+        ('latent = "inner", terms = [{nme = "tv"}]', r"params\.terms\.0\.nme is not known; did you mean 'name'"),
+        (
+            'latent = "inner", terms = ["tv", {name = "tv", params = {x = 1}}]',
+            r"solver\.params\.terms\.1\.params\.x is not known; did you|known here: isotropic",
+        ),
+        (
+            'latent = {name = "outer", params = {latent = {name = "inner", params = {rate = true}}}}',
+            r"solver\.params\.latent\.params\.latent\.params\.rate: should be a number, got True",
+        ),
+    ],
+)
+def test_a_wrong_word_is_refused_with_its_place(params, said):
+    with pytest.raises(RecipeError, match=said):
+        check_recipe(recipe(params))
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ('latent = "iner"', r"solver\.params\.latent: nothing named 'iner' in solvers; did you mean 'inner'"),
+        ('latent = "tv"', r"solver\.params\.latent: nothing named 'tv' in solvers"),
+        ('latent = "inner", terms = ["tx"]', r"solver\.params\.terms\.0: nothing named 'tx' in regularizers; .*'tv'"),
+    ],
+)
+def test_an_unknown_component_is_refused_with_its_place_and_the_nearest(params, said):
+    with pytest.raises(UnknownNameError, match=said):
+        check_recipe(recipe(params))
+
+
+def test_a_component_of_another_family_is_refused_with_its_place():
+    registry.register("kernel_steps", "stray", TotalVariation)
+    try:
+        with pytest.raises(
+            PluginError, match=r"solver\.params\.kernel_step: 'stray' .* not a subclass of .*KernelStep"
+        ):
+            check_recipe(recipe('latent = "inner", kernel_step = "stray"'))
+    finally:
+        registry.unregister("kernel_steps", "stray")
+
+
+def test_an_ability_that_a_slot_asks_for_is_checked_at_assembly_at_any_depth():
+    class Plain(Regularizer):
+        """Without a prox."""
+
+        @validated
+        def __init__(self) -> None:
+            super().__init__()
+
+        def forward(self, value):
+            return value.flatten(1).sum(1)
+
+    registry.register("regularizers", "plain", Plain)
+    try:
+        with pytest.raises(
+            AssemblyError, match=r"solver\.params\.latent\.params\.term: Picky needs a Proximable, and Plain is"
+        ):
+            assemble(recipe('latent = {name = "picky", params = {term = "plain"}}'), DATA, (3, 3))
+    finally:
+        registry.unregister("regularizers", "plain")
+
+
+def test_a_component_that_fails_inside_another_is_named_with_its_place():
+    class Fragile(Inner):
+        """Fails when it is built."""
+
+        def __init__(self) -> None:
+            raise ZeroDivisionError("by zero")
+
+    registry.register("solvers", "fragile", Fragile)
+    try:
+        with pytest.raises(PluginError, match=r"solver\.params\.latent: the component .*Fragile failed: ZeroDivision"):
+            solver('latent = "fragile"')
+    finally:
+        registry.unregister("solvers", "fragile")
+
+
+# Settings.
+
+
+@pytest.mark.parametrize(
+    ("settings", "read"),
+    [
+        (["solver.params.latent=other"], lambda s: type(s.latent) is Other and s.latent.iterations == 9),
+        (["solver.params.latent.name=other"], lambda s: type(s.latent) is Other),
+        (["solver.params.latent.params.iterations=3"], lambda s: (type(s.latent), s.latent.iterations) == (Inner, 3)),
+        (
+            ["solver.params.latent=other", "solver.params.latent.params.colour=blue"],
+            lambda s: s.latent.colour == "blue",
+        ),
+        (
+            ["solver.params.latent.params.iterations=3", "solver.params.latent=other"],
+            lambda s: (type(s.latent), s.latent.iterations) == (Other, 3),
+        ),
+        (["solver.params.latent={name = 'inner', params = {rate = 2}}"], lambda s: s.latent.rate == 2),
+        (["solver.params.kernel_step=fit"], lambda s: type(s.kernel_step) is Fit),
+        (
+            ["solver.params.kernel_step=fit", "solver.params.kernel_step.params.ridge=5"],
+            lambda s: s.kernel_step.ridge == 5,
+        ),
+        (["solver.params.kernel_step=fit", "solver.params.kernel_step=none"], lambda s: s.kernel_step is None),
+        (
+            [
+                "solver.params.latent=outer",
+                "solver.params.latent.params.latent=other",
+                "solver.params.latent.params.latent.params.iterations=2",
+            ],
+            lambda s: (type(s.latent.latent), s.latent.latent.iterations) == (Other, 2),
+        ),
+        (["solver.params.terms=tv"], lambda s: len(s.terms) == 1),
+        (
+            ['solver.params.terms=["tv", "kernel-l2"]', "solver.params.terms.tv.params.isotropic=false"],
+            lambda s: s.terms[0].isotropic is False,
+        ),
+        (
+            ['solver.params.terms=["tv", "tv"]', "solver.params.terms.1=kernel-l2"],
+            lambda s: type(s.terms[1]).__name__ == "KernelL2",
+        ),
+        (["solver.params.latent=other", "solver.params.depth=4"], lambda s: s.depth == 4),
+        (
+            ["solver.params={latent = 'other'}", "solver.params.latent.params.iterations=6"],
+            lambda s: s.latent.iterations == 6,
+        ),
+    ],
+)
+def test_settings_reach_into_slots_in_any_order(settings, read):
+    assert read(solver('latent = "inner"', *settings))
+    if not settings[-1].endswith("none"):  # of two that say the same, the later counts
+        assert recipe('latent = "inner"', *settings) == recipe('latent = "inner"', *settings[::-1])
+
+
+def test_a_component_chosen_for_a_slot_keeps_the_parameters_that_both_have():
+    built = solver('latent = {name = "inner", params = {iterations = 2, rate = 3.0}}', "solver.params.latent=other")
+    assert (type(built.latent), built.latent.iterations) == (Other, 2)
+
+
+def test_a_swapped_holder_keeps_what_it_held():
+    class Outermost(Outer):
+        """Has the same slot."""
+
+        @validated
+        def __init__(self, *, latent: Annotated[Solver[Any], Field(description="x")]) -> None:
+            self.latent = latent
+
+    registry.register("solvers", "outermost", Outermost)
+    try:
+        built = solver('latent = {name = "inner", params = {rate = 8}}', "solver=outermost")
+    finally:
+        registry.unregister("solvers", "outermost")
+    assert (type(built), built.latent.rate) == (Outermost, 8.0)
+
+
+@pytest.mark.parametrize(
+    ("setting", "error", "said"),
+    [
+        (
+            "solver.params.kernel_step.params.ridge=1",
+            RecipeError,
+            r"nothing stands there yet; choose it first, as solver\.params\.kernel_step=NAME",
+        ),
+        (
+            "solver.params.terms.0=tv",
+            RecipeError,
+            r"nothing stands there yet; choose it first, as solver\.params\.terms=N",
+        ),
+        (
+            "solver.params.latent.parms.rate=1",
+            RecipeError,
+            r"params\.latent\.parms is not known; did you mean 'params'",
+        ),
+        ("solver.params.latent.params.rate.x=1", RecipeError, r"rate: should be a number, got \{'x': 1\}"),
+        ("solver.params.latent=3", RecipeError, r"solver\.params\.latent: should be a registered name of solvers"),
+        ("solver.params.latent=none", RecipeError, r"solver\.params\.latent: should be a registered name of solvers"),
+        ("solver.params.latnt=inner", RecipeError, r"solver\.params\.latnt is not known; did you mean 'latent'"),
+        ("solver.params.latent=iner", UnknownNameError, "nothing named 'iner' in solvers; did you mean 'inner'"),
+    ],
+)
+def test_a_setting_of_a_slot_that_cannot_be_is_refused(setting, error, said):
+    with pytest.raises(error, match=said):
+        check_recipe(recipe('latent = "inner"', setting))
+
+
+def test_settings_leave_the_recipe_unchanged():
+    before = recipe('latent = {name = "inner", params = {rate = 3}}')
+    copy = before.model_dump_json()
+    before.with_overrides(["solver.params.latent.params.rate=4", "solver.params.latent.params.iterations=1"])
+    assert before.model_dump_json() == copy
+
+
+# What is told of them.
+
+
+def test_a_slot_is_described_by_its_family():
+    parameters = describe("solvers", "outer")["parameters"]
+    assert type_words(parameters["latent"]) == "a component of solvers"
+    assert type_words(parameters["kernel_step"]) == "a component of kernel_steps or none"
+    assert type_words(parameters["terms"]) == "a list of components of regularizers or none"
+    assert parameters["latent"]["description"] == "finds the image"
+
+
+def test_the_schema_refers_to_each_family_once():
+    schema = recipe_schema()
+    [outer] = [
+        t for t in schema["$defs"]["solvers"]["anyOf"][0]["oneOf"] if t["properties"]["name"].get("const") == "outer"
+    ]
+    slots = outer["properties"]["params"]["properties"]
+    assert slots["latent"]["$ref"] == "#/$defs/solvers"
+    assert slots["kernel_step"]["anyOf"] == [{"$ref": "#/$defs/kernel_steps"}, {"type": "null"}]
+    one, many = slots["terms"]["anyOf"][0]["anyOf"]
+    assert (one, many["items"]) == ({"$ref": "#/$defs/regularizers"},) * 2
+    assert "x-family" not in json.dumps(schema)
+    assert {ref for ref in refs(schema) if ref != "#"} <= {f"#/$defs/{name}" for name in schema["$defs"]}
+
+
+def refs(schema: Any) -> set[str]:
+    inside = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else []
+    own = {schema["$ref"]} if isinstance(schema, dict) and isinstance(schema.get("$ref"), str) else set()
+    return own.union(*map(refs, inside))
+
+
+# The conformance suite builds them from their examples.
+
+
+def test_a_required_slot_takes_its_example():
+    assert type(build(Outer).latent) is Inner
+    assert type(build(Picky).term) is TotalVariation
+
+
+def test_a_check_may_fill_a_slot_with_an_instance_a_name_or_a_table():
+    fit = Fit()
+    built = build(
+        Outer, {}, {"kernel_step": fit, "latent": {"name": "other", "params": {"colour": "blue"}}, "terms": ["tv"]}
+    )
+    assert built.kernel_step is fit
+    assert built.latent.colour == "blue"
+    assert [type(term) for term in built.terms] == [TotalVariation]
+
+
+def test_strict_reading_holds_inside_a_slot():
+    read = read_strictly(parameters_of(Outer), {"latent": "inner", "terms": ["tv"]})
+    assert read.latent.name == "inner"
+    assert read.terms[0].params == {}

@@ -1,0 +1,296 @@
+"""The one loop: how it ends, what it tells its observers, and that a resumed solve is the same solve."""
+
+from __future__ import annotations
+
+import copy
+import io
+import itertools
+import signal
+import threading
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+from torch import nn
+
+from invkit.core.errors import AssemblyError, DivergedError
+from invkit.core.interfaces import Fidelity, ForwardOperator, ImagePrior, KernelPrior, LatentPrior
+from invkit.core.problem import Problem
+from invkit.core.solver import CHECK_EVERY, Observer, Solver, State, after_interrupt, deferred_interrupt
+
+
+class Same(ForwardOperator):
+    def forward(self, image, kernel):
+        return image * kernel
+
+    def adjoint(self, data, kernel):
+        return data * kernel
+
+    def image_shape(self, data_shape, kernel_shape):
+        return data_shape
+
+
+class Free(ImagePrior):
+    def __init__(self, shape):
+        super().__init__(shape)
+        self.value = nn.Parameter(torch.zeros(shape))
+
+    def forward(self):
+        return self.value
+
+
+class One(KernelPrior):
+    def forward(self):
+        return torch.ones(self.shape)
+
+
+class Squares(Fidelity):
+    def forward(self, predicted, data):
+        return (predicted - data).square().flatten(1).mean(1)
+
+
+@dataclass
+class HalvingState(State):
+    value: torch.Tensor = field(default_factory=lambda: torch.zeros(0))
+
+    def estimate(self):
+        return self.value.clone(), torch.ones(1, 1, 1, 1)
+
+    def priors(self, problem):
+        return problem.image_prior, problem.kernel_prior
+
+    def state_dict(self):
+        return {**super().state_dict(), "value": self.value}
+
+    def load_state_dict(self, saved):
+        super().load_state_dict(saved)
+        self.value = saved["value"].clone()
+
+
+class Halving(Solver[HalvingState]):
+    """Goes half of the way to the data at each step; ``during`` is called in the middle of one."""
+
+    def __init__(self, iterations=10, during=None, loss=None):
+        self.iterations = iterations
+        self.during = during or (lambda state: None)
+        self.loss = loss
+
+    def start(self, problem):
+        return HalvingState(value=problem.image_prior().detach().clone())
+
+    def step(self, problem, state):
+        self.during(state)
+        state.value = (state.value + problem.data) / 2
+        reached = problem.objective(state.value, torch.ones(1, 1, 1, 1))[0]
+        state.losses.append(reached if self.loss is None else torch.tensor(self.loss))
+        return state
+
+
+class Diary(Observer):
+    def __init__(self):
+        self.entries = []
+
+    def started(self, problem, state, iterations):
+        self.entries.append(("started", state.iteration, iterations))
+
+    def stepped(self, problem, state):
+        self.entries.append(("stepped", state.iteration))
+
+    def stopped(self, problem, state, reason):
+        self.entries.append(("stopped", state.iteration))
+
+
+@pytest.fixture
+def problem():
+    data = torch.rand(1, 1, 3, 4, generator=torch.Generator().manual_seed(0))
+    return Problem(data, Same(), Free((1, 1, 3, 4)), One((1, 1, 1, 1)), Squares())
+
+
+def at_iteration(iteration, action):
+    return lambda state: action() if state.iteration == iteration else None
+
+
+def test_it_ends_finished_after_its_iterations(problem):
+    result = Halving(iterations=10).solve(problem)
+    assert (result.stopped, result.iterations, len(result.history)) == ("finished", 10, 10)
+    torch.testing.assert_close(result.image, problem.data * (1 - 2.0**-10))  # half of the way, ten times
+
+
+def test_the_loss_of_a_contraction_falls_by_its_factor_squared(problem):
+    history = Halving(iterations=6).solve(problem).history
+    for before, after in itertools.pairwise(history):
+        assert after == pytest.approx(before / 4, rel=1e-4)  # float32 differences near convergence
+
+
+def test_the_problem_is_left_unchanged(problem):
+    before = copy.deepcopy(problem.image_prior.state_dict())
+    Halving().solve(problem)
+    torch.testing.assert_close(problem.image_prior.state_dict(), before, rtol=0, atol=0)
+
+
+def test_observers_hear_of_the_start_every_step_and_the_end(problem):
+    diary = Diary()
+    Halving(iterations=3).solve(problem, observers=[diary])
+    assert diary.entries == [("started", 0, 3), ("stepped", 1), ("stepped", 2), ("stepped", 3), ("stopped", 3)]
+
+
+def test_observers_change_nothing(problem):
+    alone = Halving().solve(problem)
+    watched = Halving().solve(problem, observers=[Diary(), Observer()])
+    assert torch.equal(alone.image, watched.image)
+    assert alone.history == watched.history
+
+
+def test_observers_hear_of_the_end_when_a_step_fails(problem):
+    diary = Diary()
+    broken = Halving(during=at_iteration(2, lambda: 1 / 0))
+    with pytest.raises(ZeroDivisionError):
+        broken.solve(problem, observers=[diary])
+    assert diary.entries[-1] == ("stopped", 2)
+
+
+def test_a_step_may_say_that_no_other_is_wanted(problem):
+    def enough(state):
+        state.converged = state.iteration == 4
+
+    result = Halving(iterations=100, during=enough).solve(problem)
+    assert (result.stopped, result.iterations) == ("converged", 5)
+
+
+def test_the_time_limit_lets_no_further_step_begin(problem, monkeypatch):
+    clock = iter(range(1000))
+    monkeypatch.setattr("invkit.core.solver.time.monotonic", lambda: float(next(clock)))
+    result = Halving(iterations=100).solve(problem, time_limit=5.0)
+    assert result.stopped == "time limit"
+    assert 0 < result.iterations < 5
+    assert len(result.history) == result.iterations
+
+
+def test_no_time_at_all_gives_the_start(problem):
+    result = Halving().solve(problem, time_limit=0.0)
+    assert (result.stopped, result.iterations, result.history) == ("time limit", 0, ())
+    assert torch.equal(result.image, torch.zeros(1, 1, 3, 4))
+
+
+def test_ctrl_c_ends_after_the_step_it_came_in(problem, ctrl_c):
+    result = Halving(iterations=100, during=at_iteration(3, ctrl_c)).solve(problem)
+    assert (result.stopped, result.iterations, len(result.history)) == ("interrupted", 4, 4)
+    torch.testing.assert_close(result.image, problem.data * (1 - 2.0**-4))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_second_ctrl_c_acts_as_usual(problem, ctrl_c):
+    def twice():
+        ctrl_c()
+        ctrl_c()
+
+    diary = Diary()
+    with pytest.raises(KeyboardInterrupt):
+        Halving(during=at_iteration(3, twice)).solve(problem, observers=[diary])
+    assert diary.entries[-1] == ("stopped", 3)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_solves_within_one_deferral_share_the_first_ctrl_c_and_the_next_acts_as_usual(problem, ctrl_c):
+    with deferred_interrupt() as asked:
+        assert Halving(iterations=4).solve(problem).stopped == "finished"
+        assert Halving(during=at_iteration(3, ctrl_c)).solve(problem).stopped == "interrupted"
+        assert asked.is_set()
+        late = Halving(iterations=4).solve(problem)
+        assert (late.stopped, late.iterations) == ("interrupted", 0), "Ctrl-C comes just before it, too"
+        with after_interrupt():
+            assert Halving(iterations=4).solve(problem).stopped == "finished", "what is to be done all the same"
+            with pytest.raises(KeyboardInterrupt):
+                Halving(during=at_iteration(3, ctrl_c)).solve(problem)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_between_two_solves_is_kept(problem, ctrl_c):
+    with deferred_interrupt() as asked:
+        Halving(iterations=4).solve(problem)
+        ctrl_c()
+        assert asked.is_set()
+
+
+@pytest.mark.parametrize("during", [None, at_iteration(3, lambda: 1 / 0)], ids=["finished", "failed"])
+def test_ctrl_c_is_given_back_after_the_solve(problem, ctrl_c, during):
+    with nullcontext() if during is None else pytest.raises(ZeroDivisionError):
+        Halving(during=during).solve(problem)
+    with pytest.raises(KeyboardInterrupt):
+        ctrl_c()
+
+
+def test_it_solves_in_a_thread_where_no_signal_arrives(problem):
+    results = []
+    thread = threading.Thread(target=lambda: results.append(Halving().solve(problem)))
+    thread.start()
+    thread.join()
+    assert [result.stopped for result in results] == ["finished"]
+
+
+def saved_after(iterations, problem):
+    """The state after some iterations, through a file as ``torch.load(weights_only=True)`` reads it."""
+    states = []
+
+    class Keep(Observer):
+        def stepped(self, problem, state):
+            states.append(copy.deepcopy(state.state_dict()))
+
+    Halving(iterations=iterations).solve(problem, observers=[Keep()])
+    file = io.BytesIO()
+    torch.save(states[-1], file)
+    file.seek(0)
+    return torch.load(file, weights_only=True)
+
+
+@pytest.mark.parametrize("stop", [1, 4, 9])
+def test_a_resumed_solve_is_the_uninterrupted_one_to_the_bit(problem, stop):
+    whole = Halving(iterations=10).solve(problem)
+    resumed = Halving(iterations=10).solve(problem, resume=saved_after(stop, problem))
+    assert torch.equal(resumed.image, whole.image)
+    assert resumed.history == whole.history
+    assert resumed.iterations == 10
+
+
+def test_a_resumed_solve_says_where_it_starts_and_adds_to_the_time(problem):
+    saved = {**saved_after(4, problem), "seconds": 100.0}
+    diary = Diary()
+    result = Halving(iterations=6).solve(problem, observers=[diary], resume=saved)
+    assert diary.entries[0] == ("started", 4, 6)
+    assert 100.0 < result.seconds < 200.0
+
+
+def test_a_finished_solve_has_nothing_to_resume(problem):
+    result = Halving(iterations=10).solve(problem, resume=saved_after(10, problem))
+    assert (result.stopped, result.iterations, len(result.history)) == ("finished", 10, 10)
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf")])
+def test_a_loss_that_is_no_number_ends_the_solve_soon(problem, loss):
+    diary = Diary()
+    with pytest.raises(DivergedError, match=f"the loss is {loss} after {CHECK_EVERY} iterations"):
+        Halving(iterations=10 * CHECK_EVERY, loss=loss).solve(problem, observers=[diary])
+    assert diary.entries[-1] == ("stopped", CHECK_EVERY)
+
+
+def test_a_loss_that_is_no_number_is_seen_at_the_end_of_a_short_solve(problem):
+    with pytest.raises(DivergedError, match="after 3 iterations"):
+        Halving(iterations=3, loss=float("nan")).solve(problem)
+
+
+def test_the_loss_is_unknown_before_the_first_step(problem):
+    state = Halving().start(problem)
+    assert state.loss != state.loss
+    assert state.state_dict()["losses"].shape == (0,)
+
+
+def test_a_missing_ability_is_refused_before_the_first_step(problem):
+    class Picky(Halving):
+        needs = {"image_prior": LatentPrior}  # noqa: RUF012 - a ClassVar in the base class
+
+        def start(self, problem):
+            raise AssertionError("started on a problem it cannot solve")
+
+    with pytest.raises(AssemblyError, match="Picky needs image_prior that are LatentPrior; Free is not"):
+        Picky().solve(problem)

@@ -1,0 +1,100 @@
+"""Threads that a solve is given, for so long only; and inner solves, which work out their losses only at the end."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from deconvolution import a_kernel, blocks, made
+
+import invkit
+from invkit.core.errors import DivergedError
+from invkit.core.problem import Term
+from invkit.core.runtime import threads
+from invkit.core.runtime.threads import threads_at_most, threads_for, threads_worth
+from invkit.core.solver import Observer
+from invkit.operators.convolution import Convolution
+from invkit.regularizers.plug_and_play import PlugAndPlay
+from invkit.regularizers.tv import TotalVariation
+from invkit.solvers.admm import ADMM
+from invkit.solvers.half_quadratic import HalfQuadratic
+from invkit.solvers.inner import run_inner
+
+
+@pytest.fixture(autouse=True)
+def two_threads(torch_threads):
+    """Two, whatever the machine has."""
+    torch_threads(2)
+
+
+def photograph(regularizer=None):
+    kernel, terms = a_kernel(1, (3, 4)), [Term(regularizer or TotalVariation(), 1e-3)]
+    return made(Convolution()(blocks(1, 1, (24, 24)), kernel).clamp(0, 1), kernel, terms, "valid")
+
+
+class Counting(Observer):
+    """Notes the threads at every step."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    def stepped(self, problem, state):
+        self.seen.append(torch.get_num_threads())
+
+
+class Failing(Observer):
+    """Fails at the first step."""
+
+    def stepped(self, problem, state):
+        raise DivergedError("on purpose")
+
+
+def test_a_small_image_is_solved_by_one_thread_and_the_setting_is_what_it_was():
+    watcher = Counting()
+    ADMM(iterations=3).solve(photograph(), observers=[watcher])
+    assert watcher.seen == [1, 1, 1]
+    assert torch.get_num_threads() == 2
+
+
+def test_the_setting_is_what_it_was_after_an_error_too():
+    with pytest.raises(DivergedError, match="on purpose"):
+        ADMM(iterations=3).solve(photograph(), observers=[Failing()])
+    assert torch.get_num_threads() == 2
+
+
+def test_a_large_image_and_a_denoiser_keep_all_threads(monkeypatch):
+    def used(problem):
+        with threads_for(problem):
+            return torch.get_num_threads()
+
+    assert used(photograph()) == 1
+    assert used(photograph(PlugAndPlay(denoiser="MedianFilter"))) == 2
+    monkeypatch.setattr(threads, "FEW", 24 * 24)
+    assert used(photograph()) == 2
+
+
+def test_nobody_gets_more_threads_than_there_were():
+    torch.set_num_threads(1)
+    with threads_at_most(2), threads_worth(10**9):
+        assert torch.get_num_threads() == 1
+    with threads_worth(1):
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == 1
+
+
+@pytest.mark.parametrize("recipe", ["xu-l0", "krishnan"])
+def test_threads_change_no_bit_of_a_small_restoration(recipe):
+    image = np.clip(np.cumsum(np.random.default_rng(0).normal(0, 0.05, (48, 48)), 1) + 0.5, 0, 1).astype("float32")
+    images = []
+    for number in (1, 2):
+        torch.set_num_threads(number)
+        images.append(invkit.deblur(image, recipe=recipe, kernel_size=7, progress=False).image)
+    assert np.array_equal(*images)
+
+
+@pytest.mark.parametrize("solver", [ADMM(iterations=4), HalfQuadratic(last=100.0)])
+def test_an_inner_solve_gives_what_a_solve_gives_with_the_last_loss_alone(solver):
+    problem = photograph()
+    state, result = run_inner(solver, problem), solver.solve(problem)
+    assert torch.equal(state.estimate()[0], result.image)
+    assert [float(loss) for loss in state.losses] == [result.history[-1]]

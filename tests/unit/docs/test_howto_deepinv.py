@@ -1,0 +1,83 @@
+"""The page on deepinv runs as it stands there, from top to bottom."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import invkit
+from invkit.core import registry
+from invkit.datasets.samples import sample_path
+from invkit.media.encoding import encode_png
+from invkit.media.images import read_image
+from invkit.numerics.registration import aligned_psnr
+from invkit.recipes.model import check_parameters, load_recipe
+from invkit.testing import check_adapter, check_fidelity
+
+PAGE = (Path(invkit.__file__).parent.parent / "docs" / "howto" / "deepinv.md").read_text(encoding="utf-8")
+CROP = slice(64, 160), slice(100, 196)  # of the bundled photograph, with edges of every direction
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, flags=re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def sharp():
+    """What the small photograph of the page shows, (96, 96) in [0, 1]."""
+    return np.asarray(read_image(sample_path("coffee-sharp")).pixels)[CROP].mean(-1)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory, sharp):
+    """The names that the page leaves behind, and its folder."""
+    import deepinv
+
+    folder = tmp_path_factory.mktemp("page")
+    recipe, _ = blocks("toml")
+    (folder / "blind-x2.toml").write_text(recipe, encoding="utf-8")
+    seen = deepinv.physics.Downsampling(
+        filter=deepinv.physics.functional.gaussian_blur(sigma=(1.6, 1.6)), factor=2, padding="circular"
+    )
+    small = seen(torch.tensor(sharp, dtype=torch.float32)[None, None])[0, 0]
+    (folder / "small.png").write_bytes(encode_png(np.uint8(np.rint(255 * small.clamp(0, 1).numpy()))))
+    code = compile("\n".join(blocks("python")), "deepinv.md", "exec", dont_inherit=True)  # without this __future__
+    names = {}
+    with pytest.MonkeyPatch.context() as patch, torch.random.fork_rng():
+        patch.chdir(folder)
+        torch.manual_seed(0)  # of deepinv's noise
+        try:
+            exec(code, names)
+        finally:
+            registry.unregister("adapters", "torch")
+    return names, folder
+
+
+def test_deepinv_s_physics_enlarges_the_photograph(page, sharp):
+    names, folder = page
+    assert aligned_psnr(torch.tensor(names["result"].image), torch.tensor(sharp)) > 27
+    assert (folder / "enlarged" / "image.png").exists()
+    assert aligned_psnr(torch.tensor(names["huber"].image), torch.tensor(sharp)) > 27
+
+
+def test_each_model_of_the_page_is_better_than_none(page):
+    scores = page[0]["scores"]
+    assert len(scores) == 4
+    assert all(one["PSNR"] > one["PSNR no learning"] for one in scores.values())
+    assert scores["invkit's tv-admm"]["PSNR"] > scores["deepinv's Wiener filter"]["PSNR"]
+
+
+def test_the_adapter_of_the_page_keeps_the_rules(page):
+    names, _ = page
+    check_adapter(names["TorchLosses"])
+    check_fidelity(names["fidelity"]("HuberLoss"))
+
+
+def test_the_recipe_of_the_page_is_of_deepinv(page):
+    checked = check_parameters(load_recipe(page[1] / "blind-x2.toml"), seed=0)
+    assert checked["operator"].component.__module__.startswith("deepinv.")
+    assert checked["regularizers.0"].component.__module__.startswith("deepinv.")

@@ -1,0 +1,76 @@
+"""The page on composing a classical method runs as it stands there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import invkit
+from invkit.apps.cli.main import app
+from invkit.core import registry
+from invkit.media.encoding import encode_png
+from invkit.media.images import read_image
+from invkit.numerics.registration import aligned_psnr
+
+ROOT = Path(invkit.__file__).parent.parent
+SAMPLES = ROOT / "invkit" / "datasets" / "samples"
+PAGE = (ROOT / "docs" / "howto" / "map.md").read_text(encoding="utf-8")
+CROP = slice(64, 192), slice(100, 228)  # 128 x 128 pixels of the bundled photograph, with edges of every direction
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, flags=re.DOTALL)
+
+
+def sample(name):
+    return np.asarray(read_image(SAMPLES / f"{name}.png").pixels)[CROP]
+
+
+def luma(picture):
+    return torch.as_tensor(picture.mean(-1))
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Where the page is followed: with its recipe and a photograph."""
+    recipe, several = blocks("toml")
+    (tmp_path / "mine.toml").write_text(recipe, encoding="utf-8")
+    (tmp_path / "several.toml").write_text(several, encoding="utf-8")
+    pixels = np.uint8(np.rint(255 * sample("coffee_blurry")))
+    (tmp_path / "photo.png").write_bytes(encode_png(pixels))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_python_of_the_page_runs_from_top_to_bottom_and_deblurs(folder):
+    code = compile("\n".join(blocks("python")), "map.md", "exec", dont_inherit=True)  # without this file's __future__
+    names = {}
+    try:
+        exec(code, names)
+    finally:
+        registry.unregister("regularizers", "curvature-count")
+    blurry, sharp = (luma(sample(name)) for name in ("coffee_blurry", "coffee_sharp"))
+    assert aligned_psnr(luma(names["result"].image), sharp) > aligned_psnr(blurry, sharp) + 2  # dB
+    assert names["swapped"].details["recipe"]["regularizers"][0]["name"] == "curvature-count"
+    assert (folder / "swapped" / "image.png").exists()
+    torch.testing.assert_close(names["kernel"].sum(), torch.ones(()))
+
+
+@pytest.mark.parametrize("command", [line for block in blocks("bash") for line in block.splitlines()])
+def test_every_command_of_the_page_is_accepted(folder, command):
+    outcome = CliRunner().invoke(app, shlex.split(command)[1:], catch_exceptions=False)
+    assert outcome.exit_code == 0
+    assert (folder / "deblurred" / "image.png").exists()
+
+
+def test_the_recipe_that_tries_several_tells_of_each(folder):
+    result = invkit.deblur(folder / "photo.png", recipe=folder / "several.toml", kernel_size=15, progress=False)
+    told = result.details["starts"]
+    assert [one["name"] for one in told] == ["xu-l0", "pan-l0", "pan-l0-strong"]
+    assert sum(one["chosen"] for one in told) == 1

@@ -1,0 +1,175 @@
+"""Moving pictures of how image and kernel evolved."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageSequence
+from typer.testing import CliRunner
+
+import invkit
+from invkit import Problem, Result, Snapshots, Term
+from invkit.apps.cli.main import app
+from invkit.core.errors import InputError
+from invkit.core.observers.snapshot_files import SnapshotFiles
+from invkit.core.result import Snapshot
+from invkit.fidelities.mse import MSE
+from invkit.image_priors.pixels import Pixels
+from invkit.kernel_priors.simplex import SimplexKernel
+from invkit.media import animation
+from invkit.media.animation import animate_folder, fitted, loss_finder, moments_of, spread
+from invkit.operators.convolution import Convolution
+from invkit.recipes.model import parse_recipe
+from invkit.regularizers.tv import TotalVariation
+from invkit.solvers.joint_adam import JointAdam
+
+CHAIN = """
+name = "first"
+image_prior = "pixels"
+kernel_prior = "simplex"
+solver = {name = "joint-adam", params = {iterations = 3, milestones = []}}
+[then]
+name = "second"
+image_prior = "pixels"
+kernel_prior = "known"
+solver = {name = "joint-adam", params = {iterations = 2, milestones = []}}
+"""
+
+
+def problem():
+    data = torch.rand(1, 1, 12, 12, generator=torch.Generator().manual_seed(0))
+    parts = Convolution(), Pixels((1, 1, 14, 14), data), SimplexKernel((1, 1, 3, 3)), MSE()
+    return Problem(data, *parts, [Term(TotalVariation(), 0.01)])
+
+
+@pytest.fixture(scope="module")
+def solved():
+    return JointAdam(iterations=5).solve(problem(), observers=[Snapshots(every=2)])
+
+
+def frames(path):
+    with Image.open(path) as picture:
+        return [(frame.convert("RGB"), frame.info["duration"]) for frame in ImageSequence.Iterator(picture)]
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp"])
+def test_every_snapshot_is_a_frame_and_the_last_stays(solved, tmp_path, suffix):
+    path = solved.animate(tmp_path / "new" / f"evolution.{suffix}", seconds=0.9)
+    shown = frames(path)
+    assert len(shown) == len(solved.snapshots) == 3
+    assert [time for _, time in shown] == [300, 300, 2000]
+    assert all(side % 2 == 0 for side in shown[0][0].size)
+
+
+def test_a_frame_holds_the_image_as_it_stood(solved, tmp_path):
+    pages = [np.asarray(page)[..., 0] for page, _ in frames(solved.animate(tmp_path / "evolution.gif"))]
+    factor = fitted((14, 14))[0] // 14
+    middle = slice(animation.MARGIN + factor // 2, animation.MARGIN + 14 * factor, factor)
+    for page, shot in zip(pages, solved.snapshots, strict=True):
+        expected = 255 * shot.image[0, 0].numpy()
+        np.testing.assert_allclose(page[middle, middle], expected, atol=0.5 + 1e-3)  # rounded to 8 bits, no more
+    words = slice(2 * animation.MARGIN + animation.PANEL, None), slice(2 * animation.MARGIN + 14 * factor, None)
+    assert not np.array_equal(pages[0][words], pages[1][words])  # iteration and loss
+
+
+def test_a_recipe_of_several_stages_is_one_animation(tmp_path):
+    blurry = np.random.default_rng(0).uniform(0.1, 0.9, (30, 34, 3)).astype(np.float32)
+    recipe = parse_recipe(CHAIN)
+    shots = [Snapshots(every=2)]
+    result = invkit.deblur(blurry, recipe=recipe, kernel_size=3, observers=shots, progress=False)
+    assert [(one.solve, one.iteration) for one in result.snapshots] == [(1, 2), (1, 3), (2, 2)]
+    assert [one.loss for one in result.snapshots] == [result.history[i] for i in (1, 2, 4)]
+    assert animation.stage_names(result.details, 2) == ["first", "second"]
+    assert len(frames(result.animate(tmp_path / "chain.gif"))) == 3
+
+
+def test_colour_batches_and_other_unknowns_are_drawn(tmp_path):
+    shots = tuple(
+        Snapshot(1, number, float("nan"), torch.rand(2, channels, 9, 8), torch.randn(2, 3, 4, 5))
+        for number, channels in ((1, 3), (2, 5), (3, 1))
+    )
+    result = Result(torch.rand(2, 3, 9, 8), torch.rand(2, 3, 4, 5), (), "finished", 3, 0.0, holds_kernels=False)
+    assert len(frames(replace(result, snapshots=shots).animate(tmp_path / "mixed.gif"))) == 3
+
+
+@given(st.integers(1, 400), st.floats(0.05, 30))
+def test_frames_are_spread_evenly_with_both_ends(count, seconds):
+    kept = spread(range(count), seconds)
+    assert (kept[0], kept[-1]) == (0, count - 1)
+    assert len(kept) == len(set(kept)) <= max(2, round(animation.PACE * seconds))
+    steps = np.diff(kept)
+    assert not steps.size or steps.max() - steps.min() <= 1
+
+
+@given(st.integers(1, 4000), st.integers(1, 4000))
+def test_an_image_is_shown_at_a_size_for_screens(width, height):
+    shown = fitted((width, height))
+    assert max(shown) <= max(animation.LARGEST, 2 * animation.SMALLEST)
+    assert max(shown) >= animation.SMALLEST
+    assert abs(shown[0] * height - shown[1] * width) <= max(width, height)  # the aspect, within a pixel
+
+
+def test_what_cannot_be_animated_is_refused_with_what_to_do(solved, tmp_path, monkeypatch):
+    with pytest.raises(InputError, match=r"observers=\[invkit\.Snapshots"):
+        replace(solved, snapshots=()).animate(tmp_path / "a.gif")
+    with pytest.raises(InputError, match=r"use one of \.gif, \.webp, \.mp4"):
+        solved.animate(tmp_path / "a.avi")
+    with pytest.raises(InputError, match="positive number of seconds"):
+        solved.animate(tmp_path / "a.gif", seconds=0)
+    with pytest.raises(InputError, match="--observe snapshots"):
+        animate_folder(tmp_path, tmp_path / "a.gif")
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    with pytest.raises(InputError, match=r"invkit\[video\]"):
+        solved.animate(tmp_path / "a.mp4")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_video_is_written_where_its_encoder_is_installed(solved, tmp_path):
+    encoder = pytest.importorskip("imageio_ffmpeg", reason="pip install 'invkit[video]'")
+    path = solved.animate(tmp_path / "evolution.mp4", seconds=0.6)
+    count, seconds = encoder.count_frames_and_secs(str(path))
+    assert count == 3 + round(2.0 * 5)  # three of .2 s, and the last again for two seconds
+    assert seconds == pytest.approx(count / 5, rel=0.1)
+
+
+def test_the_folder_of_a_run_gives_the_same_moments(tmp_path):
+    watchers = [Snapshots(every=2), SnapshotFiles(tmp_path, every=2)]
+    result = JointAdam(iterations=5).solve(problem(), observers=watchers)
+    result.save(tmp_path)
+    assert sorted(moments_of(tmp_path)) == [(one.solve, one.iteration) for one in result.snapshots]
+    loss = loss_finder(json.loads((tmp_path / "result.json").read_text()), 1)
+    assert [loss(one.solve, one.iteration) for one in result.snapshots] == [one.loss for one in result.snapshots]
+    output = tmp_path / "evolution.gif"
+    done = CliRunner().invoke(app, ["animate", str(tmp_path), "--output", str(output)], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "evolution.gif" in done.output
+    direct = result.animate(tmp_path / "direct.gif")
+    for (one, _), (other, _) in zip(frames(output), frames(direct), strict=True):
+        assert np.array_equal(np.asarray(one), np.asarray(other))
+
+
+def test_a_run_that_is_not_finished_is_animated_without_losses(tmp_path):
+    JointAdam(iterations=5).solve(problem(), observers=[SnapshotFiles(tmp_path, every=2)])
+    assert len(frames(animate_folder(tmp_path, tmp_path / "evolution.gif"))) == 3
+
+
+def test_losses_are_told_only_where_stages_and_solves_agree():
+    told = {"stages": [{"name": "a", "iterations": 2}, {"name": "b", "iterations": 0}], "loss_history": [1.0, 0.5]}
+    assert loss_finder(told, 1)(1, 2) == 0.5
+    assert loss_finder(told, 3)(1, 2) is None  # starts were solved too, and the history is not of them
+    assert animation.stage_names(told, 3) == ["solve 1 of 3", "solve 2 of 3", "solve 3 of 3"]
+
+
+def test_a_damaged_snapshot_is_named(tmp_path):
+    JointAdam(iterations=2).solve(problem(), observers=[SnapshotFiles(tmp_path, every=2)])
+    next(Path(tmp_path / "snapshots").glob("*image.png")).write_bytes(b"no picture")
+    with pytest.raises(InputError, match="cannot be read"):
+        animate_folder(tmp_path, tmp_path / "evolution.gif")

@@ -1,0 +1,167 @@
+"""The operators of other problems than one blur, against deepinv, scikit-image and what they must do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from invkit.core.errors import InputError
+from invkit.core.interfaces import CoilMapPrior, KernelPrior
+from invkit.numerics.geometry import size_of
+from invkit.operators.convolution import Convolution
+from invkit.operators.downsampling import Downsampling
+from invkit.operators.frames import Frames
+from invkit.operators.masking import Inpainting, Mixture
+from invkit.operators.multi_coil_mri import MultiCoilMRI, complex_of
+from invkit.operators.tomography import Tomography
+from invkit.operators.varying_blur import VaryingBlur, hats
+
+ROUNDING = 1e-5  # of float32 sums
+
+
+def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def kernels(count: int, height: int = 7, width: int = 6) -> torch.Tensor:
+    return KernelPrior.allowed(drawn(count, 1, height, width, seed=1))
+
+
+@pytest.mark.parametrize("weights", ["after", "before"])
+def test_a_varying_blur_is_deepinv_s_product_convolution(weights: str) -> None:
+    from deepinv.physics.functional import product_convolution2d
+
+    operator, image, nine = VaryingBlur(grid=(3, 3), weights=weights), drawn(1, 2, 40, 36), kernels(9)
+    data = operator(image, nine)
+    over = hats((3, 3), size_of(data), data) if weights == "after" else operator._over_image(image, (7, 6))
+    stacked = (over[None].transpose(1, 2), nine[None].transpose(1, 2))
+    expected = product_convolution2d(image, *stacked, padding="valid", mask_first=weights == "before")
+    assert torch.allclose(data, expected, atol=ROUNDING)
+
+
+@pytest.mark.parametrize("grid", [(1, 1), (2, 3), (4, 1)])
+def test_a_varying_blur_by_equal_kernels_is_a_convolution(grid: tuple[int, int]) -> None:
+    image, one = drawn(1, 1, 30, 28), kernels(1)
+    data = VaryingBlur(grid=grid)(image, one.expand(grid[0] * grid[1], -1, -1, -1))
+    assert torch.allclose(data, Convolution()(image, one), atol=ROUNDING)
+
+
+def test_hats_sum_to_one_and_are_one_at_their_points() -> None:
+    weights = hats((2, 3), (11, 13), drawn(1))
+    assert torch.allclose(weights.sum(0), torch.ones(1, 11, 13))
+    assert weights[0, 0, 0, 0] == weights[5, 0, 10, 12] == 1
+
+
+def test_another_number_of_kernels_than_the_grid_s_is_refused() -> None:
+    with pytest.raises(InputError, match="a grid of 3x3 needs 9 kernels, got 4"):
+        VaryingBlur()(drawn(1, 1, 30, 30), kernels(4))
+
+
+def test_frames_are_convolutions_of_one_image() -> None:
+    image, three = drawn(1, 2, 30, 28), kernels(3)
+    frames = Frames()(image, three)
+    for frame, kernel in zip(frames, three, strict=True):
+        assert torch.allclose(frame, Convolution()(image, kernel[None])[0], atol=ROUNDING)
+
+
+def test_frames_have_one_image() -> None:
+    with pytest.raises(InputError, match="one image behind all kernels; got a batch of 2"):
+        Frames()(drawn(2, 1, 30, 28), kernels(2))
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_a_box_of_the_factor_is_the_mean_over_what_a_pixel_covers(factor: int) -> None:
+    image = drawn(2, 1, 12, 24)
+    box = torch.full((1, 1, factor, factor), 1 / factor**2)
+    assert torch.allclose(Downsampling(factor=factor)(image, box), torch.nn.functional.avg_pool2d(image, factor))
+
+
+def test_an_image_that_is_no_multiple_of_the_factor_is_refused() -> None:
+    with pytest.raises(InputError, match="cannot be seen 2 times smaller"):
+        Downsampling()(drawn(1, 1, 9, 8), kernels(1, 3, 3))
+
+
+def test_inpainting_sees_nothing_beneath_the_mask() -> None:
+    mask = (drawn(1, 1, 9, 8, seed=2) < 0.5).float()
+    data = Inpainting()(drawn(1, 3, 9, 8), mask)
+    assert not data[..., mask[0, 0] == 0].any()
+    first = Inpainting().first_image(data, mask)
+    assert torch.equal(first * mask, data)
+    assert torch.allclose(first[0, 0][mask[0, 0] == 0], data[0, 0].sum() / mask.sum())
+
+
+def test_a_mixture_of_equal_layers_is_that_layer() -> None:
+    layer, mask = drawn(1, 3, 9, 8), drawn(1, 1, 9, 8, seed=3)
+    assert torch.allclose(Mixture()(torch.cat([layer, layer]), mask), layer)
+    bright = torch.cat([torch.ones_like(layer), torch.zeros_like(layer)])
+    assert torch.allclose(Mixture()(bright, mask), mask.expand_as(layer))
+
+
+def test_mri_is_deepinv_s() -> None:
+    from deepinv.physics import MultiCoilMRI as Theirs
+
+    maps, image, operator = CoilMapPrior.allowed(drawn(1, 8, 32, 30) - 0.5), drawn(1, 1, 32, 30), MultiCoilMRI()
+    mask = operator.columns(30, image).expand(1, 1, 32, 30)
+    physics = Theirs(mask=mask, coil_maps=complex_of(maps), img_size=(32, 30))
+    theirs = physics.A(torch.cat([image, torch.zeros_like(image)], 1)).flatten(1, 2)
+    assert torch.allclose(operator(image, maps), theirs, atol=ROUNDING)
+
+
+@pytest.mark.parametrize("pattern", ["random", "equispaced"])
+@pytest.mark.parametrize("width", [64, 81])
+def test_mri_measures_as_many_columns_as_it_says(pattern: str, width: int) -> None:
+    operator = MultiCoilMRI(acceleration=4, calibration=0.1, pattern=pattern)
+    columns = operator.columns(width, torch.empty(0))
+    middle = round(0.1 * width)
+    assert columns.sum() == round(width / 4)
+    assert columns[width // 2 - middle // 2 :][:middle].all()
+
+
+def test_mri_s_first_unknown_has_the_coils_brightness() -> None:
+    """Of a flat image the middle of k-space shows the coils, but for their fine detail."""
+    side = 48
+    ramp = torch.linspace(0.5, 1, side).expand(1, 1, side, side)
+    maps = CoilMapPrior.allowed(torch.cat([ramp, 1.5 - ramp, torch.zeros(1, 2, side, side)], 1))
+    operator = MultiCoilMRI(calibration=0.2)
+    found = CoilMapPrior.allowed(
+        operator.first_unknown(operator(torch.full((1, 1, side, side), 0.8), maps), maps.shape)
+    )
+    assert float((found - maps)[..., 4:-4].abs().max()) < 0.05  # the ends of the ramp ring
+
+
+def phantom(side: int) -> torch.Tensor:
+    from skimage.data import shepp_logan_phantom
+    from skimage.transform import resize
+
+    inner = resize(shepp_logan_phantom(), (side - 16, side - 16), anti_aliasing=True)
+    return torch.from_numpy(np.pad(inner, 8)).float()[None, None]
+
+
+def test_tomography_is_scikit_image_s_radon_transform() -> None:
+    from skimage.transform import radon
+
+    image, angles = phantom(64), 24
+    image[..., 12:20, 30:34] = 1  # so that no mirror image passes
+    scan = torch.zeros(1, 1, 2, angles)
+    scan[:, :, 0] = 0.5  # scikit-image turns about pixel N // 2
+    data = Tomography()(image, scan)[0, 0].numpy()
+    theirs = radon(image[0, 0].numpy(), theta=np.arange(angles) * 180 / angles, circle=True).T / 64
+    assert np.abs(data - theirs).mean() < 0.03 * theirs.max()  # they interpolate otherwise
+    assert np.corrcoef(data.ravel(), theirs.ravel())[0, 1] > 0.99
+
+
+@pytest.mark.parametrize("axis", [0.0, 2.3, -4.6])
+def test_the_axis_is_read_off_the_projections(axis: float) -> None:
+    scan = torch.zeros(1, 1, 2, 30)
+    scan[:, :, 0] = axis
+    operator = Tomography()
+    data = operator(phantom(64), scan)
+    assert float(operator.first_unknown(data, scan.shape)[0, 0, 0].mean()) == pytest.approx(axis, abs=0.1)  # pixels
+
+
+def test_a_displaced_axis_displaces_the_projections() -> None:
+    operator, image = Tomography(), phantom(64)
+    scan = torch.zeros(1, 1, 2, 12)
+    still, scan[:, :, 0] = operator(image, scan.clone()), 3
+    assert torch.allclose(operator(image, scan)[..., 3:], still[..., :-3], atol=ROUNDING)

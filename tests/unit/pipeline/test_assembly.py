@@ -1,0 +1,331 @@
+"""Where names become objects: what an assembly is, and what it refuses before anything is computed."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, ClassVar
+
+import pytest
+import torch
+from pydantic import Field
+from torch import nn
+
+from invkit.core import registry
+from invkit.core.errors import AssemblyError, InputError, PluginError
+from invkit.core.interfaces import Fidelity, ImagePrior, LatentPrior, Proximable
+from invkit.core.parameters import Shape, validated
+from invkit.core.solver import Solver
+from invkit.fidelities.mse import MSE
+from invkit.fidelities.schedule import Schedule
+from invkit.fidelities.ssim import SSIM
+from invkit.image_priors.pixels import Pixels
+from invkit.kernel_priors.softmax_fcn import SoftmaxFCN
+from invkit.operators.identity import Identity
+from invkit.pipeline.assemble import assemble
+from invkit.recipes.model import load_recipe, parse_recipe, validate_recipe
+from invkit.regularizers.kernel_l2 import KernelL2
+from invkit.regularizers.tv import TotalVariation
+
+SMALL = """
+name = "small"
+image_prior = "pixels"
+kernel_prior = {name = "softmax-fcn", params = {hidden = 20}}
+solver = {name = "joint-adam", params = {iterations = 5}}
+
+[[regularizers]]
+name = "tv"
+weight = 0.5
+"""
+DATA = torch.rand(1, 1, 16, 18, generator=torch.Generator().manual_seed(0))
+TINY = DATA[..., :8, :8]  # smaller than the window of SSIM
+
+
+def small(*settings: str):
+    return parse_recipe(SMALL, "small.toml").with_overrides(settings)
+
+
+def assembled(recipe, **options):
+    return assemble(recipe, DATA, (3, 5), **options)
+
+
+@pytest.fixture
+def registered():
+    """Register components for one test: ``registered("solvers", name=Class)``."""
+    added = []
+
+    def put(family, **components):
+        for name, component in components.items():
+            registry.register(family, name, component)
+            added.append((family, name))
+
+    yield put
+    for family, name in added:
+        registry.unregister(family, name)
+
+
+def test_a_recipe_becomes_a_problem_and_a_solver_that_solves_it():
+    made = assembled(small())
+    result = made.solver.solve(made.problem)
+    assert tuple(result.image.shape) == (1, 1, 18, 22)  # 16 + 3 - 1, 18 + 5 - 1
+    assert tuple(result.kernel.shape) == (1, 1, 3, 5)
+    assert result.iterations == 5
+
+
+def test_the_resolved_recipe_writes_out_every_default_and_is_itself_a_recipe():
+    resolved = assembled(small(), seed=11).recipe
+    text = json.dumps(resolved)
+    assert resolved["kernel_prior"]["params"]["hidden"] == 20
+    assert resolved["kernel_prior"]["params"]["seed"] == 11
+    again = validate_recipe(json.loads(text), "resolved")
+    assert assembled(again, seed=5).recipe == resolved
+
+
+def test_a_recipe_without_a_kernel_prior_has_no_unknown_but_the_image():
+    recipe = parse_recipe('name = "denoise"\noperator = "identity"\nimage_prior = "pixels"\nsolver = "joint-adam"\n')
+    problem = assemble(recipe, DATA, (1, 1)).problem
+    assert list(problem.kernel_prior.parameters()) == []
+    assert torch.equal(problem.kernel_prior(), torch.ones(1, 1, 1, 1))
+    assert problem.image_prior().shape == DATA.shape
+
+
+def test_several_fidelities_make_a_schedule():
+    stages = "\nfidelity = [{name = 'mse', until = 2}, {name = 'l1'}]\n"
+    fidelity = assembled(parse_recipe(stages + SMALL)).problem.fidelity
+    assert isinstance(fidelity, Schedule)
+    assert [type(fidelity.at(i)).__name__ for i in range(4)] == ["MSE", "MSE", "L1", "L1"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "weights"),
+    [
+        ([], [0.5]),
+        (["regularizers.tv.times=sigma"], [0.01]),
+        (["regularizers.tv.times=variance"], [0.0002]),
+        (["regularizers.tv.weight=0"], []),
+        (["regularizers.tv.least=0.7"], [0.7]),
+        (["regularizers.tv.times=variance", "regularizers.tv.least=0.0003"], [0.0003]),
+    ],
+)
+def test_a_term_has_its_weight_or_is_left_out(settings, weights):
+    made = assembled(small(*settings), sigma=0.02)
+    assert [term.weight for term in made.problem.regularizers] == pytest.approx(weights)
+
+
+@pytest.mark.parametrize(("sigma", "weight"), [(0.0, 2e-4), (1e-3, 2e-4), (5e-3, 4e-4), (0.5, 0.04)])
+def test_the_least_weight_holds_below_some_noise_level(sigma, weight):
+    made = assembled(
+        small("regularizers.tv.weight=0.08", "regularizers.tv.times=sigma", "regularizers.tv.least=2e-4"), sigma=sigma
+    )
+    assert [term.weight for term in made.problem.regularizers] == pytest.approx([weight])
+
+
+@pytest.mark.parametrize("name", registry.names("recipes"))
+def test_every_registered_recipe_as_resolved_is_the_same_recipe(name):
+    recipe, data = load_recipe(name), DATA.repeat(1, 1, 3, 3)
+    data = data.repeat(1, 4, 1, 1) if recipe.operator.name == "multi-coil-mri" else data
+    prior = "" if recipe.kernel_prior is None else recipe.kernel_prior.name
+    given = {"known-mask": torch.ones(1, 1, *data.shape[2:]), "known-coil-maps": torch.full(data.shape, 0.5)}
+    kernel = {"known": torch.full((1, 1, 5, 5), 1 / 25), **given}.get(prior)
+    narrow = ["image_prior.params.channels=4"] if recipe.image_prior.name == "dip-skip" else []
+    shallow = ["kernel_prior.params.scales=1"] if prior == "dip-skip" else []
+    made = assemble(recipe.with_overrides([*narrow, *shallow]), data, (5, 5), kernel=kernel, sigma=0.01)
+    again = validate_recipe(json.loads(json.dumps(made.recipe)), "resolved")
+    assert assemble(again, data, (5, 5), kernel=kernel, sigma=0.01).recipe == made.recipe
+    assert len(again.links()) == len(recipe.links())
+
+
+# What a solver needs.
+
+
+class Demanding(Solver):
+    """A solver that is never started."""
+
+    iterations = 1
+
+    @validated
+    def __init__(self, *, eagerness: Annotated[int, Field(gt=0)] = 1) -> None:
+        self.eagerness = eagerness
+
+    def start(self, problem):
+        raise AssertionError("started")
+
+    step = start
+
+
+def demanding(part, ability):
+    return type("Demanding", (Demanding,), {"needs": {part: ability}})
+
+
+@pytest.mark.parametrize(
+    ("part", "ability", "said"),
+    [
+        ("image_prior", LatentPrior, r"image_prior: Demanding needs a LatentPrior, and Pixels is none.*do: .*dip-skip"),
+        ("kernel_prior", Pixels, "kernel_prior: Demanding needs a Pixels, and SoftmaxFCN is none.*do: none"),
+        ("operator", Identity, "operator: Demanding needs a Identity, and Convolution is none.*would do: identity"),
+        ("fidelity", SSIM, r"fidelity\.0: Demanding needs a SSIM, and MSE is none.*would do: ssim"),
+        ("regularizers", KernelL2, r"regularizers\.0: Demanding needs a KernelL2, and TotalVariation is none"),
+    ],
+)
+def test_a_solver_that_lacks_an_ability_is_refused_with_the_components_that_have_it(registered, part, ability, said):
+    registered("solvers", demanding=demanding(part, ability))
+    with pytest.raises(AssemblyError, match=said):
+        assembled(small("solver=demanding"))
+
+
+@pytest.mark.parametrize("setting", ["regularizers=[]", "regularizers.tv.weight=0", "regularizers.tv.times=sigma"])
+def test_an_ability_of_regularizers_needs_one_that_counts(registered, setting):
+    registered("solvers", demanding=demanding("regularizers", TotalVariation))
+    with pytest.raises(AssemblyError, match=r"regularizers: .*the recipe has none of a weight above zero.*do: tv"):
+        assembled(small("solver=demanding", setting), sigma=0.0)
+    assert assembled(small("solver=demanding")).problem.regularizers
+
+
+def test_a_need_of_what_is_no_part_is_the_solver_s_fault(registered):
+    registered("solvers", demanding=demanding("telescope", Proximable))
+    with pytest.raises(PluginError, match="Demanding needs abilities of 'telescope'; a problem has operator, "):
+        assembled(small("solver=demanding"))
+
+
+def test_terms_on_the_kernel_need_no_ability_and_count_for_none(registered):
+    """A solver asks for abilities of what it does to the image; whether it has a use for the others is its check's."""
+    registered("solvers", demanding=demanding("regularizers", TotalVariation))
+    on_kernel = "regularizers=[{name = 'tv', weight = 0.5}, {name = 'kernel-l2', weight = 0.5, on = 'kernel'}]"
+    assert [term.on for term in assembled(small("solver=demanding", on_kernel)).problem.regularizers] == [
+        "image",
+        "kernel",
+    ]
+    with pytest.raises(AssemblyError, match="the recipe has none of a weight above zero on the image"):
+        assembled(small("solver=demanding", "regularizers.tv.on=kernel"))
+    with pytest.raises(
+        AssemblyError, match="half-quadratic has no use for regularizers on the kernel, and KernelL2 is"
+    ):
+        assembled(small("solver=half-quadratic", on_kernel))
+
+
+# A kernel that nothing looks at.
+
+
+def test_a_kernel_for_a_prior_that_starts_from_none_is_refused():
+    kernel = torch.full((1, 1, 3, 5), 1 / 15)
+    with pytest.raises(InputError, match=r"recipe small estimates .* 'softmax-fcn', which starts from none; .*=known"):
+        assembled(small(), kernel=kernel)
+    for name in ("known", "simplex"):
+        prior = assembled(small(f"kernel_prior={name}"), kernel=kernel).problem.kernel_prior
+        torch.testing.assert_close(prior(), kernel)
+
+
+# Fidelities are tried before anything else is built.
+
+
+class Unbuilt(ImagePrior):
+    """An image prior that must not be built."""
+
+    def __init__(self, shape: Shape) -> None:
+        raise AssertionError("built")
+
+    def forward(self):
+        raise AssertionError("called")
+
+
+@pytest.mark.parametrize("fidelity", ["ssim", "[{name = 'mse', until = 4}, {name = 'ssim'}]"])
+def test_a_fidelity_that_cannot_compare_the_data_is_refused_before_anything_is_built(registered, fidelity):
+    registered("image_priors", unbuilt=Unbuilt)
+    with pytest.raises(InputError, match=r"'ssim' needs images of at least 11x11 pixels, got 8x8"):
+        assemble(small(f"fidelity={fidelity}", "image_prior=unbuilt"), TINY, (3, 3))
+
+
+@pytest.mark.parametrize("until", [5, 1000])
+def test_a_fidelity_that_will_never_serve_is_no_error(until):
+    recipe = small(f"fidelity=[{{name = 'mse', until = {until}}}, {{name = 'ssim'}}]")
+    made = assemble(recipe, TINY, (3, 3))
+    assert made.solver.solve(made.problem).iterations == 5
+
+
+class Failing(MSE):
+    """A fidelity that fails when called."""
+
+    @validated
+    def __init__(self) -> None:
+        super().__init__()
+
+    def forward(self, predicted, data):
+        raise KeyError("table of wavelengths")
+
+
+def test_a_fidelity_that_fails_is_named(registered):
+    registered("fidelities", failing=Failing)
+    with pytest.raises(PluginError, match=r"fidelity\.0: the component .*Failing failed: KeyError: 'table of wave"):
+        assembled(small("fidelity=failing"))
+
+
+# Components that fail when they are built.
+
+
+class Fragile(ImagePrior):
+    """Raises what it is told to."""
+
+    error: ClassVar[BaseException]
+
+    @validated
+    def __init__(self, shape: Shape) -> None:
+        super().__init__(shape)
+        raise self.error
+
+    def forward(self):
+        return torch.zeros(self.shape)
+
+
+def fragile(error):
+    return type("Fragile", (Fragile,), {"error": error})
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError("too thin"), "ValueError: too thin"),
+        (RuntimeError("mat1 and mat2 cannot be multiplied"), "RuntimeError: mat1 and mat2"),
+        (ZeroDivisionError("by zero"), "ZeroDivisionError: by zero"),
+        (SystemExit(3), "SystemExit: 3"),
+    ],
+)
+def test_a_component_that_fails_is_named_with_its_place_and_the_cause(registered, error, said):
+    registered("image_priors", fragile=fragile(error))
+    with pytest.raises(PluginError, match=rf"image_prior: the component .*Fragile failed: {said}") as caught:
+        assembled(small("image_prior=fragile"))
+    assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("no"),
+        RuntimeError("CUDA out of memory. Tried to allocate 9 GiB"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+        InputError("the image is too small"),
+        KeyboardInterrupt(),
+    ],
+    ids=["memory", "cuda", "cpu", "invkit", "interrupt"],
+)
+def test_what_the_caller_explains_passes_unchanged(registered, error):
+    registered("image_priors", fragile=fragile(error))
+    with pytest.raises(type(error)) as caught:
+        assembled(small("image_prior=fragile"))
+    assert caught.value is error
+
+
+def test_only_components_that_ask_for_it_get_the_start(registered):
+    assert isinstance(assembled(small()).problem.kernel_prior, SoftmaxFCN)
+
+    class Starting(Fidelity):
+        """Asks for what no fidelity is given."""
+
+        @validated
+        def __init__(self, start: nn.Module) -> None:
+            super().__init__()
+
+        def forward(self, predicted, data):
+            return (predicted - data).square().mean((1, 2, 3))
+
+    registered("fidelities", starting=Starting)
+    with pytest.raises(PluginError, match=r"fidelity\.0: Starting asks the problem for start, .* gives nothing"):
+        assembled(small("fidelity=starting"))

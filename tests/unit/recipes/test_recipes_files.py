@@ -1,0 +1,198 @@
+"""The recipes that come with invkit: valid, documented, and as their sources say."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+import numpy as np
+import pytest
+import torch
+
+from invkit.core import registry
+from invkit.core.interfaces import KernelPrior, LatentPrior
+from invkit.core.solver import Solver
+from invkit.pipeline.assemble import assemble
+from invkit.pipeline.job import prepare
+from invkit.recipes.model import check_parameters, load_recipe, recipe_text
+
+NAMES = [entry.name for entry in registry.entries("recipes") if entry.distribution == "invkit"]
+
+
+def test_every_file_is_registered_and_every_name_has_a_file():
+    in_folder = {path.name.removesuffix(".toml") for path in files("invkit.recipes").iterdir() if ".toml" in path.name}
+    ours = {e.name for e in registry.entries("recipes") if e.distribution == "invkit" and e.value == "invkit.recipes"}
+    assert ours == in_folder
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_is_valid_and_says_where_it_is_from(name):
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert check_parameters(recipe, seed=0)
+    assert recipe.title
+    assert recipe.source
+    assert recipe.notes
+    assert not any("TODO" in link.notes for link in recipe.links())
+
+
+def solver(name):
+    return check_parameters(load_recipe(name), seed=0)["solver"].values
+
+
+@pytest.mark.parametrize("name", ["selfdeblur", "selfdeblur-alternating", "selfdeblur-k-minus", "selfdeblur-released"])
+def test_the_learning_rates_are_the_paper_s(name):
+    values = solver(name)
+    assert values.iterations == 5000
+    assert values.image_lr == 1e-2
+    assert values.milestones == (2000, 3000, 4000)
+    assert values.decay == 0.5
+    assert values.perturbation == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "image_parameters", "kernel_parameters"),
+    [
+        pytest.param("selfdeblur", (11, 11), 2_265_489, 322_121, id="selfdeblur 11"),
+        pytest.param("selfdeblur", (13, 13), 2_265_489, 370_169, id="selfdeblur 13"),
+        pytest.param("selfdeblur", (27, 27), 2_265_489, 930_729, id="selfdeblur 27"),
+        pytest.param("selfdeblur-released", (27, 27), 2_365_521, 930_729, id="released"),
+        pytest.param("selfdeblur-k-minus", (11, 11), 2_265_489, 200 * 121 + 121, id="k-"),
+        pytest.param("selfdeblur-k-plus", (11, 11), 2_265_489, 322_121 + 1001 * 1000, id="k+"),
+        pytest.param("selfdeblur-nonblind", (11, 11), 2_365_521, 0, id="known kernel"),
+    ],
+)
+def test_the_networks_are_the_paper_s(name, size, image_parameters, kernel_parameters):
+    data = torch.full((1, 1, 40, 41), 0.5)
+    kernel = torch.full((1, 1, *size), 1 / (size[0] * size[1])) if name == "selfdeblur-nonblind" else None
+    problem = assemble(load_recipe(name), data, size, kernel=kernel).problem
+    assert sum(p.numel() for p in problem.image_prior.parameters()) == image_parameters
+    assert sum(p.numel() for p in problem.kernel_prior.parameters()) == kernel_parameters
+
+
+@pytest.mark.parametrize(("name", "scale"), [("selfdeblur", 1.0), ("selfdeblur-released", 0.1)])
+def test_the_latents_are_uniform_as_their_source_says(name, scale):
+    problem = assemble(load_recipe(name), torch.full((1, 1, 40, 41), 0.5), (9, 9)).problem
+    for prior in (problem.image_prior, problem.kernel_prior):
+        assert isinstance(prior, LatentPrior)
+        # the largest of 200 or more uniform numbers is within 5 % of the end, but once in 28 000 seeds
+        assert 0.95 * scale < float(prior.latent.max()) <= scale
+
+
+def test_total_variation_is_weighted_by_the_noise_in_the_paper_and_absent_in_its_code():
+    data = torch.full((1, 1, 40, 41), 0.5)
+    levin = 1.11e-3  # what is estimated on Levin's 8-bit images, where the paper's weight is 1e-6
+    terms = assemble(load_recipe("selfdeblur"), data, (9, 9), sigma=levin).problem.regularizers
+    assert [term.weight for term in terms] == pytest.approx([1e-6], rel=0.01)
+    assert assemble(load_recipe("selfdeblur-released"), data, (9, 9), sigma=levin).problem.regularizers == ()
+
+
+@pytest.mark.parametrize(("iteration", "fidelity"), [(0, "MSE"), (999, "MSE"), (1000, "SSIM"), (4999, "SSIM")])
+def test_the_released_loss_turns_to_ssim_after_a_thousand_iterations(iteration, fidelity):
+    problem = assemble(load_recipe("selfdeblur-released"), torch.full((1, 1, 40, 41), 0.5), (9, 9)).problem
+    assert type(problem.fidelity.at(iteration)).__name__ == fidelity
+
+
+CLASSICAL = {name for name in NAMES if "alternating-map" in recipe_text(name) or "gradient-map" in recipe_text(name)}
+
+
+def test_the_classical_methods_are_there():
+    wanted = {"chan-wong-tv", "perrone-favaro", "cho-lee", "xu-jia", "krishnan", "xu-l0", "pan-l0", "pan-text"}
+    assert wanted | {"pan-dark-channel", "pmp", "fast-map"} <= CLASSICAL
+
+
+@pytest.mark.parametrize("name", sorted(CLASSICAL - {"polish"}))
+def test_a_classical_method_goes_from_coarse_to_fine_and_ends_with_a_deconvolution(name):
+    """Of one that has starts, each of them does, and the method itself refines what they have found."""
+    whole = load_recipe(name)
+    assert bool(whole.starts) == (name in STARTED)
+    for recipe in [*whole.starts] or [whole]:
+        first, *_, last = recipe.links()
+        assert first.solver.name == "pyramid"
+        assert last.kernel_prior.name == "known"
+        assert last.name in registry.names("recipes")
+    assert whole.links()[-1].name in registry.names("recipes")
+    assert whole.links()[-1].is_nonblind
+
+
+STARTED = ["best", "fast"]
+
+
+def test_polish_refines_a_kernel_at_full_size_and_ends_with_a_deconvolution():
+    first, last = load_recipe("polish").links()
+    assert first.solver.name == "alternating-map"
+    assert not first.is_nonblind
+    assert last == load_recipe("sparse-admm")
+
+
+@pytest.mark.parametrize("name", STARTED)
+def test_what_has_several_starts_polishes_on_trial_and_ends_as_polish_does(name):
+    recipe, polish = load_recipe(name), load_recipe("polish")
+    assert recipe.then.is_on_trial
+    assert recipe.then.model_copy(update={"scores": []}) == polish
+    names = [start.name for start in recipe.starts]
+    assert len(set(names)) == len(names) > 1
+
+
+def test_best_refines_as_fast_does_and_has_its_starts_among_its_own():
+    best, fast = load_recipe("best"), load_recipe("fast")
+    for part in ("operator", "image_prior", "kernel_prior", "fidelity", "regularizers", "solver", "then"):
+        assert getattr(best, part) == getattr(fast, part), part
+    assert all(start in best.starts for start in fast.starts)
+
+
+def shortened(parameters):
+    """Settings that leave a solver, and those it holds, two iterations."""
+    known = type(parameters.values).model_fields
+    own = [f"{parameters.place}.params.iterations=2"] if "iterations" in known else []
+    held = [inner for slot in parameters.slots for inner in parameters.held(slot)]
+    return own + [line for inner in held if issubclass(inner.component, Solver) for line in shortened(inner)]
+
+
+GIVEN = {
+    "known": np.full((5, 5), 1 / 25),
+    "known-mask": (np.random.default_rng(3).uniform(size=(36, 40)) < 0.5).astype(np.float32),
+    "known-coil-maps": np.full((4, 12, 40), 0.5),
+}
+"""What a recipe must know, by its kernel prior."""
+
+
+def blurry():
+    """A picture of blocks, a little blurred."""
+    blocks = np.kron(np.random.default_rng(1).uniform(0.1, 0.9, (9, 10)), np.ones((4, 4)))
+    return sum(np.roll(blocks, shift, 1) for shift in range(3)) / 3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_runs(name):
+    """To the end of its chain, two iterations of every solver, from a picture and a kernel size to a picture."""
+    recipe = load_recipe(name)
+    checked = check_parameters(recipe, seed=0)
+    short = [line for place, p in checked.items() if place.endswith("solver") for line in shortened(p)]
+    narrow = [
+        f"{place}.params.channels=4"
+        for place, p in checked.items()
+        if place.endswith("image_prior") and "channels" in type(p.values).model_fields
+    ]
+    operator = registry.load("operators", recipe.operator.name)
+    has_kernel = recipe.kernel_prior is not None and operator.unknown is KernelPrior
+    given = GIVEN[recipe.kernel_prior.name] if recipe.kernel_prior and recipe.kernel_prior.name in GIVEN else None
+    size = 7 if has_kernel and given is None else None
+    seen = blurry() if operator.data_range else np.random.default_rng(2).uniform(size=(4, 12, 40))
+    seen = seen[:1] if recipe.operator.name == "tomography" else seen  # one slice
+    job = prepare(seen, recipe=recipe, kernel=given, kernel_size=size, overrides=[*short, *narrow], sigma=0.01)
+    result = job.run()
+    assert result.image.shape == {
+        "downsampling": (72, 80),
+        "haze": (2, 1, 36, 40),
+        "multi-coil-mri": (12, 40),
+        "tomography": (40, 40),
+    }.get(recipe.operator.name, (36, 40))
+    assert np.isfinite(result.image).all()
+    assert result.holds_kernels == (operator.unknown is KernelPrior)
+    if has_kernel:
+        assert result.kernel.shape[-2:] == ((5, 5) if size is None else (7, 7))
+        assert result.kernel.sum((-2, -1)) == pytest.approx(1, abs=1e-5)
+        assert result.kernel.min() >= 0
+    assert np.isfinite(result.history).all()
+    assert len(job.stages) == len(recipe.links())
+    assert result.stopped in ("finished", "converged")

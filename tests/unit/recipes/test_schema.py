@@ -1,0 +1,161 @@
+"""What is told of components and recipes, also when one of them is broken."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from typing import Any
+
+import pytest
+
+from invkit.core import registry
+from invkit.core.errors import PluginError, RecipeError, UnknownNameError
+from invkit.core.parameters import validated
+from invkit.recipes.model import load_recipe, validate_recipe
+from invkit.recipes.schema import describe, problem_of, recipe_schema
+
+HEAD = """
+from __future__ import annotations
+from typing import TYPE_CHECKING, Any
+from torch import Tensor
+from invkit.core.interfaces import Fidelity
+if TYPE_CHECKING:
+    from decimal import Decimal
+class Broken(Fidelity):
+    def forward(self, predicted, data): return predicted
+"""
+BROKEN = {
+    "'Decimal' is not defined": HEAD + "    def __init__(self, *, rate: Decimal) -> None: ...",
+    "Nowhere": HEAD + "    def __init__(self, *, rate: list['Nowhere']) -> None: ...",
+    "'rate' of Broken has no type": HEAD + "    def __init__(self, *, rate=1) -> None: ...",
+    "'json' of Broken bears a name that pydantic needs": HEAD + "    def __init__(self, *, json: int = 1) -> None: ...",
+    "stands after a '*'": HEAD + "    def __init__(self, rate: float = 1.0) -> None: ...",
+    "a recipe cannot hold": HEAD + "    def __init__(self, *, rate: Tensor) -> None: ...",
+    "takes **rate": HEAD + "    def __init__(self, **rate: float) -> None: ...",
+    "abstract; it must define forward": HEAD.replace(
+        "def forward(self, predicted, data): return predicted", "rate = 1"
+    ),
+    "SystemExit: no display": "raise SystemExit('no display')",
+}
+"""What is said, and the module it is said of."""
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Put a distribution of one fidelity on sys.path, as pip would."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "broken_module", raising=False)
+
+    def put(module: str, entry_points: str = "[invkit.fidelities]\nbroken = broken_module:Broken\n") -> None:
+        folder = tmp_path / "broken_plugin-1.2.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-plugin\nVersion: 1.2\n")
+        (folder / "entry_points.txt").write_text(entry_points)
+        (tmp_path / "broken_module.py").write_text(module)
+        registry._installed.cache_clear()
+
+    yield put
+    registry._installed.cache_clear()
+
+
+@pytest.mark.parametrize(("words", "module"), BROKEN.items(), ids=BROKEN)
+def test_a_broken_plugin_breaks_neither_the_schema_nor_the_check_of_others(install, words, module):
+    install(module)
+    with pytest.raises(PluginError, match=re.escape(words)):
+        describe("fidelities", "broken")
+    assert describe("fidelities", "ssim")["about"]
+    tables = recipe_schema()["properties"]["fidelity"]["anyOf"][0]["oneOf"]
+    said = {table["properties"]["name"].get("const"): table.get("description", "") for table in tables}
+    assert words in said.pop("broken")
+    assert set(said.values()) == {""}
+    problems = {entry.name: problem_of(entry) for entry in registry.entries("fidelities")}
+    assert words in problems["broken"]
+    assert {name for name, problem in problems.items() if problem} == {"broken"}
+
+
+def test_all_that_comes_with_invkit_is_sound():
+    entries = [e for family in registry.FAMILIES for e in registry.entries(family) if e.distribution == "invkit"]
+    assert len(entries) > 20
+    assert {entry.name: problem_of(entry) for entry in entries if problem_of(entry)} == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name = 'mine'", "mine: image_prior is missing"),
+        ("name = 'mine'\nimage_prior = 'pixel'\nsolver = 'joint-adam'", "did you mean 'pixels'"),
+        ("name = 'mine'\nimage_prior = 'pixels'\nsolver = {name = 'joint-adam', params = {ema = 2}}", "ema: should be"),
+    ],
+)
+def test_the_problem_of_a_recipe_is_told(text, said):
+    registry.register("recipes", "mine", text)
+    try:
+        [entry] = [entry for entry in registry.entries("recipes") if entry.name == "mine"]
+        assert said in problem_of(entry)
+    finally:
+        registry.unregister("recipes", "mine")
+
+
+@pytest.mark.parametrize("value", ["broken_module:Broken", "broken_module", "invkit.media"])
+def test_a_recipe_that_is_not_where_it_should_be_is_its_distribution_s_problem(install, value):
+    install("Broken = 3", f"[invkit.recipes]\nbroken = {value}\n")
+    problem = problem_of(registry.find("recipes", "broken"))
+    assert problem.startswith("the recipe 'broken' of broken-plugin cannot be read from " + value)
+
+
+def test_a_recipe_is_described_with_its_components_as_resolved():
+    facts: dict[str, Any] = json.loads(json.dumps(describe("recipes", "selfdeblur-small")))
+    recipe = load_recipe("selfdeblur-small")
+    assert [facts[key] for key in ("family", "name", "title")] == ["recipes", recipe.name, recipe.title]
+    assert (facts["source"], facts["notes"]) == (recipe.source, recipe.notes)
+    assert set(facts["components"]) == set(registry.PLACES)
+    assert facts["then"] is None
+    assert facts["components"]["solver"]["params"]["iterations"] == 800
+    assert facts["components"]["solver"]["params"]["early_stop"] is None
+    again = validate_recipe({"name": "again", **facts["components"]}, "described")
+    assert again.image_prior.params["channels"] == 32
+
+
+def test_what_cannot_be_described_is_refused():
+    registry.register("recipes", "mine", "name = 'mine'")
+    try:
+        with pytest.raises(RecipeError, match="mine: image_prior is missing"):
+            describe("recipes", "mine")
+    finally:
+        registry.unregister("recipes", "mine")
+    with pytest.raises(UnknownNameError, match="did you mean 'selfdeblur'"):
+        describe("recipes", "selfdeblurr")
+
+
+def test_the_schema_takes_short_forms_where_the_reader_does():
+    places = recipe_schema()["properties"]
+    assert places["solver"] == {"$ref": "#/$defs/solvers"}
+    assert {"enum": registry.names("solvers")} in recipe_schema()["$defs"]["solvers"]["anyOf"]
+    _, name, qualified, many = places["fidelity"]["anyOf"]
+    assert name == {"enum": registry.names("fidelities")}
+    assert re.match(qualified["pattern"], "deepinv:Blur")
+    assert not re.match(qualified["pattern"], "blur")
+    assert name in many["items"]["anyOf"]
+    table, several = places["regularizers"]["anyOf"]
+    assert several["items"]["anyOf"] == [table]
+    assert all(option["required"] == ["name", "weight"] for option in table["oneOf"])
+
+
+def test_a_described_component_says_what_may_be_set():
+    class Plain(registry.load("fidelities", "mse")):
+        """Of this session."""
+
+        @validated
+        def __init__(self, *, power: float, rate: float = 2.0) -> None:
+            super().__init__()
+
+    registry.register("fidelities", "plain", Plain)
+    try:
+        facts = describe("fidelities", "plain")
+    finally:
+        registry.unregister("fidelities", "plain")
+    assert facts["distribution"] == "this session"
+    assert facts["about"] == "Of this session."
+    assert facts["required"] == ["power"]
+    assert facts["parameters"]["rate"]["default"] == 2.0

@@ -1,0 +1,296 @@
+"""Turns of image and kernel: what a turn consists of, and that kernels are found."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar
+
+import pytest
+import torch
+from deconvolution import a_kernel, alike, blind, blurred, curve, delta, random
+
+from invkit.core.errors import AssemblyError
+from invkit.core.interfaces import EdgePredictor, KernelCleanup, KernelStep
+from invkit.core.problem import Term
+from invkit.fidelities.l1 import L1
+from invkit.fidelities.mse import MSE
+from invkit.fidelities.schedule import Schedule
+from invkit.image_priors.pixels import Pixels
+from invkit.kernel_priors.simplex import SimplexKernel
+from invkit.kernel_priors.softmax_fcn import SoftmaxFCN
+from invkit.operators.convolution import Convolution
+from invkit.regularizers.gradient_l2 import GradientL2
+from invkit.regularizers.kernel_l2 import KernelL2
+from invkit.regularizers.l0_gradient import L0Gradient
+from invkit.regularizers.l1_over_l2 import L1OverL2
+from invkit.regularizers.tv import TotalVariation
+from invkit.solvers.alternating_map import AlternatingMAP
+from invkit.solvers.gradient_descent import GradientDescent
+from invkit.solvers.gradient_map import GradientMAP, gradients, integrated, penalties
+from invkit.solvers.half_quadratic import HalfQuadratic
+from invkit.solvers.inner import run_inner
+from invkit.solvers.irls import IRLS
+from invkit.solvers.map.edge_selection.gradients import Gradients
+from invkit.solvers.map.edge_selection.intensities import Intensities
+from invkit.solvers.map.kernel_estimation.l1_irls import L1Reweighted
+from invkit.solvers.map.kernel_estimation.projected_gradient import ProjectedGradient
+from invkit.solvers.map.kernel_estimation.toeplitz import ToeplitzLeastSquares
+from invkit.solvers.map.kernel_postprocessing.threshold import ThresholdCleanup
+from invkit.solvers.pixel_state import image_prior_of, kernel_prior_of
+
+L0 = [Term(L0Gradient(smoothing=0.0), 4e-3)]
+RATIO = [Term(L1OverL2(of="value"), 0.01)]
+
+
+def alternating(**keywords):
+    slots = {"latent": HalfQuadratic(last=1e4), "edges": Gradients(share=0.3), "kernel_step": ToeplitzLeastSquares()}
+    return AlternatingMAP(**{**slots, **keywords})
+
+
+# --- the kernel is found ----------------------------------------------------------------------------------------------
+
+
+def test_a_known_kernel_is_found_starting_from_a_delta():
+    kernel = alternating(iterations=8, clean_up=ThresholdCleanup()).solve(blind(L0)).kernel
+    assert alike(delta((1, 1, 7, 7)), curve()) < 0.5
+    assert alike(kernel, curve()) > 0.9
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_batch_is_solved_as_each_of_it(channels):
+    """The kernels differ, the images too; thresholds amplify the rounding of float64 at most where a choice is near."""
+    problem = blind(L0, a_kernel(2, (5, 4)), 2, channels, (24, 22), torch.float64)
+    for solver, terms in (
+        (alternating(iterations=3), L0),
+        (GradientMAP(kernel_step=L1Reweighted(), iterations=3), RATIO),
+    ):
+        many = replace(problem, regularizers=terms)
+        together = solver.solve(many)
+        for index in range(2):
+            alone = replace(
+                many,
+                data=many.data[index : index + 1],
+                image_prior=Pixels((1, *many.image_prior.shape[1:]), many.data[index : index + 1]),
+                kernel_prior=SimplexKernel((1, 1, 5, 4), delta((1, 1, 5, 4)), parametrization="projection"),
+            )
+            result = solver.solve(alone)
+            assert result.image.dtype == torch.float64
+            assert torch.allclose(together.kernel[index], result.kernel[0], atol=1e-6)
+            assert torch.allclose(together.image[index], result.image[0], atol=1e-6)
+
+
+# --- what a turn consists of ------------------------------------------------------------------------------------------
+
+
+class Watched(HalfQuadratic):
+    """Notes the problems it is given."""
+
+    def __init__(self):
+        super().__init__(last=100.0)
+        self.problems = []
+
+    def start(self, problem):
+        self.problems.append(problem)
+        return super().start(problem)
+
+
+class Told(EdgePredictor, KernelStep, KernelCleanup):
+    """Stands in three slots and notes what it is called with."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = []
+
+    def forward(self, *arguments):
+        self.calls.append(arguments)
+        kernel = arguments[-1]
+        return (arguments[0] * 2, arguments[1] * 3) if len(arguments) == 4 else kernel.roll(1, -1)
+
+
+def test_a_turn_is_image_edges_kernel_and_clean_up():
+    edges, step, clean_up = Told(), Told(), Told()
+    problem = blind(L0, size=(24, 22))
+    solver = AlternatingMAP(latent=Watched(), edges=edges, kernel_step=step, clean_up=clean_up, iterations=2)
+    result = solver.solve(problem)
+    first, second = solver.latent.problems
+    assert torch.allclose(second.kernel_prior(), delta((1, 1, 7, 7)).roll(2, -1))  # one for the step, one for clean-up
+    for turn, latent in enumerate((first, second)):
+        image, _ = run_inner(HalfQuadratic(last=100.0), latent).estimate()
+        assert torch.equal(edges.calls[turn][0], image)
+        assert torch.equal(edges.calls[turn][1], problem.data)
+        assert edges.calls[turn][2:] == ((7, 7), turn)
+        sharp, blurry, kernel = step.calls[turn]
+        assert torch.equal(sharp, 2 * image)
+        assert torch.equal(blurry, 3 * problem.data)
+        assert torch.allclose(kernel, latent.kernel_prior())
+        assert torch.equal(clean_up.calls[turn][0], kernel.roll(1, -1))
+    assert torch.equal(second.image_prior(), run_inner(HalfQuadratic(last=100.0), first).estimate()[0])
+    assert torch.equal(result.image, run_inner(HalfQuadratic(last=100.0), second).estimate()[0])
+    objective = problem.objective(result.image, result.kernel)
+    assert result.history[-1] == pytest.approx(float(objective.sum()), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("decay", "smallest", "expected"),
+    [
+        (1.0, 0.0, [0.4, 0.4, 0.4]),
+        (2.0, 0.0, [0.4, 0.2, 0.1]),
+        (2.0, 0.15, [0.4, 0.2, 0.15]),
+        (2.0, 0.9, [0.4, 0.4, 0.4]),  # a weight that is smaller from the start is left as it is
+    ],
+)
+def test_weights_fall_to_the_smallest(decay, smallest, expected):
+    terms = [Term(L0Gradient(), 0.4), Term(GradientL2(), 0.8)]
+    solver = alternating(latent=Watched(), iterations=3, decay=decay, smallest_weight=smallest)
+    solver.solve(blind(terms, size=(20, 20)))
+    weights = [[term.weight for term in problem.regularizers] for problem in solver.latent.problems]
+    assert [first for first, _ in weights] == pytest.approx(expected)
+    assert [second for _, second in weights] == pytest.approx(
+        [max(0.8 / decay**n, min(0.8, smallest)) for n in range(3)]
+    )
+
+
+def test_a_schedule_of_fidelities_goes_by_the_turns():
+    class Noted(GradientDescent):
+        seen: ClassVar[list[str]] = []
+
+        def step(self, problem, state):
+            self.seen.append(type(problem.fidelity).__name__)
+            return super().step(problem, state)
+
+    problem = replace(blind(L0, size=(20, 20)), fidelity=Schedule([(MSE(), 2), (L1(), None)]))
+    alternating(latent=Noted(), edges=Intensities(), iterations=3).solve(problem)
+    assert Noted.seen == ["MSE", "MSE", "L1"]
+
+
+def test_what_the_latent_solver_refuses_is_refused():
+    problem = blind([])
+    with pytest.raises(AssemblyError, match="HalfQuadratic needs regularizers"):
+        alternating().check(problem)
+    with pytest.raises(AssemblyError, match=r"IRLS needs .*Reweightable; L0Gradient is not"):
+        alternating(latent=IRLS()).check(blind(L0))
+
+
+def test_terms_on_the_kernel_are_refused():
+    terms = [*L0, Term(KernelL2(), 0.1, on="kernel")]
+    for solver in (alternating(), alternating(latent=GradientDescent()), GradientDescent()):
+        with pytest.raises(AssemblyError, match="no use for regularizers on the kernel, and KernelL2"):
+            solver.check(blind(terms))
+    with pytest.raises(AssemblyError, match="no use for regularizers on the kernel, and TotalVariation"):
+        GradientMAP(kernel_step=L1Reweighted()).check(blind([*RATIO, Term(TotalVariation(), 0.1, on="kernel")]))
+
+
+def test_priors_that_cannot_be_set_and_made_up_borders_are_refused():
+    problem = blind(L0)
+    network = replace(problem, kernel_prior=SoftmaxFCN((1, 1, 7, 7), hidden=8))
+    circular = replace(
+        problem, operator=Convolution(padding="circular"), image_prior=Pixels(problem.data.shape, problem.data)
+    )
+    for solver in (alternating(), GradientMAP(kernel_step=L1Reweighted())):
+        with pytest.raises(AssemblyError, match="kernel_prior that are Assignable; SoftmaxFCN is not"):
+            solver.check(network)
+        with pytest.raises(
+            AssemblyError, match=r"padding valid, and it is 'circular'; set operator.params.padding=valid"
+        ):
+            solver.check(circular)
+    with pytest.raises(AssemblyError, match="SoftmaxFCN cannot be set to a kernel; use the kernel prior 'simplex'"):
+        kernel_prior_of(network.kernel_prior, curve())
+    with pytest.raises(AssemblyError, match="cannot be set to an image; use the image prior 'pixels'"):
+        image_prior_of(network.kernel_prior, problem.data)
+
+
+# --- gradients --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(12, 15), (17, 31), (8, 8)])
+def test_the_gradients_of_an_image_integrate_to_it(size):
+    """Exactly, but for what only the other image knows: the mean, and the lowest frequencies if that is another."""
+    image = random(2, 3, *size)
+    assert torch.allclose(integrated(gradients(image), image), image, atol=1e-12)
+    shifted = integrated(gradients(image), image + 0.25)
+    assert torch.allclose(shifted, image + 0.25, atol=1e-9)
+    from_grey = integrated(gradients(image), torch.full_like(image, 0.5))
+    wanted = image - image.mean((2, 3), keepdim=True) + 0.5
+    assert (from_grey - wanted).abs().max() < 0.05  # the tie, against the lowest frequency's squared 0.17 to 0.39
+
+
+def test_a_ramp_integrates_to_a_ramp():
+    """An image whose two sides differ: nothing may wrap round."""
+    ramp = torch.linspace(0, 1, 20, dtype=torch.float64).expand(1, 1, 16, 20).contiguous()
+    assert torch.allclose(integrated(gradients(ramp), ramp), ramp, atol=1e-12)
+    rising = integrated(gradients(ramp), torch.full_like(ramp, 0.5))
+    assert float(rising[..., -1].mean() - rising[..., 0].mean()) > 0.9
+
+
+def test_gradients_beyond_the_border_count_for_nothing():
+    image = random(1, 1, 9, 10)
+    stack = gradients(image)
+    stack[:, 0, -1], stack[:, 1, :, -1] = 7.0, -7.0
+    assert torch.allclose(integrated(stack, image), image, atol=1e-12)
+
+
+@pytest.mark.parametrize("terms", [RATIO, [Term(L1OverL2(of="value"), 0.5)]])
+def test_the_gradients_of_a_turn_are_lower_in_their_objective(terms):
+    """For the kernel that the turn begins with: steps of iterative shrinkage never rise."""
+    problem = blind(terms, dtype=torch.float64)
+    solver = GradientMAP(kernel_step=ProjectedGradient(), shrinkages=1)
+    state = solver.start(problem)
+
+    def objective(sharp, kernel):
+        error = (problem.operator(sharp, kernel) - state.blurred).square().sum()
+        return float(error + sum(penalties(problem, sharp)))
+
+    for _ in range(5):
+        before, kernel = state.sharp, state.kernel
+        state = solver.step(problem, state)
+        assert objective(state.sharp, kernel) <= objective(before, kernel) * (1 + 1e-12)
+        assert objective(state.sharp, state.kernel) <= objective(before, kernel)  # a gradient step on the kernel helps
+        assert state.losses[-1] == pytest.approx(objective(state.sharp, state.kernel))
+
+
+def test_the_scale_of_the_data_s_contrast_does_not_matter():
+    """Gradients are brought to one norm, so that weights mean the same for any picture."""
+    problem = blind(RATIO, dtype=torch.float64)
+    faint = replace(problem, data=problem.data / 4)
+    faint = replace(faint, image_prior=Pixels(problem.image_prior.shape, faint.data))
+    solver = GradientMAP(kernel_step=L1Reweighted(), iterations=4)
+    one, other = solver.solve(problem), solver.solve(faint)
+    assert torch.allclose(one.kernel, other.kernel, atol=1e-5)  # pixels start in float32
+    assert torch.allclose(one.image / 4, other.image, atol=1e-5)
+
+
+def test_a_flat_image_has_no_gradients_and_stays():
+    problem = blind(RATIO, size=(24, 22))
+    flat = replace(problem, data=torch.full_like(problem.data, 0.5))
+    flat = replace(flat, image_prior=Pixels(problem.image_prior.shape, flat.data))
+    result = GradientMAP(kernel_step=L1Reweighted(), iterations=2).solve(flat)
+    assert torch.allclose(result.image, torch.tensor(0.5), atol=1e-6)
+    assert float(result.kernel.sum()) == pytest.approx(1, abs=1e-6)
+
+
+def test_gradients_need_regularizers_of_values_and_squares():
+    solver = GradientMAP(kernel_step=L1Reweighted())
+    for regularizer in (TotalVariation(), L1OverL2(of="gradient")):
+        with pytest.raises(AssemblyError, match=r"on the values themselves.*takes their differences.*of=value"):
+            solver.check(blind([Term(regularizer, 0.1)]))
+    with pytest.raises(AssemblyError, match="fidelity that are LeastSquares; L1 is not"):
+        solver.check(replace(blind(RATIO), fidelity=L1()))
+
+
+# --- plain descent ----------------------------------------------------------------------------------------------------
+
+
+def test_gradient_descent_is_landweber_s_iteration():
+    """Without regularizers and with a step of one it is ``x + K^T (y - K x)``."""
+    _, problem = blurred((), batch=2, channels=3)
+    state = GradientDescent(step=1.0).start(problem)
+    residual = problem.data - problem.operator(state.image, state.kernel)
+    expected = (state.image + problem.operator.adjoint(residual, state.kernel)).clamp(0, 1)
+    assert torch.allclose(GradientDescent(step=1.0).step(problem, state).image, expected, atol=1e-12)
+
+
+def test_gradient_descent_lowers_the_objective_at_each_step():
+    _, problem = blurred([Term(TotalVariation(smoothing=0.05), 1e-3)], noise=0.05)
+    history = GradientDescent(iterations=40, step=0.5).solve(problem).history
+    assert list(history) == sorted(history, reverse=True)
+    assert history[-1] < 0.3 * history[0]

@@ -1,0 +1,351 @@
+"""From coarse to fine: what the levels are, what goes on from one to the next, and where a solve may stop."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from typing import ClassVar
+
+import pytest
+import torch
+from deconvolution import a_kernel, alike, blind, curve, delta, made, random
+
+from invkit.core.errors import AssemblyError, InputError
+from invkit.core.interfaces import KernelPrior
+from invkit.core.observers.progress import ProgressBar
+from invkit.core.problem import Problem, Term
+from invkit.core.solver import Observer, Solver
+from invkit.fidelities.mse import MSE
+from invkit.image_priors.pixels import Pixels
+from invkit.kernel_priors.simplex import SimplexKernel
+from invkit.kernel_priors.softmax_fcn import SoftmaxFCN
+from invkit.numerics.geometry import resample, resample_kernel, shrink
+from invkit.operators.convolution import Convolution
+from invkit.regularizers.gradient_l2 import GradientL2
+from invkit.regularizers.kernel_l2 import KernelL2
+from invkit.regularizers.l0_gradient import L0Gradient
+from invkit.regularizers.l1_over_l2 import L1OverL2
+from invkit.solvers.alternating_map import AlternatingMAP
+from invkit.solvers.gradient_map import GradientMAP
+from invkit.solvers.half_quadratic import HalfQuadratic
+from invkit.solvers.joint_adam import JointAdam
+from invkit.solvers.map.edge_selection.gradients import Gradients
+from invkit.solvers.map.kernel_estimation.l1_irls import L1Reweighted
+from invkit.solvers.map.kernel_estimation.toeplitz import ToeplitzLeastSquares
+from invkit.solvers.map.kernel_postprocessing.threshold import ThresholdCleanup
+from invkit.solvers.pixel_state import PixelState, starting_point
+from invkit.solvers.pyramid import Pyramid
+from invkit.testing.priors import assert_image, assert_kernel
+
+L0 = [Term(L0Gradient(smoothing=0.0), 4e-3)]
+HALF = 0.5**0.5
+
+
+class Copying(Solver[PixelState]):
+    """Leaves image and kernel as they are, takes some steps and notes the problems that it is started on."""
+
+    def __init__(self, iterations=3, converges_after=99, converging_levels=99):
+        self.iterations, self.converges_after, self.converging_levels = iterations, converges_after, converging_levels
+        self.problems = []
+
+    def start(self, problem):
+        self.problems.append(problem)
+        image, kernel = starting_point(problem)
+        return PixelState(image=image, kernel=kernel)
+
+    def step(self, problem, state):
+        state.losses.append(torch.tensor(float(len(self.problems))))
+        early = state.iteration + 1 >= self.converges_after and len(self.problems) <= self.converging_levels
+        state.converged = early
+        return state
+
+
+def empty(data_size, kernel_size, terms=()):
+    """A problem of random data and a kernel prior that can be set."""
+    data, shape = random(1, 2, *data_size, dtype=torch.float32), (1, 1, *kernel_size)
+    operator = Convolution()
+    prior = Pixels(operator.image_shape(tuple(data.shape), shape), data)
+    return Problem(data, operator, prior, SimplexKernel(shape, delta(shape)), MSE(), list(terms))
+
+
+def seen(pyramid, problem):
+    """The problems of all levels, the coarsest first."""
+    pyramid.solve(problem)
+    return pyramid.solver.problems
+
+
+# --- the levels ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "data", "kernel", "data_sizes", "kernel_sizes"),
+    [
+        ({}, (100, 80), (15, 15), [(35, 28), (50, 40), (71, 57), (100, 80)], [(5, 5), (9, 9), (11, 11), (15, 15)]),
+        ({"ratio": 0.5}, (100, 80), (21, 12), [(25, 20), (50, 40), (100, 80)], [(5, 3), (11, 7), (21, 12)]),
+        ({"ratio": 0.5, "smallest": 9}, (64, 64), (19, 19), [(32, 32), (64, 64)], [(11, 11), (19, 19)]),
+        ({}, (40, 40), (5, 5), [(40, 40)], [(5, 5)]),  # a kernel that is small already
+        ({}, (24, 30), (15, 15), [(17, 21), (24, 30)], [(11, 11), (15, 15)]),  # no data under 16 pixels
+        ({}, (9, 9), (9, 9), [(9, 9)], [(9, 9)]),
+        ({"ratio": 0.5}, (40, 60), (2, 12), [(20, 30), (40, 60)], [(3, 7), (2, 12)]),
+    ],
+)
+def test_data_and_kernels_shrink_together(settings, data, kernel, data_sizes, kernel_sizes):
+    pyramid, problem = Pyramid(solver=Copying(), **settings), empty(data, kernel)
+    problems = seen(pyramid, problem)
+    assert [tuple(p.data.shape[2:]) for p in problems] == data_sizes
+    assert [tuple(p.kernel_prior.shape[2:]) for p in problems] == kernel_sizes
+    assert pyramid.levels(problem) == len(problems)
+    assert pyramid.steps(problem) == 3 * len(problems)
+    assert problems[-1].data is problem.data
+    for level, coarse in enumerate(reversed(problems)):
+        ratio = settings.get("ratio", HALF) ** level
+        assert torch.allclose(coarse.data, shrink(problem.data, ratio), atol=1e-6)
+        assert tuple(coarse.image_prior().shape) == coarse.operator.image_shape(
+            coarse.data.shape, coarse.kernel_prior.shape
+        )
+
+
+def test_weights_are_divided_at_each_finer_level():
+    terms = [Term(GradientL2(), 0.8), Term(KernelL2(), 0.4, on="kernel")]
+    problems = seen(Pyramid(solver=Copying(), ratio=0.5, decay=2.0), empty((100, 80), (21, 21), terms))
+    assert [[term.weight for term in p.regularizers] for p in problems] == [[0.8, 0.4], [0.4, 0.2], [0.2, 0.1]]
+    assert [term.on for term in problems[0].regularizers] == ["image", "kernel"]
+
+
+@pytest.mark.parametrize(("begin", "taps"), [("delta", [1.0, 0.0]), ("two-taps", [0.5, 0.5]), ("prior", None)])
+def test_it_begins_with_the_kernel_asked_for(begin, taps):
+    problem = empty((64, 64), (15, 15))
+    uniform = torch.full((1, 1, 15, 15), 1 / 225)
+    problem = replace(problem, kernel_prior=SimplexKernel((1, 1, 15, 15), uniform, parametrization="projection"))
+    kernel = seen(Pyramid(solver=Copying(), begin=begin), problem)[0].kernel_prior().detach()
+    assert kernel.shape[-2:] == (5, 5)
+    if taps is None:
+        assert float(kernel.max()) < 0.05
+    else:
+        assert kernel[0, 0, 2, 2:4].tolist() == pytest.approx(taps)
+        assert float(kernel.sum()) == pytest.approx(1)
+
+
+def test_it_begins_with_it_at_one_level_too():
+    kernel = seen(Pyramid(solver=Copying(), begin="two-taps"), empty((40, 40), (5, 5)))[0].kernel_prior()
+    assert kernel[0, 0, 2, 2:4].tolist() == pytest.approx([0.5, 0.5], abs=1e-4)  # of a softmax
+
+
+# --- from one to the next --------------------------------------------------------------------------------------------
+
+
+def test_each_level_begins_with_what_the_last_one_left():
+    problems = seen(Pyramid(solver=Copying(iterations=1), begin="two-taps"), empty((80, 71), (15, 15)))
+    for coarse, fine in pairwise(problems):
+        image = resample(coarse.image_prior().detach(), fine.image_prior.shape[2:], 1 / HALF)
+        kernel = resample_kernel(coarse.kernel_prior().detach(), fine.kernel_prior.shape[2:], 1 / HALF)
+        assert torch.allclose(fine.image_prior(), image.clamp(0, 1), atol=1e-6)
+        assert torch.allclose(fine.kernel_prior(), kernel, atol=1e-5)
+
+
+def test_what_lies_under_the_data_stays_there():
+    """A smooth image, carried over all levels, is at most blurred: sizes are rounded, but no pixel moves."""
+    rows, columns = torch.meshgrid(torch.linspace(0, 1, 97), torch.linspace(0, 1, 75), indexing="ij")
+    data = (0.5 + 0.3 * torch.sin(4 * rows) * torch.cos(3 * columns))[None, None]
+    problem = empty((97, 75), (15, 15))
+    prior = Pixels((1, 1, 111, 89), data)
+    problem = replace(problem, data=data, image_prior=prior)
+    result = Pyramid(solver=Copying(iterations=1)).solve(problem)
+    assert (result.image - prior())[..., 12:-12, 12:-12].abs().max() < 0.01
+
+
+def test_the_problem_stays_as_it_is():
+    problem = empty((40, 40), (5, 5))
+    image, kernel = problem.image_prior().clone(), problem.kernel_prior().clone()
+    solver = Pyramid(solver=JointAdam(iterations=3))
+    assert solver.levels(problem) == 1
+    state = solver.start(problem)
+    state = solver.step(problem, state)
+    again = solver.start(problem)
+    again.load_state_dict(state.state_dict())
+    solver.step(problem, again)
+    assert torch.equal(problem.image_prior(), image)
+    assert torch.equal(problem.kernel_prior(), kernel)
+
+
+def test_a_network_goes_on_with_its_weights():
+    problem = empty((64, 60), (15, 15))
+    network = SoftmaxFCN((1, 1, 15, 15), hidden=16, latent_size=8)
+    solver = Pyramid(solver=JointAdam(iterations=4, kernel_lr=0.05, milestones=()), ratio=0.5)
+    problem = replace(problem, kernel_prior=network)
+    before = network().detach().clone()
+    result = solver.solve(problem)
+    assert torch.equal(network(), before)
+    assert_kernel(result.kernel, (1, 1, 15, 15))
+    state = solver.start(problem)
+    for _ in range(5):  # one step at the finer level
+        state = solver.step(problem, state)
+        state.iteration += 1
+    hidden = state.inner.kernel_prior.networks[0][0].weight
+    assert state.level == 0
+    assert not torch.equal(hidden, network.networks[0][0].weight)
+    farthest = (hidden - network.networks[0][0].weight).abs().max()
+    assert farthest < 5 * 0.05 + 1e-6  # five of Adam's steps, each at most lr
+
+
+def test_a_known_kernel_is_shrunk_and_comes_back():
+    image, kernel = random(1, 1, 60, 60), a_kernel(1, (15, 15))
+    problem = made(Convolution()(image, kernel), kernel, [Term(GradientL2(), 1e-3)])
+    solver = Pyramid(solver=HalfQuadratic(), ratio=0.5)
+    result = solver.solve(problem)
+    assert torch.allclose(result.kernel, kernel, atol=1e-9)
+    with pytest.raises(AssemblyError, match=r"cannot begin with 'delta', since KnownKernel.*begin=prior"):
+        Pyramid(solver=HalfQuadratic(), begin="delta").check(problem)
+
+
+# --- where it stops --------------------------------------------------------------------------------------------------
+
+
+class Noting(Observer):
+    """Notes what it sees, and may do something at an iteration."""
+
+    def __init__(self, at=-1, action=lambda: None):
+        self.at, self.action, self.total, self.count = at, action, 0, 0
+
+    def started(self, problem, state, iterations):
+        self.total = iterations
+
+    def stepped(self, problem, state):
+        self.count += 1
+        image, kernel = state.estimate()
+        assert_image(image, problem.image_prior.shape)
+        assert_kernel(kernel, problem.kernel_prior.shape)
+        if state.iteration == self.at:
+            self.action()
+
+
+def test_the_estimate_is_of_the_whole_size_at_every_step_and_all_steps_are_counted():
+    problem, noting = empty((64, 60), (15, 15)), Noting()
+    solver = Pyramid(solver=Copying(iterations=4), begin="two-taps")
+    result = solver.solve(problem, observers=[noting, ProgressBar("pyramid")])
+    assert noting.count == noting.total == solver.steps(problem) == 4 * solver.levels(problem) == result.iterations
+    assert result.stopped == "finished"
+    assert result.history == tuple(float(1 + step // 4) for step in range(16))
+
+
+def test_a_time_limit_and_ctrl_c_in_the_middle_leave_something_of_the_whole_size(ctrl_c):
+    problem = blind(L0)
+    solver = Pyramid(solver=turns(50), smallest=3, begin="two-taps")
+    limited = solver.solve(problem, time_limit=1e-3)
+    interrupted = solver.solve(problem, observers=[Noting(3, ctrl_c)])
+    assert (limited.stopped, interrupted.stopped) == ("time limit", "interrupted")
+    assert interrupted.iterations == 3
+    for result in (limited, interrupted):
+        assert_image(result.image, problem.image_prior.shape)
+        assert_kernel(result.kernel, problem.kernel_prior.shape)
+    assert (interrupted.image - problem.data.mean()).abs().max() > 0.1  # an image, if a blurry one
+
+
+@pytest.mark.parametrize(
+    ("after", "levels", "iterations", "stopped"),
+    [(99, 99, 12, "finished"), (2, 99, 8, "converged"), (2, 1, 11, "converged"), (3, 99, 12, "converged")],
+)
+def test_a_level_that_converges_hands_over_at_once(after, levels, iterations, stopped):
+    solver = Pyramid(solver=Copying(converges_after=after, converging_levels=levels))
+    result = solver.solve(empty((64, 60), (15, 15)))
+    assert (result.iterations, result.stopped) == (iterations, stopped)
+
+
+def test_what_a_coarse_level_leaves_can_be_gone_on_from():
+    problem = empty((64, 60), (15, 15))
+    solver = Pyramid(solver=Copying(), begin="two-taps")
+    state = solver.step(problem, solver.start(problem))
+    image, kernel = (prior() for prior in state.priors(problem))
+    assert torch.allclose(image, state.estimate()[0], atol=1e-6)
+    assert torch.allclose(kernel, state.estimate()[1], atol=2e-5)  # a softmax reaches no zeros
+
+
+# --- what is refused -------------------------------------------------------------------------------------------------
+
+
+class Rigid(KernelPrior):
+    """A kernel of one size."""
+
+    def forward(self):
+        return delta(self.shape)
+
+
+def test_priors_that_cannot_be_resized_are_refused_by_name():
+    problem = replace(empty((40, 40), (9, 9)), kernel_prior=Rigid((1, 1, 9, 9)))
+    with pytest.raises(AssemblyError, match="kernel_prior that are Resizable; Rigid is not"):
+        Pyramid(solver=JointAdam()).check(problem)
+
+
+class Stout(Pixels):
+    """Pixels, at least 40 in a row."""
+
+    def resized(self, shape, scale):
+        if shape[-1] < 40:
+            raise InputError(f"needs 40 columns, got {shape[-1]}")
+        return super().resized(shape, scale)
+
+
+def test_a_prior_that_cannot_be_made_that_small_is_refused_before_it_starts():
+    problem = empty((64, 60), (15, 15))
+    problem = replace(problem, image_prior=Stout(problem.image_prior.shape, problem.data))
+    with pytest.raises(InputError, match=r"coarsest level, data of 23x21 pixels: needs 40 columns, got 25; .*smallest"):
+        Pyramid(solver=Copying()).check(problem)
+    Pyramid(solver=Copying(), smallest=8).check(problem)
+
+
+def test_what_the_inner_solver_refuses_is_refused():
+    with pytest.raises(AssemblyError, match="HalfQuadratic needs regularizers"):
+        Pyramid(solver=HalfQuadratic()).check(empty((40, 40), (9, 9)))
+
+
+class Hardening(Copying):
+    """Leaves a kernel prior that cannot go on."""
+
+    problems: ClassVar[list] = []
+
+    def start(self, problem):
+        state = super().start(problem)
+        state.priors = lambda problem: (problem.image_prior, Rigid(problem.kernel_prior.shape))
+        return state
+
+
+def test_priors_that_an_inner_solver_leaves_must_be_resizable_too():
+    with pytest.raises(AssemblyError, match="needs priors that can be resized, and Rigid cannot"):
+        Pyramid(solver=Hardening()).solve(empty((64, 60), (15, 15)))
+
+
+# --- what it is good for ---------------------------------------------------------------------------------------------
+
+
+def turns(iterations):
+    return AlternatingMAP(
+        latent=HalfQuadratic(last=1e4),
+        edges=Gradients(share=0.3),
+        kernel_step=ToeplitzLeastSquares(),
+        clean_up=ThresholdCleanup(),
+        iterations=iterations,
+        decay=1.1,
+    )
+
+
+def arc():
+    """A thin bent stroke of 15x15 pixels, too long to be found at one scale."""
+    kernel = torch.zeros(1, 1, 15, 15)
+    for row in range(15):
+        kernel[0, 0, row, min(14, int(3 + row * row / 22))] = 1 + row % 3
+    return ThresholdCleanup()(kernel / kernel.sum())
+
+
+def test_a_pyramid_finds_a_long_stroke_that_one_scale_does_not():
+    problem = blind(L0, arc(), size=(120, 110))
+    assert alike(turns(20).solve(problem).kernel, arc()) < 0.5
+    assert alike(Pyramid(solver=turns(5), begin="two-taps").solve(problem).kernel, arc()) > 0.85
+
+
+def test_a_pyramid_of_gradients_finds_a_kernel_that_one_scale_does_not():
+    problem = blind([Term(L1OverL2(of="value"), 0.2)], noise=0.0)
+    clean_up = ThresholdCleanup(smallest_component=0.0)
+    single = GradientMAP(kernel_step=L1Reweighted(), clean_up=clean_up)
+    pyramid = Pyramid(solver=single, smallest=3, begin="two-taps")
+    assert alike(single.solve(problem).kernel, curve()) < 0.7
+    assert alike(pyramid.solve(problem).kernel, curve()) > 0.9
