@@ -167,7 +167,7 @@ def super_resolution() -> Iterator[Row]:
         for shape, kernel in kernels.items():
             where = f"{name}, {shape} kernel"
             data = noisy(operator(torch.from_numpy(truth)[None, None], kernel), 0.005).clamp(0, 1)
-            enlarged = operator.first_image(data, kernel)[0, 0].numpy()
+            enlarged = operator.initial_image(data, kernel)[0, 0].numpy()
             yield Row("super-resolution", where, "bicubic", psnr(enlarged, truth, BORDER), 0.0, enlarged)
             known, seconds = solved(data[0, 0].numpy(), "super-resolution", kernel=kernel[0, 0].numpy())
             yield Row(
@@ -293,7 +293,7 @@ def mri() -> Iterator[Row]:
         maps = coil_maps(192)
         data = operator(torch.from_numpy(truth)[None, None], maps)
         data = (noisy(data, 0.01) * operator.columns(192, data)).numpy()
-        empty = operator.first_image(torch.from_numpy(data), maps)[0, 0].numpy()
+        empty = operator.initial_image(torch.from_numpy(data), maps)[0, 0].numpy()
         yield Row("mri", name, "zero-filled", psnr(empty, truth), 0.0, empty)
         sense, seconds = solved(data[0], "sense", kernel=maps.numpy())
         yield Row("mri", name, "sense (known maps)", psnr(sense.image, truth), seconds, sense.image)

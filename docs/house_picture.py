@@ -88,8 +88,8 @@ ARROWS = (
 )
 # heading; then families with what they are
 SHELVES = (
-    ("A classical solver holds", ("edge_predictors", "kernel_steps", "kernel_cleanups")),
-    ("A recipe names it all", ("recipes", "scores")),
+    ("A classical solver holds", ("edge_selection", "kernel_estimation", "kernel_postprocessing")),
+    ("A recipe names it all", ("recipes", "no_reference_metrics")),
     ("A benchmark compares", ("datasets", "metrics")),
     ("An observer watches", ("observers",)),
 )

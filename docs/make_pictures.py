@@ -31,7 +31,7 @@ SAMPLES = ROOT / "invkit" / "datasets" / "samples"
 PHOTO, TRUTH = SAMPLES / "coffee_blurry.png", SAMPLES / "coffee_sharp.png"
 WORDS = {
     "pan-l0": [],
-    "then=wiener": ["then=wiener"],
+    "next=wiener": ["next=wiener"],
     "regularizers.l0-gradient=tv": ["regularizers.l0-gradient=tv"],
 }
 CROP = (150, 60, 330, 220)  # left, upper, right, lower, pixels of the photograph

@@ -10,30 +10,30 @@ from invkit.core import registry
 from invkit.core.nested import named
 from invkit.recipes.model import Recipe, load_recipe
 
-HEADS = ["recipe", "latent image", "penalised by", "kernel fitted to", "fitted by", "then"]
+HEADS = ["recipe", "latent image", "penalised by", "kernel fitted to", "fitted by", "next"]
 
 
 def method_table() -> str:
     """A line for every recipe that turns between an image and a kernel."""
     recipes = [load_recipe(name) for name in registry.names("recipes")]
-    return table(HEADS, [words(recipe) for recipe in recipes if "kernel_step" in turning(recipe)])
+    return table(HEADS, [words(recipe) for recipe in recipes if "kernel_estimation" in turning(recipe)])
 
 
 def words(recipe: Recipe) -> list[str]:
     """The words of one method."""
     parts = turning(recipe)
     latent = name_of(parts["latent"]) if "latent" in parts else "(of the gradients)"
-    edges = name_of(parts["edges"]) if "edges" in parts else "all gradients"
+    edges = name_of(parts["edge_selection"]) if "edge_selection" in parts else "all gradients"
     penalties = " + ".join(term.name for term in recipe.regularizers)
     later = " → ".join(link_words(link) for link in recipe.links()[1:])
     link = f"[`{recipe.name}`](generated/recipes.md#{recipe.name})"
-    return [link, latent, penalties, edges, name_of(parts["kernel_step"]), later]
+    return [link, latent, penalties, edges, name_of(parts["kernel_estimation"]), later]
 
 
 def turning(recipe: Recipe) -> dict[str, Any]:
     """The parameters of the solver that takes the turns, which may stand in a pyramid."""
     params = recipe.solver.params
-    return dict(named(params["solver"]).get("params", {})) if "solver" in params else dict(params)
+    return dict(named(params["inner"]).get("params", {})) if "inner" in params else dict(params)
 
 
 def link_words(link: Recipe) -> str:

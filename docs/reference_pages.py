@@ -44,7 +44,7 @@ def recipes_page() -> str:
     head = (
         "# Recipes\n\nA recipe is one method: the components of the sentence, with their parameters. "
         "`invkit recipe show NAME > mine.toml` gives you one to edit. An arrow leads to the recipe that goes on from "
-        "the kernel found (`then`); in brackets stands the solver inside another.\n"
+        "the kernel found (`next`); in brackets stands the solver inside another.\n"
     )
     kinds = [(kind, [recipe for recipe in recipes if kind_of(recipe) == kind]) for kind in KINDS]
     return "\n".join([head, *(kind_table(kind, members) for kind, members in kinds), *map(recipe_section, recipes)])
@@ -75,14 +75,14 @@ def kind_table(kind: str, recipes: list[Recipe]) -> str:
 
 def solver_words(spec: ComponentSpec) -> str:
     """A solver's name, with that of the one inside it."""
-    inner = spec.params.get("solver")
+    inner = spec.params.get("inner")
     return spec.name if inner is None else f"{spec.name}({solver_words(ComponentSpec(**named(inner)))})"
 
 
 def recipe_section(recipe: Recipe) -> str:
     """One recipe in full."""
     parts = [f"({recipe.name})=\n## {recipe.name}", recipe.title, f"Source: {recipe.source}", recipe.notes]
-    parts += [f"Goes on with: {' → '.join(link.name for link in recipe.links()[1:])}." if recipe.then else ""]
+    parts += [f"Goes on with: {' → '.join(link.name for link in recipe.links()[1:])}." if recipe.next else ""]
     text = f"```toml\n{recipe_text(recipe.name).strip()}\n```"
     return "\n" + "\n\n".join(part.strip() for part in [*parts, text] if part.strip()) + "\n"
 

@@ -94,7 +94,7 @@ def iteration(recipe: str, link: int = 0) -> Callable[[Scene], Call]:
 
     def make(scene: Scene) -> Call:
         assembly = assembled(scene, recipe, link)
-        solver = assembly.solver.solver if isinstance(assembly.solver, Tiles) else assembly.solver
+        solver = assembly.solver.inner if isinstance(assembly.solver, Tiles) else assembly.solver
         solver.check(assembly.problem)
         state = solver.start(assembly.problem)
 
@@ -136,7 +136,7 @@ def prox(scene: Scene) -> Call:
     return lambda: {"first": float(regularizer.prox(coefficients, step).flatten()[0])}
 
 
-def kernel_step(scene: Scene) -> Call:
+def kernel_estimation(scene: Scene) -> Call:
     """The kernel from selected edges, as fast-map's refinement fits it; the selection is not timed."""
     edges = Gradients(share=0.25, relax=1.0, most=16384)
     sharp, blurry = edges(scene.truth, scene.data, scene.kernel_size, 0)
@@ -202,7 +202,7 @@ WORKLOADS = {
     "selfdeblur": Workload("iteration", iteration("selfdeblur"), 512, NETWORK, side=256),
     "convolution": Workload("block", convolution),
     "prox": Workload("block", prox, side=0),
-    "toeplitz": Workload("block", kernel_step),
+    "toeplitz": Workload("block", kernel_estimation),
     "noise level": Workload("block", noise, side=0),
     "alignment": Workload("block", alignment, side=0),
     "fast-map": Workload("recipe", whole("fast-map", blind=True)),

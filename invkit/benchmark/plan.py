@@ -17,7 +17,7 @@ from ..core.errors import InvkitError
 from ..core.evaluation import Case
 from ..core.interfaces import Dataset, Metric
 from ..recipes.messages import placed
-from ..recipes.model import Parameters, Recipe, check_recipe, load_recipe, read_parameters
+from ..recipes.model import CheckedComponent, Recipe, check_recipe, load_recipe, read_parameters
 from .digests import data_digest, file_digest, hash_ahead
 from .suite import DatasetSpec, MetricSpec, RecipeSpec, Suite
 
@@ -135,12 +135,12 @@ def build_metric(spec: MetricSpec) -> Metric:
     return metric
 
 
-def parameters(family: str, spec: DatasetSpec | MetricSpec) -> Parameters:
+def parameters(family: str, spec: DatasetSpec | MetricSpec) -> CheckedComponent:
     """The checked parameters of a dataset or a metric; raises `InvkitError`."""
     place = f"{family}.{spec.label}"
     with placed(place):
         component = registry.load(family, spec.name)
-    return Parameters(place, component, read_parameters(component, spec.params, "the suite", f"{place}.params"))
+    return CheckedComponent(place, component, read_parameters(component, spec.params, "the suite", f"{place}.params"))
 
 
 def spread(cases: Sequence[Case], limit: int | None) -> list[Case]:
@@ -235,7 +235,7 @@ def document(recipe: Recipe) -> dict[str, Any]:
 def without_words(method: Mapping[str, Any]) -> dict[str, Any]:
     """A recipe's document, and those of the recipes that go on, without their words."""
     kept = {place: value for place, value in method.items() if place not in WORDS}
-    return {**kept, "then": without_words(kept["then"]) if kept["then"] else None}
+    return {**kept, "next": without_words(kept["next"]) if kept["next"] else None}
 
 
 def identity(case: Case) -> list[Any]:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ..numerics.finite_differences import IDENTITY, Stencil, analyse
 from ..numerics.geometry import Size
 from .evaluation import Case, Sample, Source, Trial
-from .operator_parameters import CoilMapPrior, KernelPrior, MaskPrior, ScanPrior, UnknownPrior
+from .operator_parameters import CoilMapPrior, KernelPrior, MaskPrior, ScanPrior, OperatorParameterPrior
 from .parameters import Component, Shape
 
 if TYPE_CHECKING:
@@ -35,13 +35,13 @@ __all__ = [
     "Dataset",
     "Denoising",
     "Downloadable",
-    "EdgePredictor",
+    "EdgeSelection",
     "Fidelity",
     "ForwardOperator",
     "ImagePrior",
-    "KernelCleanup",
+    "KernelPostprocessing",
     "KernelPrior",
-    "KernelStep",
+    "KernelEstimation",
     "LatentPrior",
     "LeastSquares",
     "MaskPrior",
@@ -51,8 +51,8 @@ __all__ = [
     "Resizable",
     "Reweightable",
     "ScanPrior",
-    "Score",
-    "UnknownPrior",
+    "NoReferenceMetric",
+    "OperatorParameterPrior",
 ]
 
 
@@ -62,13 +62,13 @@ class ForwardOperator(Component, nn.Module, ABC):
     Stateless: a call never stores its arguments, so that two calls with two kernels and one backward pass are exact.
 
     Attributes:
-        unknown: what k is, as the class that its priors derive from.
+        parameter_prior: what k is, as the class that its priors derive from.
         data_range: what the data lie in: (0, 1) where they are pictures, None where they are numbers of another kind.
         example: a shape that data may have, which the conformance suite tries.
     """
 
     family: ClassVar[str] = "operators"
-    unknown: ClassVar[type[UnknownPrior]] = KernelPrior  # type: ignore[type-abstract]
+    parameter_prior: ClassVar[type[OperatorParameterPrior]] = KernelPrior  # type: ignore[type-abstract]
     data_range: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
     example: ClassVar[Shape] = (2, 2, 9, 8)
 
@@ -84,21 +84,21 @@ class ForwardOperator(Component, nn.Module, ABC):
     def image_shape(self, data_shape: Shape, kernel_shape: Shape) -> Shape:
         """Shape of the image that produces data of ``data_shape``; for a valid convolution H = H' + h - 1."""
 
-    def unknown_shape(self, data_shape: Shape, kernel_size: Size) -> Shape:
+    def parameter_shape(self, data_shape: Shape, kernel_size: Size) -> Shape:
         """Shape of the unknown; here of a blur kernel of ``kernel_size`` for each image of the data's batch."""
         return data_shape[0], 1, *kernel_size
 
-    def first_unknown(self, data: Tensor, shape: Shape) -> Tensor | None:
+    def initial_parameter(self, data: Tensor, shape: Shape) -> Tensor | None:
         """What a prior of the unknown may start from, of a shape, told from the data alone; here nothing."""
         return None
 
     @torch.no_grad()
-    def first_image(self, data: Tensor, kernel: Tensor) -> Tensor:
+    def initial_image(self, data: Tensor, kernel: Tensor) -> Tensor:
         """What an image may start from: here the adjoint of the data, scaled to explain them best, in [0, 1].
 
         Args:
             data: (B, C, H', W').
-            kernel: of `unknown_shape`, what there is of it so far.
+            kernel: of `parameter_shape`, what there is of it so far.
 
         Returns:
             Of `image_shape`, or smaller where it is the middle of the image.
@@ -119,7 +119,7 @@ class Blur(ForwardOperator):
 
     padding: Literal["valid", "circular", "replicate", "reflect"]
 
-    def first_image(self, data: Tensor, kernel: Tensor) -> Tensor:
+    def initial_image(self, data: Tensor, kernel: Tensor) -> Tensor:
         """The data themselves, (B, C, H', W'), which lie in the middle of the image."""
         return data
 
@@ -248,10 +248,10 @@ class LeastSquares(Fidelity):
     """The ability of a fidelity to be the mean of the squared differences, which linear solvers minimise."""
 
 
-class EdgePredictor(Component, nn.Module, ABC):
+class EdgeSelection(Component, nn.Module, ABC):
     """What of a latent image the kernel is fitted to: its salient edges, sharpened or selected."""
 
-    family: ClassVar[str] = "edge_predictors"
+    family: ClassVar[str] = "edge_selection"
 
     @abstractmethod
     def forward(self, image: Tensor, data: Tensor, kernel_size: Size, iteration: int) -> tuple[Tensor, Tensor]:
@@ -269,10 +269,10 @@ class EdgePredictor(Component, nn.Module, ABC):
         """
 
 
-class KernelStep(Component, nn.Module, ABC):
+class KernelEstimation(Component, nn.Module, ABC):
     """How a kernel is fitted when what was blurred is known."""
 
-    family: ClassVar[str] = "kernel_steps"
+    family: ClassVar[str] = "kernel_estimation"
 
     @abstractmethod
     def forward(self, sharp: Tensor, blurred: Tensor, kernel: Tensor) -> Tensor:
@@ -288,20 +288,20 @@ class KernelStep(Component, nn.Module, ABC):
         """
 
 
-class KernelCleanup(Component, nn.Module, ABC):
+class KernelPostprocessing(Component, nn.Module, ABC):
     """What is taken from a fitted kernel that no camera's motion would leave there."""
 
-    family: ClassVar[str] = "kernel_cleanups"
+    family: ClassVar[str] = "kernel_postprocessing"
 
     @abstractmethod
     def forward(self, kernel: Tensor) -> Tensor:
         """Kernel (B, 1, h, w), >= 0, summing to one -> the same, never empty."""
 
 
-class Score(Component, nn.Module, ABC):
+class NoReferenceMetric(Component, nn.Module, ABC):
     """How good restorations of the same data are, told without the truth."""
 
-    family: ClassVar[str] = "scores"
+    family: ClassVar[str] = "no_reference_metrics"
 
     @abstractmethod
     def forward(self, data: Tensor, images: Tensor, kernels: Tensor) -> Tensor:

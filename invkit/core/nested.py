@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-__all__ = ["FAMILY", "Component", "ComponentSpec", "Slot", "Strict", "listed", "named", "slot_of"]
+__all__ = ["FAMILY", "Component", "ComponentSpec", "NestedComponent", "Strict", "listed", "named", "nested_component_of"]
 
 FAMILY = "x-family"
 """The word of a JSON schema that says of which family the component in a slot is."""
@@ -33,7 +33,7 @@ class Component:
     family: ClassVar[str]
 
     @classmethod
-    def given_to(cls, slot: str, given: Mapping[str, object]) -> Mapping[str, object]:
+    def nested_arguments(cls, slot: str, given: Mapping[str, object]) -> Mapping[str, object]:
         """What the component in a slot is given by position, of what this one is ``given``; here the same."""
         return given
 
@@ -52,7 +52,7 @@ class ComponentSpec(Strict):
 
 
 @dataclass(frozen=True)
-class Slot:
+class NestedComponent:
     """What a component asks to hold.
 
     Attributes:
@@ -88,21 +88,21 @@ class Slot:
         return {FAMILY: self.family, "anyOf": [{"type": "string"}, table]}
 
 
-def slot_of(annotation: Any) -> Slot | None:
+def nested_component_of(annotation: Any) -> NestedComponent | None:
     """The slot that a keyword of such a type is, None where it is none."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return slot_of(arguments[0])
+        return nested_component_of(arguments[0])
     if origin in UNIONS:
-        others = [slot_of(argument) for argument in arguments if argument is not type(None)]
+        others = [nested_component_of(argument) for argument in arguments if argument is not type(None)]
         only = others[0] if len(others) == 1 else None
         return replace(only, optional=True) if only else None
     if origin is list:
-        item = slot_of(arguments[0])
+        item = nested_component_of(arguments[0])
         return None if item is None or item.many or item.optional else replace(item, many=True)
     kind = origin or annotation  # the origin of Solver[Any] is Solver
     is_interface = isinstance(kind, type) and issubclass(kind, Component) and getattr(kind, "family", None)
-    return Slot(kind) if is_interface else None
+    return NestedComponent(kind) if is_interface else None
 
 
 def listed(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 The second prior of a problem is the prior of the operator's unknown. Each kind of unknown is a class here: the operator
 names the class that it needs, and every prior that derives from it will do. A plugin with an unknown of another kind
-derives a class of its own from `UnknownPrior`.
+derives a class of its own from `OperatorParameterPrior`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from .parameters import Component, Shape
 
-__all__ = ["CoilMapPrior", "KernelPrior", "MaskPrior", "ScanPrior", "UnknownPrior"]
+__all__ = ["CoilMapPrior", "KernelPrior", "MaskPrior", "ScanPrior", "OperatorParameterPrior"]
 
 EXACT = 1e-3  # by so much may a value be off what its kind allows: rounding in low precision
 
 
-class UnknownPrior(Component, nn.Module, ABC):
+class OperatorParameterPrior(Component, nn.Module, ABC):
     """How the operator's unknown is parametrised: what is optimised is ``parameters()``.
 
     Attributes:
@@ -54,7 +54,7 @@ class UnknownPrior(Component, nn.Module, ABC):
         return None if off <= EXACT else f"off by {off:.3g}: it must be {cls.rule}"
 
 
-class KernelPrior(UnknownPrior):
+class KernelPrior(OperatorParameterPrior):
     """How blur kernels are parametrised: non-negative and summing to one BY CONSTRUCTION.
 
     Several kernels, as of the frames of one scene or of the parts of a picture, lie along the batch.
@@ -76,7 +76,7 @@ class KernelPrior(UnknownPrior):
         return torch.where(total > 0, kernel / total.where(total > 0, 1), uniform)
 
 
-class MaskPrior(UnknownPrior):
+class MaskPrior(OperatorParameterPrior):
     """How a mask is parametrised: (B, 1, H, W), the size of the data, in [0, 1]."""
 
     rule = "in [0, 1]"
@@ -88,7 +88,7 @@ class MaskPrior(UnknownPrior):
         return value.clamp(0, 1)
 
 
-class CoilMapPrior(UnknownPrior):
+class CoilMapPrior(OperatorParameterPrior):
     """How the sensitivities of N receive coils are parametrised: (B, 2 N, H, W), real parts first, then imaginary.
 
     In every pixel the squares sum to one over the coils: what the coils have in common is in the image.
@@ -107,7 +107,7 @@ class CoilMapPrior(UnknownPrior):
         return torch.where(norm > 0, value / norm.where(norm > 0, 1), equal)
 
 
-class ScanPrior(UnknownPrior):
+class ScanPrior(OperatorParameterPrior):
     """How the geometry of a tomographic scan is parametrised: (B, 1, 2, A) for A projections, finite.
 
     The first row is by how many pixels the axis of rotation lies right of the detector's middle, for each projection;

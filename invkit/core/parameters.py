@@ -18,7 +18,7 @@ from typing import Annotated, Any, ParamSpec, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, create_model, validate_call
 
 from .errors import PluginError
-from .nested import Component, Slot, slot_of
+from .nested import Component, NestedComponent, nested_component_of
 
 __all__ = [
     "Component",
@@ -32,7 +32,7 @@ __all__ = [
     "parameters_schema",
     "positional_names",
     "read_strictly",
-    "slots_of",
+    "nested_components_of",
     "validated",
 ]
 
@@ -92,7 +92,7 @@ def parameters_of(component: type) -> type[BaseModel]:
 
 def type_in_recipe(annotation: Any) -> Any:
     """The type of a keyword in a recipe: its own, but for a slot, where a recipe has words for an instance."""
-    slot = slot_of(annotation)
+    slot = nested_component_of(annotation)
     if slot is None:
         return annotation
     facts = get_args(annotation)[1:] if get_origin(annotation) is Annotated else ()
@@ -103,11 +103,11 @@ def type_in_recipe(annotation: Any) -> Any:
 
 
 @cache
-def slots_of(component: type) -> dict[str, Slot]:
+def nested_components_of(component: type) -> dict[str, NestedComponent]:
     """The keywords of a component that are slots; raises as `parameters_of`."""
     parameters_of(component)
     keywords = [p for p in arguments_of(component) if p.kind is Parameter.KEYWORD_ONLY]
-    found = {parameter.name: slot_of(parameter.annotation) for parameter in keywords}
+    found = {parameter.name: nested_component_of(parameter.annotation) for parameter in keywords}
     return {name: slot for name, slot in found.items() if slot is not None}
 
 
@@ -175,7 +175,7 @@ def check_argument(component: type, parameter: Parameter) -> None:
         raise PluginError(f"the keyword '{name}' of {who} has no type; write one, as '{name}: float'")
     if parameter.kind is Parameter.KEYWORD_ONLY and (name in TAKEN or name.startswith("_")):
         raise PluginError(f"the keyword '{name}' of {who} bears a name that pydantic needs; call it otherwise")
-    slot = slot_of(parameter.annotation)
+    slot = nested_component_of(parameter.annotation)
     if slot and parameter.default is not Parameter.empty and not (parameter.default is None and slot.optional):
         raise PluginError(
             f"the slot '{name}' of {who} has the default {parameter.default!r:.60}; what stands there is the recipe's "

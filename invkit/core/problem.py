@@ -15,7 +15,7 @@ from torch import Tensor
 from ..media.layouts import how_to_scale
 from ..numerics.geometry import shape_of
 from .errors import AssemblyError, InputError
-from .interfaces import Fidelity, ForwardOperator, ImagePrior, Regularizer, UnknownPrior
+from .interfaces import Fidelity, ForwardOperator, ImagePrior, Regularizer, OperatorParameterPrior
 
 __all__ = ["Problem", "Term"]
 
@@ -37,14 +37,14 @@ class Term:
 
     regularizer: Regularizer
     weight: float
-    on: Literal["image", "kernel"] = "image"
+    target: Literal["image", "kernel"] = "image"
 
     def __post_init__(self) -> None:
         check_family("regularizer", self.regularizer, Regularizer)
         if not isinstance(self.weight, Real) or not 0 <= self.weight < math.inf:
             raise InputError(f"the weight of {named(self.regularizer)} must be finite and >= 0, got {self.weight!r}")
-        if self.on not in ("image", "kernel"):
-            raise InputError(f"{named(self.regularizer)} is on 'image' or 'kernel', got {self.on!r}")
+        if self.target not in ("image", "kernel"):
+            raise InputError(f"{named(self.regularizer)} is on 'image' or 'kernel', got {self.target!r}")
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Problem:
     data: Tensor
     operator: ForwardOperator
     image_prior: ImagePrior
-    kernel_prior: UnknownPrior
+    kernel_prior: OperatorParameterPrior
     fidelity: Fidelity
     regularizers: Sequence[Term] = ()
 
@@ -80,10 +80,10 @@ class Problem:
         object.__setattr__(self, "data", data)  # the dataclass is frozen for everybody else
         object.__setattr__(self, "regularizers", as_terms(self.regularizers))
         check_family("image_prior", self.image_prior, ImagePrior)
-        check_family("kernel_prior", self.kernel_prior, UnknownPrior)
-        if not isinstance(self.kernel_prior, self.operator.unknown):
+        check_family("kernel_prior", self.kernel_prior, OperatorParameterPrior)
+        if not isinstance(self.kernel_prior, self.operator.parameter_prior):
             raise AssemblyError(
-                f"{named(self.operator)} needs a kernel prior that is a {named(self.operator.unknown)}, and "
+                f"{named(self.operator)} needs a kernel prior that is a {named(self.operator.parameter_prior)}, and "
                 f"{named(self.kernel_prior)} is none"
             )
         check_family("fidelity", self.fidelity, Fidelity)
@@ -108,7 +108,7 @@ class Problem:
         predicted = self.operator(image, kernel)
         total: Tensor = self.fidelity.at(iteration)(predicted, self.data)
         for term in self.regularizers:
-            penalty: Tensor = term.regularizer(image if term.on == "image" else kernel)
+            penalty: Tensor = term.regularizer(image if term.target == "image" else kernel)
             total = total + term.weight * (penalty if penalty.shape == total.shape else penalty.mean())
         return total
 

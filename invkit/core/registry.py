@@ -42,14 +42,14 @@ T = TypeVar("T")
 FAMILIES: dict[str, str | None] = {
     "operators": "invkit.core.interfaces:ForwardOperator",
     "image_priors": "invkit.core.interfaces:ImagePrior",
-    "kernel_priors": "invkit.core.interfaces:UnknownPrior",
+    "kernel_priors": "invkit.core.interfaces:OperatorParameterPrior",
     "regularizers": "invkit.core.interfaces:Regularizer",
     "fidelities": "invkit.core.interfaces:Fidelity",
     "solvers": "invkit.core.solver:Solver",
-    "edge_predictors": "invkit.core.interfaces:EdgePredictor",
-    "kernel_steps": "invkit.core.interfaces:KernelStep",
-    "kernel_cleanups": "invkit.core.interfaces:KernelCleanup",
-    "scores": "invkit.core.interfaces:Score",
+    "edge_selection": "invkit.core.interfaces:EdgeSelection",
+    "kernel_estimation": "invkit.core.interfaces:KernelEstimation",
+    "kernel_postprocessing": "invkit.core.interfaces:KernelPostprocessing",
+    "no_reference_metrics": "invkit.core.interfaces:NoReferenceMetric",
     "metrics": "invkit.core.interfaces:Metric",
     "datasets": "invkit.core.interfaces:Dataset",
     "observers": "invkit.core.solver:Observer",
@@ -68,9 +68,9 @@ PLACES: dict[str, str] = {
     "fidelity": "fidelities",
     "regularizers": "regularizers",
     "solver": "solvers",
-    "scores": "scores",
+    "selection": "no_reference_metrics",
 }
-"""Each place of a recipe with the family that stands there; all but the scores are parts of a problem, or solve it."""
+"""Each place of a recipe with the family that stands there; all but the selection are parts of a problem, or solve it."""
 
 THIS_SESSION = "this session"
 OURSELVES = "invkit"

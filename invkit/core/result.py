@@ -56,7 +56,7 @@ class Result:
         details: what else is worth keeping (recipe, seed, versions, device, noise level, ...), JSON-serialisable.
         bits: bits per sample in which `save` writes the image.
         icc_profile: colour profile that `save` writes with it, or None.
-        holds_kernels: whether ``kernel`` is one or several, and not another unknown.
+        has_kernel: whether ``kernel`` is one or several, and not another unknown.
         snapshots: how image and kernel evolved, where that was asked for: ``observers=[invkit.Snapshots(every=10)]``.
     """
 
@@ -70,7 +70,7 @@ class Result:
     details: Mapping[str, Any] = field(default_factory=dict)
     bits: int = 8
     icc_profile: bytes | None = None
-    holds_kernels: bool = True
+    has_kernel: bool = True
     snapshots: tuple[Snapshot, ...] = ()
 
     @property
@@ -81,7 +81,7 @@ class Result:
     def save(self, directory: str | Path, *, overwrite: bool = False) -> Path:
         """Write image.png, kernel.png, kernel.npy, overview.png and result.json; each file is whole or absent.
 
-        What is no kernel is in unknown.png and unknown.npy.
+        What is no kernel is in operator_parameter.png and operator_parameter.npy.
 
         Returns:
             The directory.
@@ -145,7 +145,7 @@ class Result:
             "stopped": self.stopped,
             "iterations": self.iterations,
             "seconds": round(self.seconds, 3),
-            **({"kernel_size": list(np.shape(self.kernel)[-2:])} if self.holds_kernels else {}),
+            **({"kernel_size": list(np.shape(self.kernel)[-2:])} if self.has_kernel else {}),
             **self.details,
             "loss_history": list(self.history),
         }

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from .errors import AssemblyError, DivergedError
-from .interfaces import ImagePrior, UnknownPrior
+from .interfaces import ImagePrior, OperatorParameterPrior
 from .parameters import Component
 from .problem import Problem
 from .result import Result, Snapshot
@@ -55,7 +55,7 @@ class State(ABC):
         """Image (B, C, H, W) and kernel (B, 1, h, w), or the operator's other unknown, without gradients."""
 
     @abstractmethod
-    def priors(self, problem: Problem) -> tuple[ImagePrior, UnknownPrior]:
+    def priors(self, problem: Problem) -> tuple[ImagePrior, OperatorParameterPrior]:
         """The priors as the solve leaves them, for another solve to go on from; the problem's own stay as they are."""
 
     def state_dict(self) -> dict[str, Any]:
@@ -248,7 +248,7 @@ class _Run(Generic[S]):
 def parts(problem: Problem, part: str) -> Sequence[object]:
     """The components of one part of a problem; of the regularizers those on the image."""
     if part == "regularizers":
-        return [term.regularizer for term in problem.regularizers if term.on == "image"]
+        return [term.regularizer for term in problem.regularizers if term.target == "image"]
     return [getattr(problem, part)]
 
 

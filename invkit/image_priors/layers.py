@@ -53,7 +53,7 @@ class Layers(ImagePrior):
         self.first, self.second = first, second
 
     @classmethod
-    def given_to(cls, slot: str, given: Mapping[str, object]) -> Mapping[str, object]:
+    def nested_arguments(cls, slot: str, given: Mapping[str, object]) -> Mapping[str, object]:
         """Half of the shape, and that half of the start which is the layer's own."""
         shape, start = given["shape"], given.get("start")
         theirs = {**given, "shape": half_of(shape)}  # type: ignore[arg-type]

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from ..core.errors import InputError
-from ..core.interfaces import CoilMapPrior, MaskPrior, ScanPrior, UnknownPrior
+from ..core.interfaces import CoilMapPrior, MaskPrior, ScanPrior, OperatorParameterPrior
 from ..core.parameters import Shape
 
 __all__ = ["KnownCoilMaps", "KnownMask", "KnownScan"]
 
 
-class Given(UnknownPrior):
+class Given(OperatorParameterPrior):
     """An unknown that is known: a buffer, and nothing to optimise.
 
     Raises:

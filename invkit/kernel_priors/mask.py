@@ -37,7 +37,7 @@ class ImageMask(MaskPrior):
         self.prior = prior
 
     @classmethod
-    def given_to(cls, slot: str, given: Mapping[str, object]) -> Mapping[str, object]:
+    def nested_arguments(cls, slot: str, given: Mapping[str, object]) -> Mapping[str, object]:
         """What is given, and to start from the mask, or else what the data tell of it."""
         start = given.get("start")
         return {**given, "start": given.get("guess") if start is None else start}

@@ -57,7 +57,7 @@ def animate(result: Result, path: Path, seconds: float = 6.0) -> Path:
     if not result.snapshots:
         raise InputError(f"the result holds no snapshots to animate; solve again with {ASK}")
     names = stage_names(result.details, max(one.solve for one in result.snapshots))
-    frames = [frame_of(one, names, result.holds_kernels) for one in spread(result.snapshots, seconds)]
+    frames = [frame_of(one, names, result.has_kernel) for one in spread(result.snapshots, seconds)]
     return write_animation(path, frames, seconds)
 
 

@@ -60,7 +60,7 @@ class Compared:
 def comparison(result: Result, truth: str | Path | Array, kernel: Array | None = None) -> Figure:
     """The figure of `Result.compare`; of a batch the first."""
     reference = true_picture(truth)
-    before = "Blurry" if result.holds_kernels else "Before"
+    before = "Blurry" if result.has_kernel else "Before"
     given = [(before, result.blurry)] if result.blurry is not None else []
     shown = [compared(title, image, reference) for title, image in (*given, ("Restored", result.image))]
     columns = len(shown) + 1
@@ -73,7 +73,7 @@ def comparison(result: Result, truth: str | Path | Array, kernel: Array | None =
         axes.set_title(one.scores, loc="right", fontsize=SMALL, color="0.4")
     draw_picture(figure.add_subplot(grid[0, -1]), reference, "Truth")
     draw_errors([figure.add_subplot(grid[1, column]) for column in range(len(shown))], shown)
-    name = "Kernel" if result.holds_kernels else "Unknown"
+    name = "Kernel" if result.has_kernel else "Unknown"
     kernels = {name: kernel_stack(result.kernel)} | ({} if kernel is None else {"True kernel": true_kernel(kernel)})
     cells = grid[1, -1].subgridspec(1, len(kernels))
     for column, (title, planes) in enumerate(kernels.items()):

@@ -38,7 +38,7 @@ def overview(result: Result) -> Figure:
     Works without a display and leaves Matplotlib's global state alone: show it in a notebook by naming it, or write
     it with ``figure.savefig``.
     """
-    before = "Blurry" if result.holds_kernels else "Before"
+    before = "Blurry" if result.has_kernel else "Before"
     pictures = [(before, result.blurry)] if result.blurry is not None else []
     shown = [(title, channels_last(image)) for title, image in (*pictures, ("Restored", result.image))]
     height = picture_height([batch.shape[1:3] for _, batch in shown])
@@ -47,7 +47,7 @@ def overview(result: Result) -> Figure:
     upper, lower = grid[0].subgridspec(1, len(shown)), grid[1].subgridspec(1, 2, width_ratios=[1, 1.6])
     for column, (title, batch) in enumerate(shown):
         draw_picture(figure.add_subplot(upper[column]), batch, title)
-    draw_kernel(figure.add_subplot(lower[0]), kernel_stack(result.kernel), result.holds_kernels)
+    draw_kernel(figure.add_subplot(lower[0]), kernel_stack(result.kernel), result.has_kernel)
     draw_loss(figure.add_subplot(lower[1]), result)
     return figure
 

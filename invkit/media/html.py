@@ -32,7 +32,7 @@ FIGURE = "display:inline-block;margin:.5em .8em .2em 0;vertical-align:top"
 def result_html(result: Result) -> str:
     """The pictures before and after, the kernel, and how it went; of a batch the first."""
     recipe = result.details.get("recipe") or {}
-    what = "kernel" if result.holds_kernels else "unknown"
+    what = "kernel" if result.has_kernel else "unknown"
     before = "" if result.blurry is None else image_figure(result.blurry, "before")
     pictures = before + image_figure(result.image, "restored") + kernel_figure(result.kernel, what)
     return card("Result", " · ".join(filter(None, [recipe.get("name"), recipe.get("title")])), pictures, facts(result))
@@ -98,7 +98,7 @@ def part_html(before: str, recipe: Recipe) -> str:
 def factor_of(spec: ComponentSpec) -> str:
     """The weight of a term, and what it is times; nothing for other components."""
     said = spec.model_dump(exclude_defaults=True)
-    factors = [f"{said[key]:g}" if key == "weight" else said[key] for key in ("weight", "times") if key in said]
+    factors = [f"{said[key]:g}" if key == "weight" else said[key] for key in ("weight", "scale_by") if key in said]
     return " ".join([*factors, "· "]) if factors else ""
 
 
@@ -119,7 +119,7 @@ def value_words(value: Any) -> str:
 
 def term_words(term: Term) -> str:
     """A term of the sum, as ``0.01 TotalVariation(x)``."""
-    return f"{term.weight:.3g} {type(term.regularizer).__name__}({'x' if term.on == 'image' else 'k'})"
+    return f"{term.weight:.3g} {type(term.regularizer).__name__}({'x' if term.target == 'image' else 'k'})"
 
 
 def prior_words(prior: nn.Module, shape: Iterable[int]) -> str:

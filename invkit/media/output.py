@@ -35,8 +35,8 @@ USUAL = (
     "image.npy",
     "kernel.npy",
     "kernel.png",
-    "unknown.npy",
-    "unknown.png",
+    "operator_parameter.npy",
+    "operator_parameter.png",
     "overview.png",
     "photograph.png",
     SUMMARY,
@@ -202,7 +202,7 @@ def save_result(result: Result, directory: Path, *, overwrite: bool = False) -> 
     - image.png: the restored picture at ``result.bits``, 16 bits for floating point (32), which PNG does not hold;
     - kernel.npy: the true-convolution kernel, (h, w) float64 summing to one; (B, h, w) of a batch;
     - kernel.png: a picture of it, enlarged, for looking at;
-    - unknown.npy and unknown.png instead of these, where the operator's unknown is no kernel: its numbers as they are,
+    - operator_parameter.npy and operator_parameter.png instead of these, where the operator's unknown is no kernel: its numbers as they are,
       and a picture of its planes side by side;
     - overview.png: `figures.overview`;
     - photograph.png: what it was made from, where ``result.details`` has doubts;
@@ -258,9 +258,9 @@ def image_files(result: Result) -> dict[str, bytes]:
 
 def kernel_files(result: Result) -> dict[str, bytes]:
     """The kernels, as numbers and as pictures, or the operator's other unknown."""
-    if not result.holds_kernels:
+    if not result.has_kernel:
         planes = kernel_stack(result.kernel)
-        return {"unknown.npy": encode_npy(planes), "unknown.png": encode_png(planes_picture(planes))}
+        return {"operator_parameter.npy": encode_npy(planes), "operator_parameter.png": encode_png(planes_picture(planes))}
     kernels = kernel_stack(result.kernel)
     sums = kernels.sum(axis=(1, 2), keepdims=True)
     kernels = np.divide(kernels, sums, out=kernels.copy(), where=sums != 0)  # float32 sums to one within 1e-6 only

@@ -72,7 +72,7 @@ class Downsampling(ForwardOperator):
         return batch, channels, self.factor * height, self.factor * width
 
     @torch.no_grad()
-    def first_image(self, data: Tensor, kernel: Tensor) -> Tensor:
+    def initial_image(self, data: Tensor, kernel: Tensor) -> Tensor:
         """The data enlarged by bicubic interpolation, in [0, 1]."""
         larger = F.interpolate(data, scale_factor=self.factor, mode="bicubic", align_corners=False)
         return larger.clamp(0, 1)

@@ -52,7 +52,7 @@ class Frames(ForwardOperator):
         _, channels, height, width = data_shape
         return 1, channels, height + kernel_shape[2] - 1, width + kernel_shape[3] - 1
 
-    def first_image(self, data: Tensor, kernel: Tensor) -> Tensor:
+    def initial_image(self, data: Tensor, kernel: Tensor) -> Tensor:
         """The first frame, (1, C, H', W'): a mean of frames that are displaced would show edges several times."""
         return data[:1]
 

@@ -29,10 +29,10 @@ class Identity(ForwardOperator):
         """The shape of the data."""
         return data_shape
 
-    def unknown_shape(self, data_shape: Shape, kernel_size: Size) -> Shape:
+    def parameter_shape(self, data_shape: Shape, kernel_size: Size) -> Shape:
         """(B, 1, 1, 1): there is none, and a kernel of one pixel is one."""
         return data_shape[0], 1, 1, 1
 
-    def first_image(self, data: Tensor, kernel: Tensor) -> Tensor:
+    def initial_image(self, data: Tensor, kernel: Tensor) -> Tensor:
         """The data, (B, C, H, W)."""
         return data

@@ -23,7 +23,7 @@ class Inpainting(ForwardOperator):
     What the data hold where the mask is zero should be zero; nothing explains anything else there.
     """
 
-    unknown = MaskPrior
+    parameter_prior = MaskPrior
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,12 +40,12 @@ class Inpainting(ForwardOperator):
         """That of the data."""
         return data_shape
 
-    def unknown_shape(self, data_shape: Shape, kernel_size: tuple[int, int]) -> Shape:
+    def parameter_shape(self, data_shape: Shape, kernel_size: tuple[int, int]) -> Shape:
         """(B, 1, H, W)."""
         return data_shape[0], 1, *data_shape[2:]
 
     @torch.no_grad()
-    def first_image(self, data: Tensor, kernel: Tensor) -> Tensor:
+    def initial_image(self, data: Tensor, kernel: Tensor) -> Tensor:
         """What was seen, and the mean of each channel of it elsewhere; (B, C, H, W)."""
         seen = kernel.sum((-2, -1), keepdim=True).clamp(min=1)
         mean = (kernel * data).sum((-2, -1), keepdim=True) / seen
@@ -61,7 +61,7 @@ class Mixture(ForwardOperator):
     Data are (B, C, H, W); the layers lie along the image's batch, first all first ones: (2 B, C, H, W).
     """
 
-    unknown = MaskPrior
+    parameter_prior = MaskPrior
 
     def __init__(self) -> None:
         super().__init__()
@@ -79,12 +79,12 @@ class Mixture(ForwardOperator):
         """(2 B, C, H, W)."""
         return 2 * data_shape[0], *data_shape[1:]
 
-    def unknown_shape(self, data_shape: Shape, kernel_size: tuple[int, int]) -> Shape:
+    def parameter_shape(self, data_shape: Shape, kernel_size: tuple[int, int]) -> Shape:
         """(B, 1, H, W)."""
         return data_shape[0], 1, *data_shape[2:]
 
     @torch.no_grad()
-    def first_image(self, data: Tensor, kernel: Tensor) -> Tensor:
+    def initial_image(self, data: Tensor, kernel: Tensor) -> Tensor:
         """Both layers the data, (2 B, C, H, W)."""
         return torch.cat([data, data])
 
@@ -132,13 +132,13 @@ class Haze(Mixture):
         return colours.gather(2, brightest.expand(-1, data.shape[1], 1))[..., None]
 
     @torch.no_grad()
-    def first_unknown(self, data: Tensor, shape: Shape) -> Tensor:
+    def initial_parameter(self, data: Tensor, shape: Shape) -> Tensor:
         """The transmission (B, 1, H, W) that leaves so little haze."""
         share = data / self.airlight(data).clamp(min=torch.finfo(data.dtype).eps)
         return (1 - self.clearing * self.dark(share)).clamp(self.least, 1)
 
     @torch.no_grad()
-    def first_image(self, data: Tensor, kernel: Tensor) -> Tensor:
+    def initial_image(self, data: Tensor, kernel: Tensor) -> Tensor:
         """What the transmission leaves of the scene, and the airlight, (2 B, C, H, W)."""
         airlight = self.airlight(data)
         scene = airlight + (data - airlight) / kernel.clamp(min=self.least)

@@ -34,7 +34,7 @@ class MultiCoilMRI(ForwardOperator):
         draw: which of the random patterns; not the run's seed, as it belongs to the data.
     """
 
-    unknown = CoilMapPrior
+    parameter_prior = CoilMapPrior
     data_range = None
     example = (2, 6, 9, 8)
 
@@ -67,7 +67,7 @@ class MultiCoilMRI(ForwardOperator):
         """(B, 1, H, W)."""
         return data_shape[0], 1, *data_shape[2:]
 
-    def unknown_shape(self, data_shape: Shape, kernel_size: tuple[int, int]) -> Shape:
+    def parameter_shape(self, data_shape: Shape, kernel_size: tuple[int, int]) -> Shape:
         """That of the data; raises `InputError` for an odd number of channels."""
         if data_shape[1] % 2:
             raise InputError(
@@ -77,12 +77,12 @@ class MultiCoilMRI(ForwardOperator):
         return data_shape
 
     @torch.no_grad()
-    def first_image(self, data: Tensor, kernel: Tensor) -> Tensor:
+    def initial_image(self, data: Tensor, kernel: Tensor) -> Tensor:
         """The root of the coils' summed squares where what was not measured is zero, (B, 1, H, W)."""
         return self.coil_images(data).abs().square().sum(1, keepdim=True).sqrt().clamp(0, 1)
 
     @torch.no_grad()
-    def first_unknown(self, data: Tensor, shape: Shape) -> Tensor:
+    def initial_parameter(self, data: Tensor, shape: Shape) -> Tensor:
         """The coils' blurry images from the middle of k-space, (B, 2 N, H, W): coil maps, but for a scale per pixel."""
         width = data.shape[-1]
         low = torch.hann_window(self.in_the_middle(width) + 2, periodic=False, dtype=data.dtype, device=data.device)[

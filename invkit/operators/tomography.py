@@ -31,7 +31,7 @@ class Tomography(ForwardOperator):
         arc: degrees that the nominal angles are spread over.
     """
 
-    unknown = ScanPrior
+    parameter_prior = ScanPrior
     data_range = None
     example = (2, 2, 5, 7)
 
@@ -64,12 +64,12 @@ class Tomography(ForwardOperator):
         """(B, C, D, D)."""
         return *data_shape[:2], data_shape[3], data_shape[3]
 
-    def unknown_shape(self, data_shape: Shape, kernel_size: tuple[int, int]) -> Shape:
+    def parameter_shape(self, data_shape: Shape, kernel_size: tuple[int, int]) -> Shape:
         """(B, 1, 2, A)."""
         return data_shape[0], 1, 2, data_shape[2]
 
     @torch.no_grad()
-    def first_unknown(self, data: Tensor, shape: Shape) -> Tensor:
+    def initial_parameter(self, data: Tensor, shape: Shape) -> Tensor:
         """The displacement of each projection from its centre of mass, (B, 1, 2, A); angles as they should be.
 
         The centre of mass of a scene that fits the detector goes round on a sinusoid of the angle (the first of the

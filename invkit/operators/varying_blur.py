@@ -83,11 +83,11 @@ class VaryingBlur(ForwardOperator):
         batch, channels, height, width = data_shape
         return batch, channels, height + kernel_shape[2] - 1, width + kernel_shape[3] - 1
 
-    def unknown_shape(self, data_shape: Shape, kernel_size: Size) -> Shape:
+    def parameter_shape(self, data_shape: Shape, kernel_size: Size) -> Shape:
         """(rows * columns, 1, h, w)."""
         return self.grid[0] * self.grid[1], 1, *kernel_size
 
-    def first_image(self, data: Tensor, kernel: Tensor) -> Tensor:
+    def initial_image(self, data: Tensor, kernel: Tensor) -> Tensor:
         """The data themselves, (1, C, H', W'), which lie in the middle of the image."""
         return data
 

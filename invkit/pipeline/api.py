@@ -37,7 +37,7 @@ def deblur(
 ) -> Result:
     """Restore a blurry image and estimate the kernel that blurred it.
 
-    A recipe may go on (``then``) with another one from the kernel found; the image is that of the last.
+    A recipe may go on (``next``) with another one from the kernel found; the image is that of the last.
 
     Args:
         image: a file, a NumPy array (H, W), (H, W, 3) or a tensor (H, W), (C, H, W), (B, C, H, W); in [0, 1], or

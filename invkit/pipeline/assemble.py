@@ -10,13 +10,13 @@ from torch import Tensor
 
 from ..core import registry
 from ..core.errors import AssemblyError, InputError, PluginError
-from ..core.interfaces import Fidelity, ForwardOperator, Score
-from ..core.parameters import Shape, positional_names, slots_of
+from ..core.interfaces import Fidelity, ForwardOperator, NoReferenceMetric
+from ..core.parameters import Shape, positional_names, nested_components_of
 from ..core.problem import Problem, Term, check_data
 from ..core.solver import Solver
 from ..fidelities.schedule import Schedule
 from ..numerics.geometry import shape_of, size_of
-from ..recipes.model import Parameters, Recipe, blamed, check_component, check_parameters, resolved
+from ..recipes.model import CheckedComponent, Recipe, blamed, check_component, check_parameters, resolved
 
 __all__ = ["Assembly", "as_many", "assemble", "build_scores", "pose"]
 
@@ -68,7 +68,7 @@ def assemble(
 
 def pose(
     recipe: Recipe,
-    checked: dict[str, Parameters],
+    checked: dict[str, CheckedComponent],
     operator: ForwardOperator,
     data: Tensor,
     kernel_size: tuple[int, int],
@@ -79,12 +79,12 @@ def pose(
     solver: Solver[Any] = checked["solver"].build({})
     fidelity = build_fidelity(recipe, checked, data, solver.iterations)
     size = kernel_size if kernel is None else size_of(kernel)
-    kernel_shape = operator.unknown_shape(shape_of(data), size)
+    kernel_shape = operator.parameter_shape(shape_of(data), size)
     start = None if kernel is None else as_many(kernel, kernel_shape)
-    guess = operator.first_unknown(data, kernel_shape) if start is None else None
+    guess = operator.initial_parameter(data, kernel_shape) if start is None else None
     kernel_prior = checked["kernel_prior"].build({"shape": kernel_shape, "start": start, "guess": guess})
     image_shape = operator.image_shape(shape_of(data), kernel_prior.shape)
-    first = operator.first_image(data, kernel_prior().detach().to(data))
+    first = operator.initial_image(data, kernel_prior().detach().to(data))
     image_prior = checked["image_prior"].build({"shape": image_shape, "start": first})
     problem = Problem(
         data=data,
@@ -104,7 +104,7 @@ def as_many(kernel: Tensor, shape: Shape) -> Tensor:
     return kernel if len(kernel) == shape[0] else kernel.expand(shape[0], *kernel.shape[1:])
 
 
-def check_chain(recipe: Recipe, checked: dict[str, Parameters], sigma: float) -> None:
+def check_chain(recipe: Recipe, checked: dict[str, CheckedComponent], sigma: float) -> None:
     """Refuse, before any compute, what does not fit together in a recipe, its starts or those that go on from it.
 
     Raises `AssemblyError` and `PluginError`, as `check_slots` and `check_abilities`.
@@ -114,15 +114,15 @@ def check_chain(recipe: Recipe, checked: dict[str, Parameters], sigma: float) ->
         own = [place for place, _, _ in link.own_components()]
         for place in own:
             check_slots(checked[before + place])
-        on_kernel = {f"regularizers.{i}" for i, spec in enumerate(link.regularizers) if spec.on == "kernel"}
+        on_kernel = {f"regularizers.{i}" for i, spec in enumerate(link.regularizers) if spec.target == "kernel"}
         used = [place for place in own if weights.get(place, 1.0) > 0 and place not in on_kernel]
-        check_unknown(checked[before + "operator"], checked[before + "kernel_prior"])
+        check_parameter_prior(checked[before + "operator"], checked[before + "kernel_prior"])
         check_abilities({place: checked[before + place] for place in used}, before)
 
 
-def check_slots(parameters: Parameters) -> None:
+def check_slots(parameters: CheckedComponent) -> None:
     """Refuse what stands in a slot and lacks the ability that the slot's type asks for; raises `AssemblyError`."""
-    for name, slot in slots_of(parameters.component).items():
+    for name, slot in nested_components_of(parameters.component).items():
         for inner in parameters.held(name):
             if not issubclass(inner.component, slot.interface):
                 raise AssemblyError(
@@ -133,9 +133,9 @@ def check_slots(parameters: Parameters) -> None:
             check_slots(inner)
 
 
-def check_unknown(operator: Parameters, kernel_prior: Parameters) -> None:
+def check_parameter_prior(operator: CheckedComponent, kernel_prior: CheckedComponent) -> None:
     """Refuse a prior of another kind of unknown than the operator has; raises `AssemblyError`."""
-    kind = operator.component.unknown
+    kind = operator.component.parameter_prior
     if not issubclass(kernel_prior.component, kind):
         raise AssemblyError(
             f"{kernel_prior.place}: {operator.component.__name__} needs a {kind.__name__}, and "
@@ -144,7 +144,7 @@ def check_unknown(operator: Parameters, kernel_prior: Parameters) -> None:
         )
 
 
-def check_abilities(used: dict[str, Parameters], before: str = "") -> None:
+def check_abilities(used: dict[str, CheckedComponent], before: str = "") -> None:
     """Refuse, before any compute, components without the abilities the solver asks for.
 
     Args:
@@ -160,13 +160,13 @@ def check_abilities(used: dict[str, Parameters], before: str = "") -> None:
         check_needs(solver.component, used, before)
 
 
-def solvers_in(solver: Parameters) -> list[Parameters]:
+def solvers_in(solver: CheckedComponent) -> list[CheckedComponent]:
     """A solver and those in its slots, which solve variants of the same problem."""
-    slots = [name for name, slot in slots_of(solver.component).items() if slot.family == Solver.family]
+    slots = [name for name, slot in nested_components_of(solver.component).items() if slot.family == Solver.family]
     return [solver, *(found for name in slots for inner in solver.held(name) for found in solvers_in(inner))]
 
 
-def check_needs(solver: type[Solver[Any]], used: dict[str, Parameters], before: str) -> None:
+def check_needs(solver: type[Solver[Any]], used: dict[str, CheckedComponent], before: str) -> None:
     """As `check_abilities`, for one solver."""
     for part, ability in solver.needs.items():
         if part not in registry.PLACES:
@@ -188,7 +188,7 @@ def check_needs(solver: type[Solver[Any]], used: dict[str, Parameters], before: 
             )
 
 
-def check_start(recipe: Recipe, kernel_prior: Parameters) -> None:
+def check_start(recipe: Recipe, kernel_prior: CheckedComponent) -> None:
     """Refuse a kernel that the kernel prior would not look at; raises `InputError`."""
     if "start" not in positional_names(kernel_prior.component):
         name = "known" if recipe.kernel_prior is None else recipe.kernel_prior.name
@@ -211,14 +211,14 @@ def able(family: str, ability: type) -> str:
     return ", ".join(found) or "none"
 
 
-def build_fidelity(recipe: Recipe, checked: dict[str, Parameters], data: Tensor, iterations: int) -> Fidelity:
+def build_fidelity(recipe: Recipe, checked: dict[str, CheckedComponent], data: Tensor, iterations: int) -> Fidelity:
     """The recipe's fidelity, or its schedule of several; each that will serve is tried on the data.
 
     Raises:
         InputError: one cannot compare data like these, as when they are smaller than its window.
         PluginError: one fails.
     """
-    stages = [(checked[f"fidelity.{i}"].build({}), spec.until) for i, spec in enumerate(recipe.fidelity)]
+    stages = [(checked[f"fidelity.{i}"].build({}), spec.until_iteration) for i, spec in enumerate(recipe.fidelity)]
     only = len(stages) == 1 and stages[0][1] is None
     fidelity: Fidelity = stages[0][0] if only else Schedule(stages)
     begins = [0, *(until or 0 for _, until in stages)]
@@ -228,7 +228,7 @@ def build_fidelity(recipe: Recipe, checked: dict[str, Parameters], data: Tensor,
     return fidelity
 
 
-def try_fidelity(parameters: Parameters, fidelity: Fidelity, data: Tensor) -> None:
+def try_fidelity(parameters: CheckedComponent, fidelity: Fidelity, data: Tensor) -> None:
     """Compare the data with themselves, so that what would fail after many iterations fails before the first."""
     here = data.cpu()  # where components are built
     with torch.no_grad(), blamed(parameters.place, parameters.component):
@@ -239,21 +239,21 @@ def weights_of(recipe: Recipe, sigma: float) -> dict[str, float]:
     """The weight of each term by its place in the recipe."""
     factors = {"one": 1.0, "sigma": sigma, "variance": sigma**2}
     return {
-        f"regularizers.{i}": max(spec.weight * factors[spec.times], spec.least) if spec.weight > 0 else 0.0
+        f"regularizers.{i}": max(spec.weight * factors[spec.scale_by], spec.min_weight) if spec.weight > 0 else 0.0
         for i, spec in enumerate(recipe.regularizers)
     }
 
 
-def build_scores(recipe: Recipe, seed: int) -> list[Score]:
-    """The scores of a recipe, by which kernels are compared; raises `InvkitError`, saying at which place."""
-    places = [(f"scores.{index}", spec) for index, spec in enumerate(recipe.scores)]
-    return [check_component(place, "scores", spec, seed, recipe.name).build({}) for place, spec in places]
+def build_scores(recipe: Recipe, seed: int) -> list[NoReferenceMetric]:
+    """The selection of a recipe, by which kernels are compared; raises `InvkitError`, saying at which place."""
+    places = [(f"selection.{index}", spec) for index, spec in enumerate(recipe.selection)]
+    return [check_component(place, "no_reference_metrics", spec, seed, recipe.name).build({}) for place, spec in places]
 
 
-def build_terms(recipe: Recipe, checked: dict[str, Parameters], weights: dict[str, float]) -> list[Term]:
+def build_terms(recipe: Recipe, checked: dict[str, CheckedComponent], weights: dict[str, float]) -> list[Term]:
     """The weighted regularizers; terms of weight zero are left out."""
     return [
-        Term(checked[place].build({}), weight, spec.on)
+        Term(checked[place].build({}), weight, spec.target)
         for spec, (place, weight) in zip(recipe.regularizers, weights.items(), strict=True)
         if weight > 0
     ]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..core.errors import DivergedError
-from ..core.interfaces import UnknownPrior
+from ..core.interfaces import OperatorParameterPrior
 from ..core.result import Result
 from ..core.solver import after_interrupt
 from ..numerics.geometry import size_of
@@ -71,7 +71,7 @@ class Chain:
     Once one was stopped early, by the time limit or by Ctrl-C, the last is still solved if its kernel is known: an
     image from the kernel so far is what people want. The others are skipped.
 
-    A stage whose recipe has scores is on trial: its kernel and the one it was given are judged, and the better of them
+    A stage whose recipe has selection is on trial: its kernel and the one it was given are judged, and the better of them
     is gone on from; where it diverges, that is the one it was given.
 
     Attributes:
@@ -155,9 +155,9 @@ class Chain:
         told, is_better = {}, False
         if all(judged):
             with placed(place):
-                scores = Scoring.of(self.stages[index], self.judge.stage.data)([one for one in judged if one])
-            is_better = scores[1]["sum"] < scores[0]["sum"]
-            told = {"scores": {name: round(scores[1][name] - scores[0][name], 5) + 0.0 for name in scores[0]}}
+                selection = Scoring.of(self.stages[index], self.judge.stage.data)([one for one in judged if one])
+            is_better = selection[1]["sum"] < selection[0]["sum"]
+            told = {"selection": {name: round(selection[1][name] - selection[0][name], 5) + 0.0 for name in selection[0]}}
         kernel = after.kernel if is_better else before.kernel
         seconds = after.seconds + time.monotonic() - begun
         return replace(after, kernel=kernel, seconds=seconds, details={**after.details, "kept": is_better, **told})
@@ -203,6 +203,6 @@ class Chain:
         return name if len(self.stages) == 1 else f"{name}: {self.stages[index].recipe.solver.name}"
 
 
-def is_known(prior: UnknownPrior) -> bool:
+def is_known(prior: OperatorParameterPrior) -> bool:
     """Whether a kernel prior leaves nothing to be found."""
     return next(prior.parameters(), None) is None

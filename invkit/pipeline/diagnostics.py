@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-__all__ = ["doubts"]
+__all__ = ["diagnose"]
 
 POINT = 0.9  # of a kernel's mass in one pixel: it leaves the photograph as it is
 MARGIN = 0.002  # in [0, 1]: so near to black or white counts as such
@@ -17,7 +17,7 @@ AGREEMENT = 0.75  # with the nearer half of the others' kernels: among 52 photog
 FEWEST = 4  # starts that must have been compared for their agreement to say anything
 
 
-def doubts(picture: Tensor, restored: Tensor, kernel: Tensor, starts: Sequence[Mapping[str, Any]] = ()) -> list[str]:
+def diagnose(picture: Tensor, restored: Tensor, kernel: Tensor, candidates: Sequence[Mapping[str, Any]] = ()) -> list[str]:
     """What speaks against a restoration, in words; nothing is no proof.
 
     The limits were found on 20 photographs blurred by invkit itself and on Levin's, with 21 kernels for each, good and
@@ -28,7 +28,7 @@ def doubts(picture: Tensor, restored: Tensor, kernel: Tensor, starts: Sequence[M
         picture: the photograph, (B, C, H, W) in [0, 1].
         restored: of the same shape.
         kernel: that was found, (h, w), summing to one.
-        starts: what the result tells of each that the recipe began from.
+        candidates: what the result tells of each that the recipe began from.
     """
     found = []
     if kernel.numel() > 1 and float(kernel.max()) > POINT:
@@ -43,7 +43,7 @@ def doubts(picture: Tensor, restored: Tensor, kernel: Tensor, starts: Sequence[M
             f"{lost:.1%} of the image was neither dark nor bright and has become black or white, as rings round a "
             "wrong kernel do; try another --kernel-size or --recipe"
         )
-    agreement = chosen_agreement(starts)
+    agreement = chosen_agreement(candidates)
     if agreement is not None and agreement < AGREEMENT:
         found.append(
             f"the starts found different kernels (the one chosen agrees with the others to {agreement:.2f} of 1): "
@@ -52,8 +52,8 @@ def doubts(picture: Tensor, restored: Tensor, kernel: Tensor, starts: Sequence[M
     return found
 
 
-def chosen_agreement(starts: Sequence[Mapping[str, Any]]) -> float | None:
+def chosen_agreement(candidates: Sequence[Mapping[str, Any]]) -> float | None:
     """How similar the chosen kernel is to the others'; None where that was not compared among enough of them."""
-    compared = [start for start in starts if "kernel-agreement" in start.get("scores", {})]
+    compared = [start for start in candidates if "kernel-agreement" in start.get("selection", {})]
     chosen = [start for start in compared if start["chosen"]]
-    return -float(chosen[0]["scores"]["kernel-agreement"]) if chosen and len(compared) >= FEWEST else None
+    return -float(chosen[0]["selection"]["kernel-agreement"]) if chosen and len(compared) >= FEWEST else None

@@ -21,7 +21,7 @@ from ..media.images import Layout, Photo, from_bchw, read_image, to_bchw
 from ..media.kernels import as_kernel, read_kernel
 from ..numerics.geometry import Size, size_of
 
-__all__ = ["Measured", "Picture", "Taken", "digest", "scaled_to", "take", "take_truth", "take_unknown"]
+__all__ = ["Measured", "Picture", "Taken", "digest", "scaled_to", "take", "take_truth", "read_operator_parameter"]
 
 Picture: TypeAlias = Array | str | Path
 Measured: TypeAlias = Picture | list[Picture] | tuple[Picture, ...]
@@ -143,7 +143,7 @@ def take_truth(truth: Picture, size: Size) -> Tensor:
     return sharp
 
 
-def take_unknown(given: Picture, operator: type[ForwardOperator]) -> Tensor:
+def read_operator_parameter(given: Picture, operator: type[ForwardOperator]) -> Tensor:
     """What there is of the operator's unknown, from a file or an array.
 
     Returns:
@@ -153,7 +153,7 @@ def take_unknown(given: Picture, operator: type[ForwardOperator]) -> Tensor:
     Raises:
         InputError: it cannot be read, or is no kernel; warns as `as_kernel`.
     """
-    if issubclass(operator.unknown, KernelPrior):
+    if issubclass(operator.parameter_prior, KernelPrior):
         return take_kernels(given)
     if isinstance(given, str | Path) and Path(given).suffix.lower() != ".npy":
         return take(given).data.mean(1, keepdim=True)

@@ -27,10 +27,10 @@ from ..recipes.model import Recipe
 from . import options
 from .assemble import Assembly, as_many
 from .chain import Outcome
-from .diagnostics import doubts
-from .inputs import Measured, Picture, Taken, digest, scaled_to, take, take_truth, take_unknown
+from .diagnostics import diagnose
+from .inputs import Measured, Picture, Taken, digest, scaled_to, take, take_truth, read_operator_parameter
 from .multistart import solve_stages
-from .options import Choices, Color, KernelSize
+from .options import Options, Color, KernelSize
 from .stages import Stage, Watch, check_stages, plan, with_colors
 
 __all__ = ["Job", "prepare", "versions"]
@@ -92,7 +92,7 @@ class Job:
             OutOfMemoryError, DivergedError: the solve failed.
         """
         check_time(time_limit)
-        if resume and self.stages[0].starts:
+        if resume and self.stages[0].candidates:
             raise InputError(f"{self.name} begins from several starts, of which nothing is saved to resume; start anew")
         if resume and checkpoint is None:
             raise InputError("resume needs the checkpoint file to resume from")
@@ -111,7 +111,7 @@ class Job:
         if self.truth is not None:
             details["psnr"] = {"before": psnr(before, self.truth), "after": psnr(whole, self.truth)}
         if self.may_be_doubted:
-            found = doubts(before, whole.clamp(0, 1), kernel[0, 0], details.get("starts", ()))
+            found = diagnose(before, whole.clamp(0, 1), kernel[0, 0], details.get("candidates", ()))
             details |= {"doubts": found} if found else {}
         return replace(
             solved,
@@ -120,14 +120,14 @@ class Job:
             blurry=self.measured.given_back(before),
             details=details,
             bits=self.measured.bits,
-            holds_kernels=self.has_kernels,
+            has_kernel=self.has_kernels,
             icc_profile=None if self.measured.photo is None else self.measured.photo.icc_profile,
         )
 
     @property
     def may_be_doubted(self) -> bool:
         """Whether it is one photograph whose blur was estimated."""
-        found = bool(self.stages[0].starts) or not self.stages[0].recipe.is_nonblind
+        found = bool(self.stages[0].candidates) or not self.stages[0].recipe.is_nonblind
         return found and isinstance(self.operator, Blur) and len(self.measured.data) == 1
 
     @property
@@ -141,7 +141,7 @@ class Job:
         The pictures given, or the operator's first image where they are no pictures or of another size than it.
         """
         problem, data, seen = self.assembly.problem, self.measured.data, self.stages[-1]
-        first = problem.operator.first_image(seen.data, problem.kernel_prior().detach().to(seen.data))
+        first = problem.operator.initial_image(seen.data, problem.kernel_prior().detach().to(seen.data))
         if problem.operator.data_range is not None and size_of(first) == size_of(data):
             return data
         return with_chroma(first, seen.chroma).clamp(0, 1)
@@ -149,7 +149,7 @@ class Job:
     @property
     def has_kernels(self) -> bool:
         """Whether the operator's unknown is a kernel, or several."""
-        return issubclass(self.operator.unknown, KernelPrior)
+        return issubclass(self.operator.parameter_prior, KernelPrior)
 
     def _unknown(self, value: Tensor) -> Array:
         if self.has_kernels:
@@ -184,7 +184,7 @@ def prepare(
         InvkitError: one of them cannot be used.
     """
     named = {"kernel_size": kernel_size, "color": color, "seed": seed, "device": device, "sigma": sigma}
-    chosen = Choices.checked(overrides, named)
+    chosen = Options.checked(overrides, named)
     where = options.choose_device(chosen.device)
     recipe, reason, taken = options.decided(recipe, image, kernel, time_limit)
     method, folder = options.find_recipe(recipe)
@@ -195,7 +195,7 @@ def prepare(
     measured, start = measurement(method, folder, image, kernel)
     taken = taken or take(measured, operator)
     options.check_single(method, taken.data)
-    unknown = None if start is None else take_unknown(start, operator)
+    unknown = None if start is None else read_operator_parameter(start, operator)
     if unknown is not None:
         options.check_takes_kernel(method)
     size = kernel_size_of(method, operator, chosen, taken.data, unknown)
@@ -228,10 +228,10 @@ def prepare(
 
 
 def kernel_size_of(
-    method: Recipe, operator: type[ForwardOperator], chosen: Choices, data: Tensor, unknown: Tensor | None
+    method: Recipe, operator: type[ForwardOperator], chosen: Options, data: Tensor, unknown: Tensor | None
 ) -> Size:
     """The size of the kernel that is to be found or was given; 1x1 where there is none."""
-    if not issubclass(operator.unknown, KernelPrior) or (method.kernel_prior is None and not method.starts):
+    if not issubclass(operator.parameter_prior, KernelPrior) or (method.kernel_prior is None and not method.candidates):
         return 1, 1
     return options.check_kernel_size(chosen.kernel_size or method.measurement.kernel_size, data, unknown)
 

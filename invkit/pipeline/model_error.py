@@ -16,7 +16,7 @@ from ..regularizers.tv import TotalVariation
 from ..solvers.admm import ADMM
 from ..solvers.inner import run_inner
 
-__all__ = ["misfit"]
+__all__ = ["model_error"]
 
 WEIGHT = 2e-4  # of total variation: so little that what is left over is not the image's
 ITERATIONS = 25
@@ -24,7 +24,7 @@ CLIPPED = 0.99  # in [0, 1]: from here on the data may have been brighter than t
 SIDE = 512  # pixels of the middle that are looked at, besides the kernel's size
 
 
-def misfit(data: Tensor, kernel: Tensor) -> float:
+def model_error(data: Tensor, kernel: Tensor) -> float:
     """Standard deviation of what no image in [0, 1] explains of the data, in [0, 1] units.
 
     For the true kernel this is the part of the noise that the image does not take up, about half. A wrong kernel, a

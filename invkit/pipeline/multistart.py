@@ -1,4 +1,4 @@
-"""Several recipes to start from: each finds a kernel, and the one whose restoration scores best is gone on from."""
+"""Several recipes to start from: each finds a kernel, and the one whose restoration selection best is gone on from."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 from ..core import registry
 from ..core.errors import DivergedError
 from ..core.result import Result
-from ..core.runtime.workers import HelperLostError, Helpers, affordable, can_help, helped
+from ..core.runtime.workers import WorkerLostError, Workers, affordable, can_help, helped
 from ..core.solver import Counting, after_interrupt, deferred_interrupt
 from ..numerics.geometry import size_of
 from .assemble import Assembly
@@ -57,10 +57,10 @@ def solve_stages(
         InvkitError: a stage failed; says which.
     """
     with deferred_interrupt() as interrupted:
-        if stages[0].starts:
+        if stages[0].candidates:
             judge, size = Judge.of(stages, device), size_of(first.problem.kernel_prior())
-            starts = _Starts(stages, size, device, watch, interrupted, judge, patient=True)
-            return starts.to_the_end(worth_helpers(stages[0], device, watch))
+            candidates = _Starts(stages, size, device, watch, interrupted, judge, patient=True)
+            return candidates.to_the_end(worth_helpers(stages[0], device, watch))
         return Chain(list(stages), device, Judge.of(stages, device), watch, interrupted).to_the_end(first, resume)
 
 
@@ -72,10 +72,10 @@ def worth_helpers(stage: Stage, device: torch.device, watch: Watch) -> int:
     share out, and memory for.
     """
     values, limit = stage.data.numel(), watch.time_limit
-    is_quick = len(stage.starts) < FEW or values < SMALL or (limit is not None and limit < LOADING)
+    is_quick = len(stage.candidates) < FEW or values < SMALL or (limit is not None and limit < LOADING)
     if is_quick or device.type != "cpu" or watch.observers or registry.is_extended() or not can_help():
         return 0
-    return min(min(torch.get_num_threads(), len(stage.starts), MOST) - 1, affordable(LIBRARIES + values * EACH))
+    return min(min(torch.get_num_threads(), len(stage.candidates), MOST) - 1, affordable(LIBRARIES + values * EACH))
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class _Starts:
 
     def __post_init__(self) -> None:
         """None is begun."""
-        self.waiting = list(range(len(self.starts)))
+        self.waiting = list(range(len(self.candidates)))
 
     def to_the_end(self, helpers: int = 0) -> Outcome:
         """Try all, with so many helpers, choose, and solve the last stage.
@@ -156,20 +156,20 @@ class _Starts:
         with helped(helpers, __name__) as others:
             self.try_all(others)
         if not self.tried:
-            whys = [f"{self.starts[index][0].recipe.name} ({why})" for index, why in sorted(self.failed.items())]
+            whys = [f"{self.candidates[index][0].recipe.name} ({why})" for index, why in sorted(self.failed.items())]
             raise DivergedError(f"all that there is to start from has diverged: {'; '.join(whys)}")
         self.tried = dict(sorted(self.tried.items()))
         compared = self.compared(scoring)
         best = min(compared, key=lambda index: compared[index].get("sum", 0.0))
         return self.finished(best, compared)
 
-    def try_all(self, others: Helpers) -> None:
+    def try_all(self, others: Workers) -> None:
         """Try the starts with helpers, and then without them those that one was lost over."""
         self.try_some(others)
         self.wait(others)
         self.try_some(others)
 
-    def try_some(self, others: Helpers) -> None:
+    def try_some(self, others: Workers) -> None:
         """Try one start after the other until none is left, alone until the noise level is settled."""
         while (index := self.next()) is not None:
             if self.judge.settled and not others.turns:
@@ -183,12 +183,12 @@ class _Starts:
                 return None
             return self.waiting.pop(0)
 
-    def have_tried(self, others: Helpers) -> None:
+    def have_tried(self, others: Workers) -> None:
         """Have one helper try one start after the other; one that it is lost over waits again."""
         while (index := self.next()) is not None:
             try:
                 became, stop = others.ask(tried_there, self.there(index))
-            except HelperLostError as error:
+            except WorkerLostError as error:
                 with self.lock:
                     self.waiting.append(index)
                 if not (others.ended or self.interrupted.is_set()):
@@ -207,11 +207,11 @@ class _Starts:
         deadline = None if left is None else time.time() + left
         return There(stages, self.kernel_size, replace(self.judge, seen={}), index, deadline)
 
-    def lost(self, index: int, error: HelperLostError) -> str:
+    def lost(self, index: int, error: WorkerLostError) -> str:
         """What is said of a start whose helper was lost."""
-        return f"{self.starts[index][0].recipe.name} is tried once more, since its process was lost: {error}"
+        return f"{self.candidates[index][0].recipe.name} is tried once more, since its process was lost: {error}"
 
-    def wait(self, others: Helpers) -> None:
+    def wait(self, others: Workers) -> None:
         """Until every helper has done its start; those that Ctrl-C finds at work are ended."""
         if not others.are_busy(0):
             return
@@ -225,8 +225,8 @@ class _Starts:
     def counting(self) -> AbstractContextManager[Callable[[int], None]]:
         """A bar of the starts that are done, where it can show them."""
         make = self.titled().progress
-        bar = None if make is None else make("starts")
-        return bar.counting(len(self.starts)) if isinstance(bar, Counting) else nullcontext(lambda done: None)
+        bar = None if make is None else make("candidates")
+        return bar.counting(len(self.candidates)) if isinstance(bar, Counting) else nullcontext(lambda done: None)
 
     def compared(self, scoring: Scoring) -> dict[int, dict[str, float]]:
         """Of those to choose from, by their places, every score by name and their "sum"; of only one, none.
@@ -239,9 +239,9 @@ class _Starts:
         return dict(zip(judged, scoring(list(judged.values())), strict=True))
 
     @property
-    def starts(self) -> Sequence[Sequence[Stage]]:
+    def candidates(self) -> Sequence[Sequence[Stage]]:
         """The stages of each."""
-        return self.stages[0].starts
+        return self.stages[0].candidates
 
     def is_over(self) -> bool:
         """Whether there is no time for another start; notes why."""
@@ -261,7 +261,7 @@ class _Starts:
         """Try one start."""
         begun = time.monotonic()
         try:
-            with placed(f"starts.{index}"):
+            with placed(f"candidates.{index}"):
                 found = self.found(index)
             chain = self.gone_on(found, index)
             judged = self.judged(chain)
@@ -281,16 +281,16 @@ class _Starts:
 
     def found(self, index: int) -> Outcome:
         """What the stages of one start give."""
-        own, watch = kernel_stages(self.starts[index]), self.part(index)
-        if own[0].starts:
+        own, watch = kernel_stages(self.candidates[index]), self.part(index)
+        if own[0].candidates:
             judge = Judge.of(own, self.device)
             return _Starts(own, self.kernel_size, self.device, watch, self.interrupted, judge).to_the_end()
-        first, judge = own[0].assembled(self.kernel_size, None), Judge.of(self.starts[index], self.device)
+        first, judge = own[0].assembled(self.kernel_size, None), Judge.of(self.candidates[index], self.device)
         return Chain(list(own), self.device, judge, watch, self.interrupted, patient=False).to_the_end(first)
 
     def gone_on(self, found: Outcome, index: int) -> Chain:
         """The stages that follow, but for the last, from the kernel of a start; skipped once that was stopped."""
-        following = [replace(stage, starts=()) for stage in self.stages[:-1]]
+        following = [replace(stage, candidates=()) for stage in self.stages[:-1]]
         chain = self.chain([*found.stages, *following], found.solved, found.stop, self.part(index))
         for depth in range(len(following)):
             chain.go_on(len(found.stages) + depth, later_place(depth))
@@ -298,7 +298,7 @@ class _Starts:
 
     def judged(self, chain: Chain) -> Result | None:
         """What the judge makes of the kernel so far; None where there is nothing to compare it with."""
-        if len(self.starts) == 1 or chain.stop:
+        if len(self.candidates) == 1 or chain.stop:
             return None
         return chain.judged(chain.found, len(chain.stages))
 
@@ -310,7 +310,7 @@ class _Starts:
 
     def part(self, index: int) -> Watch:
         """The watch of one start: what is left of the time, and its place in the bars' titles."""
-        return replace(self.titled(f" {index + 1} of {len(self.starts)}"), time_limit=self.left())
+        return replace(self.titled(f" {index + 1} of {len(self.candidates)}"), time_limit=self.left())
 
     def titled(self, which: str = "") -> Watch:
         """The watch without who watches the first stage alone, and with bars that say what they are part of."""
@@ -320,23 +320,23 @@ class _Starts:
 
     def finished(self, best: int, compared: Mapping[int, Mapping[str, float]]) -> Outcome:
         """The last stage from the best kernel, and all that led to it."""
-        chosen, last = self.tried[best], replace(self.stages[-1], starts=())
+        chosen, last = self.tried[best], replace(self.stages[-1], candidates=())
         chain = self.chain([*chosen.stages, last], chosen.solved, self.stop, self.titled())
         chain = replace(chain, patient=self.patient, begun=self.begun)
         aside = time.monotonic() - self.begun - sum(result.seconds for result in chosen.solved if result)
         chain.go_on(len(chosen.stages), later_place(len(self.stages) - 1))
-        told = [self.told(index, best, compared) for index in range(len(self.starts))]
-        return Outcome(chain.stages, chain.solved, chain.stop, {"starts": told}, aside)
+        told = [self.told(index, best, compared) for index in range(len(self.candidates))]
+        return Outcome(chain.stages, chain.solved, chain.stop, {"candidates": told}, aside)
 
     def told(self, index: int, best: int, compared: Mapping[int, Mapping[str, float]]) -> dict[str, Any]:
         """What the result's details say of one start."""
-        said = {"name": self.starts[index][0].recipe.name, "chosen": index == best}
+        said = {"name": self.candidates[index][0].recipe.name, "chosen": index == best}
         if index in self.failed:
             return {**said, "failed": self.failed[index]}
         if index not in self.tried:
             return {**said, "skipped": self.stop}
-        one, scores = self.tried[index], {name: round(value, 5) for name, value in compared.get(index, {}).items()}
-        return {**said, "seconds": round(one.seconds, 3), "scores": scores, **one.facts}
+        one, selection = self.tried[index], {name: round(value, 5) for name, value in compared.get(index, {}).items()}
+        return {**said, "seconds": round(one.seconds, 3), "selection": selection, **one.facts}
 
 
 @dataclass(frozen=True)
@@ -362,13 +362,13 @@ def tried_there(asked: There) -> tuple[Tried | str, str | None]:
     """What became of a start, as `_Starts.keep` takes it, in the process that was asked for it."""
     watch = Watch(time_limit=None if asked.deadline is None else max(asked.deadline - time.time(), 0.0))
     nobody = threading.Event()
-    starts = _Starts(asked.stages, asked.kernel_size, torch.device("cpu"), watch, nobody, asked.judge)
+    candidates = _Starts(asked.stages, asked.kernel_size, torch.device("cpu"), watch, nobody, asked.judge)
     with after_interrupt():  # signals are for the process that asks, and for the system to end this one
-        starts.attempt(asked.index)
-    if asked.index in starts.failed:
-        return starts.failed[asked.index], starts.stop
-    one = starts.tried[asked.index]
-    return replace(one, stages=[replace(stage, starts=()) for stage in one.stages]), starts.stop
+        candidates.attempt(asked.index)
+    if asked.index in candidates.failed:
+        return candidates.failed[asked.index], candidates.stop
+    one = candidates.tried[asked.index]
+    return replace(one, stages=[replace(stage, candidates=()) for stage in one.stages]), candidates.stop
 
 
 def kernel_stages(stages: Sequence[Stage]) -> Sequence[Stage]:
@@ -377,6 +377,6 @@ def kernel_stages(stages: Sequence[Stage]) -> Sequence[Stage]:
     Where it has starts itself, all of them: they are chosen by what the last makes of them.
     """
     own = list(stages)
-    while len(own) > 1 and own[-1].recipe.is_nonblind and not own[0].starts:
+    while len(own) > 1 and own[-1].recipe.is_nonblind and not own[0].candidates:
         own.pop()
     return own

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..core import registry
 from ..core.errors import AssemblyError, InputError, OutOfMemoryError
-from ..core.interfaces import ImagePrior, UnknownPrior
+from ..core.interfaces import ImagePrior, OperatorParameterPrior
 from ..core.parameters import positional_names
 from ..core.runtime.threads import threads_worth
 from ..numerics.kurtosis import PATCH
@@ -24,7 +24,7 @@ from .inputs import Measured, Picture, Taken, take
 
 __all__ = [
     "AUTO",
-    "Choices",
+    "Options",
     "Color",
     "KernelSize",
     "auto_kernel_size",
@@ -62,7 +62,7 @@ def _plain(number: object) -> object:
 Side = Annotated[int, Field(gt=0)]
 
 
-class Choices(BaseModel):
+class Options(BaseModel):
     """The options of a restoration; None leaves them to the recipe, or to what the image says."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -75,7 +75,7 @@ class Choices(BaseModel):
     sigma: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = None
 
     @classmethod
-    def checked(cls, overrides: Sequence[str], values: dict[str, Any]) -> Choices:
+    def checked(cls, overrides: Sequence[str], values: dict[str, Any]) -> Options:
         """The options, checked.
 
         Raises:
@@ -200,10 +200,10 @@ def check_kernel_size(size: KernelSize, data: Tensor, given: Tensor | None) -> t
 
 def check_single(recipe: Recipe, data: Tensor) -> None:
     """Refuse several pictures for a recipe that compares kernels, those of one picture; raises `InputError`."""
-    if len(data) > 1 and any(one.scores for _, one in recipe.tree()):
+    if len(data) > 1 and any(one.selection for _, one in recipe.tree()):
         raise InputError(
             f"the recipe {recipe.name} restores one picture at a time, and {len(data)} are given; restore each by "
-            "itself, [deblur(one) for one in pictures], or use a recipe without scores, as fast-map"
+            "itself, [deblur(one) for one in pictures], or use a recipe without selection, as fast-map"
         )
 
 
@@ -224,14 +224,14 @@ def check_nonblind(recipe: Recipe) -> None:
 
 def check_takes_kernel(recipe: Recipe) -> None:
     """Refuse a kernel for a recipe whose starts find their own; raises `InputError`."""
-    if recipe.starts:
+    if recipe.candidates:
         raise InputError(
             f"the recipe {recipe.name} begins from kernels that its starts find, and would not look at the one given; "
-            "set --set starts=[] --set scores=[] (overrides=['starts=[]', 'scores=[]']), or leave the kernel out"
+            "set --set candidates=[] --set selection=[] (overrides=['candidates=[]', 'selection=[]']), or leave the kernel out"
         )
 
 
-def check_kernel_prior(prior: UnknownPrior) -> None:
+def check_kernel_prior(prior: OperatorParameterPrior) -> None:
     """Refuse a prior that does not give what its kind promises; raises `AssemblyError` naming it and what is wrong."""
     with torch.no_grad():
         value = prior()
@@ -264,7 +264,7 @@ def check_memory(prior: ImagePrior, device: torch.device) -> None:
 
 def depends_on_noise(recipe: Recipe) -> bool:
     """Whether the weight of a term is in proportion to the noise level; those that go on from it aside."""
-    return any(term.times != "one" and term.weight > 0 for term in recipe.regularizers)
+    return any(term.scale_by != "one" and term.weight > 0 for term in recipe.regularizers)
 
 
 def noise_level(recipe: Recipe, data: Tensor) -> float | None:

@@ -1,4 +1,4 @@
-"""Kernels compared without the truth: by scores of what the last of several recipes makes of each."""
+"""Kernels compared without the truth: by selection of what the last of several recipes makes of each."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from ..core.interfaces import Score
+from ..core.interfaces import NoReferenceMetric
 from ..core.result import Result
 from ..core.runtime.threads import threads_worth
 from ..core.solver import Observer
 from ..numerics.geometry import resize_kernel_support, size_of, visible_part
-from ..recipes.model import ScoreSpec, blamed
+from ..recipes.model import SelectionSpec, blamed
 from .assemble import build_scores
 from .stages import Stage, later_place, placed
 
@@ -48,7 +48,7 @@ class Judge:
     def of(cls, stages: Sequence[Stage], device: torch.device) -> Judge:
         """The judge of a chain of stages."""
         first, last = stages[0], stages[-1]
-        return cls(replace(first, recipe=last.recipe, starts=()), device, later_place(len(stages) - 1))
+        return cls(replace(first, recipe=last.recipe, candidates=()), device, later_place(len(stages) - 1))
 
     def __call__(self, kernel: Tensor, observers: Callable[[], Sequence[Observer]], limit: float | None) -> Result:
         """The restoration with a kernel (1, 1, h, w); the same again for one that was judged to its end.
@@ -78,28 +78,28 @@ class Judge:
 
 @dataclass(frozen=True)
 class Scoring:
-    """The scores of one recipe, built.
+    """The selection of one recipe, built.
 
     Attributes:
-        scores: each with its spec.
+        selection: each with its spec.
         data: that the restorations are of, (B, C, H, W).
     """
 
-    scores: Sequence[tuple[ScoreSpec, Score]]
+    selection: Sequence[tuple[SelectionSpec, NoReferenceMetric]]
     data: Tensor
 
     @classmethod
     def of(cls, stage: Stage, data: Tensor) -> Scoring:
-        """The scores of a stage's recipe; raises `InvkitError`."""
-        return cls(list(zip(stage.recipe.scores, build_scores(stage.recipe, stage.seed), strict=True)), data)
+        """The selection of a stage's recipe; raises `InvkitError`."""
+        return cls(list(zip(stage.recipe.selection, build_scores(stage.recipe, stage.seed), strict=True)), data)
 
     @torch.no_grad()
     def __call__(self, judged: Sequence[Result]) -> list[dict[str, float]]:
         """Of each restoration every score, by name, and the weighted "sum" of them; the least is the best."""
         given = self.data, *alike(judged, size_of(self.data))
         columns, total = {}, torch.zeros(len(judged))
-        for place, (spec, score) in enumerate(self.scores):
-            with blamed(f"scores.{place}", type(score)), threads_worth(self.data.numel()):
+        for place, (spec, score) in enumerate(self.selection):
+            with blamed(f"selection.{place}", type(score)), threads_worth(self.data.numel()):
                 values = score(*given)
             columns[spec.name if spec.name not in columns else f"{spec.name}.{place}"] = values
             total = total + spec.weight * values

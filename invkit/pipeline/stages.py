@@ -23,8 +23,8 @@ from ..numerics.window import informative_window
 from ..recipes.model import Recipe
 from . import options
 from .assemble import Assembly, assemble, build_scores
-from .model_error import misfit
-from .options import Choices, Color
+from .model_error import model_error
+from .options import Options, Color
 
 __all__ = ["Stage", "Watch", "check_stages", "later_place", "placed", "plan", "with_colors"]
 
@@ -43,7 +43,7 @@ class Stage:
         sigma: standard deviation of the noise of the data; None for an image too small to tell.
         estimated: whether sigma was, and not given.
         seed: of every random number.
-        starts: the stages of each recipe that it is to start from; only the first of a chain has any.
+        candidates: the stages of each recipe that it is to start from; only the first of a chain has any.
     """
 
     recipe: Recipe
@@ -53,7 +53,7 @@ class Stage:
     sigma: float | None
     estimated: bool
     seed: int
-    starts: tuple[tuple[Stage, ...], ...] = ()
+    candidates: tuple[tuple[Stage, ...], ...] = ()
 
     def knowing(self, kernel: Tensor) -> Stage:
         """The stage for a kernel (1, 1, h, w): an estimated noise level grows by what the model misses beyond it.
@@ -70,7 +70,7 @@ class Stage:
             and issubclass(registry.load("operators", self.recipe.operator.name), Blur)
         ):
             return self
-        excess = max(misfit(self.data, kernel) ** 2 - self.sigma**2, 0.0) ** 0.5
+        excess = max(model_error(self.data, kernel) ** 2 - self.sigma**2, 0.0) ** 0.5
         return replace(self, sigma=math.hypot(self.sigma, GRAVER * excess))
 
     def assembled(self, kernel_size: tuple[int, int], kernel: Tensor | None) -> Assembly:
@@ -79,8 +79,8 @@ class Stage:
         What is to start from a kernel that is not known yet is built for one that does nothing. Scores, by which the
         kernel that it finds will be compared, are no part of the problem.
         """
-        kernel = still(kernel_size) if self.starts and kernel is None else kernel
-        recipe = self.recipe.model_copy(update={"scores": []}) if self.recipe.is_on_trial else self.recipe
+        kernel = still(kernel_size) if self.candidates and kernel is None else kernel
+        recipe = self.recipe.model_copy(update={"selection": []}) if self.recipe.is_on_trial else self.recipe
         with threads_worth(self.data.numel()):
             return assemble(recipe, self.data, kernel_size, kernel=kernel, sigma=self.sigma or 0.0, seed=self.seed)
 
@@ -94,11 +94,11 @@ class Stage:
             "iterations": 0 if solved is None else solved.iterations,
             "seconds": 0.0 if solved is None else round(solved.seconds, 3),
             "stopped": "skipped" if solved is None else solved.stopped,
-            **{name: compared[name] for name in ("kept", "scores") if name in compared},
+            **{name: compared[name] for name in ("kept", "selection") if name in compared},
         }
 
 
-def plan(recipe: Recipe, picture: Tensor, chosen: Choices, pictures: bool = True) -> tuple[Stage, ...]:
+def plan(recipe: Recipe, picture: Tensor, chosen: Options, pictures: bool = True) -> tuple[Stage, ...]:
     """The stages of a recipe; of those that go on, and of starts, ``measurement`` gives the colour only.
 
     Args:
@@ -127,7 +127,7 @@ class Sight:
 
     picture: Tensor
     recipe: Recipe
-    chosen: Choices
+    chosen: Options
     pictures: bool = True
     seen: dict[Color, tuple[Tensor, Tensor | None, float | None]] = field(default_factory=dict)
 
@@ -171,7 +171,7 @@ def stages_of(recipe: Recipe, sight: Sight, color: Color | None) -> tuple[Stage,
     part = sight.through(recipe.measurement.window)
     estimated, seed = sight.chosen.sigma is None, sight.chosen.seed
     return tuple(
-        Stage(link, own, *seen.of(own), estimated, seed, tuple(stages_of(start, part, None) for start in link.starts))
+        Stage(link, own, *seen.of(own), estimated, seed, tuple(stages_of(start, part, None) for start in link.candidates))
         for link, seen, own in zip((*before, last), [*(part for _ in before), sight], colors, strict=True)
     )
 
@@ -202,8 +202,8 @@ def check_stages(
     first, *later = stages
     assembly = checked(first.assembled(kernel_size, kernel), device)
     found = beginning(assembly, kernel_size)
-    for index, start in enumerate(first.starts):
-        with placed(f"starts.{index}"):
+    for index, start in enumerate(first.candidates):
+        with placed(f"candidates.{index}"):
             check_stages(start, kernel_size, None, device)
     for depth, stage in enumerate(later, start=1):
         with placed(later_place(depth)):
@@ -214,7 +214,7 @@ def check_stages(
 
 def beginning(assembly: Assembly, kernel_size: tuple[int, int]) -> Tensor:
     """What stands for an unknown that is still to be found: the kernel that does nothing, else its first value."""
-    if issubclass(assembly.problem.operator.unknown, KernelPrior):
+    if issubclass(assembly.problem.operator.parameter_prior, KernelPrior):
         return still(kernel_size)
     value: Tensor = assembly.problem.kernel_prior()
     return value.detach()
@@ -229,7 +229,7 @@ def checked(assembly: Assembly, device: torch.device) -> Assembly:
 
 def later_place(depth: int) -> str:
     """Where in a recipe one of those that go on stands, the first of them being 1; the recipe itself is at no place."""
-    return ".".join(["then"] * depth)
+    return ".".join(["next"] * depth)
 
 
 @contextmanager
@@ -246,10 +246,10 @@ def placed(place: str) -> Iterator[None]:
 def with_colors(document: Mapping[str, Any], stages: Sequence[Stage]) -> dict[str, Any]:
     """A resolved recipe with the colour of every stage, by which it can be made again."""
     first, *later = stages
-    starts = [with_colors(*pair) for pair in zip(document["starts"], first.starts, strict=True)]
-    then = with_colors(document["then"], later) if later else None
+    candidates = [with_colors(*pair) for pair in zip(document["candidates"], first.candidates, strict=True)]
+    then = with_colors(document["next"], later) if later else None
     measurement = {"color": first.color, "window": first.recipe.measurement.window}
-    return {**document, "measurement": measurement, "starts": starts, "then": then}
+    return {**document, "measurement": measurement, "candidates": candidates, "next": then}
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from ..core import registry
 from ..core.errors import InvkitError, PluginError, RecipeError, is_out_of_memory
 from ..core.nested import ComponentSpec, Strict, listed, named
-from ..core.parameters import parameters_of, positional_names, read_strictly, reason, slots_of
+from ..core.parameters import parameters_of, positional_names, read_strictly, reason, nested_components_of
 from .messages import Place, explain, placed
 from .overrides import overridden, whole_recipe, whole_recipes, written_out
 from .toml import read_toml, recipe_of_result, recipe_text
@@ -26,10 +26,10 @@ __all__ = [
     "ComponentSpec",
     "FidelitySpec",
     "Measurement",
-    "Parameters",
+    "CheckedComponent",
     "Recipe",
     "RegularizerSpec",
-    "ScoreSpec",
+    "SelectionSpec",
     "blamed",
     "check_parameters",
     "check_recipe",
@@ -43,26 +43,26 @@ __all__ = [
 class FidelitySpec(ComponentSpec):
     """A fidelity and the iteration (counted from 0) at which the next one takes over."""
 
-    until: int | None = Field(default=None, gt=0, description="first iteration it no longer serves; none: to the end")
+    until_iteration: int | None = Field(default=None, gt=0, description="first iteration it no longer serves; none: to the end")
 
 
 class RegularizerSpec(ComponentSpec):
     """One term ``weight * R``."""
 
-    weight: float = Field(ge=0, allow_inf_nan=False, description="factor of the regularizer, of 'times' if given")
-    times: Literal["one", "sigma", "variance"] = Field(
+    weight: float = Field(ge=0, allow_inf_nan=False, description="factor of the regularizer, of 'scale_by' if given")
+    scale_by: Literal["one", "sigma", "variance"] = Field(
         default="one", description="'sigma': the weight times the noise level; 'variance': times its square"
     )
-    least: float = Field(
+    min_weight: float = Field(
         default=0.0,
         ge=0,
         allow_inf_nan=False,
         description="what that is at least, however low the noise level; a weight of 0 stays 0",
     )
-    on: Literal["image", "kernel"] = Field(default="image", description="what is penalised")
+    target: Literal["image", "kernel"] = Field(default="image", description="what is penalised")
 
 
-class ScoreSpec(ComponentSpec):
+class SelectionSpec(ComponentSpec):
     """One term ``weight * score`` of what the starts of a recipe are compared by."""
 
     weight: float = Field(default=1.0, gt=0, allow_inf_nan=False, description="factor of the score")
@@ -86,7 +86,7 @@ class Measurement(Strict):
 Component = Annotated[ComponentSpec, BeforeValidator(named)]
 Fidelities = Annotated[list[Annotated[FidelitySpec, BeforeValidator(named)]], BeforeValidator(listed)]
 Regularizers = Annotated[list[Annotated[RegularizerSpec, BeforeValidator(named)]], BeforeValidator(listed)]
-Scores = Annotated[list[Annotated[ScoreSpec, BeforeValidator(named)]], BeforeValidator(listed)]
+Scores = Annotated[list[Annotated[SelectionSpec, BeforeValidator(named)]], BeforeValidator(listed)]
 SLOT = "a registered name, or {name = ..., params = {...}}"
 THEN = "the recipe that goes on from the kernel found, a registered name or a whole recipe; none: it ends here"
 STARTS = "recipes that each find a kernel for this one to begin from, registered names or whole recipes"
@@ -107,18 +107,18 @@ class Recipe(Strict):
     regularizers: Regularizers = Field(default_factory=list, description="tables {name = ..., weight = ...}")
     solver: Component = Field(description=SLOT)
     measurement: Measurement = Measurement()
-    starts: Annotated[list[Recipe], BeforeValidator(whole_recipes)] = Field(default_factory=list, description=STARTS)
-    scores: Scores = Field(default_factory=list, description=SCORES)
-    then: Annotated[Recipe | None, BeforeValidator(whole_recipe)] = Field(default=None, description=THEN)
+    candidates: Annotated[list[Recipe], BeforeValidator(whole_recipes)] = Field(default_factory=list, description=STARTS)
+    selection: Scores = Field(default_factory=list, description=SCORES)
+    next: Annotated[Recipe | None, BeforeValidator(whole_recipe)] = Field(default=None, description=THEN)
 
     def links(self) -> list[Recipe]:
         """The recipe and those that go on from it, in the order they are used; starts aside."""
-        return [self, *(self.then.links() if self.then else ())]
+        return [self, *(self.next.links() if self.next else ())]
 
     def tree(self, before: str = "") -> list[tuple[str, Recipe]]:
-        """The recipe, its starts and those that go on, each with its place, as "starts.0.then." or an empty text."""
-        starts = [one for i, start in enumerate(self.starts) for one in start.tree(f"{before}starts.{i}.")]
-        return [(before, self), *starts, *(self.then.tree(f"{before}then.") if self.then else ())]
+        """The recipe, its starts and those that go on, each with its place, as "candidates.0.next." or an empty text."""
+        candidates = [one for i, start in enumerate(self.candidates) for one in start.tree(f"{before}candidates.{i}.")]
+        return [(before, self), *candidates, *(self.next.tree(f"{before}next.") if self.next else ())]
 
     @property
     def is_nonblind(self) -> bool:
@@ -127,11 +127,11 @@ class Recipe(Strict):
 
     @property
     def is_on_trial(self) -> bool:
-        """Whether the kernel it finds is kept only where its scores prefer it to the one it goes on from."""
-        return bool(self.scores) and not self.starts
+        """Whether the kernel it finds is kept only where its selection prefer it to the one it goes on from."""
+        return bool(self.selection) and not self.candidates
 
     def components(self) -> list[tuple[str, str, ComponentSpec]]:
-        """(place in the recipe, family, spec) of every component, those of ``starts`` and ``then`` included."""
+        """(place in the recipe, family, spec) of every component, those of ``starts`` and ``next`` included."""
         return [
             (before + place, family, spec)
             for before, recipe in self.tree()
@@ -147,7 +147,7 @@ class Recipe(Strict):
             "solver": self.solver,
             **{f"fidelity.{i}": spec for i, spec in enumerate(self.fidelity)},
             **{f"regularizers.{i}": spec for i, spec in enumerate(self.regularizers)},
-            **{f"scores.{i}": spec for i, spec in enumerate(self.scores)},
+            **{f"selection.{i}": spec for i, spec in enumerate(self.selection)},
         }
         return [(place, registry.PLACES[place.partition(".")[0]], spec) for place, spec in specs.items()]
 
@@ -171,7 +171,7 @@ class Recipe(Strict):
 
 
 @dataclass(frozen=True)
-class Parameters:
+class CheckedComponent:
     """The checked parameters of one component, with its class.
 
     Attributes:
@@ -184,9 +184,9 @@ class Parameters:
     place: str
     component: Any
     values: BaseModel
-    slots: Mapping[str, Parameters | list[Parameters] | None] = field(default_factory=dict)
+    slots: Mapping[str, CheckedComponent | list[CheckedComponent] | None] = field(default_factory=dict)
 
-    def held(self, slot: str) -> list[Parameters]:
+    def held(self, slot: str) -> list[CheckedComponent]:
         """The components of one slot."""
         there = self.slots[slot]
         return there if isinstance(there, list) else [there] if there else []
@@ -194,7 +194,7 @@ class Parameters:
     def build(self, given: Mapping[str, object]) -> Any:
         """Construct it: positional arguments from ``given`` by name, keywords from the recipe.
 
-        The components it holds are built first, and are given what it says (`Component.given_to`).
+        The components it holds are built first, and are given what it says (`Component.nested_arguments`).
 
         Raises:
             PluginError: it asks for what is not given, or fails.
@@ -214,7 +214,7 @@ class Parameters:
 
     def filled(self, slot: str, given: Mapping[str, object]) -> Any:
         """What stands in a slot, built from what it is given of what this one is."""
-        theirs = self.component.given_to(slot, given)
+        theirs = self.component.nested_arguments(slot, given)
         return of_each(self.slots[slot], lambda one: one.build(theirs))
 
     def written_out(self) -> dict[str, Any]:
@@ -224,7 +224,7 @@ class Parameters:
         return plain | {name: with_params(plain[name], params) for name, params in inner.items()}
 
 
-def of_each(there: Parameters | list[Parameters] | None, function: Callable[[Parameters], Any]) -> Any:
+def of_each(there: CheckedComponent | list[CheckedComponent] | None, function: Callable[[CheckedComponent], Any]) -> Any:
     """What a function gives for what stands in a slot."""
     if isinstance(there, list):
         return [function(one) for one in there]
@@ -252,7 +252,7 @@ def blamed(place: str, component: type) -> Iterator[None]:
         raise PluginError(f"{place}: the component {who} failed: {reason(error)}") from error
 
 
-def check_parameters(recipe: Recipe, seed: int) -> dict[str, Parameters]:
+def check_parameters(recipe: Recipe, seed: int) -> dict[str, CheckedComponent]:
     """Second phase: load every component and check its parameters; ``seed`` is given where a component has one.
 
     Raises:
@@ -265,12 +265,12 @@ def check_parameters(recipe: Recipe, seed: int) -> dict[str, Parameters]:
         checked[place] = check_component(place, family, spec, seed, recipe.name)
     for before, one in recipe.tree():
         check_starts(one, before)
-        if one.starts or before.endswith("then."):
-            check_goes_on(recipe.name, checked[f"{before}kernel_prior"], "starts" if one.starts else "then")
+        if one.candidates or before.endswith("next."):
+            check_goes_on(recipe.name, checked[f"{before}kernel_prior"], "candidates" if one.candidates else "next")
     return checked
 
 
-def check_component(place: str, family: str, spec: ComponentSpec, seed: int, origin: str) -> Parameters:
+def check_component(place: str, family: str, spec: ComponentSpec, seed: int, origin: str) -> CheckedComponent:
     """Load a component, and those it holds, and check their parameters; raises as `check_parameters`."""
     with placed(place):
         component = registry.load(family, spec.name)
@@ -284,29 +284,29 @@ def check_component(place: str, family: str, spec: ComponentSpec, seed: int, ori
             return [check_component(f"{inside}.{i}", family, one, seed, origin) for i, one in enumerate(there)]
         return None if there is None else check_component(inside, family, there, seed, origin)
 
-    slots = {name: check_slot(name, slot.family, getattr(read, name)) for name, slot in slots_of(component).items()}
-    return Parameters(place, component, read, slots)
+    slots = {name: check_slot(name, slot.family, getattr(read, name)) for name, slot in nested_components_of(component).items()}
+    return CheckedComponent(place, component, read, slots)
 
 
 def check_starts(recipe: Recipe, before: str) -> None:
     """Refuse starts that find no kernel or cannot be chosen from, and what would be of no use; `RecipeError`."""
-    if before.endswith("then.") and recipe.starts:
-        raise RecipeError(f"{before}starts: {recipe.name} goes on from the kernel found, and can have no starts")
-    if recipe.measurement.window and not recipe.then:
-        raise RecipeError(f"{before}measurement.window: a recipe must go on ('then') from a window to the whole image")
-    if recipe.is_on_trial and not (before.endswith("then.") and recipe.then and not recipe.is_nonblind):
+    if before.endswith("next.") and recipe.candidates:
+        raise RecipeError(f"{before}candidates: {recipe.name} goes on from the kernel found, and can have no starts")
+    if recipe.measurement.window and not recipe.next:
+        raise RecipeError(f"{before}measurement.window: a recipe must go on ('next') from a window to the whole image")
+    if recipe.is_on_trial and not (before.endswith("next.") and recipe.next and not recipe.is_nonblind):
         raise RecipeError(
-            f"{before}scores: there is nothing to choose from; name the recipes to start from in 'starts', or give the "
-            "scores to a recipe that goes on from a kernel ('then'), finds another and is gone on from itself"
+            f"{before}selection: there is nothing to choose from; name the recipes to start from in 'candidates', or give the "
+            "selection to a recipe that goes on from a kernel ('next'), finds another and is gone on from itself"
         )
-    if len(recipe.starts) > 1 and not recipe.scores:
-        raise RecipeError(f"{before}scores is missing ({SCORES})")
-    for index, start in enumerate(recipe.starts):
-        if start.is_nonblind and not start.starts:
-            raise RecipeError(f"{before}starts.{index}: {start.name} finds no kernel; name a blind recipe")
+    if len(recipe.candidates) > 1 and not recipe.selection:
+        raise RecipeError(f"{before}selection is missing ({SCORES})")
+    for index, start in enumerate(recipe.candidates):
+        if start.is_nonblind and not start.candidates:
+            raise RecipeError(f"{before}candidates.{index}: {start.name} finds no kernel; name a blind recipe")
 
 
-def check_goes_on(origin: str, kernel_prior: Parameters, why: str) -> None:
+def check_goes_on(origin: str, kernel_prior: CheckedComponent, why: str) -> None:
     """Refuse a recipe that would not look at the kernel it is to go on from; raises `RecipeError`."""
     if "start" not in positional_names(kernel_prior.component):
         raise RecipeError(
@@ -317,7 +317,7 @@ def check_goes_on(origin: str, kernel_prior: Parameters, why: str) -> None:
 
 def read_parameters(component: type, values: dict[str, Any], origin: str, place: str) -> BaseModel:
     """The parameters of one component; raises `RecipeError`."""
-    model, slots = parameters_of(component), slots_of(component)
+    model, slots = parameters_of(component), nested_components_of(component)
 
     def model_inside(place: Place) -> type[BaseModel]:
         return ComponentSpec if len(place) > 1 and place[0] in slots else model
@@ -366,16 +366,16 @@ def model_at(place: Place) -> type[BaseModel]:
         "fidelity": FidelitySpec,
         "regularizers": RegularizerSpec,
         "measurement": Measurement,
-        "scores": ScoreSpec,
+        "selection": SelectionSpec,
     }
-    if len(place) > 1 and place[0] == "then":
+    if len(place) > 1 and place[0] == "next":
         return model_at(place[1:])
-    if len(place) > 2 and place[0] == "starts":
+    if len(place) > 2 and place[0] == "candidates":
         return model_at(place[2:])
     return Recipe if len(place) == 1 else nested.get(str(place[0]), ComponentSpec)
 
 
-def resolved(recipe: Recipe, checked: Mapping[str, Parameters], prefix: str = "") -> dict[str, Any]:
+def resolved(recipe: Recipe, checked: Mapping[str, CheckedComponent], prefix: str = "") -> dict[str, Any]:
     """The recipe with every default written out, JSON-serialisable.
 
     Args:
@@ -383,15 +383,15 @@ def resolved(recipe: Recipe, checked: Mapping[str, Parameters], prefix: str = ""
         checked: the parameters of every component by its place.
         prefix: the place of the recipe itself, with a dot.
     """
-    document = recipe.model_dump(mode="json", exclude={"measurement", "starts", "then"})
+    document = recipe.model_dump(mode="json", exclude={"measurement", "candidates", "next"})
     document["kernel_prior"] = document["kernel_prior"] or {"name": "known"}
     for place, _, _ in recipe.own_components():
         node: Any = document
         for part in place.split("."):
             node = node[int(part)] if isinstance(node, list) else node[part]
         node["params"] = checked[prefix + place].written_out()
-    document["starts"] = [resolved(one, checked, f"{prefix}starts.{i}.") for i, one in enumerate(recipe.starts)]
-    document["then"] = None if recipe.then is None else resolved(recipe.then, checked, f"{prefix}then.")
+    document["candidates"] = [resolved(one, checked, f"{prefix}candidates.{i}.") for i, one in enumerate(recipe.candidates)]
+    document["next"] = None if recipe.next is None else resolved(recipe.next, checked, f"{prefix}next.")
     return document
 
 

@@ -16,8 +16,8 @@ from typing import Any, Literal
 
 from ..core import registry
 from ..core.errors import InvkitError, RecipeError
-from ..core.nested import Slot, listed, named
-from ..core.parameters import parameters_of, slots_of
+from ..core.nested import NestedComponent, listed, named
+from ..core.parameters import parameters_of, nested_components_of
 from .messages import hint, placed
 from .toml import LISTS, read_toml, registered_text, toml_value
 
@@ -69,13 +69,13 @@ class Kind:
 
     what: Literal["recipe", "recipes", "component", "components", "params", "value"]
     family: str = ""
-    slots: Mapping[str, Slot] = field(default_factory=dict)
+    slots: Mapping[str, NestedComponent] = field(default_factory=dict)
 
     def inside(self, node: Any, part: str) -> Kind:
         """What stands one step further down, in a ``node`` of this kind."""
-        if self.what == "recipes" or (self.what == "recipe" and part == "then"):
+        if self.what == "recipes" or (self.what == "recipe" and part == "next"):
             return RECIPE
-        if self.what == "recipe" and part == "starts":
+        if self.what == "recipe" and part == "candidates":
             return Kind("recipes")
         if self.what == "recipe" and part in registry.PLACES:
             return Kind("components" if part in LISTS else "component", registry.PLACES[part])
@@ -115,7 +115,7 @@ def written_out(document: Mapping[str, Any], before: tuple[str, ...] = ()) -> di
     """
     written = {place: listed(value) if place in LISTS else value for place, value in document.items()}
     written = {place: named(value) if place in registry.PLACES else value for place, value in written.items()}
-    inside = {"then": whole_recipe, "starts": whole_recipes}
+    inside = {"next": whole_recipe, "candidates": whole_recipes}
     return {place: inside[place](value, before) if place in inside else value for place, value in written.items()}
 
 
@@ -124,10 +124,10 @@ def whole_recipes(value: Any, before: tuple[str, ...] = ()) -> Any:
     value = listed(value)
     if not isinstance(value, list | tuple):
         return value
-    return [whole_recipe(one, before, f"starts.{index}") for index, one in enumerate(value)]
+    return [whole_recipe(one, before, f"candidates.{index}") for index, one in enumerate(value)]
 
 
-def whole_recipe(value: Any, before: tuple[str, ...] = (), place: str = "then") -> Any:
+def whole_recipe(value: Any, before: tuple[str, ...] = (), place: str = "next") -> Any:
     """The recipe at a place of another as a document, for a registered name; arguments and errors as `written_out`."""
     if isinstance(value, Mapping):
         return changed_recipe(value, before, place) if "recipe" in value else written_out(value, before)
@@ -164,11 +164,11 @@ def is_texts(value: Any) -> bool:
     return isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)
 
 
-def slots_at(spec: Any, family: str) -> Mapping[str, Slot]:
+def slots_at(spec: Any, family: str) -> Mapping[str, NestedComponent]:
     """The slots of the component that a table names; none of one that cannot be had, as validation will say."""
     name = spec.get("name") if isinstance(spec, Mapping) else None
     try:
-        return slots_of(registry.load(family, name)) if isinstance(name, str) else {}
+        return nested_components_of(registry.load(family, name)) if isinstance(name, str) else {}
     except InvkitError:
         return {}
 

@@ -9,7 +9,7 @@ from ..core import registry
 from ..core.errors import InvkitError, PluginError
 from ..core.nested import FAMILY
 from ..core.parameters import parameters_schema
-from .model import Recipe, RegularizerSpec, ScoreSpec, check_parameters, check_recipe, load_recipe, resolved
+from .model import Recipe, RegularizerSpec, SelectionSpec, check_parameters, check_recipe, load_recipe, resolved
 from .toml import LISTS
 
 __all__ = ["describe", "problem_of", "recipe_schema"]
@@ -52,8 +52,8 @@ def _recipe_facts(name: str) -> dict[str, Any]:
     facts = {"title": recipe.title, "source": recipe.source, "notes": recipe.notes}
     return facts | {
         "components": {place: whole[place] for place in registry.PLACES},
-        "starts": whole["starts"],
-        "then": whole["then"],
+        "candidates": whole["candidates"],
+        "next": whole["next"],
     }
 
 
@@ -96,10 +96,10 @@ def recipe_schema() -> dict[str, Any]:
     for place, family in registry.PLACES.items():
         schema["properties"][place] = _place_schema(place, family)
     one = [{"$ref": "#"}, {"enum": registry.names("recipes")}, CHANGED_RECIPE]
-    schema["properties"]["then"]["anyOf"] = [*one, {"type": "null"}]
-    starts = schema["properties"]["starts"]
-    said = {key: value for key, value in starts.items() if key not in ("type", "items")}
-    schema["properties"]["starts"] = said | {"anyOf": [*one, {"type": "array", "items": {"anyOf": one}}]}
+    schema["properties"]["next"]["anyOf"] = [*one, {"type": "null"}]
+    candidates = schema["properties"]["candidates"]
+    said = {key: value for key, value in candidates.items() if key not in ("type", "items")}
+    schema["properties"]["candidates"] = said | {"anyOf": [*one, {"type": "array", "items": {"anyOf": one}}]}
     families = {family: _family_schema(family) for family in registry.FAMILIES if family not in registry.OUTSIDE}
     return schema | {"$defs": definitions | families}
 
@@ -126,12 +126,12 @@ def _item_schema(family: str, name: str | None) -> dict[str, Any]:
     """A table that names one component of a list of a recipe, where more is said of it than its parameters."""
     table = _component_schema(family, name)
     if family == "fidelities":
-        table["properties"]["until"] = {"type": ["integer", "null"]}
+        table["properties"]["until_iteration"] = {"type": ["integer", "null"]}
     if family == "regularizers":
         table["properties"] = RegularizerSpec.model_json_schema()["properties"] | table["properties"]
         table["required"] = ["name", "weight"]
-    if family == "scores":
-        table["properties"] = ScoreSpec.model_json_schema()["properties"] | table["properties"]
+    if family == "no_reference_metrics":
+        table["properties"] = SelectionSpec.model_json_schema()["properties"] | table["properties"]
     return table
 
 

@@ -23,7 +23,7 @@ else:
 
 __all__ = ["LISTS", "read_toml", "recipe_of_result", "recipe_text", "registered_text", "toml_value"]
 
-LISTS = ("fidelity", "regularizers", "scores")  # the places of a recipe where several components may stand
+LISTS = ("fidelity", "regularizers", "selection")  # the places of a recipe where several components may stand
 
 
 def read_toml(text: str, origin: str) -> dict[str, Any]:

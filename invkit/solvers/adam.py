@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ..core.errors import AssemblyError
-from ..core.interfaces import ImagePrior, LatentPrior, UnknownPrior
+from ..core.interfaces import ImagePrior, LatentPrior, OperatorParameterPrior
 from ..core.parameters import Seed, validated
 from ..core.problem import Problem
 from ..core.solver import CHECK_EVERY, Solver, State
@@ -69,7 +69,7 @@ class AdamState(State):
     """
 
     image_prior: ImagePrior
-    kernel_prior: UnknownPrior
+    kernel_prior: OperatorParameterPrior
     optimizer: torch.optim.Adam
     generator: torch.Generator
     average: Tensor | None = None
@@ -87,7 +87,7 @@ class AdamState(State):
         image = self.image_prior() if self.average is None else self.average
         return image, self.kernel_prior()
 
-    def priors(self, problem: Problem) -> tuple[ImagePrior, UnknownPrior]:
+    def priors(self, problem: Problem) -> tuple[ImagePrior, OperatorParameterPrior]:
         """Copies of the priors in training."""
         return copy.deepcopy(self.image_prior), copy.deepcopy(self.kernel_prior)
 

@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ..core.errors import AssemblyError
-from ..core.interfaces import ImagePrior, UnknownPrior
+from ..core.interfaces import ImagePrior, OperatorParameterPrior
 from ..core.parameters import Positive, PositiveInt, validated
 from ..core.problem import Problem
 from ..core.solver import Solver
@@ -35,10 +35,10 @@ class AlternatingState(LinearState):
         optimizer: Adam on its parameters.
     """
 
-    kernel_prior: UnknownPrior
+    kernel_prior: OperatorParameterPrior
     optimizer: torch.optim.Adam
 
-    def priors(self, problem: Problem) -> tuple[ImagePrior, UnknownPrior]:
+    def priors(self, problem: Problem) -> tuple[ImagePrior, OperatorParameterPrior]:
         """A prior that gives the image, and a copy of the unknown's in training."""
         return image_prior_of(problem.image_prior, self.image), copy.deepcopy(self.kernel_prior)
 
@@ -65,11 +65,11 @@ class AlternatingADMM(Solver[AlternatingState]):
 
     Args:
         iterations: turns.
-        inner: as `LinearADMM`.
+        cg_iterations: as `LinearADMM`.
         penalty: as `LinearADMM`.
         bound_penalty: as `LinearADMM`.
-        unknown_steps: of Adam in each turn.
-        unknown_lr: their learning rate; it falls to a tenth over the turns, as a geometric series.
+        parameter_steps: of Adam in each turn.
+        parameter_lr: their learning rate; it falls to a tenth over the turns, as a geometric series.
         wait: turns before the first of them, in which the image forms.
         first: factor of the weights of the image's regularizers in the first turn; it falls to one, as a geometric
             series, over four fifths of the turns. Under a heavy prior an image has strong edges only, from which the
@@ -83,17 +83,17 @@ class AlternatingADMM(Solver[AlternatingState]):
         self,
         *,
         iterations: Annotated[PositiveInt, Field(description="turns of image and unknown")] = 100,
-        inner: Inner = 4,
+        cg_iterations: Inner = 4,
         penalty: Penalty = 20.0,
         bound_penalty: BoundPenalty = 0.2,
-        unknown_steps: Annotated[PositiveInt, Field(description="steps of Adam on the unknown in each turn")] = 5,
-        unknown_lr: Annotated[Positive, Field(description="their learning rate at the beginning")] = 1e-2,
+        parameter_steps: Annotated[PositiveInt, Field(description="steps of Adam on the unknown in each turn")] = 5,
+        parameter_lr: Annotated[Positive, Field(description="their learning rate at the beginning")] = 1e-2,
         wait: Annotated[int, Field(ge=0, description="turns before the first of them")] = 5,
         first: Annotated[Positive, Field(description="factor of the weights in the first turn; falls to 1")] = 1.0,
     ) -> None:
         self.iterations = iterations
-        self.image_solver = LinearADMM(iterations=iterations, inner=inner, penalty=penalty, bound_penalty=bound_penalty)
-        self.unknown_steps, self.unknown_lr, self.wait = unknown_steps, unknown_lr, wait
+        self.image_solver = LinearADMM(iterations=iterations, cg_iterations=cg_iterations, penalty=penalty, bound_penalty=bound_penalty)
+        self.parameter_steps, self.parameter_lr, self.wait = parameter_steps, parameter_lr, wait
         self.first = first
 
     def check(self, problem: Problem) -> None:
@@ -134,7 +134,7 @@ class AlternatingADMM(Solver[AlternatingState]):
         """The problem with the weights on the image that it has in a turn."""
         factor = self.first ** max(0.0, 1 - iteration / (SETTLED * self.iterations))
         terms = [
-            replace(term, weight=factor * term.weight) if term.on == "image" else term for term in problem.regularizers
+            replace(term, weight=factor * term.weight) if term.target == "image" else term for term in problem.regularizers
         ]
         return replace(problem, regularizers=terms)
 
@@ -142,8 +142,8 @@ class AlternatingADMM(Solver[AlternatingState]):
         """The steps of Adam on the unknown under the image in [0, 1]."""
         image = state.image.clamp(0, 1)
         for group in state.optimizer.param_groups:
-            group["lr"] = self.unknown_lr * 0.1 ** (state.iteration / self.iterations)
-        for _ in range(self.unknown_steps):
+            group["lr"] = self.parameter_lr * 0.1 ** (state.iteration / self.iterations)
+        for _ in range(self.parameter_steps):
             state.optimizer.zero_grad()
             self.loss(problem, image, state.kernel_prior(), state.iteration).backward()  # type: ignore[no-untyped-call]
             state.optimizer.step()
@@ -153,6 +153,6 @@ class AlternatingADMM(Solver[AlternatingState]):
         """What of the objective depends on the unknown."""
         total: Tensor = problem.fidelity.at(iteration)(problem.operator(image, unknown), problem.data).mean()
         for term in problem.regularizers:
-            if term.on == "kernel":
+            if term.target == "kernel":
                 total = total + term.weight * term.regularizer(unknown).mean()
         return total

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ..core.interfaces import Assignable, Blur, EdgePredictor, KernelCleanup, KernelStep, UnknownPrior
+from ..core.interfaces import Assignable, Blur, EdgeSelection, KernelPostprocessing, KernelEstimation, OperatorParameterPrior
 from ..core.parameters import NonNegative, PositiveInt, validated
 from ..core.problem import Problem
 from ..core.solver import Solver
@@ -37,7 +37,7 @@ CLOSED = 0.5  # of the image: if more than that is near to clipped data, it is a
 class MAPState(PixelState):
     """Latent image and kernel as they stand."""
 
-    def priors(self, problem: Problem) -> tuple[Any, UnknownPrior]:
+    def priors(self, problem: Problem) -> tuple[Any, OperatorParameterPrior]:
         """Priors that give the latent image and the kernel."""
         return image_prior_of(problem.image_prior, self.image), kernel_prior_of(problem.kernel_prior, self.kernel)
 
@@ -46,16 +46,16 @@ class AlternatingMAP(Solver[MAPState]):
     """Turns of a latent image, its salient edges, and the kernel that blurs them into the data's, at one scale.
 
     One iteration: (1) the slot ``latent`` deconvolves the data with the current kernel and the problem's regularizers;
-    (2) ``edges`` chooses what of the latent image is to be trusted; (3) ``kernel_step`` fits the kernel to it;
-    (4) ``clean_up`` takes from the kernel what no motion would leave. With different parts these are the methods of
+    (2) ``edge_selection`` chooses what of the latent image is to be trusted; (3) ``kernel_estimation`` fits the kernel to it;
+    (4) ``kernel_postprocessing`` takes from the kernel what no motion would leave. With different parts these are the methods of
     Chan & Wong 1998, Cho & Lee 2009, Xu & Jia 2010, Xu, Zheng, Jia 2013, Pan et al. 2014 and 2016, Perrone & Favaro
     2014 and others; all work from coarse to fine, for which there is the solver ``pyramid``.
 
     Args:
         latent: a solver that gives an image for a given kernel.
-        edges: what of the latent image the kernel is fitted to.
-        kernel_step: how it is fitted.
-        clean_up: what is then done to it; none for nothing.
+        edge_selection: what of the latent image the kernel is fitted to.
+        kernel_estimation: how it is fitted.
+        kernel_postprocessing: what is then done to it; none for nothing.
         iterations: turns.
         decay: the regularizers' weights are divided by it after each turn.
         smallest_weight: below which no weight is divided.
@@ -75,20 +75,20 @@ class AlternatingMAP(Solver[MAPState]):
         self,
         *,
         latent: Annotated[Solver[Any], Field(description="gives the latent image", examples=["half-quadratic"])],
-        edges: Annotated[
-            EdgePredictor, Field(description="chooses what the kernel is fitted to", examples=["gradients"])
+        edge_selection: Annotated[
+            EdgeSelection, Field(description="chooses what the kernel is fitted to", examples=["gradients"])
         ],
-        kernel_step: Annotated[KernelStep, Field(description="fits the kernel", examples=["toeplitz"])],
-        clean_up: Annotated[KernelCleanup | None, Field(description="mends the kernel after each turn")] = None,
+        kernel_estimation: Annotated[KernelEstimation, Field(description="fits the kernel", examples=["toeplitz"])],
+        kernel_postprocessing: Annotated[KernelPostprocessing | None, Field(description="mends the kernel after each turn")] = None,
         iterations: Annotated[PositiveInt, Field(description="turns of image and kernel")] = 5,
         decay: Annotated[float, Field(ge=1, description="weights are divided by it after each turn")] = 1.0,
         smallest_weight: Annotated[NonNegative, Field(description="no weight is divided below this")] = 0.0,
         saturation: Saturation = None,
     ) -> None:
         self.latent = latent
-        self.edges = edges
-        self.kernel_step = kernel_step
-        self.clean_up = clean_up
+        self.edge_selection = edge_selection
+        self.kernel_estimation = kernel_estimation
+        self.kernel_postprocessing = kernel_postprocessing
         self.iterations = iterations
         self.decay = decay
         self.smallest_weight = smallest_weight
@@ -110,12 +110,12 @@ class AlternatingMAP(Solver[MAPState]):
         """One turn: latent image, edges, kernel, clean-up."""
         image, _ = run_inner(self.latent, self._latent_problem(problem, state)).estimate()
         with torch.no_grad():
-            sharp, blurred = self.edges(image, problem.data, size_of(state.kernel), state.iteration)
+            sharp, blurred = self.edge_selection(image, problem.data, size_of(state.kernel), state.iteration)
             clipped = saturated(problem.data, self.saturation)
             if clipped is not None:
                 sharp, blurred = apart_from(clipped, sharp, blurred, size_of(state.kernel))
-            kernel = self.kernel_step(sharp, blurred, state.kernel)
-            state.kernel = kernel if self.clean_up is None else self.clean_up(kernel)
+            kernel = self.kernel_estimation(sharp, blurred, state.kernel)
+            state.kernel = kernel if self.kernel_postprocessing is None else self.kernel_postprocessing(kernel)
             state.image = image
             state.losses.append(problem.objective(image, state.kernel, state.iteration).sum())
         return state

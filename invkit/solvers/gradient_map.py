@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ..core.errors import AssemblyError
-from ..core.interfaces import Assignable, Blur, KernelCleanup, KernelStep, LeastSquares, Proximable, UnknownPrior
+from ..core.interfaces import Assignable, Blur, KernelPostprocessing, KernelEstimation, LeastSquares, Proximable, OperatorParameterPrior
 from ..core.parameters import Positive, PositiveInt, validated
 from ..core.problem import Problem
 from ..core.solver import Solver
@@ -44,7 +44,7 @@ class GradientState(PixelState):
         """The image whose gradients come nearest to the latent ones, and the kernel."""
         return integrated(self.sharp / self.scale, self.image).clamp(0, 1), self.kernel
 
-    def priors(self, problem: Problem) -> tuple[Any, UnknownPrior]:
+    def priors(self, problem: Problem) -> tuple[Any, OperatorParameterPrior]:
         """Priors that give the estimate."""
         image, kernel = self.estimate()
         return image_prior_of(problem.image_prior, image), kernel_prior_of(problem.kernel_prior, kernel)
@@ -65,12 +65,12 @@ class GradientMAP(Solver[GradientState]):
     With g the data's gradients scaled to the norm ``norm``, one iteration minimises
     ``|K x - g|^2 + weight * R(x)`` over the gradients x by ``shrinkages`` steps of iterative shrinkage (the problem's
     regularizers must be `Proximable` on the values themselves, as ``l1-over-l2`` of "value"), then fits the kernel by
-    ``kernel_step``. Weights are of sums here, as in the paper (whose lambda is one over the weight), since the scale
+    ``kernel_estimation``. Weights are of sums here, as in the paper (whose lambda is one over the weight), since the scale
     of the gradients is fixed. The image is what least squares make of the gradients, its lowest frequencies the data's.
 
     Args:
-        kernel_step: fits the kernel.
-        clean_up: what is then done to it; none for nothing.
+        kernel_estimation: fits the kernel.
+        kernel_postprocessing: what is then done to it; none for nothing.
         iterations: turns.
         shrinkages: steps of iterative shrinkage a turn (the paper: 2 times 2).
         norm: of the data's gradients, by which the scale of the weights is fixed.
@@ -88,14 +88,14 @@ class GradientMAP(Solver[GradientState]):
     def __init__(
         self,
         *,
-        kernel_step: Annotated[KernelStep, Field(description="fits the kernel", examples=["l1-irls"])],
-        clean_up: Annotated[KernelCleanup | None, Field(description="mends the kernel after each turn")] = None,
+        kernel_estimation: Annotated[KernelEstimation, Field(description="fits the kernel", examples=["l1-irls"])],
+        kernel_postprocessing: Annotated[KernelPostprocessing | None, Field(description="mends the kernel after each turn")] = None,
         iterations: Annotated[PositiveInt, Field(description="turns of gradients and kernel")] = 21,
         shrinkages: Annotated[PositiveInt, Field(description="steps of iterative shrinkage a turn")] = 4,
         norm: Annotated[Positive, Field(description="norm of the data's gradients")] = 6.0,
     ) -> None:
-        self.kernel_step = kernel_step
-        self.clean_up = clean_up
+        self.kernel_estimation = kernel_estimation
+        self.kernel_postprocessing = kernel_postprocessing
         self.iterations = iterations
         self.shrinkages = shrinkages
         self.norm = norm
@@ -128,8 +128,8 @@ class GradientMAP(Solver[GradientState]):
             residual = problem.operator(state.sharp, state.kernel) - state.blurred
             # A kernel that sums to one never lengthens: a step of 1 / 2 on the square is always small enough.
             state.sharp = shrunk(problem, state.sharp - problem.operator.adjoint(residual, state.kernel))
-        kernel = self.kernel_step(state.sharp, state.blurred, state.kernel)
-        state.kernel = kernel if self.clean_up is None else self.clean_up(kernel)
+        kernel = self.kernel_estimation(state.sharp, state.blurred, state.kernel)
+        state.kernel = kernel if self.kernel_postprocessing is None else self.kernel_postprocessing(kernel)
         error = (problem.operator(state.sharp, state.kernel) - state.blurred).square().sum()
         state.losses.append(error + sum(penalties(problem, state.sharp)))
         return state

@@ -67,9 +67,9 @@ class HalfQuadratic(Advancing[HalfQuadraticState]):
     every step two transforms; where the border matters more than the time, take ``admm``.
 
     Args:
-        first: the first beta, as a multiple of the largest weight.
-        last: no beta exceeds this multiple of the largest weight.
-        factor: from one beta to the next.
+        beta_start: the first beta, as a multiple of the largest weight.
+        beta_max: no beta exceeds this multiple of the largest weight.
+        beta_factor: ratio of one beta to the one before.
         start_from_data: begin from the blurry image, as the papers do, instead of from what the image prior gives.
     """
 
@@ -84,17 +84,17 @@ class HalfQuadratic(Advancing[HalfQuadraticState]):
     def __init__(
         self,
         *,
-        first: Annotated[Positive, Field(description="first beta, times the largest weight")] = 2.0,
-        last: Annotated[Positive, Field(description="largest beta, times the largest weight")] = 1e5,
-        factor: Annotated[float, Field(gt=1, le=100, description="from one beta to the next")] = 2.0,
+        beta_start: Annotated[Positive, Field(description="first beta, times the largest weight")] = 2.0,
+        beta_max: Annotated[Positive, Field(description="largest beta, times the largest weight")] = 1e5,
+        beta_factor: Annotated[float, Field(gt=1, le=100, description="ratio of one beta to the one before")] = 2.0,
         start_from_data: Annotated[
             bool, Field(description="begin from the blurry image, else from what the image prior gives")
         ] = True,
     ) -> None:
-        self.first = first
-        self.factor = factor
+        self.beta_start = beta_start
+        self.beta_factor = beta_factor
         self.start_from_data = start_from_data
-        self.iterations = 1 + max(0, math.floor(math.log(last / first) / math.log(factor) + 1e-9))
+        self.iterations = 1 + max(0, math.floor(math.log(beta_max / beta_start) / math.log(beta_factor) + 1e-9))
 
     def check(self, problem: Problem) -> None:
         """Refuse what it cannot solve; raises `AssemblyError`."""
@@ -125,7 +125,7 @@ class HalfQuadratic(Advancing[HalfQuadraticState]):
     @torch.no_grad()
     def advance(self, problem: Problem, state: HalfQuadraticState) -> HalfQuadraticState:
         """One beta: z by the proximal maps, x by least squares."""
-        beta = self.first * self.factor**state.iteration * max(term.weight for term in problem.regularizers)
+        beta = self.beta_start * self.beta_factor**state.iteration * max(term.weight for term in problem.regularizers)
         count = state.grid[0].numel()  # R_i are means, the splitting is of sums
         asked = [
             adjoint(
@@ -156,7 +156,7 @@ def on_grid(problem: Problem, kernel: Tensor) -> Tensor:
 
 def weighted(problem: Problem) -> list[tuple[float, Proximable]]:
     """The terms that count, with their weights; `Solver.check` has seen that they are proximable."""
-    terms = [term for term in problem.regularizers if term.on == "image" and term.weight > 0]
+    terms = [term for term in problem.regularizers if term.target == "image" and term.weight > 0]
     return [(term.weight, term.regularizer) for term in terms if isinstance(term.regularizer, Proximable)]
 
 

@@ -211,5 +211,5 @@ def majorised(problem: Problem) -> list[tuple[float, Reweightable]]:
     return [
         (half * term.weight, term.regularizer)
         for term in problem.regularizers
-        if term.on == "image" and isinstance(term.regularizer, Reweightable)
+        if term.target == "image" and isinstance(term.regularizer, Reweightable)
     ]

@@ -59,7 +59,7 @@ class LinearADMM(Solver[LinearState]):
 
     Args:
         iterations: turns of prior and image.
-        inner: conjugate gradients for the image in each turn.
+        cg_iterations: conjugate gradients for the image in each turn.
         penalty: of ``z = D x``: what a proximal map moves is about ``1 / (2 penalty)`` in [0, 1] units.
         bound_penalty: of ``z = x`` in [0, 1], times that of ``z = D x``; 0 for no bounds, clipping only in the end.
     """
@@ -71,12 +71,12 @@ class LinearADMM(Solver[LinearState]):
         self,
         *,
         iterations: Annotated[PositiveInt, Field(description="turns of prior and image")] = 60,
-        inner: Inner = 6,
+        cg_iterations: Inner = 6,
         penalty: Penalty = 20.0,
         bound_penalty: BoundPenalty = 0.2,
     ) -> None:
         self.iterations = iterations
-        self.inner = inner
+        self.cg_iterations = cg_iterations
         self.penalty = penalty
         self.bound_penalty = bound_penalty
 
@@ -116,7 +116,7 @@ class LinearADMM(Solver[LinearState]):
             state.bound_gap = shifted - z
             asked += self.bound_penalty * (z - state.bound_gap)
         target = problem.operator.adjoint(problem.data, state.kernel) + rho * asked
-        state.image = conjugate_gradients(self.normal(problem, state, rho), target, state.image, self.inner)
+        state.image = conjugate_gradients(self.normal(problem, state, rho), target, state.image, self.cg_iterations)
 
     def normal(self, problem: Problem, state: LinearState, rho: float) -> Callable[[Tensor], Tensor]:
         """``x -> (A^T A + rho (sum D^T D + bound)) x``."""
@@ -137,7 +137,7 @@ class LinearADMM(Solver[LinearState]):
     def rho(self, problem: Problem, state: LinearState) -> float:
         """The penalty against a data term of ``|A x - y|^2 / 2``; R is a mean over the image."""
         share = self.per_image(problem, state) / state.image[0].numel()
-        return self.penalty * share * max(term.weight for term in problem.regularizers if term.on == "image")
+        return self.penalty * share * max(term.weight for term in problem.regularizers if term.target == "image")
 
 
 def conjugate_gradients(applied: Callable[[Tensor], Tensor], target: Tensor, start: Tensor, steps: int) -> Tensor:

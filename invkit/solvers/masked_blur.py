@@ -90,6 +90,6 @@ def objective(problem: Problem, blur: MaskedBlur, image: Tensor) -> Tensor:
     """The problem's objective, less what the kernel alone decides, summed over the batch; no dimension."""
     total: Tensor = problem.fidelity(blur.forward(image), problem.data)
     for term in problem.regularizers:
-        if term.on == "image":
+        if term.target == "image":
             total = total + term.weight * term.regularizer(image)
     return total.sum()

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ..core.errors import AssemblyError
-from ..core.interfaces import Assignable, Blur, ImagePrior, UnknownPrior
+from ..core.interfaces import Assignable, Blur, ImagePrior, OperatorParameterPrior
 from ..core.problem import Problem
 from ..core.solver import State
 
@@ -44,7 +44,7 @@ class PixelState(State):
         """Image and kernel as they stand."""
         return self.image.clamp(0, 1), self.kernel
 
-    def priors(self, problem: Problem) -> tuple[ImagePrior, UnknownPrior]:
+    def priors(self, problem: Problem) -> tuple[ImagePrior, OperatorParameterPrior]:
         """A prior that gives the image, and the kernel's prior as it is."""
         return image_prior_of(problem.image_prior, self.image), problem.kernel_prior
 
@@ -73,10 +73,10 @@ def image_prior_of(prior: ImagePrior, image: Tensor) -> ImagePrior:
     return assigned
 
 
-def kernel_prior_of(prior: UnknownPrior, kernel: Tensor) -> UnknownPrior:
+def kernel_prior_of(prior: OperatorParameterPrior, kernel: Tensor) -> OperatorParameterPrior:
     """The kernel prior, giving another kernel; raises `AssemblyError` where it cannot."""
     assigned = prior.assigned(kernel) if isinstance(prior, Assignable) else None
-    if not isinstance(assigned, UnknownPrior):
+    if not isinstance(assigned, OperatorParameterPrior):
         raise AssemblyError(f"{type(prior).__name__} cannot be set to a kernel; use the kernel prior 'simplex'")
     return assigned
 
@@ -94,7 +94,7 @@ def check_padding(problem: Problem, solver: str, allowed: tuple[str, ...] = ("va
 def check_terms(problem: Problem, solver: str) -> None:
     """Refuse a term on the kernel, at which a solver that computes images never looks; raises `AssemblyError`."""
     for term in problem.regularizers:
-        if term.on == "kernel":
+        if term.target == "kernel":
             raise AssemblyError(
                 f"{solver} has no use for regularizers on the kernel, and {type(term.regularizer).__name__} is on it; "
                 "take it out of the regularizers (of a kernel that is estimated, the kernel step has its own)"

@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ..core.errors import AssemblyError, InputError
-from ..core.interfaces import Assignable, ImagePrior, Resizable, UnknownPrior
+from ..core.interfaces import Assignable, ImagePrior, Resizable, OperatorParameterPrior
 from ..core.parameters import PositiveInt, Shape, validated
 from ..core.problem import Problem
 from ..core.runtime.threads import threads_for
@@ -53,7 +53,7 @@ class PyramidState(State):
         finer = resample(image, (height, width), self._scale()).clamp(0, 1)
         return finer, resample_kernel(kernel, kernel_size, self._scale())
 
-    def priors(self, problem: Problem) -> tuple[ImagePrior, UnknownPrior]:
+    def priors(self, problem: Problem) -> tuple[ImagePrior, OperatorParameterPrior]:
         """The inner solver's, brought to the finest level's size."""
         image_prior, kernel_prior = self.inner.priors(self.problem)
         if self.level > 0:
@@ -84,7 +84,7 @@ class PyramidState(State):
         image_prior.load_state_dict(saved["image_prior"])
         kernel_prior.load_state_dict(saved["kernel_prior"])
         self.problem = replace(begun, image_prior=image_prior, kernel_prior=kernel_prior)
-        self.inner = self.solver.solver.start(self.problem)
+        self.inner = self.solver.inner.start(self.problem)
         self.inner.load_state_dict(saved["inner"])
 
     def refine(self) -> None:
@@ -93,7 +93,7 @@ class PyramidState(State):
         left = replace(self.problem, image_prior=image_prior, kernel_prior=kernel_prior)
         self.problem = self.solver.problem_at(self.level - 1, self.whole, left, self.level)
         self.level -= 1
-        self.inner = self.solver.solver.start(self.problem)
+        self.inner = self.solver.inner.start(self.problem)
 
     def _scale(self) -> float:
         return float(self.solver.ratio**-self.level)
@@ -113,7 +113,7 @@ class Pyramid(Solver[PyramidState]):
     ``joint-adam`` is a SelfDeblur from coarse to fine.
 
     Args:
-        solver: solves each level.
+        inner: solves each level.
         ratio: the size of a level against the next finer one.
         smallest: the kernel's longer side at the coarsest level, pixels, or a little more.
         begin: the kernel at the coarsest level: what the kernel prior gives, a delta, or two equal neighbours in a
@@ -130,7 +130,7 @@ class Pyramid(Solver[PyramidState]):
     def __init__(
         self,
         *,
-        solver: Annotated[Solver[Any], Field(description="solves each level", examples=["joint-adam"])],
+        inner: Annotated[Solver[Any], Field(description="solves each level", examples=["joint-adam"])],
         ratio: Annotated[float, Field(ge=0.3, le=0.95, description="size of a level against the next finer")] = 0.5
         ** 0.5,
         smallest: Annotated[PositiveInt, Field(ge=3, description="kernel's longer side at the coarsest level, px")] = 5,
@@ -140,13 +140,13 @@ class Pyramid(Solver[PyramidState]):
         decay: Annotated[float, Field(ge=1, description="weights are divided by it at each finer level")] = 1.0,
         margin: Annotated[int, Field(ge=0, description="px by which the kernel is larger while it is found")] = 0,
     ) -> None:
-        self.solver = solver
+        self.inner = inner
         self.ratio = ratio
         self.smallest = smallest
         self.begin = begin
         self.decay = decay
         self.margin = margin
-        self.iterations = solver.iterations
+        self.iterations = inner.iterations
 
     def check(self, problem: Problem) -> None:
         """Refuse what it, or the inner solver, cannot solve.
@@ -156,7 +156,7 @@ class Pyramid(Solver[PyramidState]):
             InputError: a prior cannot be made as small as the coarsest level asks.
         """
         super().check(problem)
-        self.solver.check(problem)
+        self.inner.check(problem)
         self._check_coarsest(problem)
         if self.begin != "prior" and not isinstance(problem.kernel_prior, Assignable):
             raise AssemblyError(
@@ -172,7 +172,7 @@ class Pyramid(Solver[PyramidState]):
     def _check_coarsest(self, problem: Problem) -> None:
         level = self.levels(problem) - 1
         try:
-            self.solver.check(self.problem_at(level, problem, problem, 0))
+            self.inner.check(self.problem_at(level, problem, problem, 0))
         except InputError as error:
             height, width = self.data_size(problem, level)
             raise InputError(
@@ -189,7 +189,7 @@ class Pyramid(Solver[PyramidState]):
 
     def steps(self, problem: Problem) -> int:
         """The inner solver's, at every level."""
-        return self.levels(problem) * self.solver.steps(problem)
+        return self.levels(problem) * self.inner.steps(problem)
 
     def data_size(self, problem: Problem, level: int) -> Size:
         """Size of the data at a level."""
@@ -202,14 +202,14 @@ class Pyramid(Solver[PyramidState]):
         coarse = self.problem_at(level, problem, problem, 0)
         if self.begin != "prior":
             coarse = replace(coarse, kernel_prior=beginning(coarse.kernel_prior, self.begin, problem.data))
-        return PyramidState(solver=self, whole=problem, level=level, problem=coarse, inner=self.solver.start(coarse))
+        return PyramidState(solver=self, whole=problem, level=level, problem=coarse, inner=self.inner.start(coarse))
 
     def step(self, problem: Problem, state: PyramidState) -> PyramidState:
         """One step of the inner solver; a level that is done hands over to the next finer one first."""
         if self._done(state) and state.level > 0:
             state.refine()
         with threads_for(state.problem):
-            state.inner = self.solver.step(state.problem, state.inner)
+            state.inner = self.inner.step(state.problem, state.inner)
         state.inner.iteration += 1
         state.losses.append(state.inner.losses[-1])
         # Done before the last step of all: here or at a coarser level the inner solver has converged.
@@ -218,7 +218,7 @@ class Pyramid(Solver[PyramidState]):
         return state
 
     def _done(self, state: PyramidState) -> bool:
-        return state.inner.converged or state.inner.iteration >= self.solver.steps(state.problem)
+        return state.inner.converged or state.inner.iteration >= self.inner.steps(state.problem)
 
     def problem_at(self, level: int, whole: Problem, source: Problem, source_level: int) -> Problem:
         """The problem at a level.
@@ -252,7 +252,7 @@ class Pyramid(Solver[PyramidState]):
         return batch, 1, height, width
 
 
-P = TypeVar("P", ImagePrior, UnknownPrior)
+P = TypeVar("P", ImagePrior, OperatorParameterPrior)
 
 
 def resized(prior: P, shape: Shape, scale: float) -> P:
@@ -260,7 +260,7 @@ def resized(prior: P, shape: Shape, scale: float) -> P:
     if tuple(prior.shape) == tuple(shape) and scale == 1:
         return prior
     found = prior.resized(shape, scale) if isinstance(prior, Resizable) else None
-    if not isinstance(found, ImagePrior | UnknownPrior):
+    if not isinstance(found, ImagePrior | OperatorParameterPrior):
         raise AssemblyError(f"pyramid needs priors that can be resized, and {type(prior).__name__} cannot")
     return cast(P, found)
 
@@ -292,7 +292,7 @@ def windows(value: Tensor, corners: list[Size], size: Size) -> Tensor:
     return torch.stack(cut)
 
 
-def beginning(prior: UnknownPrior, kind: str, like: Tensor) -> UnknownPrior:
+def beginning(prior: OperatorParameterPrior, kind: str, like: Tensor) -> OperatorParameterPrior:
     """The kernel prior giving a delta at the centre, or half of it and half of its right neighbour."""
     kernel = torch.zeros(prior.shape).to(like)
     row, column = centre(size_of(kernel))

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ..core.interfaces import Assignable, Blur, ImagePrior, UnknownPrior
+from ..core.interfaces import Assignable, Blur, ImagePrior, OperatorParameterPrior
 from ..core.parameters import PositiveInt, validated
 from ..core.problem import Problem, Term
 from ..core.solver import Solver
@@ -55,7 +55,7 @@ class RichardsonLucyState(PixelState):
         """The image, with its gamma and clamped to [0, 1], and the kernel."""
         return self.image.clamp(0, 1) ** (1 / self.gamma), self.kernel
 
-    def priors(self, problem: Problem) -> tuple[ImagePrior, UnknownPrior]:
+    def priors(self, problem: Problem) -> tuple[ImagePrior, OperatorParameterPrior]:
         """A prior that gives the estimate, and the kernel's prior as it is."""
         return image_prior_of(problem.image_prior, self.estimate()[0]), problem.kernel_prior
 
@@ -204,7 +204,7 @@ def prior_slope(problem: Problem, image: Tensor) -> Tensor:
 
 def terms_on_image(problem: Problem) -> list[Term]:
     """The terms that make a difference to the image."""
-    return [term for term in problem.regularizers if term.on == "image" and term.weight > 0]
+    return [term for term in problem.regularizers if term.target == "image" and term.weight > 0]
 
 
 def alike(change: Tensor, earlier: Tensor) -> Tensor:

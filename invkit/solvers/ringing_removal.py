@@ -98,7 +98,7 @@ class RingingRemoval(Solver[PixelState]):
         return state
 
     def _structure_problem(self, problem: Problem) -> Problem:
-        kept = [term for term in problem.regularizers if term.on == "kernel"]
+        kept = [term for term in problem.regularizers if term.target == "kernel"]
         structure = self.structure.to(problem.data.device)
         return replace(problem, regularizers=(*kept, Term(structure, self.structure_weight)))
 

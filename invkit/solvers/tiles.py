@@ -95,7 +95,7 @@ class Tiles(Solver[State]):
     solver's, step by step, from what the image prior gives.
 
     Args:
-        solver: of each tile.
+        inner: of each tile.
         tile: the most data pixels along each side that a tile contributes, far from the photograph's border; sizes are
             chosen so that all tiles are of the same size.
         overlap: how far beyond that its data reach, on each side, in sizes of the kernel.
@@ -113,7 +113,7 @@ class Tiles(Solver[State]):
     def __init__(
         self,
         *,
-        solver: Annotated[Solver[Any], Field(description="deconvolves each tile", examples=["admm"])],
+        inner: Annotated[Solver[Any], Field(description="deconvolves each tile", examples=["admm"])],
         tile: Annotated[int, Field(ge=8, description="data pixels along each side that a tile contributes")] = 1024,
         overlap: Annotated[
             float, Field(gt=0, le=16, description="data beyond them on each side, in sizes of the kernel")
@@ -124,25 +124,25 @@ class Tiles(Solver[State]):
         apart: Annotated[bool, Field(description="solve each channel by itself")] = False,
         together: Annotated[PositiveInt, Field(description="tiles worked on at once on a CPU")] = 2,
     ) -> None:
-        self.solver = solver
+        self.inner = inner
         self.tile = tile
         self.overlap = overlap
         self.wiener = wiener
         self.apart = apart
         self.together = together
-        self.iterations = solver.iterations
+        self.iterations = inner.iterations
 
     def check(self, problem: Problem) -> None:
         """Refuse what the inner solver refuses, and a border that tiles do not have; raises `AssemblyError`."""
         super().check(problem)
-        self.solver.check(problem)
+        self.inner.check(problem)
         if not self._whole(problem):
             check_padding(problem, "tiles", ("valid",))
 
     def steps(self, problem: Problem) -> int:
         """Tiles, times channels where these are apart, over the tiles of a step."""
         if self._whole(problem):
-            return self.solver.steps(problem)
+            return self.inner.steps(problem)
         return math.ceil(len(self._tiles(problem)) / self.together)
 
     def start(self, problem: Problem) -> State:
@@ -167,17 +167,17 @@ class Tiles(Solver[State]):
 
     def _solved(self, problems: Sequence[Problem]) -> list[State]:
         if len(problems) == 1 or problems[0].data.device.type != "cpu":
-            return [run_inner(self.solver, problem) for problem in problems]
+            return [run_inner(self.inner, problem) for problem in problems]
         each = max(1, torch.get_num_threads() // self.together)
         with threads_at_most(each), ThreadPoolExecutor(self.together) as pool:
-            return list(pool.map(lambda problem: run_inner(self.solver, problem), problems))
+            return list(pool.map(lambda problem: run_inner(self.inner, problem), problems))
 
     def _put(self, tile: Tile, solved: State, state: TilesState) -> Tensor:
         """Let a tile's image take the place of the prior's; its last loss."""
         image, kernel = (value.detach() for value in solved.estimate())
         if not torch.equal(kernel, state.kernel):
             raise AssemblyError(
-                f"tiles is for solvers that take the kernel as given, and {type(self.solver).__name__} finds another "
+                f"tiles is for solvers that take the kernel as given, and {type(self.inner).__name__} finds another "
                 "for each tile; use it without tiles, or set kernel_prior=known"
             )
         change = (image - tile.image(state.begun)).mul_(tile.down.to(image)[:, None]).mul_(tile.across.to(image))
@@ -186,7 +186,7 @@ class Tiles(Solver[State]):
 
     @property
     def _inner(self) -> Solver[State]:
-        return self.solver
+        return self.inner
 
     def _whole(self, problem: Problem) -> bool:
         return self._counts(problem) == (1, 1)

@@ -75,7 +75,7 @@ def quadratic(problem: Problem, grid: Tensor) -> Tensor:
     """``sum_i w_i |D_i|^2`` on the half grid, (1, C, *half grid), in units in which the data term is ``|K|^2``."""
     total, channels = grid.new_zeros(()), grid.shape[1]
     for term in problem.regularizers:
-        if term.on == "image" and isinstance(term.regularizer, Reweightable):
+        if term.target == "image" and isinstance(term.regularizer, Reweightable):
             stencils = term.regularizer.stencils
             # On one pixel the mean that R is has ``channels`` values; data and image have one number of values each.
             weights = term.regularizer.weights(grid.new_zeros(len(stencils), 1, channels, 1, 1)) * channels

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ..core import registry
 from ..core.nested import Component, ComponentSpec, named
-from ..core.parameters import Shape, parameters_of, positional_names, slots_of
+from ..core.parameters import Shape, parameters_of, positional_names, nested_components_of
 from .operators import demand
 
 __all__ = [
@@ -62,9 +62,9 @@ def build(component: type[C], given: Mapping[str, object] | None = None, params:
 
 def with_slots(component: type, keywords: Mapping[str, Any], given: Mapping[str, object]) -> dict[str, Any]:
     """The keywords of a component with the slots filled."""
-    slots = {name: slot for name, slot in slots_of(component).items() if name in keywords}
+    slots = {name: slot for name, slot in nested_components_of(component).items() if name in keywords}
     holder = cast(type[Component], component)
-    held = {name: filled(slot.family, keywords[name], holder.given_to(name, given)) for name, slot in slots.items()}
+    held = {name: filled(slot.family, keywords[name], holder.nested_arguments(name, given)) for name, slot in slots.items()}
     return {**keywords, **held}
 
 

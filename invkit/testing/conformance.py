@@ -27,9 +27,9 @@ from ..numerics.geometry import Size
 from .adapters import check_adapter
 from .common import Settings, assert_documented, assert_random_state_untouched, build, drawn
 from .datasets import check_dataset_class
-from .edge_predictors import check_edge_predictor
+from .edge_selection import check_edge_selection
 from .fidelities import check_fidelity
-from .kernel_parts import check_kernel_cleanup, check_kernel_step
+from .kernel_parts import check_kernel_postprocessing, check_kernel_estimation
 from .metrics import check_metric
 from .observers import check_observer
 from .operators import (
@@ -43,7 +43,7 @@ from .operators import (
 )
 from .priors import check_image_prior, check_kernel_prior
 from .regularizers import check_regularizer
-from .scores import check_score
+from .no_reference_metrics import check_no_reference_metric
 from .solvers import check_solver
 
 __all__ = ["CHECKS", "check_component", "check_operator", "conformance_cases"]
@@ -69,7 +69,7 @@ def check_operator(
     assert_documented(component)
     operator = build(component, {}, params)
     data_shape = data_shape or operator.example
-    kernel_shape = kernel_shape or operator.unknown_shape(data_shape, KERNEL_SIZE)
+    kernel_shape = kernel_shape or operator.parameter_shape(data_shape, KERNEL_SIZE)
     assert_shape_law(operator, data_shape, kernel_shape)
     for check in (assert_linear, assert_adjoint, assert_stateless, assert_first_image):
         check(operator, data_shape, kernel_shape)
@@ -79,14 +79,14 @@ def check_operator(
 
 def smaller(operator: ForwardOperator, data_shape: Shape, kernel_shape: Shape) -> tuple[Shape, Shape]:
     """Shapes of data and unknown whose gradients are soon checked, where the unknown is a kernel for each image."""
-    per_image = issubclass(operator.unknown, KernelPrior) and kernel_shape[0] == data_shape[0] > 1
+    per_image = issubclass(operator.parameter_prior, KernelPrior) and kernel_shape[0] == data_shape[0] > 1
     return ((1, 1, 4, 5), (1, *kernel_shape[1:])) if per_image else (data_shape, kernel_shape)
 
 
 def assert_repeatable(operator: ForwardOperator, data_shape: Shape, kernel_shape: Shape) -> None:
     """Two calls, and one of a deep copy, give the same float32 data without a global random number."""
     name, image = type(operator).__name__, drawn(operator.image_shape(data_shape, kernel_shape), seed=1)
-    kernel = operator.unknown.allowed(drawn(kernel_shape, seed=2))
+    kernel = operator.parameter_prior.allowed(drawn(kernel_shape, seed=2))
     with assert_random_state_untouched(f"calling {name}"):
         data, again = operator(image, kernel), operator(image, kernel)
     demand(data.dtype == torch.float32, f"{name} gives {data.dtype} for float32")
@@ -101,10 +101,10 @@ CHECKS: dict[str, Callable[[type[Any]], None]] = {
     "regularizers": check_regularizer,
     "fidelities": check_fidelity,
     "solvers": check_solver,
-    "edge_predictors": check_edge_predictor,
-    "kernel_steps": check_kernel_step,
-    "kernel_cleanups": check_kernel_cleanup,
-    "scores": check_score,
+    "edge_selection": check_edge_selection,
+    "kernel_estimation": check_kernel_estimation,
+    "kernel_postprocessing": check_kernel_postprocessing,
+    "no_reference_metrics": check_no_reference_metric,
     "datasets": check_dataset_class,
     "metrics": check_metric,
     "observers": check_observer,

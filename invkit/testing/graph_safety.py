@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core import registry
-from ..core.interfaces import Fidelity, ForwardOperator, ImagePrior, Regularizer, UnknownPrior
+from ..core.interfaces import Fidelity, ForwardOperator, ImagePrior, Regularizer, OperatorParameterPrior
 from ..numerics.geometry import Size
 from ..solvers.adam import AdamSolver
 from ..solvers.host_access import HostAccess
@@ -92,15 +92,15 @@ def check_graph_safe(component: type[Any], params: Settings | None = None) -> No
 
 def works(component: type[Any], params: Settings | None) -> list[Work]:
     """What a component does in a step, small."""
-    if issubclass(component, UnknownPrior):
+    if issubclass(component, OperatorParameterPrior):
         return [work_of(build(component, given_to_kernel(shape, component), params)) for shape in component.examples]
     if issubclass(component, ImagePrior):
         return [work_of(build(component, given_to_image(IMAGE_SHAPE), params))]
     built = build(component, {}, params)
     if isinstance(built, ForwardOperator):
         data_shape = built.example
-        kernel_shape = built.unknown_shape(data_shape, KERNEL_SIZE)
-        kernel = built.unknown.allowed(drawn(kernel_shape, seed=2))
+        kernel_shape = built.parameter_shape(data_shape, KERNEL_SIZE)
+        kernel = built.parameter_prior.allowed(drawn(kernel_shape, seed=2))
         return [work_of(built, drawn(built.image_shape(data_shape, kernel_shape), seed=1), kernel)]
     assert isinstance(built, Fidelity | Regularizer), f"{component.__name__} is no part of a step"
     image = drawn((2, 3, 24, 20), seed=1)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..core.interfaces import KernelCleanup, KernelPrior, KernelStep
+from ..core.interfaces import KernelPostprocessing, KernelPrior, KernelEstimation
 from .common import (
     Settings,
     assert_documented,
@@ -22,14 +22,14 @@ from .common import (
 from .operators import demand
 from .priors import assert_kernel
 
-__all__ = ["blurred_edges", "check_kernel_cleanup", "check_kernel_step"]
+__all__ = ["blurred_edges", "check_kernel_postprocessing", "check_kernel_estimation"]
 
 CALLS = 40  # each from the kernel of the one before: enough for a step that only descends a little
 ALIKE = 0.95  # correlation of a kernel found with the true one
 ROUNDING = 1e-4  # of iterations in float32, relative to the largest entry
 
 
-def check_kernel_step(component: type[KernelStep], params: Settings | None = None) -> None:
+def check_kernel_estimation(component: type[KernelEstimation], params: Settings | None = None) -> None:
     """Every property of a kernel step: documented, pure, a kernel of the right shape, and close to the true one."""
     assert_documented(component)
     step = build(component, {}, params)
@@ -42,7 +42,7 @@ def check_kernel_step(component: type[KernelStep], params: Settings | None = Non
     assert_bears_no_edges(step)
 
 
-def check_kernel_cleanup(component: type[KernelCleanup], params: Settings | None = None) -> None:
+def check_kernel_postprocessing(component: type[KernelPostprocessing], params: Settings | None = None) -> None:
     """Every property of a kernel clean-up: documented, pure, and what it leaves is a kernel of the same shape."""
     assert_documented(component)
     cleanup = build(component, {}, params)
@@ -124,7 +124,7 @@ def close(first: Tensor, second: Tensor) -> bool:
     return bool((first - second).abs().max() <= ROUNDING * first.abs().max())
 
 
-def assert_recovers(step: KernelStep) -> None:
+def assert_recovers(step: KernelEstimation) -> None:
     """Called again and again with a few edges, it finds the 7x5 kernels that blurred them."""
     sharp, blurred, truth = blurred_edges((2, 2, 40, 37), (7, 5), torch.float32)
     kernel = torch.full_like(truth, 1 / 35)
@@ -137,7 +137,7 @@ def assert_recovers(step: KernelStep) -> None:
     )
 
 
-def assert_bears_no_edges(step: KernelStep) -> None:
+def assert_bears_no_edges(step: KernelEstimation) -> None:
     """Where nothing is sharp it still gives a kernel."""
     start = torch.full((1, 1, 3, 4), 1 / 12)
     assert_kernel(step(torch.zeros(1, 2, 12, 13), torch.zeros(1, 2, 10, 10), start), (1, 1, 3, 4))

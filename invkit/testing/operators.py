@@ -104,7 +104,7 @@ def assert_first_image(operator: ForwardOperator, data_shape: Shape, kernel_shap
     """What an image may start from is in [0, 1], without a gradient, and no larger than the image."""
     _, data, kernel = draw(operator, data_shape, kernel_shape)
     data = data if operator.data_range is None else data.sigmoid()
-    first, shape = operator.first_image(data, kernel), operator.image_shape(data_shape, kernel_shape)
+    first, shape = operator.initial_image(data, kernel), operator.image_shape(data_shape, kernel_shape)
     inside = bool(((first >= 0) & (first <= 1)).all()) and not first.requires_grad
     demand(inside, f"the first image of {operator} has a gradient, or values outside [0, 1]")
     fits = tuple(first.shape[:2]) == tuple(shape[:2]) and first.shape[2] <= shape[2] and first.shape[3] <= shape[3]
@@ -128,7 +128,7 @@ def draw(
     image_shape = operator.image_shape(data_shape, kernel_shape)
     image, data = (torch.randn(s, generator=generator, dtype=torch.float64) for s in (image_shape, data_shape))
     kernel = torch.rand(kernel_shape, generator=generator, dtype=torch.float64)
-    return image, data, operator.unknown.allowed(kernel)
+    return image, data, operator.parameter_prior.allowed(kernel)
 
 
 def demand_close(value: Tensor, expected: Tensor, tolerance: float, complaint: str) -> None:

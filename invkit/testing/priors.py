@@ -11,7 +11,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from ..core.interfaces import Assignable, ImagePrior, KernelPrior, LatentPrior, Resizable, UnknownPrior
+from ..core.interfaces import Assignable, ImagePrior, KernelPrior, LatentPrior, Resizable, OperatorParameterPrior
 from ..core.parameters import Shape
 from ..numerics.geometry import resample, resample_kernel
 from .common import (
@@ -35,7 +35,7 @@ __all__ = [
     "given_to_kernel",
 ]
 
-P = TypeVar("P", bound="ImagePrior | UnknownPrior")
+P = TypeVar("P", bound="ImagePrior | OperatorParameterPrior")
 
 IMAGE_SHAPE: Shape = (2, 3, 41, 48)
 EXTREME = 1e4
@@ -59,7 +59,7 @@ def assert_image(image: Tensor, shape: Shape) -> None:
     demand(bool(((image >= 0) & (image <= 1)).all()), "the image has values outside [0, 1], or NaN")
 
 
-def assert_allowed(value: Tensor, shape: Shape, kind: type[UnknownPrior]) -> None:
+def assert_allowed(value: Tensor, shape: Shape, kind: type[OperatorParameterPrior]) -> None:
     """It has the shape and is what its kind of unknown allows; of kernels `assert_kernel` asks more."""
     if issubclass(kind, KernelPrior):
         assert_kernel(value, shape)
@@ -69,7 +69,7 @@ def assert_allowed(value: Tensor, shape: Shape, kind: type[UnknownPrior]) -> Non
     demand(flaw is None, f"the unknown is {flaw}")
 
 
-def given_to_kernel(shape: Shape, kind: type[UnknownPrior] = KernelPrior) -> dict[str, object]:
+def given_to_kernel(shape: Shape, kind: type[OperatorParameterPrior] = KernelPrior) -> dict[str, object]:
     """What a problem gives to a prior of the operator's unknown: the shape, a value to start from and no guess."""
     return {"shape": shape, "start": kind.allowed(drawn(shape, seed=3)), "guess": None}
 
@@ -79,7 +79,7 @@ def given_to_image(shape: Shape) -> dict[str, object]:
     return {"shape": shape, "start": drawn((*shape[:2], shape[2] - 4, shape[3] - 3), seed=4)}
 
 
-def check_kernel_prior(component: type[UnknownPrior], params: Settings | None = None) -> None:
+def check_kernel_prior(component: type[OperatorParameterPrior], params: Settings | None = None) -> None:
     """Every property of a prior of an operator's unknown: documented, seeded, pure, and what its kind allows.
 
     A kernel is on the simplex whatever the parameters are.
@@ -101,7 +101,7 @@ def check_image_prior(
     check_prior(build(component, given, params), partial(assert_image, shape=shape))
 
 
-def check_prior(prior: ImagePrior | UnknownPrior, valid: Callable[[Tensor], None]) -> None:
+def check_prior(prior: ImagePrior | OperatorParameterPrior, valid: Callable[[Tensor], None]) -> None:
     """What image and kernel priors have in common; ``valid`` raises for a value outside the prior's set."""
     assert_pure(prior)
     assert_portable(prior)
@@ -118,7 +118,7 @@ def check_prior(prior: ImagePrior | UnknownPrior, valid: Callable[[Tensor], None
         assert_resizes(prior)
 
 
-def assert_pure(prior: ImagePrior | UnknownPrior) -> None:
+def assert_pure(prior: ImagePrior | OperatorParameterPrior) -> None:
     """Two calls give the same, change nothing in the prior and draw no global random number."""
     name = type(prior).__name__
     with assert_unchanged(prior), assert_random_state_untouched(f"calling {name}"):
@@ -173,12 +173,12 @@ def assert_gradients_finite(prior: nn.Module, value: Tensor) -> None:
     demand(finite, f"gradients in {type(prior).__name__} are not finite for parameters of +-{EXTREME:g}")
 
 
-def assert_assigns(prior: ImagePrior | UnknownPrior) -> None:
+def assert_assigns(prior: ImagePrior | OperatorParameterPrior) -> None:
     """A value of any size can be assigned, what the prior can give comes back, and the prior stays as it was."""
     assert isinstance(prior, Assignable)
     name, (batch, channels, height, width) = type(prior).__name__, prior.shape
     value = drawn((batch, channels, height + 3, width + 2), seed=11, dtype=torch.float64)
-    value = prior.allowed(value) if isinstance(prior, UnknownPrior) else value
+    value = prior.allowed(value) if isinstance(prior, OperatorParameterPrior) else value
     with assert_left_alone(prior, "assigned"):
         assigned = prior.assigned(value)
     assert_valid_heir(prior, assigned, value)
@@ -187,7 +187,7 @@ def assert_assigns(prior: ImagePrior | UnknownPrior) -> None:
     demand(distance(again, assigned()) <= exactness(prior), f"{name} does not give what it is assigned")
 
 
-def assert_resizes(prior: ImagePrior | UnknownPrior) -> None:
+def assert_resizes(prior: ImagePrior | OperatorParameterPrior) -> None:
     """It gives the same on the same grid, about the same on a finer one, something valid on a coarser one."""
     name, (batch, channels, height, width) = type(prior).__name__, prior.shape
     same = on_grid(prior, prior.shape, 1.0)
@@ -218,13 +218,13 @@ def assert_left_alone(prior: nn.Module, method: str) -> Iterator[None]:
         yield
 
 
-def assert_valid_heir(prior: ImagePrior | UnknownPrior, heir: ImagePrior | UnknownPrior, like: Tensor) -> None:
+def assert_valid_heir(prior: ImagePrior | OperatorParameterPrior, heir: ImagePrior | OperatorParameterPrior, like: Tensor) -> None:
     """A prior made from another gives what it should in shape and precision, and shares no memory with the other."""
     name, value = type(prior).__name__, heir()
     demand(type(heir) is type(prior), f"{name} makes a {type(heir).__name__} of itself")
     demand(tuple(heir.shape) == tuple(like.shape), f"{name} made for {tuple(like.shape)} says {tuple(heir.shape)}")
     demand(value.dtype == like.dtype, f"{name} made for {like.dtype} gives {value.dtype}")
-    if isinstance(prior, UnknownPrior):
+    if isinstance(prior, OperatorParameterPrior):
         assert_allowed(value, heir.shape, type(prior))
     else:
         assert_image(value, heir.shape)
@@ -238,7 +238,7 @@ def memory(tensors: Iterable[Tensor]) -> set[int]:
     return {tensor.untyped_storage().data_ptr() for tensor in tensors}
 
 
-def assert_resampled(prior: ImagePrior | UnknownPrior, finer: ImagePrior | UnknownPrior) -> None:
+def assert_resampled(prior: ImagePrior | OperatorParameterPrior, finer: ImagePrior | OperatorParameterPrior) -> None:
     """A prior on a grid twice as fine gives about what the other gives, resampled."""
     value, size = prior().detach(), (finer.shape[2], finer.shape[3])
     kernel = isinstance(prior, KernelPrior)
@@ -253,6 +253,6 @@ def distance(prior: nn.Module, value: Tensor) -> float:
     return float((prior() - value).detach().abs().max())
 
 
-def exactness(prior: ImagePrior | UnknownPrior) -> float:
+def exactness(prior: ImagePrior | OperatorParameterPrior) -> float:
     """How exactly a prior gives what it is assigned: a sigmoid reaches no zeros and ones, a softmax no zeros."""
     return 1e-4 if isinstance(prior, KernelPrior) else 2e-3

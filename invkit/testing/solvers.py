@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from ..core import registry
 from ..core.errors import InvkitError, PluginError
-from ..core.interfaces import ForwardOperator, KernelPrior, UnknownPrior
+from ..core.interfaces import ForwardOperator, KernelPrior, OperatorParameterPrior
 from ..core.nested import named
-from ..core.parameters import Shape, parameters_of, slots_of
+from ..core.parameters import Shape, parameters_of, nested_components_of
 from ..core.problem import Problem, Term
 from ..core.result import Result
 from ..core.solver import Observer, Solver, State, StopReason
@@ -100,7 +100,7 @@ def shortened(component: type) -> dict[str, Any]:
     known = parameters_of(component).model_fields
     settings: dict[str, Any] = {"iterations": ITERATIONS} if "iterations" in known else {}
     required = examples(component)
-    for name, slot in slots_of(component).items():
+    for name, slot in nested_components_of(component).items():
         if slot.family == Solver.family and name in required:
             settings[name] = inner_shortened(required[name])
     return settings
@@ -162,8 +162,8 @@ def able(solver: type[Solver[Any]], part: str) -> list[type[Any]]:
 
 def is_of_kernels(component: type[Any]) -> bool:
     """Whether a component may stand in a problem whose unknown is a kernel, which is what solvers are tried on."""
-    kind = component.unknown if issubclass(component, ForwardOperator) else component
-    return not issubclass(kind, UnknownPrior) or issubclass(kind, KernelPrior)
+    kind = component.parameter_prior if issubclass(component, ForwardOperator) else component
+    return not issubclass(kind, OperatorParameterPrior) or issubclass(kind, KernelPrior)
 
 
 def blurred(

@@ -13,7 +13,7 @@ from invkit.fidelities.mse import MSE
 from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.simplex import SimplexKernel
 from invkit.solvers.joint_adam import JointAdam
-from invkit.solvers.map.kernel_postprocessing.threshold import ThresholdCleanup
+from invkit.solvers.map.kernel_postprocessing.threshold import ThresholdPostprocessing
 from invkit.testing import check_graph_safe, graph_safety_cases, host_accesses
 
 WAITING = {
@@ -142,7 +142,7 @@ def test_a_generator_that_the_graph_does_not_know_is_found():
 
 def test_what_is_no_part_of_a_step_is_refused():
     with pytest.raises(AssertionError, match="no part of a step"):
-        check_graph_safe(ThresholdCleanup)
+        check_graph_safe(ThresholdPostprocessing)
 
 
 @pytest.mark.parametrize(

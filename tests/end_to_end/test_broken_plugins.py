@@ -35,7 +35,7 @@ SAID = {
     "no-import": "'no-import' of lacking 1.2 cannot be loaded from lacking_module:Mine: ModuleNotFoundError: No module "
     "named 'a_library_nobody_has'",
     "wrong-class": "'wrong-class' of stray is registered in kernel_priors, but stray_module:Mine is not a subclass of "
-    "invkit.core.interfaces.UnknownPrior",
+    "invkit.core.interfaces.OperatorParameterPrior",
     "outdated": "'outdated' of old 1.2 is not loaded: it asks for invkit<0.0.1, and 0.1.0 is installed; get a version",
 }
 TWINS = "two distributions offer the kernel_priors name 'twin'; write 'twin-one:twin' or 'twin-two:twin'"

@@ -15,8 +15,8 @@ from invkit.pipeline.job import prepare
 PROXIMABLE = [
     name for name in registry.names("regularizers") if issubclass(registry.load("regularizers", name), Proximable)
 ]
-ALONE = ["then=none"]
-MAP = "solver.params.solver.params"
+ALONE = ["next=none"]
+MAP = "solver.params.inner.params"
 SHORT = [f"{MAP}.iterations=2", *ALONE]
 NARROW = ["image_prior.params.channels=4", "kernel_prior.params.hidden=30"]
 ADAM = "{name = 'joint-adam', params = {iterations = 6, milestones = [], kernel_lr = 0.01}}"
@@ -83,7 +83,7 @@ def test_selfdeblur_s_networks_with_an_l0_regularizer(smoothing: float) -> None:
 
 
 def test_a_pyramid_around_joint_adam_with_networks() -> None:
-    settings = [*NARROW, "image_prior.params.scales=2", f"solver={{name = 'pyramid', params = {{solver = {ADAM}}}}}"]
+    settings = [*NARROW, "image_prior.params.scales=2", f"solver={{name = 'pyramid', params = {{inner = {ADAM}}}}}"]
     result = solved("selfdeblur-small", *settings, "fidelity=mse", kernel_size=15)
     assert result.iterations == 4 * 6  # kernels of 15, 11, 9 and 5 pixels
     assert result.history[-1] < result.history[0]
@@ -91,8 +91,8 @@ def test_a_pyramid_around_joint_adam_with_networks() -> None:
 
 def test_a_pyramid_around_joint_adam_with_the_recipe_s_own_depth_and_losses() -> None:
     """Five scales and a window of 11 pixels; the losses' schedule begins anew at each level."""
-    solver = f"solver={{name = 'pyramid', params = {{ratio = 0.5, solver = {ADAM}}}}}"
-    settings = [*NARROW, solver, "fidelity.mse.until=3"]
+    solver = f"solver={{name = 'pyramid', params = {{ratio = 0.5, inner = {ADAM}}}}}"
+    settings = [*NARROW, solver, "fidelity.mse.until_iteration=3"]
     result = solved("selfdeblur-small", *settings, kernel_size=15, side=64)
     assert result.iterations == 2 * 6
     with pytest.raises(InputError, match=r"at its coarsest level, data of 24x24 pixels: a skip network of 5 scales"):
@@ -125,10 +125,10 @@ def test_all_regularizers_with_a_prox_together() -> None:
     solved("pan-l0", f"regularizers=[{terms}]", *SHORT)
 
 
-@pytest.mark.parametrize("step", registry.names("kernel_steps"))
-@pytest.mark.parametrize("edges", registry.names("edge_predictors"))
+@pytest.mark.parametrize("step", registry.names("kernel_estimation"))
+@pytest.mark.parametrize("edges", registry.names("edge_selection"))
 def test_any_kernel_step_with_any_edge_predictor(step: str, edges: str) -> None:
-    solved("fast-map", f"{MAP}.kernel_step={step}", f"{MAP}.edges={edges}", *SHORT)
+    solved("fast-map", f"{MAP}.kernel_estimation={step}", f"{MAP}.edge_selection={edges}", *SHORT)
 
 
 @pytest.mark.parametrize("latent", ["admm", "gradient-descent", "half-quadratic", "irls", "richardson-lucy", "wiener"])
@@ -147,8 +147,8 @@ def test_a_network_for_the_latent_image_s_solver() -> None:
 
 
 def test_the_clean_up_may_be_left_out_and_the_pyramid_too() -> None:
-    solved("fast-map", f"{MAP}.clean_up=none", *SHORT)
-    inner = "{latent = {name = 'half-quadratic'}, edges = 'gradients', kernel_step = 'toeplitz', iterations = 3}"
+    solved("fast-map", f"{MAP}.kernel_postprocessing=none", *SHORT)
+    inner = "{latent = {name = 'half-quadratic'}, edge_selection = 'gradients', kernel_estimation = 'toeplitz', iterations = 3}"
     result = solved("fast-map", f"solver={{name = 'alternating-map', params = {inner}}}", *ALONE)
     assert result.iterations == 3
 
@@ -175,30 +175,30 @@ def test_a_term_on_the_kernel_is_refused_where_nothing_descends_on_it() -> None:
 # --- what follows ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("then", ["hyper-laplacian", "sparse-admm", "sparse-irls", "tv-admm", "wiener"])
-def test_the_last_step_can_be_swapped(then: str) -> None:
-    result = solved("pan-l0", f"{MAP}.iterations=2", f"then={then}")
-    assert [stage["name"] for stage in result.details["stages"]] == ["pan-l0", then]
+@pytest.mark.parametrize("next_recipe", ["hyper-laplacian", "sparse-admm", "sparse-irls", "tv-admm", "wiener"])
+def test_the_last_step_can_be_swapped(next_recipe: str) -> None:
+    result = solved("pan-l0", f"{MAP}.iterations=2", f"next={next_recipe}")
+    assert [stage["name"] for stage in result.details["stages"]] == ["pan-l0", next_recipe]
     alone = solved("pan-l0", *SHORT)
     np.testing.assert_allclose(result.kernel, alone.kernel, atol=1e-7)  # scaled once more, in float64
     assert not np.array_equal(result.image, alone.image)
 
 
 def test_the_last_step_may_be_a_network_or_ringing_removal() -> None:
-    network = ["then=selfdeblur-nonblind", "then.image_prior.params.channels=4", "then.solver.params.iterations=3"]
+    network = ["next=selfdeblur-nonblind", "next.image_prior.params.channels=4", "next.solver.params.iterations=3"]
     assert solved("pan-l0", f"{MAP}.iterations=2", *network).iterations == 4 + 3
     inner = "{name = 'half-quadratic'}"
     slots = f"{{solver = {inner}, structure_solver = {inner}, structure = 'l0-gradient'}}"
-    settings = ["then=tv-admm", f"then.solver={{name = 'ringing-removal', params = {slots}}}"]
+    settings = ["next=tv-admm", f"next.solver={{name = 'ringing-removal', params = {slots}}}"]
     assert solved("pan-l0", f"{MAP}.iterations=2", *settings).iterations == 4 + 2
 
 
-@pytest.mark.parametrize("then", ["sparse-admm", "wiener"])
-def test_selfdeblur_may_go_on_with_a_deconvolution(then: str) -> None:
-    result = solved("selfdeblur-small", *NARROW, "solver.params.iterations=4", f"then={then}")
+@pytest.mark.parametrize("next_recipe", ["sparse-admm", "wiener"])
+def test_selfdeblur_may_go_on_with_a_deconvolution(next_recipe: str) -> None:
+    result = solved("selfdeblur-small", *NARROW, "solver.params.iterations=4", f"next={next_recipe}")
     assert [stage["solver"] for stage in result.details["stages"]] == [
         "joint-adam",
-        {"sparse-admm": "tiles", "wiener": "wiener"}[then],
+        {"sparse-admm": "tiles", "wiener": "wiener"}[next],
     ]
 
 
@@ -209,8 +209,8 @@ def test_selfdeblur_may_go_on_with_a_deconvolution(then: str) -> None:
     ("recipe", "settings"),
     [
         ("fast-map", []),
-        ("fast-map", [f"{MAP}.edges=shock"]),
-        ("xu-l0", [f"{MAP}.latent=admm", f"{MAP}.latent.params.iterations=20", f"{MAP}.edges=r-map"]),
+        ("fast-map", [f"{MAP}.edge_selection=shock"]),
+        ("xu-l0", [f"{MAP}.latent=admm", f"{MAP}.latent.params.iterations=20", f"{MAP}.edge_selection=r-map"]),
         ("pan-l0", ["regularizers=[{name = 'hyper-laplacian', weight = 4e-3, params = {power = 0.5}}]"]),
     ],
 )

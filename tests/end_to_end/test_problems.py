@@ -71,7 +71,7 @@ def test_plug_and_play_takes_the_place_of_a_regularizer(sharp: np.ndarray) -> No
 def test_inpainting(sharp: np.ndarray, recipe: str, settings: tuple[str, ...]) -> None:
     mask = (np.random.default_rng(0).random(sharp.shape) < 0.5).astype(np.float32)
     result = solved(mask * sharp, recipe, *settings, kernel=mask)
-    assert not result.holds_kernels
+    assert not result.has_kernel
     assert np.array_equal(result.kernel, mask[None])
     assert psnr(result.image, sharp) > psnr(np.asarray(result.blurry), sharp) + 3
 
@@ -138,7 +138,7 @@ def test_several_frames_show_more_than_one(sharp: np.ndarray) -> None:
 def test_a_blur_that_varies_is_undone_by_kernels_that_vary(sharp: np.ndarray) -> None:
     operator = VaryingBlur(grid=(1, 2))
     data = noisy(operator(tensor(sharp), strokes(2, 9)), 0.003).clamp(0, 1)[0, 0].numpy()
-    grid = ("operator.params.grid=[1, 2]", "then.operator.params.grid=[1, 2]")
+    grid = ("operator.params.grid=[1, 2]", "next.operator.params.grid=[1, 2]")
     varying = solved(data, "varying-blur", *grid, kernel_size=9)
     uniform = invkit.deblur(data, recipe="fast", kernel_size=9, progress=False)
     inner = sharp[4:-4, 4:-4]
@@ -174,7 +174,7 @@ def test_the_axis_of_rotation_is_found_with_the_image(sharp: np.ndarray, tmp_pat
     assert float(np.mean(blind.kernel[0, 0])) == pytest.approx(2.6, abs=0.25)  # pixels
     assert psnr(blind.image, image) > psnr(ignored.image, image) + 5
     names = {path.name for path in blind.save(tmp_path / "run").iterdir()}
-    assert names == {"image.png", "unknown.npy", "unknown.png", "overview.png", "result.json"}
+    assert names == {"image.png", "operator_parameter.npy", "operator_parameter.png", "overview.png", "result.json"}
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_k_space_of_half_a_coil_is_refused() -> None:
 
 
 def test_noise_that_cannot_be_told_is_asked_for() -> None:
-    setting = "regularizers=[{name = 'tv', weight = 1.0, times = 'sigma'}]"
+    setting = "regularizers=[{name = 'tv', weight = 1.0, scale_by = 'sigma'}]"
     with pytest.raises(InputError, match="needs the noise level"):
         solved(np.ones((1, 8, 16)), "tomography", setting)
 

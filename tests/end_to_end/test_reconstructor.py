@@ -18,7 +18,7 @@ LINEAR = """
 name = "tv-linear"
 image_prior = "pixels"
 operator = "identity"
-regularizers = [{name = "tv", weight = 0.3, times = "sigma", least = 1e-4, params = {smoothing = 0.0}}]
+regularizers = [{name = "tv", weight = 0.3, scale_by = "sigma", min_weight = 1e-4, params = {smoothing = 0.0}}]
 solver = {name = "linear-admm", params = {iterations = 40}}
 """
 NETWORK = """

@@ -88,7 +88,7 @@ CASES: dict[str, tuple[Case, list[str]]] = {
     ),
     "component of another family": (
         lambda t: [good(t), "--set", "kernel_prior=stray"],
-        ["stray", "kernel_priors", "UnknownPrior"],
+        ["stray", "kernel_priors", "OperatorParameterPrior"],
     ),
     "plugin that fails to import": (
         lambda t: [good(t), "--set", "kernel_prior=broken"],

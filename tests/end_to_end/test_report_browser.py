@@ -178,7 +178,7 @@ def test_a_recipe_is_copied(page, files):
     page.goto(files["run"])
     page.get_by_role("button", name="Copy the recipe toy").click()
     page.locator(".copied", has_text="copied").wait_for()
-    assert page.evaluate("navigator.clipboard.readText().then(text => JSON.parse(text).recipe.name)") == "toy"
+    assert page.evaluate("navigator.clipboard.readText().next(text => JSON.parse(text).recipe.name)") == "toy"
 
 
 @pytest.mark.parametrize("name", ["run", "suite"])

@@ -137,7 +137,7 @@ def test_an_interrupted_first_stage_is_resumed_to_the_same_bits(
     assert ends(resumed) == ["finished", "finished"]
     assert resumed.history == whole.history
     np.testing.assert_array_equal(resumed.image, whole.image)
-    for other, words in [(KNOWN.replace("7", "8"), r"then\.solver\.params\.iterations=7"), (BLIND, "then")]:
+    for other, words in [(KNOWN.replace("7", "8"), r"next\.solver\.params\.iterations=7"), (BLIND, "next")]:
         with pytest.raises(InputError, match=words):
             job(blurry, BLIND, other).run(checkpoint=file, resume=True)
 
@@ -146,13 +146,13 @@ def test_a_later_stage_is_checked_before_anything_is_computed(
     blurry: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deep = KNOWN.replace('"pixels"', '{name = "dip-skip", params = {scales = 7}}')
-    with pytest.raises(InputError, match=r"^then\.then: .*scales"):
+    with pytest.raises(InputError, match=r"^next\.next: .*scales"):
         job(blurry, BLIND, BLIND, deep)
     softmax = KNOWN.replace('"known"\nsolver', '"softmax-fcn"\nsolver')
-    with pytest.raises(RecipeError, match=r"then\.kernel_prior: SoftmaxFCN starts from no kernel"):
+    with pytest.raises(RecipeError, match=r"next\.kernel_prior: SoftmaxFCN starts from no kernel"):
         job(blurry, BLIND, softmax)
     monkeypatch.setattr(Pixels, "memory_needed", lambda prior: 2**60 * (prior.shape[1] == 3))
-    with pytest.raises(OutOfMemoryError, match=r"^then: Pixels needs"):
+    with pytest.raises(OutOfMemoryError, match=r"^next: Pixels needs"):
         job(blurry, BLIND, KNOWN)
 
 
@@ -176,7 +176,7 @@ def test_the_result_tells_the_recipe_it_can_be_made_again_with(blurry: np.ndarra
 
 
 def test_settings_reach_a_later_stage(blurry: np.ndarray) -> None:
-    result = job(blurry, BLIND, KNOWN, overrides=["then.solver.params.iterations=2"]).run()
+    result = job(blurry, BLIND, KNOWN, overrides=["next.solver.params.iterations=2"]).run()
     assert [stage["iterations"] for stage in result.details["stages"]] == [12, 2]
 
 

@@ -1,4 +1,4 @@
-"""A recipe that goes on with scores is on trial: its kernel is kept only where they prefer it to the one before."""
+"""A recipe that goes on with selection is on trial: its kernel is kept only where they prefer it to the one before."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ RGB, WINDOW = 'measurement.color = "rgb"\n', "measurement.window = 24\n"
 KERNEL = torch.full((1, 1, 5, 5), 1 / 25)
 
 
-def trial(scores: str = "'toy-near'") -> str:
+def trial(selection: str = "'toy-near'") -> str:
     """A recipe that has to prove itself."""
-    return FREE.replace("refined", "trial") + f"scores = {scores}\n"
+    return FREE.replace("refined", "trial") + f"selection = {selection}\n"
 
 
 @pytest.fixture(autouse=True)
@@ -96,12 +96,12 @@ def assert_same_image_and_kernel(one: Result, other: Result) -> None:
 
 @pytest.mark.usefixtures("prefers_the_later")
 @pytest.mark.parametrize("last", [LAST, NOISY])
-@pytest.mark.parametrize(("scores", "kept"), [("'toy-near'", True), ("'toy-far'", False)])
+@pytest.mark.parametrize(("selection", "kept"), [("'toy-near'", True), ("'toy-far'", False)])
 def test_the_last_stage_starts_from_the_kernel_that_the_scores_prefer(
-    blurry: np.ndarray, scores: str, kept: bool, last: str
+    blurry: np.ndarray, selection: str, kept: bool, last: str
 ) -> None:
     expected = job(blurry, chain(QUICK, *([FREE] if kept else []), last)).run()
-    result = job(blurry, chain(QUICK, trial(scores), last)).run()
+    result = job(blurry, chain(QUICK, trial(selection), last)).run()
     assert_same_image_and_kernel(result, expected)
     assert level(result) == level(expected)
     assert result.details["stages"][1]["kept"] is kept
@@ -113,9 +113,9 @@ def test_the_last_stage_starts_from_the_kernel_that_the_scores_prefer(
 def test_only_the_stage_on_trial_tells_how_it_was_judged(blurry: np.ndarray) -> None:
     result = job(blurry, chain(QUICK, trial(), LAST)).run()
     assert names(result) == ["quick", "trial", "last"]
-    told = [{"kept", "scores"} & stage.keys() for stage in result.details["stages"]]
-    assert told == [set(), {"kept", "scores"}, set()]
-    assert not {"kept", "scores"} & result.details.keys()
+    told = [{"kept", "selection"} & stage.keys() for stage in result.details["stages"]]
+    assert told == [set(), {"kept", "selection"}, set()]
+    assert not {"kept", "selection"} & result.details.keys()
 
 
 @pytest.mark.parametrize(
@@ -143,12 +143,12 @@ def test_the_weighted_sum_decides_and_what_each_score_rose_by_is_told(
 ) -> None:
     first, second = (job(blurry, chain(*texts)).run().kernel for texts in ([QUICK], [QUICK, FREE]))
     aim_at(second)
-    scores = f"[{{name = 'toy-near', weight = {near}}}, {{name = 'toy-far', weight = {far}}}]"
-    told = job(blurry, chain(QUICK, trial(scores), LAST)).run().details["stages"][1]
+    selection = f"[{{name = 'toy-near', weight = {near}}}, {{name = 'toy-far', weight = {far}}}]"
+    told = job(blurry, chain(QUICK, trial(selection), LAST)).run().details["stages"][1]
     fall = np.square(first - second).sum()
     assert fall > 0.01
     rise = {"toy-near": -fall, "toy-far": fall, "sum": (far - near) * fall}
-    assert told["scores"] == pytest.approx(rise, abs=2e-5)  # rounded
+    assert told["selection"] == pytest.approx(rise, abs=2e-5)  # rounded
     assert told["kept"] is kept
 
 
@@ -165,7 +165,7 @@ def test_the_result_tells_the_recipe_it_can_be_made_again_with(blurry: np.ndarra
     first = job(blurry, chain(QUICK, trial("'toy-far'"), LAST)).run()
     first.save(tmp_path)
     recipe = load_recipe(str(tmp_path / "result.json"))
-    assert [[score.name for score in link.scores] for link in recipe.links()] == [[], ["toy-far"], []]
+    assert [[score.name for score in link.selection] for link in recipe.links()] == [[], ["toy-far"], []]
     assert_same_image_and_kernel(job(blurry, recipe).run(), first)
 
 
@@ -195,11 +195,11 @@ def test_the_judge_sees_what_the_first_stage_does(blurry: np.ndarray) -> None:
 
 
 @pytest.mark.usefixtures("prefers_the_later")
-@pytest.mark.parametrize(("scores", "restored"), [("'toy-near'", 3), ("'toy-far'", 2)])
-def test_the_judge_restores_no_kernel_twice(blurry: np.ndarray, scores: str, restored: int) -> None:
+@pytest.mark.parametrize(("selection", "restored"), [("'toy-near'", 3), ("'toy-far'", 2)])
+def test_the_judge_restores_no_kernel_twice(blurry: np.ndarray, selection: str, restored: int) -> None:
     """Refused, the second finds the same kernel from the same one again; kept, it begins from one that was judged."""
     diary = Diary()
-    job(blurry, chain(QUICK, trial(scores), trial(scores), LAST)).run(progress=diary)
+    job(blurry, chain(QUICK, trial(selection), trial(selection), LAST)).run(progress=diary)
     assert len(diary.problems) == 4 + restored
 
 
@@ -223,10 +223,10 @@ def test_a_trial_that_diverges_leaves_the_kernel_it_was_given(blurry: np.ndarray
 
 
 @pytest.mark.usefixtures("prefers_the_later")
-@pytest.mark.parametrize(("scores", "kept"), [("'toy-near'", True), ("'toy-far'", False)])
-def test_a_start_may_hold_its_own_trial(blurry: np.ndarray, scores: str, kept: bool) -> None:
+@pytest.mark.parametrize(("selection", "kept"), [("'toy-near'", True), ("'toy-far'", False)])
+def test_a_start_may_hold_its_own_trial(blurry: np.ndarray, selection: str, kept: bool) -> None:
     alone = chain(QUICK, *([FREE] if kept else []), REFINED, LAST)
-    result = job(blurry, several([chain(QUICK, trial(scores), LAST)], REFINED, LAST)).run()
+    result = job(blurry, several([chain(QUICK, trial(selection), LAST)], REFINED, LAST)).run()
     assert_same_image_and_kernel(result, job(blurry, alone).run())
     assert names(result) == ["quick", "trial", "refined", "last"]
     assert [stage.get("kept") for stage in result.details["stages"]] == [None, kept, None, None]
@@ -244,13 +244,13 @@ def test_each_start_is_tried_by_the_end_of_its_own_chain(blurry: np.ndarray) -> 
 
 
 @pytest.mark.usefixtures("prefers_the_later")
-@pytest.mark.parametrize(("scores", "kept"), [("'toy-near'", True), ("'toy-far'", False)])
+@pytest.mark.parametrize(("selection", "kept"), [("'toy-near'", True), ("'toy-far'", False)])
 def test_a_trial_that_follows_starts_tries_the_kernel_of_each_under_one_level_and_none_twice(
-    blurry: np.ndarray, scores: str, kept: bool
+    blurry: np.ndarray, selection: str, kept: bool
 ) -> None:
     """What a trial has judged, the starts are compared by without another solve."""
     diary = Diary()
-    result = job(blurry, several(TWO, REFINED, trial(scores), NOISY)).run(progress=diary)
+    result = job(blurry, several(TWO, REFINED, trial(selection), NOISY)).run(progress=diary)
     one = under(SMOOTHER * level(job(blurry, chain(QUICK, REFINED, NOISY)).run()))
     assert weights(diary) == [[], [], [], one, one] * 2 + [under(level(result))]
     first = {"quick": QUICK, "slow": SLOW}[chosen(result)[0]]
@@ -280,7 +280,7 @@ def test_what_is_stopped_before_it_is_judged_leaves_the_kernel_before(
     assert ends(result) == ["finished", said if solve == 1 else "finished", "finished"]
     told = result.details["stages"][1]
     assert told["kept"] is False
-    assert "scores" not in told
+    assert "selection" not in told
     assert len(diary.titles) == solve + 2  # of what was to come, the last alone
 
 
@@ -305,22 +305,22 @@ def test_a_start_that_is_stopped_in_its_trial_leaves_its_kernel_before_if_it_is_
 ) -> None:
     solves = 5  # of a start that comes to its end: two stages, two to judge, one to compare
     diary = Diary(request.getfixturevalue(stop), watched=(solves * start + solve,))
-    starts = [chain(text, trial(), LAST) for text in (QUICK, SLOW)]
-    result = job(blurry, several(starts, LAST)).run(progress=diary, time_limit=60.0)
+    candidates = [chain(text, trial(), LAST) for text in (QUICK, SLOW)]
+    result = job(blurry, several(candidates, LAST)).run(progress=diary, time_limit=60.0)
     assert_same_image_and_kernel(result, job(blurry, chain(QUICK, *([FREE] if start else []), LAST)).run())
     assert (result.stopped, chosen(result)) == (said, ["quick"])
-    assert result.details["starts"][1]["skipped"] == said
+    assert result.details["candidates"][1]["skipped"] == said
     assert result.details["stages"][1]["kept"] is bool(start)
 
 
 @pytest.mark.parametrize(
-    ("scores", "error"),
+    ("selection", "error"),
     [
-        ("'toy-failing'", "scores.0: the component .*Failing failed: .*nothing to divide by"),
-        ("['toy-near', 'toy-demanding']", "scores.1: Demanding asks the problem for shape"),
+        ("'toy-failing'", "selection.0: the component .*Failing failed: .*nothing to divide by"),
+        ("['toy-near', 'toy-demanding']", "selection.1: Demanding asks the problem for shape"),
     ],
 )
-def test_a_score_that_fails_or_cannot_be_built_is_named(blurry: np.ndarray, scores: str, error: str) -> None:
+def test_a_score_that_fails_or_cannot_be_built_is_named(blurry: np.ndarray, selection: str, error: str) -> None:
     aim_at(KERNEL[0, 0])
     with pytest.raises(PluginError, match=error):
-        job(blurry, chain(QUICK, trial(scores), LAST)).run()
+        job(blurry, chain(QUICK, trial(selection), LAST)).run()

@@ -1,4 +1,4 @@
-"""Recipes of a few iterations, scores that prefer what they are told to, and who watches: for chains and starts."""
+"""Recipes of a few iterations, selection that prefer what they are told to, and who watches: for chains and starts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from invkit.core import registry
-from invkit.core.interfaces import Score
+from invkit.core.interfaces import NoReferenceMetric
 from invkit.core.parameters import Seed, validated
 from invkit.core.problem import Problem
 from invkit.core.result import Result
@@ -28,7 +28,7 @@ solver = {name = "joint-adam", params = {iterations = 3, milestones = []}}
 SLOW = QUICK.replace("quick", "slow").replace("= 3", "= 12")
 REFINED = QUICK.replace("quick", "refined").replace("= 3", "= 4")
 LAST = QUICK.replace("quick", "last").replace("simplex", "known").replace("= 3", "= 7")
-NOISY = LAST.replace("last", "noisy") + 'regularizers = {name = "tv", weight = 0.5, times = "sigma"}\n'
+NOISY = LAST.replace("last", "noisy") + 'regularizers = {name = "tv", weight = 0.5, scale_by = "sigma"}\n'
 ENDLESS = QUICK.replace("quick", "endless").replace("= 3", "= 1000000")
 DIVERGING = QUICK.replace("quick", "diverging").replace("joint-adam", "toy-diverging")
 
@@ -40,7 +40,7 @@ class Diverging(AdamSolver):
         return state.image_prior(), state.kernel_prior(), torch.tensor(torch.nan)
 
 
-class Near(Score):
+class Near(NoReferenceMetric):
     """How far a kernel is from a given one, and what was given to it."""
 
     target: ClassVar[torch.Tensor]
@@ -91,17 +91,17 @@ TOYS = {"near": Near, "far": Far, "verdict": Verdict, "failing": Failing, "deman
 
 @contextmanager
 def registered_toys() -> Iterator[None]:
-    """The toy scores and the solver that diverges, each by its name with "toy-" before it."""
+    """The toy selection and the solver that diverges, each by its name with "toy-" before it."""
     Near.given = []
     registry.register("solvers", "toy-diverging", Diverging)
     for name, score in TOYS.items():
-        registry.register("scores", f"toy-{name}", score)
+        registry.register("no_reference_metrics", f"toy-{name}", score)
     try:
         yield
     finally:
         registry.unregister("solvers", "toy-diverging")
         for name in TOYS:
-            registry.unregister("scores", f"toy-{name}")
+            registry.unregister("no_reference_metrics", f"toy-{name}")
 
 
 def blurry_blocks() -> np.ndarray:
@@ -133,13 +133,13 @@ class Diary(Observer):
 def chain(*texts: str) -> Recipe:
     """A recipe of several, each going on from the one before."""
     first, *later = map(parse_recipe, texts)
-    return first.model_copy(update={"then": chain(*texts[1:])}) if later else first
+    return first.model_copy(update={"next": chain(*texts[1:])}) if later else first
 
 
-def several(starts: list[Recipe], *texts: str, scores: str = "toy-near") -> Recipe:
+def several(candidates: list[Recipe], *texts: str, selection: str = "toy-near") -> Recipe:
     """A recipe with starts."""
-    specs = parse_recipe(f"scores = {scores if scores.startswith('[') else repr(scores)}\n{QUICK}").scores
-    return chain(*texts).model_copy(update={"starts": starts, "scores": specs if len(starts) > 1 else []})
+    specs = parse_recipe(f"selection = {selection if selection.startswith('[') else repr(selection)}\n{QUICK}").selection
+    return chain(*texts).model_copy(update={"candidates": candidates, "selection": specs if len(candidates) > 1 else []})
 
 
 def job(blurry: np.ndarray, recipe: Recipe, **choices: Any) -> Job:
@@ -147,7 +147,7 @@ def job(blurry: np.ndarray, recipe: Recipe, **choices: Any) -> Job:
 
 
 def aim_at(kernel: Any) -> None:
-    """Make the toy scores prefer a kernel."""
+    """Make the toy selection prefer a kernel."""
     Near.target = torch.as_tensor(kernel).float()[None, None]
 
 
@@ -160,7 +160,7 @@ def ends(result: Result) -> list[str]:
 
 
 def chosen(result: Result) -> list[str]:
-    return [start["name"] for start in result.details["starts"] if start["chosen"]]
+    return [start["name"] for start in result.details["candidates"] if start["chosen"]]
 
 
 TWO = [parse_recipe(QUICK), parse_recipe(SLOW)]

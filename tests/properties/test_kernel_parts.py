@@ -7,15 +7,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from invkit.core.interfaces import KernelCleanup, KernelStep
+from invkit.core.interfaces import KernelPostprocessing, KernelEstimation
 from invkit.solvers.map.kernel_estimation.conjugate_gradients import ConjugateGradients
 from invkit.solvers.map.kernel_estimation.l1_irls import L1Reweighted
 from invkit.solvers.map.kernel_estimation.projected_gradient import ProjectedGradient
 from invkit.solvers.map.kernel_estimation.support_detection import SupportDetection
 from invkit.solvers.map.kernel_estimation.toeplitz import ToeplitzLeastSquares
-from invkit.solvers.map.kernel_postprocessing.threshold import ThresholdCleanup
+from invkit.solvers.map.kernel_postprocessing.threshold import ThresholdPostprocessing
 from invkit.testing.common import drawn
-from invkit.testing.kernel_parts import blurred_edges, check_kernel_cleanup, check_kernel_step
+from invkit.testing.kernel_parts import blurred_edges, check_kernel_postprocessing, check_kernel_estimation
 from invkit.testing.priors import assert_kernel
 
 STEPS = [
@@ -43,12 +43,12 @@ def start_of(shape, dtype):
 
 @pytest.mark.parametrize(("component", "params"), STEPS)
 def test_kernel_steps_pass_the_check_of_their_family(component, params):
-    check_kernel_step(component, params)
+    check_kernel_estimation(component, params)
 
 
 @pytest.mark.parametrize("params", CLEANUPS)
 def test_cleanups_pass_the_check_of_their_family(params):
-    check_kernel_cleanup(ThresholdCleanup, params)
+    check_kernel_postprocessing(ThresholdPostprocessing, params)
 
 
 @pytest.mark.parametrize(("component", "params"), STEPS)
@@ -86,7 +86,7 @@ def test_relative_weights_do_not_mind_the_contrast(component, params, exponent):
 def test_a_cleanup_gives_a_kernel_for_any_kernel(shape, dtype, power, threshold, share, centre, seed):
     values = drawn(shape, seed, dtype) ** power + 1e-30
     kernel = values / values.sum((1, 2, 3), keepdim=True)
-    found = ThresholdCleanup(threshold=threshold, smallest_component=share, centre=centre)(kernel)
+    found = ThresholdPostprocessing(threshold=threshold, smallest_component=share, centre=centre)(kernel)
     assert found.dtype == dtype
     assert_kernel(found, shape)
 
@@ -96,7 +96,7 @@ def test_a_cleanup_gives_a_kernel_for_any_kernel(shape, dtype, power, threshold,
 def test_a_cleanup_without_centring_drops_entries_and_scales_the_rest(shape, threshold, share, seed):
     values = drawn(shape, seed, torch.float64) ** 3 + 1e-3
     kernel = values / values.sum((1, 2, 3), keepdim=True)
-    found = ThresholdCleanup(threshold=threshold, smallest_component=share, centre=False)(kernel)
+    found = ThresholdPostprocessing(threshold=threshold, smallest_component=share, centre=False)(kernel)
     kept = found > 0
     factor = 1 / (kernel * kept).sum((1, 2, 3), keepdim=True)
     assert torch.allclose(found, kernel * kept * factor)
@@ -107,5 +107,5 @@ def test_a_cleanup_without_centring_drops_entries_and_scales_the_rest(shape, thr
 
 
 def test_the_families_are_those_of_the_interfaces():
-    assert all(issubclass(component, KernelStep) for component, _ in STEPS)
-    assert issubclass(ThresholdCleanup, KernelCleanup)
+    assert all(issubclass(component, KernelEstimation) for component, _ in STEPS)
+    assert issubclass(ThresholdPostprocessing, KernelPostprocessing)

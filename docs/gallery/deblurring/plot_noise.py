@@ -49,4 +49,4 @@ plt.show()
 
 # %%
 # To try next: a level of your own, ``sigma=0.02``, in place of the estimate, or a smoother end,
-# ``overrides=["then.then.regularizers.0.weight=0.2"]``.
+# ``overrides=["next.next.regularizers.0.weight=0.2"]``.

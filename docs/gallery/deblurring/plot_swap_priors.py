@@ -22,7 +22,7 @@ true_kernel = random_kernel("motion", 21, [4])
 blurry = np.random.default_rng(0).normal(blurred(truth, true_kernel), 0.005).clip(0, 1)
 
 # %%
-# The last word, ``then``, makes the image anew from the kernel found, in the same way for all of
+# The last word, ``next``, makes the image anew from the kernel found, in the same way for all of
 # them.
 
 recipe = parse_recipe("""
@@ -31,19 +31,19 @@ operator = {name = "convolution", params = {padding = "valid"}}
 image_prior = "pixels"
 kernel_prior = "simplex"
 regularizers = [{name = "l0-gradient", weight = 1e-3, params = {smoothing = 0.0}}]
-then = "sparse-admm"
+next = "sparse-admm"
 
 [solver]
 name = "pyramid"
 
-[solver.params.solver]
+[solver.params.inner]
 name = "alternating-admm"
 
-[solver.params.solver.params]
+[solver.params.inner.params]
 iterations = 20
 penalty = 50.0
-unknown_steps = 6
-unknown_lr = 0.1
+parameter_steps = 6
+parameter_lr = 0.1
 wait = 3
 first = 10.0
 """)
@@ -72,7 +72,7 @@ def show(results):
 # its own kind, and so a learning rate of its own. Kernels stand top left, above the truth and the
 # blurry picture the true one.
 
-rate = "solver.params.solver.params.unknown_lr"
+rate = "solver.params.inner.params.parameter_lr"
 priors = {"simplex": 0.1, "softmax-fcn": 1e-3, "motion-path": 0.2, "generative": 0.05}
 by_kernel_prior = {
     name: restored([f"kernel_prior={name}", f"{rate}={value}"]) for name, value in priors.items()

@@ -56,4 +56,4 @@ plt.show()
 # %%
 # To try next: a kernel of a known shape, ``overrides=["kernel_prior=gaussian"]``, or another
 # factor, which is set in the recipe and in the one that it goes on with:
-# ``operator.params.factor=3``, ``then.operator.params.factor=3``.
+# ``operator.params.factor=3``, ``next.operator.params.factor=3``.

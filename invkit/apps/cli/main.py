@@ -34,7 +34,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Blind and non-blind inverse problems in imaging, with pluggable priors.\n\n"
     "Try [bold]invkit deblur photo.jpg[/bold], then change one word: "
-    "[bold]invkit deblur photo.jpg --recipe pan-l0 --set then=wiener[/bold].",
+    "[bold]invkit deblur photo.jpg --recipe pan-l0 --set next=wiener[/bold].",
     epilog="Environment: INVKIT_DATA, the folder of all data; INVKIT_DISABLE_PLUGINS=1, to use no plugin. Exit codes: "
     "0, done; 1, something that was looked at or tried failed; 2, a mistake in what was given; 130, interrupted.",
 )

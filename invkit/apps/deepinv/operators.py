@@ -12,7 +12,7 @@ import torch
 from pydantic import Field
 
 from ...core.errors import PluginError, RecipeError
-from ...core.interfaces import Blur, KernelPrior, MaskPrior, UnknownPrior
+from ...core.interfaces import Blur, KernelPrior, MaskPrior, OperatorParameterPrior
 from ...core.parameters import parameters_of
 from .arguments import Argument, arguments_of, built, passed, signature
 from .calls import physics_classes
@@ -32,7 +32,7 @@ UNKNOWNS = {
 }
 """The argument of a physics that the operator's second argument, the unknown, is."""
 
-KINDS: dict[str, type[UnknownPrior]] = {"filter": KernelPrior, "filters": KernelPrior, "mask": MaskPrior}  # type: ignore[type-abstract]
+KINDS: dict[str, type[OperatorParameterPrior]] = {"filter": KernelPrior, "filters": KernelPrior, "mask": MaskPrior}  # type: ignore[type-abstract]
 """What such an argument is."""
 
 OPTIONAL = ("Downsampling", "SpaceVaryingBlur", "TiledSpaceVaryingBlur", "Upsampling")
@@ -72,11 +72,11 @@ class PhysicsComponent(PhysicsOperator, ABC):
 
     def __init__(self, **settings: Any) -> None:  # which they are, each subclass's signature says
         values = parameters_of(type(self)).model_validate(settings).model_dump()
-        parameter = values.pop("unknown", "")
+        parameter = values.pop("parameter", "")
         if parameter and values.get(parameter) is not None:
             raise RecipeError(
                 f"the {parameter} of deepinv's {self.source.__name__} is its unknown, and given; leave it out, or set "
-                "unknown = ''"
+                "parameter = ''"
             )
         given = passed(self.arguments, values) | {name: UNTIL_THEN[name] for name in UNTIL_THEN if name == parameter}
         size = given.get("img_size")
@@ -112,7 +112,7 @@ def operator_class(name: str) -> type[PhysicsComponent]:
         "__signature__": signature(arguments, *choice_of(name, parameter)),
         "source": source,
         "arguments": arguments,
-        "unknown": KINDS.get(parameter, KernelPrior),
+        "parameter_prior": KINDS.get(parameter, KernelPrior),
         "data_range": (0.0, 1.0) if name in PICTURES else None,
     }
     return type(name, (PhysicsBlur if name == "Blur" else PhysicsComponent,), body)
@@ -125,7 +125,7 @@ def choice_of(name: str, parameter: str) -> list[Parameter]:
     names: Any = Literal[parameter, ""] if name in OPTIONAL else Literal[parameter]
     meaning = f"deepinv's argument that the prior gives{', or an empty text for none' if name in OPTIONAL else ''}"
     kind: Any = Annotated[names, Field(description=meaning)]
-    return [Parameter("unknown", Parameter.KEYWORD_ONLY, default=parameter, annotation=kind)]
+    return [Parameter("parameter", Parameter.KEYWORD_ONLY, default=parameter, annotation=kind)]
 
 
 def first_paragraph(source: type) -> str:

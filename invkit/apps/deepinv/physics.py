@@ -114,7 +114,7 @@ class PhysicsOperator(ForwardOperator):
         """
         return self.law(data_shape, kernel_shape).image
 
-    def unknown_shape(self, data_shape: Shape, kernel_size: Size) -> Shape:
+    def parameter_shape(self, data_shape: Shape, kernel_size: Size) -> Shape:
         """Kernels (B, 1, h, w), or as many as the physics has (K, 1, h, w); a mask (B, 1, H', W')."""
         if self.parameter == "filters":
             return self.filters(data_shape, kernel_size), 1, *kernel_size
@@ -142,7 +142,7 @@ class PhysicsOperator(ForwardOperator):
     def asked(self, data_shape: Shape, kernel_shape: Shape) -> Law:
         """Try the shapes that the image may have."""
         like = like_of(self.physics)
-        kernel = self.unknown.allowed(drawn(kernel_shape, like))
+        kernel = self.parameter_prior.allowed(drawn(kernel_shape, like))
         reasons = []
         for guess in self.guesses(data_shape, kernel, like):
             try:
@@ -153,7 +153,7 @@ class PhysicsOperator(ForwardOperator):
                 reasons.append(f"{type(error).__name__}: {error}")
                 continue
             if fits:
-                self.check_unknown(image, seen, kernel)
+                self.check_parameter_prior(image, seen, kernel)
                 return Law(shape_of(image), tuple(seen.shape), self.has_adjoint(image, seen, kernel))
             reasons.append(f"an image of {tuple(image.shape)} gives data of {tuple(seen.shape)}")
         told = f" with a {self.parameter} of {tuple(kernel_shape)}" if self.parameter else ""
@@ -172,7 +172,7 @@ class PhysicsOperator(ForwardOperator):
         yield lambda: self.at_hand(like).A_adjoint(data, **self.given(kernel)).shape
         yield lambda: data_shape
 
-    def check_unknown(self, image: Tensor, seen: Tensor, kernel: Tensor) -> None:
+    def check_parameter_prior(self, image: Tensor, seen: Tensor, kernel: Tensor) -> None:
         """Refuse a physics that takes its argument and does not look at it; raises `InputError`."""
         if self.parameter and torch.equal(self.at_hand(image).A(image, **self.given(kernel + 1)), seen):
             raise InputError(

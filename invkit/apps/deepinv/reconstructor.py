@@ -23,7 +23,7 @@ from ...pipeline import options
 from ...pipeline.assemble import pose
 from ...pipeline.job import prepare
 from ...pipeline.multistart import solve_stages
-from ...pipeline.options import Choices, Color, KernelSize
+from ...pipeline.options import Options, Color, KernelSize
 from ...pipeline.stages import Watch
 from ...recipes.model import ComponentSpec, Recipe, check_parameters, check_recipe
 from .calls import as_data, physics_classes, throwaway
@@ -64,7 +64,7 @@ def as_reconstructor(
 
     Args:
         recipe: a registered recipe's name, a ``.toml`` file or a `Recipe`. Where it is not blind and goes on with
-            others (``then``), the last of them is used.
+            others (``next``), the last of them is used.
         blind: whether the kernel is unknown; None: what the recipe says. False takes the physics, with its filter, in
             the place of what the recipe would estimate.
         kernel_size: of the unknown kernel, as `deblur`.
@@ -85,7 +85,7 @@ def as_reconstructor(
         InvkitError: the recipe or an option cannot be used; or, when it is called, the data cannot.
     """
     named = {"kernel_size": kernel_size, "color": color, "seed": seed, "sigma": sigma}
-    chosen = Choices.checked(overrides, named)
+    chosen = Options.checked(overrides, named)
     method, _ = options.find_recipe(recipe)
     method = method.with_overrides(chosen.overrides) if chosen.overrides else method
     check_recipe(method)
@@ -158,7 +158,7 @@ class BlindRestoration:
     """
 
     recipe: Recipe
-    chosen: Choices
+    chosen: Options
     time_limit: float | None
 
     def __call__(self, y: Tensor, physics: Any, place: int) -> Tensor:
@@ -199,7 +199,7 @@ class Inversion:
     """
 
     recipe: Recipe
-    chosen: Choices
+    chosen: Options
     time_limit: float | None
 
     def __call__(self, y: Tensor, physics: Any, place: int) -> Tensor:
@@ -241,7 +241,7 @@ class KnownBlur(Convolution):
 
     data_range = None
 
-    def first_image(self, data: Tensor, kernel: Tensor) -> Tensor:
+    def initial_image(self, data: Tensor, kernel: Tensor) -> Tensor:
         """The data in [0, 1], (B, C, H', W')."""
         return data.clamp(0, 1)
 
@@ -261,7 +261,7 @@ def known_blur(physics: Any, batch: int) -> tuple[ForwardOperator, Tensor] | Non
 def knows_operator(recipe: Recipe) -> bool:
     """Whether a recipe is given the operator's unknown, or there is none."""
     prior = recipe.kernel_prior
-    return not recipe.starts and (prior is None or prior.name.rpartition(":")[2].startswith("known"))
+    return not recipe.candidates and (prior is None or prior.name.rpartition(":")[2].startswith("known"))
 
 
 def last_of(recipe: Recipe) -> Recipe:
@@ -271,9 +271,9 @@ def last_of(recipe: Recipe) -> Recipe:
     own: dict[str, Any] = {
         "operator": ComponentSpec(name="identity"),
         "kernel_prior": prior,
-        "starts": [],
-        "scores": [],
-        "then": None,
+        "candidates": [],
+        "selection": [],
+        "next": None,
     }
     return last.model_copy(update=own)
 

@@ -12,7 +12,7 @@ from ...benchmark.strips import centred, padded
 from ...media.kernels import mosaic
 from .pictures import Picture, from_array
 
-__all__ = ["KernelRow", "KernelTile", "kernel_row", "unknown_row"]
+__all__ = ["KernelRow", "KernelTile", "kernel_row", "parameter_row"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -69,7 +69,7 @@ def sized(kernel: Floats) -> str:
     return f"{several}{height} × {width}"  # noqa: RUF001  a true times sign
 
 
-def unknown_row(name: str, planes: Floats) -> KernelRow:
+def parameter_row(name: str, planes: Floats) -> KernelRow:
     """Another unknown than a kernel, (h, w) or (N, h, w), its planes side by side: the least is black."""
     values = np.nan_to_num(planes)
     low, high = float(values.min()), float(values.max())

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...core.errors import InputError
 from .charts import Chart, Series, chart, evenly
-from .kernels import KernelRow, kernel_row, unknown_row
+from .kernels import KernelRow, kernel_row, parameter_row
 from .page import Case, Cell, Evolution, Frame, Head, Method, Page, Shown, Table, cell, listed, method_of
 from .pictures import Picture, Track, from_file, untracked
 from .runs import Given, Run, Snapshot, dict_of, snapshots_of, stages_of
@@ -116,8 +116,8 @@ def shown(name: str, run: Run, look: int) -> Shown:
 def kernel_rows(runs: Mapping[str, Run]) -> list[KernelRow]:
     """All kernels of a case on one scale; other unknowns each on its own."""
     found = {name: run.kernel for name, run in runs.items() if run.kernel is not None}
-    row = kernel_row({name: kernel for name, kernel in found.items() if runs[name].holds_kernels})
-    others = [unknown_row(name, planes) for name, planes in found.items() if not runs[name].holds_kernels]
+    row = kernel_row({name: kernel for name, kernel in found.items() if runs[name].has_kernel})
+    others = [parameter_row(name, planes) for name, planes in found.items() if not runs[name].has_kernel]
     return [*([row] if row is not None else []), *others]
 
 

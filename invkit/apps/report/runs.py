@@ -34,7 +34,7 @@ class Run:
         facts: as result.json has them.
         image: the restored picture, or None where it is none.
         kernel: (h, w) or (B, h, w), or None.
-        holds_kernels: whether ``kernel`` is one.
+        has_kernel: whether ``kernel`` is one.
         before: what was restored, as far as it is kept with the run.
         folder: where it lies, or None of one in memory.
     """
@@ -43,7 +43,7 @@ class Run:
     facts: Mapping[str, Any]
     image: Picture | None
     kernel: npt.NDArray[np.float64] | None
-    holds_kernels: bool = True
+    has_kernel: bool = True
     before: Picture | None = None
     folder: Path | None = None
 
@@ -111,8 +111,8 @@ def read_run(folder: Path) -> Run:
         label=folder.resolve().name,
         facts=facts,
         image=None if image is None else from_file(image),
-        kernel=array_of(folder / "kernel.npy", folder / "unknown.npy"),
-        holds_kernels=(folder / "kernel.npy").is_file(),
+        kernel=array_of(folder / "kernel.npy", folder / "operator_parameter.npy"),
+        has_kernel=(folder / "kernel.npy").is_file(),
         before=from_file(kept["photograph.png"]) if "photograph.png" in kept else None,
         folder=folder,
     )
@@ -138,7 +138,7 @@ def run_of(result: Result, label: str) -> Run:
         facts=result.summary(),
         image=from_array(channels_last(result.image)[0]),
         kernel=stack[0] if len(stack) == 1 else stack,
-        holds_kernels=result.holds_kernels,
+        has_kernel=result.has_kernel,
         before=None if result.blurry is None else from_array(channels_last(result.blurry)[0]),
     )
 
@@ -180,7 +180,7 @@ def snapshots_of(run: Run) -> list[Snapshot]:
 
 def solved_stages(run: Run) -> list[tuple[str, int]]:
     """Name of each stage that was not skipped, and the iterations before it; none of a recipe of several starts."""
-    stages = [] if dict_of(run.facts, "recipe").get("starts") else stages_of(run)
+    stages = [] if dict_of(run.facts, "recipe").get("candidates") else stages_of(run)
     counts = [(str(stage.get("name", "")), int(stage.get("iterations") or 0)) for stage in stages]
     solved = [(name, count) for name, count in counts if count]
     return [(name, sum(count for _, count in solved[:i])) for i, (name, _) in enumerate(solved)]
@@ -189,7 +189,7 @@ def solved_stages(run: Run) -> list[tuple[str, int]]:
 def snapshot_of(path: Path, stages: Sequence[tuple[str, int]]) -> Snapshot:
     """One snapshot, as 02-00100-image.png, of the second solve after 100 iterations."""
     solve, iteration = (int(number) for number in path.name.split("-")[:2])
-    others = [path.with_name(path.name.replace("image", what)) for what in ("kernel", "unknown")]
+    others = [path.with_name(path.name.replace("image", what)) for what in ("kernel", "operator_parameter")]
     stage, begun = stages[solve - 1] if solve <= len(stages) else ("", 0)
     return Snapshot(solve, iteration, stage, begun, path, next((other for other in others if other.is_file()), None))
 

@@ -18,7 +18,7 @@ FILES = {
     "image.png": "Image",
     "kernel.png": "Kernel (picture)",
     "kernel.npy": "Kernel (numbers)",
-    "unknown.npy": "Unknown (numbers)",
+    "operator_parameter.npy": "Unknown (numbers)",
     "overview.png": "Overview",
     "result.json": "result.json",
     ZIP: "All files (zip)",
@@ -69,8 +69,8 @@ def show_about(kept: KeptRun) -> None:
 
 def show_unknown(kept: KeptRun) -> None:
     """The kernel, or the picture of another unknown, where there is one."""
-    is_there = {"kernel.png": kept.facts.get("kernel") is not None, "unknown.png": "unknown.png" in kept.files}
-    for name, alternative in (("kernel.png", "The kernel found"), ("unknown.png", "The other unknown found")):
+    is_there = {"kernel.png": kept.facts.get("kernel") is not None, "operator_parameter.png": "operator_parameter.png" in kept.files}
+    for name, alternative in (("kernel.png", "The kernel found"), ("operator_parameter.png", "The other unknown found")):
         if is_there[name]:
             ui.element("img").classes("found").props(f'src="{run_address(kept, name)}" alt="{alternative}"')
 

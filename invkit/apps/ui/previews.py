@@ -47,8 +47,8 @@ class Previews:
         """Write both pictures, of a batch the first."""
         image, kernel = state.estimate()
         image = without_margin(image, kernel, problem.operator)
-        has_kernel = issubclass(problem.operator.unknown, KernelPrior)
-        pictures = {"image.png": image_picture(image), "kernel.png": unknown_picture(kernel, has_kernel)}
+        has_kernel = issubclass(problem.operator.parameter_prior, KernelPrior)
+        pictures = {"image.png": image_picture(image), "kernel.png": parameter_picture(kernel, has_kernel)}
         for name, content in pictures.items():
             write_atomically(self.folder / name, content)
         self.written, self.count = time.monotonic(), self.count + 1
@@ -101,7 +101,7 @@ def image_picture(image: Tensor) -> bytes:
     return encode_png(quantised(channels_last(first.clamp(0, 1).cpu())[0], BITS))
 
 
-def unknown_picture(unknown: Tensor, is_kernel: bool) -> bytes:
+def parameter_picture(unknown: Tensor, is_kernel: bool) -> bytes:
     """A PNG of the first of (B, C, h, w)."""
     first = unknown[0].detach().double().cpu().numpy()
     return encode_png(kernel_picture(first[0]) if is_kernel else planes_picture(first))

@@ -108,7 +108,7 @@ def with_names(result: Result, asked: Asked) -> Result:
 def facts_of(result: Result) -> dict[str, Any]:
     """What the page says of a run."""
     height, width = channels_last(result.image).shape[1:3]
-    kernel = list(result.kernel.shape[-2:]) if result.holds_kernels and max(result.kernel.shape[-2:]) > 1 else None
+    kernel = list(result.kernel.shape[-2:]) if result.has_kernel and max(result.kernel.shape[-2:]) > 1 else None
     return {
         "stopped": result.stopped,
         "seconds": round(result.seconds, 1),

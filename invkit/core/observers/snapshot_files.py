@@ -22,7 +22,7 @@ from ..solver import Observer, State, StopReason
 __all__ = ["SnapshotFiles"]
 
 FOLDER = "snapshots"
-OURS = r"\d{2,}-\d{5,}-(image|kernel|unknown)(-\d+)?\.png"
+OURS = r"\d{2,}-\d{5,}-(image|kernel|operator_parameter)(-\d+)?\.png"
 BITS = 8
 PICTURES = (1, 3)  # channels
 
@@ -69,8 +69,8 @@ class SnapshotFiles(Observer):
 
     def _write(self, problem: Problem, state: State) -> None:
         image, kernel = state.estimate()
-        is_kernel = issubclass(problem.operator.unknown, KernelPrior)
-        for name, picture in [*pictures("image", image), *pictures("kernel" if is_kernel else "unknown", kernel)]:
+        is_kernel = issubclass(problem.operator.parameter_prior, KernelPrior)
+        for name, picture in [*pictures("image", image), *pictures("kernel" if is_kernel else "operator_parameter", kernel)]:
             write_atomically(self.folder / f"{self.solves:02}-{state.iteration:05}-{name}.png", picture)
         self.written = state.iteration
 

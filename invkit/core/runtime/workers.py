@@ -31,7 +31,7 @@ from .threads import threads_at_most
 if TYPE_CHECKING:
     from loky import ProcessPoolExecutor
 
-__all__ = ["HelperLostError", "Helpers", "affordable", "can_help", "dismiss", "helped"]
+__all__ = ["WorkerLostError", "Workers", "affordable", "can_help", "dismiss", "helped"]
 
 Given = TypeVar("Given")
 Found = TypeVar("Found")
@@ -42,12 +42,12 @@ IDLE = 20.0  # seconds without work after which the processes end: the next phot
 LOOK = 0.5  # seconds between two looks at whether the process that asks is there
 
 
-class HelperLostError(Exception):
+class WorkerLostError(Exception):
     """A helper ended before its work did: by the system, mostly for want of memory, or since it was not wanted more."""
 
 
 @dataclass
-class Helpers:
+class Workers:
     """Some processes, each with a thread here that asks it.
 
     Attributes:
@@ -82,7 +82,7 @@ class Helpers:
         try:
             found: Found = self.pool.submit(function, given).result()
         except (BrokenProcessPool, ShutdownExecutorError) as error:
-            raise HelperLostError(str(error).partition("\n")[0]) from error
+            raise WorkerLostError(str(error).partition("\n")[0]) from error
         return found
 
     def are_busy(self, seconds: float) -> bool:
@@ -117,7 +117,7 @@ def affordable(size: int) -> int:
 
 
 @contextmanager
-def helped(number: int, module: str) -> Iterator[Helpers]:
+def helped(number: int, module: str) -> Iterator[Workers]:
     """So many processes that have a module imported, for the length of a ``with`` statement.
 
     The threads that torch uses are shared out among them and this one, which has them all back afterwards. What an
@@ -125,7 +125,7 @@ def helped(number: int, module: str) -> Iterator[Helpers]:
     starts none, of which a warning tells.
     """
     if number == 0 or not _taken.acquire(blocking=False):
-        yield Helpers()
+        yield Workers()
         return
     try:
         each = max(1, torch.get_num_threads() // (number + 1))
@@ -147,13 +147,13 @@ if sys.platform != "win32":
     os.register_at_fork(after_in_child=_kept.clear)  # they belong to the process that was forked
 
 
-def begun(kind: Kind) -> Helpers:
+def begun(kind: Kind) -> Workers:
     """Those that are kept, if they are of this kind and alive, or new ones, which begin to get ready; or none."""
     try:
-        return Helpers(processes(kind), kind[0])
+        return Workers(processes(kind), kind[0])
     except (OSError, NotImplementedError, RuntimeError) as error:  # of the system, and of an interpreter that ends
         warnings.warn(f"one process does the work of several, since no other can be started: {error}", stacklevel=4)
-        return Helpers()
+        return Workers()
 
 
 def processes(kind: Kind) -> ProcessPoolExecutor:

@@ -9,13 +9,13 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ...core.interfaces import Score
+from ...core.interfaces import NoReferenceMetric
 from ...core.parameters import validated
 
 __all__ = ["KernelAgreement", "similarities"]
 
 
-class KernelAgreement(Score):
+class KernelAgreement(NoReferenceMetric):
     """Minus the mean similarity of a kernel to the share of all kernels that are most like it, itself included.
 
     Methods of several families fail in different ways, and succeed in one: kernels that were found twice are seldom

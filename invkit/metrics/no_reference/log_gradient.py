@@ -8,13 +8,13 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ...core.interfaces import Score
+from ...core.interfaces import NoReferenceMetric
 from ...core.parameters import Positive, validated
 
 __all__ = ["LogGradient"]
 
 
-class LogGradient(Score):
+class LogGradient(NoReferenceMetric):
     """Mean of ``log(|grad x| + floor)``, minus the log-likelihood of gradients with the heaviest of tails.
 
     A wrong kernel leaves ringing, which fills what should be flat; the logarithm counts small gradients, and hardly

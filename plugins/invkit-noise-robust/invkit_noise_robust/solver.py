@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from invkit.core.errors import AssemblyError
-from invkit.core.interfaces import Assignable, Blur, ImagePrior, UnknownPrior
+from invkit.core.interfaces import Assignable, Blur, ImagePrior, OperatorParameterPrior
 from invkit.core.parameters import NonNegative, Positive, Seed, validated
 from invkit.core.problem import Problem
 from invkit.solvers.adam import (
@@ -49,11 +49,11 @@ class EstimatedKernelState(AdamState):
         """The image without perturbation, with the best kernel."""
         return super().estimate()[0], self.found()()
 
-    def priors(self, problem: Problem) -> tuple[ImagePrior, UnknownPrior]:
+    def priors(self, problem: Problem) -> tuple[ImagePrior, OperatorParameterPrior]:
         """A copy of the image prior, and a kernel prior that gives the best kernel."""
         return super().priors(problem)[0], self.found()
 
-    def found(self) -> UnknownPrior:
+    def found(self) -> OperatorParameterPrior:
         """A kernel prior that gives the best kernel, or what it gave before the first step."""
         return copy.deepcopy(self.kernel_prior) if self.best is None else kernel_prior_of(self.kernel_prior, self.best)
 

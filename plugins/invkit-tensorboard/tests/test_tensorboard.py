@@ -20,7 +20,7 @@ BLIND = """
 name = "blind"
 image_prior = "pixels"
 kernel_prior = "simplex"
-then = "wiener"
+next = "wiener"
 solver = { name = "joint-adam", params = { iterations = 12 } }
 """
 

@@ -153,7 +153,7 @@ def misfit(problem: Problem, image: Tensor, kernel: Tensor, iteration: int) -> T
 def expected(term: Term, mean: Tensor, std: Tensor, sample: Tensor, kernel: Tensor) -> Tensor:
     """The expectation of a term's penalty, in closed form or estimated by the sample; a mean over the batch."""
     regularizer = term.regularizer
-    if term.on == "kernel":
+    if term.target == "kernel":
         value: Tensor = regularizer(kernel)
     elif isinstance(regularizer, ExpectedPenalty):
         value = regularizer.expected(mean, std)
@@ -170,6 +170,6 @@ def entropy(std: Tensor) -> Tensor:
 def deviation(problem: Problem, mean: Tensor, std: Tensor, kernel: Tensor) -> Tensor:
     """Mean squares of the mean less what the data tell of the image, and of the standard deviation, where they do."""
     kernel = kernel.detach()
-    target = problem.operator.first_image(problem.data, kernel)
+    target = problem.operator.initial_image(problem.data, kernel)
     shown, spread = (crop_to_data(value, size_of(kernel), size_of(target)) for value in (mean, std))
     return (shown - target).square().mean() + spread.square().mean()

@@ -14,7 +14,7 @@ SHORT = [
     "solver.params.warmup=2",
     "solver.params.kl_milestones=[3]",
     "solver.params.kl_until=4",
-    "fidelity.derivative-mse.until=4",
+    "fidelity.derivative-mse.until_iteration=4",
 ]
 
 

@@ -66,7 +66,7 @@ def test_the_warmup_fits_the_mean_to_the_data_and_leaves_the_kernel():
 
 
 def test_the_bound_is_its_formula():
-    terms = Term(SparseGradient(), 2.0), Term(TotalVariation(), 3.0), Term(KernelL2(), 5.0, on="kernel")
+    terms = Term(SparseGradient(), 2.0), Term(TotalVariation(), 3.0), Term(KernelL2(), 5.0, target="kernel")
     given, solver = problem(*terms), VariationalAdam(warmup=0, kl_weight=0.25, seed=3)
     with torch.no_grad():
         (mean, std), kernel = given.image_prior.distribution(), given.kernel_prior()

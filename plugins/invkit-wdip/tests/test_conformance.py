@@ -19,7 +19,7 @@ def test_every_component_conforms(family, name):
 @pytest.mark.parametrize("recipe", ["wdip", "wdip-small"])
 def test_the_recipes_restore_a_picture(recipe):
     picture = np.random.default_rng(0).uniform(size=(24, 28)).astype(np.float32)
-    overrides = [*FEW, "fidelity=[{name='mse',until=3},{name='ssim'}]"]
+    overrides = [*FEW, "fidelity=[{name='mse',until_iteration=3},{name='ssim'}]"]
     if recipe == "wdip":
         overrides.append("image_prior.params.nonlocal_scales=1")
     result = invkit.deblur(picture, recipe=recipe, kernel_size=5, overrides=overrides, progress=False)

@@ -56,7 +56,7 @@ def test_a_list_is_completed_at_its_last_name():
 
 
 def test_families_and_suites():
-    assert completion.families("kernel_") == ["kernel_priors", "kernel_steps", "kernel_cleanups"]
+    assert completion.families("kernel_") == ["kernel_priors", "kernel_estimation", "kernel_postprocessing"]
     assert completion.families("") == list(registry.FAMILIES)
     assert {"quick", "levin", "lai"} <= set(completion.suites(""))
 

@@ -54,8 +54,8 @@ CASES = {
     "blur of one pixel": ("Blur", {"padding": "replicate"}, (1, 1, 5, 6), (1, 1, 1, 1)),
     "blur of two pixels": ("Blur", {"padding": "circular"}, (1, 1, 5, 6), (1, 1, 2, 2)),
     "circular blur": ("BlurFFT", {"img_size": [2, 5, 6]}, (1, 2, 5, 6), (1, 1, 2, 3)),
-    "subsampling": ("Downsampling", {"unknown": "filter", "padding": "reflect"}, (2, 1, 3, 4), (2, 1, 4, 3)),
-    "bicubic subsampling": ("Downsampling", {"unknown": "", "filter": "bicubic"}, (1, 1, 4, 5), None),
+    "subsampling": ("Downsampling", {"parameter": "filter", "padding": "reflect"}, (2, 1, 3, 4), (2, 1, 4, 3)),
+    "bicubic subsampling": ("Downsampling", {"parameter": "", "filter": "bicubic"}, (1, 1, 4, 5), None),
     "resizing": ("DownsamplingMatlab", {}, (1, 1, 4, 5), None),
     "upsampling": ("Upsampling", {"img_size": [1, 6, 8]}, (1, 1, 6, 8), (1, 1, 3, 3)),
     "varying blur": ("SpaceVaryingBlur", {"multipliers": HATS}, (1, 1, 6, 6), (4, 1, 3, 2)),
@@ -78,7 +78,7 @@ CASES = {
 def test_physics_conform(case, hats):
     name, params, data_shape, kernel_shape = CASES[case]
     if name == "TiledSpaceVaryingBlur":
-        kernel_shape = operator(name)(**params).unknown_shape(data_shape, (2, 2))
+        kernel_shape = operator(name)(**params).parameter_shape(data_shape, (2, 2))
     check_operator(operator(name), params, data_shape=data_shape, kernel_shape=kernel_shape)
 
 
@@ -86,10 +86,10 @@ def test_physics_conform(case, hats):
 def test_data_are_those_that_deepinv_makes(case, hats):
     name, params, data_shape, kernel_shape = CASES[case]
     made = operator(name)(**params)
-    kernel_shape = kernel_shape or made.unknown_shape(data_shape, (2, 2))
+    kernel_shape = kernel_shape or made.parameter_shape(data_shape, (2, 2))
     image = drawn(made.image_shape(data_shape, kernel_shape), seed=1)
-    kernel = made.unknown.allowed(drawn(kernel_shape, seed=2))
-    own = {key: tuple(value) if isinstance(value, list) else value for key, value in params.items() if key != "unknown"}
+    kernel = made.parameter_prior.allowed(drawn(kernel_shape, seed=2))
+    own = {key: tuple(value) if isinstance(value, list) else value for key, value in params.items() if key != "parameter"}
     own |= {"multipliers": hats} if "multipliers" in own else {}
     own |= {"rng": torch.Generator().manual_seed(0)} if name in ("CompressedSensing", "SinglePixelCamera") else {}
     own |= {"filter": None} if name == "Downsampling" and "filter" not in own else {}
@@ -114,7 +114,7 @@ def test_a_blur_is_invkit_s_convolution_to_every_solver(padding):
     assert made.padding == padding
     image, kernel = drawn((2, 3, 12, 11)), KernelPrior.allowed(drawn((2, 1, 4, 5), seed=1))
     torch.testing.assert_close(made(image, kernel), own(image, kernel), **ROUNDING)
-    torch.testing.assert_close(made.first_image(image, kernel), image)
+    torch.testing.assert_close(made.initial_image(image, kernel), image)
 
 
 def test_a_blur_takes_the_place_of_the_convolution_in_a_classical_recipe():
@@ -132,7 +132,7 @@ def test_the_unknowns_are_found_by_gradients():
     """Blind: the width of a Gaussian that Downsampling's filter is, through deepinv's code."""
     recipe = parse_recipe("""
 name = "blind"
-operator = {name = "deepinv:Downsampling", params = {unknown = "filter", factor = 2, padding = "circular"}}
+operator = {name = "deepinv:Downsampling", params = { parameter = "filter", factor = 2, padding = "circular"}}
 image_prior = "pixels"
 kernel_prior = "gaussian"
 solver = {name = "joint-adam", params = {iterations = 2, milestones = []}}
@@ -189,7 +189,7 @@ def test_a_physics_that_does_not_look_at_its_unknown_is_refused():
     ("name", "kind"), [("Blur", KernelPrior), ("Inpainting", MaskPrior), ("Tomography", KernelPrior)]
 )
 def test_a_class_names_the_kind_of_its_unknown(name, kind):
-    assert operator(name).unknown is kind
+    assert operator(name).parameter_prior is kind
     assert operator(name) is operator(name)
 
 
@@ -201,7 +201,7 @@ def test_pictures_are_pictures_and_other_data_may_be_any_numbers():
 def test_the_parameters_are_those_of_deepinv_s_constructor():
     facts = describe("operators", "deepinv:Downsampling")
     assert (facts["name"], facts["distribution"].split()[0]) == ("Downsampling", "deepinv")
-    assert set(facts["parameters"]) == {"unknown", "img_size", "filter", "factor", "padding"}
+    assert set(facts["parameters"]) == {"parameter", "img_size", "filter", "factor", "padding"}
     assert facts["parameters"]["factor"] == {
         "default": 2,
         "description": "downsampling factor",
@@ -230,7 +230,7 @@ def test_what_can_be_no_operator_is_refused(name, error, said):
 @pytest.mark.parametrize(
     ("settings", "error", "said"),
     [
-        ("name = 'deepinv:Blur', params = {unknown = 'kernel'}", RecipeError, "unknown: should be 'filter', got 'ker"),
+        ("name = 'deepinv:Blur', params = { parameter = 'kernel'}", RecipeError, "parameter: should be 'filter', got 'ker"),
         ("name = 'deepinv:Blur', params = {pading = 'valid'}", RecipeError, "did you mean 'padding'"),
         ("name = 'deepinv:Blur', params = {padding = 'moebius'}", InputError, "Blur has no image for .*'moebius' not"),
         ("name = 'deepinv:Downsampling', params = {filter = 'bicubic'}", RecipeError, "is its unknown, and given"),

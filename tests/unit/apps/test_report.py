@@ -176,7 +176,7 @@ def test_a_folder_that_lost_its_pictures_still_gives_a_page(beside, tmp_path):
 
 def test_an_unknown_that_is_no_kernel_is_shown_as_it_is(tmp_path):
     taken = result()
-    folder = type(taken)(**{**vars(taken), "kernel": noise((3, 8, 9)) / 255.0 - 0.5, "holds_kernels": False}).save(
+    folder = type(taken)(**{**vars(taken), "kernel": noise((3, 8, 9)) / 255.0 - 0.5, "has_kernel": False}).save(
         tmp_path / "a"
     )
     assert "Unknown of toy" in [image["alt"] for image in page_of(folder, tmp_path).all("img")]

@@ -15,7 +15,7 @@ from PIL import Image
 from report_folders import noise
 
 from invkit.apps.report.charts import HEIGHT, MOST_POINTS, WIDTH, Series, chart, cumulative_chart, evenly
-from invkit.apps.report.kernels import kernel_row, unknown_row
+from invkit.apps.report.kernels import kernel_row, parameter_row
 from invkit.apps.report.pictures import LADDER, Picture, embed, from_array, from_file
 from invkit.media.encoding import encode_png
 
@@ -112,7 +112,7 @@ def test_kernels_of_zero_and_of_a_batch_are_shown_too():
 
 @pytest.mark.parametrize("planes", [np.zeros((3, 4)), np.linspace(-2, 2, 60).reshape(3, 4, 5)])
 def test_other_unknowns_run_from_their_least_to_their_largest(planes):
-    row = unknown_row("a", planes)
+    row = parameter_row("a", planes)
     assert (row.low, row.high) == (planes.min(), planes.max())
 
 

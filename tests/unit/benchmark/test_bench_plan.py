@@ -93,13 +93,13 @@ def test_words_and_defaults_that_are_written_do_not_change_the_id():
 
 
 def test_components_that_others_hold_count_among_the_versions():
-    registry.register("kernel_steps", "toy-step", object)
+    registry.register("kernel_estimation", "toy-step", object)
     try:
-        assert registry.THIS_SESSION in providers({"solver": {"params": {"kernel_step": {"name": "toy-step"}}}})
+        assert registry.THIS_SESSION in providers({"solver": {"params": {"kernel_estimation": {"name": "toy-step"}}}})
         assert list(providers({"solver": "pyramid"})) == ["invkit"]
         assert providers({"operator": {"name": "deepinv:Blur"}})["deepinv"] == metadata.version("deepinv")
     finally:
-        registry.unregister("kernel_steps", "toy-step")
+        registry.unregister("kernel_estimation", "toy-step")
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def test_each_layer_is_given_its_half_of_what_there_is_to_start_from() -> None:
 
 def test_layers_need_an_even_batch_and_halves_of_it() -> None:
     with pytest.raises(AssemblyError, match="in pairs"):
-        Layers.given_to("first", {"shape": (3, 1, 4, 4), "start": None})
+        Layers.nested_arguments("first", {"shape": (3, 1, 4, 4), "start": None})
     half = Pixels((1, 1, 4, 4), initial="grey")
     with pytest.raises(AssemblyError, match="second layer"):
         Layers((2, 1, 4, 4), first=half, second=Pixels((2, 1, 4, 4), initial="grey"))
@@ -68,11 +68,11 @@ def test_the_dark_channel_tells_airlight_and_transmission(scene: Tensor) -> None
     operator = Haze(clearing=1.0)
     transmission = torch.full((1, 1, 40, 40), 0.4)
     data = operator(torch.cat([scene, AIRLIGHT.expand_as(scene)]), transmission)
-    told = operator.first_unknown(data, (1, 1, 40, 40))
+    told = operator.initial_parameter(data, (1, 1, 40, 40))
     away = (..., slice(12, None), slice(12, None))  # from the sky, whose dark channel is not black
     assert torch.allclose(operator.airlight(data), AIRLIGHT, atol=1e-5)
     assert torch.allclose(told[away], transmission[away], atol=1e-4)
-    first = operator.first_image(data, transmission)
+    first = operator.initial_image(data, transmission)
     assert torch.allclose(first, torch.cat([scene, AIRLIGHT.expand_as(scene)]), atol=1e-5)
 
 

@@ -101,7 +101,7 @@ def test_a_large_photograph_takes_little_room_on_the_page(result):
 @pytest.mark.parametrize("shape", [(2, 1, 9, 8), (1, 3, 9, 8), (1, 5, 9, 8)], ids=str)
 def test_a_result_of_any_layout_is_shown(shape):
     kernel = torch.rand(shape[0], 1, 3, 3)
-    shown = Result(torch.rand(shape), kernel, (), "finished", 0, 0.0, holds_kernels=shape[1] < 5)
+    shown = Result(torch.rand(shape), kernel, (), "finished", 0, 0.0, has_kernel=shape[1] < 5)
     assert tags(shown._repr_html_()).count("img") == 2
     assert ("first of 2" in shown._repr_html_()) == (shape[0] == 2)
 

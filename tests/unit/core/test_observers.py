@@ -67,7 +67,7 @@ def test_a_log_file_gets_lines(problem: Problem, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(("after", "appears"), [(0.0, True), (1e9, False)])
 def test_the_bar_counts_parts_of_a_work_that_takes_its_time(after: float, appears: bool) -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=120)
-    with ProgressBar("starts", console, after=after).counting(9) as counted:
+    with ProgressBar("candidates", console, after=after).counting(9) as counted:
         for done in (7, 8):
             counted(done)
     shown = console.file.getvalue()  # type: ignore[attr-defined]

@@ -74,7 +74,7 @@ def test_data_of_another_form_are_refused_with_what_was_given(data):
 
 
 def test_the_objective_is_the_weighted_sum_for_each_image_of_the_batch():
-    terms = (Term(Mean(), 2.0), Term(Mean(), 30.0, on="kernel"))
+    terms = (Term(Mean(), 2.0), Term(Mean(), 30.0, target="kernel"))
     image = torch.stack([torch.full((1, 12, 16), 0.25), torch.full((1, 12, 16), 0.5)])
     kernel = torch.full(KERNEL_SHAPE, 1 / 15)
     value = problem(fidelity=Constant(0.125), regularizers=terms).objective(image, kernel)
@@ -97,7 +97,7 @@ def test_the_objective_has_gradients_for_the_unknowns_of_both_priors():
 
 
 def test_moving_a_problem_moves_all_of_it():
-    moved = problem(regularizers=(Term(Mean(), 0.1, on="kernel"),)).to("cpu")
+    moved = problem(regularizers=(Term(Mean(), 0.1, target="kernel"),)).to("cpu")
     assert moved.data.device == next(moved.image_prior.parameters()).device == torch.device("cpu")
     assert [(t.weight, t.on) for t in moved.regularizers] == [(0.1, "kernel")]
 
@@ -123,7 +123,7 @@ def test_a_shape_is_of_four_numbers():
         ("fidelity", MSE, r"fidelity must be an instance.*give MSE\(\.\.\.\), not MSE"),
         ("operator", MSE(), "operator must be of the family ForwardOperator, and MSE is not"),
         ("image_prior", SimplexKernel(KERNEL_SHAPE), "image_prior must be .*ImagePrior, and SimplexKernel"),
-        ("kernel_prior", Pixels(IMAGE_SHAPE, torch.zeros(IMAGE_SHAPE)), "kernel_prior must be .*UnknownPrior, and Pix"),
+        ("kernel_prior", Pixels(IMAGE_SHAPE, torch.zeros(IMAGE_SHAPE)), "kernel_prior must be .*OperatorParameterPrior, and Pix"),
         ("fidelity", Mean(), "fidelity must be .*Fidelity, and Mean"),
         ("fidelity", None, "fidelity must be .*Fidelity, and NoneType"),
         ("fidelity", Mean, "fidelity must be .*Fidelity, and Mean"),

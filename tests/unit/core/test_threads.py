@@ -92,7 +92,7 @@ def test_threads_change_no_bit_of_a_small_restoration(recipe):
     assert np.array_equal(*images)
 
 
-@pytest.mark.parametrize("solver", [ADMM(iterations=4), HalfQuadratic(last=100.0)])
+@pytest.mark.parametrize("solver", [ADMM(iterations=4), HalfQuadratic(beta_max=100.0)])
 def test_an_inner_solve_gives_what_a_solve_gives_with_the_last_loss_alone(solver):
     problem = photograph()
     state, result = run_inner(solver, problem), solver.solve(problem)

@@ -71,6 +71,6 @@ def test_every_command_of_the_page_is_accepted(folder, command):
 
 def test_the_recipe_that_tries_several_tells_of_each(folder):
     result = invkit.deblur(folder / "photo.png", recipe=folder / "several.toml", kernel_size=15, progress=False)
-    told = result.details["starts"]
+    told = result.details["candidates"]
     assert [one["name"] for one in told] == ["xu-l0", "pan-l0", "pan-l0-strong"]
     assert sum(one["chosen"] for one in told) == 1

@@ -36,7 +36,7 @@ name = "first"
 image_prior = "pixels"
 kernel_prior = "simplex"
 solver = {name = "joint-adam", params = {iterations = 3, milestones = []}}
-[then]
+[next]
 name = "second"
 image_prior = "pixels"
 kernel_prior = "known"
@@ -96,7 +96,7 @@ def test_colour_batches_and_other_unknowns_are_drawn(tmp_path):
         Snapshot(1, number, float("nan"), torch.rand(2, channels, 9, 8), torch.randn(2, 3, 4, 5))
         for number, channels in ((1, 3), (2, 5), (3, 1))
     )
-    result = Result(torch.rand(2, 3, 9, 8), torch.rand(2, 3, 4, 5), (), "finished", 3, 0.0, holds_kernels=False)
+    result = Result(torch.rand(2, 3, 9, 8), torch.rand(2, 3, 4, 5), (), "finished", 3, 0.0, has_kernel=False)
     assert len(frames(replace(result, snapshots=shots).animate(tmp_path / "mixed.gif"))) == 3
 
 

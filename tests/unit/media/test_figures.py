@@ -115,7 +115,7 @@ def test_the_kernel_tells_its_size_and_is_drawn_in_squares(kernel):
 
 
 def test_the_planes_of_another_unknown_are_drawn_about_zero():
-    figure = overview(replace(result(kernel=noise(6, 7, 9) - 0.5), holds_kernels=False))
+    figure = overview(replace(result(kernel=noise(6, 7, 9) - 0.5), has_kernel=False))
     axes = next(a for a in figure.axes if a.get_title("left").startswith("Unknown"))
     low, high = axes.get_images()[0].get_clim()
     assert low == -high

@@ -18,19 +18,19 @@ from invkit.solvers.half_quadratic import HalfQuadratic
 from invkit.solvers.joint_adam import JointAdam
 from invkit.solvers.map.edge_selection.gradients import Gradients
 from invkit.solvers.map.kernel_estimation.toeplitz import ToeplitzLeastSquares
-from invkit.solvers.map.kernel_postprocessing.threshold import ThresholdCleanup
+from invkit.solvers.map.kernel_postprocessing.threshold import ThresholdPostprocessing
 from invkit.solvers.pyramid import Pyramid, fitted
 
 
 def pyramid(**keywords):
     turns = AlternatingMAP(
         iterations=3,
-        latent=HalfQuadratic(first=2.0, last=1e4, factor=4.0),
-        edges=Gradients(share=0.3),
-        kernel_step=ToeplitzLeastSquares(),
-        clean_up=ThresholdCleanup(),
+        latent=HalfQuadratic(beta_start=2.0, beta_max=1e4, beta_factor=4.0),
+        edge_selection=Gradients(share=0.3),
+        kernel_estimation=ToeplitzLeastSquares(),
+        kernel_postprocessing=ThresholdPostprocessing(),
     )
-    return Pyramid(solver=turns, begin="two-taps", **keywords)
+    return Pyramid(inner=turns, begin="two-taps", **keywords)
 
 
 @settings(deadline=None, max_examples=30)
@@ -93,4 +93,4 @@ def test_a_prior_that_cannot_be_set_to_an_image_is_refused():
     network = DipSkipImage(problem.image_prior.shape, channels=4, scales=1)
     other = Problem(problem.data, problem.operator, network, problem.kernel_prior, problem.fidelity, [])
     with pytest.raises(AssemblyError, match="margin=0"):
-        Pyramid(solver=JointAdam(iterations=1), margin=2).check(other)
+        Pyramid(inner=JointAdam(iterations=1), margin=2).check(other)

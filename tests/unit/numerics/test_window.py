@@ -8,7 +8,7 @@ import torch
 
 from invkit.core.errors import InputError, RecipeError
 from invkit.numerics.window import STEP, informative_window, window_sums
-from invkit.pipeline.options import Choices
+from invkit.pipeline.options import Options
 from invkit.pipeline.stages import plan
 from invkit.recipes.model import check_recipe, load_recipe
 
@@ -58,14 +58,14 @@ def test_a_side_of_nothing_is_refused():
 
 
 def test_all_but_the_last_stage_look_through_the_window():
-    recipe = load_recipe("fast-map").with_overrides(["measurement.window=128", "starts=[]"])
-    *before, last = plan(recipe, picture(100, 280), Choices())
+    recipe = load_recipe("fast-map").with_overrides(["measurement.window=128", "candidates=[]"])
+    *before, last = plan(recipe, picture(100, 280), Options())
     assert before
     assert {tuple(stage.data.shape) for stage in before} == {(1, 1, 128, 128)}
     assert tuple(last.data.shape) == (1, 1, 300, 400)
 
 
 def test_a_window_that_nothing_goes_on_from_is_refused():
-    recipe = load_recipe("selfdeblur-small").with_overrides(["measurement.window=128", "then=none"])
+    recipe = load_recipe("selfdeblur-small").with_overrides(["measurement.window=128", "next=none"])
     with pytest.raises(RecipeError, match=r"measurement\.window: a recipe must go on"):
         check_recipe(recipe)

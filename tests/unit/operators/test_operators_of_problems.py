@@ -86,7 +86,7 @@ def test_inpainting_sees_nothing_beneath_the_mask() -> None:
     mask = (drawn(1, 1, 9, 8, seed=2) < 0.5).float()
     data = Inpainting()(drawn(1, 3, 9, 8), mask)
     assert not data[..., mask[0, 0] == 0].any()
-    first = Inpainting().first_image(data, mask)
+    first = Inpainting().initial_image(data, mask)
     assert torch.equal(first * mask, data)
     assert torch.allclose(first[0, 0][mask[0, 0] == 0], data[0, 0].sum() / mask.sum())
 
@@ -125,7 +125,7 @@ def test_mri_s_first_unknown_has_the_coils_brightness() -> None:
     maps = CoilMapPrior.allowed(torch.cat([ramp, 1.5 - ramp, torch.zeros(1, 2, side, side)], 1))
     operator = MultiCoilMRI(calibration=0.2)
     found = CoilMapPrior.allowed(
-        operator.first_unknown(operator(torch.full((1, 1, side, side), 0.8), maps), maps.shape)
+        operator.initial_parameter(operator(torch.full((1, 1, side, side), 0.8), maps), maps.shape)
     )
     assert float((found - maps)[..., 4:-4].abs().max()) < 0.05  # the ends of the ramp ring
 
@@ -157,7 +157,7 @@ def test_the_axis_is_read_off_the_projections(axis: float) -> None:
     scan[:, :, 0] = axis
     operator = Tomography()
     data = operator(phantom(64), scan)
-    assert float(operator.first_unknown(data, scan.shape)[0, 0, 0].mean()) == pytest.approx(axis, abs=0.1)  # pixels
+    assert float(operator.initial_parameter(data, scan.shape)[0, 0, 0].mean()) == pytest.approx(axis, abs=0.1)  # pixels
 
 
 def test_a_displaced_axis_displaces_the_projections() -> None:

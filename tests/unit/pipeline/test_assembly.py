@@ -89,7 +89,7 @@ def test_a_recipe_without_a_kernel_prior_has_no_unknown_but_the_image():
 
 
 def test_several_fidelities_make_a_schedule():
-    stages = "\nfidelity = [{name = 'mse', until = 2}, {name = 'l1'}]\n"
+    stages = "\nfidelity = [{name = 'mse', until_iteration = 2}, {name = 'l1'}]\n"
     fidelity = assembled(parse_recipe(stages + SMALL)).problem.fidelity
     assert isinstance(fidelity, Schedule)
     assert [type(fidelity.at(i)).__name__ for i in range(4)] == ["MSE", "MSE", "L1", "L1"]
@@ -99,11 +99,11 @@ def test_several_fidelities_make_a_schedule():
     ("settings", "weights"),
     [
         ([], [0.5]),
-        (["regularizers.tv.times=sigma"], [0.01]),
-        (["regularizers.tv.times=variance"], [0.0002]),
+        (["regularizers.tv.scale_by=sigma"], [0.01]),
+        (["regularizers.tv.scale_by=variance"], [0.0002]),
         (["regularizers.tv.weight=0"], []),
-        (["regularizers.tv.least=0.7"], [0.7]),
-        (["regularizers.tv.times=variance", "regularizers.tv.least=0.0003"], [0.0003]),
+        (["regularizers.tv.min_weight=0.7"], [0.7]),
+        (["regularizers.tv.scale_by=variance", "regularizers.tv.min_weight=0.0003"], [0.0003]),
     ],
 )
 def test_a_term_has_its_weight_or_is_left_out(settings, weights):
@@ -114,7 +114,7 @@ def test_a_term_has_its_weight_or_is_left_out(settings, weights):
 @pytest.mark.parametrize(("sigma", "weight"), [(0.0, 2e-4), (1e-3, 2e-4), (5e-3, 4e-4), (0.5, 0.04)])
 def test_the_least_weight_holds_below_some_noise_level(sigma, weight):
     made = assembled(
-        small("regularizers.tv.weight=0.08", "regularizers.tv.times=sigma", "regularizers.tv.least=2e-4"), sigma=sigma
+        small("regularizers.tv.weight=0.08", "regularizers.tv.scale_by=sigma", "regularizers.tv.min_weight=2e-4"), sigma=sigma
     )
     assert [term.weight for term in made.problem.regularizers] == pytest.approx([weight])
 
@@ -172,7 +172,7 @@ def test_a_solver_that_lacks_an_ability_is_refused_with_the_components_that_have
         assembled(small("solver=demanding"))
 
 
-@pytest.mark.parametrize("setting", ["regularizers=[]", "regularizers.tv.weight=0", "regularizers.tv.times=sigma"])
+@pytest.mark.parametrize("setting", ["regularizers=[]", "regularizers.tv.weight=0", "regularizers.tv.scale_by=sigma"])
 def test_an_ability_of_regularizers_needs_one_that_counts(registered, setting):
     registered("solvers", demanding=demanding("regularizers", TotalVariation))
     with pytest.raises(AssemblyError, match=r"regularizers: .*the recipe has none of a weight above zero.*do: tv"):
@@ -190,12 +190,12 @@ def test_terms_on_the_kernel_need_no_ability_and_count_for_none(registered):
     """A solver asks for abilities of what it does to the image; whether it has a use for the others is its check's."""
     registered("solvers", demanding=demanding("regularizers", TotalVariation))
     on_kernel = "regularizers=[{name = 'tv', weight = 0.5}, {name = 'kernel-l2', weight = 0.5, on = 'kernel'}]"
-    assert [term.on for term in assembled(small("solver=demanding", on_kernel)).problem.regularizers] == [
+    assert [term.target for term in assembled(small("solver=demanding", on_kernel)).problem.regularizers] == [
         "image",
         "kernel",
     ]
     with pytest.raises(AssemblyError, match="the recipe has none of a weight above zero on the image"):
-        assembled(small("solver=demanding", "regularizers.tv.on=kernel"))
+        assembled(small("solver=demanding", "regularizers.tv.target=kernel"))
     with pytest.raises(
         AssemblyError, match="half-quadratic has no use for regularizers on the kernel, and KernelL2 is"
     ):
@@ -227,7 +227,7 @@ class Unbuilt(ImagePrior):
         raise AssertionError("called")
 
 
-@pytest.mark.parametrize("fidelity", ["ssim", "[{name = 'mse', until = 4}, {name = 'ssim'}]"])
+@pytest.mark.parametrize("fidelity", ["ssim", "[{name = 'mse', until_iteration = 4}, {name = 'ssim'}]"])
 def test_a_fidelity_that_cannot_compare_the_data_is_refused_before_anything_is_built(registered, fidelity):
     registered("image_priors", unbuilt=Unbuilt)
     with pytest.raises(InputError, match=r"'ssim' needs images of at least 11x11 pixels, got 8x8"):
@@ -236,7 +236,7 @@ def test_a_fidelity_that_cannot_compare_the_data_is_refused_before_anything_is_b
 
 @pytest.mark.parametrize("until", [5, 1000])
 def test_a_fidelity_that_will_never_serve_is_no_error(until):
-    recipe = small(f"fidelity=[{{name = 'mse', until = {until}}}, {{name = 'ssim'}}]")
+    recipe = small(f"fidelity=[{{name = 'mse', until_iteration = {until}}}, {{name = 'ssim'}}]")
     made = assemble(recipe, TINY, (3, 3))
     assert made.solver.solve(made.problem).iterations == 5
 

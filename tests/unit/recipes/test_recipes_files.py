@@ -104,8 +104,8 @@ def test_the_classical_methods_are_there():
 def test_a_classical_method_goes_from_coarse_to_fine_and_ends_with_a_deconvolution(name):
     """Of one that has starts, each of them does, and the method itself refines what they have found."""
     whole = load_recipe(name)
-    assert bool(whole.starts) == (name in STARTED)
-    for recipe in [*whole.starts] or [whole]:
+    assert bool(whole.candidates) == (name in STARTED)
+    for recipe in [*whole.candidates] or [whole]:
         first, *_, last = recipe.links()
         assert first.solver.name == "pyramid"
         assert last.kernel_prior.name == "known"
@@ -127,17 +127,17 @@ def test_polish_refines_a_kernel_at_full_size_and_ends_with_a_deconvolution():
 @pytest.mark.parametrize("name", STARTED)
 def test_what_has_several_starts_polishes_on_trial_and_ends_as_polish_does(name):
     recipe, polish = load_recipe(name), load_recipe("polish")
-    assert recipe.then.is_on_trial
-    assert recipe.then.model_copy(update={"scores": []}) == polish
-    names = [start.name for start in recipe.starts]
+    assert recipe.next.is_on_trial
+    assert recipe.next.model_copy(update={"selection": []}) == polish
+    names = [start.name for start in recipe.candidates]
     assert len(set(names)) == len(names) > 1
 
 
 def test_best_refines_as_fast_does_and_has_its_starts_among_its_own():
     best, fast = load_recipe("best"), load_recipe("fast")
-    for part in ("operator", "image_prior", "kernel_prior", "fidelity", "regularizers", "solver", "then"):
+    for part in ("operator", "image_prior", "kernel_prior", "fidelity", "regularizers", "solver", "next"):
         assert getattr(best, part) == getattr(fast, part), part
-    assert all(start in best.starts for start in fast.starts)
+    assert all(start in best.candidates for start in fast.candidates)
 
 
 def shortened(parameters):
@@ -174,7 +174,7 @@ def test_a_recipe_runs(name):
         if place.endswith("image_prior") and "channels" in type(p.values).model_fields
     ]
     operator = registry.load("operators", recipe.operator.name)
-    has_kernel = recipe.kernel_prior is not None and operator.unknown is KernelPrior
+    has_kernel = recipe.kernel_prior is not None and operator.parameter_prior is KernelPrior
     given = GIVEN[recipe.kernel_prior.name] if recipe.kernel_prior and recipe.kernel_prior.name in GIVEN else None
     size = 7 if has_kernel and given is None else None
     seen = blurry() if operator.data_range else np.random.default_rng(2).uniform(size=(4, 12, 40))
@@ -188,7 +188,7 @@ def test_a_recipe_runs(name):
         "tomography": (40, 40),
     }.get(recipe.operator.name, (36, 40))
     assert np.isfinite(result.image).all()
-    assert result.holds_kernels == (operator.unknown is KernelPrior)
+    assert result.has_kernel == (operator.parameter_prior is KernelPrior)
     if has_kernel:
         assert result.kernel.shape[-2:] == ((5, 5) if size is None else (7, 7))
         assert result.kernel.sum((-2, -1)) == pytest.approx(1, abs=1e-5)

@@ -110,7 +110,7 @@ def test_a_recipe_is_described_with_its_components_as_resolved():
     assert [facts[key] for key in ("family", "name", "title")] == ["recipes", recipe.name, recipe.title]
     assert (facts["source"], facts["notes"]) == (recipe.source, recipe.notes)
     assert set(facts["components"]) == set(registry.PLACES)
-    assert facts["then"] is None
+    assert facts["next"] is None
     assert facts["components"]["solver"]["params"]["iterations"] == 800
     assert facts["components"]["solver"]["params"]["early_stop"] is None
     again = validate_recipe({"name": "again", **facts["components"]}, "described")

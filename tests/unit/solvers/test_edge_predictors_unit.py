@@ -15,7 +15,7 @@ from invkit.solvers.map.edge_selection.r_map import RMap, usefulness
 from invkit.solvers.map.edge_selection.selection import directions, per_direction, strongest
 from invkit.solvers.map.edge_selection.shock import Shock
 from invkit.testing.common import drawn
-from invkit.testing.edge_predictors import check_edge_predictor
+from invkit.testing.edge_selection import check_edge_selection
 
 KERNEL = (5, 5)
 SELECTING = [Gradients(), Gradients(per_kernel=2), Shock(), RMap()]
@@ -45,7 +45,7 @@ def columns_of(gradients):
     ],
 )
 def test_conforms(component, params):
-    check_edge_predictor(component, params)
+    check_edge_selection(component, params)
 
 
 @pytest.mark.parametrize("predictor", SELECTING, ids=lambda p: type(p).__name__)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from invkit.numerics.geometry import centroid
-from invkit.solvers.map.kernel_postprocessing.threshold import ThresholdCleanup
+from invkit.solvers.map.kernel_postprocessing.threshold import ThresholdPostprocessing
 
 
 def kernel_of(rows, dtype=torch.float32):
@@ -16,7 +16,7 @@ def kernel_of(rows, dtype=torch.float32):
 
 def cleaned(rows, **settings):
     kernel = kernel_of(rows)
-    return ThresholdCleanup(**settings)(kernel)[0, 0]
+    return ThresholdPostprocessing(**settings)(kernel)[0, 0]
 
 
 def test_entries_under_a_share_of_the_largest_are_dropped_and_the_rest_sums_to_one():
@@ -46,27 +46,27 @@ def test_the_heaviest_component_stays_even_if_all_are_small():
 def test_the_centroid_moves_to_the_centre_pixel(size):
     kernel = torch.zeros(1, 1, *size)
     kernel[..., 1, 1:4] = torch.tensor([1.0, 2.0, 1.0]) / 4
-    found = ThresholdCleanup()(kernel)
+    found = ThresholdPostprocessing()(kernel)
     assert centroid(found)[0].abs().max() < 1e-6
     assert found[0, 0, size[0] // 2, size[1] // 2] == 0.5
 
 
 def test_a_shift_by_less_than_half_a_pixel_is_none():
     kernel = kernel_of([[0.0, 0, 0], [0, 3, 2], [0, 0, 0]])
-    assert torch.equal(ThresholdCleanup()(kernel), kernel)
+    assert torch.equal(ThresholdPostprocessing()(kernel), kernel)
 
 
 def test_a_kernel_goes_as_near_to_the_centre_as_its_ends_allow():
     row = torch.zeros(1, 1, 1, 9)
     row[..., 1], row[..., 6:] = 0.19, 0.27  # its centroid asks for a shift by two, its ends allow one
     settings = {"threshold": 0.0, "smallest_component": 0.0}
-    assert torch.allclose(ThresholdCleanup(**settings)(row), row.roll(-1, -1))
+    assert torch.allclose(ThresholdPostprocessing(**settings)(row), row.roll(-1, -1))
 
 
 def test_what_is_little_may_leave_the_frame():
     row = torch.zeros(1, 1, 1, 9)
     row[..., 0], row[..., 7] = 0.03, 0.97
-    found = ThresholdCleanup(threshold=0.0, smallest_component=0.0)(row)
+    found = ThresholdPostprocessing(threshold=0.0, smallest_component=0.0)(row)
     assert found.flatten().tolist() == [0, 0, 0, 0, 1, 0, 0, 0, 0]
 
 
@@ -74,11 +74,11 @@ def test_each_kernel_of_a_batch_has_its_own_shift_and_threshold():
     kernels = torch.zeros(2, 1, 5, 5, dtype=torch.float64)
     kernels[0, 0, 0, 0] = 1
     kernels[1, 0, 4, 2:] = torch.tensor([0.1, 0.8, 0.1])
-    found = ThresholdCleanup()(kernels)
+    found = ThresholdPostprocessing()(kernels)
     assert found[0, 0, 2, 2] == 1
     assert torch.allclose(found[1, 0, 2, 1:4], torch.tensor([0.1, 0.8, 0.1], dtype=torch.float64))
 
 
 def test_a_bad_share_is_refused():
     with pytest.raises(ValueError, match="threshold"):
-        ThresholdCleanup(threshold=1.5)
+        ThresholdPostprocessing(threshold=1.5)

@@ -61,7 +61,7 @@ def test_it_reaches_a_lower_objective_than_scikit_image_for_total_variation() ->
 
     data, weight = noisy(blocks()), 0.1  # theirs is of |x - y|^2 / 2 summed, ours of its mean
     problem = denoising(data, 2 * weight)
-    ours = LinearADMM(iterations=400, inner=10, penalty=5.0).solve(problem)
+    ours = LinearADMM(iterations=400, cg_iterations=10, penalty=5.0).solve(problem)
     theirs = torch.from_numpy(denoise_tv_chambolle(data[0, 0].numpy(), weight=weight, eps=1e-9, max_num_iter=2000))
     kernel = torch.ones(1, 1, 1, 1).double()
     value, reference = (float(problem.objective(image, kernel)) for image in (ours.image, theirs[None, None]))
@@ -72,14 +72,14 @@ def test_it_agrees_with_the_solver_of_blurs_alone() -> None:
     kernel = torch.full((1, 1, 3, 5), 1 / 15, dtype=torch.float64)
     data = noisy(Convolution()(blocks(48), kernel), 0.01)
     problem = blurring(data, KnownKernel((1, 1, 3, 5), kernel))
-    linear = LinearADMM(iterations=300, inner=10).solve(problem)
+    linear = LinearADMM(iterations=300, cg_iterations=10).solve(problem)
     fourier = ADMM(iterations=600, bound_penalty=0.2).solve(problem)
     inner = np.s_[..., 4:-4, 4:-4]  # that one penalises the seam of its grid
     assert float((linear.image - fourier.image)[inner].abs().max()) < 0.03
 
 
 def test_the_weight_on_the_image_falls_to_its_own_and_that_on_the_kernel_stays() -> None:
-    problem = blurring(blocks(), SimplexKernel((1, 1, 3, 3)), Term(KernelL2(), 0.5, on="kernel"))
+    problem = blurring(blocks(), SimplexKernel((1, 1, 3, 3)), Term(KernelL2(), 0.5, target="kernel"))
     solver = AlternatingADMM(iterations=10, first=16.0)
     weights = [[term.weight for term in solver.heavier(problem, turn).regularizers] for turn in (0, 4, 8, 9)]
     assert np.allclose(weights, [[16e-3, 0.5], [4e-3, 0.5], [1e-3, 0.5], [1e-3, 0.5]])
@@ -106,4 +106,4 @@ def test_what_has_no_unknown_is_refused_by_the_one_and_what_is_on_the_kernel_by_
     with pytest.raises(AssemblyError, match="KnownKernel has no parameters; use the solver linear-admm"):
         AlternatingADMM().solve(blurring(blocks().float(), known))
     with pytest.raises(AssemblyError, match="linear-admm has no use for regularizers on the kernel"):
-        LinearADMM().solve(blurring(blocks().float(), known, Term(KernelL2(), 0.5, on="kernel")))
+        LinearADMM().solve(blurring(blocks().float(), known, Term(KernelL2(), 0.5, target="kernel")))

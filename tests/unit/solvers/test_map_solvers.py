@@ -10,7 +10,7 @@ import torch
 from deconvolution import a_kernel, alike, blind, blurred, curve, delta, random
 
 from invkit.core.errors import AssemblyError
-from invkit.core.interfaces import EdgePredictor, KernelCleanup, KernelStep
+from invkit.core.interfaces import EdgeSelection, KernelPostprocessing, KernelEstimation
 from invkit.core.problem import Term
 from invkit.fidelities.l1 import L1
 from invkit.fidelities.mse import MSE
@@ -35,7 +35,7 @@ from invkit.solvers.map.edge_selection.intensities import Intensities
 from invkit.solvers.map.kernel_estimation.l1_irls import L1Reweighted
 from invkit.solvers.map.kernel_estimation.projected_gradient import ProjectedGradient
 from invkit.solvers.map.kernel_estimation.toeplitz import ToeplitzLeastSquares
-from invkit.solvers.map.kernel_postprocessing.threshold import ThresholdCleanup
+from invkit.solvers.map.kernel_postprocessing.threshold import ThresholdPostprocessing
 from invkit.solvers.pixel_state import image_prior_of, kernel_prior_of
 
 L0 = [Term(L0Gradient(smoothing=0.0), 4e-3)]
@@ -43,7 +43,7 @@ RATIO = [Term(L1OverL2(of="value"), 0.01)]
 
 
 def alternating(**keywords):
-    slots = {"latent": HalfQuadratic(last=1e4), "edges": Gradients(share=0.3), "kernel_step": ToeplitzLeastSquares()}
+    slots = {"latent": HalfQuadratic(beta_max=1e4), "edge_selection": Gradients(share=0.3), "kernel_estimation": ToeplitzLeastSquares()}
     return AlternatingMAP(**{**slots, **keywords})
 
 
@@ -51,7 +51,7 @@ def alternating(**keywords):
 
 
 def test_a_known_kernel_is_found_starting_from_a_delta():
-    kernel = alternating(iterations=8, clean_up=ThresholdCleanup()).solve(blind(L0)).kernel
+    kernel = alternating(iterations=8, kernel_postprocessing=ThresholdPostprocessing()).solve(blind(L0)).kernel
     assert alike(delta((1, 1, 7, 7)), curve()) < 0.5
     assert alike(kernel, curve()) > 0.9
 
@@ -62,7 +62,7 @@ def test_a_batch_is_solved_as_each_of_it(channels):
     problem = blind(L0, a_kernel(2, (5, 4)), 2, channels, (24, 22), torch.float64)
     for solver, terms in (
         (alternating(iterations=3), L0),
-        (GradientMAP(kernel_step=L1Reweighted(), iterations=3), RATIO),
+        (GradientMAP(kernel_estimation=L1Reweighted(), iterations=3), RATIO),
     ):
         many = replace(problem, regularizers=terms)
         together = solver.solve(many)
@@ -86,7 +86,7 @@ class Watched(HalfQuadratic):
     """Notes the problems it is given."""
 
     def __init__(self):
-        super().__init__(last=100.0)
+        super().__init__(beta_max=100.0)
         self.problems = []
 
     def start(self, problem):
@@ -94,7 +94,7 @@ class Watched(HalfQuadratic):
         return super().start(problem)
 
 
-class Told(EdgePredictor, KernelStep, KernelCleanup):
+class Told(EdgeSelection, KernelEstimation, KernelPostprocessing):
     """Stands in three slots and notes what it is called with."""
 
     def __init__(self):
@@ -108,14 +108,14 @@ class Told(EdgePredictor, KernelStep, KernelCleanup):
 
 
 def test_a_turn_is_image_edges_kernel_and_clean_up():
-    edges, step, clean_up = Told(), Told(), Told()
+    edges, step, kernel_postprocessing = Told(), Told(), Told()
     problem = blind(L0, size=(24, 22))
-    solver = AlternatingMAP(latent=Watched(), edges=edges, kernel_step=step, clean_up=clean_up, iterations=2)
+    solver = AlternatingMAP(latent=Watched(), edge_selection=edges, kernel_estimation=step, kernel_postprocessing=kernel_postprocessing, iterations=2)
     result = solver.solve(problem)
     first, second = solver.latent.problems
     assert torch.allclose(second.kernel_prior(), delta((1, 1, 7, 7)).roll(2, -1))  # one for the step, one for clean-up
     for turn, latent in enumerate((first, second)):
-        image, _ = run_inner(HalfQuadratic(last=100.0), latent).estimate()
+        image, _ = run_inner(HalfQuadratic(beta_max=100.0), latent).estimate()
         assert torch.equal(edges.calls[turn][0], image)
         assert torch.equal(edges.calls[turn][1], problem.data)
         assert edges.calls[turn][2:] == ((7, 7), turn)
@@ -123,9 +123,9 @@ def test_a_turn_is_image_edges_kernel_and_clean_up():
         assert torch.equal(sharp, 2 * image)
         assert torch.equal(blurry, 3 * problem.data)
         assert torch.allclose(kernel, latent.kernel_prior())
-        assert torch.equal(clean_up.calls[turn][0], kernel.roll(1, -1))
-    assert torch.equal(second.image_prior(), run_inner(HalfQuadratic(last=100.0), first).estimate()[0])
-    assert torch.equal(result.image, run_inner(HalfQuadratic(last=100.0), second).estimate()[0])
+        assert torch.equal(kernel_postprocessing.calls[turn][0], kernel.roll(1, -1))
+    assert torch.equal(second.image_prior(), run_inner(HalfQuadratic(beta_max=100.0), first).estimate()[0])
+    assert torch.equal(result.image, run_inner(HalfQuadratic(beta_max=100.0), second).estimate()[0])
     objective = problem.objective(result.image, result.kernel)
     assert result.history[-1] == pytest.approx(float(objective.sum()), rel=1e-6)
 
@@ -159,7 +159,7 @@ def test_a_schedule_of_fidelities_goes_by_the_turns():
             return super().step(problem, state)
 
     problem = replace(blind(L0, size=(20, 20)), fidelity=Schedule([(MSE(), 2), (L1(), None)]))
-    alternating(latent=Noted(), edges=Intensities(), iterations=3).solve(problem)
+    alternating(latent=Noted(), edge_selection=Intensities(), iterations=3).solve(problem)
     assert Noted.seen == ["MSE", "MSE", "L1"]
 
 
@@ -172,12 +172,12 @@ def test_what_the_latent_solver_refuses_is_refused():
 
 
 def test_terms_on_the_kernel_are_refused():
-    terms = [*L0, Term(KernelL2(), 0.1, on="kernel")]
+    terms = [*L0, Term(KernelL2(), 0.1, target="kernel")]
     for solver in (alternating(), alternating(latent=GradientDescent()), GradientDescent()):
         with pytest.raises(AssemblyError, match="no use for regularizers on the kernel, and KernelL2"):
             solver.check(blind(terms))
     with pytest.raises(AssemblyError, match="no use for regularizers on the kernel, and TotalVariation"):
-        GradientMAP(kernel_step=L1Reweighted()).check(blind([*RATIO, Term(TotalVariation(), 0.1, on="kernel")]))
+        GradientMAP(kernel_estimation=L1Reweighted()).check(blind([*RATIO, Term(TotalVariation(), 0.1, target="kernel")]))
 
 
 def test_priors_that_cannot_be_set_and_made_up_borders_are_refused():
@@ -186,7 +186,7 @@ def test_priors_that_cannot_be_set_and_made_up_borders_are_refused():
     circular = replace(
         problem, operator=Convolution(padding="circular"), image_prior=Pixels(problem.data.shape, problem.data)
     )
-    for solver in (alternating(), GradientMAP(kernel_step=L1Reweighted())):
+    for solver in (alternating(), GradientMAP(kernel_estimation=L1Reweighted())):
         with pytest.raises(AssemblyError, match="kernel_prior that are Assignable; SoftmaxFCN is not"):
             solver.check(network)
         with pytest.raises(
@@ -233,7 +233,7 @@ def test_gradients_beyond_the_border_count_for_nothing():
 def test_the_gradients_of_a_turn_are_lower_in_their_objective(terms):
     """For the kernel that the turn begins with: steps of iterative shrinkage never rise."""
     problem = blind(terms, dtype=torch.float64)
-    solver = GradientMAP(kernel_step=ProjectedGradient(), shrinkages=1)
+    solver = GradientMAP(kernel_estimation=ProjectedGradient(), shrinkages=1)
     state = solver.start(problem)
 
     def objective(sharp, kernel):
@@ -253,7 +253,7 @@ def test_the_scale_of_the_data_s_contrast_does_not_matter():
     problem = blind(RATIO, dtype=torch.float64)
     faint = replace(problem, data=problem.data / 4)
     faint = replace(faint, image_prior=Pixels(problem.image_prior.shape, faint.data))
-    solver = GradientMAP(kernel_step=L1Reweighted(), iterations=4)
+    solver = GradientMAP(kernel_estimation=L1Reweighted(), iterations=4)
     one, other = solver.solve(problem), solver.solve(faint)
     assert torch.allclose(one.kernel, other.kernel, atol=1e-5)  # pixels start in float32
     assert torch.allclose(one.image / 4, other.image, atol=1e-5)
@@ -263,13 +263,13 @@ def test_a_flat_image_has_no_gradients_and_stays():
     problem = blind(RATIO, size=(24, 22))
     flat = replace(problem, data=torch.full_like(problem.data, 0.5))
     flat = replace(flat, image_prior=Pixels(problem.image_prior.shape, flat.data))
-    result = GradientMAP(kernel_step=L1Reweighted(), iterations=2).solve(flat)
+    result = GradientMAP(kernel_estimation=L1Reweighted(), iterations=2).solve(flat)
     assert torch.allclose(result.image, torch.tensor(0.5), atol=1e-6)
     assert float(result.kernel.sum()) == pytest.approx(1, abs=1e-6)
 
 
 def test_gradients_need_regularizers_of_values_and_squares():
-    solver = GradientMAP(kernel_step=L1Reweighted())
+    solver = GradientMAP(kernel_estimation=L1Reweighted())
     for regularizer in (TotalVariation(), L1OverL2(of="gradient")):
         with pytest.raises(AssemblyError, match=r"on the values themselves.*takes their differences.*of=value"):
             solver.check(blind([Term(regularizer, 0.1)]))

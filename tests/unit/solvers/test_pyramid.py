@@ -32,7 +32,7 @@ from invkit.solvers.joint_adam import JointAdam
 from invkit.solvers.map.edge_selection.gradients import Gradients
 from invkit.solvers.map.kernel_estimation.l1_irls import L1Reweighted
 from invkit.solvers.map.kernel_estimation.toeplitz import ToeplitzLeastSquares
-from invkit.solvers.map.kernel_postprocessing.threshold import ThresholdCleanup
+from invkit.solvers.map.kernel_postprocessing.threshold import ThresholdPostprocessing
 from invkit.solvers.pixel_state import PixelState, starting_point
 from invkit.solvers.pyramid import Pyramid
 from invkit.testing.priors import assert_image, assert_kernel
@@ -90,7 +90,7 @@ def seen(pyramid, problem):
     ],
 )
 def test_data_and_kernels_shrink_together(settings, data, kernel, data_sizes, kernel_sizes):
-    pyramid, problem = Pyramid(solver=Copying(), **settings), empty(data, kernel)
+    pyramid, problem = Pyramid(inner=Copying(), **settings), empty(data, kernel)
     problems = seen(pyramid, problem)
     assert [tuple(p.data.shape[2:]) for p in problems] == data_sizes
     assert [tuple(p.kernel_prior.shape[2:]) for p in problems] == kernel_sizes
@@ -106,10 +106,10 @@ def test_data_and_kernels_shrink_together(settings, data, kernel, data_sizes, ke
 
 
 def test_weights_are_divided_at_each_finer_level():
-    terms = [Term(GradientL2(), 0.8), Term(KernelL2(), 0.4, on="kernel")]
-    problems = seen(Pyramid(solver=Copying(), ratio=0.5, decay=2.0), empty((100, 80), (21, 21), terms))
+    terms = [Term(GradientL2(), 0.8), Term(KernelL2(), 0.4, target="kernel")]
+    problems = seen(Pyramid(inner=Copying(), ratio=0.5, decay=2.0), empty((100, 80), (21, 21), terms))
     assert [[term.weight for term in p.regularizers] for p in problems] == [[0.8, 0.4], [0.4, 0.2], [0.2, 0.1]]
-    assert [term.on for term in problems[0].regularizers] == ["image", "kernel"]
+    assert [term.target for term in problems[0].regularizers] == ["image", "kernel"]
 
 
 @pytest.mark.parametrize(("begin", "taps"), [("delta", [1.0, 0.0]), ("two-taps", [0.5, 0.5]), ("prior", None)])
@@ -117,7 +117,7 @@ def test_it_begins_with_the_kernel_asked_for(begin, taps):
     problem = empty((64, 64), (15, 15))
     uniform = torch.full((1, 1, 15, 15), 1 / 225)
     problem = replace(problem, kernel_prior=SimplexKernel((1, 1, 15, 15), uniform, parametrization="projection"))
-    kernel = seen(Pyramid(solver=Copying(), begin=begin), problem)[0].kernel_prior().detach()
+    kernel = seen(Pyramid(inner=Copying(), begin=begin), problem)[0].kernel_prior().detach()
     assert kernel.shape[-2:] == (5, 5)
     if taps is None:
         assert float(kernel.max()) < 0.05
@@ -127,7 +127,7 @@ def test_it_begins_with_the_kernel_asked_for(begin, taps):
 
 
 def test_it_begins_with_it_at_one_level_too():
-    kernel = seen(Pyramid(solver=Copying(), begin="two-taps"), empty((40, 40), (5, 5)))[0].kernel_prior()
+    kernel = seen(Pyramid(inner=Copying(), begin="two-taps"), empty((40, 40), (5, 5)))[0].kernel_prior()
     assert kernel[0, 0, 2, 2:4].tolist() == pytest.approx([0.5, 0.5], abs=1e-4)  # of a softmax
 
 
@@ -135,7 +135,7 @@ def test_it_begins_with_it_at_one_level_too():
 
 
 def test_each_level_begins_with_what_the_last_one_left():
-    problems = seen(Pyramid(solver=Copying(iterations=1), begin="two-taps"), empty((80, 71), (15, 15)))
+    problems = seen(Pyramid(inner=Copying(iterations=1), begin="two-taps"), empty((80, 71), (15, 15)))
     for coarse, fine in pairwise(problems):
         image = resample(coarse.image_prior().detach(), fine.image_prior.shape[2:], 1 / HALF)
         kernel = resample_kernel(coarse.kernel_prior().detach(), fine.kernel_prior.shape[2:], 1 / HALF)
@@ -150,14 +150,14 @@ def test_what_lies_under_the_data_stays_there():
     problem = empty((97, 75), (15, 15))
     prior = Pixels((1, 1, 111, 89), data)
     problem = replace(problem, data=data, image_prior=prior)
-    result = Pyramid(solver=Copying(iterations=1)).solve(problem)
+    result = Pyramid(inner=Copying(iterations=1)).solve(problem)
     assert (result.image - prior())[..., 12:-12, 12:-12].abs().max() < 0.01
 
 
 def test_the_problem_stays_as_it_is():
     problem = empty((40, 40), (5, 5))
     image, kernel = problem.image_prior().clone(), problem.kernel_prior().clone()
-    solver = Pyramid(solver=JointAdam(iterations=3))
+    solver = Pyramid(inner=JointAdam(iterations=3))
     assert solver.levels(problem) == 1
     state = solver.start(problem)
     state = solver.step(problem, state)
@@ -171,7 +171,7 @@ def test_the_problem_stays_as_it_is():
 def test_a_network_goes_on_with_its_weights():
     problem = empty((64, 60), (15, 15))
     network = SoftmaxFCN((1, 1, 15, 15), hidden=16, latent_size=8)
-    solver = Pyramid(solver=JointAdam(iterations=4, kernel_lr=0.05, milestones=()), ratio=0.5)
+    solver = Pyramid(inner=JointAdam(iterations=4, kernel_lr=0.05, milestones=()), ratio=0.5)
     problem = replace(problem, kernel_prior=network)
     before = network().detach().clone()
     result = solver.solve(problem)
@@ -191,11 +191,11 @@ def test_a_network_goes_on_with_its_weights():
 def test_a_known_kernel_is_shrunk_and_comes_back():
     image, kernel = random(1, 1, 60, 60), a_kernel(1, (15, 15))
     problem = made(Convolution()(image, kernel), kernel, [Term(GradientL2(), 1e-3)])
-    solver = Pyramid(solver=HalfQuadratic(), ratio=0.5)
+    solver = Pyramid(inner=HalfQuadratic(), ratio=0.5)
     result = solver.solve(problem)
     assert torch.allclose(result.kernel, kernel, atol=1e-9)
     with pytest.raises(AssemblyError, match=r"cannot begin with 'delta', since KnownKernel.*begin=prior"):
-        Pyramid(solver=HalfQuadratic(), begin="delta").check(problem)
+        Pyramid(inner=HalfQuadratic(), begin="delta").check(problem)
 
 
 # --- where it stops --------------------------------------------------------------------------------------------------
@@ -221,7 +221,7 @@ class Noting(Observer):
 
 def test_the_estimate_is_of_the_whole_size_at_every_step_and_all_steps_are_counted():
     problem, noting = empty((64, 60), (15, 15)), Noting()
-    solver = Pyramid(solver=Copying(iterations=4), begin="two-taps")
+    solver = Pyramid(inner=Copying(iterations=4), begin="two-taps")
     result = solver.solve(problem, observers=[noting, ProgressBar("pyramid")])
     assert noting.count == noting.total == solver.steps(problem) == 4 * solver.levels(problem) == result.iterations
     assert result.stopped == "finished"
@@ -230,7 +230,7 @@ def test_the_estimate_is_of_the_whole_size_at_every_step_and_all_steps_are_count
 
 def test_a_time_limit_and_ctrl_c_in_the_middle_leave_something_of_the_whole_size(ctrl_c):
     problem = blind(L0)
-    solver = Pyramid(solver=turns(50), smallest=3, begin="two-taps")
+    solver = Pyramid(inner=turns(50), smallest=3, begin="two-taps")
     limited = solver.solve(problem, time_limit=1e-3)
     interrupted = solver.solve(problem, observers=[Noting(3, ctrl_c)])
     assert (limited.stopped, interrupted.stopped) == ("time limit", "interrupted")
@@ -246,14 +246,14 @@ def test_a_time_limit_and_ctrl_c_in_the_middle_leave_something_of_the_whole_size
     [(99, 99, 12, "finished"), (2, 99, 8, "converged"), (2, 1, 11, "converged"), (3, 99, 12, "converged")],
 )
 def test_a_level_that_converges_hands_over_at_once(after, levels, iterations, stopped):
-    solver = Pyramid(solver=Copying(converges_after=after, converging_levels=levels))
+    solver = Pyramid(inner=Copying(converges_after=after, converging_levels=levels))
     result = solver.solve(empty((64, 60), (15, 15)))
     assert (result.iterations, result.stopped) == (iterations, stopped)
 
 
 def test_what_a_coarse_level_leaves_can_be_gone_on_from():
     problem = empty((64, 60), (15, 15))
-    solver = Pyramid(solver=Copying(), begin="two-taps")
+    solver = Pyramid(inner=Copying(), begin="two-taps")
     state = solver.step(problem, solver.start(problem))
     image, kernel = (prior() for prior in state.priors(problem))
     assert torch.allclose(image, state.estimate()[0], atol=1e-6)
@@ -273,7 +273,7 @@ class Rigid(KernelPrior):
 def test_priors_that_cannot_be_resized_are_refused_by_name():
     problem = replace(empty((40, 40), (9, 9)), kernel_prior=Rigid((1, 1, 9, 9)))
     with pytest.raises(AssemblyError, match="kernel_prior that are Resizable; Rigid is not"):
-        Pyramid(solver=JointAdam()).check(problem)
+        Pyramid(inner=JointAdam()).check(problem)
 
 
 class Stout(Pixels):
@@ -289,13 +289,13 @@ def test_a_prior_that_cannot_be_made_that_small_is_refused_before_it_starts():
     problem = empty((64, 60), (15, 15))
     problem = replace(problem, image_prior=Stout(problem.image_prior.shape, problem.data))
     with pytest.raises(InputError, match=r"coarsest level, data of 23x21 pixels: needs 40 columns, got 25; .*smallest"):
-        Pyramid(solver=Copying()).check(problem)
-    Pyramid(solver=Copying(), smallest=8).check(problem)
+        Pyramid(inner=Copying()).check(problem)
+    Pyramid(inner=Copying(), smallest=8).check(problem)
 
 
 def test_what_the_inner_solver_refuses_is_refused():
     with pytest.raises(AssemblyError, match="HalfQuadratic needs regularizers"):
-        Pyramid(solver=HalfQuadratic()).check(empty((40, 40), (9, 9)))
+        Pyramid(inner=HalfQuadratic()).check(empty((40, 40), (9, 9)))
 
 
 class Hardening(Copying):
@@ -311,7 +311,7 @@ class Hardening(Copying):
 
 def test_priors_that_an_inner_solver_leaves_must_be_resizable_too():
     with pytest.raises(AssemblyError, match="needs priors that can be resized, and Rigid cannot"):
-        Pyramid(solver=Hardening()).solve(empty((64, 60), (15, 15)))
+        Pyramid(inner=Hardening()).solve(empty((64, 60), (15, 15)))
 
 
 # --- what it is good for ---------------------------------------------------------------------------------------------
@@ -319,10 +319,10 @@ def test_priors_that_an_inner_solver_leaves_must_be_resizable_too():
 
 def turns(iterations):
     return AlternatingMAP(
-        latent=HalfQuadratic(last=1e4),
-        edges=Gradients(share=0.3),
-        kernel_step=ToeplitzLeastSquares(),
-        clean_up=ThresholdCleanup(),
+        latent=HalfQuadratic(beta_max=1e4),
+        edge_selection=Gradients(share=0.3),
+        kernel_estimation=ToeplitzLeastSquares(),
+        kernel_postprocessing=ThresholdPostprocessing(),
         iterations=iterations,
         decay=1.1,
     )
@@ -333,19 +333,19 @@ def arc():
     kernel = torch.zeros(1, 1, 15, 15)
     for row in range(15):
         kernel[0, 0, row, min(14, int(3 + row * row / 22))] = 1 + row % 3
-    return ThresholdCleanup()(kernel / kernel.sum())
+    return ThresholdPostprocessing()(kernel / kernel.sum())
 
 
 def test_a_pyramid_finds_a_long_stroke_that_one_scale_does_not():
     problem = blind(L0, arc(), size=(120, 110))
     assert alike(turns(20).solve(problem).kernel, arc()) < 0.5
-    assert alike(Pyramid(solver=turns(5), begin="two-taps").solve(problem).kernel, arc()) > 0.85
+    assert alike(Pyramid(inner=turns(5), begin="two-taps").solve(problem).kernel, arc()) > 0.85
 
 
 def test_a_pyramid_of_gradients_finds_a_kernel_that_one_scale_does_not():
     problem = blind([Term(L1OverL2(of="value"), 0.2)], noise=0.0)
-    clean_up = ThresholdCleanup(smallest_component=0.0)
-    single = GradientMAP(kernel_step=L1Reweighted(), clean_up=clean_up)
-    pyramid = Pyramid(solver=single, smallest=3, begin="two-taps")
+    kernel_postprocessing = ThresholdPostprocessing(smallest_component=0.0)
+    single = GradientMAP(kernel_estimation=L1Reweighted(), kernel_postprocessing=kernel_postprocessing)
+    pyramid = Pyramid(inner=single, smallest=3, begin="two-taps")
     assert alike(single.solve(problem).kernel, curve()) < 0.7
     assert alike(pyramid.solve(problem).kernel, curve()) > 0.9

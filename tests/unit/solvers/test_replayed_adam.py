@@ -162,7 +162,7 @@ def test_observers_see_what_they_see_of_a_plain_solve(graphs):
 def test_a_pyramid_replays_each_of_its_levels(graphs):
     of = problem(MSE(), prior=lambda shape, **_: DipSkipImage(shape, channels=4, skip_channels=2, scales=1))
     plain, replayed = (
-        Pyramid(solver=JointAdam(iterations=6, execution=each), smallest=3, ratio=0.8).solve(of)
+        Pyramid(inner=JointAdam(iterations=6, execution=each), smallest=3, ratio=0.8).solve(of)
         for each in ("plain", "graph")
     )
     assert same(plain, replayed)

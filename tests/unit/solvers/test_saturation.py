@@ -20,7 +20,7 @@ from invkit.solvers.alternating_map import AlternatingMAP, apart_from, spread_al
 from invkit.solvers.half_quadratic import HalfQuadratic
 from invkit.solvers.map.edge_selection.gradients import Gradients
 from invkit.solvers.map.kernel_estimation.toeplitz import ToeplitzLeastSquares
-from invkit.solvers.map.kernel_postprocessing.threshold import ThresholdCleanup
+from invkit.solvers.map.kernel_postprocessing.threshold import ThresholdPostprocessing
 from invkit.solvers.pixel_state import imputed, saturated
 
 LEVEL = 0.99
@@ -33,8 +33,8 @@ def admm(**keywords):
 
 
 def alternating(**keywords):
-    slots = {"latent": HalfQuadratic(last=1e4), "edges": Gradients(share=0.3), "kernel_step": ToeplitzLeastSquares()}
-    return AlternatingMAP(**{**slots, "clean_up": ThresholdCleanup(), "iterations": 8, **keywords})
+    slots = {"latent": HalfQuadratic(beta_max=1e4), "edge_selection": Gradients(share=0.3), "kernel_estimation": ToeplitzLeastSquares()}
+    return AlternatingMAP(**{**slots, "kernel_postprocessing": ThresholdPostprocessing(), "iterations": 8, **keywords})
 
 
 def lit(brightness, places, size=(54, 52), dtype=torch.float64):

@@ -160,7 +160,7 @@ def test_a_step_is_the_two_minimisations(padding, start_from_data):
     """First over z for the present image, by definition of the prox, then over x: the gradient vanishes."""
     terms = [Term(L0Gradient(smoothing=0.0), 0.004), Term(HyperLaplacian(power=0.8, second=0.25), 0.01)]
     problem = tiny(terms, padding, 2, 3)
-    solver = HalfQuadratic(first=3.0, factor=2.0, start_from_data=start_from_data)
+    solver = HalfQuadratic(beta_start=3.0, beta_factor=2.0, start_from_data=start_from_data)
     state = solver.start(problem)
     for _ in range(2):
         state = solver.step(problem, state)
@@ -182,7 +182,7 @@ def test_slow_continuation_comes_near_the_solution_of_the_normal_equations():
     problem = tiny([Term(GradientL2(), 0.05)], "circular")
     exact = least_squares(problem)
     errors = [
-        float((finished(HalfQuadratic(first=0.2, last=100.0, factor=factor), problem).grid - exact).abs().max())
+        float((finished(HalfQuadratic(beta_start=0.2, beta_max=100.0, beta_factor=factor), problem).grid - exact).abs().max())
         for factor in (2.0, 1.2, 1.01)
     ]
     assert errors == sorted(errors, reverse=True)
@@ -194,7 +194,7 @@ def test_the_loss_of_half_quadratic_is_the_mean_error_over_the_grid():
     for width in (9, 10):
         data = random(2, 2, 8, width)
         problem = made(data, a_kernel(2, (3, 4)), [Term(GradientL2(), 0.05)], "circular")
-        state = finished(HalfQuadratic(first=1.0, last=2.0), problem)
+        state = finished(HalfQuadratic(beta_start=1.0, beta_max=2.0), problem)
         expected = (problem.operator(state.grid, state.kernel) - data).square().mean((1, 2, 3)).sum()
         assert state.losses[-1] == pytest.approx(float(expected), rel=1e-9)
 
@@ -203,7 +203,7 @@ def test_the_loss_of_half_quadratic_is_the_mean_error_over_the_grid():
     ("first", "last", "factor", "steps"), [(1, 8, 2, 4), (1, 1, 2, 1), (2, 1, 2, 1), (0.5, 128, 2.8284271, 6)]
 )
 def test_there_is_a_step_for_each_beta(first, last, factor, steps):
-    assert HalfQuadratic(first=first, last=last, factor=factor).iterations == steps
+    assert HalfQuadratic(beta_start=first, beta_max=last, beta_factor=factor).iterations == steps
 
 
 def test_without_a_blur_small_steps_go_and_large_ones_stay():
@@ -242,7 +242,7 @@ def test_float32_is_float64_rounded(solver):
 
 @both
 def test_terms_on_the_kernel_are_refused(solver):
-    for term in (Term(TotalVariation(), 0.1, on="kernel"), Term(KernelL2(), 0.1, on="kernel")):
+    for term in (Term(TotalVariation(), 0.1, target="kernel"), Term(KernelL2(), 0.1, target="kernel")):
         problem = tiny([Term(TotalVariation(), 0.1), term], "valid")
         with pytest.raises(
             AssemblyError, match=f"no use for regularizers on the kernel, and {type(term.regularizer).__name__}"

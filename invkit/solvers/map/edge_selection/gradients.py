@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ....core.interfaces import EdgePredictor
+from ....core.interfaces import EdgeSelection
 from ....core.parameters import NonNegative, validated
 from ....numerics.geometry import Size, crop_to_data, size_of
 from .filters import differences, noise_level
@@ -17,7 +17,7 @@ from .selection import Most, PerKernel, Relax, Selection, Share, embedded
 __all__ = ["Gradients"]
 
 
-class Gradients(EdgePredictor):
+class Gradients(EdgeSelection):
     """The strongest gradients of the latent image, the others set to zero, as Pan et al. (2014) select them.
 
     Weak gradients are mostly noise and ringing, and say little about a kernel. Which are strong is told by

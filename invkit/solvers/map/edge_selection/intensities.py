@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ....core.interfaces import EdgePredictor
+from ....core.interfaces import EdgeSelection
 from ....core.parameters import validated
 from ....numerics.geometry import Size
 
 __all__ = ["Intensities"]
 
 
-class Intensities(EdgePredictor):
+class Intensities(EdgeSelection):
     """The image itself and the data, not their gradients, as Chan & Wong (1998) and Perrone & Favaro (2014) fit it.
 
     The data's mean is taken from both: a kernel that sums to one carries a constant over as it is, and without it a

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ....core.interfaces import EdgePredictor
+from ....core.interfaces import EdgeSelection
 from ....core.parameters import NonNegative, Positive, PositiveInt, validated
 from ....numerics.geometry import Size, crop_to_data, size_of
 from .filters import box_sum, differences, gaussian, shock
@@ -18,7 +18,7 @@ from .selection import Relax, directions, embedded, magnitude, per_direction
 __all__ = ["RMap", "usefulness"]
 
 
-class RMap(EdgePredictor):
+class RMap(EdgeSelection):
     """Sharpened edges of objects larger than the kernel (Xu & Jia 2010, section 3.1).
 
     An edge of something smaller than the kernel misleads: its blurred sides cancel. Such edges have a small

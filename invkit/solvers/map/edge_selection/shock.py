@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ....core.interfaces import EdgePredictor
+from ....core.interfaces import EdgeSelection
 from ....core.parameters import Positive, PositiveInt, validated
 from ....numerics.geometry import Size, crop_to_data, size_of
 from .filters import bilateral, differences, shock
@@ -19,7 +19,7 @@ __all__ = ["Shock"]
 SMALLEST = 1e-6  # of sigma_range, whose square must not vanish
 
 
-class Shock(EdgePredictor):
+class Shock(EdgeSelection):
     """Edges made sharp by a shock filter after a bilateral one (Cho & Lee 2009, section 4: prediction).
 
     The bilateral filter takes noise and small detail away, the shock filter turns the slopes of blurred edges into

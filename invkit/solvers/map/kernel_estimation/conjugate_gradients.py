@@ -7,14 +7,14 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
-from ....core.interfaces import KernelStep
+from ....core.interfaces import KernelEstimation
 from ....core.parameters import validated
 from .normal import as_kernel, conjugate_gradients, normal_equations
 
 __all__ = ["ConjugateGradients"]
 
 
-class ConjugateGradients(KernelStep):
+class ConjugateGradients(KernelEstimation):
     """Ridge least squares by conjugate gradients, negative entries cut afterwards (Cho & Lee 2009, Eq. 6).
 
     Minimises ``||k * s - b||^2 + weight ||k||^2`` from the current kernel, then sets negative entries to zero and

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
-from ....core.interfaces import KernelStep
+from ....core.interfaces import KernelEstimation
 from ....core.parameters import validated
 from .normal import NormalEquations, as_kernel, conjugate_gradients, normal_equations
 
@@ -17,7 +17,7 @@ SMALLEST = 1e-3  # of the largest entry: below it the magnitude is majorised by 
 TINY = 1e-30  # keeps a quotient finite without changing it
 
 
-class L1Reweighted(KernelStep):
+class L1Reweighted(KernelEstimation):
     """Least squares with an L1 penalty by iteratively reweighted least squares (Krishnan, Tay & Fergus 2011).
 
     Minimises ``||k * s - b||^2 / ||s||^2 + weight ||k||_1``: as ``|k| <= k^2 / (2 |k0|) + |k0| / 2``, each round

@@ -7,14 +7,14 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor
 
-from ....core.interfaces import KernelStep
+from ....core.interfaces import KernelEstimation
 from ....core.parameters import validated
 from .normal import as_kernel, largest_eigenvalue, nearest_kernel, normal_equations, ratio
 
 __all__ = ["ProjectedGradient"]
 
 
-class ProjectedGradient(KernelStep):
+class ProjectedGradient(KernelEstimation):
     """Gradient steps on least squares, constrained afterwards (Chan & Wong 1998; Perrone & Favaro 2014).
 
     The steps descend on ``||k * s - b||^2``. ``normalisation="delayed"`` is theirs: a free gradient step, THEN

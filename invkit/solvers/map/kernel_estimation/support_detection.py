@@ -8,14 +8,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ....core.interfaces import KernelStep
+from ....core.interfaces import KernelEstimation
 from ....core.parameters import validated
 from .normal import accelerated_descent, as_kernel, dot, largest_eigenvalue, normal_equations
 
 __all__ = ["SupportDetection"]
 
 
-class SupportDetection(KernelStep):
+class SupportDetection(KernelEstimation):
     """Iterative support detection: noise in the kernel is suppressed, its strokes are not (Xu & Jia 2010).
 
     In turn, the support S of the current kernel is found by the first significant jump among its sorted entries

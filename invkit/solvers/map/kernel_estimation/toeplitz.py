@@ -7,14 +7,14 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
-from ....core.interfaces import KernelStep
+from ....core.interfaces import KernelEstimation
 from ....core.parameters import validated
 from .normal import accelerated_descent, as_kernel, largest_eigenvalue, nearest_kernel, normal_equations
 
 __all__ = ["ToeplitzLeastSquares"]
 
 
-class ToeplitzLeastSquares(KernelStep):
+class ToeplitzLeastSquares(KernelEstimation):
     """Non-negative ridge least squares on the kernel's support: the kernel that explains the edges best.
 
     Minimises ``||k * s - b||^2 / ||s||^2 + weight ||k||^2`` over ``k >= 0``, and over ``sum k = 1`` if asked to, then

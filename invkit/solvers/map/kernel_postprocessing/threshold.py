@@ -10,16 +10,16 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ....core.interfaces import KernelCleanup
+from ....core.interfaces import KernelPostprocessing
 from ....core.parameters import validated
 from ....numerics.geometry import centroid
 
-__all__ = ["ThresholdCleanup"]
+__all__ = ["ThresholdPostprocessing"]
 
 LOST = 0.05  # share of the mass that centring may push out at each side of the frame
 
 
-class ThresholdCleanup(KernelCleanup):
+class ThresholdPostprocessing(KernelPostprocessing):
     """Drop faint entries and small components, and move the kernel to the centre (as Cho & Lee 2009, Pan et al. 2014).
 
     In this order: entries under ``threshold`` of the largest become zero; 8-connected components under

@@ -8,19 +8,19 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..core.interfaces import EdgePredictor
+from ..core.interfaces import EdgeSelection
 from ..numerics.geometry import Size
 from .common import Settings, assert_documented, assert_random_state_untouched, assert_unchanged, build, drawn
 from .operators import demand
 
-__all__ = ["check_edge_predictor"]
+__all__ = ["check_edge_selection"]
 
 DATA_SIZE: Size = (22, 18)
 KERNEL_SIZES: Sequence[Size] = ((5, 5), (4, 6), (1, 3), (1, 1))
 """Odd, even, flat and none."""
 
 
-def check_edge_predictor(component: type[EdgePredictor], params: Settings | None = None) -> None:
+def check_edge_selection(component: type[EdgeSelection], params: Settings | None = None) -> None:
     """Every property of an edge predictor: documented, pure, each image by itself, finite, of the right shapes."""
     assert_documented(component)
     predictor = build(component, {}, params)
@@ -41,7 +41,7 @@ def drawn_pair(channels: int, kernel_size: Size) -> tuple[Tensor, Tensor]:
     return drawn((2, channels, height + h - 1, width + w - 1), 1), drawn((2, channels, height, width), 2)
 
 
-def assert_shapes(predictor: EdgePredictor, image: Tensor, data: Tensor, kernel_size: Size) -> None:
+def assert_shapes(predictor: EdgeSelection, image: Tensor, data: Tensor, kernel_size: Size) -> None:
     """At any iteration: sharp as large as the image, blurred as the data, finite, of the data's type, with one S."""
     name = type(predictor).__name__
     for iteration in (0, 1, 50):
@@ -56,7 +56,7 @@ def assert_shapes(predictor: EdgePredictor, image: Tensor, data: Tensor, kernel_
             demand(bool(value.isfinite().all()), f"{name} gives NaN or infinite values at iteration {iteration}")
 
 
-def assert_each_by_itself(predictor: EdgePredictor, image: Tensor, data: Tensor, kernel_size: Size) -> None:
+def assert_each_by_itself(predictor: EdgeSelection, image: Tensor, data: Tensor, kernel_size: Size) -> None:
     """An image of a batch gives what it gives alone."""
     batch = predictor(image, data, kernel_size, 1)
     alone = [predictor(image[[i]], data[[i]], kernel_size, 1) for i in range(len(data))]
@@ -65,7 +65,7 @@ def assert_each_by_itself(predictor: EdgePredictor, image: Tensor, data: Tensor,
         demand(close, f"{type(predictor).__name__} mixes the images of a batch")
 
 
-def assert_pure(predictor: EdgePredictor, image: Tensor, data: Tensor, kernel_size: Size) -> None:
+def assert_pure(predictor: EdgeSelection, image: Tensor, data: Tensor, kernel_size: Size) -> None:
     """Two calls and one of a deep copy give the same, change neither arguments nor predictor, and draw no numbers."""
     name, given = type(predictor).__name__, (image.clone(), data.clone())
     with assert_unchanged(predictor), assert_random_state_untouched(f"calling {name}"):
@@ -78,7 +78,7 @@ def assert_pure(predictor: EdgePredictor, image: Tensor, data: Tensor, kernel_si
     demand(same, f"two calls of {name}, or one of its deep copy, give different values")
 
 
-def assert_finite_when_flat(predictor: EdgePredictor, kernel_size: Size) -> None:
+def assert_finite_when_flat(predictor: EdgeSelection, kernel_size: Size) -> None:
     """An image without edges gives finite values, and the same shapes."""
     image, data = drawn_pair(1, kernel_size)
     for value in (0.0, 0.5):

@@ -1,4 +1,4 @@
-"""A recipe that begins from several: the start whose restoration scores best leads on, whatever befalls the others."""
+"""A recipe that begins from several: the start whose restoration selection best leads on, whatever befalls the others."""
 
 from __future__ import annotations
 
@@ -82,18 +82,18 @@ def test_the_result_is_that_of_the_best_start_alone_followed_by_the_same_stages(
 def test_the_least_weighted_sum_decides(blurry: np.ndarray) -> None:
     aim_at(job(blurry, TWO[0]).run().kernel)
     for near, far, best in [(1, 0.9, "quick"), (0.9, 1, "slow")]:
-        scores = f"[{{name = 'toy-near', weight = {near}}}, {{name = 'toy-far', weight = {far}}}]"
-        result = job(blurry, several(TWO, LAST, scores=scores)).run()
+        selection = f"[{{name = 'toy-near', weight = {near}}}, {{name = 'toy-far', weight = {far}}}]"
+        result = job(blurry, several(TWO, LAST, selection=selection)).run()
         assert chosen(result) == [best]
-        for start in result.details["starts"]:
-            told = start["scores"]
+        for start in result.details["candidates"]:
+            told = start["selection"]
             assert list(told) == ["toy-near", "toy-far", "sum"]
             assert told["sum"] == pytest.approx(near * told["toy-near"] + far * told["toy-far"], abs=2e-5)  # rounded
 
 
 def test_two_scores_of_one_name_are_both_told(blurry: np.ndarray) -> None:
-    scores = "['log-gradient', {name = 'log-gradient', params = {floor = 0.1}}]"
-    told = job(blurry, several(TWO, LAST, scores=scores)).run().details["starts"][0]["scores"]
+    selection = "['log-gradient', {name = 'log-gradient', params = {floor = 0.1}}]"
+    told = job(blurry, several(TWO, LAST, selection=selection)).run().details["candidates"][0]["selection"]
     assert told["log-gradient"] < told["log-gradient.1"]
     assert told["sum"] == pytest.approx(told["log-gradient"] + told["log-gradient.1"], abs=2e-5)
 
@@ -101,31 +101,31 @@ def test_two_scores_of_one_name_are_both_told(blurry: np.ndarray) -> None:
 def test_the_details_tell_of_every_start(blurry: np.ndarray, tmp_path: Path) -> None:
     aim_at(np.eye(5) / 5)
     result = job(blurry, several(TWO, LAST)).run()
-    told = result.details["starts"]
+    told = result.details["candidates"]
     assert [start["name"] for start in told] == ["quick", "slow"]
     assert sum(start["chosen"] for start in told) == 1
-    least = min(told, key=lambda start: start["scores"]["sum"])
+    least = min(told, key=lambda start: start["selection"]["sum"])
     assert least["chosen"]
-    assert all(start["scores"]["toy-near"] == start["scores"]["sum"] > 0 for start in told)
+    assert all(start["selection"]["toy-near"] == start["selection"]["sum"] > 0 for start in told)
     assert all(start["seconds"] > 0 for start in told)
     # What was not kept was time spent, too; three digits are told.
     assert result.seconds >= sum(start["seconds"] for start in told) - 2e-3
     assert len(result.history) == result.iterations == sum(stage["iterations"] for stage in result.details["stages"])
     result.save(tmp_path)
-    assert json.loads((tmp_path / "result.json").read_text())["starts"] == told
+    assert json.loads((tmp_path / "result.json").read_text())["candidates"] == told
 
 
 def test_a_score_that_cannot_tell_is_no_reason_to_choose(blurry: np.ndarray) -> None:
     Verdict.values = math.nan, 1e9
-    assert chosen(job(blurry, several(TWO, LAST, scores="toy-verdict")).run()) == ["slow"]
+    assert chosen(job(blurry, several(TWO, LAST, selection="toy-verdict")).run()) == ["slow"]
 
 
 def test_one_start_needs_no_scores_and_is_not_judged(blurry: np.ndarray) -> None:
     diary = Diary()
     result = job(blurry, several(TWO[1:], REFINED, LAST)).run(progress=diary)
     np.testing.assert_array_equal(result.image, job(blurry, chain(SLOW, REFINED, LAST)).run().image)
-    [told] = result.details["starts"]
-    assert (told["name"], told["chosen"], told["scores"]) == ("slow", True, {})
+    [told] = result.details["candidates"]
+    assert (told["name"], told["chosen"], told["selection"]) == ("slow", True, {})
     assert len(diary.titles) == 3
 
 
@@ -141,7 +141,7 @@ def test_the_end_of_a_start_that_finds_no_kernel_is_left_out(blurry: np.ndarray)
         "last 2 of 2: quick: joint-adam",
         f"last: {chosen(result)[0]}: joint-adam",
     ]
-    assert [start["name"] for start in result.details["starts"]] == ["slow", "quick"]
+    assert [start["name"] for start in result.details["candidates"]] == ["slow", "quick"]
 
 
 def test_starts_may_have_starts(blurry: np.ndarray) -> None:
@@ -154,7 +154,7 @@ def test_starts_may_have_starts(blurry: np.ndarray) -> None:
     np.testing.assert_array_equal(result.kernel, alone.kernel)
     np.testing.assert_array_equal(result.image, alone.image)
     assert names(result) == ["slow", "inner", "last"]
-    told = result.details["starts"][1]["starts"]
+    told = result.details["candidates"][1]["candidates"]
     assert [(start["name"], start["chosen"]) for start in told] == [("quick", False), ("slow", True)]
 
 
@@ -165,24 +165,24 @@ def test_starts_within_starts_are_chosen_by_their_own_last_stage(blurry: np.ndar
     nested = job(blurry, several([inner], LAST)).run(progress=diary)
     alone = job(blurry, inner).run()
     np.testing.assert_array_equal(nested.kernel, alone.kernel)
-    assert [start["scores"] for start in nested.details["starts"][0]["starts"]] == [
-        start["scores"] for start in alone.details["starts"]
+    assert [start["selection"] for start in nested.details["candidates"][0]["candidates"]] == [
+        start["selection"] for start in alone.details["candidates"]
     ]
     assert diary.titles[0] == "last 1 of 1: refined 1 of 2: quick"
 
 
 def test_the_result_tells_the_recipe_it_can_be_made_again_with(colourful: np.ndarray, tmp_path: Path) -> None:
     aim_at(np.eye(5) / 5)
-    starts = [chain(QUICK, LAST), parse_recipe(SLOW + 'measurement.color = "rgb"\n')]
-    first = job(colourful, several(starts, REFINED, LAST), color="rgb", seed=3).run()
+    candidates = [chain(QUICK, LAST), parse_recipe(SLOW + 'measurement.color = "rgb"\n')]
+    first = job(colourful, several(candidates, REFINED, LAST), color="rgb", seed=3).run()
     first.save(tmp_path)
     recipe = load_recipe(str(tmp_path / "result.json"))
     colours = [(place, one.measurement.color) for place, one in recipe.tree()]
     assert colours == [
         ("", "luma"),
-        ("starts.0.", "luma"),
-        ("starts.0.then.", "luma"),
-        ("starts.1.", "rgb"),
+        ("candidates.0.", "luma"),
+        ("candidates.0.next.", "luma"),
+        ("candidates.1.", "rgb"),
         ("then.", "rgb"),
     ]
     again = prepare(colourful, recipe=recipe, kernel_size=5, seed=3).run()
@@ -209,11 +209,11 @@ def test_all_are_judged_under_one_noise_level_and_the_last_under_what_its_kernel
 def test_the_seed_is_one_for_all(blurry: np.ndarray) -> None:
     aim_at(np.eye(5) / 5)
     network = QUICK.replace('"simplex"', '{name = "softmax-fcn", params = {hidden = 8}}')
-    starts = [parse_recipe(network), parse_recipe(network.replace("quick", "same"))]
+    candidates = [parse_recipe(network), parse_recipe(network.replace("quick", "same"))]
     kernels = []
     for seed in (0, 1):
-        result = job(blurry, several(starts, LAST), seed=seed).run()
-        first, second = (start["scores"] for start in result.details["starts"])
+        result = job(blurry, several(candidates, LAST), seed=seed).run()
+        first, second = (start["selection"] for start in result.details["candidates"])
         assert first == second
         assert chosen(result) == ["quick"]  # the first of equals
         assert Near.given[-1][0] == seed
@@ -253,27 +253,27 @@ def test_one_that_diverges_is_left_out_and_told(blurry: np.ndarray) -> None:
     aim_at(np.eye(5) / 5)
     wrong = parse_recipe(DIVERGING)
     result = job(blurry, several([wrong, *TWO, chain(QUICK, DIVERGING)], LAST)).run()
-    first, *others, later = result.details["starts"]
+    first, *others, later = result.details["candidates"]
     assert (first["name"], first["chosen"]) == ("diverging", False)
-    assert first["failed"].startswith("starts.0: the loss is nan after 3 iterations")
-    assert later["failed"].startswith("starts.3: then: the loss is nan")
+    assert first["failed"].startswith("candidates.0: the loss is nan after 3 iterations")
+    assert later["failed"].startswith("candidates.3: next: the loss is nan")
     assert [start["name"] for start in others] == ["quick", "slow"]
     assert Near.given[-1][5] == 2
     assert result.stopped == "finished"
 
     only = job(blurry, several([wrong, TWO[0]], LAST)).run()
     assert chosen(only) == ["quick"]
-    assert only.details["starts"][1]["scores"] == {}
+    assert only.details["candidates"][1]["selection"] == {}
 
 
 def test_if_all_diverge_it_says_so_of_each(blurry: np.ndarray) -> None:
     both = [parse_recipe(DIVERGING), parse_recipe(DIVERGING.replace('"diverging"', '"other"'))]
     with pytest.raises(
-        DivergedError, match=r"diverging \(starts\.0: the loss is nan .*; other \(starts\.1: the loss is"
+        DivergedError, match=r"diverging \(candidates\.0: the loss is nan .*; other \(candidates\.1: the loss is"
     ):
         job(blurry, several(both, LAST)).run()
     unstable = LAST.replace("joint-adam", "toy-diverging")
-    with pytest.raises(DivergedError, match=r"quick \(then: the loss is nan .*; slow \(then: the loss is nan"):
+    with pytest.raises(DivergedError, match=r"quick \(next: the loss is nan .*; slow \(next: the loss is nan"):
         job(blurry, several(TWO, REFINED, unstable)).run()
     with pytest.raises(DivergedError, match=r"^then: the loss is nan"):
         job(blurry, several(TWO[:1], REFINED, unstable)).run()
@@ -281,11 +281,11 @@ def test_if_all_diverge_it_says_so_of_each(blurry: np.ndarray) -> None:
 
 def test_a_score_that_fails_is_named_and_one_that_cannot_be_built_is_refused_first(blurry: np.ndarray) -> None:
     aim_at(np.eye(5) / 5)
-    with pytest.raises(PluginError, match=r"scores\.1: the component .*Failing failed: .*nothing to divide by"):
-        job(blurry, several(TWO, LAST, scores="['toy-near', 'toy-failing']")).run()
+    with pytest.raises(PluginError, match=r"selection\.1: the component .*Failing failed: .*nothing to divide by"):
+        job(blurry, several(TWO, LAST, selection="['toy-near', 'toy-failing']")).run()
     diary = Diary()
-    with pytest.raises(PluginError, match=r"scores\.0: Demanding asks the problem for shape"):
-        job(blurry, several(TWO, LAST, scores="toy-demanding")).run(progress=diary)
+    with pytest.raises(PluginError, match=r"selection\.0: Demanding asks the problem for shape"):
+        job(blurry, several(TWO, LAST, selection="toy-demanding")).run(progress=diary)
     assert diary.titles == []
 
 
@@ -296,7 +296,7 @@ def test_ctrl_c_in_the_first_still_gives_an_image(blurry: np.ndarray, ctrl_c: Ca
     assert names(result) == ["slow", "refined", "last"]
     assert ends(result) == ["interrupted", "skipped", "finished"]
     assert result.iterations == 2 + 7
-    told = result.details["starts"]
+    told = result.details["candidates"]
     assert [start["chosen"] for start in told] == [True, False]
     assert told[1]["skipped"] == "interrupted"
     assert result.image.shape == blurry.shape
@@ -312,7 +312,7 @@ def test_ctrl_c_in_the_second_keeps_the_first(blurry: np.ndarray, ctrl_c: Callab
     assert result.stopped == "interrupted"
     assert ends(result) == ["finished", "finished"]
     np.testing.assert_array_equal(result.image, alone.image)
-    assert [start.get("skipped") for start in result.details["starts"]] == [None, "interrupted", "interrupted"]
+    assert [start.get("skipped") for start in result.details["candidates"]] == [None, "interrupted", "interrupted"]
 
 
 def test_ctrl_c_while_the_last_of_them_is_judged_is_told(blurry: np.ndarray, ctrl_c: Callable[[], None]) -> None:
@@ -347,12 +347,12 @@ def test_a_second_ctrl_c_ends_at_once(blurry: np.ndarray, ctrl_c: Callable[[], N
 
 def test_the_time_limit_stops_the_first_and_no_other_is_begun(blurry: np.ndarray) -> None:
     diary = Diary()
-    starts = [parse_recipe(ENDLESS), TWO[0]]
-    result = job(blurry, several(starts, REFINED, LAST)).run(time_limit=0.2, progress=diary)
+    candidates = [parse_recipe(ENDLESS), TWO[0]]
+    result = job(blurry, several(candidates, REFINED, LAST)).run(time_limit=0.2, progress=diary)
     assert names(result) == ["endless", "refined", "last"]
     assert ends(result) == ["time limit", "skipped", "finished"]
     assert result.stopped == "time limit"
-    assert [start.get("skipped") for start in result.details["starts"]] == [None, "time limit"]
+    assert [start.get("skipped") for start in result.details["candidates"]] == [None, "time limit"]
     assert len(diary.titles) == 2
 
 
@@ -361,7 +361,7 @@ def test_no_start_is_begun_that_there_is_no_time_for(blurry: np.ndarray) -> None
     diary = Diary(lambda: time.sleep(0.7), watched=(0,))
     result = job(blurry, several([*TWO, TWO[1]], LAST)).run(time_limit=1.0, progress=diary)
     assert chosen(result) == ["quick"]
-    assert [start.get("skipped") for start in result.details["starts"]] == [None, "time limit", "time limit"]
+    assert [start.get("skipped") for start in result.details["candidates"]] == [None, "time limit", "time limit"]
     assert result.stopped == "time limit"
     assert ends(result)[-1] == "finished"
 
@@ -377,7 +377,7 @@ def test_the_last_gets_its_share_of_the_whole_time_and_starts_do_not(
     assert ends(result) == ["finished", "time limit", "time limit"]
     # The start ends at the limit, and the last has a half of it more; a machine that is busy may take the rest.
     assert 0.25 < result.details["stages"][-1]["seconds"] < 0.6 + 5
-    assert result.details["starts"][0]["seconds"] < 0.6 + 5
+    assert result.details["candidates"][0]["seconds"] < 0.6 + 5
     assert took < 0.6 + 0.3 + 10
 
 
@@ -386,15 +386,15 @@ def test_the_last_gets_its_share_of_the_whole_time_and_starts_do_not(
 
 def test_a_kernel_prior_that_starts_from_none_cannot_go_on(blurry: np.ndarray) -> None:
     softmax = LAST.replace('"known"', '"softmax-fcn"')
-    with pytest.raises(RecipeError, match=r"kernel_prior: SoftmaxFCN starts from no kernel, but 'starts'"):
+    with pytest.raises(RecipeError, match=r"kernel_prior: SoftmaxFCN starts from no kernel, but 'candidates'"):
         job(blurry, several(TWO, softmax))
 
 
 def test_every_start_is_built_before_the_first_begins(blurry: np.ndarray) -> None:
     deep = QUICK.replace('"pixels"', '{name = "dip-skip", params = {scales = 7}}')
-    with pytest.raises(InputError, match=r"^starts\.1: .*scales"):
+    with pytest.raises(InputError, match=r"^candidates\.1: .*scales"):
         job(blurry, several([TWO[0], parse_recipe(deep)], LAST))
-    with pytest.raises(InputError, match=r"^starts\.0: then: .*scales"):
+    with pytest.raises(InputError, match=r"^candidates\.0: next: .*scales"):
         job(blurry, several([chain(QUICK, deep), TWO[0]], LAST))
     with pytest.raises(InputError, match=r"^then: .*scales"):
         job(blurry, several(TWO, LAST, deep.replace("simplex", "known")))
@@ -417,7 +417,7 @@ def test_the_command_says_so_too(
     photo, recipe, out = tmp_path / "photo.png", tmp_path / "mine.toml", tmp_path / "out"
     Image.fromarray(np.round(255 * blurry).astype(np.uint8)).save(photo)
     start = ENDLESS.strip().replace("\n", ", ")
-    recipe.write_text(f"starts = [{{{start}}}, {{{start}}}]\nscores = 'log-gradient'\n{LAST}")
+    recipe.write_text(f"candidates = [{{{start}}}, {{{start}}}]\nscores = 'log-gradient'\n{LAST}")
     command = ["invkit", "deblur", str(photo), "--recipe", str(recipe), "--kernel-size", "5", "-o", str(out)]
 
     def said(*more: str) -> tuple[int, str]:

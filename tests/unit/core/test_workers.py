@@ -20,7 +20,7 @@ import pytest
 import torch
 
 from invkit.core.runtime import workers
-from invkit.core.runtime.workers import HelperLostError, Helpers, can_help, dismiss, helped
+from invkit.core.runtime.workers import WorkerLostError, Workers, can_help, dismiss, helped
 
 MODULE = "invkit.core.runtime.threads"
 
@@ -109,7 +109,7 @@ def test_what_a_turn_raises_is_raised_here() -> None:
 
 
 def test_one_that_ends_is_lost_and_the_next_is_new() -> None:
-    with helped(1, MODULE) as others, pytest.raises(HelperLostError):
+    with helped(1, MODULE) as others, pytest.raises(WorkerLostError):
         others.ask(os._exit, 1)
     assert not others.ended
     with helped(1, MODULE) as others:
@@ -122,7 +122,7 @@ def test_an_error_ends_them_in_whatever_they_are() -> None:
     def turn() -> None:
         try:
             others.ask(time.sleep, 600)
-        except HelperLostError as error:
+        except WorkerLostError as error:
             lost.append(error)
 
     with suppress(KeyboardInterrupt), helped(1, MODULE) as others:
@@ -172,7 +172,7 @@ def test_those_that_were_killed_meanwhile_are_replaced() -> None:
 
 def test_another_thread_s_work_does_without() -> None:
     with helped(1, MODULE) as others:
-        found: list[Helpers] = []
+        found: list[Workers] = []
 
         def also() -> None:
             with helped(1, MODULE) as mine:
@@ -181,7 +181,7 @@ def test_another_thread_s_work_does_without() -> None:
         thread = threading.Thread(target=also)
         thread.start()
         thread.join()
-        assert found == [Helpers()]
+        assert found == [Workers()]
         assert others.ask(operator.neg, 4) == -4
     assert torch.get_num_threads() == 3
     with helped(1, MODULE) as others:
@@ -194,7 +194,7 @@ def test_where_none_can_be_started_one_process_does_it(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(workers, "started", none)
     with pytest.warns(UserWarning, match="one process does the work of several.*no semaphores here"):
-        assert workers.begun((1, 1, MODULE)) == Helpers()
+        assert workers.begun((1, 1, MODULE)) == Workers()
 
 
 def test_a_forked_process_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,7 +214,7 @@ def test_without_any_nothing_is_started_nor_set() -> None:
         assert torch.get_num_threads() == 3
         others.begin(lambda: pytest.fail("there is nobody to ask"))
         assert not others.are_busy(0)
-    assert others == Helpers()
+    assert others == Workers()
 
 
 def test_a_daemonic_process_cannot_be_helped() -> None:

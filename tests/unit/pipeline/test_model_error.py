@@ -12,8 +12,8 @@ from deconvolution import curve
 import invkit
 from invkit.operators.convolution import Convolution
 from invkit.pipeline.api import restore
-from invkit.pipeline.model_error import SIDE, central, misfit
-from invkit.pipeline.options import Choices
+from invkit.pipeline.model_error import SIDE, central, model_error
+from invkit.pipeline.options import Options
 from invkit.pipeline.stages import GRAVER, plan
 from invkit.recipes.model import load_recipe, parse_recipe
 from invkit.testing.common import drawn
@@ -35,12 +35,12 @@ def noisy(sigma, kernel=None):
 @pytest.mark.parametrize("sigma", [0.003, 0.01, 0.03])
 def test_with_the_true_kernel_it_is_no_more_than_the_noise(sigma):
     """And no less than a fifth of it: the image that is fitted takes up a part, more where the data are white."""
-    assert sigma / 5 < misfit(noisy(sigma), curve()) < sigma
+    assert sigma / 5 < model_error(noisy(sigma), curve()) < sigma
 
 
 def test_a_wrong_kernel_leaves_more():
     data, wrong = noisy(0.003), curve().transpose(-1, -2)
-    assert misfit(data, wrong) > 3 * misfit(data, curve())
+    assert model_error(data, wrong) > 3 * model_error(data, curve())
 
 
 def clipped(sigma, white):
@@ -55,21 +55,21 @@ def clipped(sigma, white):
 def test_clipped_data_are_no_misfit_of_the_true_kernel(monkeypatch, sigma):
     """Taken at their word they would be, since no blur of what is at most white has a lamp's bright and sharp trail."""
     data = clipped(sigma, 0.995)
-    lenient = misfit(data, curve())
+    lenient = model_error(data, curve())
     monkeypatch.setattr(
         "invkit.pipeline.model_error.CLIPPED", 1.0
     )  # above all data, so that none of them count as clipped
     assert lenient < 1.5 * sigma
-    assert misfit(data, curve()) > 3 * lenient
+    assert model_error(data, curve()) > 3 * lenient
 
 
 def test_a_white_picture_says_nothing_against_any_kernel():
-    assert misfit(torch.ones(1, 1, 40, 44), curve()) == 0
+    assert model_error(torch.ones(1, 1, 40, 44), curve()) == 0
 
 
 def test_colour_counts_as_the_mean_of_its_channels():
     data = noisy(0.01)
-    assert misfit(data.expand(1, 3, -1, -1), curve()) == pytest.approx(misfit(data, curve()), rel=1e-4)
+    assert model_error(data.expand(1, 3, -1, -1), curve()) == pytest.approx(model_error(data, curve()), rel=1e-4)
 
 
 def test_only_the_middle_of_a_large_photograph_is_looked_at():
@@ -97,16 +97,16 @@ solver = {name = "joint-adam", params = {iterations = 1}}
 
 def test_a_stage_that_goes_on_from_a_kernel_says_what_it_has_assumed():
     data, wrong = noisy(0.003), curve().transpose(-1, -2).contiguous()
-    result = restore(data, parse_recipe(STAYS), kernel=wrong, overrides=["then=sparse-admm"], progress=False)
+    result = restore(data, parse_recipe(STAYS), kernel=wrong, overrides=["next=sparse-admm"], progress=False)
     first, last = result.details["stages"]
-    sigma, left = first["noise_sigma"], misfit(data, torch.as_tensor(result.kernel).float()[None, None])
+    sigma, left = first["noise_sigma"], model_error(data, torch.as_tensor(result.kernel).float()[None, None])
     assert left > 2 * sigma
     assert last["noise_sigma"] == pytest.approx(np.sqrt(sigma**2 + GRAVER**2 * (left**2 - sigma**2)), rel=1e-3)
 
 
 def planned(recipe, *settings, **options):
     """The first stage of a recipe."""
-    [stage, *_] = plan(load_recipe(recipe).with_overrides(settings), noisy(0.003), Choices(**options))
+    [stage, *_] = plan(load_recipe(recipe).with_overrides(settings), noisy(0.003), Options(**options))
     return stage
 
 
@@ -130,7 +130,7 @@ def test_what_the_model_misses_beyond_the_noise_is_added_to_it_with_its_factor(m
     [
         lambda: planned("polish"),
         lambda: planned("sparse-admm", sigma=0.003),
-        lambda: planned("sparse-admm", "regularizers.0.times=one"),
+        lambda: planned("sparse-admm", "regularizers.0.scale_by=one"),
         lambda: planned("sparse-admm", "regularizers.0.weight=0"),
         lambda: replace(planned("sparse-admm"), sigma=None),
     ],

@@ -120,7 +120,7 @@ RECIPE = """
 name = "few"
 image_prior = "pixels"
 kernel_prior = "simplex"
-then = "wiener"
+next = "wiener"
 solver = { name = "joint-adam", params = { iterations = 4 } }
 """
 

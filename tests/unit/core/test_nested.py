@@ -12,9 +12,9 @@ from pydantic import Field
 from invkit.apps.cli.inspect import type_words
 from invkit.core import registry
 from invkit.core.errors import AssemblyError, PluginError, RecipeError, UnknownNameError
-from invkit.core.interfaces import ImagePrior, KernelCleanup, KernelStep, Proximable, Regularizer
-from invkit.core.nested import Slot, slot_of
-from invkit.core.parameters import Component, PositiveInt, Seed, parameters_of, read_strictly, slots_of, validated
+from invkit.core.interfaces import ImagePrior, KernelPostprocessing, KernelEstimation, Proximable, Regularizer
+from invkit.core.nested import NestedComponent, nested_component_of
+from invkit.core.parameters import Component, PositiveInt, Seed, parameters_of, read_strictly, nested_components_of, validated
 from invkit.core.solver import Solver
 from invkit.pipeline.assemble import assemble
 from invkit.recipes.model import check_parameters, check_recipe, parse_recipe, validate_recipe
@@ -52,7 +52,7 @@ class Other(Idle):
         self.iterations, self.colour = iterations, colour
 
 
-class Fit(KernelStep):
+class Fit(KernelEstimation):
     """A kernel step with a parameter."""
 
     @validated
@@ -72,15 +72,15 @@ class Outer(Idle):
         self,
         *,
         latent: Annotated[Solver[Any], Field(description="finds the image", examples=["inner"])],
-        kernel_step: Annotated[KernelStep | None, Field(description="finds the kernel")] = None,
-        clean_up: Annotated[KernelCleanup | None, Field(description="mends the kernel")] = None,
+        kernel_estimation: Annotated[KernelEstimation | None, Field(description="finds the kernel")] = None,
+        kernel_postprocessing: Annotated[KernelPostprocessing | None, Field(description="mends the kernel")] = None,
         terms: Annotated[list[Regularizer] | None, Field(description="what is penalised")] = None,
         depth: Annotated[int, Field(description="how deep")] = 1,
     ) -> None:
-        self.latent, self.kernel_step, self.clean_up, self.terms, self.depth = (
+        self.latent, self.kernel_estimation, self.kernel_postprocessing, self.terms, self.depth = (
             latent,
-            kernel_step,
-            clean_up,
+            kernel_estimation,
+            kernel_postprocessing,
             terms,
             depth,
         )
@@ -99,7 +99,7 @@ REGISTERED = {
     ("solvers", "other"): Other,
     ("solvers", "outer"): Outer,
     ("solvers", "picky"): Picky,
-    ("kernel_steps", "fit"): Fit,
+    ("kernel_estimation", "fit"): Fit,
 }
 
 
@@ -132,16 +132,16 @@ class Homeless(Component):
 @pytest.mark.parametrize(
     ("annotation", "slot"),
     [
-        (Solver, Slot(Solver)),
-        (Solver[Any], Slot(Solver)),
-        (Annotated[KernelStep, Field(description="x")], Slot(KernelStep)),
-        (KernelStep | None, Slot(KernelStep, optional=True)),
-        (Proximable, Slot(Proximable)),
-        (list[Regularizer], Slot(Regularizer, many=True)),
-        (list[Regularizer] | None, Slot(Regularizer, many=True, optional=True)),
+        (Solver, NestedComponent(Solver)),
+        (Solver[Any], NestedComponent(Solver)),
+        (Annotated[KernelEstimation, Field(description="x")], NestedComponent(KernelEstimation)),
+        (KernelEstimation | None, NestedComponent(KernelEstimation, optional=True)),
+        (Proximable, NestedComponent(Proximable)),
+        (list[Regularizer], NestedComponent(Regularizer, many=True)),
+        (list[Regularizer] | None, NestedComponent(Regularizer, many=True, optional=True)),
         (int, None),
         (list[int], None),
-        (Solver | KernelStep, None),
+        (Solver | KernelEstimation, None),
         (list[Solver | None], None),
         (list[list[Regularizer]], None),
         (Homeless, None),
@@ -149,17 +149,17 @@ class Homeless(Component):
     ],
 )
 def test_a_keyword_annotated_with_an_interface_is_a_slot(annotation, slot):
-    assert slot_of(annotation) == slot
+    assert nested_component_of(annotation) == slot
 
 
 def test_the_slots_of_a_component_are_its_keywords_only():
-    assert {name: slot.family for name, slot in slots_of(Outer).items()} == {
+    assert {name: slot.family for name, slot in nested_components_of(Outer).items()} == {
         "latent": "solvers",
-        "kernel_step": "kernel_steps",
-        "clean_up": "kernel_cleanups",
+        "kernel_estimation": "kernel_estimation",
+        "kernel_postprocessing": "kernel_postprocessing",
         "terms": "regularizers",
     }
-    assert slots_of(TotalVariation) == {}
+    assert nested_components_of(TotalVariation) == {}
 
 
 def test_an_instance_as_default_is_refused():
@@ -194,16 +194,16 @@ def test_from_python_it_is_an_instance_and_nothing_else():
 def test_a_name_and_a_table_say_the_same(params):
     built = solver(params)
     assert type(built.latent) is Inner
-    assert (built.latent.iterations, built.kernel_step, built.clean_up, built.terms) == (4, None, None, None)
+    assert (built.latent.iterations, built.kernel_estimation, built.kernel_postprocessing, built.terms) == (4, None, None, None)
 
 
 def test_components_are_built_from_the_inside_with_their_own_parameters():
     built = solver(
         'latent = {name = "outer", params = {latent = {name = "inner", params = {rate = 2}}, depth = 2}}, '
-        'kernel_step = {name = "fit", params = {ridge = 3}}, terms = ["tv", {name = "kernel-l2"}]'
+        'kernel_estimation = {name = "fit", params = {ridge = 3}}, terms = ["tv", {name = "kernel-l2"}]'
     )
     assert (built.depth, built.latent.depth, built.latent.latent.rate) == (1, 2, 2.0)
-    assert built.kernel_step.ridge == 3
+    assert built.kernel_estimation.ridge == 3
     assert [type(term).__name__ for term in built.terms] == ["TotalVariation", "KernelL2"]
 
 
@@ -250,7 +250,7 @@ def test_the_resolved_recipe_writes_out_the_defaults_of_all_depths_and_is_itself
     }
     assert [term["name"] for term in params["terms"]] == ["tv"]
     assert params["terms"][0]["params"]["isotropic"] is True
-    assert (params["kernel_step"], params["depth"]) == (None, 1)
+    assert (params["kernel_estimation"], params["depth"]) == (None, 1)
     again = validate_recipe(json.loads(json.dumps(made.recipe)), "resolved")
     assert assemble(again, DATA, (3, 3), seed=6).recipe == made.recipe
 
@@ -304,14 +304,14 @@ def test_an_unknown_component_is_refused_with_its_place_and_the_nearest(params, 
 
 
 def test_a_component_of_another_family_is_refused_with_its_place():
-    registry.register("kernel_steps", "stray", TotalVariation)
+    registry.register("kernel_estimation", "stray", TotalVariation)
     try:
         with pytest.raises(
-            PluginError, match=r"solver\.params\.kernel_step: 'stray' .* not a subclass of .*KernelStep"
+            PluginError, match=r"solver\.params\.kernel_estimation: 'stray' .* not a subclass of .*KernelStep"
         ):
-            check_recipe(recipe('latent = "inner", kernel_step = "stray"'))
+            check_recipe(recipe('latent = "inner", kernel_estimation = "stray"'))
     finally:
-        registry.unregister("kernel_steps", "stray")
+        registry.unregister("kernel_estimation", "stray")
 
 
 def test_an_ability_that_a_slot_asks_for_is_checked_at_assembly_at_any_depth():
@@ -368,12 +368,12 @@ def test_a_component_that_fails_inside_another_is_named_with_its_place():
             lambda s: (type(s.latent), s.latent.iterations) == (Other, 3),
         ),
         (["solver.params.latent={name = 'inner', params = {rate = 2}}"], lambda s: s.latent.rate == 2),
-        (["solver.params.kernel_step=fit"], lambda s: type(s.kernel_step) is Fit),
+        (["solver.params.kernel_estimation=fit"], lambda s: type(s.kernel_estimation) is Fit),
         (
-            ["solver.params.kernel_step=fit", "solver.params.kernel_step.params.ridge=5"],
-            lambda s: s.kernel_step.ridge == 5,
+            ["solver.params.kernel_estimation=fit", "solver.params.kernel_estimation.params.ridge=5"],
+            lambda s: s.kernel_estimation.ridge == 5,
         ),
-        (["solver.params.kernel_step=fit", "solver.params.kernel_step=none"], lambda s: s.kernel_step is None),
+        (["solver.params.kernel_estimation=fit", "solver.params.kernel_estimation=none"], lambda s: s.kernel_estimation is None),
         (
             [
                 "solver.params.latent=outer",
@@ -429,9 +429,9 @@ def test_a_swapped_holder_keeps_what_it_held():
     ("setting", "error", "said"),
     [
         (
-            "solver.params.kernel_step.params.ridge=1",
+            "solver.params.kernel_estimation.params.ridge=1",
             RecipeError,
-            r"nothing stands there yet; choose it first, as solver\.params\.kernel_step=NAME",
+            r"nothing stands there yet; choose it first, as solver\.params\.kernel_estimation=NAME",
         ),
         (
             "solver.params.terms.0=tv",
@@ -468,7 +468,7 @@ def test_settings_leave_the_recipe_unchanged():
 def test_a_slot_is_described_by_its_family():
     parameters = describe("solvers", "outer")["parameters"]
     assert type_words(parameters["latent"]) == "a component of solvers"
-    assert type_words(parameters["kernel_step"]) == "a component of kernel_steps or none"
+    assert type_words(parameters["kernel_estimation"]) == "a component of kernel_estimation or none"
     assert type_words(parameters["terms"]) == "a list of components of regularizers or none"
     assert parameters["latent"]["description"] == "finds the image"
 
@@ -480,7 +480,7 @@ def test_the_schema_refers_to_each_family_once():
     ]
     slots = outer["properties"]["params"]["properties"]
     assert slots["latent"]["$ref"] == "#/$defs/solvers"
-    assert slots["kernel_step"]["anyOf"] == [{"$ref": "#/$defs/kernel_steps"}, {"type": "null"}]
+    assert slots["kernel_estimation"]["anyOf"] == [{"$ref": "#/$defs/kernel_estimation"}, {"type": "null"}]
     one, many = slots["terms"]["anyOf"][0]["anyOf"]
     assert (one, many["items"]) == ({"$ref": "#/$defs/regularizers"},) * 2
     assert "x-family" not in json.dumps(schema)
@@ -504,9 +504,9 @@ def test_a_required_slot_takes_its_example():
 def test_a_check_may_fill_a_slot_with_an_instance_a_name_or_a_table():
     fit = Fit()
     built = build(
-        Outer, {}, {"kernel_step": fit, "latent": {"name": "other", "params": {"colour": "blue"}}, "terms": ["tv"]}
+        Outer, {}, {"kernel_estimation": fit, "latent": {"name": "other", "params": {"colour": "blue"}}, "terms": ["tv"]}
     )
-    assert built.kernel_step is fit
+    assert built.kernel_estimation is fit
     assert built.latent.colour == "blue"
     assert [type(term) for term in built.terms] == [TotalVariation]
 

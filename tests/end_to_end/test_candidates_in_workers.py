@@ -20,7 +20,7 @@ from toy_recipes import Diary
 
 from invkit.core import registry
 from invkit.core.result import Result
-from invkit.core.runtime.workers import HelperLostError, Helpers, dismiss
+from invkit.core.runtime.workers import WorkerLostError, Workers, dismiss
 from invkit.pipeline import multistart
 from invkit.pipeline.job import Job, prepare
 from invkit.recipes.model import Recipe, parse_recipe
@@ -31,7 +31,7 @@ kernel_prior = {name = "simplex", params = {parametrization = "projection"}}
 regularizers = {name = "l0-gradient", weight = 4e-3, params = {smoothing = 0.0}}
 [solver]
 name = "alternating-map"
-params = {latent = {name = "half-quadratic", params = {last = 100.0}}, edges = "gradients", kernel_step = "toeplitz"}
+params = {latent = {name = "half-quadratic", params = {beta_max = 100.0}}, edge_selection = "gradients", kernel_estimation = "toeplitz"}
 """
 ADAM = """
 image_prior = "pixels"
@@ -58,7 +58,7 @@ def several(*more: Recipe) -> Recipe:
     weights = (1e-3, 4e-3, 1.6e-2, 6.4e-2)
     four = [start(HEAD, f"weight-{weight}", f"regularizers.0.weight={weight}") for weight in weights]
     own = parse_recipe('name = "several"\nscores = ["log-gradient", "kernel-agreement"]\n' + HEAD)
-    return own.model_copy(update={"starts": [*four, *more], "then": parse_recipe(LAST)})
+    return own.model_copy(update={"candidates": [*four, *more], "next": parse_recipe(LAST)})
 
 
 @pytest.fixture(autouse=True)
@@ -73,13 +73,13 @@ def two_threads(torch_threads: Callable[[int], None]) -> Iterator[None]:
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Fills with the places of the starts that helpers were asked for."""
     places: list[int] = []
-    ask = Helpers.ask
+    ask = Workers.ask
 
-    def noted(self: Helpers, function: Callable[[Any], Any], given: Any) -> Any:
+    def noted(self: Workers, function: Callable[[Any], Any], given: Any) -> Any:
         places.append(given.index)
         return ask(self, function, given)
 
-    monkeypatch.setattr(Helpers, "ask", noted)
+    monkeypatch.setattr(Workers, "ask", noted)
     return places
 
 
@@ -114,7 +114,7 @@ def timeless(details: Any) -> Any:
 def assert_same(one: Result, other: Result) -> None:
     np.testing.assert_array_equal(one.image, other.image)
     np.testing.assert_array_equal(one.kernel, other.kernel)
-    assert timeless(one.details["starts"]) == timeless(other.details["starts"])
+    assert timeless(one.details["candidates"]) == timeless(other.details["candidates"])
     assert one.history == other.history
 
 
@@ -145,10 +145,10 @@ def test_starts_may_have_starts_there(asked: list[int]) -> None:
 
 
 def test_a_start_that_diverges_there_is_left_out(asked: list[int]) -> None:
-    first, *others = several().starts
+    first, *others = several().candidates
     bad = [start(DIVERGING, f"bad-{number}") for number in range(3)]
-    result = job(several().model_copy(update={"starts": [first, *bad, *others]})).run()
-    failed = [one for one in result.details["starts"] if "failed" in one]
+    result = job(several().model_copy(update={"candidates": [first, *bad, *others]})).run()
+    failed = [one for one in result.details["candidates"] if "failed" in one]
     assert [one["name"] for one in failed] == ["bad-0", "bad-1", "bad-2"]
     assert asked[0] in (1, 2)
     assert result.stopped == "finished"
@@ -157,10 +157,10 @@ def test_a_start_that_diverges_there_is_left_out(asked: list[int]) -> None:
 def test_a_start_whose_process_is_lost_is_tried_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = alone(several())
 
-    def lost(self: Helpers, function: object, given: object) -> None:
-        raise HelperLostError("it was killed")
+    def lost(self: Workers, function: object, given: object) -> None:
+        raise WorkerLostError("it was killed")
 
-    monkeypatch.setattr(Helpers, "ask", lost)
+    monkeypatch.setattr(Workers, "ask", lost)
     with pytest.warns(UserWarning, match=r"weight-0\.\d+ is tried once more, since its process was lost: it was kill"):
         result = job(several()).run()
     assert_same(result, expected)
@@ -168,8 +168,8 @@ def test_a_start_whose_process_is_lost_is_tried_once_more(monkeypatch: pytest.Mo
 
 def test_a_process_that_is_killed_is_a_lost_one(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = alone(several())
-    ask = Helpers.ask
-    monkeypatch.setattr(Helpers, "ask", lambda self, function, given: ask(self, os._exit, 1))
+    ask = Workers.ask
+    monkeypatch.setattr(Workers, "ask", lambda self, function, given: ask(self, os._exit, 1))
     with pytest.warns(UserWarning, match="tried once more"):
         result = job(several()).run()
     assert_same(result, expected)
@@ -196,9 +196,9 @@ def test_ctrl_c_while_others_are_waited_for_keeps_those_that_are_done(asked: lis
         result = job(several(endless)).run()
     thread.join()
     assert result.stopped == "interrupted"
-    last = result.details["starts"][-1]
+    last = result.details["candidates"][-1]
     assert last == {"name": "endless", "chosen": False, "skipped": "interrupted"}
-    assert sum(one["chosen"] for one in result.details["starts"]) == 1
+    assert sum(one["chosen"] for one in result.details["candidates"]) == 1
     assert result.image.shape == (128, 128)
 
 
@@ -207,7 +207,7 @@ def test_the_time_limit_holds_for_the_others_too(asked: list[int]) -> None:
     result = job(several(*(start(ENDLESS, f"endless-{number}") for number in range(2)))).run(time_limit=15)
     assert time.monotonic() - begun < 60
     assert result.stopped == "time limit"
-    assert any("skipped" in one for one in result.details["starts"])
+    assert any("skipped" in one for one in result.details["candidates"])
     assert asked
 
 
@@ -226,26 +226,26 @@ def test_what_reached_its_end_within_the_limit_is_not_stopped_by_it(monkeypatch:
 
 def test_one_that_the_system_ends_politely_is_a_lost_one_too(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = alone(several())
-    ask = Helpers.ask
+    ask = Workers.ask
 
-    def ended(self: Helpers, function: Callable[[Any], Any], given: Any) -> Any:
+    def ended(self: Workers, function: Callable[[Any], Any], given: Any) -> Any:
         thread = threading.Timer(1.5, self.ended_politely)  # type: ignore[attr-defined]
         thread.start()
         try:
             endless = start(ENDLESS, "endless")
-            stage = replace(given.stages[0].starts[given.index][0], recipe=endless)
-            first = replace(given.stages[0], starts=((stage, stage),) * 5)
+            stage = replace(given.stages[0].candidates[given.index][0], recipe=endless)
+            first = replace(given.stages[0], candidates=((stage, stage),) * 5)
             return ask(self, function, replace(given, stages=[first, *given.stages[1:]]))
         finally:
             thread.join()
 
-    def politely(self: Helpers) -> None:
+    def politely(self: Workers) -> None:
         assert self.pool is not None
         for process in self.pool._processes.values():
             os.kill(process.pid, signal.SIGTERM)
 
-    monkeypatch.setattr(Helpers, "ask", ended)
-    monkeypatch.setattr(Helpers, "ended_politely", politely, raising=False)
+    monkeypatch.setattr(Workers, "ask", ended)
+    monkeypatch.setattr(Workers, "ended_politely", politely, raising=False)
     with pytest.warns(UserWarning, match="tried once more"):
         result = job(several()).run()
     assert_same(result, expected)
@@ -261,16 +261,16 @@ def test_one_that_was_stopped_is_not_compared_with_those_that_were_judged(monkey
             self.tried[0] = replace(self.tried[0], judged=None)
 
     monkeypatch.setattr(multistart._Starts, "attempt", first_is_stopped)
-    told = job(several()).run().details["starts"]
-    assert (told[0]["chosen"], told[0]["scores"]) == (False, {})
+    told = job(several()).run().details["candidates"]
+    assert (told[0]["chosen"], told[0]["selection"]) == (False, {})
     assert sum(one["chosen"] for one in told) == 1
 
 
 def test_an_error_there_is_raised_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(self: Helpers, function: object, given: object) -> None:
+    def failing(self: Workers, function: object, given: object) -> None:
         raise MemoryError("there is none left")
 
-    monkeypatch.setattr(Helpers, "ask", failing)
+    monkeypatch.setattr(Workers, "ask", failing)
     with pytest.raises(MemoryError, match="does not fit in memory"):
         job(several()).run()
 
@@ -281,7 +281,7 @@ def test_an_error_there_is_raised_here(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_one_process_does_it_all(asked: list[int], why: str, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe, side, watchers = several(), 128, []
     if why == "few starts":
-        recipe = recipe.model_copy(update={"starts": recipe.starts[:3]})
+        recipe = recipe.model_copy(update={"candidates": recipe.candidates[:3]})
     elif why == "a small picture":
         side = 120
     elif why == "one thread":
@@ -298,7 +298,7 @@ def test_one_process_does_it_all(asked: list[int], why: str, monkeypatch: pytest
         registry.unregister("recipes", "mine")
     assert result.stopped == "finished"
     assert asked == []
-    assert all(np.isfinite(one["scores"]["sum"]) for one in result.details["starts"])
+    assert all(np.isfinite(one["selection"]["sum"]) for one in result.details["candidates"])
 
 
 def test_a_script_needs_no_guard(tmp_path: Path) -> None:
@@ -308,7 +308,7 @@ def test_a_script_needs_no_guard(tmp_path: Path) -> None:
         "import invkit, numpy\n"
         "print('begun')\n"
         "result = invkit.deblur(numpy.load('blurry.npy'), recipe='best', kernel_size=5, progress=False)\n"
-        "print(result.stopped, len(result.details['starts']))\n"
+        "print(result.stopped, len(result.details['candidates']))\n"
     )
     environment = {**os.environ, "OMP_NUM_THREADS": "2"}
     command = [sys.executable, str(script)]

@@ -18,7 +18,7 @@ from invkit.image_priors.pixels import Pixels
 from invkit.pipeline import options
 from invkit.pipeline.inputs import digest
 from invkit.pipeline.job import prepare
-from invkit.pipeline.options import Choices
+from invkit.pipeline.options import Options
 from invkit.recipes.model import load_recipe
 
 IMAGE = np.random.default_rng(0).uniform(size=(40, 44)).astype(np.float32)
@@ -69,7 +69,7 @@ def test_several_pictures_are_refused_by_a_recipe_that_compares_kernels() -> Non
 @pytest.mark.parametrize("several", [torch.rand(2, 1, 40, 44), [IMAGE, IMAGE[::-1]]], ids=["batch", "list"])
 @pytest.mark.parametrize("recipe", ["selfdeblur-small", "fast-map"])
 def test_several_pictures_have_a_kernel_each(several: object, recipe: str) -> None:
-    quick = QUICK if recipe == "selfdeblur-small" else ["solver.params.solver.params.iterations=1"]
+    quick = QUICK if recipe == "selfdeblur-small" else ["solver.params.inner.params.iterations=1"]
     result = invkit.deblur(several, recipe=recipe, kernel_size=5, overrides=quick, progress=False)
     assert np.shape(result.image) == (2, 1, 40, 44)
     assert np.shape(result.kernel) == (2, 5, 5)
@@ -139,7 +139,7 @@ def test_digest_names_a_file(tmp_path: Any) -> None:
 
 def test_checked_options_keep_their_values() -> None:
     values = {"kernel_size": [3, 5], "color": "rgb", "seed": 7, "device": "cpu", "sigma": 0.1}
-    assert Choices.checked(["a=1"], values).model_dump() == values | {"kernel_size": (3, 5), "overrides": ("a=1",)}
+    assert Options.checked(["a=1"], values).model_dump() == values | {"kernel_size": (3, 5), "overrides": ("a=1",)}
 
 
 # What "auto" stands for.
@@ -152,7 +152,7 @@ kernel_prior = "simplex"
 solver = {{name = "joint-adam", params = {{iterations = 1}}}}
 """
 PICKED = ["QUICK", "THOROUGH", "FROM_A_KERNEL"]
-WINDOWED = TOY.format("x") + "measurement.window = 256\nthen = 'sparse-admm'\n"
+WINDOWED = TOY.format("x") + "measurement.window = 256\nnext = 'sparse-admm'\n"
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import invkit
 from invkit.apps.cli.main import app
-from invkit.pipeline.diagnostics import AGREEMENT, CLIPPED, FEWEST, doubts
+from invkit.pipeline.diagnostics import AGREEMENT, CLIPPED, FEWEST, diagnose
 
 GREY = torch.full((1, 1, 20, 20), 0.5)
 SPREAD = torch.full((5, 5), 1 / 25)
@@ -25,43 +25,43 @@ def darkened(share: float) -> torch.Tensor:
 
 
 def compared(agreement: float, count: int = FEWEST) -> list[dict[str, object]]:
-    scores = {"log-gradient": -4.0, "kernel-agreement": -agreement}
+    selection = {"log-gradient": -4.0, "kernel-agreement": -agreement}
     return [
-        {"name": str(i), "chosen": i == 1, "scores": scores if i == 1 else {"kernel-agreement": -1.0}}
+        {"name": str(i), "chosen": i == 1, "selection": selection if i == 1 else {"kernel-agreement": -1.0}}
         for i in range(count)
     ]
 
 
 def test_nothing_speaks_against_a_grey_image_and_a_spread_kernel():
-    assert doubts(GREY, GREY, SPREAD) == []
-    assert doubts(GREY, GREY, SPREAD, compared(0.98)) == []
+    assert diagnose(GREY, GREY, SPREAD) == []
+    assert diagnose(GREY, GREY, SPREAD, compared(0.98)) == []
 
 
 def test_a_point_is_no_blur():
-    assert "point" in doubts(GREY, GREY, POINT)[0]
-    assert doubts(GREY, GREY, torch.ones(1, 1)) == []  # a problem without a kernel has one of one pixel
+    assert "point" in diagnose(GREY, GREY, POINT)[0]
+    assert diagnose(GREY, GREY, torch.ones(1, 1)) == []  # a problem without a kernel has one of one pixel
 
 
 @pytest.mark.parametrize(("share", "told"), [(CLIPPED + 0.005, 1), (CLIPPED - 0.005, 0)])
 def test_greys_that_became_black_or_white_are_counted_and_dark_places_are_not(share, told):
-    assert len(doubts(GREY, darkened(share), SPREAD)) == told
-    assert len(doubts(GREY, 1 - darkened(share), SPREAD)) == told
+    assert len(diagnose(GREY, darkened(share), SPREAD)) == told
+    assert len(diagnose(GREY, 1 - darkened(share), SPREAD)) == told
     for dark in (0.0, 0.1):
-        assert doubts(darkened(share).clamp(min=dark), darkened(share), SPREAD) == []
+        assert diagnose(darkened(share).clamp(min=dark), darkened(share), SPREAD) == []
 
 
 @pytest.mark.parametrize(
-    ("starts", "told"),
+    ("candidates", "told"),
     [
         (compared(AGREEMENT - 0.05), 1),
         (compared(AGREEMENT + 0.05), 0),
         (compared(AGREEMENT - 0.05, FEWEST - 1), 0),
-        ([{"name": "a", "chosen": True, "scores": {"log-gradient": -4.0}}] * FEWEST, 0),
+        ([{"name": "a", "chosen": True, "selection": {"log-gradient": -4.0}}] * FEWEST, 0),
         ([*compared(AGREEMENT - 0.05), {"name": "b", "chosen": False, "failed": "diverged"}], 1),
     ],
 )
 def test_starts_that_disagree_are_a_doubt_where_there_are_enough(starts, told):
-    assert len(doubts(GREY, GREY, SPREAD, starts)) == told
+    assert len(diagnose(GREY, GREY, SPREAD, starts)) == told
 
 
 @pytest.fixture

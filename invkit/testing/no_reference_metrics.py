@@ -7,18 +7,18 @@ import copy
 import torch
 from torch import Tensor
 
-from ..core.interfaces import Score
+from ..core.interfaces import NoReferenceMetric
 from .common import Settings, assert_documented, assert_random_state_untouched, assert_unchanged, build, drawn
 from .operators import demand
 
-__all__ = ["check_score"]
+__all__ = ["check_no_reference_metric"]
 
 NUMBERS = (1, 2, 5)
 SIZES = ((40, 33), (6, 7))
 """Of the images: usual, and smaller than a border may be."""
 
 
-def check_score(component: type[Score], params: Settings | None = None) -> None:
+def check_no_reference_metric(component: type[NoReferenceMetric], params: Settings | None = None) -> None:
     """Every property of a score: documented, pure, finite, one number for each, in whatever order they are given."""
     assert_documented(component)
     score = build(component, {}, params)
@@ -40,14 +40,14 @@ def restorations(number: int, channels: int, size: tuple[int, int]) -> tuple[Ten
     )
 
 
-def assert_numbers(score: Score, data: Tensor, images: Tensor, kernels: Tensor) -> None:
+def assert_numbers(score: NoReferenceMetric, data: Tensor, images: Tensor, kernels: Tensor) -> None:
     """One finite number for each restoration."""
     name, given = type(score).__name__, score(data, images, kernels)
     demand(tuple(given.shape) == (len(images),), f"{name} gives {tuple(given.shape)} for {len(images)} restorations")
     demand(bool(given.isfinite().all()), f"{name} gives NaN or infinite values")
 
 
-def assert_pure(score: Score) -> None:
+def assert_pure(score: NoReferenceMetric) -> None:
     """Two calls and one of a deep copy give the same, change neither arguments nor score, and draw no numbers."""
     name, given = type(score).__name__, restorations(3, 1, SIZES[0])
     kept = [value.clone() for value in given]
@@ -58,7 +58,7 @@ def assert_pure(score: Score) -> None:
     demand(same, f"two calls of {name}, or one of its deep copy, give different values")
 
 
-def assert_order_free(score: Score) -> None:
+def assert_order_free(score: NoReferenceMetric) -> None:
     """Restorations in another order have the same scores."""
     data, images, kernels = restorations(5, 1, SIZES[0])
     order = torch.tensor([3, 0, 4, 1, 2])
@@ -66,7 +66,7 @@ def assert_order_free(score: Score) -> None:
     demand(torch.allclose(moved, expected, atol=1e-5), f"{type(score).__name__} depends on the order of restorations")
 
 
-def assert_finite_when_flat(score: Score) -> None:
+def assert_finite_when_flat(score: NoReferenceMetric) -> None:
     """Images without edges, and kernels of one pixel, have finite scores."""
     data, images, kernels = restorations(3, 1, SIZES[0])
     points = torch.zeros_like(kernels)
