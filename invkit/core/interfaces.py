@@ -20,10 +20,10 @@ import torch
 from torch import Tensor, nn
 
 from ..numerics.finite_differences import IDENTITY, Stencil, analyse
-from ..numerics.geometry import Size
+from ..numerics.geometry import Shape, Size
 from .evaluation import Case, Sample, Source, Trial
-from .operator_parameters import CoilMapPrior, KernelPrior, MaskPrior, ScanPrior, OperatorParameterPrior
-from .parameters import Component, Shape
+from .operator_parameters import CoilMapPrior, KernelPrior, MaskPrior, OperatorParameterPrior, ScanPrior
+from .parameters import Component
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -35,13 +35,10 @@ __all__ = [
     "Dataset",
     "Denoising",
     "Downloadable",
-    "EdgeSelection",
     "Fidelity",
     "ForwardOperator",
     "ImagePrior",
-    "KernelPostprocessing",
     "KernelPrior",
-    "KernelEstimation",
     "LatentPrior",
     "LeastSquares",
     "MaskPrior",
@@ -246,56 +243,6 @@ class Fidelity(Component, nn.Module, ABC):
 
 class LeastSquares(Fidelity):
     """The ability of a fidelity to be the mean of the squared differences, which linear solvers minimise."""
-
-
-class EdgeSelection(Component, nn.Module, ABC):
-    """What of a latent image the kernel is fitted to: its salient edges, sharpened or selected."""
-
-    family: ClassVar[str] = "edge_selection"
-
-    @abstractmethod
-    def forward(self, image: Tensor, data: Tensor, kernel_size: Size, iteration: int) -> tuple[Tensor, Tensor]:
-        """The latent image and the data -> what should be sharp, and the same of the data.
-
-        Args:
-            image: (B, C, H + h - 1, W + w - 1), the latent image under a valid convolution.
-            data: (B, C, H, W).
-            kernel_size: (h, w).
-            iteration: alternations done at this scale, from 0; selections relax with it.
-
-        Returns:
-            sharp (B, S, H + h - 1, W + w - 1) and blurred (B, S, H, W), such that ``blurred`` is about the valid
-            convolution of ``sharp`` by the kernel; usually S = 2 C gradients.
-        """
-
-
-class KernelEstimation(Component, nn.Module, ABC):
-    """How a kernel is fitted when what was blurred is known."""
-
-    family: ClassVar[str] = "kernel_estimation"
-
-    @abstractmethod
-    def forward(self, sharp: Tensor, blurred: Tensor, kernel: Tensor) -> Tensor:
-        """A kernel that takes ``sharp`` to ``blurred`` by a valid convolution.
-
-        Args:
-            sharp: (B, S, H + h - 1, W + w - 1).
-            blurred: (B, S, H, W).
-            kernel: (B, 1, h, w), the current one, >= 0, summing to one.
-
-        Returns:
-            (B, 1, h, w), >= 0, each summing to one.
-        """
-
-
-class KernelPostprocessing(Component, nn.Module, ABC):
-    """What is taken from a fitted kernel that no camera's motion would leave there."""
-
-    family: ClassVar[str] = "kernel_postprocessing"
-
-    @abstractmethod
-    def forward(self, kernel: Tensor) -> Tensor:
-        """Kernel (B, 1, h, w), >= 0, summing to one -> the same, never empty."""
 
 
 class NoReferenceMetric(Component, nn.Module, ABC):

@@ -13,7 +13,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from .parameters import Component, Shape
+from ..numerics.geometry import Shape
+from .parameters import Component
 
 __all__ = ["CoilMapPrior", "KernelPrior", "MaskPrior", "ScanPrior", "OperatorParameterPrior"]
 

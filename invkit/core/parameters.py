@@ -27,7 +27,6 @@ __all__ = [
     "Positive",
     "PositiveInt",
     "Seed",
-    "Shape",
     "parameters_of",
     "parameters_schema",
     "positional_names",
@@ -39,9 +38,6 @@ __all__ = [
 P = ParamSpec("P")
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
-
-Shape = tuple[int, int, int, int]
-"""(B, C, H, W): batch, channels, height, width."""
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]

@@ -9,8 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ..core.errors import InputError
-from ..core.parameters import Shape
-from ..numerics.geometry import extend_to
+from ..numerics.geometry import Shape, extend_to
 
 __all__ = ["Initial", "boxed", "starting_image"]
 

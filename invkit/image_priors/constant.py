@@ -8,7 +8,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ..core.interfaces import ImagePrior
-from ..core.parameters import Shape, validated
+from ..core.parameters import validated
+from ..numerics.geometry import Shape
 from .box import Initial, boxed, starting_image
 
 __all__ = ["ConstantImage"]

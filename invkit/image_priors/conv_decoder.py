@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from ..core.errors import InputError
 from ..core.interfaces import ImagePrior, LatentPrior
-from ..core.parameters import PositiveInt, Seed, Shape, validated
+from ..core.parameters import PositiveInt, Seed, validated
 from ..networks.prepared_convolution import normalisation
 from ..networks.random import seeded
+from ..numerics.geometry import Shape
 
 __all__ = ["ConvDecoderImage"]
 

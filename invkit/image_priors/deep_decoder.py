@@ -11,10 +11,10 @@ from torch import Tensor
 
 from ..core.errors import InputError
 from ..core.interfaces import ImagePrior, LatentPrior, Resizable
-from ..core.parameters import PositiveInt, Seed, Shape, validated
+from ..core.parameters import PositiveInt, Seed, validated
 from ..networks.deep_decoder import DeepDecoderNetwork, coarsest
 from ..networks.random import seeded
-from ..numerics.geometry import new_size, resample
+from ..numerics.geometry import Shape, new_size, resample
 
 if TYPE_CHECKING:
     from typing_extensions import Self

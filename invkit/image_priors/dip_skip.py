@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..core.errors import InputError
 from ..core.interfaces import ImagePrior, LatentPrior, Resizable
-from ..core.parameters import Seed, Shape, validated
+from ..core.parameters import Seed, validated
 from ..networks.branches import each_on_its_own
 from ..networks.random import seeded
 from ..networks.skip import (
@@ -28,7 +28,7 @@ from ..networks.skip import (
     scales_that_fit,
     smallest_side,
 )
-from ..numerics.geometry import new_size, resample
+from ..numerics.geometry import Shape, new_size, resample
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -10,10 +10,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ..core.interfaces import ImagePrior, Resizable
-from ..core.parameters import Positive, PositiveInt, Seed, Shape, validated
+from ..core.parameters import Positive, PositiveInt, Seed, validated
 from ..networks.coordinates import fourier_network, sine_network
 from ..networks.random import seeded
-from ..numerics.geometry import new_size
+from ..numerics.geometry import Shape, new_size
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ..core.errors import AssemblyError
 from ..core.interfaces import ImagePrior
-from ..core.parameters import Shape, validated
+from ..core.parameters import validated
+from ..numerics.geometry import Shape
 
 __all__ = ["Layers"]
 

@@ -9,8 +9,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ..core.interfaces import Assignable, ImagePrior, Resizable
-from ..core.parameters import Shape, validated
-from ..numerics.geometry import new_size, resample, shape_of
+from ..core.parameters import validated
+from ..numerics.geometry import Shape, new_size, resample, shape_of
 from .box import Initial, boxed, starting_image
 
 if TYPE_CHECKING:

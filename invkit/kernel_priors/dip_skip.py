@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..core.interfaces import KernelPrior, LatentPrior, Resizable
-from ..core.parameters import Seed, Shape, validated
+from ..core.parameters import Seed, validated
 from ..networks.random import seeded
 from ..networks.skip import (
     Channels,
@@ -27,7 +27,7 @@ from ..networks.skip import (
     scales_that_fit,
     smallest_side,
 )
-from ..numerics.geometry import Size, new_size, resample, size_of
+from ..numerics.geometry import Shape, Size, new_size, resample, size_of
 from .simplex import softmax_kernel
 
 if TYPE_CHECKING:

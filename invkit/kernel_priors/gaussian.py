@@ -11,8 +11,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ..core.interfaces import Assignable, KernelPrior, Resizable
-from ..core.parameters import Shape, validated
-from ..numerics.geometry import Size, centre, new_size, shape_of, size_of
+from ..core.parameters import validated
+from ..numerics.geometry import Shape, Size, centre, new_size, shape_of, size_of
 from .simplex import nearest_kernel, softmax_kernel
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ..core.interfaces import KernelPrior, Resizable
-from ..core.parameters import NonNegative, Positive, Seed, Shape, validated
+from ..core.parameters import NonNegative, Positive, Seed, validated
 from ..networks.random import seeded
-from ..numerics.geometry import centre, new_size
+from ..numerics.geometry import Shape, centre, new_size
 from .motion_path import enlarged, spots
 from .simplex import softmax_kernel
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from ..core.errors import InputError
-from ..core.interfaces import CoilMapPrior, MaskPrior, ScanPrior, OperatorParameterPrior
-from ..core.parameters import Shape
+from ..core.interfaces import CoilMapPrior, MaskPrior, OperatorParameterPrior, ScanPrior
+from ..numerics.geometry import Shape
 
 __all__ = ["KnownCoilMaps", "KnownMask", "KnownScan"]
 

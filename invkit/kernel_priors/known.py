@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ..core.errors import InputError
 from ..core.interfaces import KernelPrior, Resizable
-from ..core.parameters import Shape, validated
-from ..numerics.geometry import new_size, resample_kernel
+from ..core.parameters import validated
+from ..numerics.geometry import Shape, new_size, resample_kernel
 from .simplex import checked_kernel
 
 if TYPE_CHECKING:

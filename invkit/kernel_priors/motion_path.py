@@ -12,9 +12,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ..core.interfaces import KernelPrior, Resizable
-from ..core.parameters import Seed, Shape, validated
+from ..core.parameters import Seed, validated
 from ..networks.random import seeded
-from ..numerics.geometry import Size, centre, new_size
+from ..numerics.geometry import Shape, Size, centre, new_size
 
 if TYPE_CHECKING:
     from typing_extensions import Self

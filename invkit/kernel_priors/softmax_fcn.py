@@ -11,9 +11,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ..core.interfaces import KernelPrior, LatentPrior, Resizable
-from ..core.parameters import Seed, Shape, validated
+from ..core.parameters import Seed, validated
 from ..networks.random import seeded
-from ..numerics.geometry import Size, new_size, resample, resample_kernel, size_of
+from ..numerics.geometry import Shape, Size, new_size, resample, resample_kernel, size_of
 from .simplex import SMALLEST, softmax_kernel
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ..core.interfaces import KernelPrior, Resizable
-from ..core.parameters import Shape, validated
-from ..numerics.geometry import centre, new_size
+from ..core.parameters import validated
+from ..numerics.geometry import Shape, centre, new_size
 
 if TYPE_CHECKING:
     from typing_extensions import Self

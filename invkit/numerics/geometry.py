@@ -15,11 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..core.errors import InputError
-from ..core.parameters import Shape
 
 __all__ = [
     "Padding",
     "Pivot",
+    "Shape",
     "Size",
     "centre",
     "centroid",
@@ -41,6 +41,9 @@ __all__ = [
 
 Size = tuple[int, int]
 """(height, width) in pixels."""
+
+Shape = tuple[int, int, int, int]
+"""(B, C, H, W): batch, channels, height, width."""
 
 Padding = Literal["circular", "replicate", "reflect"]
 """What lies beyond an image's border: itself again, its edge pixels, or its mirror image about them."""

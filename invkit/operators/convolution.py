@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ..core.errors import InputError
 from ..core.interfaces import Blur
-from ..core.parameters import Shape, validated
-from ..numerics.geometry import Size, extend, fold, size_of
+from ..core.parameters import validated
+from ..numerics.geometry import Shape, Size, extend, fold, size_of
 from .spectral import blurred, spread
 
 __all__ = ["Convolution"]

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ..core.errors import InputError
 from ..core.interfaces import ForwardOperator
-from ..core.parameters import Shape, validated
-from ..numerics.geometry import size_of
+from ..core.parameters import validated
+from ..numerics.geometry import Shape, size_of
 from .convolution import Convolution
 
 __all__ = ["Downsampling"]

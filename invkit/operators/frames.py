@@ -7,8 +7,7 @@ from torch import Tensor
 
 from ..core.errors import InputError
 from ..core.interfaces import ForwardOperator
-from ..core.parameters import Shape
-from ..numerics.geometry import size_of
+from ..numerics.geometry import Shape, size_of
 from .convolution import check_fit, checked
 from .spectral import blurred, spread
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from ..core.interfaces import ForwardOperator
-from ..core.parameters import Shape
-from ..numerics.geometry import Size
+from ..numerics.geometry import Shape, Size
 
 __all__ = ["Identity"]
 

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ..core.errors import InputError
 from ..core.interfaces import CoilMapPrior, ForwardOperator
-from ..core.parameters import Shape, validated
+from ..core.parameters import validated
+from ..numerics.geometry import Shape
 
 __all__ = ["MultiCoilMRI"]
 

@@ -10,7 +10,8 @@ from pydantic import Field
 from torch import Tensor
 
 from ..core.interfaces import ForwardOperator, ScanPrior
-from ..core.parameters import Shape, validated
+from ..core.parameters import validated
+from ..numerics.geometry import Shape
 
 __all__ = ["Tomography"]
 

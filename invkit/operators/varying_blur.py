@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ..core.errors import InputError
 from ..core.interfaces import ForwardOperator
-from ..core.parameters import PositiveInt, Shape, validated
-from ..numerics.geometry import Size, margins, size_of
+from ..core.parameters import PositiveInt, validated
+from ..numerics.geometry import Shape, Size, margins, size_of
 from .convolution import check_fit, checked
 from .frames import checked_one
 from .spectral import blurred, spread

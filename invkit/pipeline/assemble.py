@@ -11,11 +11,11 @@ from torch import Tensor
 from ..core import registry
 from ..core.errors import AssemblyError, InputError, PluginError
 from ..core.interfaces import Fidelity, ForwardOperator, NoReferenceMetric
-from ..core.parameters import Shape, positional_names, nested_components_of
+from ..core.parameters import nested_components_of, positional_names
 from ..core.problem import Problem, Term, check_data
 from ..core.solver import Solver
 from ..fidelities.schedule import Schedule
-from ..numerics.geometry import shape_of, size_of
+from ..numerics.geometry import Shape, shape_of, size_of
 from ..recipes.model import CheckedComponent, Recipe, blamed, check_component, check_parameters, resolved
 
 __all__ = ["Assembly", "as_many", "assemble", "build_scores", "pose"]

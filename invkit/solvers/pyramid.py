@@ -13,12 +13,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ..core.errors import AssemblyError, InputError
-from ..core.interfaces import Assignable, ImagePrior, Resizable, OperatorParameterPrior
-from ..core.parameters import PositiveInt, Shape, validated
+from ..core.interfaces import Assignable, ImagePrior, OperatorParameterPrior, Resizable
+from ..core.parameters import PositiveInt, validated
 from ..core.problem import Problem
 from ..core.runtime.threads import threads_for
 from ..core.solver import Solver, State
-from ..numerics.geometry import Size, centre, resample, resample_kernel, shape_of, shrink, size_of
+from ..numerics.geometry import Shape, Size, centre, resample, resample_kernel, shape_of, shrink, size_of
 from .pixel_state import image_prior_of, kernel_prior_of
 
 __all__ = ["Pyramid"]

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from ..core import registry
 from ..core.nested import Component, ComponentSpec, named
-from ..core.parameters import Shape, parameters_of, positional_names, nested_components_of
+from ..core.parameters import nested_components_of, parameters_of, positional_names
+from ..numerics.geometry import Shape
 from .operators import demand
 
 __all__ = [

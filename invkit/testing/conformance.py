@@ -22,15 +22,15 @@ import torch
 
 from ..core import registry
 from ..core.interfaces import ForwardOperator, KernelPrior
-from ..core.parameters import Shape
-from ..numerics.geometry import Size
+from ..numerics.geometry import Shape, Size
 from .adapters import check_adapter
 from .common import Settings, assert_documented, assert_random_state_untouched, build, drawn
 from .datasets import check_dataset_class
 from .edge_selection import check_edge_selection
 from .fidelities import check_fidelity
-from .kernel_parts import check_kernel_postprocessing, check_kernel_estimation
+from .kernel_parts import check_kernel_estimation, check_kernel_postprocessing
 from .metrics import check_metric
+from .no_reference_metrics import check_no_reference_metric
 from .observers import check_observer
 from .operators import (
     assert_adjoint,
@@ -43,7 +43,6 @@ from .operators import (
 )
 from .priors import check_image_prior, check_kernel_prior
 from .regularizers import check_regularizer
-from .no_reference_metrics import check_no_reference_metric
 from .solvers import check_solver
 
 __all__ = ["CHECKS", "check_component", "check_operator", "conformance_cases"]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..core.interfaces import ForwardOperator
-from ..core.parameters import Shape
+from ..numerics.geometry import Shape
 
 __all__ = [
     "assert_adjoint",

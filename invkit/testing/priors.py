@@ -11,9 +11,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from ..core.interfaces import Assignable, ImagePrior, KernelPrior, LatentPrior, Resizable, OperatorParameterPrior
-from ..core.parameters import Shape
-from ..numerics.geometry import resample, resample_kernel
+from ..core.interfaces import Assignable, ImagePrior, KernelPrior, LatentPrior, OperatorParameterPrior, Resizable
+from ..numerics.geometry import Shape, resample, resample_kernel
 from .common import (
     Settings,
     assert_documented,

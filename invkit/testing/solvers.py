@@ -15,10 +15,11 @@ from ..core import registry
 from ..core.errors import InvkitError, PluginError
 from ..core.interfaces import ForwardOperator, KernelPrior, OperatorParameterPrior
 from ..core.nested import named
-from ..core.parameters import Shape, parameters_of, nested_components_of
+from ..core.parameters import nested_components_of, parameters_of
 from ..core.problem import Problem, Term
 from ..core.result import Result
 from ..core.solver import Observer, Solver, State, StopReason
+from ..numerics.geometry import Shape
 from .common import (
     Settings,
     assert_documented,

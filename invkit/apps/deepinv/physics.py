@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from ...core.errors import InputError
 from ...core.interfaces import ForwardOperator
-from ...core.parameters import Shape
-from ...numerics.geometry import Size, shape_of
+from ...numerics.geometry import Shape, Size, shape_of
 from .calls import as_data, drawn, in_one_precision, like_of, physics_classes, throwaway
 
 __all__ = ["PhysicsOperator"]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from invkit.core.errors import InputError
 from invkit.core.interfaces import ImagePrior, LatentPrior
-from invkit.core.parameters import PositiveInt, Seed, Shape, validated
+from invkit.core.parameters import PositiveInt, Seed, validated
 from invkit.networks.random import seeded
 from invkit.networks.skip import (
     Channels,
@@ -27,6 +27,7 @@ from invkit.networks.skip import (
     scales_that_fit,
     smallest_side,
 )
+from invkit.numerics.geometry import Shape
 
 __all__ = ["Branched", "BranchedSkipImage"]
 

@@ -6,7 +6,7 @@ from typing import final
 
 from torch import Tensor
 
-from invkit.core.parameters import Seed, Shape, validated
+from invkit.core.parameters import Seed, validated
 from invkit.image_priors.dip_skip import DipSkipImage
 from invkit.networks.skip import (
     Channels,
@@ -21,6 +21,7 @@ from invkit.networks.skip import (
     Upsampling,
     scales_that_fit,
 )
+from invkit.numerics.geometry import Shape
 
 from .abilities import GaussianPrior
 

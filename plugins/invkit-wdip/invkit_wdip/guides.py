@@ -6,9 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from invkit.core.parameters import Shape
 from invkit.numerics.fourier import grid_size, to_image, transfer, wrapped
-from invkit.numerics.geometry import Size, margins, size_of
+from invkit.numerics.geometry import Shape, Size, margins, size_of
 
 __all__ = ["best_moves", "gaussian", "moved_image", "moved_kernel", "normalised", "sharpened"]
 

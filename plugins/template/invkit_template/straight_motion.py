@@ -9,8 +9,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from invkit.core.interfaces import KernelPrior
-from invkit.core.parameters import Positive, Shape, validated
-from invkit.numerics.geometry import centre
+from invkit.core.parameters import Positive, validated
+from invkit.numerics.geometry import Shape, centre
 
 
 class StraightMotion(KernelPrior):

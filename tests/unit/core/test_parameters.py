@@ -13,13 +13,13 @@ from invkit.core.parameters import (
     Positive,
     PositiveInt,
     Seed,
-    Shape,
     parameters_of,
     parameters_schema,
     positional_names,
     read_strictly,
     validated,
 )
+from invkit.numerics.geometry import Shape
 
 if TYPE_CHECKING:
     from decimal import Decimal

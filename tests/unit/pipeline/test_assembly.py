@@ -13,13 +13,14 @@ from torch import nn
 from invkit.core import registry
 from invkit.core.errors import AssemblyError, InputError, PluginError
 from invkit.core.interfaces import Fidelity, ImagePrior, LatentPrior, Proximable
-from invkit.core.parameters import Shape, validated
+from invkit.core.parameters import validated
 from invkit.core.solver import Solver
 from invkit.fidelities.mse import MSE
 from invkit.fidelities.schedule import Schedule
 from invkit.fidelities.ssim import SSIM
 from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.softmax_fcn import SoftmaxFCN
+from invkit.numerics.geometry import Shape
 from invkit.operators.identity import Identity
 from invkit.pipeline.assemble import assemble
 from invkit.recipes.model import load_recipe, parse_recipe, validate_recipe
