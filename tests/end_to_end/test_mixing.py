@@ -165,7 +165,7 @@ def test_gradients_take_regularizers_of_values_alone(name: str) -> None:
 
 
 def test_a_term_on_the_kernel_is_refused_where_nothing_descends_on_it() -> None:
-    on_kernel = "{name = 'kernel-l2', weight = 1e-3, on = 'kernel'}"
+    on_kernel = "{name = 'kernel-l2', weight = 1e-3, target = 'kernel'}"
     terms = f"regularizers=[{{name = 'tv', weight = 1e-3}}, {on_kernel}]"
     with pytest.raises(AssemblyError, match="no use for regularizers on the kernel, and KernelL2"):
         solved("xu-l0", terms, *SHORT)

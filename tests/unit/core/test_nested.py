@@ -12,14 +12,23 @@ from pydantic import Field
 from invkit.apps.cli.inspect import type_words
 from invkit.core import registry
 from invkit.core.errors import AssemblyError, PluginError, RecipeError, UnknownNameError
-from invkit.core.interfaces import ImagePrior, KernelPostprocessing, KernelEstimation, Proximable, Regularizer
+from invkit.core.interfaces import ImagePrior, Proximable, Regularizer
 from invkit.core.nested import NestedComponent, nested_component_of
-from invkit.core.parameters import Component, PositiveInt, Seed, parameters_of, read_strictly, nested_components_of, validated
+from invkit.core.parameters import (
+    Component,
+    PositiveInt,
+    Seed,
+    nested_components_of,
+    parameters_of,
+    read_strictly,
+    validated,
+)
 from invkit.core.solver import Solver
 from invkit.pipeline.assemble import assemble
 from invkit.recipes.model import check_parameters, check_recipe, parse_recipe, validate_recipe
 from invkit.recipes.schema import describe, recipe_schema
 from invkit.regularizers.tv import TotalVariation
+from invkit.solvers.map.interfaces import KernelEstimation, KernelPostprocessing
 from invkit.testing.common import build
 
 DATA = torch.rand(1, 1, 16, 18, generator=torch.Generator().manual_seed(0))
@@ -194,7 +203,12 @@ def test_from_python_it_is_an_instance_and_nothing_else():
 def test_a_name_and_a_table_say_the_same(params):
     built = solver(params)
     assert type(built.latent) is Inner
-    assert (built.latent.iterations, built.kernel_estimation, built.kernel_postprocessing, built.terms) == (4, None, None, None)
+    assert (built.latent.iterations, built.kernel_estimation, built.kernel_postprocessing, built.terms) == (
+        4,
+        None,
+        None,
+        None,
+    )
 
 
 def test_components_are_built_from_the_inside_with_their_own_parameters():
@@ -307,7 +321,7 @@ def test_a_component_of_another_family_is_refused_with_its_place():
     registry.register("kernel_estimation", "stray", TotalVariation)
     try:
         with pytest.raises(
-            PluginError, match=r"solver\.params\.kernel_estimation: 'stray' .* not a subclass of .*KernelStep"
+            PluginError, match=r"solver\.params\.kernel_estimation: 'stray' .* not a subclass of .*KernelEstimation"
         ):
             check_recipe(recipe('latent = "inner", kernel_estimation = "stray"'))
     finally:
@@ -373,7 +387,10 @@ def test_a_component_that_fails_inside_another_is_named_with_its_place():
             ["solver.params.kernel_estimation=fit", "solver.params.kernel_estimation.params.ridge=5"],
             lambda s: s.kernel_estimation.ridge == 5,
         ),
-        (["solver.params.kernel_estimation=fit", "solver.params.kernel_estimation=none"], lambda s: s.kernel_estimation is None),
+        (
+            ["solver.params.kernel_estimation=fit", "solver.params.kernel_estimation=none"],
+            lambda s: s.kernel_estimation is None,
+        ),
         (
             [
                 "solver.params.latent=outer",
@@ -504,7 +521,9 @@ def test_a_required_slot_takes_its_example():
 def test_a_check_may_fill_a_slot_with_an_instance_a_name_or_a_table():
     fit = Fit()
     built = build(
-        Outer, {}, {"kernel_estimation": fit, "latent": {"name": "other", "params": {"colour": "blue"}}, "terms": ["tv"]}
+        Outer,
+        {},
+        {"kernel_estimation": fit, "latent": {"name": "other", "params": {"colour": "blue"}}, "terms": ["tv"]},
     )
     assert built.kernel_estimation is fit
     assert built.latent.colour == "blue"

@@ -99,7 +99,7 @@ def test_the_objective_has_gradients_for_the_unknowns_of_both_priors():
 def test_moving_a_problem_moves_all_of_it():
     moved = problem(regularizers=(Term(Mean(), 0.1, target="kernel"),)).to("cpu")
     assert moved.data.device == next(moved.image_prior.parameters()).device == torch.device("cpu")
-    assert [(t.weight, t.on) for t in moved.regularizers] == [(0.1, "kernel")]
+    assert [(t.weight, t.target) for t in moved.regularizers] == [(0.1, "kernel")]
 
 
 def test_a_problem_is_data_that_nobody_changes():

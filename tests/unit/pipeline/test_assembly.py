@@ -190,7 +190,7 @@ def test_a_need_of_what_is_no_part_is_the_solver_s_fault(registered):
 def test_terms_on_the_kernel_need_no_ability_and_count_for_none(registered):
     """A solver asks for abilities of what it does to the image; whether it has a use for the others is its check's."""
     registered("solvers", demanding=demanding("regularizers", TotalVariation))
-    on_kernel = "regularizers=[{name = 'tv', weight = 0.5}, {name = 'kernel-l2', weight = 0.5, on = 'kernel'}]"
+    on_kernel = "regularizers=[{name = 'tv', weight = 0.5}, {name = 'kernel-l2', weight = 0.5, target = 'kernel'}]"
     assert [term.target for term in assembled(small("solver=demanding", on_kernel)).problem.regularizers] == [
         "image",
         "kernel",

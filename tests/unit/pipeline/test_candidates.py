@@ -64,7 +64,7 @@ def main(*settings: str, head: str = BOTH) -> Recipe:
 
 
 @pytest.mark.parametrize(
-    ("candidates", "found"),
+    ("starts", "found"),
     [
         ("'one'", ["one"]),
         ("['one']", ["one"]),
@@ -101,7 +101,10 @@ def test_a_registered_recipe_with_settings_may_stand_there():
         ("recipe = 3", r"candidates\.0: should be \{recipe = NAME, overrides = .*got \{'recipe': 3\}"),
         ("recipe = 'two', overrides = [3]", r"candidates\.0: should be \{recipe = NAME"),
         ("recipe = 'tvo'", r"candidates\.0: nothing named 'tvo' in recipes; did you mean 'two'"),
-        ("recipe = 'two', overrides = 'solvr.params.x=1'", r"candidates\.0: the setting 'solvr.params.x=1': .*'solver'"),
+        (
+            "recipe = 'two', overrides = 'solvr.params.x=1'",
+            r"candidates\.0: the setting 'solvr.params.x=1': .*'solver'",
+        ),
     ],
 )
 def test_one_with_settings_of_a_wrong_form_is_refused_with_its_place(start, said):
@@ -148,7 +151,11 @@ def test_starts_may_have_starts(names):
     names(inner=BOTH + MAIN.replace("main", "inner"))
     recipe = main("candidates=['inner', 'one']", "candidates.inner.candidates.two.solver.params.iterations=2")
     check_recipe(recipe)
-    assert [place for place, _ in recipe.tree()][1:4] == ["candidates.0.", "candidates.0.candidates.0.", "candidates.0.candidates.1."]
+    assert [place for place, _ in recipe.tree()][1:4] == [
+        "candidates.0.",
+        "candidates.0.candidates.0.",
+        "candidates.0.candidates.1.",
+    ]
     assert recipe.candidates[0].candidates[1].solver.params["iterations"] == 2
 
 
@@ -163,19 +170,39 @@ def test_all_components_have_their_places():
 @pytest.mark.parametrize(
     ("head", "error", "said"),
     [
-        ("candidates = ['one', 'tvo']\n", UnknownNameError, r"candidates\.1: nothing named 'tvo' in recipes; did you .* 'two'"),
+        (
+            "candidates = ['one', 'tvo']\n",
+            UnknownNameError,
+            r"candidates\.1: nothing named 'tvo' in recipes; did you .* 'two'",
+        ),
         ("candidates = 'mine.toml'\n", UnknownNameError, r"candidates\.0: nothing named 'mine.toml' in recipes"),
         ("candidates = 3\n", RecipeError, r"main.toml: candidates: should be a list, got 3"),
         ("candidates = [3]\n", RecipeError, r"main.toml: candidates\.0: should be a table, got 3"),
-        ("candidates = [{name = 'x'}]\n", RecipeError, r"candidates\.0\.image_prior is missing .*; candidates\.0\.solver is miss"),
-        (f"candidates = ['one', {TABLE[:-1]}, solvr = 1}}]\n", RecipeError, r"candidates\.1\.solvr is not known; .*'solver'"),
+        (
+            "candidates = [{name = 'x'}]\n",
+            RecipeError,
+            r"candidates\.0\.image_prior is missing .*; candidates\.0\.solver is miss",
+        ),
+        (
+            f"candidates = ['one', {TABLE[:-1]}, solvr = 1}}]\n",
+            RecipeError,
+            r"candidates\.1\.solvr is not known; .*'solver'",
+        ),
         (
             f"candidates = {TABLE[:-1]}, regularizers = {{name = 'tv', weight = -1}}}}\n",
             RecipeError,
             r"main.toml: candidates\.0\.regularizers\.0\.weight: .*greater than or equal to 0, got -1",
         ),
-        (f"candidates = {TABLE[:-1]}, measurement.colour = 'rgb'}}\n", RecipeError, r"candidates\.0\.measurement\.colour is n"),
-        ("candidates = 'one'\nscores = {name = 'log-gradient', wait = 1}\n", RecipeError, r"selection\.0\.wait is .*'weight'"),
+        (
+            f"candidates = {TABLE[:-1]}, measurement.colour = 'rgb'}}\n",
+            RecipeError,
+            r"candidates\.0\.measurement\.colour is n",
+        ),
+        (
+            "candidates = 'one'\nscores = {name = 'log-gradient', wait = 1}\n",
+            RecipeError,
+            r"selection\.0\.wait is .*'weight'",
+        ),
         (
             "candidates = 'one'\nscores = {name = 'log-gradient', weight = 0}\n",
             RecipeError,
@@ -217,23 +244,55 @@ def test_a_circle_is_refused(names, begun):
 @pytest.mark.parametrize(
     ("settings", "error", "said"),
     [
-        (["candidates.0.solver.params.iteratons=3"], RecipeError, r"main: candidates\.0\.solver\.params\.iteratons .*'iterat"),
-        (["candidates.two.solver.params.iterations=0"], RecipeError, r"main: candidates\.1\.solver\.params\.iterations: .* 0"),
+        (
+            ["candidates.0.solver.params.iteratons=3"],
+            RecipeError,
+            r"main: candidates\.0\.solver\.params\.iteratons .*'iterat",
+        ),
+        (
+            ["candidates.two.solver.params.iterations=0"],
+            RecipeError,
+            r"main: candidates\.1\.solver\.params\.iterations: .* 0",
+        ),
         (
             ["candidates.two.solver=joint-adm"],
             UnknownNameError,
             r"candidates\.two\.solver: nothing named 'joint-adm' in solvers",
         ),
-        (["candidates.1.regularizers.tv.params.x=0"], RecipeError, r"candidates\.1\.regularizers\.0\.params\.x is not known"),
+        (
+            ["candidates.1.regularizers.tv.params.x=0"],
+            RecipeError,
+            r"candidates\.1\.regularizers\.0\.params\.x is not known",
+        ),
         (["selection.0.params.flor=1"], RecipeError, r"main: selection\.0\.params\.flor is not known; .*'floor'"),
         (["selection.0.params.floor=0"], RecipeError, r"main: selection\.0\.params\.floor: .*greater than 0"),
-        (["selection=log-gradeint"], UnknownNameError, r"selection\.0: nothing named 'log-gradeint' in no_reference_metrics; .*'log-gra"),
+        (
+            ["selection=log-gradeint"],
+            UnknownNameError,
+            r"selection\.0: nothing named 'log-gradeint' in no_reference_metrics; .*'log-gra",
+        ),
         (["selection=[]"], RecipeError, r"^selection is missing \(tables .* chooses one of the starts, .*\)"),
-        (["candidates=[]"], RecipeError, r"^selection: there is nothing to choose from; name the recipes .* in 'candidates'"),
-        (["candidates.0.selection=log-gradient"], RecipeError, r"^candidates\.0\.selection: there is nothing to choose from"),
+        (
+            ["candidates=[]"],
+            RecipeError,
+            r"^selection: there is nothing to choose from; name the recipes .* in 'candidates'",
+        ),
+        (
+            ["candidates.0.selection=log-gradient"],
+            RecipeError,
+            r"^candidates\.0\.selection: there is nothing to choose from",
+        ),
         (["candidates.0.candidates=['one', 'two']"], RecipeError, r"^candidates\.0\.selection is missing"),
-        (["next=two", "next.candidates=one"], RecipeError, r"^next\.candidates: two goes on from the kernel .* no starts"),
-        (["candidates.1.next=two", "candidates.1.next.candidates=one"], RecipeError, r"^candidates\.1\.next\.candidates: two goes on"),
+        (
+            ["next=two", "next.candidates=one"],
+            RecipeError,
+            r"^next\.candidates: two goes on from the kernel .* no starts",
+        ),
+        (
+            ["candidates.1.next=two", "candidates.1.next.candidates=one"],
+            RecipeError,
+            r"^candidates\.1\.next\.candidates: two goes on",
+        ),
         (["candidates.0.kernel_prior=known"], RecipeError, r"^candidates\.0: one finds no kernel; name a blind recipe"),
         (["candidates.0.kernel_prior=invkit:known"], RecipeError, r"^candidates\.0: one finds no kernel"),
         (
@@ -264,7 +323,11 @@ def test_what_cannot_be_begun_from_is_refused_with_its_place(settings, error, sa
         ["candidates=one", "selection=[]"],  # nothing to choose
         ["candidates=one"],
         ["kernel_prior=simplex"],  # what goes on may refine the kernel
-        ["candidates.0.kernel_prior=known", "candidates.0.candidates=['one', 'two']", "candidates.0.selection=kernel-agreement"],
+        [
+            "candidates.0.kernel_prior=known",
+            "candidates.0.candidates=['one', 'two']",
+            "candidates.0.selection=kernel-agreement",
+        ],
         ["candidates.two.next=two", "candidates.two.next.kernel_prior=known"],
         ["candidates=[]", "selection=[]"],
     ],
@@ -275,7 +338,11 @@ def test_what_can_be_begun_from_passes(settings):
 
 def test_the_seed_reaches_every_start():
     checked = check_parameters(main("candidates.1.solver.params.seed=3"), seed=7)
-    assert [checked[place].values.seed for place in ("candidates.0.solver", "candidates.1.solver", "solver")] == [7, 3, 7]
+    assert [checked[place].values.seed for place in ("candidates.0.solver", "candidates.1.solver", "solver")] == [
+        7,
+        3,
+        7,
+    ]
 
 
 # Settings.
@@ -286,16 +353,24 @@ def test_the_seed_reaches_every_start():
     [
         (["candidates.0.solver.params.iterations=20"], lambda r: r.candidates[0].solver.params["iterations"] == 20),
         (["candidates.two.regularizers.0.weight=2"], lambda r: r.candidates[1].regularizers[0].weight == 2),
-        (["candidates.two.regularizers.tv.scale_by=variance"], lambda r: r.candidates[1].regularizers[0].times == "variance"),
+        (
+            ["candidates.two.regularizers.tv.scale_by=variance"],
+            lambda r: r.candidates[1].regularizers[0].scale_by == "variance",
+        ),
         (
             ["candidates.1.solver=alternating-adam"],
-            lambda r: (r.candidates[1].solver.name, r.candidates[1].solver.params) == ("alternating-adam", {"iterations": 7}),
+            lambda r: (
+                (r.candidates[1].solver.name, r.candidates[1].solver.params) == ("alternating-adam", {"iterations": 7})
+            ),
         ),
         (["selection.log-gradient.weight=2"], lambda r: r.selection[0].weight == 2),
         (["selection.0.params.floor=0.1"], lambda r: r.selection[0].params == {"floor": 0.1}),
         (["selection=kernel-agreement"], lambda r: [score.name for score in r.selection] == ["kernel-agreement"]),
         (
-            ["selection=['kernel-agreement', {name = 'log-gradient', weight = 3}]", "selection.kernel-agreement.weight=2"],
+            [
+                "selection=['kernel-agreement', {name = 'log-gradient', weight = 3}]",
+                "selection.kernel-agreement.weight=2",
+            ],
             lambda r: (
                 [(score.name, score.weight) for score in r.selection] == [("kernel-agreement", 2), ("log-gradient", 3)]
             ),
@@ -345,7 +420,10 @@ def test_settings_can_give_a_recipe_starts_and_leave_the_registered_ones_as_they
         ("candidates=tvo", r"candidates\.0: nothing named 'tvo' in recipes; did you mean 'two'"),
         ("candidates.0=tvo", "nothing named 'tvo' in recipes; did you mean 'two'"),
         ("candidates=3", "candidates: should be a list, got 3"),
-        ("selection.kernel-agreement.weight=2", "there is no 'kernel-agreement' in no_reference_metrics; .*log-gradient"),
+        (
+            "selection.kernel-agreement.weight=2",
+            "there is no 'kernel-agreement' in no_reference_metrics; .*log-gradient",
+        ),
         ("selection.0.wait=2", r"selection\.0\.wait is not known; did you mean 'weight'"),
     ],
 )
@@ -388,9 +466,13 @@ def test_the_resolved_recipe_holds_the_resolved_starts_and_is_itself_a_recipe(tm
 def test_an_ability_missing_in_a_start_is_refused_before_anything_begins():
     lacking = ["candidates.two.solver=demanding", "candidates.two.regularizers=[]"]
     check_recipe(main(*lacking))
-    with pytest.raises(AssemblyError, match=r"^candidates\.1\.regularizers: Demanding needs a TotalVariation, .*none of a"):
+    with pytest.raises(
+        AssemblyError, match=r"^candidates\.1\.regularizers: Demanding needs a TotalVariation, .*none of a"
+    ):
         assembled(*lacking)
-    with pytest.raises(AssemblyError, match=r"^candidates\.1\.regularizers\.0: Demanding needs .*KernelL2 is none; .*: tv"):
+    with pytest.raises(
+        AssemblyError, match=r"^candidates\.1\.regularizers\.0: Demanding needs .*KernelL2 is none; .*: tv"
+    ):
         assembled("candidates.two.solver=demanding", "candidates.two.regularizers.0=kernel-l2")
     assert assembled("candidates.two.solver=demanding").problem
 

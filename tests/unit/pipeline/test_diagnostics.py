@@ -51,7 +51,7 @@ def test_greys_that_became_black_or_white_are_counted_and_dark_places_are_not(sh
 
 
 @pytest.mark.parametrize(
-    ("candidates", "told"),
+    ("starts", "told"),
     [
         (compared(AGREEMENT - 0.05), 1),
         (compared(AGREEMENT + 0.05), 0),

@@ -120,7 +120,7 @@ def planned(recipe, *settings, **options):
     ],
 )
 def test_what_the_model_misses_beyond_the_noise_is_added_to_it_with_its_factor(monkeypatch, sigma, left, expected):
-    monkeypatch.setattr("invkit.pipeline.stages.misfit", lambda data, kernel: left)
+    monkeypatch.setattr("invkit.pipeline.stages.model_error", lambda data, kernel: left)
     stage = replace(planned("sparse-admm"), sigma=sigma)
     assert stage.knowing(curve()) == replace(stage, sigma=pytest.approx(expected, rel=1e-12))
 
@@ -137,6 +137,6 @@ def test_what_the_model_misses_beyond_the_noise_is_added_to_it_with_its_factor(m
     ids=["blind", "a given level", "no weight by the level", "a weight of zero", "no level"],
 )
 def test_a_stage_that_is_blind_or_needs_no_estimate_of_the_level_does_not_measure_the_misfit(monkeypatch, stage):
-    monkeypatch.setattr("invkit.pipeline.stages.misfit", lambda data, kernel: pytest.fail("measured"))
+    monkeypatch.setattr("invkit.pipeline.stages.model_error", lambda data, kernel: pytest.fail("measured"))
     plain = stage()
     assert plain.knowing(curve()) is plain

@@ -95,7 +95,7 @@ def test_the_components_of_the_chain_have_their_places():
 
 
 @pytest.mark.parametrize(
-    ("next", "error", "said"),
+    ("then", "error", "said"),
     [
         ("next = 'latr'\n", UnknownNameError, "next: nothing named 'latr' in recipes; did you mean 'later'"),
         ("next = 'mine.toml'\n", UnknownNameError, r"next: nothing named 'mine.toml' in recipes"),
@@ -198,14 +198,20 @@ def test_a_blind_recipe_between_two_others_may_have_scores(settings):
     ids=["alone", "the first", "the last", "one that finds no kernel", "the last of three"],
 )
 def test_scores_are_refused_where_there_are_no_two_kernels_or_none_to_judge_them(settings, place):
-    with pytest.raises(RecipeError, match=rf"^{place}selection: there is nothing to choose from; .* gone on from itself"):
+    with pytest.raises(
+        RecipeError, match=rf"^{place}selection: there is nothing to choose from; .* gone on from itself"
+    ):
         check_recipe(first(*settings))
 
 
 @pytest.mark.parametrize(
     ("setting", "error", "said"),
     [
-        ("next.selection=log-gradeint", UnknownNameError, r"next\.selection\.0: nothing named 'log-gradeint' in selection"),
+        (
+            "next.selection=log-gradeint",
+            UnknownNameError,
+            r"next\.selection\.0: nothing named 'log-gradeint' in selection",
+        ),
         ("next.selection.0.weight=0", RecipeError, r"next\.selection\.0\.weight: .*greater than 0, got 0"),
         (
             "next.selection.log-gradient.params.flor=1",
@@ -235,7 +241,7 @@ def test_the_seed_reaches_the_chain():
         (["next=none"], lambda r: r.next is None),
         (["next.solver.params.iterations=20"], lambda r: r.next.solver.params["iterations"] == 20),
         (["next.regularizers.0.weight=2"], lambda r: r.next.regularizers[0].weight == 2),
-        (["next.regularizers.tv.scale_by=variance"], lambda r: r.next.regularizers[0].times == "variance"),
+        (["next.regularizers.tv.scale_by=variance"], lambda r: r.next.regularizers[0].scale_by == "variance"),
         (
             ["next.solver=alternating-adam"],
             lambda r: (r.next.solver.name, r.next.solver.params) == ("alternating-adam", {"iterations": 7}),

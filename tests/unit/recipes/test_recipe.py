@@ -46,13 +46,13 @@ def test_the_form_is_read_without_loading_a_component():
         (SMALL.replace('image_prior = "pixels"', ""), r"image_prior is missing \(a registered name, or"),
         (SMALL.replace("weight = 0.5", "weight = -1"), "regularizers.0.weight: .*greater than or equal to 0, got -1"),
         (SMALL.replace("weight = 0.5", "weight = nan"), "regularizers.0.weight: .*finite"),
-        (SMALL + "least = -1\n", "regularizers.0.min_weight: .*greater than or equal to 0, got -1"),
-        (SMALL + "least = inf\n", "regularizers.0.min_weight: .*finite"),
+        (SMALL + "min_weight = -1\n", "regularizers.0.min_weight: .*greater than or equal to 0, got -1"),
+        (SMALL + "min_weight = inf\n", "regularizers.0.min_weight: .*finite"),
         (SMALL.replace("weight = 0.5", "wieght = 0.5"), "regularizers.0.wieght is not known; did you mean 'weight'"),
         (SMALL.replace("hidden = 20}", "hidden = 20}, parms = 3"), "kernel_prior.parms is not known; .*'params'"),
         (SMALL.replace("image_prior =", "image_piror ="), "image_piror is not known; did you mean 'image_prior'"),
         (SMALL.replace('"pixels"', "4"), "image_prior: .*got 4"),
-        (SMALL + 'on = "both"\n', "regularizers.0.target: should be 'image' or 'kernel', got 'both'"),
+        (SMALL + 'target = "both"\n', "regularizers.0.target: should be 'image' or 'kernel', got 'both'"),
         ("fidelity = []\n" + SMALL, r"fidelity: should be a longer list, got \[\]"),
         (
             'measurement.kernel_size = "big"\n' + SMALL,
@@ -66,12 +66,18 @@ def test_the_form_is_read_without_loading_a_component():
         (SMALL.replace("weight = 0.5", ""), "regularizers.0.weight is missing .*factor of the regularizer"),
         (SMALL.replace("weight = 0.5", 'weight = "0.5"'), "regularizers.0.weight: should be a number, got '0.5'"),
         (SMALL.replace("weight = 0.5", "weight = true"), "regularizers.0.weight: should be a number, got True"),
-        ("fidelity = {name = 'mse', until_iteration = 3.0}\n" + SMALL, "fidelity.0.until_iteration: should be an integer, got 3.0"),
+        (
+            "fidelity = {name = 'mse', until_iteration = 3.0}\n" + SMALL,
+            "fidelity.0.until_iteration: should be an integer, got 3.0",
+        ),
         (
             SMALL.replace("hidden = 20", "hidden = 2020-01-01"),
             "small.toml holds a value that no recipe can: .* is a date",
         ),
-        ("fidelity = {name = 'mse', until_iteration = 0}\n" + SMALL, "fidelity.0.until_iteration: .*greater than 0, got 0"),
+        (
+            "fidelity = {name = 'mse', until_iteration = 0}\n" + SMALL,
+            "fidelity.0.until_iteration: .*greater than 0, got 0",
+        ),
     ],
 )
 def test_a_wrong_form_is_refused_with_its_place(text, said):
@@ -210,16 +216,16 @@ def test_naming_the_same_component_again_keeps_its_parameters(setting):
         ),
         (
             ['fidelity=["mse"]', "fidelity.mse.until_iteration=3"],
-            lambda r: (r.fidelity[0].name, r.fidelity[0].until) == ("mse", 3),
+            lambda r: (r.fidelity[0].name, r.fidelity[0].until_iteration) == ("mse", 3),
         ),
         (
             ["fidelity=ssim", "fidelity.ssim.until_iteration=3"],
-            lambda r: (r.fidelity[0].name, r.fidelity[0].until) == ("ssim", 3),
+            lambda r: (r.fidelity[0].name, r.fidelity[0].until_iteration) == ("ssim", 3),
         ),
-        (["fidelity={name = 'l1'}", "fidelity.l1.until_iteration=3"], lambda r: r.fidelity[0].until == 3),
+        (["fidelity={name = 'l1'}", "fidelity.l1.until_iteration=3"], lambda r: r.fidelity[0].until_iteration == 3),
         (
             ["regularizers=tv", "regularizers.tv.weight=0.1", "regularizers.tv.target=kernel"],
-            lambda r: [(t.name, t.weight, t.on) for t in r.regularizers] == [("tv", 0.1, "kernel")],
+            lambda r: [(t.name, t.weight, t.target) for t in r.regularizers] == [("tv", 0.1, "kernel")],
         ),
         (['regularizers=["tv"]', "regularizers.0.weight=2"], lambda r: r.regularizers[0].weight == 2),
         (
@@ -230,7 +236,10 @@ def test_naming_the_same_component_again_keeps_its_parameters(setting):
             ["regularizers.tv.name=kernel-l2"],
             lambda r: [(t.name, t.weight) for t in r.regularizers] == [("kernel-l2", 0.5)],
         ),
-        (["fidelity.mse=l1", "fidelity.l1.until_iteration=4"], lambda r: [(f.name, f.until) for f in r.fidelity] == [("l1", 4)]),
+        (
+            ["fidelity.mse=l1", "fidelity.l1.until_iteration=4"],
+            lambda r: [(f.name, f.until_iteration) for f in r.fidelity] == [("l1", 4)],
+        ),
         (["regularizers.tv.params.a.b=1"], lambda r: r.regularizers[0].params == {"a": {"b": 1}}),
         (
             ["solver.params={iterations = 9}", "solver.params.seed=1"],
@@ -265,7 +274,7 @@ def test_none_as_a_setting_means_the_parameter_s_none():
 
 def test_of_two_items_of_one_name_the_position_says_which():
     recipe = small().with_overrides(['fidelity=["mse", "l1", "mse"]', "fidelity.0.until_iteration=2"])
-    assert [stage.until for stage in recipe.fidelity] == [2, None, None]
+    assert [stage.until_iteration for stage in recipe.fidelity] == [2, None, None]
     with pytest.raises(RecipeError, match=r"2 items are named 'mse'; say which by position: \[0, 2\]"):
         recipe.with_overrides(["fidelity.mse.until_iteration=2"])
 
@@ -281,10 +290,10 @@ def test_of_two_items_of_one_name_the_position_says_which():
         ("solver.params.word='500'", lambda r: r.solver.params["word"] == "500"),
         ("solver.params.word=a=b", lambda r: r.solver.params["word"] == "a=b"),
         ("regularizers.tv.weight=0", lambda r: r.regularizers[0].weight == 0),
-        ("regularizers.0.scale_by=sigma", lambda r: r.regularizers[0].times == "sigma"),
+        ("regularizers.0.scale_by=sigma", lambda r: r.regularizers[0].scale_by == "sigma"),
         ("regularizers=[]", lambda r: r.regularizers == []),
         ("fidelity=l1", lambda r: [f.name for f in r.fidelity] == ["l1"]),
-        ("fidelity.mse.until_iteration=7", lambda r: r.fidelity[0].until == 7),
+        ("fidelity.mse.until_iteration=7", lambda r: r.fidelity[0].until_iteration == 7),
         ("measurement.kernel_size=[3, 5]", lambda r: r.measurement.kernel_size == (3, 5)),
     ],
 )
