@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import InputError
-from ..media.checksums import sha256_of
+from ..core.files import sha256_of
 
 __all__ = ["code_digest", "data_digest", "file_digest", "hash_ahead"]
 

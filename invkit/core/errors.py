@@ -12,7 +12,10 @@ __all__ = [
     "RecipeError",
     "UnknownNameError",
     "is_out_of_memory",
+    "scaling_advice",
 ]
+
+NEGLIGIBLE = 1e-6  # below zero: the rounding of a colour conversion in float32
 
 
 class InvkitError(Exception):
@@ -53,3 +56,15 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
     )
+
+
+def scaling_advice(low: float, high: float) -> str:
+    """How to bring values that run from ``low`` to ``high`` into [0, 1].
+
+    >>> scaling_advice(0, 255)
+    'divide it by 255'
+    """
+    if low < -NEGLIGIBLE:
+        return f"subtract {low:.4g} and divide by {high - low:.4g}, or clip the values below black"
+    white = next((white for white in (255, 4095, 65535) if 1.5 < high <= white), None)
+    return f"divide it by {white}" if white else f"divide it by {high:.4g}, or clip the values above white"

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..media.layouts import how_to_scale
 from ..numerics.geometry import shape_of
-from .errors import AssemblyError, InputError
-from .interfaces import Fidelity, ForwardOperator, ImagePrior, Regularizer, OperatorParameterPrior
+from .errors import AssemblyError, InputError, scaling_advice
+from .interfaces import Fidelity, ForwardOperator, ImagePrior, OperatorParameterPrior, Regularizer
+from .presentation import present
 
 __all__ = ["Problem", "Term"]
 
@@ -126,9 +126,8 @@ class Problem:
 
     def _repr_html_(self) -> str:
         """The sentence it is, its components and data, for notebooks; computes nothing."""
-        from ..media.html import problem_html
-
-        return problem_html(self)
+        html: str = present("problem_html")(self)
+        return html
 
 
 def named(thing: object) -> str:
@@ -178,7 +177,7 @@ def check_data(data: Tensor, within: Range = (0.0, 1.0)) -> None:
     if within is not None and (low < within[0] - ROUNDING or high > within[1] + ROUNDING):
         raise InputError(
             f"the data run from {low:.4g} to {high:.4g}, not within [{within[0]:g}, {within[1]:g}]; "
-            f"{how_to_scale(low, high)}"
+            f"{scaling_advice(low, high)}"
         )
 
 

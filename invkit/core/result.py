@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from .presentation import present
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -89,15 +91,13 @@ class Result:
         Raises:
             InputError: it cannot be written, or holds another run and ``overwrite`` is False.
         """
-        from ..media.output import save_result
-
-        return save_result(self, Path(directory), overwrite=overwrite)
+        saved: Path = present("save_result")(self, Path(directory), overwrite=overwrite)
+        return saved
 
     def plot(self) -> Figure:
         """Blurry and restored image, kernel and loss in one Matplotlib figure, not yet shown."""
-        from ..media.figures import overview
-
-        return overview(self)
+        figure: Figure = present("overview")(self)
+        return figure
 
     def compare(self, truth: str | Path | Array, kernel: Array | None = None) -> Figure:
         """Blurry, restored and true image with their PSNR and SSIM, the errors and the kernels; not yet shown.
@@ -111,9 +111,8 @@ class Result:
         Raises:
             InputError: the truth cannot be read, or has other channels than the image.
         """
-        from ..media.comparison import comparison
-
-        return comparison(self, truth, kernel)
+        figure: Figure = present("comparison")(self, truth, kernel)
+        return figure
 
     def animate(self, path: str | Path, *, seconds: float = 6.0) -> Path:
         """Write how image and kernel evolved, side by side with iteration and loss, as .gif, .webp or .mp4.
@@ -129,15 +128,13 @@ class Result:
             InputError: there are no snapshots, ``seconds`` is not positive, the suffix is another one, an .mp4 lacks
                 its encoder (``invkit[video]``), or the file cannot be written.
         """
-        from ..media.animation import animate
-
-        return animate(self, Path(path), seconds)
+        written: Path = present("animate")(self, Path(path), seconds)
+        return written
 
     def _repr_html_(self) -> str:
         """Pictures and figures of it, for notebooks."""
-        from ..media.html import result_html
-
-        return result_html(self)
+        html: str = present("result_html")(self)
+        return html
 
     def summary(self) -> dict[str, Any]:
         """What result.json holds."""

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from ..core.errors import InputError
-from .files import write_atomically
+from ..core.files import write_atomically
 
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.errors import InputError
+from ..core.files import write_atomically
 from .decoding import decode
 from .encoding import encode
-from .files import write_atomically
 from .layouts import Layout, check_image, depth_of, from_bchw, to_bchw, unit_range
 
 __all__ = ["Layout", "Photo", "check_image", "from_bchw", "read_image", "to_bchw", "write_image"]

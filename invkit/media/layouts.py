@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..core.errors import InputError
+from ..core.errors import InputError, scaling_advice
 
 __all__ = ["Array", "Layout", "channels_last", "check_image", "depth_of", "from_bchw", "to_bchw", "unit_range"]
 
@@ -191,14 +191,6 @@ def unit_range(values: npt.NDArray[Any], name: str, white: float | None = None) 
         raise InputError(f"{name} holds NaN or infinite values; replace them, or crop them away, first")
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
     if low < -ROUNDING or high > 1 + ROUNDING:
-        raise InputError(f"{name} runs from {low:.4g} to {high:.4g}, not within [0, 1]; {how_to_scale(low, high)}")
+        raise InputError(f"{name} runs from {low:.4g} to {high:.4g}, not within [0, 1]; {scaling_advice(low, high)}")
     kept = values.astype(np.promote_types(native, np.float32), copy=False)
     return kept if low >= 0 and high <= 1 else np.clip(kept, 0, 1)
-
-
-def how_to_scale(low: float, high: float) -> str:
-    """What brings such values into [0, 1]."""
-    if low < -ROUNDING:
-        return f"subtract {low:.4g} and divide by {high - low:.4g}, or clip what is below black"
-    white = next((white for white in (255, 4095, 65535) if 1.5 < high <= white), None)
-    return f"divide it by {white}" if white else f"divide it by {high:.4g}, or clip what is beyond white"

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.errors import InputError
+from ..core.files import write_atomically
 from .encoding import encode_npy, encode_png, quantised
 from .figures import kernel_stack, overview
-from .files import write_atomically
 from .kernels import kernel_picture, planes_picture
 from .layouts import channels_last
 
@@ -260,7 +260,10 @@ def kernel_files(result: Result) -> dict[str, bytes]:
     """The kernels, as numbers and as pictures, or the operator's other unknown."""
     if not result.has_kernel:
         planes = kernel_stack(result.kernel)
-        return {"operator_parameter.npy": encode_npy(planes), "operator_parameter.png": encode_png(planes_picture(planes))}
+        return {
+            "operator_parameter.npy": encode_npy(planes),
+            "operator_parameter.png": encode_png(planes_picture(planes)),
+        }
     kernels = kernel_stack(result.kernel)
     sums = kernels.sum(axis=(1, 2), keepdims=True)
     kernels = np.divide(kernels, sums, out=kernels.copy(), where=sums != 0)  # float32 sums to one within 1e-6 only

@@ -12,8 +12,8 @@ from pydantic import Field
 from torch import Tensor
 
 from ..core.errors import InputError
+from ..core.files import sha256_of
 from ..core.parameters import validated
-from ..media.checksums import sha256_of
 from ..numerics.registration import Aligned, Floats
 from .search import AlignedMetric, Border, MaxShift, Step
 

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..core.errors import InputError
+from ..core.files import sha256_of
 from ..core.interfaces import ForwardOperator, KernelPrior
 from ..core.result import Array
-from ..media.checksums import sha256_of
 from ..media.images import Layout, Photo, from_bchw, read_image, to_bchw
 from ..media.kernels import as_kernel, read_kernel
 from ..numerics.geometry import Size, size_of

@@ -17,7 +17,7 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from ..core import registry
 from ..core.errors import InvkitError, PluginError, RecipeError, is_out_of_memory
 from ..core.nested import ComponentSpec, Strict, listed, named
-from ..core.parameters import parameters_of, positional_names, read_strictly, reason, nested_components_of
+from ..core.parameters import nested_components_of, parameters_of, positional_names, read_strictly, reason
 from .messages import Place, explain, placed
 from .overrides import overridden, whole_recipe, whole_recipes, written_out
 from .toml import read_toml, recipe_of_result, recipe_text
@@ -165,9 +165,13 @@ class Recipe(Strict):
 
     def _repr_html_(self) -> str:
         """Its components and their parameters, for notebooks."""
-        from ..media.html import recipe_html
+        from .notebook import recipe_html
 
-        return recipe_html(self)
+        parts = [
+            (f"{before.rstrip('.')}: {one.name}" if before else "", [(at, spec) for at, _, spec in one.own_components()])
+            for before, one in self.tree()
+        ]
+        return recipe_html(self.name, self.title, self.source, self.notes, parts)
 
 
 @dataclass(frozen=True)

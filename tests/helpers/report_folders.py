@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from suite_folder import METRICS, SuiteFolder, add_pictures
 
+from invkit.core.files import sha256_of
 from invkit.core.result import Result
-from invkit.media.checksums import sha256_of
 from invkit.media.encoding import encode_png
 
 RECIPE = {"name": "toy", "title": "A toy recipe", "source": "nobody, nowhere", "notes": "none", "solver": {"name": "s"}}

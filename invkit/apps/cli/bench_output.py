@@ -129,7 +129,7 @@ def format_of(path: Path) -> Format:
 
 def save(path: Path, text: str) -> None:
     """Write a file, whole or not at all; raises `InputError`."""
-    from ...media.files import write_atomically
+    from ...core.files import write_atomically
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

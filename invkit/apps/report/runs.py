@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...core.errors import InputError
+from ...core.files import sha256_of
 from ...core.result import Result
-from ...media.checksums import sha256_of
 from ...media.figures import kernel_stack
 from ...media.layouts import channels_last
 from .pictures import Picture, from_array, from_file

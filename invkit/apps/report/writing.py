@@ -12,8 +12,8 @@ from typing import Any, TypeAlias
 
 from ... import __version__
 from ...core.errors import InputError
+from ...core.files import write_atomically
 from ...core.result import Result
-from ...media.files import write_atomically
 from .page import Page, joined
 from .pictures import Album, Track, embed, untracked
 from .run_page import runs_page

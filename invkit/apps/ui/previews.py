@@ -9,11 +9,11 @@ from pathlib import Path
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...core.files import write_atomically
 from ...core.interfaces import Blur, ForwardOperator, KernelPrior
 from ...core.problem import Problem
 from ...core.solver import Observer, State, StopReason
 from ...media.encoding import encode_png, quantised
-from ...media.files import write_atomically
 from ...media.kernels import kernel_picture, planes_picture
 from ...media.layouts import channels_last
 from ...numerics.geometry import size_of, visible_part

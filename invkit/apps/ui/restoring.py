@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from ...core.errors import InputError, InvkitError
+from ...core.files import write_atomically
 from ...core.result import Result
-from ...media.files import write_atomically
 from ...media.images import read_image, write_image
 from ...media.layouts import channels_last
 from ...media.output import save_result

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...media.files import write_atomically
 from ..errors import InputError, OutOfMemoryError
+from ..files import write_atomically
 from ..problem import Problem
 from ..solver import Observer, State, StopReason
 

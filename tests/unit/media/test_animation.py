@@ -19,13 +19,13 @@ import invkit
 from invkit import Problem, Result, Snapshots, Term
 from invkit.apps.cli.main import app
 from invkit.core.errors import InputError
-from invkit.core.observers.snapshot_files import SnapshotFiles
 from invkit.core.result import Snapshot
 from invkit.fidelities.mse import MSE
 from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.simplex import SimplexKernel
 from invkit.media import animation
 from invkit.media.animation import animate_folder, fitted, loss_finder, moments_of, spread
+from invkit.media.snapshot_files import SnapshotFiles
 from invkit.operators.convolution import Convolution
 from invkit.recipes.model import parse_recipe
 from invkit.regularizers.tv import TotalVariation

@@ -14,10 +14,10 @@ from invkit import Observer, Problem
 from invkit.apps.cli.main import main
 from invkit.core import registry
 from invkit.core.errors import InputError, RecipeError, UnknownNameError
-from invkit.core.observers.snapshot_files import SnapshotFiles
 from invkit.fidelities.mse import MSE
 from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.simplex import SimplexKernel
+from invkit.media.snapshot_files import SnapshotFiles
 from invkit.operators.convolution import Convolution
 from invkit.pipeline.observers import Guarded, observers_of, read_observer
 from invkit.solvers.joint_adam import JointAdam

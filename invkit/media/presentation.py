@@ -1,24 +1,40 @@
-"""Results, problems and recipes as small pieces of HTML, for notebooks: no script, no file, no colour of their own."""
+"""How results and problems present themselves: what `Result` and `Problem` call, and their HTML for notebooks.
+
+The HTML has no script, no file and no colour of its own.
+"""
 
 from __future__ import annotations
 
-import json
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from html import escape
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-    from torch import Tensor, nn
+import numpy.typing as npt
+from torch import Tensor, nn
 
-    from ..core.nested import ComponentSpec
-    from ..core.problem import Problem, Term
-    from ..core.result import Array, Result
-    from ..recipes.model import Recipe
+from ..core.problem import Problem, Term
+from ..core.result import Array, Result
+from .animation import animate
+from .comparison import comparison
+from .encoding import quantised
+from .figures import drawable, kernel_stack, overview, titled
+from .kernels import planes_picture
+from .layouts import channels_last
+from .output import save_result
 
-__all__ = ["problem_html", "recipe_html", "result_html"]
+__all__ = [
+    "MUTED",
+    "animate",
+    "card",
+    "comparison",
+    "overview",
+    "problem_html",
+    "result_html",
+    "save_result",
+    "table",
+]
 
 WIDEST, NARROWER = 300, 200  # pixels of a picture and of a kernel; two and one stand side by side
 QUALITY = 90  # of WebP, at which a picture of that size is about 20 kB
@@ -52,14 +68,6 @@ def problem_html(problem: Problem) -> str:
     return card("Problem", sentence, data_figure(problem), rows.items())
 
 
-def recipe_html(recipe: Recipe) -> str:
-    """Its components with what is set of their parameters, those of its starts and of what follows too."""
-    parts = "".join(part_html(before, one) for before, one in recipe.tree())
-    notes = f"<details><summary>notes</summary>{escape(recipe.notes)}</details>" if recipe.notes else ""
-    source = f'<div style="{MUTED}">{escape(recipe.source)}</div>' if recipe.source else ""
-    return card(f"Recipe {recipe.name}", recipe.title, f"{source}{notes}{parts}", ())
-
-
 def card(title: str, subtitle: str, body: str, rows: Iterable[tuple[str, str]]) -> str:
     """A frame with a heading; ``body`` is HTML, all else is text."""
     head = f"<b>{escape(title)}</b>" + (f" <span>{escape(subtitle)}</span>" if subtitle else "")
@@ -88,35 +96,6 @@ def facts(result: Result) -> Iterable[tuple[str, str]]:
         yield "doubtful", str(doubt)
 
 
-def part_html(before: str, recipe: Recipe) -> str:
-    """The components of a recipe, or folded those of one of its parts, with its place."""
-    rows = [(place, f"{factor_of(spec)}{component_words(spec)}") for place, _, spec in recipe.own_components()]
-    name = escape(f"{before.rstrip('.')}: {recipe.name}")
-    return f"<details><summary>{name}</summary>{table(rows)}</details>" if before else table(rows)
-
-
-def factor_of(spec: ComponentSpec) -> str:
-    """The weight of a term, and what it is times; nothing for other components."""
-    said = spec.model_dump(exclude_defaults=True)
-    factors = [f"{said[key]:g}" if key == "weight" else said[key] for key in ("weight", "scale_by") if key in said]
-    return " ".join([*factors, "· "]) if factors else ""
-
-
-def component_words(spec: ComponentSpec) -> str:
-    """``name(parameter=value, ...)`` as the recipe has it."""
-    return value_words({"name": spec.name, "params": spec.params})
-
-
-def value_words(value: Any) -> str:
-    """A parameter's value; a component in a slot as `component_words`."""
-    if isinstance(value, Mapping) and "name" in value:
-        inside = ", ".join(f"{key}={value_words(each)}" for key, each in (value.get("params") or {}).items())
-        return f"{value['name']}({inside})" if inside else str(value["name"])
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(value_words, value))}]"
-    return json.dumps(value) if isinstance(value, bool | int | float | None) else str(value)
-
-
 def term_words(term: Term) -> str:
     """A term of the sum, as ``0.01 TotalVariation(x)``."""
     return f"{term.weight:.3g} {type(term.regularizer).__name__}({'x' if term.target == 'image' else 'k'})"
@@ -135,8 +114,6 @@ def dimensions(shape: Iterable[int]) -> str:
 
 def image_figure(image: Array, caption: str) -> str:
     """The first picture of any layout."""
-    from .figures import drawable, titled
-    from .layouts import channels_last
 
     batch = channels_last(image)
     return figure(pixels(drawable(batch[0])), titled(caption, len(batch)), batch.shape[1:3])
@@ -144,8 +121,6 @@ def image_figure(image: Array, caption: str) -> str:
 
 def kernel_figure(kernel: Array, caption: str) -> str:
     """Kernels, or the planes of another unknown, side by side."""
-    from .figures import kernel_stack
-
     return planes_figure(kernel_stack(kernel), caption)
 
 
@@ -159,15 +134,11 @@ def data_figure(problem: Problem) -> str:
 
 def planes_figure(planes: npt.NDArray[Any], caption: str) -> str:
     """Planes (N, h, w) of numbers, each of its squares enlarged."""
-    from .kernels import planes_picture
-
     return figure(planes_picture(planes), caption, planes.shape[1:], squares=True)
 
 
 def pixels(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Floats in [0, 1] as 8 bits."""
-    from .encoding import quantised
-
     return quantised(picture, 8)
 
 

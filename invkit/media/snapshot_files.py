@@ -10,14 +10,14 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
-from ...media.encoding import encode_png, quantised
-from ...media.files import write_atomically
-from ...media.kernels import kernel_picture, planes_picture
-from ...media.layouts import channels_last
-from ..interfaces import KernelPrior
-from ..parameters import PositiveInt, validated
-from ..problem import Problem
-from ..solver import Observer, State, StopReason
+from ..core.files import write_atomically
+from ..core.interfaces import KernelPrior
+from ..core.parameters import PositiveInt, validated
+from ..core.problem import Problem
+from ..core.solver import Observer, State, StopReason
+from .encoding import encode_png, quantised
+from .kernels import kernel_picture, planes_picture
+from .layouts import channels_last
 
 __all__ = ["SnapshotFiles"]
 
@@ -70,7 +70,10 @@ class SnapshotFiles(Observer):
     def _write(self, problem: Problem, state: State) -> None:
         image, kernel = state.estimate()
         is_kernel = issubclass(problem.operator.parameter_prior, KernelPrior)
-        for name, picture in [*pictures("image", image), *pictures("kernel" if is_kernel else "operator_parameter", kernel)]:
+        for name, picture in [
+            *pictures("image", image),
+            *pictures("kernel" if is_kernel else "operator_parameter", kernel),
+        ]:
             write_atomically(self.folder / f"{self.solves:02}-{state.iteration:05}-{name}.png", picture)
         self.written = state.iteration
 
