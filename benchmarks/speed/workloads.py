@@ -14,7 +14,7 @@ from invkit.core import registry
 from invkit.core.parameters import positional_names
 from invkit.core.problem import Problem
 from invkit.core.solver import Observer, State
-from invkit.numerics.finite_differences import analyse
+from invkit.numerics.finite_differences import apply_filters
 from invkit.numerics.geometry import crop_to_data, size_of
 from invkit.numerics.noise import estimate_sigma
 from invkit.numerics.registration import align
@@ -132,7 +132,7 @@ def convolution(scene: Scene) -> Call:
 def prox(scene: Scene) -> Call:
     """The proximal map of sparse-admm's regularizer, on an image's five differences, with the step it has there."""
     regularizer = HyperLaplacian(power=0.8, second=0.25, smoothing=0.0)
-    coefficients, step = analyse(scene.truth, regularizer.stencils), scene.truth.numel() / 200
+    coefficients, step = apply_filters(scene.truth, regularizer.filters), scene.truth.numel() / 200
     return lambda: {"first": float(regularizer.prox(coefficients, step).flatten()[0])}
 
 

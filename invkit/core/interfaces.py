@@ -12,16 +12,13 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from ..numerics.finite_differences import IDENTITY, Stencil, analyse
+from ..numerics.finite_differences import IDENTITY, DifferenceFilter, apply_filters
 from ..numerics.geometry import Shape, Size
-from .evaluation import Case, Sample, Source, Trial
 from .operator_parameters import CoilMapPrior, KernelPrior, MaskPrior, OperatorParameterPrior, ScanPrior
 from .parameters import Component
 
@@ -32,9 +29,7 @@ __all__ = [
     "Assignable",
     "Blur",
     "CoilMapPrior",
-    "Dataset",
     "Denoising",
-    "Downloadable",
     "Fidelity",
     "ForwardOperator",
     "ImagePrior",
@@ -42,14 +37,12 @@ __all__ = [
     "LatentPrior",
     "LeastSquares",
     "MaskPrior",
-    "Metric",
+    "OperatorParameterPrior",
     "Proximable",
     "Regularizer",
     "Resizable",
     "Reweightable",
     "ScanPrior",
-    "NoReferenceMetric",
-    "OperatorParameterPrior",
 ]
 
 
@@ -194,10 +187,10 @@ class Proximable(Regularizer):
     For a penalty on the pixels themselves D is the identity, and `prox` is the proximal map of R.
 
     Attributes:
-        stencils: the filters, K of them.
+        filters: the filters, K of them.
     """
 
-    stencils: tuple[Stencil, ...] = (IDENTITY,)
+    filters: tuple[DifferenceFilter, ...] = (IDENTITY,)
 
     @abstractmethod
     def penalty(self, coefficients: Tensor) -> Tensor:
@@ -209,7 +202,7 @@ class Proximable(Regularizer):
 
     def forward(self, value: Tensor) -> Tensor:
         """Value (B, C, H, W) -> (B,); what the filters would read beyond the border is zero."""
-        return self.penalty(analyse(value, self.stencils, wrap=False))
+        return self.penalty(apply_filters(value, self.filters, wrap=False))
 
 
 class Denoising(Proximable):
@@ -243,89 +236,3 @@ class Fidelity(Component, nn.Module, ABC):
 
 class LeastSquares(Fidelity):
     """The ability of a fidelity to be the mean of the squared differences, which linear solvers minimise."""
-
-
-class NoReferenceMetric(Component, nn.Module, ABC):
-    """How good restorations of the same data are, told without the truth."""
-
-    family: ClassVar[str] = "no_reference_metrics"
-
-    @abstractmethod
-    def forward(self, data: Tensor, images: Tensor, kernels: Tensor) -> Tensor:
-        """Several restorations -> one number for each, the lower the better; they may be compared with each other.
-
-        Args:
-            data: (1, C, H, W) in [0, 1].
-            images: (N, C, H, W) in [0, 1], what each restoration shows where the data are.
-            kernels: (N, 1, h, w), >= 0, summing to one; the order of the restorations means nothing.
-
-        Returns:
-            (N,), finite.
-        """
-
-
-class Dataset(Component, ABC):
-    """Blurry images to try recipes on, with what is known of them.
-
-    Positional arguments: ``root``, the folder of all data (``--data``, or the environment variable ``INVKIT_DATA``),
-    None where it was not named.
-
-    Attributes:
-        title: in a few words.
-        citation: the paper to cite, or an empty text.
-        licence: what its makers allow.
-        homepage: where it comes from, or an empty text.
-    """
-
-    family: ClassVar[str] = "datasets"
-    title: ClassVar[str]
-    citation: ClassVar[str]
-    licence: ClassVar[str]
-    homepage: ClassVar[str]
-
-    def __init__(self, root: Path | None) -> None:
-        self.root = root
-
-    @abstractmethod
-    def cases(self) -> Sequence[Case]:
-        """All cases, in a fixed order.
-
-        Raises:
-            InputError: files are missing; says which, and how to get them.
-        """
-
-    @abstractmethod
-    def sample(self, case: Case) -> Sample:
-        """The pictures of one of `cases`; raises `InputError` where they cannot be read."""
-
-
-class Downloadable(Dataset):
-    """The ability of a dataset to be fetched from its makers.
-
-    Attributes:
-        folder: its own, in the folder of all data.
-    """
-
-    folder: ClassVar[str]
-
-    @classmethod
-    @abstractmethod
-    def sources(cls) -> Sequence[Source]:
-        """The files to fetch, each with its size and digest."""
-
-
-class Metric(Component, ABC):
-    """A figure of merit of a trial.
-
-    Attributes:
-        unit: "dB", "s", "MB", or an empty text.
-        better: whether "higher" or "lower" figures are better.
-    """
-
-    family: ClassVar[str] = "metrics"
-    unit: ClassVar[str]
-    better: ClassVar[Literal["higher", "lower"]]
-
-    @abstractmethod
-    def measure(self, trial: Trial) -> float | None:
-        """The figure, or None where the sample lacks what it takes, as a truth."""

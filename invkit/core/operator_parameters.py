@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..numerics.geometry import Shape
 from .parameters import Component
 
-__all__ = ["CoilMapPrior", "KernelPrior", "MaskPrior", "ScanPrior", "OperatorParameterPrior"]
+__all__ = ["CoilMapPrior", "KernelPrior", "MaskPrior", "OperatorParameterPrior", "ScanPrior"]
 
 EXACT = 1e-3  # by so much may a value be off what its kind allows: rounding in low precision
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, wraps
 from inspect import Parameter
-from typing import Annotated, Any, ParamSpec, TypeVar, get_args, get_origin
+from typing import Annotated, Any, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, validate_call
 
@@ -27,11 +27,12 @@ __all__ = [
     "Positive",
     "PositiveInt",
     "Seed",
+    "flat_settings",
+    "nested_components_of",
     "parameters_of",
     "parameters_schema",
     "positional_names",
     "read_strictly",
-    "nested_components_of",
     "validated",
 ]
 
@@ -57,6 +58,35 @@ def validated(constructor: Callable[P, T]) -> Callable[P, T]:
     Raises ``pydantic.ValidationError`` (a ``ValueError``) when called with a wrong or unknown argument.
     """
     return validate_call(config=ConfigDict(arbitrary_types_allowed=True))(constructor)
+
+
+def flat_settings(constructor: Callable[..., None]) -> Callable[..., None]:
+    """Check a constructor as `validated` does, and accept each field of its keyword ``settings`` as a keyword.
+
+    Components that share many settings keep them in one frozen pydantic model. Their constructors take an instance of
+    it as the keyword ``settings``, and the instance in the signature gives the defaults. A recipe then sets
+    ``params = { channels = 32 }``, and Python code writes ``DipSkipImage(shape, channels=32)``. Python code may also
+    give the model itself; a field given beside it replaces the model's value.
+
+    Raises ``pydantic.ValidationError`` (a ``ValueError``) when called with a wrong or unknown argument.
+    """
+    signature = inspect.signature(constructor, eval_str=True)
+    default: BaseModel = signature.parameters["settings"].default
+    model, checked = type(default), validated(constructor)
+    types = get_type_hints(model, include_extras=True)
+    fields = [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=getattr(default, name), annotation=types[name])
+        for name in model.model_fields
+    ]
+
+    @wraps(constructor)
+    def flat(*args: Any, settings: BaseModel = default, **keywords: Any) -> None:
+        own = {name: keywords.pop(name) for name in model.model_fields if name in keywords}
+        checked(*args, settings=model(**{**dict(settings), **own}) if own else settings, **keywords)
+
+    parameters = [fields if p.name == "settings" else [p] for p in signature.parameters.values()]
+    flat.__signature__ = signature.replace(parameters=sum(parameters, []))  # type: ignore[attr-defined]
+    return flat
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The deep image prior: an untrained skip network that turns fixed noise into the image."""
+"""The deep image prior: an untrained skip network that maps fixed noise to the image."""
 
 from __future__ import annotations
 
@@ -10,30 +10,15 @@ from torch import Tensor, nn
 
 from ..core.errors import InputError
 from ..core.interfaces import ImagePrior, LatentPrior, Resizable
-from ..core.parameters import Seed, validated
-from ..networks.branches import each_on_its_own
-from ..networks.random import seeded
-from ..networks.skip import (
-    Channels,
-    KernelSize,
-    LatentChannels,
-    LatentScale,
-    NegativeSlope,
-    NonLocalScales,
-    Padding,
-    Scales,
-    SkipChannels,
-    SkipNetwork,
-    Upsampling,
-    scales_that_fit,
-    smallest_side,
-)
+from ..core.parameters import Seed, flat_settings
+from ..networks.branches import apply_each
+from ..networks.skip import SkipSettings, scales_that_fit, smallest_side
 from ..numerics.geometry import Shape, new_size, resample
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["DipSkipImage"]
+__all__ = ["DipSkipImage", "check_skip_size"]
 
 
 class DipSkipImage(LatentPrior, ImagePrior, Resizable):
@@ -41,101 +26,75 @@ class DipSkipImage(LatentPrior, ImagePrior, Resizable):
 
     Ulyanov et al., "Deep Image Prior", CVPR 2018; the defaults are those of G_x in Ren et al., "Neural Blind
     Deconvolution Using Deep Priors", CVPR 2020. The latent (B, latent_channels, H, W) is uniform on
-    [0, latent_scale] and fixed. Each image of a batch has a network and a latent of its own, drawn as one alone would
-    draw them with the seed plus its place: a batch is several problems, or several attempts at one.
+    [0, latent_scale] and fixed. Each image of a batch has its own network and latent. They are drawn as for a single
+    image whose seed is the sum of ``seed`` and its place in the batch, so a batch can hold several problems, or
+    several attempts at one problem.
 
     Args:
         shape: (B, C, H, W) of the image; H and W at least ``2**scales + 1`` for 3x3 convolutions.
-        latent_channels: channels of the fixed random input.
-        latent_scale: it is uniform on [0, latent_scale] (1 in the paper, 0.1 in its released code).
-        channels: feature channels of every scale.
-        skip_channels: channels of each skip connection.
-        scales: times the size is halved.
-        kernel_size: side of the convolutions, pixels.
-        upsampling: how a scale is doubled in size.
-        padding: what convolutions see outside the image.
-        negative_slope: slope of the leaky ReLU below zero.
-        nonlocal_scales: how many of the deepest scales have a non-local block (0 in the paper, 3 in its code).
+        settings: of the network; each is a keyword by itself, such as ``channels=32``.
         seed: of the latent and of the initial weights.
 
     Raises:
-        InputError: the image is too small for that many scales.
+        InputError: the image is too small for the number of scales.
+
+    Example:
+        >>> image = DipSkipImage((1, 3, 40, 48), channels=4, scales=2)()
+        >>> image.shape
+        torch.Size([1, 3, 40, 48])
     """
 
-    @validated
-    def __init__(
-        self,
-        shape: Shape,
-        *,
-        latent_channels: LatentChannels = 8,
-        latent_scale: LatentScale = 1.0,
-        channels: Channels = 128,
-        skip_channels: SkipChannels = 16,
-        scales: Scales = 5,
-        kernel_size: KernelSize = 3,
-        upsampling: Upsampling = "bilinear",
-        padding: Padding = "reflect",
-        negative_slope: NegativeSlope = 0.2,
-        nonlocal_scales: NonLocalScales = 0,
-        seed: Seed = 0,
-    ) -> None:
+    @flat_settings
+    def __init__(self, shape: Shape, *, settings: SkipSettings = SkipSettings(), seed: Seed = 0) -> None:
         super().__init__(shape)
-        check_size(shape, scales, kernel_size)
-        self.channels, self.scales, self.kernel_size = channels, scales, kernel_size
-        self.networks, latents = nn.ModuleList(), []
-        for place in range(shape[0]):
-            with seeded(seed + place):
-                latents.append(latent_scale * torch.rand(1, latent_channels, *shape[2:]))
-                network = SkipNetwork(
-                    latent_channels,
-                    shape[1],
-                    channels=channels,
-                    skip_channels=skip_channels,
-                    scales=scales,
-                    kernel_size=kernel_size,
-                    upsampling=upsampling,
-                    padding=padding,
-                    negative_slope=negative_slope,
-                    nonlocal_scales=nonlocal_scales,
-                )
-            self.networks.append(network)
+        check_skip_size(shape, settings)
+        self.settings = settings
+        drawn = [settings.draw((1, *shape[1:]), seed + place) for place in range(shape[0])]
+        self.networks = nn.ModuleList(network for _, network in drawn)
         self.latent: Tensor
-        self.register_buffer("latent", torch.cat(latents))
+        self.register_buffer("latent", torch.cat([latent for latent, _ in drawn]))
         self.to(memory_format=torch.channels_last)
 
     def decode(self, latent: Tensor) -> Tensor:
-        """Latent (B, latent_channels, H, W) -> image (B, C, H, W) in [0, 1]; the sigmoid never in low precision."""
-        outputs = each_on_its_own(self.networks, latent.chunk(len(latent)))
+        """Map a latent (B, latent_channels, H, W) to an image (B, C, H, W) in [0, 1].
+
+        The sigmoid is computed in the latent's precision, even if the network computes in a lower one.
+        """
+        outputs = apply_each(self.networks, latent.chunk(len(latent)))
         return torch.sigmoid(torch.cat(outputs).to(latent.dtype))
 
     def resized(self, shape: Shape, scale: float) -> Self:
-        """The same networks on their latents resampled about the middle.
+        """Return the same networks with latents resampled about the centre.
 
-        Only the weights go on: convolutions do not scale with what they are given, so the new image is not the old
-        one resampled, and is fitted anew, from there.
+        Only the weights are kept. Convolutions do not scale with their input, so the new image is not the old one
+        resampled; a solver fits it again from these weights.
+
+        Args:
+            shape: (B, C, H, W) of the new image.
+            scale: new pixels per old pixel.
 
         Raises:
-            InputError: the image is too small for the network's scales, or of another batch or number of channels.
+            InputError: the image is too small for the network's scales, or has another batch or number of channels.
         """
-        check_size(shape, self.scales, self.kernel_size)
+        check_skip_size(shape, self.settings)
         latent = resample(self.latent, new_size(self.shape, shape), scale)
         resized = copy.deepcopy(self)
         resized.shape, resized.latent = shape, latent.clone(memory_format=torch.channels_last)
         return resized
 
     def memory_needed(self) -> int:
-        """About a hundred bytes for each feature channel and pixel, as measured in float32 with 32 and 128 channels."""
+        """Estimate the bytes of a gradient: 100 per feature channel and pixel, measured with 32 and 128 channels."""
         batch, _, height, width = self.shape
-        return 100 * self.channels * batch * height * width
+        return 100 * self.settings.channels * batch * height * width
 
 
-def check_size(shape: Shape, scales: int, kernel_size: int) -> None:
-    """Refuse an image that vanishes on the way down; raises `InputError`."""
-    least, side = smallest_side(scales, kernel_size), min(shape[-2:])
+def check_skip_size(shape: Shape, settings: SkipSettings) -> None:
+    """Raise `InputError` if an image (B, C, H, W) is too small for the scales of a skip network."""
+    least, side = smallest_side(settings.scales, settings.kernel_size), min(shape[-2:])
     if side < least:
-        fitting = scales_that_fit(side, kernel_size)
+        fitting = scales_that_fit(side, settings.kernel_size)
         remedy = f"use scales={fitting} or a larger image" if fitting else "use a larger image or the prior 'pixels'"
         raise InputError(
-            f"a skip network of {scales} scales needs an image of at least {least}x{least} pixels; "
+            f"a skip network of {settings.scales} scales needs an image of at least {least}x{least} pixels; "
             f"got {shape[-2]}x{shape[-1]}; {remedy}"
         )

@@ -1,4 +1,4 @@
-"""The image as a function of the plane, given by a network of the coordinates."""
+"""The image as a function of the plane: a network maps coordinates to values."""
 
 from __future__ import annotations
 
@@ -22,25 +22,30 @@ __all__ = ["ImplicitImage"]
 
 
 class ImplicitImage(ImagePrior, Resizable):
-    """An implicit image: ``x[i, j] = sigmoid(network(v_ij))``, v being where a pixel lies in the plane.
+    """Implicit image: ``x[i, j] = sigmoid(network(v_ij))``, where v_ij are the coordinates of a pixel.
 
-    ``features="fourier"``: fixed random Fourier features of v, then ReLU layers (Tancik et al., NeurIPS 2020); what is
-    finer than ``bandwidth`` comes late in the fit or never. ``features="siren"``: sines all the way (Sitzmann et al.,
-    NeurIPS 2020); it wants a learning rate of 1e-3 or less, and finds nothing with a deep image prior's 1e-2.
+    ``features="fourier"``: fixed random Fourier features of v, then ReLU layers (Tancik et al., NeurIPS 2020). Detail
+    finer than ``bandwidth`` is fitted late or never. ``features="siren"``: sine layers only (Sitzmann et al., NeurIPS
+    2020). It needs a learning rate of 1e-3 or less; with the 1e-2 of a deep image prior it does not converge.
 
-    The middle of the image lies at the origin, and its longer side reaches from -1 to 1. On another grid the same
-    function is sampled at other points: it is what it was, and finer where the network knows more. A coarser grid
-    takes samples, not means. Each image of a batch has a network of its own.
+    The centre of the image is the origin, and its longer side extends from -1 to 1. On another grid the same function
+    is sampled at other points, so a finer grid shows the detail that the network has learnt. A coarser grid takes
+    samples, not means. Each image of a batch has its own network.
 
     Args:
         shape: (B, C, H, W).
-        features: what the first layer makes of the coordinates.
+        features: type of the first layer.
         hidden: units of each layer.
-        layers: between the features and the last layer, which is linear.
-        frequencies: number of random Fourier features' frequencies; not for "siren".
+        layers: number of layers between the features and the last layer, which is linear.
+        frequencies: number of random frequencies; not for "siren".
         bandwidth: their standard deviation, periods along the image's longer side; not for "siren".
         omega: angular frequency of the sines, w0 in the paper; not for "fourier".
         seed: of the initial weights and the frequencies.
+
+    Example:
+        >>> prior = ImplicitImage((1, 1, 8, 6), hidden=8, layers=1, frequencies=4)
+        >>> prior.resized((1, 1, 16, 12), 2.0)().shape
+        torch.Size([1, 1, 16, 12])
     """
 
     pitch: Tensor
@@ -55,7 +60,7 @@ class ImplicitImage(ImagePrior, Resizable):
         ] = "fourier",
         hidden: Annotated[PositiveInt, Field(description="units of each layer")] = 128,
         layers: Annotated[int, Field(gt=0, le=8, description="layers between the features and the last layer")] = 3,
-        frequencies: Annotated[PositiveInt, Field(description="frequencies of the Fourier features")] = 128,
+        frequencies: Annotated[PositiveInt, Field(description="number of random frequencies")] = 128,
         bandwidth: Annotated[
             Positive, Field(description="std of these frequencies, periods along the image's longer side")
         ] = 5.0,
@@ -73,16 +78,16 @@ class ImplicitImage(ImagePrior, Resizable):
 
         with seeded(seed):
             self.networks = nn.ModuleList(network() for _ in range(batch))
-        self.register_buffer("pitch", torch.tensor(2 / max(height, width)))  # of the pixels in the plane
+        self.register_buffer("pitch", torch.tensor(2 / max(height, width)))  # distance of two pixels in the plane
 
     def forward(self) -> Tensor:
-        """The image, (B, C, H, W), in [0, 1]."""
+        """Give the image, (B, C, H, W), in [0, 1]."""
         points = self.coordinates()
         values = torch.stack([network(points).mT for network in self.networks])
         return values.sigmoid().view(self.shape)
 
     def coordinates(self) -> Tensor:
-        """Where the pixels lie, row by row: (H W, 2)."""
+        """Return the coordinates of the pixels, row by row: (H W, 2)."""
         rows, columns = (
             self.pitch * (torch.arange(length, device=self.pitch.device).to(self.pitch) - (length - 1) / 2)
             for length in self.shape[-2:]
@@ -90,9 +95,10 @@ class ImplicitImage(ImagePrior, Resizable):
         return torch.cartesian_prod(rows, columns)
 
     def resized(self, shape: Shape, scale: float) -> Self:
-        """The same function on a grid ``scale`` times as fine; raises `InputError` for another batch or channels.
+        """Return the same function on a grid with ``scale`` times as many pixels per length.
 
-        Where the new grid reaches beyond the old one, the function goes on as the network has it.
+        If the new grid extends beyond the old one, the network extrapolates. Raises `InputError` for another batch or
+        number of channels.
         """
         new_size(self.shape, shape)
         resized = copy.deepcopy(self)
@@ -100,6 +106,6 @@ class ImplicitImage(ImagePrior, Resizable):
         return resized
 
     def memory_needed(self) -> int:
-        """Some ten bytes for each unit at each pixel, as measured in float32: its value, and what passes through."""
+        """Estimate the bytes of a gradient: 10 per unit and pixel, measured in float32."""
         batch, _, height, width = self.shape
         return 10 * self.units * batch * height * width

@@ -1,4 +1,4 @@
-"""Two images, each with a prior of its own."""
+"""Two images, each with its own prior."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ from ..numerics.geometry import Shape
 
 __all__ = ["Layers"]
 
-LAYERS = ("first", "second")
+LAYER_NAMES = ("first", "second")
 
 
 class Layers(ImagePrior):
-    """Two layers, each by a prior of its own: ``x = (first(), second())`` along the batch, for the operator `mixture`.
+    """Two layers for the operator `mixture`, stacked along the batch: ``x = (first(), second())``.
 
     Gandelsman, Shocher, Irani, '"Double-DIP": Unsupervised Image Decomposition via Coupled Deep-Image-Priors', CVPR
-    2019: what one prior finds easy and the other does not, each layer takes. Any pair will do.
+    2019: each layer takes the part of the data that is easy for its prior and hard for the other. Any two image priors
+    can be combined.
 
     Args:
         shape: (2 B, C, H, W).
-        start: (2 B, C, H', W'), what the layers start from, or None; of each its half.
-        first: gives the first layer, (B, C, H, W).
-        second: gives the second one.
+        start: (2 B, C, H', W'), or None; each layer starts from its half.
+        first: prior of the first layer, (B, C, H, W).
+        second: prior of the second layer, (B, C, H, W).
 
     Raises:
-        AssemblyError: the batch is odd, or a layer is not half of the shape.
+        AssemblyError: the batch is odd, or the shape of a layer is not half of the shape.
     """
 
     @validated
@@ -41,36 +42,36 @@ class Layers(ImagePrior):
         shape: Shape,
         start: Tensor | None = None,
         *,
-        first: Annotated[ImagePrior, Field(description="gives the first layer", examples=["pixels"])],
-        second: Annotated[ImagePrior, Field(description="gives the second layer", examples=["pixels"])],
+        first: Annotated[ImagePrior, Field(description="prior of the first layer", examples=["pixels"])],
+        second: Annotated[ImagePrior, Field(description="prior of the second layer", examples=["pixels"])],
     ) -> None:
         super().__init__(shape)
         half = half_of(shape)
-        for name, prior in zip(LAYERS, (first, second), strict=True):
+        for name, prior in zip(LAYER_NAMES, (first, second), strict=True):
             if tuple(prior.shape) != half:
                 raise AssemblyError(
-                    f"the {name} layer is {tuple(prior.shape)}, and of layers {tuple(shape)} it is {half}"
+                    f"the {name} layer has shape {tuple(prior.shape)}; layers of {tuple(shape)} need {half}"
                 )
         self.first, self.second = first, second
 
     @classmethod
     def nested_arguments(cls, slot: str, given: Mapping[str, object]) -> Mapping[str, object]:
-        """Half of the shape, and that half of the start which is the layer's own."""
+        """Return half of the shape, and the half of the start that belongs to a layer."""
         shape, start = given["shape"], given.get("start")
         theirs = {**given, "shape": half_of(shape)}  # type: ignore[arg-type]
-        return theirs | {"start": start.chunk(2)[LAYERS.index(slot)]} if isinstance(start, Tensor) else theirs
+        return theirs | {"start": start.chunk(2)[LAYER_NAMES.index(slot)]} if isinstance(start, Tensor) else theirs
 
     def forward(self) -> Tensor:
-        """The layers, (2 B, C, H, W), in [0, 1]: all first ones, then all second ones."""
+        """Give the layers, (2 B, C, H, W), in [0, 1]: all first ones, then all second ones."""
         return torch.cat([self.first(), self.second()])
 
     def memory_needed(self) -> int:
-        """Bytes that a gradient of both takes, roughly."""
+        """Estimate the bytes of a gradient of both layers."""
         return self.first.memory_needed() + self.second.memory_needed()
 
 
 def half_of(shape: Shape) -> Shape:
-    """The shape of one of two layers; raises `AssemblyError` for an odd batch."""
+    """Return the shape of one of two layers; raises `AssemblyError` for an odd batch."""
     if shape[0] % 2:
-        raise AssemblyError(f"layers come in pairs along the batch, and {tuple(shape)} has {shape[0]}")
+        raise AssemblyError(f"two layers need an even batch; {tuple(shape)} has a batch of {shape[0]}")
     return shape[0] // 2, *shape[1:]

@@ -1,42 +1,50 @@
-"""The image as free pixels."""
+"""The image as free pixels in the box [0, 1], or as one colour."""
 
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from ..core.errors import InputError
 from ..core.interfaces import Assignable, ImagePrior, Resizable
 from ..core.parameters import validated
-from ..numerics.geometry import Shape, new_size, resample, shape_of
-from .box import Initial, boxed, starting_image
+from ..numerics.geometry import Shape, extend_to, new_size, resample, shape_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Pixels"]
+__all__ = ["ConstantImage", "Initial", "Pixels", "boxed", "starting_image"]
 
-MARGIN = 1e-3  # of a starting image's values from 0 and 1 under the sigmoid, which reaches neither
+SIGMOID_MARGIN = 1e-3  # distance of starting values from 0 and 1, which a sigmoid cannot reach
+
+Initial = Annotated[Literal["data", "grey"], Field(description="the starting image: the data, or 0.5 everywhere")]
 
 
 class Pixels(ImagePrior, Assignable, Resizable):
-    """Free pixels in [0, 1]: every image can be reached, none is preferred; regularizers do that.
+    """Free pixels in [0, 1]: the prior can give every image and prefers none; regularizers express preferences.
 
-    ``parametrization="clamp"`` clamps free numbers. A pixel outside the box keeps the gradients that bring it back (a
-    plain clamp has none there), so that descent is projected descent. ``"sigmoid"`` is smooth, and slow near 0 and 1.
+    ``parametrization="clamp"`` clamps free numbers. A plain clamp has no gradient outside the box. This one keeps the
+    gradients that lead back into it, so that descent is projected descent. ``"sigmoid"`` is smooth, and slow near 0
+    and 1.
 
     Args:
         shape: (B, C, H, W).
-        start: (B, C, H', W') with H' <= H and W' <= W, the data; extended by its edge pixels about the centre where
-            it is smaller, as under a valid convolution. Needed for ``initial="data"``.
+        start: the data, (B, C, H', W') with H' <= H and W' <= W; needed for ``initial="data"``. If they are smaller
+            than the image, as under a valid convolution, their edge pixels continue them on all sides.
         parametrization: how free numbers become pixels.
-        initial: what the pixels start from: the data, or 0.5 everywhere.
+        initial: the starting image: the data, or 0.5 everywhere.
 
     Raises:
-        InputError: ``initial="data"`` and ``start`` is missing, not finite, larger than the image or of another
+        InputError: ``initial="data"`` and ``start`` is missing, not finite, larger than the image, or has another
             batch or number of channels.
+
+    Example:
+        >>> Pixels((1, 1, 2, 2), torch.tensor([[[[-0.5, 0.25], [0.5, 2.0]]]]))().tolist()
+        [[[[0.0, 0.25], [0.5, 1.0]]]]
     """
 
     @validated
@@ -55,20 +63,103 @@ class Pixels(ImagePrior, Assignable, Resizable):
         self.free = nn.Parameter(self.freed(starting_image(start, shape, initial=initial, prior="pixels")))
 
     def forward(self) -> Tensor:
-        """The image, (B, C, H, W), in [0, 1]."""
+        """Give the image, (B, C, H, W), in [0, 1]."""
         return self.free.sigmoid() if self.parametrization == "sigmoid" else boxed(self.free)
 
     def assigned(self, value: Tensor) -> Self:
-        """Pixels of an image (B, C, H, W) of any size, clamped to [0, 1], under the sigmoid to [0.001, 0.999]."""
+        """Return pixels of an image (B, C, H, W) of any size, clamped to [0, 1], or to [0.001, 0.999] for a sigmoid."""
         free = nn.Parameter(self.freed(value.detach().clamp(0, 1)), self.free.requires_grad)
-        pixels = copy.deepcopy(self, {id(self.free): free})  # in the copy, in place of a copy of the old numbers
+        pixels = copy.deepcopy(self, {id(self.free): free})  # the copy takes these numbers instead of the old ones
         pixels.shape = shape_of(value)
         return pixels
 
     def resized(self, shape: Shape, scale: float) -> Self:
-        """The image resampled about its middle; raises `InputError` for another batch or number of channels."""
+        """Return the image resampled about its centre; raises `InputError` for another batch or number of channels."""
         return self.assigned(resample(self().detach(), new_size(self.shape, shape), scale))
 
     def freed(self, image: Tensor) -> Tensor:
-        """The free numbers of an image in [0, 1]."""
-        return image if self.parametrization == "clamp" else image.logit(MARGIN)
+        """Return the free numbers of an image in [0, 1]."""
+        return image if self.parametrization == "clamp" else image.logit(SIGMOID_MARGIN)
+
+
+class ConstantImage(ImagePrior):
+    """One colour for the whole image, such as the airlight of a hazy scene or the light of a veil.
+
+    Args:
+        shape: (B, C, H, W).
+        start: (B, C, H', W') with H' <= H and W' <= W; needed for ``initial="data"``.
+        initial: the starting colour: the mean of ``start``, or 0.5.
+        fixed: whether the colour stays at its starting value; otherwise it is an unknown.
+
+    Raises:
+        InputError: as `Pixels`.
+    """
+
+    @validated
+    def __init__(
+        self,
+        shape: Shape,
+        start: Tensor | None = None,
+        *,
+        initial: Initial = "data",
+        fixed: Annotated[bool, Field(description="whether the colour stays at its starting value")] = False,
+    ) -> None:
+        super().__init__(shape)
+        image = starting_image(start, shape, initial=initial, prior="constant")
+        self.colour = nn.Parameter(image.mean((-2, -1), keepdim=True), requires_grad=not fixed)
+
+    def forward(self) -> Tensor:
+        """Give the image, (B, C, H, W), in [0, 1]."""
+        return boxed(self.colour).expand(self.shape)
+
+
+def boxed(free: Tensor) -> Tensor:
+    """Clamp free numbers to [0, 1]; the gradient vanishes only where descent would leave the box."""
+    image: Tensor = _Box.apply(free)
+    return image
+
+
+class _Box(torch.autograd.Function):
+    """The function `boxed` with its gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, free: Tensor) -> Tensor:
+        ctx.save_for_backward(free)
+        return free.clamp(0, 1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (free,), (gradient,) = ctx.saved_tensors, gradients
+        outward = ((free <= 0) & (gradient > 0)) | ((free >= 1) & (gradient < 0))
+        return gradient.masked_fill(outward, 0)
+
+
+def starting_image(data: Tensor | None, shape: Shape, *, initial: Initial, prior: str) -> Tensor:
+    """Return the data as an image in [0, 1], or a grey image, on the CPU in the default floating type.
+
+    Args:
+        data: (B, C, H', W') with H' <= H and W' <= W; their edge pixels continue them on all sides.
+        shape: (B, C, H, W) of the image.
+        initial: "data" or "grey".
+        prior: registered name of the prior, for error messages.
+
+    Raises:
+        InputError: ``initial="data"`` and the data are missing, not finite, larger than the image, or have another
+            batch or number of channels.
+    """
+    if initial == "grey":
+        return torch.full(shape, 0.5)
+    if data is None:
+        raise InputError(f"the image prior '{prior}' starts from the data, but none are given; set initial to 'grey'")
+    fits = (
+        data.ndim == 4 and data.shape[:2] == shape[:2] and all(d <= s for d, s in zip(data.shape, shape, strict=True))
+    )
+    if not fits:
+        raise InputError(
+            f"the image prior '{prior}' cannot start an image of {tuple(shape)} from data of {tuple(data.shape)}; "
+            "set initial to 'grey'"
+        )
+    if not bool(torch.isfinite(data).all()):
+        raise InputError("the data contain NaN or infinite values; mask or replace them first")
+    image = data.detach().to("cpu", torch.get_default_dtype(), copy=True).clamp(0, 1)
+    return extend_to(image, (shape[-2], shape[-1]))

@@ -12,7 +12,7 @@ from ..core.interfaces import Assignable, ImagePrior, Resizable
 from ..core.parameters import validated
 from ..numerics.geometry import Shape, new_size, resample, shape_of, size_of
 from ..numerics.wavelets import Levels, Wavelet, compose, decompose, level_of
-from .box import Initial, boxed, starting_image
+from .pixels import Initial, boxed, starting_image
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -21,28 +21,32 @@ __all__ = ["WaveletImage"]
 
 
 class WaveletImage(ImagePrior, Assignable, Resizable):
-    """Free coefficients of an orthonormal wavelet transform: ``x = clamp(W^T S c)``, which reaches every image.
+    """Free coefficients of an orthonormal wavelet transform: ``x = clamp(W^T S c)`` can give every image.
 
-    None is preferred, as with the prior "pixels"; what makes an image of few coefficients is the regularizer
-    "wavelet-l1". But descent goes another way, and S says which: coefficients of level j are counted in units of
-    ``boost^(j - 1)``. Adam changes all c about as fast, and so coarse scales before fine ones, as they should where
-    a blur has left little but noise of the fine: those of natural images grow about twofold from level to level. With
-    ``boost = 1`` it is noise that comes first. Outside [0, 1] pixels keep the gradients that bring them back.
+    Like the prior "pixels" it prefers no image; the regularizer "wavelet-l1" prefers images of few coefficients. The
+    prior changes the path of descent. S scales coefficients of level j by ``boost^(j - 1)``, and Adam changes all c
+    at about the same rate, so coarse scales change before fine ones. This order suits blurry data, whose fine scales
+    are mostly noise: coefficients of natural images grow about twofold from level to level. With ``boost = 1`` the
+    noise would appear first. The clamp keeps the gradients that lead back into [0, 1].
 
     W is `invkit.numerics.wavelets.decompose` (Mallat 1989, Daubechies 1988), periodic, for every size.
 
     Args:
         shape: (B, C, H, W).
-        start: (B, C, H', W') with H' <= H and W' <= W, the data; extended by its edge pixels about the centre where
-            it is smaller, as under a valid convolution. Needed for ``initial="data"``.
+        start: the data, (B, C, H', W') with H' <= H and W' <= W; needed for ``initial="data"``. If they are smaller
+            than the image, as under a valid convolution, their edge pixels continue them on all sides.
         wavelet: "db1" (Haar) to "db4".
-        levels: times the size is halved.
-        boost: ratio of the units of one level's coefficients to those of the next finer.
-        initial: what the image starts from: the data, or 0.5 everywhere.
+        levels: how many times the size is halved.
+        boost: scale of a level's coefficients relative to the next finer level's.
+        initial: the starting image: the data, or 0.5 everywhere.
 
     Raises:
-        InputError: ``initial="data"`` and ``start`` is missing, not finite, larger than the image or of another
+        InputError: ``initial="data"`` and ``start`` is missing, not finite, larger than the image, or has another
             batch or number of channels.
+
+    Example:
+        >>> bool((WaveletImage((1, 1, 8, 8), initial="grey", levels=2)() - 0.5).abs().max() < 1e-6)
+        True
     """
 
     @validated
@@ -54,7 +58,7 @@ class WaveletImage(ImagePrior, Assignable, Resizable):
         wavelet: Wavelet = "db2",
         levels: Levels = 4,
         boost: Annotated[
-            float, Field(ge=1, le=16, description="unit of a level's coefficients over the finer's")
+            float, Field(ge=1, le=16, description="scale of a level's coefficients relative to the next finer level's")
         ] = 4.0,
         initial: Initial = "data",
     ) -> None:
@@ -64,25 +68,25 @@ class WaveletImage(ImagePrior, Assignable, Resizable):
         self.coefficients = nn.Parameter(self.freed(starting_image(start, shape, initial=initial, prior="wavelet")))
 
     def forward(self) -> Tensor:
-        """The image, (B, C, H, W), in [0, 1]."""
+        """Give the image, (B, C, H, W), in [0, 1]."""
         return boxed(compose(self.coefficients * self.units(self.coefficients), self.wavelet, self.levels))
 
     def assigned(self, value: Tensor) -> Self:
-        """The coefficients of an image (B, C, H, W) of any size, clamped to [0, 1]."""
+        """Return the coefficients of an image (B, C, H, W) of any size, clamped to [0, 1]."""
         coefficients = nn.Parameter(self.freed(value.detach().clamp(0, 1)), self.coefficients.requires_grad)
-        image = copy.deepcopy(self, {id(self.coefficients): coefficients})  # in place of a copy of the old numbers
+        image = copy.deepcopy(self, {id(self.coefficients): coefficients})  # the copy takes these numbers
         image.shape = shape_of(value)
         return image
 
     def resized(self, shape: Shape, scale: float) -> Self:
-        """The image resampled about its middle; raises `InputError` for another batch or number of channels."""
+        """Return the image resampled about its centre; raises `InputError` for another batch or number of channels."""
         return self.assigned(resample(self().detach(), new_size(self.shape, shape), scale))
 
     def freed(self, image: Tensor) -> Tensor:
-        """The free coefficients of an image in [0, 1]."""
+        """Return the free coefficients of an image in [0, 1]."""
         return decompose(image, self.wavelet, self.levels) / self.units(image)
 
     def units(self, like: Tensor) -> Tensor:
-        """S: the unit of each coefficient, (H, W)."""
+        """Return S, the scale of each coefficient, (H, W), in the precision of a tensor (B, C, H, W)."""
         finer = (level_of(size_of(like), self.levels, like.device) - 1).clamp(min=0)
         return (self.boost**finer).to(like)

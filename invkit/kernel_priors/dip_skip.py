@@ -1,33 +1,18 @@
-"""A skip network for the kernel too, as in Double-DIP."""
+"""A skip network for the kernel, as in the comparison with Double-DIP."""
 
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ..core.interfaces import KernelPrior, LatentPrior, Resizable
-from ..core.parameters import Seed, validated
+from ..core.parameters import Seed, flat_settings
 from ..networks.random import seeded
-from ..networks.skip import (
-    Channels,
-    KernelSize,
-    LatentChannels,
-    LatentScale,
-    NegativeSlope,
-    NonLocalScales,
-    Padding,
-    Scales,
-    SkipChannels,
-    SkipNetwork,
-    Upsampling,
-    crop_centre,
-    scales_that_fit,
-    smallest_side,
-)
-from ..numerics.geometry import Shape, Size, new_size, resample, size_of
+from ..networks.skip import SkipNetwork, SkipSettings, crop_centre, smallest_side
+from ..numerics.geometry import Shape, Size, new_size, resample
 from .simplex import softmax_kernel
 
 if TYPE_CHECKING:
@@ -40,102 +25,71 @@ class DipSkipKernel(LatentPrior, KernelPrior, Resizable):
     """Deep image prior for the kernel: ``k = softmax(network(latent))`` over all its pixels.
 
     The kernel network of the comparison with Double-DIP in Ren et al., "Neural Blind Deconvolution Using Deep Priors",
-    CVPR 2020 (Table 1); Double-DIP itself is Gandelsman, Shocher, Irani, CVPR 2019. A kernel too small for ``scales``
-    halvings gets as many as fit, at least one; one of fewer than 3 pixels on a side is cut from the centre of a 3x3
-    one (for 3x3 convolutions), so every size works.
+    CVPR 2020 (Table 1); Double-DIP itself is Gandelsman, Shocher, Irani, CVPR 2019. A kernel of any size is accepted.
+    If it is too small for ``scales`` halvings, the network has as many scales as fit, at least one. With 3x3
+    convolutions, a kernel of fewer than 3 pixels on a side is the centre of a 3x3 output.
 
     Args:
-        shape: (B, 1, h, w) of the kernel, any size.
-        latent_channels: channels of the fixed random input.
-        latent_scale: it is uniform on [0, latent_scale].
-        channels: feature channels of every scale.
-        skip_channels: channels of each skip connection.
-        scales: times the size is halved, at most.
-        kernel_size: side of the network's convolutions, pixels.
-        upsampling: how a scale is doubled in size.
-        padding: what convolutions see outside the kernel.
-        negative_slope: slope of the leaky ReLU below zero.
-        nonlocal_scales: how many of the deepest scales have a non-local block.
+        shape: (B, 1, h, w) of the kernel.
+        settings: of the network; each is a keyword by itself, such as ``channels=32``; ``scales`` is an upper limit.
         seed: of the latent and of the initial weights.
+
+    Example:
+        >>> kernel = DipSkipKernel((1, 1, 9, 7), channels=4)()
+        >>> kernel.shape, round(kernel.sum().item(), 5)
+        (torch.Size([1, 1, 9, 7]), 1.0)
     """
 
-    @validated
-    def __init__(
-        self,
-        shape: Shape,
-        *,
-        latent_channels: LatentChannels = 8,
-        latent_scale: LatentScale = 1.0,
-        channels: Channels = 128,
-        skip_channels: SkipChannels = 16,
-        scales: Scales = 5,
-        kernel_size: KernelSize = 3,
-        upsampling: Upsampling = "bilinear",
-        padding: Padding = "reflect",
-        negative_slope: NegativeSlope = 0.2,
-        nonlocal_scales: NonLocalScales = 0,
-        seed: Seed = 0,
-    ) -> None:
+    @flat_settings
+    def __init__(self, shape: Shape, *, settings: SkipSettings = SkipSettings(), seed: Seed = 0) -> None:
         super().__init__(shape)
-        self.scales, self.kernel_size, self.seed = scales, kernel_size, seed
-        self.layers: dict[str, Any] = {
-            "channels": channels,
-            "skip_channels": skip_channels,
-            "upsampling": upsampling,
-            "padding": padding,
-            "negative_slope": negative_slope,
-            "nonlocal_scales": nonlocal_scales,
-        }
-        size = self.latent_size(shape)
-        with seeded(seed):
-            latent = latent_scale * torch.rand(shape[0], latent_channels, *size)
-            self.network = self.network_for(latent)
+        self.settings, self.seed = settings, seed
+        latent, self.network = self.fitted(shape).draw((shape[0], 1, *self.latent_size(shape)), seed)
         self.latent: Tensor
         self.register_buffer("latent", latent)
         self.to(memory_format=torch.channels_last)
 
     def decode(self, latent: Tensor) -> Tensor:
-        """Latent of the shape of ``self.latent`` -> kernel (B, 1, h, w), >= 0 and summing to one."""
+        """Map a latent of the shape of ``self.latent`` to a kernel (B, 1, h, w), >= 0 and summing to one."""
         logits = crop_centre(self.network(latent), self.shape[-2], self.shape[-1])
         return softmax_kernel(logits, self.shape)
 
     def resized(self, shape: Shape, scale: float) -> Self:
-        """The same network on its latent resampled about the centre pixel.
+        """Return the same network with its latent resampled about the centre pixel.
 
-        It has as many scales as one built for the new shape: those that no longer fit go, those that fit now begin
-        as they would there. Only the weights go on: convolutions do not scale with what they are given, so the new
-        kernel is not the old one resampled, and is fitted anew, from there.
+        The new network has as many scales as one built for the new shape. Scales that no longer fit are removed, and
+        new ones are drawn from the seed. Only the weights are kept. Convolutions do not scale with their input, so the
+        new kernel is not the old one resampled; a solver fits it again from these weights.
+
+        Args:
+            shape: (B, 1, h, w) of the new kernel.
+            scale: new pixels per old pixel.
 
         Raises:
-            InputError: the shape is of another batch.
+            InputError: the shape has another batch.
         """
         new_size(self.shape, shape)
         latent = resample(self.latent, self.latent_size(shape), scale, about="centre")
         resized = copy.deepcopy(self)
         resized.shape, resized.latent = shape, latent.clone(memory_format=torch.channels_last)
-        if self.scales_for(latent) != self.scales_for(self.latent):
-            resized.network = self.regrown(latent)
+        if self.fitted(shape) != self.fitted(self.shape):
+            resized.network = self.regrown(shape).to(latent).to(memory_format=torch.channels_last)
         return resized
 
     def latent_size(self, shape: Shape) -> Size:
-        """The size of the kernel, or the least that a skip network takes."""
-        least = smallest_side(1, self.kernel_size)
+        """Return the size of the network's output: that of the kernel, or the least that a skip network takes."""
+        least = smallest_side(1, self.settings.kernel_size)
         return max(shape[-2], least), max(shape[-1], least)
 
-    def scales_for(self, latent: Tensor) -> int:
-        """How many scales the network has on a latent."""
-        return min(self.scales, scales_that_fit(min(size_of(latent)), self.kernel_size))
+    def fitted(self, shape: Shape) -> SkipSettings:
+        """Return the settings with as many scales as fit on a kernel of a shape."""
+        return self.settings.fitted(min(self.latent_size(shape)))
 
-    def network_for(self, latent: Tensor) -> SkipNetwork:
-        """A new network for a latent, (B, latent_channels, H, W), drawn from the global generator."""
-        scales = self.scales_for(latent)
-        return SkipNetwork(latent.shape[1], 1, scales=scales, kernel_size=self.kernel_size, **self.layers)
-
-    def regrown(self, latent: Tensor) -> SkipNetwork:
-        """A network for another latent with the weights of the scales that this one has too."""
+    def regrown(self, shape: Shape) -> SkipNetwork:
+        """Build a network for another shape with the weights of all scales that both networks have."""
         with seeded(self.seed):
-            network = self.network_for(latent)
+            network = SkipNetwork(self.fitted(shape), 1)
         old, new = self.network.state_dict(), network.state_dict()
         shared = {name: value for name, value in old.items() if name in new and value.shape == new[name].shape}
         network.load_state_dict(new | shared)
-        return network.to(latent).to(memory_format=torch.channels_last)
+        return network

@@ -11,14 +11,14 @@ from torch import Tensor
 from .geometry import Size, centre, margins, size_of
 
 __all__ = [
+    "extend_periodically",
     "fast_size",
     "grid_size",
-    "rows_of",
-    "small_spectrum",
+    "irfft2_rows",
+    "otf",
+    "rfft2_padded",
     "to_grid",
     "to_image",
-    "transfer",
-    "wrapped",
 ]
 
 
@@ -34,7 +34,7 @@ def fast_size(size: Size) -> Size:
     return height, width
 
 
-def transfer(kernel: Tensor, size: Size) -> Tensor:
+def otf(kernel: Tensor, size: Size) -> Tensor:
     """The transfer function of a kernel whose centre pixel is the origin.
 
     Args:
@@ -51,13 +51,13 @@ def transfer(kernel: Tensor, size: Size) -> Tensor:
     return spectrum
 
 
-def small_spectrum(image: Tensor, size: Size) -> Tensor:
+def rfft2_padded(image: Tensor, size: Size) -> Tensor:
     """``rfft2(image, size)``, in half the time where the image is much smaller than the grid."""
     spectrum: Tensor = torch.fft.fft(torch.fft.rfft(image, size[1]), size[0], dim=-2)
     return spectrum
 
 
-def rows_of(spectrum: Tensor, rows: Tensor | slice, size: Size) -> Tensor:
+def irfft2_rows(spectrum: Tensor, rows: Tensor | slice, size: Size) -> Tensor:
     """Some rows of ``irfft2(spectrum, size)``, in half the time where they are few."""
     found: Tensor = torch.fft.irfft(torch.fft.ifft(spectrum, dim=-2)[..., rows, :], size[1])
     return found
@@ -68,7 +68,7 @@ def grid_size(data_size: Size, kernel_size: Size) -> Size:
     return fast_size((data_size[0] + kernel_size[0] - 1, data_size[1] + kernel_size[1] - 1))
 
 
-def wrapped(data: Tensor, kernel_size: Size, size: Size) -> Tensor:
+def extend_periodically(data: Tensor, kernel_size: Size, size: Size) -> Tensor:
     """Data (B, C, H, W) -> (B, C, *size), continued beyond the border so that the two sides meet smoothly.
 
     The data lie where they lie in the image of a valid convolution with a kernel of that size; what is made up
@@ -76,12 +76,12 @@ def wrapped(data: Tensor, kernel_size: Size, size: Size) -> Tensor:
     takes the image for periodic rings less so.
     """
     (top, _), (left, _) = margins(kernel_size)
-    data = continued(data, size[0] - data.shape[-2], -2)
-    data = continued(data, size[1] - data.shape[-1], -1)
+    data = join_sides(data, size[0] - data.shape[-2], -2)
+    data = join_sides(data, size[1] - data.shape[-1], -1)
     return torch.roll(data, (top, left), (-2, -1))
 
 
-def continued(data: Tensor, missing: int, dim: int) -> Tensor:
+def join_sides(data: Tensor, missing: int, dim: int) -> Tensor:
     """Append ``missing`` lines that lead from the last line of a dimension to the first."""
     if missing == 0:
         return data
@@ -94,7 +94,7 @@ def continued(data: Tensor, missing: int, dim: int) -> Tensor:
 
 def to_grid(image: Tensor, size: Size) -> Tensor:
     """An image (B, C, H, W) in the corner of a larger grid, its sides joined smoothly, (B, C, *size)."""
-    return wrapped(image, (1, 1), size)
+    return extend_periodically(image, (1, 1), size)
 
 
 def to_image(grid: Tensor, size: Size) -> Tensor:

@@ -24,16 +24,16 @@ __all__ = [
     "centre",
     "centroid",
     "crop_to_data",
+    "downscale",
     "extend",
+    "extend_adjoint",
     "extend_to",
-    "fold",
     "margins",
     "new_size",
     "resample",
     "resample_kernel",
     "resize_kernel_support",
     "shape_of",
-    "shrink",
     "size_of",
     "visible_part",
     "visible_size",
@@ -119,7 +119,7 @@ def extend(data: Tensor, kernel_size: Size, padding: Padding = "replicate") -> T
         (top, bottom), (left, right) = margins(kernel_size)
         return F.pad(data, (left, right, top, bottom), mode="replicate")
     for dim, (before, after) in zip((-2, -1), margins(kernel_size), strict=True):
-        data = data.index_select(dim, sources(data.shape[dim], before, after, padding, data.device))
+        data = data.index_select(dim, source_positions(data.shape[dim], before, after, padding, data.device))
     return data
 
 
@@ -135,18 +135,18 @@ def extend_to(data: Tensor, size: Size, padding: Padding = "replicate") -> Tenso
     return extend(data, (size[0] - height + 1, size[1] - width + 1), padding)
 
 
-def fold(image: Tensor, kernel_size: Size, padding: Padding) -> Tensor:
+def extend_adjoint(image: Tensor, kernel_size: Size, padding: Padding) -> Tensor:
     """The exact adjoint of `extend`: (..., H' + h - 1, W' + w - 1) -> (..., H', W'); raises as `extend`."""
     for dim, (before, after) in zip((-2, -1), margins(kernel_size), strict=True):
         size = image.shape[dim] - before - after
         shape = list(image.shape)
         shape[dim] = size
-        index = sources(size, before, after, padding, image.device)
+        index = source_positions(size, before, after, padding, image.device)
         image = image.new_zeros(shape).index_add(dim, index, image)
     return image
 
 
-def sources(size: int, before: int, after: int, padding: Padding, device: torch.device) -> Tensor:
+def source_positions(size: int, before: int, after: int, padding: Padding, device: torch.device) -> Tensor:
     """For each position from ``-before`` to ``size + after - 1``, the position in [0, size) its value comes from."""
     position = torch.arange(-before, size + after, device=device)
     if padding == "circular":
@@ -225,7 +225,7 @@ def resample(image: Tensor, size: Size, scale: float, about: Pivot = "middle") -
     return image
 
 
-def shrink(data: Tensor, scale: float) -> Tensor:
+def downscale(data: Tensor, scale: float) -> Tensor:
     """Data for a coarser level of a pyramid: (B, C, H, W) -> (B, C, round(H * scale), round(W * scale)), at least 1x1.
 
     It is `resample`, so antialiased, about the middle and by exactly ``scale``, however the size is rounded.
@@ -285,7 +285,9 @@ def resample_kernel(kernel: Tensor, size: Size, scale: float) -> Tensor:
         InputError: the size or the scale is not positive.
     """
     check_grid(size, scale)
-    rows, columns = (spread(old, new, scale).to(kernel) for old, new in zip(size_of(kernel), size, strict=True))
+    rows, columns = (
+        sharing_weights(old, new, scale).to(kernel) for old, new in zip(size_of(kernel), size, strict=True)
+    )
     resampled = rows @ kernel @ columns.T
     total = resampled.sum(dim=(-2, -1), keepdim=True)
     delta = torch.zeros_like(resampled)
@@ -293,7 +295,7 @@ def resample_kernel(kernel: Tensor, size: Size, scale: float) -> Tensor:
     return torch.where(total > 0, resampled / total, delta)
 
 
-def spread(old: int, new: int, scale: float) -> Tensor:
+def sharing_weights(old: int, new: int, scale: float) -> Tensor:
     """The part of each old pixel in each new one, their centres together, (new, old): triangles at least 2 wide."""
     position = scale * (torch.arange(old, dtype=torch.float64) - old // 2)
     distance = (torch.arange(new, dtype=torch.float64)[:, None] - new // 2 - position).abs()

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..core.errors import InputError
 from ..core.interfaces import Blur
 from ..core.parameters import validated
-from ..numerics.geometry import Shape, Size, extend, fold, size_of
+from ..numerics.geometry import Shape, Size, extend, extend_adjoint, size_of
 from .spectral import blurred, spread
 
 __all__ = ["Convolution"]
@@ -72,7 +72,7 @@ class Convolution(Blur):
         data, kernel = checked(data, kernel)
         with torch.autocast(data.device.type, enabled=False):
             image = TRANSPOSED[self.method](data, kernel)
-        return image if self.padding == "valid" else fold(image, size_of(kernel), self.padding)
+        return image if self.padding == "valid" else extend_adjoint(image, size_of(kernel), self.padding)
 
     def image_shape(self, data_shape: Shape, kernel_shape: Shape) -> Shape:
         """(B, C, H' + h - 1, W' + w - 1) for "valid", else the shape of the data."""

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..numerics.fourier import fast_size, transfer
+from ..numerics.fourier import fast_size, otf
 from ..numerics.geometry import Size, margins, size_of
 
 __all__ = ["blurred", "spread"]
@@ -16,7 +16,7 @@ def blurred(image: Tensor, kernels: Tensor) -> Tensor:
     """Image (1 or N, C, H, W) and kernels (N, 1, h, w) -> (N, C, H - h + 1, W - w + 1); differentiable in both."""
     (height, width), ((top, bottom), (left, right)) = size_of(image), margins(size_of(kernels))
     size = fast_size((height, width))
-    spectrum = torch.fft.rfft2(padded(image, size, (0, 0))) * transfer(kernels, size)
+    spectrum = torch.fft.rfft2(padded(image, size, (0, 0))) * otf(kernels, size)
     whole: Tensor = torch.fft.irfft2(spectrum, size)
     return whole[..., top : height - bottom, left : width - right]
 
@@ -26,7 +26,7 @@ def spread(data: Tensor, kernels: Tensor) -> Tensor:
     (top, bottom), (left, right) = margins(size_of(kernels))
     height, width = data.shape[-2] + top + bottom, data.shape[-1] + left + right
     size = fast_size((height, width))
-    spectrum = torch.fft.rfft2(padded(data, size, (top, left))) * transfer(kernels, size).conj()
+    spectrum = torch.fft.rfft2(padded(data, size, (top, left))) * otf(kernels, size).conj()
     whole: Tensor = torch.fft.irfft2(spectrum, size)
     return whole[..., :height, :width]
 

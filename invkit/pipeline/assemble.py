@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ..core import registry
 from ..core.errors import AssemblyError, InputError, PluginError
-from ..core.interfaces import Fidelity, ForwardOperator, NoReferenceMetric
+from ..core.evaluation import NoReferenceMetric
+from ..core.interfaces import Fidelity, ForwardOperator
 from ..core.parameters import nested_components_of, positional_names
 from ..core.problem import Problem, Term, check_data
 from ..core.solver import Solver

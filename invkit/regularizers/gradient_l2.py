@@ -34,7 +34,7 @@ class GradientL2(Reweightable):
         ] = 0.0,
     ) -> None:
         super().__init__()
-        self.stencils, self.relative = differences(second)
+        self.filters, self.relative = differences(second)
 
     def penalty(self, coefficients: Tensor) -> Tensor:
         """Differences (K, B, C, H, W) -> (B,), >= 0."""

@@ -54,7 +54,7 @@ class HyperLaplacian(Reweightable):
         super().__init__()
         self.power = power
         self.smoothing = smoothing if smoothing >= NO_SMOOTHING else 0.0
-        self.stencils, self.relative = differences(second)
+        self.filters, self.relative = differences(second)
 
     def penalty(self, coefficients: Tensor) -> Tensor:
         """Differences (K, B, C, H, W) -> (B,), >= 0."""

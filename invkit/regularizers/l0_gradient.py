@@ -36,7 +36,7 @@ class L0Gradient(Proximable):
         smoothing: length in [0, 1] units from which an edge counts in full; 0 for a count of all.
     """
 
-    stencils = GRADIENT
+    filters = GRADIENT
 
     @validated
     def __init__(

@@ -50,7 +50,7 @@ class L1OverL2(Proximable):
         ] = 1e-4,
     ) -> None:
         super().__init__()
-        self.stencils = GRADIENT if of == "gradient" else (IDENTITY,)
+        self.filters = GRADIENT if of == "gradient" else (IDENTITY,)
         self.smoothing = smoothing
 
     def penalty(self, coefficients: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..numerics.finite_differences import GRADIENT, SECOND, Stencil, added
+from ..numerics.finite_differences import GRADIENT, SECOND_DIFFERENCES, DifferenceFilter, sum_over
 
 __all__ = [
     "blockwise",
@@ -42,11 +42,11 @@ def mean_penalty(penalties: Tensor, coefficients: Tensor) -> Tensor:
     return penalties.sum((0, 2, 3, 4)) / values_of(coefficients)
 
 
-def differences(second: float) -> tuple[tuple[Stencil, ...], tuple[float, ...]]:
+def differences(second: float) -> tuple[tuple[DifferenceFilter, ...], tuple[float, ...]]:
     """First differences of weight one, and second ones of weight ``second`` unless that is zero: filters, weights."""
     if second == 0:
         return GRADIENT, (1.0,) * len(GRADIENT)
-    return GRADIENT + SECOND, (1.0,) * len(GRADIENT) + (second,) * len(SECOND)
+    return GRADIENT + SECOND_DIFFERENCES, (1.0,) * len(GRADIENT) + (second,) * len(SECOND_DIFFERENCES)
 
 
 def filter_weights(weights: Sequence[float], like: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ def squared_length(coefficients: Tensor, joint: tuple[int, ...]) -> Tensor:
     """Squares, added over the dimensions ``joint``, which keep size one; a new tensor."""
     squares = coefficients.square()
     for dim in joint:
-        squares = added(squares, dim)
+        squares = sum_over(squares, dim)
     return squares
 
 

@@ -39,7 +39,7 @@ class TotalVariation(Reweightable):
             homogeneous, R(c x) = |c| R(x).
     """
 
-    stencils = GRADIENT
+    filters = GRADIENT
 
     @validated
     def __init__(

@@ -1,10 +1,9 @@
-"""Deconvolution with honest borders by the alternating direction method of multipliers."""
+"""Deconvolution with unknown boundaries by the alternating direction method of multipliers (ADMM)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -13,33 +12,44 @@ from torch import Tensor
 from ..core.interfaces import Assignable, Blur, LeastSquares, Proximable
 from ..core.parameters import NonNegative, Positive, PositiveInt, validated
 from ..core.problem import Problem
-from ..numerics.finite_differences import adjoint, analyse
-from ..numerics.fourier import to_grid, to_image, transfer
+from ..numerics.finite_differences import apply_filters, apply_filters_adjoint
+from ..numerics.fourier import otf, to_grid, to_image
 from ..numerics.geometry import margins, size_of
-from .half_quadratic import check_weights, on_grid, stiffness, weighted
 from .inner import Advancing
-from .pixel_state import PixelState, Saturation, check_padding, check_terms, imputed, saturated, starting_point
+from .masked_blur import data_on_grid, is_circular
+from .pixel_state import (
+    PixelState,
+    Saturation,
+    check_padding,
+    check_terms,
+    impute_saturated,
+    saturation_mask,
+    starting_point,
+)
+from .splitting import check_weights, largest_weight, stiffness, weighted_terms
 
 __all__ = ["ADMM"]
 
-BRIGHTEST = 8.0  # times white: what is brighter has a trail that is itself clipped
+SATURATED_UPPER_BOUND = 8.0  # times white; the blur of a brighter pixel is itself saturated
 
 
 @dataclass(kw_only=True)
 class ADMMState(PixelState):
     """Image, blurred image and coefficients with their multipliers, on a periodic grid.
 
+    With relaxation a each scaled multiplier also holds the share (1 - a) of its variable that the next step needs.
+
     Attributes:
-        grid: the image and what joins its sides, x, (B, C, *grid).
+        grid: x, the image and pixels that join its opposite sides, (B, C, *grid).
         blurred: ``K x``, (B, C, *grid).
-        blur_gap: scaled multiplier of ``u = K x``, and of u the share that relaxation keeps, (B, C, *grid).
-        gaps: likewise of ``z_i = D_i x``, each (K, B, C, *grid).
-        bound_gap: likewise of ``z = x`` in [0, 1], (B, C, *grid); a single zero without bounds.
+        blur_gap: scaled multiplier of ``u = K x``, (B, C, *grid).
+        gaps: scaled multipliers of ``z_i = D_i x``, each (K, B, C, *grid).
+        bound_gap: scaled multiplier of ``z = x`` in [0, 1], (B, C, *grid); a single zero without bounds.
         blur: the kernel's transfer function, (B, 1, *half grid).
-        back: what the least-squares step multiplies the spectrum of what u asks for by.
-        inverse: and that of what all z ask for; of the same type, as a mixed product takes a copy.
-        clipped: which of the data are saturated, (B, C, H', W'), bool; None if none are.
-        white: upper bound of the image, (B, C, *grid); None if it is 1 everywhere.
+        data_factor: factor of the spectrum of u's target in the least-squares step, (B, 1, *half grid).
+        prior_factor: factor of the spectrum of the targets of all z; complex, as a mixed product takes a copy.
+        saturated: which data are saturated, (B, C, H', W'), bool; None if no data are.
+        upper_bound: upper bound of the image, (B, C, *grid); None if it is 1 everywhere.
     """
 
     grid: Tensor
@@ -48,45 +58,34 @@ class ADMMState(PixelState):
     gaps: list[Tensor]
     bound_gap: Tensor
     blur: Tensor
-    back: Tensor
-    inverse: Tensor
-    clipped: Tensor | None = None
-    white: Tensor | None = None
-
-    def state_dict(self) -> dict[str, Any]:
-        """A copy; what depends on kernel and data only is computed anew."""
-        own = {"grid": self.grid, "blurred": self.blurred, "blur_gap": self.blur_gap, "bound_gap": self.bound_gap}
-        copies = {name: tensor.clone() for name, tensor in own.items()}
-        return super().state_dict() | copies | {"gaps": [gap.clone() for gap in self.gaps]}
-
-    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
-        super().load_state_dict(saved)
-        self.grid = saved["grid"].to(self.grid)
-        self.blurred = saved["blurred"].to(self.grid)
-        self.blur_gap = saved["blur_gap"].to(self.grid)
-        self.bound_gap = saved["bound_gap"].to(self.grid)
-        self.gaps = [gap.to(self.grid) for gap in saved["gaps"]]
+    data_factor: Tensor
+    prior_factor: Tensor
+    saturated: Tensor | None = None
+    upper_bound: Tensor | None = None
+    saved: ClassVar = ("image", "kernel", "grid", "blurred", "blur_gap", "gaps", "bound_gap")
 
 
 class ADMM(Advancing[ADMMState]):
-    """Deconvolution whose data term knows nothing beyond the data's border (Almeida & Figueiredo 2013).
+    """Deconvolution whose data term ignores what lies beyond the data's border (Almeida & Figueiredo 2013).
 
-    Minimises ``|M (u - y)|^2 + sum_i w_i g_i(z_i)`` with ``u = K x`` and ``z_i = D_i x`` by ADMM: the blurred image u
-    is pulled to the data where there are any (M) and is free elsewhere, so that no border is made up; z by the
-    regularizers' proximal maps; x by a division in the Fourier domain. Four transforms an iteration. With relaxation
-    a, ``a K x + (1 - a) u`` and ``a D_i x + (1 - a) z_i`` stand for ``K x`` and ``D_i x`` (Eckstein & Bertsekas 1992).
+    It minimises ``|M (u - y)|^2 + sum_i w_i g_i(z_i)`` with ``u = K x`` and ``z_i = D_i x`` by ADMM. The mask M keeps
+    the blurred image u close to the data and leaves it free elsewhere, so that no boundary condition is assumed. The
+    regularizers' proximal maps give z, and a division in the Fourier domain gives x. An iteration takes four
+    transforms. With relaxation a, ``a K x + (1 - a) u`` and ``a D_i x + (1 - a) z_i`` replace ``K x`` and ``D_i x``
+    (Eckstein & Bertsekas 1992).
 
     Args:
-        iterations: turns of the three.
-        data_penalty: of ``u = K x``, against the data term's 1.
-        penalty: of ``z = D x``, as a multiple of the largest weight.
-        relaxation: in (0, 2); 1 for none. With 1.8, 25 iterations get about as far as 40 without.
-        bound_penalty: above 0 the image is held in [0, 1] by a further splitting, ``z = x``, whose penalty is this
-            multiple of the others'. A dark or a white area then cannot ring below black or above white, and neither
-            can what its ringing would have made up for. With 0 the image is clipped in the end only.
+        iterations: outer iterations.
+        data_penalty: penalty of ``u = K x``; the data term has 1.
+        penalty: penalty of ``z = D x``, as a multiple of the largest weight.
+        relaxation: in (0, 2); 1 for none. With 1.8, 25 iterations are about as good as 40 without relaxation.
+        bound_penalty: above 0, a further splitting ``z = x`` keeps the image in [0, 1]; its penalty is this multiple
+            of the others'. A dark or bright area then cannot ring below black or above white, and such ringing cannot
+            spread. With 0 the image is clamped only in the end.
+        saturation: data from this value on may have been brighter than they are recorded; None: no data are.
     """
 
+    keeps_large_blocks = True
     needs: ClassVar = {
         "operator": Blur,
         "image_prior": Assignable,
@@ -98,7 +97,7 @@ class ADMM(Advancing[ADMMState]):
     def __init__(
         self,
         *,
-        iterations: Annotated[PositiveInt, Field(description="turns of data, prior and image")] = 40,
+        iterations: Annotated[PositiveInt, Field(description="outer iterations")] = 40,
         data_penalty: Annotated[Positive, Field(description="penalty of u = K x; the data term has 1")] = 0.1,
         penalty: Annotated[Positive, Field(description="penalty of z = D x, times the largest weight")] = 20.0,
         relaxation: Annotated[float, Field(gt=0, lt=2, description="over- (above 1) or under-relaxation")] = 1.0,
@@ -115,7 +114,7 @@ class ADMM(Advancing[ADMMState]):
         self.bound_penalty = bound_penalty
 
     def check(self, problem: Problem) -> None:
-        """Refuse what it cannot solve; raises `AssemblyError`."""
+        """Raise `AssemblyError` for a problem that the solver cannot solve."""
         super().check(problem)
         check_padding(problem, "admm")
         check_terms(problem, "admm")
@@ -123,13 +122,13 @@ class ADMM(Advancing[ADMMState]):
 
     @torch.no_grad()
     def start(self, problem: Problem) -> ADMMState:
-        """The image on the grid, multipliers at zero."""
+        """Put the image on the grid and set the multipliers to zero."""
         image, kernel = starting_point(problem)
-        size = size_of(on_grid(problem, kernel))
-        blur, grid = transfer(kernel, size), to_grid(image, size)
+        size = size_of(data_on_grid(problem, kernel))
+        blur, grid = otf(kernel, size), to_grid(image, size)
         rho, stiff = self._rho(problem), stiffness(problem, grid) + self.bound_penalty
         inverse = 1 / (self.data_penalty * blur.abs().square() + rho * stiff)
-        clipped = saturated(problem.data, self.saturation)
+        saturated = saturation_mask(problem.data, self.saturation)
         blurred, kept, scale = torch.fft.irfft2(blur * torch.fft.rfft2(grid), size), 1 - self.relaxation, self._scale()
         return ADMMState(
             image=image,
@@ -137,77 +136,96 @@ class ADMM(Advancing[ADMMState]):
             grid=grid,
             blurred=blurred,
             blur_gap=kept * blurred,
-            gaps=[kept * analyse(grid, regularizer.stencils) for _, regularizer in weighted(problem)],
+            gaps=[kept * apply_filters(grid, regularizer.filters) for _, regularizer in weighted_terms(problem)],
             bound_gap=kept * grid if self.bound_penalty > 0 else torch.zeros_like(grid[..., :1, :1]),
             blur=blur,
-            back=scale * self.data_penalty * blur.conj() * inverse,
-            inverse=(scale * rho * inverse).to(blur.dtype),
-            clipped=clipped,
-            white=None if clipped is None else brightest(problem, clipped, torch.ones_like(grid), kernel),
+            data_factor=scale * self.data_penalty * blur.conj() * inverse,
+            prior_factor=(scale * rho * inverse).to(blur.dtype),
+            saturated=saturated,
+            upper_bound=None if saturated is None else bounded(problem, saturated, torch.ones_like(grid), kernel),
         )
 
     @torch.no_grad()
     def advance(self, problem: Problem, state: ADMMState) -> ADMMState:
-        """Blurred image by the data, z by the proximal maps, x by least squares; then the multipliers."""
-        size, rho = size_of(state.grid), self._rho(problem)
-        asked = torch.zeros_like(state.grid)
-        for index, (weight, regularizer) in enumerate(weighted(problem)):
-            scale = state.grid[0].numel() * weight / (2 * rho)  # R is a mean, the splitting is of sums
-            shifted = analyse(state.grid, regularizer.stencils)
-            torch.add(state.gaps[index], shifted, alpha=self.relaxation, out=shifted)
-            z = regularizer.prox(shifted, scale)
-            state.gaps[index] = shifted.sub_(z, alpha=self.relaxation)
-            asked += adjoint(z.sub_(state.gaps[index], alpha=1 / self._scale()), regularizer.stencils)
+        """One iteration of Almeida & Figueiredo 2013: u and z by proximal maps with their multipliers, then x."""
+        target = self._prior_step(problem, state)
         if self.bound_penalty > 0:
-            asked.add_(self._bound_step(state), alpha=self.bound_penalty)
-        spectrum = torch.fft.rfft2(self._data_step(problem, state)).mul_(state.back)
-        spectrum.addcmul_(torch.fft.rfft2(asked), state.inverse)
-        state.grid = torch.fft.irfft2(spectrum, size)
-        state.blurred = torch.fft.irfft2(spectrum * state.blur, size)
+            target.add_(self._bound_step(state), alpha=self.bound_penalty)
+        spectrum = torch.fft.rfft2(self._data_step(problem, state)).mul_(state.data_factor)
+        spectrum.addcmul_(torch.fft.rfft2(target), state.prior_factor)
+        state.grid = torch.fft.irfft2(spectrum, size_of(state.grid))
+        state.blurred = torch.fft.irfft2(spectrum * state.blur, size_of(state.grid))
         state.image = to_image(state.grid, size_of(state.image))
         return state
 
     @torch.no_grad()
     def loss(self, problem: Problem, state: ADMMState) -> Tensor:
-        """The data term."""
+        """Return the data term, summed over the batch."""
         under = under_data(problem, state.blurred, state.kernel)
         return torch.as_tensor(problem.fidelity(under, problem.data).sum())
 
+    def _prior_step(self, problem: Problem, state: ADMMState) -> Tensor:
+        """Update z and its multipliers; return ``sum_i D_i^T`` of the targets of ``D_i x``, over `_scale`."""
+        rho, target = self._rho(problem), torch.zeros_like(state.grid)
+        for index, (weight, regularizer) in enumerate(weighted_terms(problem)):
+            scale = state.grid[0].numel() * weight / (2 * rho)  # R is a mean, the splitting is of sums
+            shifted = apply_filters(state.grid, regularizer.filters)
+            torch.add(state.gaps[index], shifted, alpha=self.relaxation, out=shifted)
+            z = regularizer.prox(shifted, scale)
+            state.gaps[index] = shifted.sub_(z, alpha=self.relaxation)
+            z.sub_(state.gaps[index], alpha=1 / self._scale())
+            target += apply_filters_adjoint(z, regularizer.filters)
+        return target
+
     def _data_step(self, problem: Problem, state: ADMMState) -> Tensor:
-        """What u asks of ``K x`` in the least-squares step, over `_scale`; updates the gap."""
+        """Update u and its multiplier; return the target of ``K x``, over `_scale`."""
         shifted = torch.add(state.blur_gap, state.blurred, alpha=self.relaxation)
         u = shifted.clone()
         under, data = under_data(problem, u, state.kernel), problem.data
-        if state.clipped is not None:
-            data = imputed(data, state.clipped, under)
+        if state.saturated is not None:
+            data = impute_saturated(data, state.saturated, under)
         under.mul_(self.data_penalty).add_(data).div_(1 + self.data_penalty)
         state.blur_gap = shifted.sub_(u, alpha=self.relaxation)
         return u.sub_(state.blur_gap, alpha=1 / self._scale())
 
     def _bound_step(self, state: ADMMState) -> Tensor:
-        """What z in [0, 1] asks of x, over `_scale`; updates the gap."""
+        """Update z in [0, 1] and its multiplier; return the target of x, over `_scale`."""
         shifted = torch.add(state.bound_gap, state.grid, alpha=self.relaxation)
-        z = shifted.clamp(0, 1) if state.white is None else shifted.clamp(min=0).minimum(state.white)
+        bound = state.upper_bound
+        z = shifted.clamp(0, 1) if bound is None else shifted.clamp(min=0).minimum(bound)
         state.bound_gap = shifted.sub_(z, alpha=self.relaxation)
         return z.sub_(state.bound_gap, alpha=1 / self._scale())
 
     def _scale(self) -> float:
-        """Of what u and z ask for, which is ``scale * z - gap``."""
+        """Scale of the targets: the target of a split variable z is ``scale * z - gap``."""
         return 2 - self.relaxation
 
     def _rho(self, problem: Problem) -> float:
-        return self.penalty * max(term.weight for term in problem.regularizers)
+        return self.penalty * largest_weight(problem)
 
 
-def brightest(problem: Problem, clipped: Tensor, ones: Tensor, kernel: Tensor) -> Tensor:
-    """The upper bound of the image on the grid, written into ``ones``: `BRIGHTEST` where the data are clipped."""
-    under_data(problem, ones, kernel).masked_fill_(clipped, BRIGHTEST)
+def bounded(problem: Problem, saturated: Tensor, ones: Tensor, kernel: Tensor) -> Tensor:
+    """Write the image's upper bound on the grid into ``ones``: `SATURATED_UPPER_BOUND` where data are saturated.
+
+    Args:
+        problem: gives the shape of the data.
+        saturated: which data are saturated, (B, C, H', W'), bool.
+        ones: (B, C, *grid), filled with ones; changed and returned.
+        kernel: (B, 1, h, w).
+    """
+    under_data(problem, ones, kernel).masked_fill_(saturated, SATURATED_UPPER_BOUND)
     return ones
 
 
 def under_data(problem: Problem, grid: Tensor, kernel: Tensor) -> Tensor:
-    """The part of a grid that lies under the data, a view."""
-    if isinstance(problem.operator, Blur) and problem.operator.padding == "circular":
+    """Return the part of a grid that lies under the data, as a view.
+
+    Args:
+        problem: gives the shape of the data.
+        grid: (B, C, *grid).
+        kernel: (B, 1, h, w).
+    """
+    if is_circular(problem):
         return grid
     (height, width), ((top, _), (left, _)) = size_of(problem.data), margins(size_of(kernel))
     return grid[..., top : top + height, left : left + width]

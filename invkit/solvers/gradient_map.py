@@ -1,4 +1,4 @@
-"""Blind deconvolution of the image's gradients: turns of sparse gradients and a kernel."""
+"""Blind deconvolution of the image's gradients: alternates sparse gradients and a kernel."""
 
 from __future__ import annotations
 
@@ -11,19 +11,27 @@ from pydantic import Field
 from torch import Tensor
 
 from ..core.errors import AssemblyError
-from ..core.interfaces import Assignable, Blur, KernelPostprocessing, KernelEstimation, LeastSquares, Proximable, OperatorParameterPrior
+from ..core.interfaces import Assignable, Blur, LeastSquares, OperatorParameterPrior, Proximable
 from ..core.parameters import Positive, PositiveInt, validated
 from ..core.problem import Problem
 from ..core.solver import Solver
-from ..numerics.finite_differences import GRADIENT, IDENTITY, adjoint, analyse, inside, power
+from ..numerics.finite_differences import (
+    GRADIENT,
+    IDENTITY,
+    apply_filters,
+    apply_filters_adjoint,
+    power_spectrum,
+    valid_mask,
+)
 from ..numerics.fourier import to_image
 from ..numerics.geometry import size_of
+from .map.interfaces import KernelEstimation, KernelPostprocessing
 from .pixel_state import PixelState, check_padding, check_terms, image_prior_of, kernel_prior_of, starting_point
 
 __all__ = ["GradientMAP"]
 
-SMALLEST = 1e-12  # norm of the gradients of a flat image
-TIE = 1e-3  # of the integrated image to the other: below a frequency of about 1 / 200 pixels the other's is kept
+MIN_GRADIENT_NORM = 1e-12  # for a flat image
+REFERENCE_WEIGHT = 1e-3  # of the reference in `integrated`; it decides frequencies below about 1 / 200 pixels
 
 
 @dataclass(kw_only=True)
@@ -33,49 +41,43 @@ class GradientState(PixelState):
     Attributes:
         sharp: latent gradients, (B, 2 C, H + h - 1, W + w - 1), in the scale of ``blurred``.
         blurred: the data's gradients, scaled, (B, 2 C, H, W).
-        scale: by which gradients were multiplied, (B, 1, 1, 1).
+        scale: factor by which gradients were multiplied, (B, 1, 1, 1).
     """
 
     sharp: Tensor
     blurred: Tensor
     scale: Tensor
+    saved: ClassVar = ("image", "kernel", "sharp")
 
     def estimate(self) -> tuple[Tensor, Tensor]:
-        """The image whose gradients come nearest to the latent ones, and the kernel."""
+        """Return the image whose gradients are closest to the latent ones, and the kernel."""
         return integrated(self.sharp / self.scale, self.image).clamp(0, 1), self.kernel
 
     def priors(self, problem: Problem) -> tuple[Any, OperatorParameterPrior]:
-        """Priors that give the estimate."""
+        """Return priors that give the estimate."""
         image, kernel = self.estimate()
         return image_prior_of(problem.image_prior, image), kernel_prior_of(problem.kernel_prior, kernel)
 
-    def state_dict(self) -> dict[str, Any]:
-        """A copy; the data's gradients are computed anew."""
-        return super().state_dict() | {"sharp": self.sharp.clone()}
-
-    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
-        super().load_state_dict(saved)
-        self.sharp = saved["sharp"].to(self.sharp)
-
 
 class GradientMAP(Solver[GradientState]):
-    """Turns of sparse latent gradients and the kernel that blurs them, at one scale (Krishnan, Tay, Fergus 2011).
+    """Alternates sparse latent gradients and the kernel that blurs them, at one scale (Krishnan, Tay, Fergus 2011).
 
-    With g the data's gradients scaled to the norm ``norm``, one iteration minimises
-    ``|K x - g|^2 + weight * R(x)`` over the gradients x by ``shrinkages`` steps of iterative shrinkage (the problem's
-    regularizers must be `Proximable` on the values themselves, as ``l1-over-l2`` of "value"), then fits the kernel by
-    ``kernel_estimation``. Weights are of sums here, as in the paper (whose lambda is one over the weight), since the scale
-    of the gradients is fixed. The image is what least squares make of the gradients, its lowest frequencies the data's.
+    Let g be the data's gradients scaled to the norm ``norm``. One iteration minimises
+    ``|K x - g|^2 + weight * R(x)`` over the gradients x by ``shrinkages`` steps of iterative shrinkage. The problem's
+    regularizers must be `Proximable` on the values themselves, as ``l1-over-l2`` of "value". Then
+    ``kernel_estimation`` fits the kernel. Here weights apply to sums, as in the paper, whose lambda is one over the
+    weight, because the scale of the gradients is fixed. The image is the least-squares integral of the gradients; its
+    lowest frequencies are those of the data.
 
     Args:
         kernel_estimation: fits the kernel.
-        kernel_postprocessing: what is then done to it; none for nothing.
-        iterations: turns.
-        shrinkages: steps of iterative shrinkage a turn (the paper: 2 times 2).
-        norm: of the data's gradients, by which the scale of the weights is fixed.
+        kernel_postprocessing: corrects the fitted kernel; None for no correction.
+        iterations: outer iterations.
+        shrinkages: steps of iterative shrinkage in each outer iteration (the paper: 2 times 2).
+        norm: norm to which the data's gradients are scaled; it fixes the scale of the weights.
     """
 
+    keeps_large_blocks = True
     needs: ClassVar[Mapping[str, type]] = {
         "operator": Blur,
         "image_prior": Assignable,
@@ -89,10 +91,12 @@ class GradientMAP(Solver[GradientState]):
         self,
         *,
         kernel_estimation: Annotated[KernelEstimation, Field(description="fits the kernel", examples=["l1-irls"])],
-        kernel_postprocessing: Annotated[KernelPostprocessing | None, Field(description="mends the kernel after each turn")] = None,
-        iterations: Annotated[PositiveInt, Field(description="turns of gradients and kernel")] = 21,
-        shrinkages: Annotated[PositiveInt, Field(description="steps of iterative shrinkage a turn")] = 4,
-        norm: Annotated[Positive, Field(description="norm of the data's gradients")] = 6.0,
+        kernel_postprocessing: Annotated[
+            KernelPostprocessing | None, Field(description="corrects the kernel; none: no correction")
+        ] = None,
+        iterations: Annotated[PositiveInt, Field(description="outer iterations of gradients and kernel")] = 21,
+        shrinkages: Annotated[PositiveInt, Field(description="steps of iterative shrinkage per outer iteration")] = 4,
+        norm: Annotated[Positive, Field(description="norm to which the data's gradients are scaled")] = 6.0,
     ) -> None:
         self.kernel_estimation = kernel_estimation
         self.kernel_postprocessing = kernel_postprocessing
@@ -101,33 +105,33 @@ class GradientMAP(Solver[GradientState]):
         self.norm = norm
 
     def check(self, problem: Problem) -> None:
-        """Refuse what it cannot solve; raises `AssemblyError`."""
+        """Raise `AssemblyError` for a problem that the solver cannot solve."""
         super().check(problem)
         check_padding(problem, "gradient-map", ("valid",))
         check_terms(problem, "gradient-map")
         for term in problem.regularizers:
-            if isinstance(term.regularizer, Proximable) and term.regularizer.stencils != (IDENTITY,):
+            if isinstance(term.regularizer, Proximable) and term.regularizer.filters != (IDENTITY,):
                 raise AssemblyError(
                     f"gradient-map needs regularizers on the values themselves, since its values are gradients, and "
-                    f"{type(term.regularizer).__name__} takes their differences; take l1-over-l2 with params.of=value"
+                    f"{type(term.regularizer).__name__} takes their differences; use l1-over-l2 with params.of=value"
                 )
 
     @torch.no_grad()
     def start(self, problem: Problem) -> GradientState:
-        """Latent gradients as the image prior's image has them."""
+        """Take the gradients of the image that the prior gives."""
         image, kernel = starting_point(problem)
-        blurred = gradients(problem.data)
-        scale = self.norm / blurred.flatten(1).norm(dim=1).clamp(min=SMALLEST).view(-1, 1, 1, 1)
-        sharp = gradients(image) * scale
+        blurred = stacked_gradients(problem.data)
+        scale = self.norm / blurred.flatten(1).norm(dim=1).clamp(min=MIN_GRADIENT_NORM).view(-1, 1, 1, 1)
+        sharp = stacked_gradients(image) * scale
         return GradientState(image=image, kernel=kernel, sharp=sharp, blurred=blurred * scale, scale=scale)
 
     @torch.no_grad()
     def step(self, problem: Problem, state: GradientState) -> GradientState:
-        """One turn: shrinkage of the gradients, then the kernel."""
+        """One outer iteration of Krishnan et al. 2011: iterative shrinkage of the gradients, then the kernel."""
         for _ in range(self.shrinkages):
             residual = problem.operator(state.sharp, state.kernel) - state.blurred
-            # A kernel that sums to one never lengthens: a step of 1 / 2 on the square is always small enough.
-            state.sharp = shrunk(problem, state.sharp - problem.operator.adjoint(residual, state.kernel))
+            # A kernel that sums to one never increases the norm, so a step of 1 / 2 on the square is always safe.
+            state.sharp = proximal_step(problem, state.sharp - problem.operator.adjoint(residual, state.kernel))
         kernel = self.kernel_estimation(state.sharp, state.blurred, state.kernel)
         state.kernel = kernel if self.kernel_postprocessing is None else self.kernel_postprocessing(kernel)
         error = (problem.operator(state.sharp, state.kernel) - state.blurred).square().sum()
@@ -135,34 +139,34 @@ class GradientMAP(Solver[GradientState]):
         return state
 
 
-def gradients(data: Tensor) -> Tensor:
+def stacked_gradients(data: Tensor) -> Tensor:
     """Forward differences down and along, zero across the border: (B, C, H, W) -> (B, 2 C, H, W)."""
-    return torch.cat(list(analyse(data, GRADIENT, wrap=False)), dim=1)
+    return torch.cat(list(apply_filters(data, GRADIENT, wrap=False)), dim=1)
 
 
-def integrated(stack: Tensor, like: Tensor) -> Tensor:
-    """The image whose differences come nearest to a stack of them, and which keeps another's lowest frequencies.
+def integrated(gradients: Tensor, reference: Tensor) -> Tensor:
+    """Return the image whose differences are closest to given gradients, with the lowest frequencies of a reference.
 
     Args:
-        stack: (B, 2 C, H, W), down and along; what reaches across the border counts for nothing.
-        like: (B, C, H, W), the other image.
+        gradients: (B, 2 C, H, W), down and along; values that reach across the border are ignored.
+        reference: (B, C, H, W).
     """
-    planes = torch.stack(stack.chunk(2, dim=1))
-    within = torch.stack([inside(stencil, like) for stencil in GRADIENT])[:, None, None]
-    pulled = mirrored(adjoint(planes * within, GRADIENT) + TIE * like)
+    planes = torch.stack(gradients.chunk(2, dim=1))
+    within = torch.stack([valid_mask(taps, reference) for taps in GRADIENT])[:, None, None]
+    right = mirrored(apply_filters_adjoint(planes * within, GRADIENT) + REFERENCE_WEIGHT * reference)
     # Differences that end at the border are those of an image that continues as its mirror image.
-    spectrum = torch.fft.rfft2(pulled) / (power(GRADIENT, size_of(pulled), like) + TIE)
-    return to_image(torch.fft.irfft2(spectrum, size_of(pulled)), size_of(like))
+    spectrum = torch.fft.rfft2(right) / (power_spectrum(GRADIENT, size_of(right), reference) + REFERENCE_WEIGHT)
+    return to_image(torch.fft.irfft2(spectrum, size_of(right)), size_of(reference))
 
 
 def mirrored(image: Tensor) -> Tensor:
-    """An image beside and above its mirror images, (B, C, H, W) -> (B, C, 2 H, 2 W)."""
+    """Place an image beside and above its mirror images, (B, C, H, W) -> (B, C, 2 H, 2 W)."""
     image = torch.cat([image, image.flip(-2)], -2)
     return torch.cat([image, image.flip(-1)], -1)
 
 
-def shrunk(problem: Problem, value: Tensor) -> Tensor:
-    """The proximal map of every term in turn, for a step of 1 / 2."""
+def proximal_step(problem: Problem, value: Tensor) -> Tensor:
+    """Apply the proximal map of each term, one after the other, for a step of 1 / 2."""
     for term in problem.regularizers:
         if isinstance(term.regularizer, Proximable):
             value = term.regularizer.prox(value[None], term.weight / 2)[0]
@@ -170,5 +174,5 @@ def shrunk(problem: Problem, value: Tensor) -> Tensor:
 
 
 def penalties(problem: Problem, value: Tensor) -> list[Tensor]:
-    """The weighted terms."""
+    """Return the weighted terms, each summed over the batch."""
     return [term.weight * term.regularizer(value).sum() for term in problem.regularizers]

@@ -14,7 +14,7 @@ from ..core.interfaces import Assignable, Blur, LeastSquares, Reweightable
 from ..core.parameters import Positive, PositiveInt, validated
 from ..core.problem import Problem
 from ..core.solver import Solver
-from ..numerics.finite_differences import Stencil, analyse, inside, power, rolled
+from ..numerics.finite_differences import DifferenceFilter, apply_filters, power_spectrum, roll_image, valid_mask
 from ..numerics.geometry import Size, size_of
 from .masked_blur import MaskedBlur, objective
 from .pixel_state import PixelState, check_padding, check_terms, starting_point
@@ -30,21 +30,21 @@ SMALLEST = 1e-6  # of the periodic system's eigenvalues; the largest of K^T K is
 CHECK_EVERY = 5  # iterations between two looks at the residuals: each look waits for the device
 
 
-def add_squares(bands: Bands, weights: Tensor, stencils: Sequence[Stencil]) -> None:
+def add_squares(bands: Bands, weights: Tensor, filters: Sequence[DifferenceFilter]) -> None:
     """Add ``sum_k D_k^T W_k D_k`` to ``bands``.
 
     Args:
         bands: changed in place.
         weights: W, (K, B, C, H, W); where a filter reaches across the border they count as zero.
-        stencils: D, K of them.
+        filters: D, K of them.
     """
-    for plane, stencil in zip(weights, stencils, strict=True):
-        within = plane * inside(stencil, plane)
-        for row, column, first in stencil:
-            for other_row, other_column, second in stencil:
+    for plane, taps in zip(weights, filters, strict=True):
+        within = plane * valid_mask(taps, plane)
+        for row, column, first in taps:
+            for other_row, other_column, second in taps:
                 offset = (other_row - row, other_column - column)
                 if offset >= (0, 0):
-                    term = first * second * rolled(within, row, column)
+                    term = first * second * roll_image(within, row, column)
                     bands[offset] = bands[offset].add_(term) if offset in bands else term
 
 
@@ -195,13 +195,13 @@ class IRLS(Solver[IRLSState]):
         bands: Bands = {}
         curvature = state.blur.spectrum.abs().square().clamp(min=SMALLEST)
         for scale, regularizer in majorised(problem):
-            coefficients = analyse(state.image, regularizer.stencils, wrap=False)
+            coefficients = apply_filters(state.image, regularizer.filters, wrap=False)
             if state.iteration == 0:
                 coefficients.fill_(self.initial_edge)
             weights = regularizer.weights(coefficients) * scale
-            add_squares(bands, weights, regularizer.stencils)
-            for plane, stencil in zip(weights.mean((-2, -1), keepdim=True), regularizer.stencils, strict=True):
-                curvature = curvature + plane * power([stencil], state.blur.grid, plane)
+            add_squares(bands, weights, regularizer.filters)
+            for plane, taps in zip(weights.mean((-2, -1), keepdim=True), regularizer.filters, strict=True):
+                curvature = curvature + plane * power_spectrum([taps], state.blur.grid, plane)
         return bands, 1 / curvature
 
 

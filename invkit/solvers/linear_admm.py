@@ -14,7 +14,7 @@ from ..core.interfaces import Assignable, LeastSquares, Proximable
 from ..core.parameters import NonNegative, Positive, PositiveInt, validated
 from ..core.problem import Problem
 from ..core.solver import Solver
-from ..numerics.finite_differences import adjoint, analyse
+from ..numerics.finite_differences import apply_filters, apply_filters_adjoint
 from .half_quadratic import check_weights, weighted
 from .pixel_state import PixelState, check_terms, starting_point
 
@@ -91,7 +91,8 @@ class LinearADMM(Solver[LinearState]):
         """The image of the prior, multipliers at zero."""
         image, kernel = starting_point(problem)
         gaps = [
-            torch.zeros_like(analyse(image, regularizer.stencils, wrap=False)) for _, regularizer in weighted(problem)
+            torch.zeros_like(apply_filters(image, regularizer.filters, wrap=False))
+            for _, regularizer in weighted(problem)
         ]
         return LinearState(image=image, kernel=kernel, gaps=gaps, bound_gap=torch.zeros_like(image))
 
@@ -106,10 +107,10 @@ class LinearADMM(Solver[LinearState]):
         """One turn of ADMM on the image, under the kernel of the state."""
         rho, asked = self.rho(problem, state), torch.zeros_like(state.image)
         for index, (weight, regularizer) in enumerate(weighted(problem)):
-            shifted = analyse(state.image, regularizer.stencils, wrap=False) + state.gaps[index]
+            shifted = apply_filters(state.image, regularizer.filters, wrap=False) + state.gaps[index]
             z = regularizer.prox(shifted, self.per_image(problem, state) * weight / (2 * rho))
             state.gaps[index] = shifted - z
-            asked += adjoint(z - state.gaps[index], regularizer.stencils)
+            asked += apply_filters_adjoint(z - state.gaps[index], regularizer.filters)
         if self.bound_penalty > 0:
             shifted = state.image + state.bound_gap
             z = shifted.clamp(0, 1)
@@ -120,12 +121,12 @@ class LinearADMM(Solver[LinearState]):
 
     def normal(self, problem: Problem, state: LinearState, rho: float) -> Callable[[Tensor], Tensor]:
         """``x -> (A^T A + rho (sum D^T D + bound)) x``."""
-        stencils = [regularizer.stencils for _, regularizer in weighted(problem)]
+        filters = [regularizer.filters for _, regularizer in weighted(problem)]
 
         def applied(image: Tensor) -> Tensor:
             back = problem.operator.adjoint(problem.operator(image, state.kernel), state.kernel)
-            for those in stencils:
-                back = back + rho * adjoint(analyse(image, those, wrap=False), those)
+            for those in filters:
+                back = back + rho * apply_filters_adjoint(apply_filters(image, those, wrap=False), those)
             return back + rho * self.bound_penalty * image
 
         return applied

@@ -1,4 +1,4 @@
-"""The blur of an image that sticks out of its data, by Fourier transforms: nothing beyond the border is made up."""
+"""The blur of a problem by Fourier transforms on a grid, without assumptions about the image beyond the border."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from torch import Tensor
 
 from ..core.interfaces import Blur
 from ..core.problem import Problem
-from ..numerics.fourier import grid_size, transfer
+from ..numerics.fourier import extend_periodically, grid_size, otf
 from ..numerics.geometry import Size, margins, size_of
 
-__all__ = ["MaskedBlur", "objective"]
+__all__ = ["MaskedBlur", "data_on_grid", "is_circular", "objective"]
 
 
 @dataclass(frozen=True)
 class MaskedBlur:
     """``K`` from an image to the data of a problem whose padding is "valid" or "circular", with its adjoint.
 
-    The same as the problem's operator does, for solvers that also need ``K^T K`` and filters on the same grid.
+    It equals the problem's operator. Solvers use it for ``K^T K`` and for filters on the same grid.
 
     Attributes:
         spectrum: the kernel's transfer function, (B, 1, *half grid).
         grid: size of the grid.
-        image_size: of the image, in the grid's corner.
-        data_size: of the data.
-        corner: (row, column) of the image where the data begin.
+        image_size: size of the image, which lies in the grid's first corner.
+        data_size: size of the data.
+        corner: (row, column) of the image at which the data begin.
     """
 
     spectrum: Tensor
@@ -37,18 +37,18 @@ class MaskedBlur:
 
     @classmethod
     def of(cls, problem: Problem, kernel: Tensor) -> MaskedBlur:
-        """The blur of a problem by a kernel (B, 1, h, w)."""
+        """Return the blur of a problem by a kernel (B, 1, h, w)."""
         data_size = size_of(problem.data)
         image_size = (problem.image_prior.shape[-2], problem.image_prior.shape[-1])
-        if isinstance(problem.operator, Blur) and problem.operator.padding == "circular":
-            return cls(transfer(kernel, data_size), data_size, data_size, data_size, (0, 0))
+        if is_circular(problem):
+            return cls(otf(kernel, data_size), data_size, data_size, data_size, (0, 0))
         (top, _), (left, _) = margins(size_of(kernel))
         grid = grid_size(data_size, size_of(kernel))
-        return cls(transfer(kernel, grid), grid, image_size, data_size, (top, left))
+        return cls(otf(kernel, grid), grid, image_size, data_size, (top, left))
 
     def by(self, kernel: Tensor) -> MaskedBlur:
-        """The same from image to data by another kernel (B, 1, h, w) of the same size."""
-        return replace(self, spectrum=transfer(kernel, self.grid))
+        """Return the blur from the same image to the same data by another kernel (B, 1, h, w) of the same size."""
+        return replace(self, spectrum=otf(kernel, self.grid))
 
     def forward(self, image: Tensor) -> Tensor:
         """``K x``: (B, C, H, W) -> (B, C, H', W')."""
@@ -71,7 +71,7 @@ class MaskedBlur:
         return self._cropped(self._filtered(blurred, self.spectrum.conj()))
 
     def filtered(self, image: Tensor, response: Tensor) -> Tensor:
-        """An image (B, C, H, W), zero beyond its border, filtered on the grid by a transfer function, and cropped."""
+        """Filter an image (B, C, H, W), zero beyond its border, by a transfer function on the grid, and crop it."""
         return self._cropped(self._filtered(image, response))
 
     def _filtered(self, image: Tensor, response: Tensor) -> Tensor:
@@ -86,8 +86,26 @@ class MaskedBlur:
         return grid[..., : self.image_size[0], : self.image_size[1]]
 
 
+def is_circular(problem: Problem) -> bool:
+    """Whether the problem's blur takes the image as periodic."""
+    return isinstance(problem.operator, Blur) and problem.operator.padding == "circular"
+
+
+def data_on_grid(problem: Problem, kernel: Tensor) -> Tensor:
+    """Return the data on the periodic grid; for a valid blur their opposite sides are joined smoothly."""
+    if is_circular(problem):
+        return problem.data
+    return extend_periodically(problem.data, size_of(kernel), grid_size(size_of(problem.data), size_of(kernel)))
+
+
 def objective(problem: Problem, blur: MaskedBlur, image: Tensor) -> Tensor:
-    """The problem's objective, less what the kernel alone decides, summed over the batch; no dimension."""
+    """Return the objective without the terms on the kernel, summed over the batch, as a scalar tensor.
+
+    Args:
+        problem: gives the data, the fidelity and the regularizers.
+        blur: `MaskedBlur` of the problem.
+        image: (B, C, H, W).
+    """
     total: Tensor = problem.fidelity(blur.forward(image), problem.data)
     for term in problem.regularizers:
         if term.target == "image":

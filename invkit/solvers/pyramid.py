@@ -1,4 +1,4 @@
-"""From coarse to fine: any solver, on ever larger versions of the problem."""
+"""From coarse to fine: any solver, on successively larger versions of the problem."""
 
 from __future__ import annotations
 
@@ -16,24 +16,23 @@ from ..core.errors import AssemblyError, InputError
 from ..core.interfaces import Assignable, ImagePrior, OperatorParameterPrior, Resizable
 from ..core.parameters import PositiveInt, validated
 from ..core.problem import Problem
-from ..core.runtime.threads import threads_for
-from ..core.solver import Solver, State
-from ..numerics.geometry import Shape, Size, centre, resample, resample_kernel, shape_of, shrink, size_of
+from ..core.solver import Solver, State, threads_for
+from ..numerics.geometry import Shape, Size, centre, downscale, resample, resample_kernel, shape_of, size_of
 from .pixel_state import image_prior_of, kernel_prior_of
 
 __all__ = ["Pyramid"]
 
-MINIMUM = 16  # pixels of the data's shorter side, below which there is nothing to see
+MIN_DATA_SIDE = 16  # pixels of the data's shorter side; smaller data show no structure
 
 
 @dataclass(kw_only=True)
 class PyramidState(State):
-    """Where in the pyramid the solve is.
+    """The current level and the inner solver's state on it.
 
     Attributes:
-        solver: whose levels these are.
+        solver: the pyramid that defines the levels.
         whole: the problem at its own size.
-        level: 0 is the finest.
+        level: the current level; 0 is the finest.
         problem: the problem at this level.
         inner: the inner solver's state on it.
     """
@@ -45,16 +44,16 @@ class PyramidState(State):
     inner: State
 
     def estimate(self) -> tuple[Tensor, Tensor]:
-        """Image and kernel as they stand, brought to the finest level's size."""
+        """Return the current image and kernel, resampled to the finest level's size."""
         image, kernel = self.inner.estimate()
-        if self.level == 0:
-            return fitted(image, kernel, self.whole.image_prior.shape[-2:], self.whole.kernel_prior.shape[-2:])
         (height, width), kernel_size = self.whole.image_prior.shape[-2:], self.whole.kernel_prior.shape[-2:]
+        if self.level == 0:
+            return cropped_together(image, kernel, (height, width), kernel_size)
         finer = resample(image, (height, width), self._scale()).clamp(0, 1)
         return finer, resample_kernel(kernel, kernel_size, self._scale())
 
     def priors(self, problem: Problem) -> tuple[ImagePrior, OperatorParameterPrior]:
-        """The inner solver's, brought to the finest level's size."""
+        """Return the inner solver's priors, resized to the finest level's size."""
         image_prior, kernel_prior = self.inner.priors(self.problem)
         if self.level > 0:
             image_prior = resized(image_prior, problem.image_prior.shape, self._scale())
@@ -65,33 +64,33 @@ class PyramidState(State):
         return image_prior, kernel_prior
 
     def state_dict(self) -> dict[str, Any]:
-        """The level, the priors that it began with, and the inner solver's state there."""
+        """Return the level, the priors with which it started, and the inner solver's state."""
         return super().state_dict() | {
             "level": self.level,
-            "image_prior": cloned(self.problem.image_prior),
-            "kernel_prior": cloned(self.problem.kernel_prior),
+            "image_prior": cloned_state(self.problem.image_prior),
+            "kernel_prior": cloned_state(self.problem.kernel_prior),
             "inner": self.inner.state_dict(),
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` gave: begin that level as it was, then let the inner solver's state do so."""
+        """Load what `state_dict` returned: restart the level, then load the inner solver's state."""
         super().load_state_dict(saved)
         self.level = int(saved["level"])
-        begun = self.solver.problem_at(self.level, self.whole, self.whole, 0)
-        # Copies, since at level 0 they are the problem's own; in the precision that priors get when they go on.
-        image_prior = copy.deepcopy(begun.image_prior).to(self.whole.data)
-        kernel_prior = copy.deepcopy(begun.kernel_prior).to(self.whole.data)
+        restarted = self.solver.problem_at(self.level, self.whole, self.whole, 0)
+        # Copies, since at level 0 the priors are the problem's own; in the precision that priors have between levels.
+        image_prior = copy.deepcopy(restarted.image_prior).to(self.whole.data)
+        kernel_prior = copy.deepcopy(restarted.kernel_prior).to(self.whole.data)
         image_prior.load_state_dict(saved["image_prior"])
         kernel_prior.load_state_dict(saved["kernel_prior"])
-        self.problem = replace(begun, image_prior=image_prior, kernel_prior=kernel_prior)
+        self.problem = replace(restarted, image_prior=image_prior, kernel_prior=kernel_prior)
         self.inner = self.solver.inner.start(self.problem)
         self.inner.load_state_dict(saved["inner"])
 
     def refine(self) -> None:
-        """Begin the next finer level with the priors that the inner solver leaves."""
+        """Start the next finer level from the priors that the inner solver returns."""
         image_prior, kernel_prior = self.inner.priors(self.problem)
-        left = replace(self.problem, image_prior=image_prior, kernel_prior=kernel_prior)
-        self.problem = self.solver.problem_at(self.level - 1, self.whole, left, self.level)
+        solved = replace(self.problem, image_prior=image_prior, kernel_prior=kernel_prior)
+        self.problem = self.solver.problem_at(self.level - 1, self.whole, solved, self.level)
         self.level -= 1
         self.inner = self.solver.inner.start(self.problem)
 
@@ -99,29 +98,30 @@ class PyramidState(State):
         return float(self.solver.ratio**-self.level)
 
 
-def cloned(prior: nn.Module) -> dict[str, Tensor]:
-    """A copy of what a prior is made of."""
+def cloned_state(prior: nn.Module) -> dict[str, Tensor]:
+    """Return a copy of a prior's parameters and buffers."""
     return {name: value.clone() for name, value in prior.state_dict().items()}
 
 
 class Pyramid(Solver[PyramidState]):
-    """Solves the problem from coarse to fine, each level beginning with what the last one ended with.
+    """Solves the problem from coarse to fine; each level starts from the result of the previous one.
 
-    The data of a level are the data shrunk by a power of ``ratio``; the kernel's size shrinks with them, down to about
-    ``smallest`` pixels. Priors go on from level to level by `Resizable`: pixels are resampled, networks keep their
-    weights. Any solver may stand inside: a pyramid around ``alternating-map`` is the classical MAP method, one around
-    ``joint-adam`` is a SelfDeblur from coarse to fine.
+    The data of a level are the data downscaled by a power of ``ratio``. The kernel's size shrinks with them, down to
+    about ``min_kernel_size`` pixels. Priors pass from level to level by `Resizable`: pixels are resampled, networks
+    keep their weights. The inner solver is arbitrary: a pyramid around ``alternating-map`` is the classical MAP
+    method, one around ``joint-adam`` is SelfDeblur from coarse to fine.
 
     Args:
         inner: solves each level.
-        ratio: the size of a level against the next finer one.
-        smallest: the kernel's longer side at the coarsest level, pixels, or a little more.
-        begin: the kernel at the coarsest level: what the kernel prior gives, a delta, or two equal neighbours in a
-            row, as many papers do since a delta explains the coarsest data well and is hard to leave.
+        ratio: the size of a level relative to the next finer one.
+        min_kernel_size: the kernel's longer side at the coarsest level in pixels, or slightly more.
+        initial_kernel: the kernel at the coarsest level. "prior": the kernel of the kernel prior. "delta": one pixel.
+            "two-taps": two equal neighbours in a row, as in many papers, since a delta explains the coarsest data well
+            and is hard to leave.
         decay: the regularizers' weights are divided by it at each finer level.
-        margin: while it is looked for, the kernel is larger by as many pixels along each side, at the finest level;
-            in the end the window of the asked size that holds most of it is kept. A kernel that just fits into its
-            frame must otherwise also lie right in it, which it hardly does at the coarse levels.
+        margin: the estimated kernel is larger than requested by this number of pixels along each side at the finest
+            level. In the end the window of the requested size with most of the kernel's mass is kept. Without a
+            margin, a kernel that just fits its frame must also be centred in it, which is rarely so at coarse levels.
     """
 
     needs: ClassVar[Mapping[str, type]] = {"image_prior": Resizable, "kernel_prior": Resizable}
@@ -131,42 +131,46 @@ class Pyramid(Solver[PyramidState]):
         self,
         *,
         inner: Annotated[Solver[Any], Field(description="solves each level", examples=["joint-adam"])],
-        ratio: Annotated[float, Field(ge=0.3, le=0.95, description="size of a level against the next finer")] = 0.5
-        ** 0.5,
-        smallest: Annotated[PositiveInt, Field(ge=3, description="kernel's longer side at the coarsest level, px")] = 5,
-        begin: Annotated[
+        ratio: Annotated[
+            float, Field(ge=0.3, le=0.95, description="size of a level relative to the next finer one")
+        ] = 0.5**0.5,
+        min_kernel_size: Annotated[
+            PositiveInt, Field(ge=3, description="kernel's longer side at the coarsest level, px")
+        ] = 5,
+        initial_kernel: Annotated[
             Literal["prior", "delta", "two-taps"], Field(description="the kernel at the coarsest level")
         ] = "prior",
         decay: Annotated[float, Field(ge=1, description="weights are divided by it at each finer level")] = 1.0,
-        margin: Annotated[int, Field(ge=0, description="px by which the kernel is larger while it is found")] = 0,
+        margin: Annotated[int, Field(ge=0, description="px by which the kernel is larger during estimation")] = 0,
     ) -> None:
         self.inner = inner
+        self.keeps_large_blocks = inner.keeps_large_blocks
         self.ratio = ratio
-        self.smallest = smallest
-        self.begin = begin
+        self.min_kernel_size = min_kernel_size
+        self.initial_kernel = initial_kernel
         self.decay = decay
         self.margin = margin
         self.iterations = inner.iterations
 
     def check(self, problem: Problem) -> None:
-        """Refuse what it, or the inner solver, cannot solve.
+        """Check the problem for the pyramid and for the inner solver.
 
         Raises:
-            AssemblyError: an ability is missing.
-            InputError: a prior cannot be made as small as the coarsest level asks.
+            AssemblyError: a component lacks an ability.
+            InputError: a prior cannot be made as small as the coarsest level requires.
         """
         super().check(problem)
         self.inner.check(problem)
         self._check_coarsest(problem)
-        if self.begin != "prior" and not isinstance(problem.kernel_prior, Assignable):
+        if self.initial_kernel != "prior" and not isinstance(problem.kernel_prior, Assignable):
             raise AssemblyError(
-                f"pyramid cannot begin with '{self.begin}', since {type(problem.kernel_prior).__name__} cannot be set "
-                "to a kernel; set solver.params.begin=prior"
+                f"pyramid cannot start from the kernel '{self.initial_kernel}', since "
+                f"{type(problem.kernel_prior).__name__} cannot be set to a kernel; set solver.params.initial_kernel=prior"
             )
         if self.margin > 0 and not all(isinstance(p, Assignable) for p in (problem.image_prior, problem.kernel_prior)):
             raise AssemblyError(
-                "pyramid with a margin ends by cutting image and kernel, which priors take that can be set to a value; "
-                "set solver.params.margin=0"
+                "pyramid with a margin crops image and kernel in the end, which needs priors that can be set to a "
+                "value; set solver.params.margin=0"
             )
 
     def _check_coarsest(self, problem: Problem) -> None:
@@ -176,43 +180,44 @@ class Pyramid(Solver[PyramidState]):
         except InputError as error:
             height, width = self.data_size(problem, level)
             raise InputError(
-                f"pyramid, at its coarsest level, data of {height}x{width} pixels: {error}; or end it earlier, by a "
-                "larger solver.params.smallest"
+                f"pyramid, at its coarsest level, data of {height}x{width} pixels: {error}; for fewer levels, set a "
+                "larger solver.params.min_kernel_size"
             ) from error
 
     def levels(self, problem: Problem) -> int:
-        """How many sizes there are, the problem's own included."""
+        """Return the number of levels, the finest included."""
         count, side = 1, max(problem.kernel_prior.shape[-2:]) + self.margin
-        while side * self.ratio**count >= self.smallest and min(self.data_size(problem, count)) >= MINIMUM:
+        while side * self.ratio**count >= self.min_kernel_size and min(self.data_size(problem, count)) >= MIN_DATA_SIDE:
             count += 1
         return count
 
     def steps(self, problem: Problem) -> int:
-        """The inner solver's, at every level."""
+        """Return the inner solver's number of steps times the number of levels."""
         return self.levels(problem) * self.inner.steps(problem)
 
     def data_size(self, problem: Problem, level: int) -> Size:
-        """Size of the data at a level."""
+        """Return the size of the data at a level."""
         height, width = size_of(problem.data)
         return round(height * self.ratio**level), round(width * self.ratio**level)
 
     def start(self, problem: Problem) -> PyramidState:
-        """The coarsest level."""
+        """Start the coarsest level."""
         level = self.levels(problem) - 1
         coarse = self.problem_at(level, problem, problem, 0)
-        if self.begin != "prior":
-            coarse = replace(coarse, kernel_prior=beginning(coarse.kernel_prior, self.begin, problem.data))
+        if self.initial_kernel != "prior":
+            prior = set_to_taps(coarse.kernel_prior, 2 if self.initial_kernel == "two-taps" else 1, problem.data)
+            coarse = replace(coarse, kernel_prior=prior)
         return PyramidState(solver=self, whole=problem, level=level, problem=coarse, inner=self.inner.start(coarse))
 
     def step(self, problem: Problem, state: PyramidState) -> PyramidState:
-        """One step of the inner solver; a level that is done hands over to the next finer one first."""
+        """One step of the inner solver; after the last step of a level, on the next finer one."""
         if self._done(state) and state.level > 0:
             state.refine()
         with threads_for(state.problem):
             state.inner = self.inner.step(state.problem, state.inner)
         state.inner.iteration += 1
         state.losses.append(state.inner.losses[-1])
-        # Done before the last step of all: here or at a coarser level the inner solver has converged.
+        # Finished before the last possible step: at this or a coarser level the inner solver has converged.
         early = state.inner.converged or state.iteration + 1 < self.steps(problem)
         state.converged = state.level == 0 and self._done(state) and early
         return state
@@ -221,16 +226,16 @@ class Pyramid(Solver[PyramidState]):
         return state.inner.converged or state.inner.iteration >= self.inner.steps(state.problem)
 
     def problem_at(self, level: int, whole: Problem, source: Problem, source_level: int) -> Problem:
-        """The problem at a level.
+        """Return the problem at a level.
 
         Args:
             level: 0 for the problem's own size.
-            whole: the problem at its own size, whose data are shrunk.
-            source: the problem whose priors go on.
-            source_level: the level of that.
+            whole: the problem at its own size; its data are downscaled.
+            source: the problem whose priors are resized.
+            source_level: the level of ``source``.
         """
-        scale = self.ratio ** (level - source_level)  # of the content: sizes are rounded, see `shrink`
-        data = whole.data if level == 0 else shrink(whole.data, self.ratio**level).clamp(0, 1)
+        scale = self.ratio ** (level - source_level)  # of the content: sizes are rounded, see `downscale`
+        data = whole.data if level == 0 else downscale(whole.data, self.ratio**level).clamp(0, 1)
         kernel_shape = self.kernel_shape(whole, level)
         image_shape = whole.operator.image_shape(shape_of(data), kernel_shape)
         factor = self.decay ** (self.levels(whole) - 1 - level)
@@ -243,7 +248,7 @@ class Pyramid(Solver[PyramidState]):
         )
 
     def kernel_shape(self, whole: Problem, level: int) -> Shape:
-        """Shape at a level: at the finest its own and the margin, odd sides of at least 3 pixels at the others."""
+        """Return the kernel's shape at a level: at level 0 its own with the margin, else odd sides of at least 3."""
         batch, _, *own = whole.kernel_prior.shape
         sides = [side + self.margin for side in own]
         if level == 0:
@@ -252,49 +257,74 @@ class Pyramid(Solver[PyramidState]):
         return batch, 1, height, width
 
 
-P = TypeVar("P", ImagePrior, OperatorParameterPrior)
+PriorOfEither = TypeVar("PriorOfEither", ImagePrior, OperatorParameterPrior)
 
 
-def resized(prior: P, shape: Shape, scale: float) -> P:
-    """The prior on another grid; raises `AssemblyError` where it cannot."""
+def resized(prior: PriorOfEither, shape: Shape, scale: float) -> PriorOfEither:
+    """Return the prior on another grid; raise `AssemblyError` if it cannot be resized.
+
+    Args:
+        prior: an image prior or a kernel prior.
+        shape: (B, C, H, W) of the new prior.
+        scale: new pixels per old pixel.
+    """
     if tuple(prior.shape) == tuple(shape) and scale == 1:
         return prior
     found = prior.resized(shape, scale) if isinstance(prior, Resizable) else None
     if not isinstance(found, ImagePrior | OperatorParameterPrior):
         raise AssemblyError(f"pyramid needs priors that can be resized, and {type(prior).__name__} cannot")
-    return cast(P, found)
+    return cast(PriorOfEither, found)
 
 
-def fitted(image: Tensor, kernel: Tensor, image_size: Size, kernel_size: Size) -> tuple[Tensor, Tensor]:
-    """Image (B, C, *) and kernel (B, 1, *) cut to smaller sizes where the kernel is, so that both still fit the data.
+def cropped_together(image: Tensor, kernel: Tensor, image_size: Size, kernel_size: Size) -> tuple[Tensor, Tensor]:
+    """Crop a kernel to the window with most of its mass, and the image by as much on the opposite sides.
 
-    Of the windows that hold all but a thousandth of what any window holds, the one nearest to the middle is kept.
+    The cropped image and kernel still explain the same data. Of the windows that hold at least 0.999 of the largest
+    mass of any window, the one nearest to the centre is kept.
+
+    Args:
+        image: (B, C, H, W).
+        kernel: (B, 1, h, w).
+        image_size: size of the cropped image.
+        kernel_size: size of the cropped kernel; if the kernel has it, nothing is cropped.
     """
     if size_of(kernel) == kernel_size:
         return image, kernel
     mass = F.avg_pool2d(kernel, kernel_size, stride=1, divisor_override=1)
     rows, columns = (torch.arange(n, device=mass.device) - (n - 1) / 2 for n in size_of(mass))
-    far = rows[:, None].square() + columns.square()
+    distance = rows[:, None].square() + columns.square()
     enough = mass >= (1 - 1e-3) * mass.amax((-2, -1), keepdim=True)
-    chosen = torch.where(enough, far, torch.inf).flatten(1).argmin(1).tolist()
+    chosen = torch.where(enough, distance, torch.inf).flatten(1).argmin(1).tolist()
     corners = [divmod(index, mass.shape[-1]) for index in chosen]
-    ends = [(mass.shape[-2] - 1 - row, mass.shape[-1] - 1 - column) for row, column in corners]
-    cut = windows(kernel, corners, kernel_size)
-    return windows(image, ends, image_size), cut / cut.sum((-2, -1), keepdim=True)
+    opposite = [(mass.shape[-2] - 1 - row, mass.shape[-1] - 1 - column) for row, column in corners]
+    cropped = crop_each(kernel, corners, kernel_size)
+    return crop_each(image, opposite, image_size), cropped / cropped.sum((-2, -1), keepdim=True)
 
 
-def windows(value: Tensor, corners: list[Size], size: Size) -> Tensor:
-    """Of each of (B, C, H, W) the window of a size at its own corner."""
-    cut = [
+def crop_each(value: Tensor, corners: list[Size], size: Size) -> Tensor:
+    """Crop each item of a batch (B, C, H, W) to a size at its own corner.
+
+    Args:
+        value: (B, C, H, W).
+        corners: (row, column) of each item's first pixel.
+        size: of the windows.
+    """
+    cropped = [
         one[..., row : row + size[0], column : column + size[1]]
         for one, (row, column) in zip(value, corners, strict=True)
     ]
-    return torch.stack(cut)
+    return torch.stack(cropped)
 
 
-def beginning(prior: OperatorParameterPrior, kind: str, like: Tensor) -> OperatorParameterPrior:
-    """The kernel prior giving a delta at the centre, or half of it and half of its right neighbour."""
+def set_to_taps(prior: OperatorParameterPrior, taps: int, like: Tensor) -> OperatorParameterPrior:
+    """Return the kernel prior set to equal neighbours in a row, the first at the centre.
+
+    Args:
+        prior: the kernel prior.
+        taps: number of neighbours; one for a delta.
+        like: gives precision and device.
+    """
     kernel = torch.zeros(prior.shape).to(like)
     row, column = centre(size_of(kernel))
-    kernel[..., row, column : column + (2 if kind == "two-taps" else 1)] = 1
+    kernel[..., row, column : column + taps] = 1
     return kernel_prior_of(prior, kernel / kernel.sum((-2, -1), keepdim=True))

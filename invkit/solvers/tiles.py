@@ -17,10 +17,10 @@ from ..core.errors import AssemblyError
 from ..core.interfaces import Assignable, Blur
 from ..core.parameters import NonNegative, PositiveInt, validated
 from ..core.problem import Problem
-from ..core.runtime.threads import threads_at_most
+from ..core.runtime.threads import at_most_threads
 from ..core.solver import Solver, State
-from ..numerics.finite_differences import GRADIENT, power
-from ..numerics.fourier import grid_size, to_image, transfer, wrapped
+from ..numerics.finite_differences import GRADIENT, power_spectrum
+from ..numerics.fourier import extend_periodically, grid_size, otf, to_image
 from ..numerics.geometry import Size, margins, size_of
 from .inner import run_inner
 from .pixel_state import PixelState, check_padding, image_prior_of, starting_point
@@ -169,7 +169,7 @@ class Tiles(Solver[State]):
         if len(problems) == 1 or problems[0].data.device.type != "cpu":
             return [run_inner(self.inner, problem) for problem in problems]
         each = max(1, torch.get_num_threads() // self.together)
-        with threads_at_most(each), ThreadPoolExecutor(self.together) as pool:
+        with at_most_threads(each), ThreadPoolExecutor(self.together) as pool:
             return list(pool.map(lambda problem: run_inner(self.inner, problem), problems))
 
     def _put(self, tile: Tile, solved: State, state: TilesState) -> Tensor:
@@ -227,11 +227,11 @@ def wiener_filtered(problem: Problem, image: Tensor, kernel: Tensor, weight: flo
     Channel after channel: a large photograph's spectra are what takes the memory.
     """
     size = grid_size(size_of(problem.data), size_of(kernel))
-    blur = transfer(kernel, size)
-    inverse = blur.conj() / (blur.abs().square() + weight * power(GRADIENT, size, image)).clamp_(min=LEAST)
+    blur = otf(kernel, size)
+    inverse = blur.conj() / (blur.abs().square() + weight * power_spectrum(GRADIENT, size, image)).clamp_(min=LEAST)
     channels = []
     for channel in torch.split(problem.data, 1, 1):
-        spectrum = torch.fft.rfft2(wrapped(channel, size_of(kernel), size)).mul_(inverse)
+        spectrum = torch.fft.rfft2(extend_periodically(channel, size_of(kernel), size)).mul_(inverse)
         channels.append(to_image(torch.fft.irfft2(spectrum, size), size_of(image)).clamp(0, 1))
     return torch.cat(channels, 1)
 

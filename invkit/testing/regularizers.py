@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..core.interfaces import Denoising, Proximable, Regularizer, Reweightable
-from ..numerics.finite_differences import analyse
+from ..numerics.finite_differences import apply_filters
 from .common import (
     Settings,
     assert_documented,
@@ -66,7 +66,7 @@ def assert_differentiable(regularizer: Regularizer, point: Tensor) -> None:
 
 def coefficients_of(regularizer: Proximable, value: Tensor) -> Tensor:
     """What the penalty is taken of: (B, C, H, W) -> (K, B, C, H, W)."""
-    return analyse(value, regularizer.stencils, wrap=False)
+    return apply_filters(value, regularizer.filters, wrap=False)
 
 
 def assert_penalty_of_coefficients(regularizer: Proximable, value: Tensor) -> None:
@@ -76,7 +76,7 @@ def assert_penalty_of_coefficients(regularizer: Proximable, value: Tensor) -> No
         penalty = regularizer.penalty(coefficients_of(regularizer, value))
     demand(tuple(penalty.shape) == (len(value),), f"{name}.penalty gives shape {tuple(penalty.shape)}, not (B,)")
     same = torch.allclose(penalty, regularizer(value), rtol=1e-5)  # rounding of sums
-    demand(same, f"{name}.forward(value) is not {name}.penalty of the value filtered by its stencils")
+    demand(same, f"{name}.forward(value) is not {name}.penalty of the value filtered by its filters")
 
 
 def assert_prox(regularizer: Proximable, coefficients: Tensor, step: float) -> None:

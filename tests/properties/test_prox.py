@@ -103,7 +103,7 @@ def point(shape, where, values, dtype):
     data=st.data(),
 )
 def test_the_prox_of_a_single_number_is_right(regularizer, value, step, dtype, data):
-    planes = len(regularizer.stencils)
+    planes = len(regularizer.filters)
     where = [(data.draw(st.integers(0, planes - 1)), 0, 0, 0, 0)]
     assert_minimises(regularizer, point((planes, 1, 1, 1, 1), where, [value], dtype), step, where)
 
@@ -239,4 +239,4 @@ def test_weights_are_slopes_over_magnitudes(regularizer, seed):
 
 def coefficients_for(regularizer, seed, dtype):
     """Two small colour images' coefficients in (-2, 2)."""
-    return 4 * drawn((len(regularizer.stencils), 2, 3, 2, 3), seed, dtype) - 2
+    return 4 * drawn((len(regularizer.filters), 2, 3, 2, 3), seed, dtype) - 2

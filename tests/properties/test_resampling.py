@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from invkit.core.errors import InputError
-from invkit.numerics.geometry import centre, centroid, resample, resample_kernel, shrink
+from invkit.numerics.geometry import centre, centroid, downscale, resample, resample_kernel
 from invkit.operators.convolution import Convolution
 from invkit.testing import assert_kernel
 from invkit.testing.common import drawn
@@ -97,13 +97,13 @@ def test_no_gradient_passes():
 
 def test_data_are_shrunk_to_the_rounded_size_without_aliasing():
     board = (torch.arange(40)[:, None] + torch.arange(30)).remainder(2).double()[None, None]
-    small = shrink(board, 0.5)
+    small = downscale(board, 0.5)
     assert small.shape == (1, 1, 20, 15)
     torch.testing.assert_close(small, torch.full_like(small, 0.5), rtol=0, atol=0.13)  # at borders a sixteenth or two
     inner = small[..., 1:-1, 1:-1]
     torch.testing.assert_close(inner, torch.full_like(inner, 0.5), rtol=0, atol=1e-12)
-    assert shrink(board, 0.01).shape == (1, 1, 1, 1)
-    assert torch.equal(shrink(board, 1.0), board)
+    assert downscale(board, 0.01).shape == (1, 1, 1, 1)
+    assert torch.equal(downscale(board, 1.0), board)
 
 
 @quick
@@ -166,7 +166,7 @@ def test_shrunk_data_are_the_blur_of_the_shrunk_image_by_the_shrunk_kernel(seed,
     """What a pyramid rests on."""
     smooth = F.interpolate(drawn((1, 1, 6, 6), seed, torch.float64), size=(69, 69), mode="bicubic").clamp(0, 1)
     kernel = random_kernel((9, 9), seed)[:1]
-    data = shrink(Convolution()(smooth, kernel), scale)
+    data = downscale(Convolution()(smooth, kernel), scale)
     small = resample_kernel(kernel, (11, 11), scale)
     side = data.shape[-1] + 10
     predicted = Convolution()(resample(smooth, (side, side), scale), small)
@@ -194,4 +194,4 @@ def test_sizes_and_scales_that_mean_nothing_are_refused(resampled, size, scale, 
 @pytest.mark.parametrize("scale", [0.0, 1.2, float("nan")])
 def test_data_are_not_shrunk_to_larger_ones(scale):
     with pytest.raises(InputError, match="above 0 and at most 1"):
-        shrink(torch.ones(1, 1, 3, 3), scale)
+        downscale(torch.ones(1, 1, 3, 3), scale)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from invkit.numerics.fourier import grid_size, to_grid, wrapped
+from invkit.numerics.fourier import extend_periodically, grid_size, to_grid
 from invkit.numerics.geometry import Size, centre, size_of
 
 __all__ = ["estimated_kernels"]
@@ -36,7 +36,7 @@ def estimated_kernels(
         differentiable in the images.
     """
     size = grid_size(size_of(data), kernel_size)
-    blurred = torch.fft.rfft2(wrapped(data.mean(1, keepdim=True), kernel_size, size))
+    blurred = torch.fft.rfft2(extend_periodically(data.mean(1, keepdim=True), kernel_size, size))
     sharp = torch.fft.rfft2(to_grid(images.mean(2), size))
     levels = torch.stack([data.new_full((), level) for level in noise_levels])
     noise = size[0] * size[1] * levels.square()[:, None, None]

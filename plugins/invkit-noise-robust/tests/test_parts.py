@@ -8,7 +8,7 @@ import torch
 from invkit_noise_robust import BranchedSkipImage, RootMSE, estimated_kernels
 
 from invkit.core.errors import InputError
-from invkit.numerics.fourier import grid_size, to_grid, wrapped
+from invkit.numerics.fourier import extend_periodically, grid_size, to_grid
 from invkit.operators.convolution import Convolution
 
 
@@ -82,7 +82,7 @@ def test_it_is_the_formula():
     """Spelt out with NumPy's transform of the whole grid, for two images and two levels."""
     data, images, size = drawn(2, 3, 11, 12), drawn(2, 2, 3, 13, 15, seed=1), grid_size((11, 12), (3, 4))
     kernels, norms = estimated_kernels(data, images, [0.1, 0.3], (3, 4))
-    blurred = np.fft.fft2(wrapped(data.mean(1, keepdim=True), (3, 4), size)[0, 0].numpy())
+    blurred = np.fft.fft2(extend_periodically(data.mean(1, keepdim=True), (3, 4), size)[0, 0].numpy())
     sharp = np.fft.fft2(to_grid(images.mean(2), size)[0, 1].numpy())
     whole = np.abs(np.fft.ifft2(sharp.conj() * blurred / (np.abs(sharp) ** 2 + size[0] * size[1] * 0.09)).real)
     expected = np.roll(whole, (1, 2), (0, 1))[:3, :4]

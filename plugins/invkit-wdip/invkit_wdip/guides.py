@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from invkit.numerics.fourier import grid_size, to_image, transfer, wrapped
+from invkit.numerics.fourier import extend_periodically, grid_size, otf, to_image
 from invkit.numerics.geometry import Shape, Size, margins, size_of
 
 __all__ = ["best_moves", "gaussian", "moved_image", "moved_kernel", "normalised", "sharpened"]
@@ -45,8 +45,10 @@ def sharpened(data: Tensor, kernel: Tensor, noise_to_signal: float) -> Tensor:
     """
     (height, width), (h, w) = size_of(data), size_of(kernel)
     size = grid_size((height, width), (h, w))
-    blur = transfer(kernel, size)
-    spectrum = torch.fft.rfft2(wrapped(data, (h, w), size)) * blur.conj() / (blur.abs().square() + noise_to_signal)
+    blur = otf(kernel, size)
+    spectrum = (
+        torch.fft.rfft2(extend_periodically(data, (h, w), size)) * blur.conj() / (blur.abs().square() + noise_to_signal)
+    )
     return to_image(torch.fft.irfft2(spectrum, size), (height + h - 1, width + w - 1)).clamp(0, 1)
 
 

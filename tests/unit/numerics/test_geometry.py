@@ -14,8 +14,8 @@ from invkit.numerics.geometry import (
     centroid,
     crop_to_data,
     extend,
+    extend_adjoint,
     extend_to,
-    fold,
     margins,
     resize_kernel_support,
     size_of,
@@ -71,7 +71,10 @@ def test_fold_is_the_adjoint_of_extend(size, kernel_size, padding, seed):
     generator = torch.Generator().manual_seed(seed)
     data = torch.randn(1, 2, *size, generator=generator, dtype=torch.float64)
     image = torch.randn(extend(data, kernel_size, padding).shape, generator=generator, dtype=torch.float64)
-    left, right = (extend(data, kernel_size, padding) * image).sum(), (data * fold(image, kernel_size, padding)).sum()
+    left, right = (
+        (extend(data, kernel_size, padding) * image).sum(),
+        (data * extend_adjoint(image, kernel_size, padding)).sum(),
+    )
     torch.testing.assert_close(left, right, rtol=0, atol=1e-11)  # a few hundred products of size one
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from invkit.numerics.finite_differences import GRADIENT, SECOND, analyse
+from invkit.numerics.finite_differences import GRADIENT, SECOND_DIFFERENCES, apply_filters
 from invkit.regularizers.gradient_l2 import GradientL2
 from invkit.regularizers.hyper_laplacian import HyperLaplacian
 from invkit.regularizers.l0_gradient import L0Gradient
@@ -132,15 +132,15 @@ class TestHyperLaplacian:
         """The corner is seen by one difference of each of the three kinds: twice down, twice along, once each."""
         first, both = (float(HyperLaplacian(second=second)(corner())) for second in (0, 0.25))
         assert both == pytest.approx(first * (2 + 3 * 0.25) / 2)
-        assert HyperLaplacian().stencils == GRADIENT
-        assert HyperLaplacian(second=0.25).stencils == GRADIENT + SECOND
+        assert HyperLaplacian().filters == GRADIENT
+        assert HyperLaplacian(second=0.25).filters == GRADIENT + SECOND_DIFFERENCES
 
     def test_of_power_one_is_anisotropic_tv_and_of_power_two_the_squares(self):
         value = drawn((2, 3, 6, 7), dtype=torch.float64)
         tv = TotalVariation(isotropic=False, smoothing=0)
         assert torch.allclose(HyperLaplacian(power=1, smoothing=0)(value), tv(value))
         assert torch.allclose(HyperLaplacian(power=2, second=0.3)(value), GradientL2(second=0.3)(value))
-        coefficients = analyse(value, GRADIENT)
+        coefficients = apply_filters(value, GRADIENT)
         found = HyperLaplacian(power=1, smoothing=0).prox(coefficients, 9.0)
         torch.testing.assert_close(found, tv.prox(coefficients, 9.0))
 
@@ -150,7 +150,7 @@ class TestHyperLaplacian:
         regularizer = HyperLaplacian(power=power, smoothing=smoothing)
         value = corner().float() * torch.tensor([1e-40, 1e-30, 1e-10, 1, 0]).view(5, 1, 1, 1)
         assert bool(gradient(regularizer, value).isfinite().all())
-        assert bool(regularizer.weights(analyse(value, GRADIENT)).isfinite().all())
+        assert bool(regularizer.weights(apply_filters(value, GRADIENT)).isfinite().all())
 
     def test_reweighting_solves_a_median(self):
         """Iterated weighted means of ``sum |x - a|^p`` end at a stationary point: here the value given three times."""

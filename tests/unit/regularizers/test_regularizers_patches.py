@@ -186,7 +186,7 @@ def test_descent_by_adam_lowers_it_and_stays_finite(regularizer):
 
 @pytest.mark.parametrize("regularizer", ALL, ids=name)
 def test_prox_changes_neither_what_it_is_given_nor_the_precision(regularizer):
-    value = drawn((len(regularizer.stencils), 2, 3, 7, 8))
+    value = drawn((len(regularizer.filters), 2, 3, 7, 8))
     before = value.clone()
     moved = regularizer.prox(value, 0.5)
     assert torch.equal(value, before)

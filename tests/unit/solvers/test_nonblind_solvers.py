@@ -16,7 +16,7 @@ from invkit.core.problem import Problem, Term
 from invkit.fidelities.mse import MSE
 from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.known import KnownKernel
-from invkit.numerics.finite_differences import GRADIENT, SECOND, analyse
+from invkit.numerics.finite_differences import GRADIENT, SECOND_DIFFERENCES, apply_filters
 from invkit.numerics.geometry import crop_to_data
 from invkit.operators.identity import Identity
 from invkit.regularizers.gradient_l2 import GradientL2
@@ -136,16 +136,18 @@ def test_the_masked_blur_is_the_operator(height, width, padding, channels):
 
 
 @given(
-    height=st.integers(3, 7), width=st.integers(3, 7), stencils=st.sampled_from([GRADIENT, SECOND, GRADIENT + SECOND])
+    height=st.integers(3, 7),
+    width=st.integers(3, 7),
+    filters=st.sampled_from([GRADIENT, SECOND_DIFFERENCES, GRADIENT + SECOND_DIFFERENCES]),
 )
 @settings(deadline=None)
-def test_bands_are_the_weighted_squares(height, width, stencils):
+def test_bands_are_the_weighted_squares(height, width, filters):
     """``x^T (sum D^T W D) x = sum w (D x)^2`` for every x, and the matrix is symmetric."""
     x, other = random(2, 2, height, width, seed=1), random(2, 2, height, width, seed=2)
-    weights, bands = random(len(stencils), 2, 2, height, width, seed=3), {}
-    add_squares(bands, weights, stencils)
+    weights, bands = random(len(filters), 2, 2, height, width, seed=3), {}
+    add_squares(bands, weights, filters)
     times_x = add_banded(bands, x, torch.zeros_like(x))
-    first, second = (analyse(image, stencils, wrap=False) for image in (x, other))
+    first, second = (apply_filters(image, filters, wrap=False) for image in (x, other))
     assert torch.allclose((other * times_x).sum(), (weights * first * second).sum())
 
 
@@ -237,7 +239,9 @@ def test_wiener_minimises_the_periodic_objective():
     _, problem = blurred([Term(GradientL2(second=second), weight)], "circular", 2, 2, noise=0.1)
     state = finished(Wiener(), problem)
     image = state.image.requires_grad_()
-    squares = analyse(image, GRADIENT).square().sum(0) + second * analyse(image, SECOND).square().sum(0)
+    squares = apply_filters(image, GRADIENT).square().sum(0) + second * apply_filters(
+        image, SECOND_DIFFERENCES
+    ).square().sum(0)
     data_term = (problem.operator(image, state.kernel) - problem.data).square()
     (gradient,) = torch.autograd.grad((data_term + weight * squares).mean(), image)
     assert gradient.abs().max() < 1e-12

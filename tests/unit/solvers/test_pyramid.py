@@ -19,7 +19,7 @@ from invkit.fidelities.mse import MSE
 from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.simplex import SimplexKernel
 from invkit.kernel_priors.softmax_fcn import SoftmaxFCN
-from invkit.numerics.geometry import resample, resample_kernel, shrink
+from invkit.numerics.geometry import downscale, resample, resample_kernel
 from invkit.operators.convolution import Convolution
 from invkit.regularizers.gradient_l2 import GradientL2
 from invkit.regularizers.kernel_l2 import KernelL2
@@ -99,7 +99,7 @@ def test_data_and_kernels_shrink_together(settings, data, kernel, data_sizes, ke
     assert problems[-1].data is problem.data
     for level, coarse in enumerate(reversed(problems)):
         ratio = settings.get("ratio", HALF) ** level
-        assert torch.allclose(coarse.data, shrink(problem.data, ratio), atol=1e-6)
+        assert torch.allclose(coarse.data, downscale(problem.data, ratio), atol=1e-6)
         assert tuple(coarse.image_prior().shape) == coarse.operator.image_shape(
             coarse.data.shape, coarse.kernel_prior.shape
         )

@@ -8,7 +8,7 @@ from deconvolution import a_kernel, blocks, finished, made, random
 
 from invkit.core.errors import AssemblyError
 from invkit.core.problem import Term
-from invkit.numerics.finite_differences import adjoint, analyse
+from invkit.numerics.finite_differences import apply_filters, apply_filters_adjoint
 from invkit.numerics.fourier import grid_size
 from invkit.numerics.geometry import size_of
 from invkit.operators.convolution import Convolution
@@ -58,7 +58,7 @@ def least_squares(problem):
     blur = dense(lambda grid: predicted(problem, grid), size)
     matrix = blur.T @ blur
     for term in problem.regularizers:
-        filters = dense(lambda grid, r=term.regularizer: analyse(grid, r.stencils), size)
+        filters = dense(lambda grid, r=term.regularizer: apply_filters(grid, r.filters), size)
         matrix += term.weight * filters.T @ filters
     return torch.linalg.solve(matrix, blur.T @ problem.data.flatten()).view(1, 1, *size)
 
@@ -67,7 +67,7 @@ def sums(problem, grid):
     """What both solvers minimise: sums, the regularizers' on the periodic grid."""
     total = (predicted(problem, grid) - problem.data).square().sum()
     for term in problem.regularizers:
-        coefficients = analyse(grid, term.regularizer.stencils)
+        coefficients = apply_filters(grid, term.regularizer.filters)
         total = total + term.weight * grid[0].numel() * term.regularizer.penalty(coefficients).sum()
     return total
 
@@ -171,8 +171,8 @@ def test_a_step_is_the_two_minimisations(padding, start_from_data):
     total = (Convolution(padding="circular")(grid, state.kernel) - data).square().sum()
     for term in terms:
         # weight * R + beta |D x - z|^2 with R the mean over `count` values, so that the sum is count * R
-        z = term.regularizer.prox(analyse(before, term.regularizer.stencils), term.weight * count / (2 * beta))
-        total = total + beta * (analyse(grid, term.regularizer.stencils) - z).square().sum()
+        z = term.regularizer.prox(apply_filters(before, term.regularizer.filters), term.weight * count / (2 * beta))
+        total = total + beta * (apply_filters(grid, term.regularizer.filters) - z).square().sum()
     (gradient,) = torch.autograd.grad(total, grid)
     assert gradient.abs().max() < 1e-12
 
@@ -182,7 +182,11 @@ def test_slow_continuation_comes_near_the_solution_of_the_normal_equations():
     problem = tiny([Term(GradientL2(), 0.05)], "circular")
     exact = least_squares(problem)
     errors = [
-        float((finished(HalfQuadratic(beta_start=0.2, beta_max=100.0, beta_factor=factor), problem).grid - exact).abs().max())
+        float(
+            (finished(HalfQuadratic(beta_start=0.2, beta_max=100.0, beta_factor=factor), problem).grid - exact)
+            .abs()
+            .max()
+        )
         for factor in (2.0, 1.2, 1.01)
     ]
     assert errors == sorted(errors, reverse=True)
@@ -267,8 +271,10 @@ def test_what_is_not_proximable_is_refused(solver):
 
 
 def test_the_adjoint_serves_both_as_it_is_written():
-    """``D^T z`` of `adjoint` is the matrix transposed of `analyse`."""
+    """``D^T z`` of `apply_filters_adjoint` is the matrix transposed of `apply_filters`."""
     regularizer, size = HyperLaplacian(second=0.25), (4, 5)
-    matrix = dense(lambda grid: analyse(grid, regularizer.stencils), size)
-    coefficients = random(len(regularizer.stencils), 1, 1, *size)
-    assert torch.allclose(adjoint(coefficients, regularizer.stencils).flatten(), matrix.T @ coefficients.flatten())
+    matrix = dense(lambda grid: apply_filters(grid, regularizer.filters), size)
+    coefficients = random(len(regularizer.filters), 1, 1, *size)
+    assert torch.allclose(
+        apply_filters_adjoint(coefficients, regularizer.filters).flatten(), matrix.T @ coefficients.flatten()
+    )

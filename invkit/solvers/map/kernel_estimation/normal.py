@@ -26,8 +26,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ....core.errors import InputError
-from ....numerics.finite_differences import added
-from ....numerics.fourier import fast_size, rows_of, small_spectrum
+from ....numerics.finite_differences import sum_over
+from ....numerics.fourier import fast_size, irfft2_rows, rfft2_padded
 from ....numerics.geometry import Size, size_of
 from ....numerics.simplex import nearest_on_simplex
 
@@ -108,7 +108,7 @@ class FourierToeplitz(Toeplitz):
     def __call__(self, kernel: Tensor) -> Tensor:
         """(B, 1, h, w) -> (B, 1, h, w)."""
         h, w = size_of(kernel)
-        return rows_of(small_spectrum(kernel, self.grid).mul_(self.spectrum), slice(h), self.grid)[..., :w]
+        return irfft2_rows(rfft2_padded(kernel, self.grid).mul_(self.spectrum), slice(h), self.grid)[..., :w]
 
     def ridged(self, weight: Tensor | float) -> Toeplitz:
         """With ``weight``, (B, 1, 1, 1), on the diagonal."""
@@ -168,7 +168,7 @@ class NormalEquations:
     def predicted(self, kernel: Tensor) -> Tensor:
         """``A k``, the valid convolution, (B, S, H, W)."""
         (h, w), (height, width) = self.kernel_size, self.data_size
-        full: Tensor = torch.fft.irfft2(small_spectrum(kernel, self.grid) * self.spectrum, self.grid)
+        full: Tensor = torch.fft.irfft2(rfft2_padded(kernel, self.grid) * self.spectrum, self.grid)
         return full[..., h - 1 : h - 1 + height, w - 1 : w - 1 + width]
 
     def exact(self, kernel: Tensor) -> Tensor:
@@ -239,17 +239,17 @@ def check_shapes(sharp: Tensor, blurred: Tensor, kernel: Tensor) -> None:
 
 def autocorrelation(spectrum: Tensor, grid: Size, kernel_size: Size) -> Tensor:
     """Of ``sharp``, zero beyond its border, summed over S: (B, 1, 2 h - 1, 2 w - 1), lag zero in the centre."""
-    power = added(spectrum.real.square() + spectrum.imag.square(), 1)
+    power = sum_over(spectrum.real.square() + spectrum.imag.square(), 1)
     rows, columns = (torch.arange(1 - side, side, device=power.device) for side in kernel_size)
-    return rows_of(power, rows % grid[0], grid).index_select(-1, columns % grid[1])
+    return irfft2_rows(power, rows % grid[0], grid).index_select(-1, columns % grid[1])
 
 
 def correlated(spectrum: Tensor, data: Tensor, grid: Size, kernel_size: Size) -> Tensor:
     """``A^T data``: (B, S, H, W) -> (B, 1, h, w)."""
     (h, w), (height, width) = kernel_size, size_of(data)
     place = (w - 1, grid[1] - (w - 1) - width, h - 1, grid[0] - (h - 1) - height)  # in the full convolution
-    product = added(torch.fft.rfft2(F.pad(data, place)) * spectrum.conj(), 1)
-    return rows_of(product, slice(h), grid)[..., :w]
+    product = sum_over(torch.fft.rfft2(F.pad(data, place)) * spectrum.conj(), 1)
+    return irfft2_rows(product, slice(h), grid)[..., :w]
 
 
 def dot(first: Tensor, second: Tensor) -> Tensor:

@@ -9,8 +9,24 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from invkit.numerics.finite_differences import GRADIENT, IDENTITY, SECOND, adjoint, analyse, power
-from invkit.numerics.fourier import fast_size, grid_size, rows_of, small_spectrum, to_grid, to_image, transfer, wrapped
+from invkit.numerics.finite_differences import (
+    GRADIENT,
+    IDENTITY,
+    SECOND_DIFFERENCES,
+    apply_filters,
+    apply_filters_adjoint,
+    power_spectrum,
+)
+from invkit.numerics.fourier import (
+    extend_periodically,
+    fast_size,
+    grid_size,
+    irfft2_rows,
+    otf,
+    rfft2_padded,
+    to_grid,
+    to_image,
+)
 from invkit.numerics.geometry import crop_to_data, size_of
 from invkit.operators.convolution import Convolution
 from invkit.testing.common import drawn
@@ -18,7 +34,7 @@ from invkit.testing.common import drawn
 offsets = st.integers(-2, 2)
 taps = st.tuples(offsets, offsets, st.floats(-2, 2, width=32))
 filters = st.lists(st.lists(taps, min_size=1, max_size=4).map(tuple), min_size=1, max_size=3).map(tuple)
-known = st.sampled_from([GRADIENT, SECOND, GRADIENT + SECOND, (IDENTITY,)])
+known = st.sampled_from([GRADIENT, SECOND_DIFFERENCES, GRADIENT + SECOND_DIFFERENCES, (IDENTITY,)])
 sides = st.integers(3, 9)
 small = st.integers(1, 5)
 
@@ -28,40 +44,40 @@ def random(*shape, seed=0):
 
 
 @given(filters | known, sides, sides)
-def test_the_adjoint_is_the_adjoint(stencils, height, width):
+def test_the_adjoint_is_the_adjoint(filters, height, width):
     """``<D u, z> = <u, D^T z>`` (the dot test), with as much rounding as some thousand sums in float64 have."""
-    value, other = random(2, 2, height, width), random(len(stencils), 2, 2, height, width, seed=1)
-    forward, backward = analyse(value, stencils), adjoint(other, stencils)
+    value, other = random(2, 2, height, width), random(len(filters), 2, 2, height, width, seed=1)
+    forward, backward = apply_filters(value, filters), apply_filters_adjoint(other, filters)
     assert float((forward * other).sum()) == pytest.approx(float((value * backward).sum()), abs=1e-9)
 
 
 @given(filters | known, sides, sides)
-def test_power_is_what_the_filters_do_to_a_delta(stencils, height, width):
+def test_power_is_what_the_filters_do_to_a_delta(filters, height, width):
     delta = torch.zeros(1, 1, height, width, dtype=torch.float64)
     delta[..., height // 2, width // 2] = 1
-    expected = torch.fft.rfft2(analyse(delta, stencils)).abs().square().sum((0, 1, 2))
-    assert torch.allclose(power(stencils, (height, width), delta), expected, atol=1e-9)
+    expected = torch.fft.rfft2(apply_filters(delta, filters)).abs().square().sum((0, 1, 2))
+    assert torch.allclose(power_spectrum(filters, (height, width), delta), expected, atol=1e-9)
 
 
 @given(known, sides, sides)
-def test_what_reaches_across_the_border_is_zero_and_the_rest_as_it_was(stencils, height, width):
+def test_what_reaches_across_the_border_is_zero_and_the_rest_as_it_was(filters, height, width):
     value = random(1, 2, height, width)
-    inner, round_ = analyse(value, stencils, wrap=False), analyse(value, stencils)
+    inner, round_ = apply_filters(value, filters, wrap=False), apply_filters(value, filters)
     ramp = torch.arange(height, dtype=torch.float64)[:, None] + torch.arange(width, dtype=torch.float64)
-    for index, stencil in enumerate(stencils):
+    for index, taps in enumerate(filters):
         for row in range(height):
             for column in range(width):
-                within = all(0 <= row + r < height and 0 <= column + c < width for r, c, _ in stencil)
+                within = all(0 <= row + r < height and 0 <= column + c < width for r, c, _ in taps)
                 expected = round_[index, ..., row, column] if within else torch.zeros(1, 2, dtype=torch.float64)
                 assert torch.equal(inner[index, ..., row, column], expected)
-    assert torch.allclose(analyse(ramp[None, None], SECOND, wrap=False), torch.zeros(()).double())
+    assert torch.allclose(apply_filters(ramp[None, None], SECOND_DIFFERENCES, wrap=False), torch.zeros(()).double())
 
 
 @given(small, small, st.integers(5, 10), st.integers(5, 10))
 def test_transfer_is_the_circular_convolution(h, w, height, width):
     image, kernel = random(2, 3, height, width), random(2, 1, h, w, seed=1) + 0.1
     kernel = kernel / kernel.sum((2, 3), keepdim=True)
-    spectrum = transfer(kernel, (height, width))
+    spectrum = otf(kernel, (height, width))
     blurred = torch.fft.irfft2(spectrum * torch.fft.rfft2(image), (height, width))
     assert torch.allclose(blurred, Convolution(padding="circular")(image, kernel), atol=1e-12)
     assert torch.allclose(spectrum[..., 0, 0].real, torch.ones(2, 1, dtype=torch.float64))  # the kernel's sum
@@ -72,7 +88,7 @@ def test_wrapped_data_lie_where_they_did_and_continue_without_a_jump(h, w, heigh
     """A raised cosine over n pixels is nowhere steeper than pi / 2 / (n + 1) of its rise."""
     data = random(2, 2, height, width)
     grid = (height + h - 1 + more, width + w - 1 + more)
-    extended = wrapped(data, (h, w), grid)
+    extended = extend_periodically(data, (h, w), grid)
     assert size_of(extended) == grid
     image = extended[..., : height + h - 1, : width + w - 1]
     assert torch.equal(crop_to_data(image, (h, w), (height, width)), data)
@@ -113,5 +129,5 @@ def test_the_grid_holds_the_image_of_a_valid_convolution(side, kernel_side):
 def test_halves_of_transforms_are_those_of_the_whole(height, width, down, right):
     image, size = random(2, 1, height, width), (height + down, width + right)
     spectrum = torch.fft.rfft2(image, size)
-    assert torch.allclose(small_spectrum(image, size), spectrum)
-    assert torch.allclose(rows_of(spectrum, slice(height), size), torch.fft.irfft2(spectrum, size)[..., :height, :])
+    assert torch.allclose(rfft2_padded(image, size), spectrum)
+    assert torch.allclose(irfft2_rows(spectrum, slice(height), size), torch.fft.irfft2(spectrum, size)[..., :height, :])
