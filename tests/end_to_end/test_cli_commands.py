@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from invkit.apps.cli.inspect import type_words
-from invkit.apps.cli.main import main, parse_kernel_size
+from invkit.apps.cli.components import type_text
+from invkit.apps.cli.main import main
+from invkit.apps.cli.options import parse_kernel_size
 from invkit.core import registry
 from invkit.recipes.model import parse_recipe
 
@@ -107,10 +108,10 @@ def test_kernel_size(text: str, size: object) -> None:
     assert parse_kernel_size(text) == size
 
 
-def test_type_words() -> None:
-    assert type_words({"type": "integer", "exclusiveMinimum": 0}) == "integer > 0"
-    assert type_words({"anyOf": [{"type": "number", "minimum": 0}, {"type": "null"}]}) == "number >= 0 or none"
-    assert type_words({"enum": ["fft", "direct"]}) == "fft, direct"
+def test_type_text() -> None:
+    assert type_text({"type": "integer", "exclusiveMinimum": 0}) == "integer > 0"
+    assert type_text({"anyOf": [{"type": "number", "minimum": 0}, {"type": "null"}]}) == "number >= 0 or none"
+    assert type_text({"enum": ["fft", "direct"]}) == "fft, direct"
 
 
 def test_a_result_can_be_made_again_from_its_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

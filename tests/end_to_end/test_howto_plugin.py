@@ -14,15 +14,14 @@ from typer.testing import CliRunner
 
 import invkit
 from invkit.apps.cli.main import app
-from invkit.apps.scaffold.names import names_for
-from invkit.apps.scaffold.writing import package_files
+from invkit.apps.scaffold import plugin_files, plugin_names
 from invkit.datasets.synthetic import Synthetic
 from invkit.media.encoding import encode_png
 from invkit.numerics.registration import aligned_psnr
 
 PAGE = (Path(invkit.__file__).parent.parent / "docs" / "howto" / "plugin.md").read_text(encoding="utf-8")
 TRANSCRIPT = re.findall(r"```bash\n(.*?)\n```\n\n```text\n(.*?)```", PAGE, flags=re.DOTALL)
-WRITTEN = package_files(names_for("straight-motion", "kernel_priors"))
+WRITTEN = plugin_files(plugin_names("straight-motion", "kernel_priors"))
 MOST_COMMANDS = 5
 EXACT = 0.5  # dB: other processors round otherwise, and 200 steps of Adam make more of it
 

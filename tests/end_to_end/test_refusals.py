@@ -184,7 +184,7 @@ def snapshot(folder: Path) -> dict[str, bytes | None]:
 
 
 def test_debug_shows_the_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from invkit.apps.cli.running import Debugging
+    from invkit.apps.cli.shared import Debugging
     from invkit.core.errors import InputError
 
     monkeypatch.setattr(Debugging, "on", False)

@@ -11,8 +11,7 @@ import typer
 
 from .bench_output import add_to
 from .bench_speed import add_to as add_speed_to
-from .completion import names_of, several, suites
-from .running import err, out
+from .shared import complete_last, complete_names, complete_suites, err, out
 
 if TYPE_CHECKING:
     from ...benchmark.plan import Plan
@@ -27,9 +26,11 @@ add_to(bench_app)
 add_speed_to(bench_app)
 
 HELP = "Only these of the suite, or others by name."
-Recipes = Annotated[str | None, typer.Option(metavar="A,B,...", help=HELP, autocompletion=several(names_of("recipes")))]
+Recipes = Annotated[
+    str | None, typer.Option(metavar="A,B,...", help=HELP, autocompletion=complete_last(complete_names("recipes")))
+]
 Datasets = Annotated[
-    str | None, typer.Option(metavar="A,B,...", help=HELP, autocompletion=several(names_of("datasets")))
+    str | None, typer.Option(metavar="A,B,...", help=HELP, autocompletion=complete_last(complete_names("datasets")))
 ]
 
 
@@ -38,7 +39,7 @@ def run(
     suite: Annotated[
         str,
         typer.Argument(
-            help="A suite that comes with invkit (quick, levin, lai) or a .toml file.", autocompletion=suites
+            help="A suite that comes with invkit (quick, levin, lai) or a .toml file.", autocompletion=complete_suites
         ),
     ],
     recipes: Recipes = None,

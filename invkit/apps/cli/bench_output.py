@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 import typer
 
 from ...core.errors import InputError
-from .running import err, out
+from .shared import err, out
 
 if TYPE_CHECKING:
     from ...benchmark.records import Store

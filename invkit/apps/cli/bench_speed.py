@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 import typer
 
 from .bench_output import save
-from .running import err, out
+from .shared import err, out
 
 if TYPE_CHECKING:
     from ...benchmark.speed.turns import Progress

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ...core.errors import InputError
-from .running import err, out
+from .shared import err, out
 
 __all__ = ["ui"]
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from invkit.apps.cli import completion
+from invkit.apps.cli.shared import complete_families, complete_recipes, complete_suites
 from invkit.core import registry
 
 HEAVY = ("torch", "deepinv", "scipy", "skimage", "matplotlib", "invkit.benchmark")
@@ -24,18 +24,18 @@ print("imported:", *[name for name in {heavy!r} if name in sys.modules], file=sy
 """
 
 
-def offered(line):
-    """What Bash would be offered for the last word of a line, and what was imported for it."""
+def offered(line, *light):
+    """What Bash would be offered for the last word of a line, and which of the modules named were imported for it."""
     words = line.split(" ")
     asked = {"_INVKIT_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
-    code = OFFER.format(heavy=HEAVY)
+    code = OFFER.format(heavy=(*HEAVY, *light))
     command = [sys.executable, "-c", f"import sys; sys.argv = ['invkit']\n{code}"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | asked)
     return done.stdout.split(), done.stderr.splitlines()[-1].removeprefix("imported:").split()
 
 
 @pytest.mark.parametrize(
-    ("line", "family", "begun"),
+    ("line", "family", "prefix"),
     [
         ("invkit deblur photo.jpg --recipe pan", "recipes", "pan"),
         ("invkit describe kernel_priors s", "kernel_priors", "s"),
@@ -43,10 +43,21 @@ def offered(line):
         ("invkit recipe show self", "recipes", "self"),
     ],
 )
-def test_names_are_offered_by_the_shell(line, family, begun):
+def test_names_are_offered_by_the_shell(line, family, prefix):
     names, imported = offered(line)
-    assert names == [name for name in registry.names(family) if name.startswith(begun)] != []
+    assert names == [name for name in registry.names(family) if name.startswith(prefix)] != []
     assert imported == []
+
+
+def test_commands_are_offered_and_none_is_loaded():
+    names, imported = offered("invkit d", "invkit.apps.cli.restore", "invkit.apps.cli.data")
+    assert names == ["deblur", "deconvolve", "describe", "data", "doctor"]
+    assert imported == []
+
+
+def test_options_are_offered():
+    names, _ = offered("invkit deblur photo.jpg --kernel")
+    assert names == ["--kernel-size", "--kernel"]
 
 
 def test_a_list_is_completed_at_its_last_name():
@@ -56,9 +67,9 @@ def test_a_list_is_completed_at_its_last_name():
 
 
 def test_families_and_suites():
-    assert completion.families("kernel_") == ["kernel_priors", "kernel_estimation", "kernel_postprocessing"]
-    assert completion.families("") == list(registry.FAMILIES)
-    assert {"quick", "levin", "lai"} <= set(completion.suites(""))
+    assert complete_families("kernel_") == ["kernel_priors", "kernel_estimation", "kernel_postprocessing"]
+    assert complete_families("") == list(registry.FAMILIES)
+    assert {"quick", "levin", "lai"} <= set(complete_suites(""))
 
 
 def test_files_are_offered_with_the_names(tmp_path, monkeypatch):
@@ -67,8 +78,8 @@ def test_files_are_offered_with_the_names(tmp_path, monkeypatch):
     (tmp_path / "fast.txt").touch()
     (tmp_path / "fasten").mkdir()
     (tmp_path / "fasten" / "mine.toml").touch()
-    assert completion.recipes("fast")[-2:] == ["fasten/", "fastest.toml"]
-    assert completion.recipes("fasten/") == ["fasten/mine.toml"]
-    assert completion.recipes(f"{tmp_path}/fastest")[-1] == f"{tmp_path}/fastest.toml"
-    assert completion.recipes("") == registry.names("recipes")
-    assert completion.recipes("no/such/folder") == []
+    assert complete_recipes("fast")[-2:] == ["fasten/", "fastest.toml"]
+    assert complete_recipes("fasten/") == ["fasten/mine.toml"]
+    assert complete_recipes(f"{tmp_path}/fastest")[-1] == f"{tmp_path}/fastest.toml"
+    assert complete_recipes("") == registry.names("recipes")
+    assert complete_recipes("no/such/folder") == []

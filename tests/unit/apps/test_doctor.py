@@ -8,9 +8,9 @@ import math
 import pytest
 from typer.testing import CliRunner
 
-from invkit.apps import doctor
+from invkit.apps.cli import doctor
+from invkit.apps.cli.doctor import CHECKS, Finding, examine
 from invkit.apps.cli.main import app
-from invkit.apps.doctor import SECTIONS, Finding, examine
 from invkit.core import registry
 
 
@@ -21,15 +21,15 @@ def invoke(*words):
 @pytest.fixture(scope="module")
 def findings(tmp_path_factory):
     """Of this installation, with no data."""
-    told = []
-    found = list(examine(tmp_path_factory.mktemp("data"), told.append))
-    assert told == list(SECTIONS)
+    sections = []
+    found = list(examine(tmp_path_factory.mktemp("data"), sections.append))
+    assert sections == list(CHECKS)
     return found
 
 
 def test_this_installation_works(findings):
     assert [one for one in findings if one.state == "broken"] == []
-    assert {one.section for one in findings} == set(SECTIONS)
+    assert {one.section for one in findings} == set(CHECKS)
     assert all(one.remedy for one in findings if one.state != "ok")
 
 
@@ -46,7 +46,7 @@ def test_absent_data_are_no_fault_and_it_says_how_to_get_them(findings):
 
 def test_a_folder_that_is_not_there_yet_is_measured_where_it_would_be(tmp_path):
     place = tmp_path / "not" / "yet"
-    data = next(one for one in doctor.folders(place) if one.name == "data")
+    data = next(one for one in doctor.check_folders(place) if one.name == "data")
     assert data.figures["path"] == str(place)
     assert data.figures["exists"] is False
     assert data.figures["free_gb"] >= 0
@@ -68,27 +68,27 @@ def test_a_plugin_that_fails_is_named_with_the_reason(install, only_observers):
         "[invkit.observers]\nodd = odd_module:Thing\n",
         odd_module="raise ZeroDivisionError('odd')",
     )
-    found = list(doctor.plugins(None))
-    assert any(one.name == "broken-plugin" and one.said == "1.2, 1 components" for one in found)
+    found = list(doctor.check_plugins(None))
+    assert any(one.name == "broken-plugin" and one.found == "1.2, 1 components" for one in found)
     (broken,) = [one for one in found if one.state == "broken"]
     assert broken.name == "broken-plugin: odd of observers"
-    assert "ZeroDivisionError: odd" in broken.said
+    assert "ZeroDivisionError: odd" in broken.found
     assert "pip uninstall broken-plugin" in broken.remedy
 
 
 def test_plugins_that_are_switched_off_are_mentioned(monkeypatch, only_observers):
     monkeypatch.setenv("INVKIT_DISABLE_PLUGINS", "1")
-    assert any(one.state == "note" for one in doctor.plugins(None))
+    assert any(one.state == "note" for one in doctor.check_plugins(None))
 
 
 def test_a_package_that_is_absent_is_broken(monkeypatch):
     monkeypatch.setattr(doctor, "PACKAGES", ("invkit", "no-such-package"))
-    states = {one.name: one.state for one in doctor.versions(None)}
+    states = {one.name: one.state for one in doctor.check_versions(None)}
     assert (states["invkit"], states["no-such-package"]) == ("ok", "broken")
 
 
 def test_a_self_test_that_gains_too_little_is_broken(monkeypatch):
-    monkeypatch.setattr(doctor, "LEAST_GAIN", math.inf)
+    monkeypatch.setattr(doctor, "MIN_GAIN", math.inf)
     (one,) = doctor.self_test(None)
     assert one.state == "broken"
     assert "please report" in one.remedy
@@ -104,7 +104,7 @@ def failing(data):
 
 
 def test_what_fails_is_a_finding_and_exit_code_1(monkeypatch):
-    monkeypatch.setattr(doctor, "SECTIONS", {"fine": fine, "odd": failing})
+    monkeypatch.setattr(doctor, "CHECKS", {"fine": fine, "odd": failing})
     done = invoke()
     assert done.exit_code == 1
     assert "[red]as it should be" in done.output
@@ -113,12 +113,12 @@ def test_what_fails_is_a_finding_and_exit_code_1(monkeypatch):
 
 
 def test_json_for_scripts(monkeypatch):
-    monkeypatch.setattr(doctor, "SECTIONS", {"fine": fine})
+    monkeypatch.setattr(doctor, "CHECKS", {"fine": fine})
     done = invoke("--json")
     assert done.exit_code == 0
     report = json.loads(done.stdout)
     assert report["works"] is True
     assert report["findings"][0]["figures"] == {"number": 3}
-    monkeypatch.setattr(doctor, "SECTIONS", {"odd": failing})
+    monkeypatch.setattr(doctor, "CHECKS", {"odd": failing})
     done = invoke("--json")
     assert (done.exit_code, json.loads(done.stdout)["works"]) == (1, False)

@@ -8,27 +8,23 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from invkit.apps.cli.main import app
+from invkit.apps.cli import main as command_line
+from invkit.apps.cli.main import LazyCommand, app
 
 
-def commands(group, words=()):
-    for name, command in group.commands.items():
-        if isinstance(command, typer.core.TyperGroup):
-            yield from commands(command, (*words, name))
-        else:
-            yield (*words, name), command
-
-
-def groups(group, words=()):
-    yield words, group
-    for name, command in group.commands.items():
-        if isinstance(command, typer.core.TyperGroup):
-            yield from groups(command, (*words, name))
+def walk(command, words=()):
+    """Each command and group below a command, itself included, loaded, by the words that lead to it."""
+    command = command.load() if isinstance(command, LazyCommand) else command
+    yield words, command
+    for name, below in getattr(command, "commands", {}).items():
+        yield from walk(below, (*words, name))
 
 
 ROOT = typer.main.get_command(app)
-COMMANDS = dict(commands(ROOT))
-GROUPS = dict(groups(ROOT))
+EVERY = dict(walk(ROOT))
+GROUPS = {words: each for words, each in EVERY.items() if isinstance(each, typer.core.TyperGroup)}
+COMMANDS = {words: each for words, each in EVERY.items() if words not in GROUPS}
+HELP_LINES = {name: line for panel in command_line.COMMANDS.values() for name, (_, line) in panel.items()}
 EACH = pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 
 
@@ -69,6 +65,21 @@ def test_a_group_says_what_it_is_about(words):
     assert GROUPS[words].help
 
 
+@pytest.mark.parametrize("name", HELP_LINES)
+def test_the_help_line_of_the_table_is_the_first_sentence_of_the_command(name):
+    assert (EVERY[(name,)].help or "").splitlines()[0] == HELP_LINES[name]
+
+
+@pytest.mark.parametrize("words", [("deblur",), ("deconvolve",), ("solve",)], ids=" ".join)
+def test_the_options_of_a_restoration_are_in_panels(words):
+    panels = {option.rich_help_panel for option in COMMANDS[words].params if option.param_type_name == "option"}
+    assert panels - {None} == {"Input", "Method", "Output", "Run control"}
+    assert {option.name for option in COMMANDS[words].params if option.param_type_name == "option"} >= {
+        *("kernel", "sigma", "truth", "settings", "color", "seed", "device", "output", "overwrite", "as_json"),
+        *("time_limit", "checkpoint_every", "observe", "resume", "debug"),
+    }
+
+
 @EACH
 def test_help_is_shown(words):
     done = CliRunner().invoke(app, [*words, "--help"], catch_exceptions=False)
@@ -76,6 +87,6 @@ def test_help_is_shown(words):
     assert "Examples" in done.output
 
 
-def test_the_first_page_tells_exit_codes_and_environment():
+def test_the_first_page_lists_commands_exit_codes_and_environment():
     page = CliRunner().invoke(app, ["--help"]).output
-    assert all(words in page for words in ("INVKIT_DATA", "Exit codes", "--install-completion"))
+    assert all(words in page for words in ("INVKIT_DATA", "Exit codes", "--install-completion", *HELP_LINES))

@@ -8,13 +8,11 @@ import shutil
 from html.parser import HTMLParser
 
 import pytest
-import typer
 from report_folders import RECIPE, noise, photo, result, run, suite
 from typer.testing import CliRunner
 
 import invkit
-from invkit.apps.cli.main import main
-from invkit.apps.cli.report import add_to
+from invkit.apps.cli.main import app, main
 from invkit.apps.report.writing import report
 from invkit.core.errors import InputError
 
@@ -54,9 +52,7 @@ def page_of(sources, tmp_path, **options):
 
 
 def invoke(*words):
-    app = typer.Typer()
-    add_to(app)
-    return CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+    return CliRunner().invoke(app, ["report", *map(str, words)], catch_exceptions=False)
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ from typer.testing import CliRunner
 
 import invkit
 from invkit.apps.cli.main import app, main
-from invkit.apps.scaffold.names import FAMILIES, names_for
-from invkit.apps.scaffold.writing import package_files, write_package
+from invkit.apps.scaffold import TEMPLATE_FAMILIES, plugin_files, plugin_names, write_plugin
 from invkit.core import registry
 from invkit.core.errors import InputError, UnknownNameError
 from invkit.core.plugin_loading import requirements_of
@@ -63,10 +62,10 @@ def test_what_the_user_writes_is_short():
     assert code_lines((package / "straight_motion.py").read_text("utf-8")) + len(recipe.splitlines()) <= MOST_LINES
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", TEMPLATE_FAMILIES)
 def test_the_component_of_every_family_conforms_and_its_recipe_is_one(family, install):
-    names = names_for("my-thing", family)
-    texts = package_files(names)
+    names = plugin_names("my-thing", family)
+    texts = plugin_files(names)
     module = {"my_thing_module": texts["my_thing/my_thing.py"]}
     install("my-thing", f"[invkit.{family}]\nthing = my_thing_module:{names.cls}\n", **module)
     check_component(family, "my-thing:thing")
@@ -75,10 +74,10 @@ def test_the_component_of_every_family_conforms_and_its_recipe_is_one(family, in
     assert "thing" in {spec.name for _, place, spec in recipe.own_components() if place == family}
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", TEMPLATE_FAMILIES)
 def test_the_entry_point_leads_to_the_class(family):
-    names = names_for("invkit-fine_thing.2", family)
-    texts = package_files(names)
+    names = plugin_names("invkit-fine_thing.2", family)
+    texts = plugin_files(names)
     assert (names.package, names.component, names.module) == ("invkit_fine_thing_2", "fine-thing-2", "fine_thing_2")
     line = 'fine-thing-2 = "invkit_fine_thing_2.fine_thing_2:FineThing2"'
     assert f'[project.entry-points."invkit.{family}"]\n{line}\n' in texts["pyproject.toml"]
@@ -89,7 +88,7 @@ def test_the_entry_point_leads_to_the_class(family):
 def test_it_says_what_to_do_next(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     said = invoke("plugin", "new", "my-prior")
-    assert "my-prior/my_prior/my_prior.py holds 'my-prior' of kernel_priors; now" in said
+    assert "my-prior/my_prior/my_prior.py holds 'my-prior' of kernel_priors. Next:" in said
     assert [line.strip() for line in said.splitlines()[1:]] == [
         "pip install -e 'my-prior[test]'",
         "pytest my-prior",
@@ -108,19 +107,19 @@ def test_help_teaches_with_examples():
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["prior-"], "no name of a distribution"),
-        (["my prior"], "no name of a distribution"),
-        (["2-fast"], "the package '2_fast', which Python cannot import"),
+        (["prior-"], "cannot name a distribution"),
+        (["my prior"], "cannot name a distribution"),
+        (["2-fast"], "gives the package '2_fast', which Python cannot import"),
         (["Lambda"], "the package 'lambda', which Python cannot import"),
-        (["json"], "the package 'json', which Python has too"),
-        (["torch"], "the package 'torch', which torch has too"),
-        (["invkit"], "the package 'invkit', which invkit has too"),
-        (["my-prior", "--component", "My Prior"], "'My Prior' is no name of a component"),
-        (["my-prior", "--component", "simplex"], "invkit has 'simplex' in kernel_priors already"),
-        (["my-prior", "--component", "fast-map"], "invkit has 'fast-map' in recipes already"),
-        (["my-prior", "--component", "kernel-prior"], "the class KernelPrior, a name that its module needs"),
-        (["my-prior", "--family", "solvers"], "there is one for kernel_priors, image_priors, regularizers, fidelities"),
-        (["my-prior", "--family", "recipes"], "no example for the family recipes"),
+        (["json"], "the package 'json', which Python already has"),
+        (["torch"], "the package 'torch', which torch already has"),
+        (["invkit"], "the package 'invkit', which invkit already has"),
+        (["my-prior", "--component", "My Prior"], "'My Prior' cannot name a component"),
+        (["my-prior", "--component", "simplex"], "invkit already has 'simplex' in kernel_priors"),
+        (["my-prior", "--component", "fast-map"], "invkit already has 'fast-map' in recipes"),
+        (["my-prior", "--component", "kernel-prior"], "the class KernelPrior, but its module imports another class"),
+        (["my-prior", "--family", "solvers"], "only for kernel_priors, image_priors, regularizers, fidelities"),
+        (["my-prior", "--family", "recipes"], "no template for the family recipes"),
         (["my-prior", "--family", "kernel"], "no family 'kernel'; did you mean 'kernel_priors'"),
     ],
 )
@@ -136,28 +135,28 @@ def test_names_that_cannot_be_are_refused_and_nothing_is_written(words, said, tm
 
 def test_what_is_there_stays(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
-    texts = package_files(names_for("my-prior", "kernel_priors"))
+    texts = plugin_files(plugin_names("my-prior", "kernel_priors"))
     for folder in (tmp_path, tmp_path / "mine.txt"):
-        with pytest.raises(InputError, match="is there already and is not empty"):
-            write_package(folder, texts)
+        with pytest.raises(InputError, match="exists and is not empty"):
+            write_plugin(folder, texts)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
 def test_an_empty_folder_is_filled_and_one_that_cannot_be_is_refused(tmp_path):
-    texts = package_files(names_for("my-prior", "kernel_priors"))
-    write_package(tmp_path, texts)
+    texts = plugin_files(plugin_names("my-prior", "kernel_priors"))
+    write_plugin(tmp_path, texts)
     assert texts_in(tmp_path) == texts
     with pytest.raises(InputError, match="cannot be written"):
-        write_package(tmp_path / "README.md" / "below", texts)
+        write_plugin(tmp_path / "README.md" / "below", texts)
 
 
 def test_a_family_of_which_there_is_none_is_refused():
     with pytest.raises(UnknownNameError, match="families are"):
-        names_for("my-prior", "quux")
+        plugin_names("my-prior", "quux")
 
 
 def test_what_it_asks_of_invkit_is_this_version(install):
-    text = package_files(names_for("my-prior", "kernel_priors"))["pyproject.toml"]
+    text = plugin_files(plugin_names("my-prior", "kernel_priors"))["pyproject.toml"]
     (asked,) = [line.split('"')[1] for line in text.splitlines() if line.startswith("dependencies")]
     install("my-prior", "", asked)
     (requirement,) = requirements_of("my-prior")

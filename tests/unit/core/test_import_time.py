@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+import invkit
+
 HEAVY = ("torch", "deepinv", "scipy", "skimage", "matplotlib", "torchvision")
 
 REPORT = """
@@ -20,8 +22,8 @@ print("imported:", *[name for name in {heavy!r} if name in sys.modules])
 """
 
 
-def imported_by(statement: str, *arguments: str) -> list[str]:
-    code = REPORT.format(arguments=arguments, statement=statement, heavy=HEAVY)
+def imported_by(statement: str, *arguments: str, heavy: tuple[str, ...] = HEAVY) -> list[str]:
+    code = REPORT.format(arguments=arguments, statement=statement, heavy=heavy)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()[-1].removeprefix("imported:").split()
@@ -42,3 +44,17 @@ def test_importing_invkit_is_light():
 )
 def test_commands_that_compute_nothing_are_light(arguments):
     assert imported_by("from invkit.apps.cli.main import main; main()", *arguments) == []
+
+
+def test_a_command_imports_no_other_command() -> None:
+    others = tuple(f"invkit.apps.cli.{name}" for name in ("bench", "components", "data", "doctor", "results", "ui"))
+    assert imported_by("from invkit.apps.cli.main import main; main()", "deblur", "--help", heavy=others) == []
+
+
+def test_the_package_runs_as_a_module() -> None:
+    done = subprocess.run([sys.executable, "-m", "invkit", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"invkit {invkit.__version__}\n"
+
+
+def test_the_package_lists_its_public_names_only() -> None:
+    assert dir(invkit) == sorted(invkit.__all__)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from pydantic import Field
 
-from invkit.apps.cli.inspect import type_words
+from invkit.apps.cli.components import type_text
 from invkit.core import registry
 from invkit.core.errors import AssemblyError, PluginError, RecipeError, UnknownNameError
 from invkit.core.interfaces import ImagePrior, Proximable, Regularizer
@@ -484,9 +484,9 @@ def test_settings_leave_the_recipe_unchanged():
 
 def test_a_slot_is_described_by_its_family():
     parameters = describe("solvers", "outer")["parameters"]
-    assert type_words(parameters["latent"]) == "a component of solvers"
-    assert type_words(parameters["kernel_estimation"]) == "a component of kernel_estimation or none"
-    assert type_words(parameters["terms"]) == "a list of components of regularizers or none"
+    assert type_text(parameters["latent"]) == "a component of solvers"
+    assert type_text(parameters["kernel_estimation"]) == "a component of kernel_estimation or none"
+    assert type_text(parameters["terms"]) == "a list of components of regularizers or none"
     assert parameters["latent"]["description"] == "finds the image"
 
 

@@ -16,7 +16,7 @@ import typer
 from typer.testing import CliRunner
 
 import invkit
-from invkit.apps.cli import running
+from invkit.apps.cli import restore
 from invkit.apps.cli.main import app
 from invkit.core import registry
 from invkit.core.result import Result
@@ -101,9 +101,8 @@ def test_the_component_of_the_guide_works_in_a_recipe(tmp_path, monkeypatch):
 def given(tmp_path, monkeypatch):
     """Make the files that a command is given; nothing is computed in this folder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(running.Run, "compute", lambda run, job, observers: job)
-    for tell in ("report", "report_json"):
-        monkeypatch.setattr(running, tell, lambda *_, **__: None)
+    monkeypatch.setattr(restore, "compute", lambda job, *_: job)
+    monkeypatch.setattr(restore, "summarize", lambda *_, **__: None)
     picture = np.random.default_rng(0).integers(0, 256, (96, 112, 3), dtype=np.uint8)
 
     def make(words):

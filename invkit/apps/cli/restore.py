@@ -1,0 +1,209 @@
+"""The commands that restore: ``invkit deblur``, ``deconvolve`` and ``solve``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .options import INPUT, RestoreOptions, RunOptions, with_options
+from .shared import complete_recipes, err, print_line
+
+if TYPE_CHECKING:
+    from ...core.result import Result
+    from ...core.solver import Observer
+    from ...pipeline.inputs import Measured
+    from ...pipeline.job import Job
+
+__all__ = ["deblur_command", "deconvolve_command", "run_job", "solve_command"]
+
+Photo = Annotated[Path, typer.Argument(help="The blurry photograph: PNG, JPEG, TIFF, BMP, WebP or NPY.")]
+
+
+@with_options(RestoreOptions(), RunOptions(output=Path("deblurred")))
+def deblur_command(photo: Photo, options: RestoreOptions, run: RunOptions) -> None:
+    """Restore a blurry photograph and estimate its blur kernel.
+
+    Writes image.png, kernel.png, kernel.npy, overview.png and result.json to the output folder.
+
+    [bold]Examples[/bold]
+
+      invkit deblur photo.jpg --kernel-size 31
+
+      invkit deblur photo.jpg --recipe selfdeblur --set kernel_prior.params.hidden=2000
+
+      invkit deblur photo.jpg --time-limit 60 --output run1, then the same with --resume
+    """
+    restore_image(photo, options, run)
+
+
+@with_options(
+    RestoreOptions(recipe="sparse-admm"),
+    RunOptions(output=Path("deconvolved")),
+    required=("kernel",),
+    without=("kernel_size",),
+)
+def deconvolve_command(photo: Photo, options: RestoreOptions, run: RunOptions) -> None:
+    """Restore a blurry photograph whose blur kernel is known.
+
+    Writes the same files as deblur. The recipe must use a known kernel.
+
+    [bold]Examples[/bold]
+
+      invkit deconvolve photo.jpg --kernel deblurred/kernel.npy
+
+      invkit deconvolve photo.jpg --kernel kernel.png --recipe hyper-laplacian --set regularizers.0.weight=0.3
+    """
+    restore_image(photo, options, run, nonblind=True)
+
+
+@with_options(RestoreOptions(), RunOptions(output=Path("solved")), without=("recipe",))
+def solve_command(
+    options: RestoreOptions,
+    run: RunOptions,
+    recipe: Annotated[str, typer.Argument(help="A recipe's .toml file or name.", autocompletion=complete_recipes)],
+    image: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="The measurement. Default: the file that the recipe names. Repeatable, for several frames.",
+            rich_help_panel=INPUT,
+        ),
+    ] = None,
+) -> None:
+    """Solve the inverse problem that a recipe describes.
+
+    Without --image, the measurement is the file that the recipe names, relative to the recipe's folder.
+
+    [bold]Examples[/bold]
+
+      invkit solve denoise-tv --image noisy.png
+
+      invkit solve inpaint-tv --image holes.png --kernel mask.png
+
+      invkit solve multi-frame --image first.png --image second.png --kernel-size 19
+
+      invkit solve blind-tomography --image projections.npy
+    """
+    frames: list[Any] = list(image or [])
+    restore_image(frames if len(frames) > 1 else next(iter(frames), None), replace(options, recipe=recipe), run)
+
+
+def restore_image(image: Measured | None, options: RestoreOptions, run: RunOptions, *, nonblind: bool = False) -> None:
+    """Check all options, compute, write the results and print a summary.
+
+    Args:
+        image: the measurement; None takes the file that the recipe names.
+        options: the problem and the method.
+        run: output folder, limits and observers.
+        nonblind: refuse a recipe that would not use the given kernel.
+
+    Raises:
+        InvkitError: an option, the image or the recipe cannot be used; nothing has been written then.
+    """
+    from ...media.output import check_output
+    from ...pipeline.job import prepare
+    from ...pipeline.observers import observers_of
+
+    check_output(run.output, overwrite=run.overwrite, resume=run.resume)
+    observers = observers_of(run.observe or (), run.output, options.seed)
+    job = prepare(
+        image,
+        recipe=options.recipe,
+        kernel=options.kernel,
+        truth=options.truth,
+        kernel_size=options.size,
+        color=options.color,
+        overrides=options.settings or (),
+        seed=options.seed,
+        device=run.device,
+        sigma=options.sigma,
+        nonblind=nonblind,
+        time_limit=run.time_limit,
+    )
+    run_job(job, run, observers)
+
+
+def run_job(job: Job, run: RunOptions, observers: Sequence[Observer]) -> None:
+    """Compute a checked job, write the results and print a summary.
+
+    Args:
+        job: what to compute.
+        run: output folder and limits.
+        observers: observers of the solve.
+    """
+    from ...media.output import CHECKPOINT, check_inputs
+
+    checkpoint = run.output / CHECKPOINT
+    check_inputs(run.output, job.inputs)
+    if "recipe_picked" in job.facts:
+        print_line(f"recipe {job.facts['recipe_picked']}", err)
+    try:
+        with output_folder(run):
+            result = compute(job, run, observers, checkpoint)
+    except KeyboardInterrupt:  # the second Ctrl-C; the solver handles the first
+        kept = "; --resume continues from the last checkpoint" if checkpoint.exists() else ""
+        print_line(f"stopped without a result{kept}", err)
+        raise typer.Exit(130) from None
+    summarize(result, run, resumable=checkpoint.exists())
+
+
+@contextmanager
+def output_folder(run: RunOptions) -> Iterator[None]:
+    """Make the output folder, without the run that it replaces; remove it if an error leaves it empty."""
+    from ...media.output import clear_run
+
+    new = not run.output.exists()
+    if run.overwrite:
+        clear_run(run.output)
+    run.output.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        if new and not any(run.output.iterdir()):
+            run.output.rmdir()
+
+
+def compute(job: Job, run: RunOptions, observers: Sequence[Observer], checkpoint: Path) -> Result:
+    """Run a job with a progress bar and checkpoints, and save its result."""
+    from ...core.runtime.workers import dismiss_workers
+    from ...pipeline.api import progress_bar
+
+    result = job.run(
+        time_limit=run.time_limit,
+        observers=observers,
+        progress=progress_bar,
+        checkpoint=checkpoint,
+        checkpoint_every=run.checkpoint_every,
+        resume=run.resume,
+    )
+    dismiss_workers()  # no other image follows; the workers end while this result is written
+    result.save(run.output, overwrite=True)
+    if result.is_complete:
+        checkpoint.unlink(missing_ok=True)
+    return result
+
+
+def summarize(result: Result, run: RunOptions, *, resumable: bool) -> None:
+    """Print how a run ended and where its files are; with --json, the content of result.json."""
+    if run.as_json:
+        from ...media.output import strict_json
+
+        typer.echo(strict_json(result.summary()), nl=False)
+        return
+    ending = result.stopped
+    if not result.is_complete:
+        ending = f"stopped early ({ending}), result so far{'; --resume continues' if resumable else ''}"
+    lines = [f"{ending}: {result.iterations} iterations in {result.seconds:.1f} s"]
+    if "psnr" in result.details:
+        psnr = result.details["psnr"]
+        lines.append(f"PSNR {psnr['before']:.2f} dB before, {psnr['after']:.2f} dB after")
+    doubts = result.details.get("doubts", ())
+    lines += [f"doubtful: {doubt}" for doubt in doubts]
+    if doubts:
+        lines.append(f"the input is saved beside the result: {run.output / 'photograph.png'}")
+    for line in [*lines, f"see {run.output / 'overview.png'}"]:
+        print_line(line)
