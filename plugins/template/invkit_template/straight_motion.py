@@ -1,4 +1,4 @@
-"""The prior of the kernel: its forward() gives the kernel, and what is learnt are its parameters."""
+"""A kernel prior: forward() gives the kernel, and the solver optimises the parameters of the prior."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ class StraightMotion(KernelPrior):
     """A straight motion of unknown length and direction.
 
     Args:
-        shape: (B, 1, h, w), given by the problem.
-        length: of the motion to start from, pixels.
+        shape: (B, 1, h, w), the kernel's shape; from the problem.
+        length: length of the initial motion, pixels.
     """
 
     grid: Tensor
 
     @validated
     def __init__(
-        self, shape: Shape, *, length: Annotated[Positive, Field(description="length to start from, pixels")] = 5.0
+        self, shape: Shape, *, length: Annotated[Positive, Field(description="initial length, pixels")] = 5.0
     ) -> None:
         super().__init__(shape)
         row, column = centre((shape[2], shape[3]))
@@ -38,4 +38,4 @@ class StraightMotion(KernelPrior):
         square = self.reach.square().sum(-1, keepdim=True).clamp(min=1e-6)
         along = (self.grid * self.reach).sum(-1, keepdim=True) / square
         distance = (self.grid - along.clamp(-1, 1) * self.reach).square().sum(-1)
-        return self.allowed(torch.exp(-distance)[:, None])  # >= 0 and summing to one
+        return self.allowed(torch.exp(-distance)[:, None])  # >= 0, with sum one
