@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, TypeAlias
 
@@ -14,20 +14,19 @@ from ..core.interfaces import Assignable, Blur, LeastSquares, Reweightable
 from ..core.parameters import Positive, PositiveInt, validated
 from ..core.problem import Problem
 from ..core.solver import Solver
+from ..numerics.conjugate_gradients import conjugate_gradients, dot_per_channel
 from ..numerics.finite_differences import DifferenceFilter, apply_filters, power_spectrum, roll_image, valid_mask
 from ..numerics.geometry import Size, size_of
 from .masked_blur import MaskedBlur, objective
 from .pixel_state import PixelState, check_padding, check_terms, starting_point
 
-__all__ = ["IRLS", "IRLSState", "conjugate_gradients", "majorised"]
+__all__ = ["IRLS", "IRLSState", "majorised"]
 
 Bands: TypeAlias = dict[Size, Tensor]
 """A symmetric matrix whose rows reach only neighbours: for an offset (row, column), lexicographically >= 0, what
 couples pixel n and pixel n + offset, at n; (B, C, H, W) each."""
-Linear: TypeAlias = Callable[[Tensor], Tensor]
 
 SMALLEST = 1e-6  # of the periodic system's eigenvalues; the largest of K^T K is 1
-CHECK_EVERY = 5  # iterations between two looks at the residuals: each look waits for the device
 
 
 def add_squares(bands: Bands, weights: Tensor, filters: Sequence[DifferenceFilter]) -> None:
@@ -60,49 +59,6 @@ def add_banded(bands: Bands, image: Tensor, result: Tensor) -> Tensor:
         result[here].addcmul_(band[here], image[there])
         result[there].addcmul_(band[here], image[here])
     return result
-
-
-def conjugate_gradients(
-    matrix: Linear, precondition: Linear, right: Tensor, start: Tensor, *, iterations: int, tolerance: float
-) -> Tensor:
-    """Solve ``matrix(x) = right`` for each image and channel by preconditioned conjugate gradients.
-
-    Args:
-        matrix: symmetric positive semi-definite on each (H, W).
-        precondition: symmetric positive definite likewise, near the inverse.
-        right: (B, C, H, W).
-        start: (B, C, H, W); left as it is.
-        iterations: at most.
-        tolerance: a channel is left alone once its residual's norm is below this share of that of ``right``.
-
-    Returns:
-        x, (B, C, H, W).
-    """
-    x, residual = start.clone(), right - matrix(start)
-    enough = (tolerance**2) * dot(right, right)
-    direction, along = torch.zeros_like(x), torch.zeros_like(enough)
-    for iteration in range(iterations):
-        active = dot(residual, residual) > enough
-        if iteration % CHECK_EVERY == 0 and not bool(active.any()):
-            break
-        preconditioned = precondition(residual)
-        before, along = along, dot(residual, preconditioned)
-        direction = torch.addcmul(preconditioned, direction, ratio(along, before))
-        turned = matrix(direction)
-        step = ratio(along, dot(direction, turned)) * active
-        x.addcmul_(direction, step)
-        residual.addcmul_(turned, step, value=-1)
-    return x
-
-
-def dot(first: Tensor, second: Tensor) -> Tensor:
-    """Inner products over the pixels, (B, C, 1, 1)."""
-    return torch.einsum("bchw,bchw->bc", first, second)[..., None, None]
-
-
-def ratio(above: Tensor, below: Tensor) -> Tensor:
-    """The quotient, zero where the divisor is: there is nothing left to do there."""
-    return torch.where(below > 0, above / below.clamp(min=torch.finfo(below.dtype).tiny), 0)
 
 
 @dataclass(kw_only=True)
@@ -181,11 +137,12 @@ class IRLS(Solver[IRLSState]):
         bands, inverse = self._system(problem, state)
         state.image = conjugate_gradients(
             lambda image: add_banded(bands, image, state.blur.normal(image)),
-            lambda residual: state.blur.filtered(residual, inverse),
             state.right,
             state.image,
             iterations=self.cg_iterations,
             tolerance=self.tolerance,
+            precondition=lambda residual: state.blur.filtered(residual, inverse),
+            inner_product=dot_per_channel,
         )
         state.losses.append(objective(problem, state.blur, state.image))
         return state

@@ -14,13 +14,14 @@ from ..core.interfaces import Assignable, LeastSquares, Proximable
 from ..core.parameters import NonNegative, Positive, PositiveInt, validated
 from ..core.problem import Problem
 from ..core.solver import Solver
+from ..numerics.conjugate_gradients import conjugate_gradients
 from ..numerics.finite_differences import apply_filters, apply_filters_adjoint
-from .half_quadratic import check_weights, weighted
 from .pixel_state import PixelState, check_terms, starting_point
+from .splitting import check_weights, weighted_terms
 
-__all__ = ["BoundPenalty", "Inner", "LinearADMM", "LinearState", "Penalty", "conjugate_gradients"]
+__all__ = ["BoundPenalty", "InnerIterations", "LinearADMM", "LinearState", "Penalty"]
 
-Inner = Annotated[PositiveInt, Field(description="conjugate gradients for the image in each turn")]
+InnerIterations = Annotated[PositiveInt, Field(description="conjugate gradients for the image in each turn")]
 Penalty = Annotated[Positive, Field(description="of z = D x; a proximal map moves about 1 / (2 penalty)")]
 BoundPenalty = Annotated[NonNegative, Field(description="of z = x in [0, 1], times that of z = D x; 0 for no bounds")]
 
@@ -71,7 +72,7 @@ class LinearADMM(Solver[LinearState]):
         self,
         *,
         iterations: Annotated[PositiveInt, Field(description="turns of prior and image")] = 60,
-        cg_iterations: Inner = 6,
+        cg_iterations: InnerIterations = 6,
         penalty: Penalty = 20.0,
         bound_penalty: BoundPenalty = 0.2,
     ) -> None:
@@ -92,21 +93,21 @@ class LinearADMM(Solver[LinearState]):
         image, kernel = starting_point(problem)
         gaps = [
             torch.zeros_like(apply_filters(image, regularizer.filters, wrap=False))
-            for _, regularizer in weighted(problem)
+            for _, regularizer in weighted_terms(problem)
         ]
         return LinearState(image=image, kernel=kernel, gaps=gaps, bound_gap=torch.zeros_like(image))
 
     @torch.no_grad()
     def step(self, problem: Problem, state: LinearState) -> LinearState:
         """Coefficients z by the proximal maps, x by least squares; then the multipliers."""
-        self.turn(problem, state)
+        self.iterate(problem, state)
         state.losses.append(problem.objective(state.image, state.kernel, state.iteration).mean())
         return state
 
-    def turn(self, problem: Problem, state: LinearState) -> None:
+    def iterate(self, problem: Problem, state: LinearState) -> None:
         """One turn of ADMM on the image, under the kernel of the state."""
         rho, asked = self.rho(problem, state), torch.zeros_like(state.image)
-        for index, (weight, regularizer) in enumerate(weighted(problem)):
+        for index, (weight, regularizer) in enumerate(weighted_terms(problem)):
             shifted = apply_filters(state.image, regularizer.filters, wrap=False) + state.gaps[index]
             z = regularizer.prox(shifted, self.per_image(problem, state) * weight / (2 * rho))
             state.gaps[index] = shifted - z
@@ -117,11 +118,12 @@ class LinearADMM(Solver[LinearState]):
             state.bound_gap = shifted - z
             asked += self.bound_penalty * (z - state.bound_gap)
         target = problem.operator.adjoint(problem.data, state.kernel) + rho * asked
-        state.image = conjugate_gradients(self.normal(problem, state, rho), target, state.image, self.cg_iterations)
+        normal = self.normal(problem, state, rho)
+        state.image = conjugate_gradients(normal, target, state.image, iterations=self.cg_iterations, fused=False)
 
     def normal(self, problem: Problem, state: LinearState, rho: float) -> Callable[[Tensor], Tensor]:
         """``x -> (A^T A + rho (sum D^T D + bound)) x``."""
-        filters = [regularizer.filters for _, regularizer in weighted(problem)]
+        filters = [regularizer.filters for _, regularizer in weighted_terms(problem)]
 
         def applied(image: Tensor) -> Tensor:
             back = problem.operator.adjoint(problem.operator(image, state.kernel), state.kernel)
@@ -139,31 +141,3 @@ class LinearADMM(Solver[LinearState]):
         """The penalty against a data term of ``|A x - y|^2 / 2``; R is a mean over the image."""
         share = self.per_image(problem, state) / state.image[0].numel()
         return self.penalty * share * max(term.weight for term in problem.regularizers if term.target == "image")
-
-
-def conjugate_gradients(applied: Callable[[Tensor], Tensor], target: Tensor, start: Tensor, steps: int) -> Tensor:
-    """``x`` with ``M x = target`` for a positive definite M, nearer than ``start``; each of a batch by itself.
-
-    Args:
-        applied: M, (B, C, H, W) -> the same.
-        target: (B, C, H, W).
-        start: what to go on from.
-        steps: products with M, and one more.
-    """
-    image = start
-    residual = target - applied(image)
-    direction, before = residual, dot(residual, residual)
-    for _ in range(steps):
-        product = applied(direction)
-        length = before / dot(direction, product).clamp(min=torch.finfo(target.dtype).tiny)
-        image = image + length * direction
-        residual = residual - length * product
-        after = dot(residual, residual)
-        direction = residual + after / before.clamp(min=torch.finfo(target.dtype).tiny) * direction
-        before = after
-    return image
-
-
-def dot(one: Tensor, other: Tensor) -> Tensor:
-    """The inner product of each of a batch, (B, 1, 1, 1)."""
-    return (one * other).sum((1, 2, 3), keepdim=True)

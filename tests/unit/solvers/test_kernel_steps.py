@@ -20,7 +20,6 @@ from invkit.solvers.map.kernel_estimation.l1_irls import L1Reweighted
 from invkit.solvers.map.kernel_estimation.normal import (
     accelerated_descent,
     as_kernel,
-    conjugate_gradients,
     largest_eigenvalue,
     nearest_kernel,
     normal_equations,
@@ -152,31 +151,6 @@ def test_each_image_of_a_batch_has_its_own_equations():
     for i in range(2):
         one = normal_equations(sharp[i : i + 1], blurred[i : i + 1], kernel[i : i + 1])
         assert torch.allclose(both.corrected(kernel)[i : i + 1], one.corrected(kernel[i : i + 1]))
-
-
-@pytest.mark.parametrize("diagonal", [None, torch.arange(1.0, 21).double().view(1, 1, 5, 4)])
-def test_conjugate_gradients_solve_in_as_many_steps_as_unknowns(diagonal):
-    root = drawn((20, 20), 1, torch.float64)
-    matrix = root @ root.T + torch.eye(20)
-    right, start = drawn((1, 1, 5, 4), 2, torch.float64), drawn((1, 1, 5, 4), 3, torch.float64)
-
-    def times(kernel):
-        return (matrix @ kernel.flatten()).view_as(kernel)
-
-    solution = conjugate_gradients(times, right, start, 40, 0.0, diagonal)
-    assert torch.allclose(solution.flatten(), torch.linalg.solve(matrix, right.flatten()), atol=1e-8)
-
-
-def test_conjugate_gradients_stop_where_the_residual_is_small():
-    right, products = torch.ones(1, 1, 2, 2), []
-
-    def times(kernel):
-        products.append(kernel)
-        return 2 * kernel
-
-    solution = conjugate_gradients(times, right, torch.zeros(1, 1, 2, 2), 50, 1e-3)
-    assert torch.allclose(solution, right / 2)
-    assert len(products) == 2  # the first residual and the one step that a multiple of the identity needs
 
 
 def test_the_largest_eigenvalue_is_not_underestimated():

@@ -18,7 +18,7 @@ from invkit.regularizers.kernel_l2 import KernelL2
 from invkit.regularizers.tv import TotalVariation
 from invkit.solvers.admm import ADMM
 from invkit.solvers.alternating_admm import AlternatingADMM
-from invkit.solvers.linear_admm import LinearADMM, conjugate_gradients
+from invkit.solvers.linear_admm import LinearADMM
 
 
 def blocks(side: int = 32) -> torch.Tensor:
@@ -41,19 +41,6 @@ def blurring(data: torch.Tensor, prior: SimplexKernel | KnownKernel, *terms: Ter
     shape = operator.image_shape(tuple(data.shape), prior.shape)
     tv = Term(TotalVariation(smoothing=0.0), 1e-3)
     return Problem(data, operator, Pixels(shape, data), prior, MSE(), [tv, *terms])
-
-
-def test_conjugate_gradients_solve_each_of_a_batch() -> None:
-    scale = torch.tensor([1.0, 1e4]).double()[:, None, None, None]  # which one step length for both would not
-    weights = scale * torch.linspace(1, 3, 12).double().view(1, 1, 3, 4)
-    target = torch.ones(2, 1, 3, 4).double()
-    found = conjugate_gradients(lambda x: weights * x, target, torch.zeros_like(target), 12)
-    assert torch.allclose(found, target / weights, rtol=1e-9)
-
-
-def test_a_solution_is_left_where_it_is() -> None:
-    target = torch.ones(1, 1, 3, 4).double()
-    assert torch.equal(conjugate_gradients(lambda x: 2 * x, target, target / 2, 3), target / 2)
 
 
 def test_it_reaches_a_lower_objective_than_scikit_image_for_total_variation() -> None:

@@ -25,7 +25,7 @@ from invkit.regularizers.l0_gradient import L0Gradient
 from invkit.regularizers.tv import TotalVariation
 from invkit.solvers.admm import ADMM
 from invkit.solvers.half_quadratic import HalfQuadratic
-from invkit.solvers.irls import IRLS, add_banded, add_squares, conjugate_gradients
+from invkit.solvers.irls import IRLS, add_banded, add_squares
 from invkit.solvers.masked_blur import MaskedBlur
 from invkit.solvers.richardson_lucy import RichardsonLucy
 from invkit.solvers.ringing_removal import RingingRemoval
@@ -149,27 +149,6 @@ def test_bands_are_the_weighted_squares(height, width, filters):
     times_x = add_banded(bands, x, torch.zeros_like(x))
     first, second = (apply_filters(image, filters, wrap=False) for image in (x, other))
     assert torch.allclose((other * times_x).sum(), (weights * first * second).sum())
-
-
-@given(n=st.integers(1, 12), seed=st.integers(0, 99))
-@settings(deadline=None)
-def test_conjugate_gradients_solve_each_channel(n, seed):
-    factor, right = random(n, n, seed=seed), random(2, 2, n, 1, seed=seed + 1)
-    matrix = factor @ factor.T + torch.eye(n, dtype=factor.dtype)
-
-    def solved(tolerance, right):
-        jacobi = matrix.diag()[:, None]
-        return conjugate_gradients(
-            lambda x: matrix @ x,
-            lambda r: r / jacobi,
-            right,
-            torch.zeros_like(right),
-            iterations=60,
-            tolerance=tolerance,
-        )
-
-    assert torch.allclose(matrix @ solved(1e-12, right), right, atol=1e-9)
-    assert torch.equal(solved(0.5, torch.zeros_like(right)), torch.zeros_like(right))
 
 
 # --- IRLS --------------------------------------------------------------------------------------------------------

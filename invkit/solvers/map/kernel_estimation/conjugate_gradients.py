@@ -7,9 +7,10 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
-from ....core.interfaces import KernelEstimation
 from ....core.parameters import validated
-from .normal import as_kernel, conjugate_gradients, normal_equations
+from ....numerics.conjugate_gradients import conjugate_gradients
+from ..interfaces import KernelEstimation
+from .normal import as_kernel, normal_equations
 
 __all__ = ["ConjugateGradients"]
 
@@ -54,6 +55,6 @@ class ConjugateGradients(KernelEstimation):
         times = equations.approximate.ridged(self.weight)
 
         def solve(right: Tensor, start: Tensor) -> Tensor:
-            return conjugate_gradients(times, right, start, self.iterations, self.tolerance)
+            return conjugate_gradients(times, right, start, iterations=self.iterations, tolerance=self.tolerance)
 
         return as_kernel(equations.solved(solve, kernel), kernel)

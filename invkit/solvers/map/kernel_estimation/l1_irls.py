@@ -7,9 +7,10 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
-from ....core.interfaces import KernelEstimation
 from ....core.parameters import validated
-from .normal import NormalEquations, as_kernel, conjugate_gradients, normal_equations
+from ....numerics.conjugate_gradients import conjugate_gradients
+from ..interfaces import KernelEstimation
+from .normal import NormalEquations, as_kernel, normal_equations
 
 __all__ = ["L1Reweighted"]
 
@@ -69,7 +70,14 @@ class L1Reweighted(KernelEstimation):
             return equations.approximate(value) + penalty * value
 
         diagonal = equations.scale + penalty + TINY
-        return conjugate_gradients(times, right, current, self.iterations, self.tolerance, diagonal)
+        return conjugate_gradients(
+            times,
+            right,
+            current,
+            iterations=self.iterations,
+            tolerance=self.tolerance,
+            precondition=lambda residual: residual / diagonal,
+        )
 
 
 def magnitude(kernel: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ....core.errors import InputError
+from ....numerics.conjugate_gradients import LinearMap, dot_per_image, ratio_or_zero
 from ....numerics.finite_differences import sum_over
 from ....numerics.fourier import fast_size, irfft2_rows, rfft2_padded
 from ....numerics.geometry import Size, size_of
@@ -35,7 +36,6 @@ __all__ = [
     "NormalEquations",
     "accelerated_descent",
     "as_kernel",
-    "conjugate_gradients",
     "largest_eigenvalue",
     "nearest_kernel",
     "normal_equations",
@@ -47,9 +47,6 @@ SMALL = 0.01  # what the border may change in the end
 MOST = 5  # corrections: beyond them the border is most of the image
 POWERS = 15  # of the power iteration: a few per cent below the largest eigenvalue
 MARGIN = 1.1  # that makes up for them
-
-Linear = Callable[[Tensor], Tensor]
-"""A symmetric linear map of kernels, (B, 1, h, w) -> (B, 1, h, w)."""
 
 
 class Toeplitz(ABC):
@@ -252,52 +249,8 @@ def correlated(spectrum: Tensor, data: Tensor, grid: Size, kernel_size: Size) ->
     return irfft2_rows(product, slice(h), grid)[..., :w]
 
 
-def dot(first: Tensor, second: Tensor) -> Tensor:
-    """The inner product of each pair of kernels, (B, 1, 1, 1)."""
-    return (first * second).sum((1, 2, 3), keepdim=True)
-
-
-def ratio(above: Tensor, below: Tensor) -> Tensor:
-    """A quotient of two that are not negative; zero where the lower one is not positive."""
-    return torch.where(below > 0, above / below, 0.0)
-
-
-def conjugate_gradients(
-    times: Linear,
-    right: Tensor,
-    start: Tensor,
-    iterations: int,
-    tolerance: float = 0.0,
-    diagonal: Tensor | None = None,
-) -> Tensor:
-    """Solve ``times(k) = right`` by conjugate gradients (Hestenes & Stiefel 1952).
-
-    Args:
-        times: a product with a positive semi-definite matrix.
-        right: (B, 1, h, w).
-        start: (B, 1, h, w).
-        iterations: at most so many products.
-        tolerance: a kernel whose residual falls below this share of its right side's norm stays as it is.
-        diagonal: (B, 1, h, w), > 0, of the matrix or near to it, to precondition with.
-    """
-    kernel, residual = start, right - times(start)
-    direction = conditioned = residual if diagonal is None else residual / diagonal
-    energy, enough = dot(residual, conditioned), tolerance**2 * dot(right, right)
-    for _ in range(iterations):
-        active = (energy if diagonal is None else dot(residual, residual)) > enough
-        if not bool(active.any()):
-            break
-        image = times(direction)
-        step = torch.where(active, ratio(energy, dot(direction, image)), 0.0)
-        kernel, residual = torch.addcmul(kernel, step, direction), torch.addcmul(residual, step, image, value=-1)
-        conditioned = residual if diagonal is None else residual / diagonal
-        previous, energy = energy, dot(residual, conditioned)
-        direction = torch.addcmul(conditioned, ratio(energy, previous), direction)
-    return kernel
-
-
 def accelerated_descent(
-    times: Toeplitz, right: Tensor, start: Tensor, iterations: int, bound: Tensor, project: Linear
+    times: Toeplitz, right: Tensor, start: Tensor, iterations: int, bound: Tensor, project: LinearMap
 ) -> Tensor:
     """Minimise ``k^T times(k) / 2 - right^T k`` over a convex set by accelerated projected gradients.
 
@@ -312,14 +265,14 @@ def accelerated_descent(
         bound: (B, 1, 1, 1), the matrix's largest eigenvalue or a little more.
         project: gives the nearest kernel of the set.
     """
-    step, count = ratio(torch.ones_like(bound), bound), torch.zeros_like(bound, dtype=torch.int64)
+    step, count = ratio_or_zero(torch.ones_like(bound), bound), torch.zeros_like(bound, dtype=torch.int64)
     descended, pull = times.scaled(-step).ridged(1.0), step * right  # a gradient step is one product and a sum
     momentum = bound.new_tensor(momenta(iterations))
     kernel = ahead = start
     for _ in range(iterations):
         following = project(descended.plus(ahead, pull))
         moved = following - kernel
-        count.add_(1).mul_(dot(ahead - following, moved) <= 0)
+        count.add_(1).mul_(dot_per_image(ahead - following, moved) <= 0)
         kernel, ahead = following, torch.addcmul(following, momentum.take(count), moved)
     return kernel
 
@@ -335,7 +288,7 @@ def momenta(iterations: int) -> list[float]:
     return found
 
 
-def largest_eigenvalue(times: Linear, like: Tensor) -> Tensor:
+def largest_eigenvalue(times: LinearMap, like: Tensor) -> Tensor:
     """The largest eigenvalue of a positive semi-definite matrix or a little more, by power iteration.
 
     Args:
@@ -350,8 +303,8 @@ def largest_eigenvalue(times: Linear, like: Tensor) -> Tensor:
     vector = chirp.to(like.dtype).view_as(like[:1]).expand_as(like)
     least = torch.finfo(like.dtype).tiny
     for _ in range(POWERS):
-        vector = times(vector / dot(vector, vector).sqrt_().clamp_(min=least))
-    return MARGIN * dot(vector, vector).sqrt()
+        vector = times(vector / dot_per_image(vector, vector).sqrt_().clamp_(min=least))
+    return MARGIN * dot_per_image(vector, vector).sqrt()
 
 
 def nearest_kernel(kernel: Tensor) -> Tensor:

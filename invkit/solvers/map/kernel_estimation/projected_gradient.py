@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor
 
-from ....core.interfaces import KernelEstimation
 from ....core.parameters import validated
-from .normal import as_kernel, largest_eigenvalue, nearest_kernel, normal_equations, ratio
+from ....numerics.conjugate_gradients import ratio_or_zero
+from ..interfaces import KernelEstimation
+from .normal import as_kernel, largest_eigenvalue, nearest_kernel, normal_equations
 
 __all__ = ["ProjectedGradient"]
 
@@ -51,7 +52,7 @@ class ProjectedGradient(KernelEstimation):
         """The kernel after the steps; the current kernel without edges."""
         equations = normal_equations(sharp, blurred, kernel)
         bound = largest_eigenvalue(equations.approximate, kernel)
-        step = ratio(bound.new_full(bound.shape, self.step), bound)
+        step = ratio_or_zero(bound.new_full(bound.shape, self.step), bound)
         current = kernel
         for _ in range(self.iterations):
             moved = current - step * (equations.exact(current) - equations.right)

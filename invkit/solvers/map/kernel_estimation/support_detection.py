@@ -8,9 +8,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ....core.interfaces import KernelEstimation
 from ....core.parameters import validated
-from .normal import accelerated_descent, as_kernel, dot, largest_eigenvalue, normal_equations
+from ....numerics.conjugate_gradients import dot_per_image
+from ..interfaces import KernelEstimation
+from .normal import accelerated_descent, as_kernel, largest_eigenvalue, normal_equations
 
 __all__ = ["SupportDetection"]
 
@@ -65,9 +66,9 @@ class SupportDetection(KernelEstimation):
             fitted = accelerated_descent(
                 times, right - weight * outside, current, self.iterations, bound, lambda value: value.clamp(min=0)
             )
-            change = dot(fitted - current, fitted - current)
+            change = dot_per_image(fitted - current, fitted - current)
             current = torch.where(active, fitted, current)
-            active = active & (change >= self.tolerance**2 * dot(current, current))
+            active = active & (change >= self.tolerance**2 * dot_per_image(current, current))
             if not bool(active.any()):
                 break
         return as_kernel(current, kernel)

@@ -7,8 +7,8 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
-from ....core.interfaces import KernelEstimation
 from ....core.parameters import validated
+from ..interfaces import KernelEstimation
 from .normal import accelerated_descent, as_kernel, largest_eigenvalue, nearest_kernel, normal_equations
 
 __all__ = ["ToeplitzLeastSquares"]

@@ -15,7 +15,7 @@ from invkit.operators.convolution import Convolution
 from invkit.regularizers.l0_gradient import L0Gradient
 from invkit.solvers.alternating_map import AlternatingMAP
 from invkit.solvers.half_quadratic import HalfQuadratic
-from invkit.solvers.joint_adam import JointAdam
+from invkit.solvers.adam import JointAdam
 from invkit.solvers.map.edge_selection.gradients import Gradients
 from invkit.solvers.map.kernel_estimation.toeplitz import ToeplitzLeastSquares
 from invkit.solvers.map.kernel_postprocessing.threshold import ThresholdPostprocessing
