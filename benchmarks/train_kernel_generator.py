@@ -27,11 +27,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from invkit.kernel_priors import generative
-from invkit.kernel_priors.generative import COARSEST, LATENT_SIZE, SIZE, STAGES, generated
-from invkit.metrics.kernel_similarity import similarity
+from invkit.kernel_priors.generative import GENERATOR_SIDE, GENERATOR_STAGES, LATENT_SIZE, SEED_MAP, generated_logits
+from invkit.metrics.kernel_similarity import kernel_similarity
 from invkit.networks.random import seeded
 
-OUTPUT = Path(generative.__file__).parent / generative.WEIGHTS
+OUTPUT = Path(generative.__file__).parent / generative.GENERATOR_WEIGHTS
 LENGTHS = (0.15, 0.8)  # of the Gaussian process, in deepinv's unit of time: wriggling to nearly straight
 SPREADS = (0.12, 0.45)  # its standard deviation, half the frame being one: small to as large as the frame
 TIMES = 4000  # of a path; with fewer the pixels of a kernel are noisy
@@ -53,7 +53,7 @@ def kernels(count: int, seed: int) -> Tensor:
     from deepinv.physics.generator import MotionBlurGenerator
 
     rng = torch.Generator().manual_seed(seed)
-    draw = MotionBlurGenerator((SIZE, SIZE), rng=rng, n_steps=TIMES)
+    draw = MotionBlurGenerator((GENERATOR_SIDE, GENERATOR_SIDE), rng=rng, n_steps=TIMES)
     found = []
     for _ in range(math.ceil(count / SAME)):
         length, spread = (low + (high - low) * float(torch.rand((), generator=rng)) for low, high in (LENGTHS, SPREADS))
@@ -65,10 +65,10 @@ def kernels(count: int, seed: int) -> Tensor:
 def new_weights() -> dict[str, Tensor]:
     """An untrained generator, drawn from the global generator of random numbers."""
     layers: list[tuple[str, nn.Linear | nn.Conv2d]] = [
-        ("linear", nn.Linear(LATENT_SIZE, COARSEST[0] * COARSEST[1] ** 2))
+        ("linear", nn.Linear(LATENT_SIZE, SEED_MAP[0] * SEED_MAP[1] ** 2))
     ]
-    channels = COARSEST[0]
-    for stage, (_, outputs) in enumerate(STAGES):
+    channels = SEED_MAP[0]
+    for stage, (_, outputs) in enumerate(GENERATOR_STAGES):
         layers.append((f"conv{stage}", nn.Conv2d(channels, outputs, 3)))
         channels = outputs
     tensors = {f"{name}_{part}": getattr(layer, part).detach() for name, layer in layers for part in ("weight", "bias")}
@@ -137,7 +137,7 @@ def losses(weights: Weights, encoder: nn.Module, kernel: Tensor, rng: torch.Gene
     latent = mean + (log_variance / 2).exp() * torch.randn(mean.shape, generator=rng)
     divergence = (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean() / 2
     with torch.autocast("cpu", torch.bfloat16):
-        logits = generated(weights, latent)
+        logits = generated_logits(weights, latent)
     return cross_entropy(logits.float(), kernel), divergence
 
 
@@ -155,19 +155,21 @@ def best_fits(weights: Weights, kernel: Tensor, seed: int) -> Tensor:
         optimizer.step()
     with torch.no_grad():
         logits = decoded_logits(weights, free)
-        found = torch.softmax(logits.flatten(1), 1).view(STARTS, count, 1, SIZE, SIZE)
+        found = torch.softmax(logits.flatten(1), 1).view(STARTS, count, 1, GENERATOR_SIDE, GENERATOR_SIDE)
         losses = -(kernel * F.log_softmax(logits.flatten(1), 1).view(found.shape)).sum((2, 3, 4))
         return found[losses.argmin(0), torch.arange(count)]
 
 
 def decoded_logits(weights: Weights, free: Tensor) -> Tensor:
     """What the prior gives for its unknowns, at the size that the generator was trained on."""
-    farthest = generative.FARTHEST
-    return generated(weights, farthest * torch.tanh(free / farthest))
+    farthest = generative.MAX_LATENT
+    return generated_logits(weights, farthest * torch.tanh(free / farthest))
 
 
 def similarities(estimates: Tensor, truths: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    return np.array([similarity(e, t) for e, t in zip(estimates[:, 0].numpy(), truths[:, 0].numpy(), strict=True)])
+    return np.array(
+        [kernel_similarity(e, t) for e, t in zip(estimates[:, 0].numpy(), truths[:, 0].numpy(), strict=True)]
+    )
 
 
 def check(weights: Weights, seed: int) -> None:
@@ -175,7 +177,9 @@ def check(weights: Weights, seed: int) -> None:
     unseen = kernels(UNSEEN, seed + 1)
     with seeded(seed):
         untrained = new_weights()
-        middle = torch.softmax(generated(weights, torch.zeros(1, LATENT_SIZE)).flatten(1), 1).view(1, 1, SIZE, SIZE)
+        middle = torch.softmax(generated_logits(weights, torch.zeros(1, LATENT_SIZE)).flatten(1), 1).view(
+            1, 1, GENERATOR_SIDE, GENERATOR_SIDE
+        )
     ways: dict[str, Callable[[], Tensor]] = {
         "trained, best fit": lambda: best_fits(weights, unseen, seed),
         "untrained, best fit": lambda: best_fits(untrained, unseen, seed),

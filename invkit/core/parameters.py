@@ -84,8 +84,8 @@ def flat_settings(constructor: Callable[..., None]) -> Callable[..., None]:
         own = {name: keywords.pop(name) for name in model.model_fields if name in keywords}
         checked(*args, settings=model(**{**dict(settings), **own}) if own else settings, **keywords)
 
-    parameters = [fields if p.name == "settings" else [p] for p in signature.parameters.values()]
-    flat.__signature__ = signature.replace(parameters=sum(parameters, []))  # type: ignore[attr-defined]
+    arguments = [p for q in signature.parameters.values() for p in (fields if q.name == "settings" else [q])]
+    flat.__signature__ = signature.replace(parameters=arguments)  # type: ignore[attr-defined]
     return flat
 
 

@@ -1,1 +1,1 @@
-"""How the kernel is parametrised: each prior gives a non-negative kernel that sums to one, by construction."""
+"""Priors of the kernel, or of another operator parameter: each gives allowed values by construction."""

@@ -13,31 +13,36 @@ from torch import Tensor, nn
 from ..core.interfaces import Assignable, KernelPrior, Resizable
 from ..core.parameters import validated
 from ..numerics.geometry import Shape, Size, centre, new_size, shape_of, size_of
-from .simplex import nearest_kernel, softmax_kernel
+from .simplex import closest_kernel, softmax_kernel
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = ["GaussianKernel"]
 
-STEPS = 40  # of Newton's method, more than any kernel was seen to need
-FLATTEST = 1e-12  # of a likelihood's curvature that steps trust
-NARROWEST, WIDEST = math.log(1e-2), math.log(1e4)  # log widths: a delta and a uniform kernel in any precision
+NEWTON_STEPS = 40  # more than any tested kernel needed
+MIN_CURVATURE = 1e-12  # added to the curvature of the likelihood, which can vanish
+MIN_LOG_WIDTH, MAX_LOG_WIDTH = math.log(1e-2), math.log(1e4)  # a delta and a uniform kernel in any precision
 
 
 class GaussianKernel(KernelPrior, Assignable, Resizable):
-    """Gaussian about the kernel's centre, its widths (and its angle) the unknowns.
+    """A Gaussian about the kernel's centre, of unknown width, or of two unknown widths and an angle.
 
-    Sampled at the pixels and normalised over the support, so that widths far below a pixel give a delta and widths
-    far above the support a uniform kernel. The unknowns are logarithms of the widths and, if anisotropic, the angle
-    between the first axis and the image's rows, in radians, from the right downwards.
+    It is sampled at the pixels and normalised over the support. Widths far below a pixel give a delta, and widths far
+    above the support give a uniform kernel. The unknowns are the logarithms of the widths and, if anisotropic, the
+    angle from the image's rows to the first axis, in radians, clockwise on the screen.
 
     Args:
-        shape: (B, 1, h, w); each kernel has unknowns of its own.
-        sigma: standard deviation to start from, in pixels.
+        shape: (B, 1, h, w); each kernel has its own unknowns.
+        sigma: starting standard deviation, pixels.
         anisotropic: two widths and an angle instead of one width.
-        elongation: ratio of the two widths to start from, their geometric mean being ``sigma``; with 1 the angle has
-            no gradient.
+        elongation: starting ratio of the two widths, whose geometric mean is ``sigma``; with 1 the angle has no
+            gradient.
+
+    Example:
+        >>> kernel = GaussianKernel((1, 1, 7, 7), sigma=1.5)()
+        >>> round(kernel.sum().item(), 5), kernel.argmax().item()
+        (1.0, 24)
     """
 
     rows: Tensor
@@ -49,11 +54,11 @@ class GaussianKernel(KernelPrior, Assignable, Resizable):
         shape: Shape,
         *,
         sigma: Annotated[
-            float, Field(gt=0, allow_inf_nan=False, description="standard deviation to start from, pixels")
+            float, Field(gt=0, allow_inf_nan=False, description="starting standard deviation, pixels")
         ] = 2.0,
         anisotropic: Annotated[bool, Field(description="two widths and an angle instead of one width")] = False,
         elongation: Annotated[
-            float, Field(gt=0, allow_inf_nan=False, description="ratio of the two widths to start from, if anisotropic")
+            float, Field(gt=0, allow_inf_nan=False, description="starting ratio of the two widths, if anisotropic")
         ] = 1.5,
     ) -> None:
         super().__init__(shape)
@@ -66,8 +71,8 @@ class GaussianKernel(KernelPrior, Assignable, Resizable):
         self.angle = nn.Parameter(torch.zeros(shape[0], 1, 1)) if anisotropic else None
 
     def forward(self) -> Tensor:
-        """The kernel, (B, 1, h, w), > 0 up to rounding, each summing to one."""
-        widths = self.log_widths.clamp(NARROWEST, WIDEST).exp()[:, :, None, None]
+        """Give the kernel, (B, 1, h, w), > 0 up to rounding, each summing to one."""
+        widths = self.log_widths.clamp(MIN_LOG_WIDTH, MAX_LOG_WIDTH).exp()[:, :, None, None]
         if self.angle is None:
             squares = (self.rows.square() + self.columns.square()) / widths[:, 0].square()
         else:
@@ -79,35 +84,42 @@ class GaussianKernel(KernelPrior, Assignable, Resizable):
 
     @torch.no_grad()
     def assigned(self, value: Tensor) -> Self:
-        """The Gaussian nearest to a kernel (B, 1, h, w) of any size: the one of greatest likelihood, pixels as events.
+        """Return the Gaussian of greatest likelihood for a kernel, if its pixels are counts of events.
 
-        It is the one with the kernel's second moments about the centre, as sampled and as cut off at the support.
-        Its widths are from 0.1 pixels, a delta, to ten times the longer side, all but uniform, where they still have
-        gradients. Raises as `nearest_kernel`.
+        This Gaussian, sampled at the pixels and cut off at the support, has the kernel's second moments about the
+        centre. Its widths are limited to the range from 0.1 pixels, a delta, to ten times the longer side, an almost
+        uniform kernel, because they still have gradients there.
+
+        Args:
+            value: (B, 1, h, w) of any size.
+
+        Raises:
+            InputError: the value is not finite.
         """
-        kernel, size = nearest_kernel(value), size_of(value)
+        kernel, size = closest_kernel(value), size_of(value)
         gaussian = self.on(size).to(value)
         gaussian.shape = shape_of(value)
         rows, columns = (offset.double().expand(size) for offset in (gaussian.rows, gaussian.columns))
         if self.angle is None:
-            widths = widths_of(fitted(kernel, (rows.square() + columns.square())[None]), size)
+            widths = log_widths_of(likeliest_precisions(kernel, (rows.square() + columns.square())[None]), size)
         else:
-            precisions = fitted(kernel, torch.stack([columns.square(), 2 * rows * columns, rows.square()]))
+            squares = torch.stack([columns.square(), 2 * rows * columns, rows.square()])
+            precisions = likeliest_precisions(kernel, squares)
             eigenvalues, axes = torch.linalg.eigh(precisions[:, [0, 1, 1, 2]].view(-1, 2, 2))
-            widths, angle = widths_of(eigenvalues, size), torch.atan2(axes[:, 1, 0], axes[:, 0, 0])
+            widths, angle = log_widths_of(eigenvalues, size), torch.atan2(axes[:, 1, 0], axes[:, 0, 0])
             gaussian.angle = nn.Parameter(angle.view(-1, 1, 1).to(value), self.angle.requires_grad)
         gaussian.log_widths = nn.Parameter(widths.to(value), self.log_widths.requires_grad)
         return gaussian
 
     @torch.no_grad()
     def resized(self, shape: Shape, scale: float) -> Self:
-        """Widths times the scale, within 0.01 and 1e4 pixels; raises `InputError` for another batch."""
+        """Return the Gaussian with scaled widths, within 0.01 to 1e4 pixels; raises `InputError` for another batch."""
         gaussian = self.on(new_size(self.shape, shape))
-        gaussian.log_widths.add_(math.log(scale)).clamp_(NARROWEST, WIDEST)
+        gaussian.log_widths.add_(math.log(scale)).clamp_(MIN_LOG_WIDTH, MAX_LOG_WIDTH)
         return gaussian
 
     def on(self, size: Size) -> Self:
-        """A copy on another support, its widths the same."""
+        """Return a copy with the same widths on another support."""
         gaussian = copy.deepcopy(self)
         gaussian.shape = (*self.shape[:2], *size)
         gaussian.rows, gaussian.columns = (offset.to(self.rows) for offset in offsets(size))
@@ -115,20 +127,20 @@ class GaussianKernel(KernelPrior, Assignable, Resizable):
 
 
 def offsets(size: Size) -> tuple[Tensor, Tensor]:
-    """Rows (h, 1) and columns (w,) counted from the centre pixel."""
+    """Return the rows (h, 1) and columns (w,) of pixels, counted from the centre pixel."""
     row, column = centre(size)
     return torch.arange(size[0])[:, None] - float(row), torch.arange(size[1]) - float(column)
 
 
-def fitted(kernel: Tensor, squares: Tensor) -> Tensor:
-    """Numbers t for which ``exp(-sum t * squares / 2)``, scaled to sum one, has the means of ``squares`` of a kernel.
+def likeliest_precisions(kernel: Tensor, squares: Tensor) -> Tensor:
+    """Return numbers t for which ``exp(-sum t * squares / 2)`` has the same means of ``squares`` as a kernel.
 
-    They maximise the concave likelihood; by Newton's method from a uniform kernel, its steps damped as for
-    self-concordant functions, which goes up to the widths without overshooting.
+    They maximise a concave likelihood. Newton's method starts from a uniform kernel; its steps are damped as for
+    self-concordant functions, so that they do not overshoot.
 
     Args:
         kernel: (B, 1, h, w).
-        squares: (N, h, w), functions of the pixel, N of them.
+        squares: N functions of the pixel, (N, h, w).
 
     Returns:
         (B, N), in float64.
@@ -137,8 +149,8 @@ def fitted(kernel: Tensor, squares: Tensor) -> Tensor:
     features = -squares.flatten(1) / scale
     target = kernel.flatten(1).double() @ features.T
     found = torch.zeros_like(target)
-    floor = FLATTEST * torch.eye(len(features), dtype=target.dtype, device=target.device)
-    for _ in range(STEPS):
+    floor = MIN_CURVATURE * torch.eye(len(features), dtype=target.dtype, device=target.device)
+    for _ in range(NEWTON_STEPS):
         weights = torch.softmax(found @ features, 1)
         mean = weights @ features.T
         deviations = features - mean[:, :, None]
@@ -149,6 +161,6 @@ def fitted(kernel: Tensor, squares: Tensor) -> Tensor:
     return 2 * found / scale
 
 
-def widths_of(precisions: Tensor, size: Size) -> Tensor:
-    """Logarithms of the widths that belong to reciprocal squared widths, none too small or too large to be moved."""
+def log_widths_of(precisions: Tensor, size: Size) -> Tensor:
+    """Return the logarithms of widths for reciprocal squared widths, in the range where widths have gradients."""
     return -precisions.clamp((10 * max(size)) ** -2, 0.1**-2).log() / 2

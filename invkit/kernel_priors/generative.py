@@ -1,4 +1,4 @@
-"""A small trained generator of camera shakes: a kernel is named by a few numbers."""
+"""A small trained generator of camera shakes: a few numbers describe a kernel."""
 
 from __future__ import annotations
 
@@ -19,47 +19,63 @@ from ..core.interfaces import KernelPrior, Resizable
 from ..core.parameters import NonNegative, Positive, Seed, validated
 from ..networks.random import seeded
 from ..numerics.geometry import Shape, centre, new_size
-from .motion_path import enlarged, spots
+from .motion_path import enlarged_log_width, spots
 from .simplex import softmax_kernel
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["COARSEST", "LATENT_SIZE", "SIZE", "STAGES", "GenerativeKernel", "generated"]
+__all__ = [
+    "GENERATOR_SIDE",
+    "GENERATOR_STAGES",
+    "GENERATOR_WEIGHTS",
+    "LATENT_SIZE",
+    "MAX_LATENT",
+    "SEED_MAP",
+    "GenerativeKernel",
+    "generated_logits",
+    "trained_weights",
+]
 
 LATENT_SIZE = 32
-SIZE = 33  # pixels, of the kernels that it was trained on
-COARSEST = (32, 5)  # channels and size of what the latent is spread out to
-STAGES = ((9, 32), (9, 32), (17, 32), (17, 4))
-"""Size and output channels of each 3x3 convolution; its input is interpolated to that size first.
+GENERATOR_SIDE = 33  # pixels, of the kernels in training
+SEED_MAP = (32, 5)  # channels and side of the map that the linear layer gives
+GENERATOR_STAGES = ((9, 32), (9, 32), (17, 32), (17, 4))
+"""Side and output channels of each 3x3 convolution, whose input is interpolated to that side first.
 
 The last four channels are the four pixels of each of 17x17 cells.
 """
-SLOPE = 0.2  # of the leaky ReLU below zero
-FARTHEST = 3.0  # standard deviations of the latents in training, beyond which it has seen next to nothing
-WEIGHTS = "motion_generator.npz"
+LEAKY_SLOPE = 0.2  # of the leaky ReLU below zero
+MAX_LATENT = 3.0  # standard deviations; training has hardly any latents beyond
+GENERATOR_WEIGHTS = "motion_generator.npz"
 
 
 class GenerativeKernel(KernelPrior, Resizable):
-    """Camera shakes by a trained generator: the unknowns are its 32 latent numbers, its weights stay.
+    """Camera shakes by a trained generator: the unknowns are its 32 latent numbers, and its weights are fixed.
 
-    The decoder of a variational autoencoder (Kingma, Welling, ICLR 2014) of 33x33 motion kernels, whose paths are
-    drawn from a Gaussian process (Schuler et al., TPAMI 2016, by deepinv's ``MotionBlurGenerator``). Such a prior is in
-    Asim, Shamshad, Ahmed, "Blind Image Deconvolution using Deep Generative Priors", TCI 2020. The weights are trained
-    by ``benchmarks/train_kernel_generator.py``, which also says how near they come to kernels not seen.
+    The generator is the decoder of a variational autoencoder (Kingma, Welling, ICLR 2014) of 33x33 motion kernels.
+    Their paths are drawn from a Gaussian process (Schuler et al., TPAMI 2016) by deepinv's ``MotionBlurGenerator``.
+    Asim, Shamshad, Ahmed, "Blind Image Deconvolution using Deep Generative Priors", TCI 2020, use such a prior.
+    ``benchmarks/train_kernel_generator.py`` trains the weights and reports how well they fit kernels outside the
+    training set.
 
-    In training the latents are about standard normal; ``scale * latent`` is kept within three standard deviations by a
-    hyperbolic tangent. The frame of 33x33 pixels is stretched to the support, and each of its pixels drawn as a
-    Gaussian spot, whose width is an unknown too. All are of order one: ``joint-adam`` wants a ``kernel_lr`` of about
-    0.02 for them, in a pyramid, since a few numbers that act on all pixels are easily caught far from the best.
+    In training the latents are about standard normal; a hyperbolic tangent keeps ``scale * latent`` within three
+    standard deviations. The frame of 33x33 pixels is stretched to the support. Each of its pixels becomes a Gaussian
+    spot, whose width is an unknown too. The unknowns are of order one: ``joint-adam`` needs a ``kernel_lr`` of about
+    0.02 for them. Use a pyramid: each of these few numbers changes all pixels, so a kernel far from the best one is
+    easily trapped.
 
     Args:
-        shape: (B, 1, h, w); each kernel has a latent of its own.
-        scale: standard deviations per unit of the unknowns: how far a step of a solver goes.
-        spread: standard deviation of the normal distribution that the unknowns start from; 0 for the generator's
-            middle.
-        width: standard deviation of the spots to start from, in pixels of the coarser of generator and kernel.
-        seed: of where the latents start.
+        shape: (B, 1, h, w); each kernel has its own latent.
+        scale: standard deviations per unit of the unknowns; it sets the length of a solver's steps.
+        spread: standard deviation of the normal distribution of the starting unknowns; 0 for the mean of training.
+        width: starting standard deviation of the spots, in pixels of the coarser grid, generator or kernel.
+        seed: of the starting latents.
+
+    Example:
+        >>> kernel = GenerativeKernel((1, 1, 21, 21))()
+        >>> round(kernel.sum().item(), 5), bool((kernel >= 0).all())
+        (1.0, True)
     """
 
     @validated
@@ -68,18 +84,16 @@ class GenerativeKernel(KernelPrior, Resizable):
         shape: Shape,
         *,
         scale: Annotated[Positive, Field(description="standard deviations in training per unit of the unknowns")] = 1.0,
-        spread: Annotated[
-            NonNegative, Field(description="standard deviation of the distribution that the unknowns start from")
-        ] = 0.1,
+        spread: Annotated[NonNegative, Field(description="standard deviation of the starting unknowns")] = 0.1,
         width: Annotated[
             Positive,
-            Field(description="standard deviation of each pixel's spot to start from, pixels of the coarser grid"),
+            Field(description="starting standard deviation of each pixel's spot, pixels of the coarser grid"),
         ] = 0.7,
         seed: Seed = 0,
     ) -> None:
         super().__init__(shape)
         self.scale = scale
-        self.steps = (shape[2] / SIZE, shape[3] / SIZE)  # new pixels per pixel of the generator
+        self.steps = (shape[2] / GENERATOR_SIDE, shape[3] / GENERATOR_SIDE)  # pixels per pixel of the generator
         with seeded(seed):
             self.latent = nn.Parameter(spread * torch.randn(shape[0], LATENT_SIZE))
         self.log_width = nn.Parameter(torch.full((shape[0], 1, 1), math.log(width * max(1.0, *self.steps))))
@@ -88,10 +102,10 @@ class GenerativeKernel(KernelPrior, Resizable):
             self.weights.register_buffer(name, torch.from_numpy(value.astype(np.float32)))
 
     def forward(self) -> Tensor:
-        """The kernel, (B, 1, h, w), >= 0, each summing to one."""
-        latent = FARTHEST * torch.tanh(self.scale * self.latent / FARTHEST)
-        logits = generated(dict(self.weights.named_buffers()), latent)
-        drawn = softmax_kernel(logits, (len(latent), 1, SIZE, SIZE))[:, 0]
+        """Give the kernel, (B, 1, h, w), >= 0, each summing to one."""
+        latent = MAX_LATENT * torch.tanh(self.scale * self.latent / MAX_LATENT)
+        logits = generated_logits(dict(self.weights.named_buffers()), latent)
+        drawn = softmax_kernel(logits, (len(latent), 1, GENERATOR_SIDE, GENERATOR_SIDE))[:, 0]
         rows, columns = (
             spots(self.positions(side, step), side, self.log_width)
             for side, step in zip(self.shape[2:], self.steps, strict=True)
@@ -100,45 +114,48 @@ class GenerativeKernel(KernelPrior, Resizable):
         return (kernel / kernel.sum((1, 2), keepdim=True))[:, None]
 
     def positions(self, side: int, step: float) -> Tensor:
-        """Where the generator's rows or columns lie along a side, (1, 33), pixels: centre upon centre."""
-        offsets = torch.arange(SIZE, dtype=self.latent.dtype, device=self.latent.device) - SIZE // 2
+        """Return positions of the generator's rows or columns along a side, (1, 33), pixels; the centres coincide."""
+        offsets = torch.arange(GENERATOR_SIDE, dtype=self.latent.dtype, device=self.latent.device) - GENERATOR_SIDE // 2
         return (centre((side, side))[0] + step * offsets)[None]
 
     @torch.no_grad()
     def resized(self, shape: Shape, scale: float) -> Self:
-        """The same latents, their kernel drawn ``scale`` times as large about the centre pixel.
+        """Return the same latents, whose kernel is drawn ``scale`` times as large about the centre pixel.
 
-        The spots are as wide as if they had been drawn on the old grid, and then interpolated. What would leave the
-        new support is gathered at its border. Raises `InputError` for another batch.
+        The spots are as wide as spots drawn on the old grid and then interpolated. Spots outside the new support are
+        drawn at its border. Raises `InputError` for another batch.
         """
         new_size(self.shape, shape)
         kernel = copy.deepcopy(self)
         kernel.shape = shape
         kernel.steps = (scale * self.steps[0], scale * self.steps[1])
-        kernel.log_width.copy_(enlarged(self.log_width, scale))
+        kernel.log_width.copy_(enlarged_log_width(self.log_width, scale))
         return kernel
 
 
-def generated(weights: Mapping[str, Tensor], latent: Tensor) -> Tensor:
-    """The generator: latents (B, 32) -> logits of the pixels, (B, 1, 33, 33).
+def generated_logits(weights: Mapping[str, Tensor], latent: Tensor) -> Tensor:
+    """Apply the generator to latents.
 
     Args:
-        weights: ``linear_weight`` (800, 32), ``linear_bias`` (800,), and for the i-th of `STAGES` ``conv{i}_weight``
-            (outputs, inputs, 3, 3), ``conv{i}_bias`` (outputs,).
-        latent: in training about standard normal.
+        weights: ``linear_weight`` (800, 32), ``linear_bias`` (800,), and for the i-th of `GENERATOR_STAGES`
+            ``conv{i}_weight`` (outputs, inputs, 3, 3) and ``conv{i}_bias`` (outputs,).
+        latent: (B, 32), in training about standard normal.
+
+    Returns:
+        Logits of the pixels, (B, 1, 33, 33).
     """
     features = F.linear(latent, weights["linear_weight"], weights["linear_bias"])
-    features = features.view(len(latent), COARSEST[0], COARSEST[1], COARSEST[1])
-    for stage, (size, _) in enumerate(STAGES):
-        features = F.leaky_relu(features, SLOPE)
+    features = features.view(len(latent), SEED_MAP[0], SEED_MAP[1], SEED_MAP[1])
+    for stage, (size, _) in enumerate(GENERATOR_STAGES):
+        features = F.leaky_relu(features, LEAKY_SLOPE)
         if features.shape[-1] != size:
             features = F.interpolate(features, size=(size, size), mode="bilinear", align_corners=True)
         features = F.conv2d(features, weights[f"conv{stage}_weight"], weights[f"conv{stage}_bias"], padding=1)
-    return F.pixel_shuffle(features, 2)[..., :SIZE, :SIZE]
+    return F.pixel_shuffle(features, 2)[..., :GENERATOR_SIDE, :GENERATOR_SIDE]
 
 
 @cache
 def trained_weights() -> Mapping[str, np.ndarray[tuple[int, ...], np.dtype[np.float16]]]:
-    """The weights that are shipped, read when first needed."""
-    with (files(__package__) / WEIGHTS).open("rb") as file, np.load(file) as arrays:
+    """Read the weights that are part of the package, once."""
+    with (files(__package__) / GENERATOR_WEIGHTS).open("rb") as file, np.load(file) as arrays:
         return dict(arrays)

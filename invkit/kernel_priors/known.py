@@ -1,9 +1,9 @@
-"""A kernel that is given: the prior that makes a blind problem a non-blind one."""
+"""Known kernels, masks, coil maps and scan geometries: priors without unknowns make a blind problem a non-blind one."""
 
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar, final
 
 import torch
 from pydantic import Field
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..core.errors import InputError
 from ..core.interfaces import KernelPrior, Resizable
+from ..core.operator_parameters import CoilMapPrior, MaskPrior, OperatorParameterPrior, ScanPrior
 from ..core.parameters import validated
 from ..numerics.geometry import Shape, new_size, resample_kernel
 from .simplex import checked_kernel
@@ -18,23 +19,27 @@ from .simplex import checked_kernel
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["KnownKernel"]
+__all__ = ["KnownCoilMaps", "KnownKernel", "KnownMask", "KnownScan"]
 
 
 class KnownKernel(KernelPrior, Resizable):
-    """The kernel is known: no unknowns.
+    """A known kernel without unknowns.
 
-    On another grid it is the kernel that was given, resampled once, however many grids lie between.
+    On another grid it is the given kernel, resampled once, however many grids lie between.
 
     Args:
         shape: (B, 1, h, w).
-        start: the kernel, (B, 1, h, w), non-negative; scaled to sum one. May be None for 1x1 kernels, whose only
-            value is one, as operators have that use no kernel.
-        threshold: entries under this share of the largest are dropped. A softmax leaves a haze of small entries,
-            which a deconvolution pays for.
+        start: the kernel, (B, 1, h, w), non-negative; it is scaled to sum one. May be None for 1x1 kernels, whose only
+            value is one; operators without a kernel use these.
+        threshold: entries below this share of the largest are set to zero. A softmax leaves many small entries, which
+            degrade a deconvolution.
 
     Raises:
-        InputError: no kernel is given, or it is of another shape, negative, not finite or all zero.
+        InputError: no kernel is given, or it has another shape, or it is negative, not finite or all zero.
+
+    Example:
+        >>> KnownKernel((1, 1, 1, 3), torch.tensor([[[[1.0, 2.0, 1.0]]]]))().tolist()
+        [[[[0.25, 0.5, 0.25]]]]
     """
 
     kernel: Tensor
@@ -47,7 +52,7 @@ class KnownKernel(KernelPrior, Resizable):
         start: Tensor | None = None,
         *,
         threshold: Annotated[
-            float, Field(ge=0, lt=1, description="entries under this share of the largest are dropped")
+            float, Field(ge=0, lt=1, description="entries below this share of the largest are set to zero")
         ] = 0.0,
     ) -> None:
         super().__init__(shape)
@@ -57,15 +62,97 @@ class KnownKernel(KernelPrior, Resizable):
         kernel = kernel * (kernel >= threshold * kernel.amax((-2, -1), keepdim=True))
         self.register_buffer("kernel", kernel / kernel.sum((-2, -1), keepdim=True))
         self.register_buffer("given", self.kernel, persistent=False)
-        self.scale = 1.0  # pixels per pixel of the kernel given
+        self.scale = 1.0  # pixels per pixel of the given kernel
 
     def forward(self) -> Tensor:
-        """The kernel, (B, 1, h, w), >= 0, each summing to one."""
+        """Give the kernel, (B, 1, h, w), >= 0, each summing to one."""
         return self.kernel
 
     def resized(self, shape: Shape, scale: float) -> Self:
-        """The kernel given, resampled about its centre pixel; raises `InputError` for another batch."""
+        """Return the given kernel, resampled about its centre pixel; raises `InputError` for another batch."""
         known = copy.deepcopy(self)
         known.shape, known.scale = shape, self.scale * scale
         known.kernel = resample_kernel(self.given, new_size(self.shape, shape), known.scale)
         return known
+
+
+class KnownParameter(OperatorParameterPrior):
+    """A known operator parameter: a buffer without unknowns.
+
+    Attributes:
+        noun: what the parameter is called in error messages.
+    """
+
+    noun: ClassVar[str]
+    value: Tensor
+
+    def __init__(self, shape: Shape, start: Tensor | None = None) -> None:
+        super().__init__(shape)
+        self.register_buffer("value", self.checked(shape, start))
+
+    def forward(self) -> Tensor:
+        """Give the known value, of ``self.shape``."""
+        return self.value
+
+    @classmethod
+    def checked(cls, shape: Shape, start: Tensor | None) -> Tensor:
+        """Return a copy of the given value; raises `InputError` if it is missing, or not allowed for its kind."""
+        if start is None:
+            raise InputError(f"a known {cls.noun} must be given: use --kernel FILE or kernel=...")
+        if tuple(start.shape) != tuple(shape):
+            raise InputError(f"the given {cls.noun} has shape {tuple(start.shape)}, but {tuple(shape)} is needed")
+        flaw = cls.flaw(start)
+        if flaw:
+            raise InputError(f"the given {cls.noun} is {flaw}")
+        return start.detach().clone()
+
+
+@final
+class KnownMask(KnownParameter, MaskPrior):
+    """A known mask.
+
+    Args:
+        shape: (B, 1, H, W).
+        start: the mask, of that shape, in [0, 1].
+
+    Raises:
+        InputError: no mask is given, or it has another shape or values outside [0, 1].
+    """
+
+    noun = "mask"
+
+
+@final
+class KnownCoilMaps(KnownParameter, CoilMapPrior):
+    """Known coil maps.
+
+    Args:
+        shape: (B, 2 N, H, W).
+        start: the maps, of that shape, real parts first; in each pixel the squares sum to one over the coils.
+
+    Raises:
+        InputError: no maps are given, or they have another shape, or their squares do not sum to one.
+    """
+
+    noun = "set of coil maps"
+
+
+@final
+class KnownScan(KnownParameter, ScanPrior):
+    """A known geometry of a scan; by default the nominal one.
+
+    Args:
+        shape: (B, 1, 2, A).
+        start: displacements of the axis to the right of the detector's centre, pixels, then deviations of the angles,
+            degrees; None for zeros.
+
+    Raises:
+        InputError: the geometry has another shape or is not finite.
+    """
+
+    noun = "scan geometry"
+
+    @classmethod
+    def checked(cls, shape: Shape, start: Tensor | None) -> Tensor:
+        """Return a copy of the given geometry, or zeros; raises `InputError` if it is not allowed."""
+        return torch.zeros(shape) if start is None else super().checked(shape, start)

@@ -1,4 +1,4 @@
-"""The simplex: kernels that are non-negative and sum to one, and the prior of free pixels on it."""
+"""The simplex, the set of kernels that are non-negative and sum to one, and a prior of free pixels on it."""
 
 from __future__ import annotations
 
@@ -18,70 +18,37 @@ from ..numerics.simplex import nearest_on_simplex
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["SMALLEST", "SimplexKernel", "nearest_kernel", "project_on_simplex", "softmax_kernel"]
+__all__ = [
+    "MIN_SOFTMAX_PIXEL",
+    "SimplexKernel",
+    "checked_kernel",
+    "closest_kernel",
+    "project_on_simplex",
+    "softmax_kernel",
+]
 
-SMALLEST = 1e-6  # of a given kernel's pixels under softmax, which has no exact zeros
-
-
-def softmax_kernel(logits: Tensor, shape: Shape) -> Tensor:
-    """Softmax over each kernel: logits (B, h*w) or (B, 1, h, w) -> (B, 1, h, w), >= 0, each summing to one.
-
-    Half-precision logits give a float32 kernel. No logits overflow: the softmax subtracts the largest.
-    """
-    exact = logits.flatten(1).to(torch.promote_types(logits.dtype, torch.float32))
-    weights = torch.softmax(exact, dim=1)
-    return (weights / weights.sum(1, keepdim=True)).view(shape)  # softmax alone drifts by 1e-6 on large kernels
-
-
-class _Projection(torch.autograd.Function):
-    """Euclidean projection of the rows of a matrix on the simplex; see `project_on_simplex`."""
-
-    @staticmethod
-    def forward(ctx: Any, points: Tensor) -> Tensor:
-        return nearest_on_simplex(points)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        (gradient,) = gradients
-        return gradient - gradient.mean(1, keepdim=True)
-
-
-def project_on_simplex(points: Tensor) -> Tensor:
-    """The nearest point of the simplex to each row, (B, n) -> (B, n), by sorting (Held, Wolfe, Crowder 1974).
-
-    The backward pass gives the gradient along the plane ``sum = 1`` without the mask of the active pixels, so that
-    gradient descent on the points is lazy projected gradient descent (Zinkevich 2003; Nesterov's dual averaging):
-    a pixel at zero can come back, which the projection's own derivative (zero there) would forbid.
-    """
-    projected: Tensor = _Projection.apply(points)
-    return projected
-
-
-def nearest_kernel(value: Tensor) -> Tensor:
-    """The nearest kernel to any value, (B, 1, h, w) -> the same, >= 0, each summing to one; without a gradient.
-
-    Raises:
-        InputError: the value is not finite.
-    """
-    if not bool(torch.isfinite(value).all()):
-        raise InputError("a kernel to go on from holds NaN or infinite values; the step that fitted it diverged")
-    return project_on_simplex(value.detach().flatten(1)).view(value.shape)
+MIN_SOFTMAX_PIXEL = 1e-6  # least pixel of a kernel that is assigned to a softmax, which cannot give zeros
 
 
 class SimplexKernel(KernelPrior, Assignable, Resizable):
-    """Free pixels on the simplex: every kernel of the size can be reached, none is preferred.
+    """Free pixels on the simplex: the prior can give every kernel of the size and prefers none.
 
-    ``parametrization="softmax"`` keeps every pixel positive and its gradient exact; ``"projection"`` projects free
-    pixels on the simplex (see `project_on_simplex`) and so gives kernels with exact zeros, as classical MAP methods do.
+    ``parametrization="softmax"`` keeps every pixel positive and its gradient exact. ``"projection"`` projects free
+    pixels on the simplex (see `project_on_simplex`) and gives kernels with exact zeros, as classical MAP methods do.
 
     Args:
         shape: (B, 1, h, w).
-        start: (B, 1, h, w), non-negative, the kernel to start from, scaled to sum one; None for a uniform kernel.
+        start: the starting kernel, (B, 1, h, w), non-negative; it is scaled to sum one. None for a uniform kernel.
             Under softmax its pixels are raised to at least 1e-6.
         parametrization: how free numbers become a kernel.
 
     Raises:
-        InputError: ``start`` is of another shape, negative, not finite or all zero.
+        InputError: ``start`` has another shape, or it is negative, not finite or all zero.
+
+    Example:
+        >>> kernel = SimplexKernel((1, 1, 2, 2))()
+        >>> kernel.sum().item(), kernel.flatten().tolist()
+        (1.0, [0.25, 0.25, 0.25, 0.25])
     """
 
     @validated
@@ -101,46 +68,98 @@ class SimplexKernel(KernelPrior, Assignable, Resizable):
         self.free = nn.Parameter(self.freed(kernel))
 
     def forward(self) -> Tensor:
-        """The kernel, (B, 1, h, w), >= 0, each summing to one."""
+        """Give the kernel, (B, 1, h, w), >= 0, each summing to one."""
         if self.parametrization == "softmax":
             return softmax_kernel(self.free, self.shape)
         return project_on_simplex(self.free.flatten(1)).view(self.shape)
 
     def assigned(self, value: Tensor) -> Self:
-        """Free pixels of the nearest kernel to ``value``, (B, 1, h, w) of any size; raises as `nearest_kernel`."""
-        free = nn.Parameter(self.freed(nearest_kernel(value)), self.free.requires_grad)
-        kernel = copy.deepcopy(self, {id(self.free): free})  # in the copy, in place of a copy of the old numbers
+        """Return free pixels of the closest kernel to ``value``, (B, 1, h, w) of any size.
+
+        Raises:
+            InputError: the value is not finite.
+        """
+        free = nn.Parameter(self.freed(closest_kernel(value)), self.free.requires_grad)
+        kernel = copy.deepcopy(self, {id(self.free): free})  # the copy takes these numbers instead of the old ones
         kernel.shape = shape_of(value)
         return kernel
 
     def resized(self, shape: Shape, scale: float) -> Self:
-        """The kernel resampled about its centre pixel; raises `InputError` for another batch."""
+        """Return the kernel resampled about its centre pixel; raises `InputError` for another batch."""
         return self.assigned(resample_kernel(self().detach(), new_size(self.shape, shape), scale))
 
     def freed(self, kernel: Tensor) -> Tensor:
-        """The free numbers of a kernel."""
-        return kernel.clamp(min=SMALLEST).log() if self.parametrization == "softmax" else kernel.clone()
+        """Return the free numbers of a kernel."""
+        return kernel.clamp(min=MIN_SOFTMAX_PIXEL).log() if self.parametrization == "softmax" else kernel.clone()
+
+
+def softmax_kernel(logits: Tensor, shape: Shape) -> Tensor:
+    """Apply a softmax to each kernel.
+
+    Half-precision logits give a float32 kernel. Logits cannot overflow, because the softmax subtracts the largest.
+
+    Args:
+        logits: (B, h * w) or (B, 1, h, w).
+        shape: (B, 1, h, w).
+
+    Returns:
+        (B, 1, h, w), >= 0, each summing to one.
+    """
+    exact = logits.flatten(1).to(torch.promote_types(logits.dtype, torch.float32))
+    weights = torch.softmax(exact, dim=1)
+    return (weights / weights.sum(1, keepdim=True)).view(shape)  # a softmax alone is off by 1e-6 for large kernels
+
+
+def project_on_simplex(points: Tensor) -> Tensor:
+    """Return the nearest point of the simplex to each row, (B, n) -> (B, n), by sorting (Held, Wolfe, Crowder 1974).
+
+    The backward pass gives the gradient along the plane ``sum = 1`` without the mask of the active pixels. Gradient
+    descent on the points is then lazy projected gradient descent (Zinkevich 2003; Nesterov's dual averaging). A pixel
+    at zero can become positive again; the derivative of the projection itself is zero there.
+    """
+    projected: Tensor = _Projection.apply(points)
+    return projected
+
+
+class _Projection(torch.autograd.Function):
+    """The function `project_on_simplex` with its gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, points: Tensor) -> Tensor:
+        return nearest_on_simplex(points)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (gradient,) = gradients
+        return gradient - gradient.mean(1, keepdim=True)
+
+
+def closest_kernel(value: Tensor) -> Tensor:
+    """Return the closest kernel to any value (B, 1, h, w), without a gradient; raises `InputError` if not finite."""
+    if not bool(torch.isfinite(value).all()):
+        raise InputError("an estimated kernel contains NaN or infinite values; the kernel estimation diverged")
+    return project_on_simplex(value.detach().flatten(1)).view(value.shape)
 
 
 def uniform_kernel(shape: Shape) -> Tensor:
-    """Equal pixels that sum to one, (B, 1, h, w)."""
+    """Return equal pixels that sum to one, (B, 1, h, w)."""
     return torch.full(shape, 1 / (shape[-2] * shape[-1]))
 
 
 def checked_kernel(kernel: Tensor, shape: Shape) -> Tensor:
-    """A given kernel, scaled to sum one, on the CPU in the default floating type.
+    """Return a given kernel, scaled to sum one, on the CPU in the default floating type.
 
     Raises:
-        InputError: it is not of ``shape``, negative, not finite or all zero.
+        InputError: it has another shape, or it is negative, not finite or all zero.
     """
     if tuple(kernel.shape) != tuple(shape):
-        raise InputError(f"the kernel given has shape {tuple(kernel.shape)}, but {tuple(shape)} (B, 1, h, w) is needed")
+        raise InputError(f"the given kernel has shape {tuple(kernel.shape)}, but {tuple(shape)} (B, 1, h, w) is needed")
     exact = kernel.detach().to("cpu", torch.float64)
     if not bool(torch.isfinite(exact).all()):
-        raise InputError("the kernel given holds NaN or infinite values; replace them first")
+        raise InputError("the given kernel contains NaN or infinite values; replace them first")
     if bool((exact < 0).any()):
-        raise InputError(f"the kernel given has negative values (down to {float(exact.min()):.3g}); clip them at zero")
+        raise InputError(f"the given kernel has negative values (down to {float(exact.min()):.3g}); clip them at zero")
     total = exact.sum((1, 2, 3), keepdim=True)
     if bool((total == 0).any()):
-        raise InputError("the kernel given is zero everywhere; give one with some weight")
+        raise InputError("the given kernel is zero everywhere; give a kernel with positive values")
     return (exact / total).to(torch.get_default_dtype())

@@ -14,7 +14,7 @@ from ..core.interfaces import KernelPrior, LatentPrior, Resizable
 from ..core.parameters import Seed, validated
 from ..networks.random import seeded
 from ..numerics.geometry import Shape, Size, new_size, resample, resample_kernel, size_of
-from .simplex import SMALLEST, softmax_kernel
+from .simplex import MIN_SOFTMAX_PIXEL, softmax_kernel
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -27,19 +27,23 @@ Activation = Literal["relu6", "relu", "leaky-relu"]
 class SoftmaxFCN(LatentPrior, KernelPrior, Resizable):
     """Fully connected network ``latent -> hidden -> h*w -> softmax`` (Ren et al., CVPR 2020, Sec. 3.3).
 
-    The parameters of the network are the unknowns, its input stays fixed. ``layers=0`` and ``layers=2`` are the
-    paper's k- and k+. Of several kernels (B > 1) each has a network and an input of its own, drawn as one alone would
-    draw them with the seed plus its place. Weights and biases start uniform in ``+-1/sqrt(inputs)``, the inputs
-    uniform in ``[0, latent_scale]``.
+    The weights of the network are the unknowns, and its input is fixed. ``layers=0`` and ``layers=2`` are the paper's
+    k- and k+. Each kernel of a batch has its own network and input. They are drawn as for a single kernel whose seed
+    is the sum of ``seed`` and its place in the batch. Weights and biases start uniform on ``+-1/sqrt(inputs)``.
 
     Args:
         shape: (B, 1, h, w).
         hidden: neurons of each hidden layer.
         layers: number of hidden layers.
-        latent_size: length of the input; `latent` is (B, latent_size).
-        latent_scale: largest value of the input.
-        activation: after each hidden layer.
+        latent_size: length of the input; ``latent`` is (B, latent_size).
+        latent_scale: the input is uniform on [0, latent_scale].
+        activation: non-linearity after each hidden layer.
         seed: of the input and the weights; the global random state is neither read nor changed.
+
+    Example:
+        >>> kernel = SoftmaxFCN((1, 1, 9, 7), hidden=20)()
+        >>> kernel.shape, round(kernel.sum().item(), 5)
+        (torch.Size([1, 1, 9, 7]), 1.0)
     """
 
     @validated
@@ -51,9 +55,9 @@ class SoftmaxFCN(LatentPrior, KernelPrior, Resizable):
         layers: Annotated[Literal[0, 1, 2], Field(description="number of hidden layers")] = 1,
         latent_size: Annotated[int, Field(gt=0, description="length of the fixed random input")] = 200,
         latent_scale: Annotated[
-            float, Field(gt=0, allow_inf_nan=False, description="the input is uniform in [0, latent_scale]")
+            float, Field(gt=0, allow_inf_nan=False, description="the input is uniform on [0, latent_scale]")
         ] = 1.0,
-        activation: Annotated[Activation, Field(description="after each hidden layer")] = "relu6",
+        activation: Annotated[Activation, Field(description="non-linearity after each hidden layer")] = "relu6",
         seed: Seed = 0,
     ) -> None:
         super().__init__(shape)
@@ -71,21 +75,23 @@ class SoftmaxFCN(LatentPrior, KernelPrior, Resizable):
         self.register_buffer("latent", torch.cat(latents))
 
     def decode(self, latent: Tensor) -> Tensor:
-        """The kernels for inputs (B, latent_size): (B, 1, h, w), >= 0, each summing to one."""
+        """Map inputs (B, latent_size) to kernels (B, 1, h, w), >= 0, each summing to one."""
         logits = [network(one) for network, one in zip(self.networks, latent.chunk(len(latent)), strict=True)]
         return softmax_kernel(torch.cat(logits), self.shape)
 
     @torch.no_grad()
     def resized(self, shape: Shape, scale: float) -> Self:
-        """The networks with other output layers, which give the kernels resampled about their centre pixels.
+        """Return the networks with new output layers, which give the kernels resampled about their centre pixels.
 
-        The weights of each hidden neuron are a picture of the kernel's size, and so are the biases. Resampled, they
-        would give a product of powers of neighbouring pixels, in which thin lines vanish; the least change of them
-        then gives their average. Pixels are raised to the smallest of the old kernel, scaled, and to 1e-6, so that
-        what lies beyond the old frame can still grow. Raises `InputError` for another batch.
+        The output weights of each hidden neuron form an image of the kernel's size, and so do the biases. These images
+        are resampled. Alone they would give a geometric mean of neighbouring pixels, in which thin lines vanish, so
+        their smallest change that gives the resampled kernel is added. Pixels are raised to the scaled smallest pixel
+        of the old kernel and to 1e-6, so that pixels outside the old frame can still grow.
+
+        Raises `InputError` for another batch.
         """
         size, old = new_size(self.shape, shape), self()
-        least = (old.amin((2, 3), keepdim=True) / scale**2).clamp(min=SMALLEST)
+        least = (old.amin((2, 3), keepdim=True) / scale**2).clamp(min=MIN_SOFTMAX_PIXEL)
         kernels = torch.maximum(resample_kernel(old, size, scale), least)
         resized = copy.deepcopy(self)
         resized.shape = shape
@@ -97,18 +103,31 @@ class SoftmaxFCN(LatentPrior, KernelPrior, Resizable):
 
 
 def resize_output(network: nn.Sequential, old: Size, size: Size, scale: float) -> None:
-    """Resample the weights and biases of the last layer as the pictures of the old size that they are."""
+    """Resample the weights and biases of the last layer, which form images of the kernel's size.
+
+    Args:
+        network: its last layer is changed in place.
+        old: (h, w) of the old kernel.
+        size: (h, w) of the new kernel.
+        scale: new pixels per old pixel.
+    """
     layer = output_layer(network)
     rows = torch.cat([layer.weight, layer.bias[:, None]], 1)
-    pictures = resample(rows.T.view(1, -1, *old), size, scale, about="centre")
-    rows = pictures[0].flatten(1).T
+    images = resample(rows.T.view(1, -1, *old), size, scale, about="centre")
+    rows = images[0].flatten(1).T
     layer.weight = nn.Parameter(rows[:, :-1].contiguous(), layer.weight.requires_grad)
     layer.bias = nn.Parameter(rows[:, -1].contiguous(), layer.bias.requires_grad)
     layer.out_features = len(rows)
 
 
 def adjust_output(network: nn.Sequential, latent: Tensor, logits: Tensor) -> None:
-    """The least change of the last layer that gives these logits, (1, h*w), up to what the softmax ignores."""
+    """Add to the last layer the smallest change that gives these logits, up to a constant, which a softmax ignores.
+
+    Args:
+        network: its last layer is changed in place.
+        latent: (1, latent_size), the input.
+        logits: (1, h * w).
+    """
     layer, hidden = output_layer(network), network[:-1](latent)
     missing = logits - layer(hidden)
     missing = (missing - missing.mean(1, keepdim=True)).double()
@@ -119,14 +138,14 @@ def adjust_output(network: nn.Sequential, latent: Tensor, logits: Tensor) -> Non
 
 
 def output_layer(network: nn.Sequential) -> nn.Linear:
-    """The last layer of a network."""
+    """Return the last layer of a network."""
     layer = network[-1]
     assert isinstance(layer, nn.Linear)
     return layer
 
 
 def activation_module(name: Activation) -> nn.Module:
-    """The module a recipe's word stands for."""
+    """Build the module of a non-linearity."""
     if name == "leaky-relu":
         return nn.LeakyReLU(0.2)
     return nn.ReLU6() if name == "relu6" else nn.ReLU()

@@ -1,1 +1,1 @@
-"""Networks and their parameters, for the priors that are built on them; no network knows what it restores."""
+"""Networks for the priors that are built on them; no network knows what it restores."""

@@ -1,4 +1,4 @@
-"""Networks of their own for the images of a batch."""
+"""Separate networks for the images of a batch."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
-__all__ = ["each_on_its_own"]
+__all__ = ["apply_each"]
 
 
-def each_on_its_own(networks: Iterable[nn.Module], inputs: Sequence[Tensor]) -> list[Tensor]:
-    """What each network gives for its input.
+def apply_each(networks: Iterable[nn.Module], inputs: Sequence[Tensor]) -> list[Tensor]:
+    """Apply each network to its own input.
 
-    While a graph of a GPU is recorded they are branches of it, forth and, as autograd goes back where it came, back: a
-    GPU with room replays them at the same time. Otherwise they come one after the other, as launching their kernels
-    does.
+    While a CUDA graph is recorded, each network runs on a branch of the graph, so that a GPU with free cores replays
+    them at the same time. Autograd uses the same branches for the backward pass. Otherwise the networks run one after
+    the other, because launching their kernels is sequential anyway.
     """
     pairs = list(zip(networks, inputs, strict=True))
     if len(pairs) > 1 and inputs[0].is_cuda and torch.cuda.is_current_stream_capturing():
@@ -24,14 +24,14 @@ def each_on_its_own(networks: Iterable[nn.Module], inputs: Sequence[Tensor]) -> 
 
 
 def branched(pairs: Sequence[tuple[nn.Module, Tensor]]) -> list[Tensor]:
-    """The same, each on a stream of its own, from the current one and back to it."""
+    """Apply each network on a stream that forks from the current one and joins it again."""
     trunk, outputs, branches = torch.cuda.current_stream(), [], []
     for network, one in pairs:
         branch: torch.cuda.Stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         branch.wait_stream(trunk)
         with torch.cuda.stream(branch):
             outputs.append(network(one))
-        one.record_stream(branch)  # autograd keeps it until the branch has gone back
+        one.record_stream(branch)  # autograd keeps the input until the backward pass of this branch ends
         branches.append(branch)
     for branch in branches:
         trunk.wait_stream(branch)

@@ -1,27 +1,27 @@
-"""The network of the deep decoder: upsampling, and mixing of channels at each pixel by itself."""
+"""The network of the deep decoder: it upsamples, and mixes the channels of each pixel separately."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-from .prepared_convolution import normalisation
+from .prepared_convolution import batch_norm
 from .skip import crop_centre
 
-__all__ = ["DeepDecoderNetwork", "coarsest"]
+__all__ = ["DeepDecoderNetwork", "coarsest_size"]
 
 
 class DeepDecoderNetwork(nn.Sequential):
     """``B_(i+1) = cn(relu(U_i B_i C_i))``, and at the end ``B_d C_d``: Heckel & Hand, "Deep Decoder", ICLR 2019, Eq. 1.
 
-    Each C mixes the channels of a pixel, each U doubles height and width by bilinear interpolation, but for the last,
-    which leaves them; cn makes every channel's mean zero and variance one and then scales and shifts it. There are
-    no convolutions over pixels: that neighbours are alike comes of the interpolation alone. It has
-    ``layers (channels^2 + 2 channels) + channels * out_channels`` weights, commonly fewer than the image has pixels.
+    C mixes the channels of a pixel. U doubles height and width by bilinear interpolation; the last U leaves the size.
+    cn normalises every channel to mean zero and variance one, then scales and shifts it. No convolution extends over
+    several pixels, so only the interpolation makes neighbouring pixels similar. The network has
+    ``layers (channels^2 + 2 channels) + channels * out_channels`` weights, usually fewer than the image has pixels.
 
     Args:
         out_channels: channels of the output.
-        channels: k, of every layer.
-        layers: d.
+        channels: k, channels of every layer.
+        layers: d, number of layers.
     """
 
     def __init__(self, out_channels: int, *, channels: int, layers: int) -> None:
@@ -33,21 +33,40 @@ class DeepDecoderNetwork(nn.Sequential):
         super().__init__(*[layer for block in doubling for layer in block], *last)
 
     def decoded(self, latent: Tensor, height: int, width: int) -> Tensor:
-        """Latent (B, channels, h, w) of the size `coarsest` -> the middle (B, out_channels, height, width)."""
+        """Decode a latent and crop the output to the size of the image.
+
+        Args:
+            latent: (B, channels, h, w) of the size that `coarsest_size` gives.
+            height: of the image, pixels.
+            width: of the image, pixels.
+
+        Returns:
+            (B, out_channels, height, width).
+        """
         return crop_centre(self(latent), height, width)
 
 
 def mixing(inputs: int, outputs: int) -> list[nn.Module]:
-    """A 1x1 convolution."""
+    """Build a 1x1 convolution."""
     return [nn.Conv2d(inputs, outputs, 1, bias=False)]
 
 
 def rectifying(channels: int) -> list[nn.Module]:
-    """ReLU and normalisation of the channels."""
-    return [nn.ReLU(inplace=True), normalisation(channels)]
+    """Build a ReLU and a normalisation of the channels."""
+    return [nn.ReLU(inplace=True), batch_norm(channels)]
 
 
-def coarsest(height: int, width: int, layers: int) -> tuple[int, int]:
-    """The latent's height and width, pixels, that make up an image of that size."""
+def coarsest_size(height: int, width: int, layers: int) -> tuple[int, int]:
+    """Return height and width of the latent for an image.
+
+    Args:
+        height: of the image, pixels.
+        width: of the image, pixels.
+        layers: of the network; all but the last double the size.
+
+    Example:
+        >>> coarsest_size(100, 64, layers=4)
+        (13, 8)
+    """
     factor = 1 << (layers - 1)
     return -(-height // factor), -(-width // factor)

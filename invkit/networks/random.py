@@ -12,7 +12,15 @@ __all__ = ["seeded"]
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Draw from a CPU generator seeded with ``seed`` inside, and leave the global generators as they were after."""
+    """Draw from a CPU generator with this seed inside the block, and restore the global generators after it.
+
+    Example:
+        >>> with seeded(3):
+        ...     first = torch.rand(2)
+        >>> with seeded(3):
+        ...     torch.equal(torch.rand(2), first)
+        True
+    """
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the accelerators too
         yield

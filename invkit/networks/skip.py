@@ -1,92 +1,103 @@
-"""The encoder-decoder with skip connections of the deep image prior."""
+"""The encoder-decoder with skip connections of the deep image prior, and its settings."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from .nonlocal_block import NonLocalBlock
-from .prepared_convolution import MixedConv2d, PaddingMode, PreparedConvolution, normalisation
+from .prepared_convolution import MixedConv2d, PaddingMode, PreparedConvolution, batch_norm
+from .random import seeded
 
-__all__ = [
-    "Channels",
-    "KernelSize",
-    "LatentChannels",
-    "LatentScale",
-    "NegativeSlope",
-    "NonLocalScales",
-    "Padding",
-    "Scales",
-    "SkipChannels",
-    "SkipNetwork",
-    "Upsampling",
-    "scales_that_fit",
-    "smallest_side",
-]
+__all__ = ["SkipNetwork", "SkipSettings", "crop_centre", "scales_that_fit", "smallest_side"]
 
-LatentChannels = Annotated[int, Field(gt=0, description="channels of the fixed random input")]
-LatentScale = Annotated[
-    float, Field(gt=0, allow_inf_nan=False, description="a of the uniform distribution on [0, a] of the random input")
-]
-Channels = Annotated[int, Field(gt=0, multiple_of=2, description="feature channels of every scale, even")]
-SkipChannels = Annotated[int, Field(gt=0, description="channels of each skip connection")]
-Scales = Annotated[int, Field(gt=0, le=8, description="times the size is halved")]
-KernelSize = Annotated[Literal[1, 3, 5, 7], Field(description="side of the convolutions, pixels")]
-Upsampling = Annotated[Literal["bilinear", "nearest", "bicubic"], Field(description="how a scale is doubled in size")]
-Padding = Annotated[PaddingMode, Field(description="what convolutions see outside")]
-NegativeSlope = Annotated[float, Field(ge=0, lt=1, description="slope of the leaky ReLU below zero")]
-NonLocalScales = Annotated[int, Field(ge=0, description="how many of the deepest scales have a non-local block")]
+
+class SkipSettings(BaseModel):
+    """Settings of a skip network and of its random input.
+
+    The defaults are those of the image network G_x in Ren et al., "Neural Blind Deconvolution Using Deep Priors", CVPR
+    2020. Their released code differs from the paper: it has a ``latent_scale`` of 0.1 and three ``nonlocal_scales``.
+
+    Example:
+        >>> SkipSettings(channels=32).channels
+        32
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    latent_channels: Annotated[int, Field(gt=0, description="channels of the fixed random input")] = 8
+    latent_scale: Annotated[
+        float, Field(gt=0, allow_inf_nan=False, description="the random input is uniform on [0, latent_scale]")
+    ] = 1.0
+    channels: Annotated[int, Field(gt=0, multiple_of=2, description="feature channels of every scale, even")] = 128
+    skip_channels: Annotated[int, Field(gt=0, description="channels of each skip connection")] = 16
+    scales: Annotated[int, Field(gt=0, le=8, description="how many times the size is halved")] = 5
+    kernel_size: Annotated[Literal[1, 3, 5, 7], Field(description="side of the convolutions, pixels")] = 3
+    upsampling: Annotated[
+        Literal["bilinear", "nearest", "bicubic"], Field(description="interpolation that doubles the size of a scale")
+    ] = "bilinear"
+    padding: Annotated[PaddingMode, Field(description="how features continue beyond the border")] = "reflect"
+    negative_slope: Annotated[float, Field(ge=0, lt=1, description="slope of the leaky ReLU below zero")] = 0.2
+    nonlocal_scales: Annotated[
+        int, Field(ge=0, description="number of the deepest scales that have a non-local block")
+    ] = 0
+
+    def fitted(self, side: int) -> SkipSettings:
+        """Return these settings with at most as many scales as fit on an image of this side, and at least one.
+
+        Example:
+            >>> SkipSettings(scales=5).fitted(20).scales
+            4
+        """
+        return self.model_copy(update={"scales": min(self.scales, max(1, scales_that_fit(side, self.kernel_size)))})
+
+    def draw(self, shape: tuple[int, int, int, int], seed: int) -> tuple[Tensor, SkipNetwork]:
+        """Draw the random input and the weights of a network.
+
+        Args:
+            shape: (B, C, H, W) of the network's output.
+            seed: of the input and the weights.
+
+        Returns:
+            The input, (B, latent_channels, H, W), uniform on [0, latent_scale], and the network.
+        """
+        with seeded(seed):
+            latent = self.latent_scale * torch.rand(shape[0], self.latent_channels, *shape[2:])
+            return latent, SkipNetwork(self, shape[1])
 
 
 class SkipNetwork(nn.Sequential):
-    """The skip encoder-decoder of the deep image prior: what it gives is as large as what it is given.
+    """The skip encoder-decoder of the deep image prior; its output has the size of its input.
 
     Ulyanov, Vedaldi, Lempitsky, "Deep Image Prior", CVPR 2018, in the form of Ren et al., "Neural Blind Deconvolution
-    Using Deep Priors", CVPR 2020 (supplement): at every scale a stride-2 convolution and another go down, a 1x1
-    convolution goes across, and up come upsampling, concatenation, batch norm, a convolution and a 1x1 convolution,
-    each followed by batch norm and leaky ReLU. Batch norms always use the statistics of their input and keep none,
-    so a call changes nothing. The last layer is a 1x1 convolution without a non-linearity.
+    Using Deep Priors", CVPR 2020 (supplement). At every scale two convolutions, the first of stride 2, lead down, and
+    a 1x1 convolution is the skip connection. Upsampling, concatenation, batch norm, a convolution and a 1x1
+    convolution lead up. A batch norm and a leaky ReLU follow each convolution. Batch norms always use the statistics
+    of their input and keep none, so a call changes nothing. The last layer is a 1x1 convolution without a
+    non-linearity. A non-local block follows the stride-2 convolution of the deepest ``nonlocal_scales`` scales.
 
     Args:
-        in_channels: channels of the input.
+        settings: of the network; it takes ``settings.latent_channels`` channels.
         out_channels: channels of the output.
-        channels: feature channels of every scale.
-        skip_channels: channels of each skip connection.
-        scales: times the size is halved.
-        kernel_size: side of the convolutions, pixels, odd.
-        upsampling: "bilinear", "nearest" or "bicubic".
-        padding: "reflect", "replicate" or "zeros".
-        negative_slope: of the leaky ReLU.
-        nonlocal_scales: how many of the deepest scales have a `NonLocalBlock` after the stride-2 convolution.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        *,
-        channels: int = 128,
-        skip_channels: int = 16,
-        scales: int = 5,
-        kernel_size: int = 3,
-        upsampling: str = "bilinear",
-        padding: PaddingMode = "reflect",
-        negative_slope: float = 0.2,
-        nonlocal_scales: int = 0,
-    ) -> None:
-        layers = _Layers(channels, kernel_size, padding, negative_slope)
+    def __init__(self, settings: SkipSettings, out_channels: int) -> None:
         inner: _Scale | None = None
-        for scale in reversed(range(scales)):
-            inputs, attention = channels if scale else in_channels, scale >= scales - nonlocal_scales
-            inner = _Scale(inputs, skip_channels, inner, layers, upsampling=upsampling, attention=attention)
+        for scale in reversed(range(settings.scales)):
+            attention = scale >= settings.scales - settings.nonlocal_scales
+            inputs = settings.channels if scale else settings.latent_channels
+            inner = _Scale(settings, inputs, inner, attention=attention)
         assert inner is not None, "a skip network has at least one scale"
-        super().__init__(inner, layers.pointwise(out_channels))
+        super().__init__(inner, pointwise(settings, out_channels))
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # the name in torch
-        """Input (B, in_channels, H, W) -> (B, out_channels, H, W); under autocast all of it in autocast's precision."""
+        """Map an input (B, latent_channels, H, W) to (B, out_channels, H, W).
+
+        Under autocast the whole network computes in autocast's precision.
+        """
         device = input.device.type
         if torch.is_autocast_enabled(device) and input.dtype == torch.float32:
             input = input.to(torch.get_autocast_dtype(device))  # noqa: A001
@@ -96,77 +107,79 @@ class SkipNetwork(nn.Sequential):
 
 
 def smallest_side(scales: int, kernel_size: int = 3) -> int:
-    """The least height and width, pixels, that a `SkipNetwork` takes.
+    """Return the least height and width, pixels, that a `SkipNetwork` takes.
 
-    At the deepest scale, ``ceil(side / 2**scales)`` pixels wide, padding can reflect only what is there, and batch
-    norm needs more than one number.
+    The deepest scale is ``ceil(side / 2**scales)`` pixels wide. There, reflection needs as many pixels as the padding
+    is wide plus one, and batch norm needs more than one number.
+
+    Example:
+        >>> smallest_side(scales=5), smallest_side(scales=5, kernel_size=5)
+        (33, 65)
     """
     return (max(2, kernel_size // 2 + 1) - 1) * (1 << scales) + 1
 
 
 def scales_that_fit(side: int, kernel_size: int = 3) -> int:
-    """The most scales a `SkipNetwork` can have on an image of that side, pixels; 0 where none does."""
+    """Return the most scales that a `SkipNetwork` can have on an image of this side, pixels; 0 if none fits."""
     scales = 0
     while smallest_side(scales + 1, kernel_size) <= side:
         scales += 1
     return scales
 
 
-class _Layers:
-    """Makes the layers that a network of so many channels repeats."""
+def activation(settings: SkipSettings, channels: int) -> list[nn.Module]:
+    """Build a batch norm and a leaky ReLU."""
+    # in place: batch norm needs its input for the gradient, not its output
+    return [batch_norm(channels), nn.LeakyReLU(settings.negative_slope, inplace=True)]
 
-    def __init__(self, channels: int, kernel_size: int, padding: PaddingMode, negative_slope: float) -> None:
-        self.channels, self.kernel_size, self.padding, self.slope = channels, kernel_size, padding, negative_slope
 
-    def activation(self, channels: int) -> list[nn.Module]:
-        # in place: batch norm needs its input for the gradient, not its output
-        return [normalisation(channels), nn.LeakyReLU(self.slope, inplace=True)]
-
-    def halving(self, inputs: int) -> nn.Conv2d:
-        size = self.kernel_size
-        return MixedConv2d(inputs, self.channels, size, 2, size // 2, padding_mode=self.padding)
-
-    def full(self, inputs: int, slope: float) -> PreparedConvolution:
-        size, padding = self.kernel_size, self.padding
-        return PreparedConvolution(inputs, self.channels, size, padding=padding, negative_slope=slope)
-
-    def pointwise(self, outputs: int) -> PreparedConvolution:
-        return PreparedConvolution(self.channels, outputs, negative_slope=self.slope)
+def pointwise(settings: SkipSettings, outputs: int) -> PreparedConvolution:
+    """Build an activation and a 1x1 convolution of all feature channels."""
+    return PreparedConvolution(settings.channels, outputs, negative_slope=settings.negative_slope)
 
 
 class _Scale(nn.Module):
-    """One scale with all deeper ones inside: (B, inputs, H, W) -> (B, channels, H, W), not yet normalised."""
+    """One scale and all deeper ones: (B, inputs, H, W) -> (B, channels, H, W), not yet normalised."""
 
-    def __init__(
-        self, inputs: int, skip: int, inner: _Scale | None, layers: _Layers, *, upsampling: str, attention: bool
-    ) -> None:
+    def __init__(self, settings: SkipSettings, inputs: int, inner: _Scale | None, *, attention: bool) -> None:
         super().__init__()
-        channels = layers.channels
-        self.across = nn.Sequential(MixedConv2d(inputs, skip, 1), *layers.activation(skip))
+        channels, skip, size = settings.channels, settings.skip_channels, settings.kernel_size
+        padding, slope = settings.padding, settings.negative_slope
+        self.upsampling = settings.upsampling
+        self.across = nn.Sequential(MixedConv2d(inputs, skip, 1), *activation(settings, skip))
         self.down = nn.Sequential(
-            layers.halving(inputs),
+            MixedConv2d(inputs, channels, size, 2, size // 2, padding_mode=padding),
             *([NonLocalBlock(channels)] if attention else []),
-            layers.full(channels, layers.slope),
-            *layers.activation(channels),
+            PreparedConvolution(channels, channels, size, padding=padding, negative_slope=slope),
+            *activation(settings, channels),
         )
-        self.inner = nn.Sequential(*([] if inner is None else [inner, *layers.activation(channels)]))
-        self.upsampling = upsampling
-        self.up = nn.Sequential(layers.full(skip + channels, slope=1), layers.pointwise(channels))
+        self.inner = nn.Sequential(*([] if inner is None else [inner, *activation(settings, channels)]))
+        self.up = nn.Sequential(
+            PreparedConvolution(skip + channels, channels, size, padding=padding), pointwise(settings, channels)
+        )
 
     def forward(self, features: Tensor) -> Tensor:
         result: Tensor = self.up(self.joined(features))
         return result
 
     def joined(self, features: Tensor) -> Tensor:
-        """What came across and from below; a method of its own, so that the parts are freed before ``up`` runs."""
+        """Concatenate both paths; a separate method, so that its temporary maps are freed before ``up`` runs."""
         deeper = doubled(self.inner(self.down(features)), self.upsampling, features.shape[-2:])
         return torch.cat([self.across(features), deeper], dim=1)
 
 
 def doubled(features: Tensor, mode: str, size: tuple[int, ...]) -> Tensor:
-    """The central ``size`` of a map enlarged to twice its height and width.
+    """Double height and width of a map and cut it to a size.
 
-    The cut, of at most one row and column, is at the end; enlarging to ``size`` with the factor 2 never computes them.
+    The cut removes at most the last row and column. Interpolation to ``size`` with the factor 2 never computes them.
+
+    Args:
+        features: (B, C, h, w).
+        mode: "bilinear", "nearest" or "bicubic".
+        size: (H, W), each 2 h or 2 h - 1 and 2 w or 2 w - 1.
+
+    Returns:
+        (B, C, H, W).
     """
     height, width = size
     if mode == "nearest":
@@ -178,6 +191,16 @@ def doubled(features: Tensor, mode: str, size: tuple[int, ...]) -> Tensor:
 
 
 def crop_centre(features: Tensor, height: int, width: int) -> Tensor:
-    """The central (height, width) of a larger map; of two middles, the upper and left one."""
+    """Crop the central part of a larger map; of two central positions, the upper left one.
+
+    Args:
+        features: (B, C, H, W).
+        height: of the part, pixels, at most H.
+        width: of the part, pixels, at most W.
+
+    Example:
+        >>> crop_centre(torch.arange(4.0).view(1, 1, 2, 2), 1, 2).tolist()
+        [[[[0.0, 1.0]]]]
+    """
     top, left = (features.shape[-2] - height) // 2, (features.shape[-1] - width) // 2
     return features[..., top : top + height, left : left + width]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from invkit.kernel_priors.generative import GenerativeKernel
 from invkit.kernel_priors.motion_path import MotionPath
-from invkit.kernel_priors.zernike import DEFOCUS, ZernikeKernel, noll
+from invkit.kernel_priors.zernike import DEFOCUS_INDEX, ZernikeKernel, noll
 from invkit.testing import assert_kernel
 from invkit.testing.common import drawn
 
@@ -91,7 +91,7 @@ def test_a_path_with_rows_and_columns_exchanged_gives_the_kernel_transposed(side
 def test_aberrations_mirrored_in_the_pupil_give_the_kernel_mirrored(height, width, cutoff, size, seed):
     """Orders of odd degree change their sign; those of even degree do not, and without the former theirs is unseen."""
     prior = fill(ZernikeKernel((1, 1, height, width), cutoff=cutoff), size, seed)
-    odd = torch.tensor([noll(DEFOCUS + mode)[0] % 2 == 1 for mode in range(8)])
+    odd = torch.tensor([noll(DEFOCUS_INDEX + mode)[0] % 2 == 1 for mode in range(8)])
     coefficients, expected = prior.coefficients.detach().clone(), prior().flip((2, 3))
     for mirrored in (torch.where(odd, -coefficients, coefficients), -coefficients):
         with torch.no_grad():

@@ -43,8 +43,8 @@ def test_an_image_prior_without_a_distribution_is_refused():
 
 
 def test_fewer_scales_where_the_image_is_small():
-    assert GaussianDipSkip((1, 1, 24, 28), channels=4).scales == 4
-    assert GaussianDipSkip((1, 1, 64, 64), channels=4).scales == 5
+    assert GaussianDipSkip((1, 1, 24, 28), channels=4).settings.scales == 4
+    assert GaussianDipSkip((1, 1, 64, 64), channels=4).settings.scales == 5
 
 
 def test_the_image_is_the_mean_of_the_distribution():

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from invkit.core.errors import AssemblyError, InputError
-from invkit.image_priors.constant import ConstantImage
+from invkit.image_priors.pixels import ConstantImage
 from invkit.image_priors.layers import Layers
 from invkit.image_priors.pixels import Pixels
-from invkit.kernel_priors.mask import ImageMask
+from invkit.kernel_priors.other_parameters import ImageMask
 from invkit.operators.masking import Haze
 from invkit.testing.common import build, drawn
 
@@ -50,7 +50,7 @@ def test_each_layer_is_given_its_half_of_what_there_is_to_start_from() -> None:
 
 
 def test_layers_need_an_even_batch_and_halves_of_it() -> None:
-    with pytest.raises(AssemblyError, match="in pairs"):
+    with pytest.raises(AssemblyError, match="even batch"):
         Layers.nested_arguments("first", {"shape": (3, 1, 4, 4), "start": None})
     half = Pixels((1, 1, 4, 4), initial="grey")
     with pytest.raises(AssemblyError, match="second layer"):

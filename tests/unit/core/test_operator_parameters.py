@@ -8,12 +8,11 @@ import torch
 
 import invkit
 from invkit.core.errors import AssemblyError, InputError
-from invkit.core.interfaces import CoilMapPrior, KernelPrior, MaskPrior, ScanPrior
+from invkit.core.interfaces import KernelPrior
+from invkit.core.operator_parameters import CoilMapPrior, MaskPrior, ScanPrior
 from invkit.image_priors.pixels import Pixels
-from invkit.kernel_priors.given import KnownCoilMaps, KnownMask, KnownScan
-from invkit.kernel_priors.mask import ImageMask
-from invkit.kernel_priors.scan_geometry import ScanGeometry
-from invkit.kernel_priors.smooth_maps import SmoothMaps
+from invkit.kernel_priors.known import KnownCoilMaps, KnownMask, KnownScan
+from invkit.kernel_priors.other_parameters import ImageMask, ScanGeometry, SmoothMaps
 
 KINDS = [KernelPrior, MaskPrior, CoilMapPrior, ScanPrior]
 
@@ -50,7 +49,7 @@ def test_what_is_known_is_given_back_and_has_no_parameters(known: type[KnownMask
 
 
 def test_a_mask_must_be_given_and_a_scan_need_not() -> None:
-    with pytest.raises(InputError, match="KnownMask needs what is known: give --kernel FILE"):
+    with pytest.raises(InputError, match="a known mask must be given: use --kernel FILE"):
         KnownMask((1, 1, 4, 4))
     assert not KnownScan((1, 1, 2, 5))().any()
 

@@ -9,8 +9,7 @@ import torch
 from torch import nn
 
 from invkit.core.errors import InputError
-from invkit.image_priors.conv_decoder import ConvDecoderImage
-from invkit.image_priors.deep_decoder import DeepDecoderImage
+from invkit.image_priors.decoders import ConvDecoderImage, DeepDecoderImage
 from invkit.image_priors.implicit import ImplicitImage
 from invkit.networks.coordinates import FourierFeatures, SineLayer
 from invkit.networks.random import seeded
@@ -84,7 +83,7 @@ class TestConvDecoder:
         assert [name for name, _ in ConvDecoderImage(SHAPE, channels=4).named_buffers()] == ["latent"]
 
     def test_is_no_smaller_than_its_latent(self):
-        with pytest.raises(InputError, match=r"starts from 8x8 pixels.*image of 7x9.*smaller latent_size"):
+        with pytest.raises(InputError, match=r"latent of 8x8 pixels.*image of 7x9.*smaller latent_size"):
             ConvDecoderImage((1, 1, 7, 9), latent_size=8)
 
 

@@ -11,10 +11,10 @@ from pydantic import ValidationError
 
 from invkit.core.errors import InputError
 from invkit.kernel_priors import generative
-from invkit.kernel_priors.generative import LATENT_SIZE, SIZE, GenerativeKernel, trained_weights
-from invkit.kernel_priors.motion_path import DEGREE, MotionPath
+from invkit.kernel_priors.generative import GENERATOR_SIDE, LATENT_SIZE, GenerativeKernel, trained_weights
+from invkit.kernel_priors.motion_path import SPLINE_DEGREE, MotionPath
 from invkit.kernel_priors.zernike import ZernikeKernel, noll, zernike
-from invkit.metrics.kernel_similarity import similarity
+from invkit.metrics.kernel_similarity import kernel_similarity
 from invkit.numerics.geometry import centre, centroid
 from invkit.testing import assert_kernel, check_kernel_prior
 
@@ -28,7 +28,7 @@ def fit(prior, target, steps, rate):
         optimizer.zero_grad()
         (-(target * (prior() + 1e-9).log()).sum()).backward()
         optimizer.step()
-    return similarity(prior()[0, 0].detach().numpy(), target[0, 0].numpy())
+    return kernel_similarity(prior()[0, 0].detach().numpy(), target[0, 0].numpy())
 
 
 @pytest.mark.parametrize("component", CLASSES)
@@ -53,9 +53,10 @@ def test_another_batch_is_refused(component):
 def straight(prior, start, end):
     """Give a path the control points of a straight line run through at a constant speed, in shares of the support."""
     points = prior.coordinates.shape[1]
-    inner = torch.linspace(0, 1, points - DEGREE + 1)
-    knots = torch.cat([torch.zeros(DEGREE), inner, torch.ones(DEGREE)])
-    share = torch.stack([knots[1 + i : 1 + i + DEGREE].mean() for i in range(points)])[:, None]  # Greville's abscissae
+    inner = torch.linspace(0, 1, points - SPLINE_DEGREE + 1)
+    knots = torch.cat([torch.zeros(SPLINE_DEGREE), inner, torch.ones(SPLINE_DEGREE)])
+    abscissae = [knots[1 + i : 1 + i + SPLINE_DEGREE].mean() for i in range(points)]  # Greville's
+    share = torch.stack(abscissae)[:, None]
     line = (1 - share) * torch.tensor(start) + share * torch.tensor(end)
     with torch.no_grad():
         prior.coordinates.copy_(torch.atanh(line))
@@ -171,7 +172,7 @@ class TestZernike:
         expected = airy.reshape(size, points, size, points).mean((1, 3))
         found = ZernikeKernel((1, 1, size, size), defocus=0.0, cutoff=cutoff)()[0, 0].detach().numpy()
         # The pupil has 32 to 63 cells across, and a pixel 2 or 3 points.
-        assert similarity(found, expected) > 0.998
+        assert kernel_similarity(found, expected) > 0.998
         assert np.unravel_index(found.argmax(), found.shape) == centre((size, size))
 
     def test_is_what_deepinv_computes_for_a_well_sampled_lens(self):
@@ -184,8 +185,9 @@ class TestZernike:
         with torch.no_grad():
             prior.coefficients.copy_(radians)
         found = prior().detach()
-        shown = {name: similarity(turn(found)[0, 0].numpy(), expected[0, 0].numpy()) for name, turn in TURNS.items()}
-        # Theirs has its axes and the sign of its transform otherwise, and another edge of the pupil.
+        truth = expected[0, 0].numpy()
+        shown = {name: kernel_similarity(turn(found)[0, 0].numpy(), truth) for name, turn in TURNS.items()}
+        # deepinv orders the axes differently, has the opposite sign in its transform and another edge of the pupil
         assert max(shown.values()) > 0.995
         assert sorted(shown.values())[-2] < 0.99
 
@@ -194,9 +196,9 @@ class TestZernike:
         size = 21
         prior = ZernikeKernel((1, 1, size, size), defocus=radius * math.pi * cutoff / (8 * math.sqrt(3)), cutoff=cutoff)
         found = prior()[0, 0].detach().numpy()
-        assert similarity(found, disc(size, radius)) > 0.97  # the rest is Fresnel's rings
-        others = [similarity(found, disc(size, other)) for other in (radius - 0.75, radius + 0.75)]
-        assert max(others) < similarity(found, disc(size, radius))
+        assert kernel_similarity(found, disc(size, radius)) > 0.97  # the rest is Fresnel's rings
+        others = [kernel_similarity(found, disc(size, other)) for other in (radius - 0.75, radius + 0.75)]
+        assert max(others) < kernel_similarity(found, disc(size, radius))
 
     def test_passes_no_frequency_above_the_cutoff(self):
         kernel = ZernikeKernel((1, 1, 64, 64), defocus=0.5, cutoff=0.5)()[0, 0].detach()
@@ -214,7 +216,7 @@ class TestZernike:
         finer = prior.resized((1, 1, 45, 45), 3.0)
         binned = torch.nn.functional.avg_pool2d(finer(), 3) * 9  # three by three pixels lie in each of the old
         assert torch.equal(prior.coefficients, finer.coefficients)
-        assert similarity(binned[0, 0].detach().numpy(), prior()[0, 0].detach().numpy()) > 0.999
+        assert kernel_similarity(binned[0, 0].detach().numpy(), prior()[0, 0].detach().numpy()) > 0.999
 
     def test_finds_the_aberrations_of_another(self):
         target = ZernikeKernel((1, 1, 15, 15), defocus=1.2)
@@ -249,7 +251,7 @@ class TestGenerative:
         weights = trained_weights()
         assert all(value.dtype == np.float16 and np.isfinite(value).all() for value in weights.values())
         assert sum(value.size for value in weights.values()) <= 60_000
-        file = generative.files("invkit.kernel_priors") / generative.WEIGHTS
+        file = generative.files("invkit.kernel_priors") / generative.GENERATOR_WEIGHTS
         assert len(file.read_bytes()) <= 300_000
 
     def test_only_latents_and_width_are_unknowns(self):
@@ -282,8 +284,8 @@ class TestGenerative:
     @pytest.mark.parametrize("shape", [(1, 1, 33, 33), (1, 1, 66, 33)])
     def test_its_frame_is_stretched_to_the_support(self, shape):
         prior = GenerativeKernel(shape, spread=1.0, seed=2)
-        square = GenerativeKernel((1, 1, SIZE, SIZE), spread=1.0, seed=2)
-        stretch = torch.tensor([shape[2] / SIZE, shape[3] / SIZE])
+        square = GenerativeKernel((1, 1, GENERATOR_SIDE, GENERATOR_SIDE), spread=1.0, seed=2)
+        stretch = torch.tensor([shape[2] / GENERATOR_SIDE, shape[3] / GENERATOR_SIDE])
         assert_kernel(prior(), shape)
         # a wide spot at the border of the support is cut there
         assert torch.allclose(centroid(prior())[0, 0], stretch * centroid(square())[0, 0], atol=0.1)
@@ -292,9 +294,9 @@ class TestGenerative:
         from deepinv.physics.generator import MotionBlurGenerator
 
         rng = torch.Generator().manual_seed(987)
-        unseen = MotionBlurGenerator((SIZE, SIZE), rng=rng, n_steps=4000).step(2)["filter"]
+        unseen = MotionBlurGenerator((GENERATOR_SIDE, GENERATOR_SIDE), rng=rng, n_steps=4000).step(2)["filter"]
         for kernel in unseen[:, None]:
-            prior = GenerativeKernel((1, 1, SIZE, SIZE), spread=0.0, width=0.35)
+            prior = GenerativeKernel((1, 1, GENERATOR_SIDE, GENERATOR_SIDE), spread=0.0, width=0.35)
             assert fit(prior, kernel, steps=150, rate=0.05) > 0.8
 
     @pytest.mark.parametrize("wrong", [{"scale": 0.0}, {"spread": -1.0}, {"width": 0.0}])

@@ -15,7 +15,7 @@ from invkit.kernel_priors.dip_skip import DipSkipKernel
 from invkit.networks.nonlocal_block import NonLocalBlock
 from invkit.networks.prepared_convolution import PreparedConvolution
 from invkit.networks.random import seeded
-from invkit.networks.skip import SkipNetwork, crop_centre, doubled, scales_that_fit, smallest_side
+from invkit.networks.skip import SkipNetwork, SkipSettings, crop_centre, doubled, scales_that_fit, smallest_side
 
 
 def count(module: nn.Module) -> int:
@@ -208,7 +208,8 @@ def test_low_precision_ends_before_the_sigmoid():
 def test_the_network_is_the_one_drawn_in_the_paper():
     """A scale by hand: down twice, up, joined with the skip connection; layers as plain torch modules."""
     with seeded(0):
-        network, x = SkipNetwork(3, 2, channels=4, skip_channels=2, scales=1).double(), torch.rand(1, 3, 7, 9).double()
+        settings = SkipSettings(latent_channels=3, channels=4, skip_channels=2, scales=1)
+        network, x = SkipNetwork(settings, 2).double(), torch.rand(1, 3, 7, 9).double()
     scale, last = network[0], network[1]
     act = nn.LeakyReLU(0.2)
     across = act(scale.across[1](scale.across[0](x)))

@@ -9,14 +9,14 @@ import torch
 from torch import nn
 
 from invkit.networks import branches
-from invkit.networks.branches import each_on_its_own
+from invkit.networks.branches import apply_each
 
 NETWORKS = [nn.Linear(3, 2) for _ in range(3)]
 INPUTS = torch.rand(3, 1, 3, generator=torch.Generator().manual_seed(0)).unbind()
 
 
 def test_each_network_has_its_own_input():
-    for network, one, output in zip(NETWORKS, INPUTS, each_on_its_own(NETWORKS, INPUTS), strict=True):
+    for network, one, output in zip(NETWORKS, INPUTS, apply_each(NETWORKS, INPUTS), strict=True):
         assert torch.equal(output, network(one))
 
 
@@ -52,7 +52,7 @@ def test_branches_begin_where_the_trunk_is_and_it_goes_on_when_all_are_done(monk
         ],
         *[f"trunk waits for {name}" for name in "abc"],
     ]
-    assert all(torch.equal(one, other) for one, other in zip(outputs, each_on_its_own(NETWORKS, INPUTS), strict=True))
+    assert all(torch.equal(one, other) for one, other in zip(outputs, apply_each(NETWORKS, INPUTS), strict=True))
 
 
 @pytest.mark.skipif(
@@ -64,7 +64,7 @@ def test_a_recorded_graph_of_branches_has_the_gradients_of_plain_calls():
     inputs = torch.rand(4, 1, 4, 40, 40, device="cuda").unbind()
 
     def work():
-        value = torch.cat(each_on_its_own(networks, inputs)).square().mean()
+        value = torch.cat(apply_each(networks, inputs)).square().mean()
         return [value, *torch.autograd.grad(value, [weight for one in networks for weight in one.parameters()])]
 
     stream, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
