@@ -1,1 +1,6 @@
-"""How the image is parametrised."""
+"""Image priors: how the image is parametrised."""
+
+from ..core.lazy import lazy_attributes, lazy_names
+
+__getattr__ = lazy_attributes(__name__)
+__dir__ = lazy_names(__name__)

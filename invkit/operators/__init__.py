@@ -1,1 +1,6 @@
-"""Forward operators: how an image and a kernel make the data."""
+"""Forward operators: how an image and a kernel give the data."""
+
+from ..core.lazy import lazy_attributes, lazy_names
+
+__getattr__ = lazy_attributes(__name__)
+__dir__ = lazy_names(__name__)
