@@ -6,13 +6,14 @@ from datetime import date
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import pytest
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from invkit.core.errors import PluginError
 from invkit.core.parameters import (
     Positive,
     PositiveInt,
     Seed,
+    flat_settings,
     parameters_of,
     parameters_schema,
     positional_names,
@@ -242,3 +243,59 @@ def test_the_schema_is_complete_enough_for_an_editor():
     assert schema["required"] == ["rate"]
     assert schema["properties"]["mode"]["enum"] == ["valid", "same"]
     assert schema["properties"]["hidden"]["exclusiveMinimum"] == 0
+
+
+class Settings(BaseModel):
+    """Settings that several components share."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    width: Annotated[PositiveInt, Field(description="units of each layer")] = 4
+    mode: Literal["valid", "same"] = "valid"
+
+
+PLAIN, WIDE = Settings(), Settings(width=6)
+
+
+class Shared:
+    """A component with shared settings, one of which has another default here."""
+
+    @flat_settings
+    def __init__(self, shape: tuple[int, int], *, first: int = 1, settings: Settings = WIDE, seed: Seed = 0) -> None:
+        self.got = (shape, first, settings, seed)
+
+
+class Narrow(Shared):
+    """A component that hands the settings on."""
+
+    @flat_settings
+    def __init__(self, shape: tuple[int, int], *, settings: Settings = PLAIN, seed: Seed = 0) -> None:
+        super().__init__(shape, settings=settings.model_copy(update={"width": 1}), seed=seed)
+
+
+def test_shared_settings_are_parameters_of_their_own_in_their_place() -> None:
+    fields = parameters_of(Shared).model_fields
+    assert list(fields) == ["first", "width", "mode", "seed"]
+    assert (fields["width"].default, fields["mode"].default) == (6, "valid")
+    assert fields["width"].description == "units of each layer"
+    assert parameters_schema(Shared)["properties"]["width"]["exclusiveMinimum"] == 0
+
+
+def test_shared_settings_are_given_one_by_one_or_as_the_model() -> None:
+    assert Shared((2, 3)).got == ((2, 3), 1, Settings(width=6), 0)
+    assert Shared((2, 3), mode="same", seed=5).got == ((2, 3), 1, Settings(width=6, mode="same"), 5)
+    assert Shared((2, 3), settings=Settings(width=2)).got[2] == Settings(width=2)
+    assert Shared((2, 3), settings=Settings(width=2), mode="same").got[2] == Settings(width=2, mode="same")
+    assert Narrow((2, 3), mode="same").got == ((2, 3), 1, Settings(width=1, mode="same"), 0)
+
+
+@pytest.mark.parametrize("wrong", [{"width": 0}, {"mode": "full"}, {"wide": 3}, {"seed": -1}, {"settings": 3}])
+def test_wrong_shared_settings_are_refused_by_name(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Shared((2, 3), **wrong)
+    assert [error["loc"] for error in caught.value.errors()] == [(next(iter(wrong)),)]
+
+
+def test_a_recipe_cannot_set_the_model_itself() -> None:
+    with pytest.raises(ValidationError, match="settings"):
+        parameters_of(Shared).model_validate({"settings": {"width": 2}})
