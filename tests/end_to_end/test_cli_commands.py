@@ -13,6 +13,7 @@ from invkit.apps.cli.components import type_text
 from invkit.apps.cli.main import main
 from invkit.apps.cli.options import parse_kernel_size
 from invkit.core import registry
+from invkit.pipeline import options as pipeline_options
 from invkit.recipes.model import parse_recipe
 
 
@@ -154,13 +155,13 @@ def test_deblur_says_which_recipe_it_has_picked_and_why(
     picked: str | None,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(options, "SECONDS", 1000.0)
+    monkeypatch.setattr(pipeline_options, "SECONDS", 1000.0)
     np.save("image.npy", np.random.default_rng(0).uniform(size=(30, 30)).astype(np.float32))
     np.save("kernel.npy", np.full((5, 5), 1 / 25))
     toys = {place: f"toy-{place.lower().replace('_', '-')}" for place in ("QUICK", "THOROUGH", "FROM_A_KERNEL")}
     solver = '{name = "joint-adam", params = {iterations = 1}}'
     for place, name in toys.items():
-        monkeypatch.setattr(options, place, name)
+        monkeypatch.setattr(pipeline_options, place, name)
         text = f'name = "{name}"\nimage_prior = "pixels"\nkernel_prior = "simplex"\nsolver = {solver}\n'
         registry.register("recipes", name, text)
     try:

@@ -149,7 +149,7 @@ def show_command(
 
       invkit recipe show selfdeblur > mine.toml
     """
-    from ...recipes.model import recipe_text
+    from ...recipes.toml import recipe_text
 
     typer.echo(recipe_text(name))
 

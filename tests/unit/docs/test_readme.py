@@ -17,10 +17,10 @@ from typer.testing import CliRunner
 
 import invkit
 from invkit.apps.cli import restore
-from invkit.apps.cli.main import app
+from invkit.apps.cli.main import LazyCommand, app
 from invkit.core import registry
 from invkit.core.result import Result
-from invkit.media.encoding import encode_png
+from invkit.media.images import encode_png
 from invkit.recipes.model import check_parameters, parse_recipe
 
 ROOT = Path(invkit.__file__).parent.parent
@@ -149,6 +149,7 @@ def test_every_command_about_data_and_benchmarks_exists_with_its_options(command
     words = shlex.split(command.partition(" > ")[0])[1:]
     reached = typer.main.get_command(app)
     while isinstance(reached, typer.core.TyperGroup):
-        reached = reached.commands[words.pop(0)]
+        command = reached.commands[words.pop(0)]
+        reached = command.load() if isinstance(command, LazyCommand) else command
     with reached.make_context(reached.name, words) as context:
         assert context.params

@@ -19,8 +19,8 @@ from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.simplex import SimplexKernel
 from invkit.media.snapshot_files import SnapshotFiles
 from invkit.operators.convolution import Convolution
-from invkit.pipeline.observers import Guarded, observers_of, read_observer
-from invkit.solvers.joint_adam import JointAdam
+from invkit.pipeline.observers import GuardedObserver, observers_of, read_observer
+from invkit.solvers.adam import JointAdam
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ class Faulty(Observer):
 def test_an_observer_that_fails_is_left_out_and_the_solve_goes_on(problem):
     faulty = Faulty()
     with pytest.warns(RuntimeWarning, match=r"'faulty' has failed \(OSError: the disk is full\)") as told:
-        result = JointAdam(iterations=4).solve(problem, observers=[Guarded("faulty", faulty)])
+        result = JointAdam(iterations=4).solve(problem, observers=[GuardedObserver("faulty", faulty)])
     assert len(told) == 1
     assert faulty.heard == [1, 2]
     assert result.stopped == "finished"
