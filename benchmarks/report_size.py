@@ -114,7 +114,7 @@ def write_job(root: Path, recipe: str, case: str, sharp: np.ndarray, place: int,
     """The folder of a job, with a picture as noisy as a deconvolution of low noise leaves it."""
     from scipy.ndimage import gaussian_filter
 
-    from invkit.media.encoding import encode_png, quantised
+    from invkit.media.images import encode_png, quantised
 
     name = f"{recipe}--made-up--{case}--s0--000000000000"
     folder = root / "jobs" / name

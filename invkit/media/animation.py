@@ -1,16 +1,16 @@
-"""How image and kernel evolved, as a moving picture: both side by side, with iteration and loss."""
+"""The evolution of image and kernel as a moving picture, side by side with iteration and loss."""
 
 from __future__ import annotations
 
 import json
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -23,151 +23,207 @@ if TYPE_CHECKING:
 
     from ..core.result import Result, Snapshot
 
-__all__ = ["SUFFIXES", "Frame", "animate", "animate_folder"]
+__all__ = ["SNAPSHOT_FILE", "SNAPSHOT_FOLDER", "animate", "animate_folder", "evenly", "snapshots_in", "solved_stages"]
 
-PACE = 25  # pictures a second, at most
-HELD = 2.0  # seconds that the last picture stays
-LARGEST, SMALLEST = 720, 320  # pixels: longer side of the image, larger ones are shrunk, smaller enlarged
-PANEL = 200  # pixels, of the kernel
-MARGIN, LINE = 16, 22  # pixels
-LETTERS = 15
-BACKGROUND, INK = 24, 225  # greys of the page and the words: no white page outshines the pictures
-FILE = re.compile(r"(\d{2,})-(\d{5,})-(image|kernel|unknown)(-1)?\.png")  # as the observer 'snapshots' writes them
-ASK = "observers=[invkit.Snapshots(every=10)]"
-ASK_IN_SHELL = "--observe snapshots:every=10"
+Item = TypeVar("Item")
+
+SNAPSHOT_FOLDER = "snapshots"
+SNAPSHOT_FILE = re.compile(r"(\d{2,})-(\d{5,})-(image|kernel|operator_parameter)(-\d+)?\.png")
+"""The files that the observer 'snapshots' writes: solve, iteration, content, number in a batch."""
+
+MAX_FRAME_RATE = 25  # per second
+LAST_FRAME_SECONDS = 2.0
+IMAGE_SIDE_MAX, IMAGE_SIDE_MIN = 720, 320  # pixels of the longer side; other images are shrunk or enlarged
+KERNEL_SIDE = 200  # pixels
+MARGIN, LINE_HEIGHT, FONT_SIZE = 16, 22, 15  # pixels
+BACKGROUND, INK = 24, 225  # greys of page and text; a white page would outshine the images
+IN_PYTHON = "observers=[invkit.Snapshots(every=10)]"
+IN_SHELL = "--observe snapshots:every=10"
 
 
 @dataclass(frozen=True)
-class Frame:
-    """One moment.
+class AnimationFrame:
+    """One snapshot, ready to be drawn.
 
     Attributes:
         image: 8 bits, grey or RGB.
         kernel: 8 bits, grey, each weight a square.
-        words: lines, as "iteration 100".
+        lines: text, as "iteration 100".
     """
 
     image: Image.Image
     kernel: Image.Image
-    words: Sequence[str]
+    lines: Sequence[str]
+
+
+@dataclass(frozen=True)
+class SnapshotFile:
+    """A snapshot in a run's folder, of a batch the first image; ``kernel`` is None if its file is missing."""
+
+    solve: int
+    iteration: int
+    image: Path
+    kernel: Path | None
 
 
 def animate(result: Result, path: Path, seconds: float = 6.0) -> Path:
-    """The file of `Result.animate`; same errors."""
+    """The file of `Result.animate`, with the same errors.
+
+    Args:
+        result: with snapshots.
+        path: of the file.
+        seconds: duration without the last frame.
+    """
     if not result.snapshots:
-        raise InputError(f"the result holds no snapshots to animate; solve again with {ASK}")
+        raise InputError(f"the result holds no snapshots to animate; solve again with {IN_PYTHON}")
     names = stage_names(result.details, max(one.solve for one in result.snapshots))
-    frames = [frame_of(one, names, result.has_kernel) for one in spread(result.snapshots, seconds)]
-    return write_animation(path, frames, seconds)
+    chosen = evenly(result.snapshots, frame_count(seconds))
+    return write_animation(path, [snapshot_frame(one, names, result.has_kernel) for one in chosen], seconds)
 
 
 def animate_folder(folder: Path, path: Path, seconds: float = 6.0) -> Path:
-    """The same of the pictures that a run with ``--observe snapshots`` has left in its folder.
+    """An animation of the snapshots that ``--observe snapshots`` has written to a run's folder.
+
+    Args:
+        folder: of the run.
+        path: of the file.
+        seconds: duration without the last frame.
 
     Raises:
-        InputError: there are none, or one cannot be read; else as `animate`.
+        InputError: there are no snapshots, or one cannot be read; else as `Result.animate`.
     """
-    moments = moments_of(folder)
-    if not moments:
-        raise InputError(f"{folder} holds no snapshots to animate; run again with {ASK_IN_SHELL} --overwrite")
-    last = max(solve for solve, _ in moments)
-    told = summary_of(folder)
-    names, losses = stage_names(told, last), loss_finder(told, last)
+    found = [(one, one.kernel) for one in snapshots_in(folder) if one.kernel is not None]
+    if not found:
+        raise InputError(f"{folder} holds no snapshots to animate; run again with {IN_SHELL} --overwrite")
+    solves = max(one.solve for one, _ in found)
+    details = read_details(folder)
+    names, losses = stage_names(details, solves), loss_finder(details, solves)
     try:
         frames = [
-            Frame(opened(image), opened(kernel), words_of(solve, iteration, losses(solve, iteration), names))
-            for (solve, iteration), (image, kernel) in spread(sorted(moments.items()), seconds)
+            AnimationFrame(opened(one.image), opened(kernel), frame_lines(one, losses(one.solve, one.iteration), names))
+            for one, kernel in evenly(found, frame_count(seconds))
         ]
     except OSError as error:
-        raise InputError(f"a snapshot in {folder} cannot be read ({error}); run again with {ASK_IN_SHELL}") from error
+        raise InputError(f"a snapshot in {folder} cannot be read ({error}); run again with {IN_SHELL}") from error
     return write_animation(path, frames, seconds)
 
 
-def spread(moments: Sequence[Any], seconds: float) -> Sequence[Any]:
-    """As many as can be seen in so many seconds, evenly, with the first and the last; raises `InputError`."""
+def frame_count(seconds: float) -> int:
+    """The largest number of frames in a duration, at least two; raises `InputError`."""
     if not 0 < seconds < float("inf"):
         raise InputError(f"an animation must take a positive number of seconds, got {seconds!r}")
-    places = np.linspace(0, len(moments) - 1, min(len(moments), max(2, round(PACE * seconds))))
-    return [moments[round(place)] for place in places]
+    return max(2, round(MAX_FRAME_RATE * seconds))
 
 
-def frame_of(shot: Snapshot, names: Sequence[str], are_kernels: bool) -> Frame:
-    """The pictures of a snapshot, of a batch the first."""
-    from .encoding import quantised
+def evenly(items: Sequence[Item], most: int) -> list[Item]:
+    """At most so many of the items, evenly spread, with the first and the last.
+
+    >>> evenly("abcdefg", 3)
+    ['a', 'd', 'g']
+    """
+    places = np.linspace(0, len(items) - 1, min(len(items), most))
+    return [items[round(place)] for place in places]
+
+
+def snapshot_frame(shot: Snapshot, names: Sequence[str], are_kernels: bool) -> AnimationFrame:
+    """The frame of a snapshot, of a batch the first image.
+
+    Args:
+        shot: the snapshot.
+        names: of the solves.
+        are_kernels: whether ``shot.kernel`` holds kernels.
+    """
     from .figures import drawable
+    from .images import quantised
     from .kernels import kernel_picture, planes_picture
     from .layouts import channels_last
 
     picture, planes = channels_last(shot.image)[0], shot.kernel[0].double().numpy()
     shown = picture[..., 0] if picture.shape[-1] == 1 else drawable(picture)[..., :3]
     kernel = kernel_picture(planes[0]) if are_kernels else planes_picture(planes)
-    words = words_of(shot.solve, shot.iteration, shot.loss, names)
-    return Frame(Image.fromarray(quantised(shown, 8)), Image.fromarray(kernel), words)
+    lines = frame_lines(shot, shot.loss, names)
+    return AnimationFrame(Image.fromarray(quantised(shown, 8)), Image.fromarray(kernel), lines)
 
 
-def words_of(solve: int, iteration: int, loss: float | None, names: Sequence[str]) -> list[str]:
-    """What is said of a moment."""
-    stage = [names[solve - 1]] if len(names) > 1 else []
-    return [*stage, f"iteration {iteration}", *([] if loss is None else [f"loss {loss:.3e}"])]
+def frame_lines(shot: Snapshot | SnapshotFile, loss: float | None, names: Sequence[str]) -> list[str]:
+    """The text of a frame.
+
+    Args:
+        shot: the snapshot.
+        loss: at its iteration, or None.
+        names: of the solves.
+    """
+    stage = [names[shot.solve - 1]] if len(names) > 1 else []
+    return [*stage, f"iteration {shot.iteration}", *([] if loss is None else [f"loss {loss:.3e}"])]
 
 
-def done_stages(details: Any, solves: int) -> list[Any]:
-    """What a result's details say of each solve; nothing where they are not of as many, as of several starts."""
-    stages = [stage for stage in details.get("stages", ()) if stage.get("iterations")]
-    return stages if len(stages) == solves else []
+def solved_stages(details: Mapping[str, Any], solves: int) -> list[tuple[str, int]]:
+    """Name of each stage that was not skipped, and the number of iterations before it.
+
+    Empty unless there are as many stages as solves: the candidates of a multi-start are solves too, not stages.
+    """
+    stages = [stage for stage in details.get("stages") or () if isinstance(stage, dict) and stage.get("iterations")]
+    before = accumulate((int(stage["iterations"]) for stage in stages), initial=0)
+    found = [(str(stage.get("name", "")), count) for stage, count in zip(stages, before, strict=False)]
+    return found if len(found) == solves else []
 
 
-def stage_names(details: Any, solves: int) -> list[str]:
-    """The names of so many solves, or their numbers."""
-    told = done_stages(details, solves)
-    return [str(stage.get("name")) for stage in told] or [f"solve {number + 1} of {solves}" for number in range(solves)]
+def stage_names(details: Mapping[str, Any], solves: int) -> list[str]:
+    """The names of the solves, or their numbers."""
+    named = [name for name, _ in solved_stages(details, solves)]
+    return named or [f"solve {number + 1} of {solves}" for number in range(solves)]
 
 
-def loss_finder(told: Any, solves: int) -> Callable[[int, int], float | None]:
-    """The loss of a solve's iteration, told from the history of them all; None where that is of others."""
-    history = told.get("loss_history", ())
-    lengths = [stage["iterations"] for stage in done_stages(told, solves)]
-    begins = [0, *accumulate(lengths)] if lengths else [0] if solves == 1 else []
+def loss_finder(details: Mapping[str, Any], solves: int) -> Callable[[int, int], float | None]:
+    """The loss at a solve and iteration, from the history of all stages; None if the history is of other solves."""
+    history = details.get("loss_history", ())
+    before = [count for _, count in solved_stages(details, solves)] or ([0] if solves == 1 else [])
 
     def loss(solve: int, iteration: int) -> float | None:
-        place = begins[solve - 1] + iteration - 1 if solve <= len(begins) else -1
+        place = before[solve - 1] + iteration - 1 if solve <= len(before) else -1
         return history[place] if 0 <= place < len(history) else None
 
     return loss
 
 
-def summary_of(folder: Path) -> Any:
-    """What a run's result.json holds; nothing where it cannot be read, as of a run that is not finished."""
+def read_details(folder: Path) -> dict[str, Any]:
+    """The content of a run's result.json; empty if it cannot be read, as during a run."""
     try:
-        told = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        details = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return told if isinstance(told, dict) else {}
+    return details if isinstance(details, dict) else {}
 
 
-def moments_of(folder: Path) -> dict[tuple[int, int], tuple[Path, Path]]:
-    """(solve, iteration) -> the files of image and kernel, where both are there; of a batch the first."""
+def snapshots_in(folder: Path) -> list[SnapshotFile]:
+    """The snapshots in a run's folder that have an image, in their order; of a batch the first."""
     found: dict[tuple[int, int], dict[bool, Path]] = {}
-    place = folder / "snapshots"
+    place = folder / SNAPSHOT_FOLDER
     for path in sorted(place.iterdir()) if place.is_dir() else ():
-        named = FILE.fullmatch(path.name)
-        if named:
+        named = SNAPSHOT_FILE.fullmatch(path.name)
+        if named and named[4] in (None, "-1"):
             found.setdefault((int(named[1]), int(named[2])), {})[named[3] == "image"] = path
-    return {moment: (both[True], both[False]) for moment, both in found.items() if len(both) == 2}
+    return [SnapshotFile(*at, both[True], both.get(False)) for at, both in sorted(found.items()) if True in both]
 
 
 def opened(path: Path) -> Image.Image:
-    """An 8-bit picture from a file, grey or RGB; raises `OSError`."""
+    """An 8-bit image from a file, grey or RGB; raises `OSError`."""
     with Image.open(path) as picture:
         return picture.convert("L" if picture.mode in ("1", "L", "LA", "I;16", "I") else "RGB")
 
 
-def write_animation(path: Path, frames: Sequence[Frame], seconds: float) -> Path:
-    """The frames as a file of the path's format; raises `InputError`."""
-    encode = SUFFIXES.get(path.suffix.lower())
+def write_animation(path: Path, frames: Sequence[AnimationFrame], seconds: float) -> Path:
+    """Write the frames in the format of the path's suffix; raises `InputError`.
+
+    Args:
+        path: of the file; its folder is created.
+        frames: at least one.
+        seconds: duration without the last frame.
+    """
+    encode = ANIMATION_SUFFIXES.get(path.suffix.lower())
     if encode is None:
-        raise InputError(f"{path} has no suffix of an animation; use one of {', '.join(SUFFIXES)}")
-    content = encode(list(drawn(frames)), seconds / len(frames))
+        raise InputError(f"{path} has no suffix of an animation; use one of {', '.join(ANIMATION_SUFFIXES)}")
+    content = encode(list(drawn_pages(frames)), seconds / len(frames))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content)
@@ -176,101 +232,111 @@ def write_animation(path: Path, frames: Sequence[Frame], seconds: float) -> Path
     return path
 
 
-def drawn(frames: Sequence[Frame]) -> Iterator[Image.Image]:
-    """All frames on pages of one size, with even sides, as video asks for; grey ones on grey pages."""
-    width, height = fitted(max((frame.image.size for frame in frames), key=max))
-    least = PANEL + MARGIN + 3 * LINE
-    page = (width + PANEL + 3 * MARGIN + 1) // 2 * 2, (max(height, least) + 2 * MARGIN + 1) // 2 * 2
-    font = letters()
+def drawn_pages(frames: Sequence[AnimationFrame]) -> Iterator[Image.Image]:
+    """All frames as pages of one size. Their sides are even, as video requires; grey images have grey pages."""
+    from matplotlib import get_data_path
+    from PIL import ImageFont
+
+    width, height = shown_size(max((frame.image.size for frame in frames), key=max))
+    least = KERNEL_SIDE + MARGIN + 3 * LINE_HEIGHT
+    page = (width + KERNEL_SIDE + 3 * MARGIN + 1) // 2 * 2, (max(height, least) + 2 * MARGIN + 1) // 2 * 2
+    font = ImageFont.truetype(str(Path(get_data_path()) / "fonts/ttf/DejaVuSans.ttf"), FONT_SIZE)
     for frame in frames:
-        yield drawn_frame(frame, Image.new("L", page, BACKGROUND).convert(frame.image.mode), (width, height), font)
+        empty = Image.new("L", page, BACKGROUND).convert(frame.image.mode)
+        yield drawn_page(frame, empty, (width, height), font)
 
 
-def fitted(size: tuple[int, int]) -> tuple[int, int]:
-    """The size at which an image is shown: a large one shrunk, a small one enlarged a whole number of times."""
+def shown_size(size: tuple[int, int]) -> tuple[int, int]:
+    """The size at which an image is shown: large ones are shrunk, small ones enlarged by a whole number."""
     longer = max(size)
-    scale = LARGEST / longer if longer > LARGEST else float(max(1, -(-SMALLEST // longer)))
+    scale = IMAGE_SIDE_MAX / longer if longer > IMAGE_SIDE_MAX else float(max(1, -(-IMAGE_SIDE_MIN // longer)))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def drawn_frame(frame: Frame, page: Image.Image, box: tuple[int, int], font: FreeTypeFont) -> Image.Image:
-    """The page with the image at the left, the kernel at the right and the words under it."""
+def drawn_page(frame: AnimationFrame, page: Image.Image, box: tuple[int, int], font: FreeTypeFont) -> Image.Image:
+    """The page with the image at the left, the kernel at the right and the text below it.
+
+    Args:
+        frame: the content.
+        page: the empty page; it is drawn on.
+        box: width and height of the place for the image, pixels.
+        font: of the text.
+    """
     from PIL import ImageDraw
 
-    within = min(box[0] / frame.image.width, box[1] / frame.image.height)
-    size = round(frame.image.width * within), round(frame.image.height * within)
-    how = Image.Resampling.NEAREST if within >= 1 else Image.Resampling.LANCZOS
-    page.paste(frame.image.resize(size, how), (MARGIN, MARGIN))
+    scale = min(box[0] / frame.image.width, box[1] / frame.image.height)
+    size = round(frame.image.width * scale), round(frame.image.height * scale)
+    resampling = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.LANCZOS
+    page.paste(frame.image.resize(size, resampling), (MARGIN, MARGIN))
     kernel, left = frame.kernel.copy(), box[0] + 2 * MARGIN
-    kernel.thumbnail((PANEL, PANEL), Image.Resampling.BOX)
+    kernel.thumbnail((KERNEL_SIDE, KERNEL_SIDE), Image.Resampling.BOX)
     page.paste(kernel, (left, MARGIN))
     pen, ink = ImageDraw.Draw(page), INK if page.mode == "L" else (INK,) * 3
-    for number, line in enumerate(frame.words):
-        pen.text((left, MARGIN + PANEL + MARGIN + number * LINE), shortened(line, font), fill=ink, font=font)
+    for number, line in enumerate(frame.lines):
+        top = KERNEL_SIDE + 2 * MARGIN + number * LINE_HEIGHT
+        pen.text((left, top), truncated(line, font), fill=ink, font=font)
     return page
 
 
-def shortened(line: str, font: FreeTypeFont) -> str:
-    """A line that is no wider than the kernel."""
+def truncated(line: str, font: FreeTypeFont) -> str:
+    """A line cut to the width of the kernel."""
     kept = len(line)
-    while kept and font.getlength(line[:kept] + "…" * (kept < len(line))) > PANEL:
+    while kept and font.getlength(line[:kept] + "…" * (kept < len(line))) > KERNEL_SIDE:
         kept -= 1
     return line[:kept] + "…" * (kept < len(line))
 
 
-def letters() -> FreeTypeFont:
-    """The font that comes with Matplotlib, as in the figures."""
-    from matplotlib import get_data_path
-    from PIL import ImageFont
-
-    return ImageFont.truetype(str(Path(get_data_path()) / "fonts/ttf/DejaVuSans.ttf"), LETTERS)
-
-
-def as_gif(pages: Sequence[Image.Image], each: float) -> bytes:
-    """GIF, whose colours are those of the last page in colour: one palette, so that nothing flickers."""
+def as_gif(pages: Sequence[Image.Image], frame_seconds: float) -> bytes:
+    """GIF with one palette, that of the last page in colour, so that no colour flickers."""
     coloured = [page for page in pages if page.mode == "RGB"]
     palette = coloured[-1].quantize(256) if coloured else None
-    return by_pillow([page if page.mode == "L" else page.quantize(palette=palette) for page in pages], each, "GIF")
+    indexed = [page if page.mode == "L" else page.quantize(palette=palette) for page in pages]
+    return by_pillow(indexed, frame_seconds, "GIF")
 
 
-def as_webp(pages: Sequence[Image.Image], each: float) -> bytes:
-    """WebP, in full colour and a tenth of the size."""
-    return by_pillow(pages, each, "WEBP", quality=85, method=4)
+def as_webp(pages: Sequence[Image.Image], frame_seconds: float) -> bytes:
+    """WebP in full colour, a tenth of the size of a GIF."""
+    return by_pillow(pages, frame_seconds, "WEBP", quality=85, method=4)
 
 
-def by_pillow(pages: Sequence[Image.Image], each: float, kind: str, **options: int) -> bytes:
-    """What Pillow writes of the pages, endlessly repeated."""
-    times = [max(20, round(1000 * each))] * (len(pages) - 1)  # milliseconds; viewers slow down what is quicker
+def by_pillow(pages: Sequence[Image.Image], frame_seconds: float, kind: str, **options: int) -> bytes:
+    """The pages as an endless animation that Pillow writes.
+
+    Args:
+        pages: of one size.
+        frame_seconds: duration of a page.
+        kind: Pillow's name of the format.
+        options: of Pillow for that format.
+    """
+    times = [max(20, round(1000 * frame_seconds))] * (len(pages) - 1)  # milliseconds; viewers slow down shorter times
     buffer = BytesIO()
-    duration, others = [*times, round(1000 * HELD)], pages[1:]
-    pages[0].save(buffer, format=kind, save_all=True, append_images=others, duration=duration, loop=0, **options)
+    times.append(round(1000 * LAST_FRAME_SECONDS))
+    pages[0].save(buffer, format=kind, save_all=True, append_images=pages[1:], duration=times, loop=0, **options)
     return buffer.getvalue()
 
 
-def as_video(pages: Sequence[Image.Image], each: float) -> bytes:
-    """MP4 of H.264, by FFmpeg; raises `InputError` where that is not installed."""
+def as_video(pages: Sequence[Image.Image], frame_seconds: float) -> bytes:
+    """MP4 with H.264, by FFmpeg; raises `InputError` if FFmpeg is not installed."""
     try:
         from imageio_ffmpeg import write_frames
     except ImportError as error:
         raise InputError(
             "an .mp4 needs an encoder that is not installed; 'pip install invkit[video]', or write .webp or .gif"
         ) from error
-    pace = min(PACE, 1 / each)
-    shown = [*pages, *[pages[-1]] * round(HELD * pace)]
+    rate = min(MAX_FRAME_RATE, 1 / frame_seconds)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "animation.mp4"
-        writer = write_frames(str(path), pages[0].size, fps=pace, codec="libx264", macro_block_size=2, quality=8)
+        writer = write_frames(str(path), pages[0].size, fps=rate, codec="libx264", macro_block_size=2, quality=8)
         writer.send(None)
-        for page in shown:
+        for page in [*pages, *[pages[-1]] * round(LAST_FRAME_SECONDS * rate)]:
             writer.send(np.ascontiguousarray(page.convert("RGB")))
         writer.close()
         return path.read_bytes()
 
 
-Encoder = Callable[[Sequence[Image.Image], float], bytes]
-SUFFIXES: dict[str, Encoder] = {
+ANIMATION_SUFFIXES: dict[str, Callable[[Sequence[Image.Image], float], bytes]] = {
     ".gif": as_gif,
     ".webp": as_webp,
     ".mp4": as_video,
 }
-"""The formats, by the suffixes of their files."""
+"""The encoder of each format, by the suffix of its files."""

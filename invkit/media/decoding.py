@@ -1,11 +1,10 @@
-"""Bytes of a file -> samples as they are stored. A damaged file is refused, never half read."""
+"""From the bytes of a file to the samples that it stores. A damaged file is refused, never read in part."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,12 @@ import numpy.typing as npt
 from PIL import Image, ImageFile
 
 from ..core.errors import InputError, OutOfMemoryError
+from .stored import MAX_PIXELS, ORIENTATION_TAG, StoredImage, check_pixel_count, upright
 
-__all__ = ["FORMATS", "MAX_PIXELS", "Samples", "check_size", "decode", "read_bytes", "upright"]
+__all__ = ["READABLE_FORMATS", "decode", "detected_format", "read_bytes"]
 
-FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WebP", "NPY")
+READABLE_FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WebP", "NPY")
 
-MAX_PIXELS = 178_956_970
-"""The most pixels a file may hold: where Pillow, too, takes a file for a decompression bomb (1 GiB as 3 x 16 bit)."""
-
-ORIENTATION = 0x0112  # EXIF and TIFF tag
 GREY_MODES = {"1", "L", "LA", "La"}
 MAGIC = {
     "PNG": (b"\x89PNG",),
@@ -34,37 +30,18 @@ MAGIC = {
 }
 
 
-@dataclass(frozen=True)
-class Samples:
-    """What a file holds, upright, before anyone asks whether it can be restored.
-
-    Attributes:
-        values: (H, W) or (H, W, C), as stored.
-        white: the integer that means 1; None for the largest of the type, and for floating point.
-        alpha: the last channel is opacity.
-        format: one of `FORMATS`.
-        icc_profile: the colour profile of the values, or None.
-    """
-
-    values: npt.NDArray[Any]
-    format: str
-    white: float | None = None
-    alpha: bool = False
-    icc_profile: bytes | None = None
-
-
-def decode(path: Path) -> Samples:
+def decode(path: Path) -> StoredImage:
     """Read a file in full.
 
     Raises:
-        InputError: missing, unreadable, empty, of another kind, truncated or damaged, of several pages, or of more
-            than `MAX_PIXELS` pixels.
-        OutOfMemoryError: it needs more memory than there is.
+        InputError: the file is missing, unreadable, empty, of an unknown format, truncated or damaged, has several
+            pages, or has more than `MAX_PIXELS` pixels.
+        OutOfMemoryError: the image does not fit in memory.
     """
     content = read_bytes(path)
-    kind = kind_of(content)
+    kind = detected_format(content)
     if kind is None:
-        raise InputError(f"{path} is not an image of a kind that invkit reads ({', '.join(FORMATS)})")
+        raise InputError(f"{path} is not an image of a format that invkit reads ({', '.join(READABLE_FORMATS)})")
     try:
         with strictly():
             return DECODERS[kind](content)
@@ -72,9 +49,9 @@ def decode(path: Path) -> Samples:
         raise InputError(f"{path} {reason}") from reason
     except MemoryError as error:
         raise too_large(path) from error
-    except Exception as error:  # there is no telling what a decoder raises on damaged data
+    except Exception as error:  # a decoder may raise anything on damaged data
         raise InputError(
-            f"{path} is truncated or damaged and cannot be read in full as {kind} ({first_line(error)}); "
+            f"{path} is truncated or damaged and cannot be read in full as {kind} ({reason_text(error)}); "
             "copy or export it again"
         ) from error
 
@@ -83,8 +60,8 @@ def read_bytes(path: Path) -> bytes:
     """The content of a file.
 
     Raises:
-        InputError: it is missing, no regular file, unreadable or empty.
-        OutOfMemoryError: it needs more memory than there is.
+        InputError: it is missing, not a regular file, unreadable or empty.
+        OutOfMemoryError: it does not fit in memory.
     """
     try:
         if path.is_dir():
@@ -97,7 +74,7 @@ def read_bytes(path: Path) -> bytes:
     except PermissionError as error:
         raise InputError(f"{path} may not be read; check its permissions") from error
     except (OSError, ValueError) as error:  # ValueError: a name with a null character
-        raise InputError(f"{path} cannot be read: {first_line(error)}") from error
+        raise InputError(f"{path} cannot be read: {reason_text(error)}") from error
     except MemoryError as error:
         raise too_large(path) from error
     if not content:
@@ -106,12 +83,12 @@ def read_bytes(path: Path) -> bytes:
 
 
 def too_large(path: Path) -> OutOfMemoryError:
-    """The error for a file that memory does not hold."""
+    """The error for a file that does not fit in memory."""
     return OutOfMemoryError(f"{path} does not fit in memory; crop or shrink it first")
 
 
-def kind_of(content: bytes) -> str | None:
-    """The format that the first bytes tell, whatever the file is called."""
+def detected_format(content: bytes) -> str | None:
+    """The format by the first bytes of a file, whatever its name; None for an unknown format."""
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return "WebP"
     return next((kind for kind, marks in MAGIC.items() if content.startswith(marks)), None)
@@ -119,80 +96,69 @@ def kind_of(content: bytes) -> str | None:
 
 @contextmanager
 def strictly() -> Iterator[None]:
-    """Have Pillow refuse truncated files, whatever another library has set, and leave the size limit to us."""
+    """Make Pillow refuse truncated files, even if another library has allowed them, and silence its warnings."""
     lenient, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what matters is raised
+            warnings.simplefilter("ignore")  # whatever makes a file unusable is raised
             yield
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = lenient
 
 
-def check_size(width: int, height: int) -> None:
-    """Refuse a decompression bomb before it is decoded; raises `InputError`."""
-    if width * height > MAX_PIXELS:
-        raise InputError(
-            f"holds {width} x {height} pixels, more than the {MAX_PIXELS} that invkit reads; crop or shrink it"
-        )
+def decode_pillow(kind: str) -> Callable[[bytes], StoredImage]:
+    """A decoder that reads one format through Pillow."""
 
-
-def upright(values: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
-    """Apply an EXIF orientation, 1 to 8; anything else counts as 1."""
-    if orientation in (5, 6, 7, 8):
-        values = np.swapaxes(values, 0, 1)
-    if orientation in (3, 4, 7, 8):
-        values = values[::-1]
-    if orientation in (2, 3, 6, 7):
-        values = values[:, ::-1]
-    return np.ascontiguousarray(values)
-
-
-def decode_pillow(kind: str) -> Callable[[bytes], Samples]:
-    """A decoder that lets Pillow read one format."""
-
-    def decoder(content: bytes) -> Samples:
+    def decoder(content: bytes) -> StoredImage:
         try:
             picture = Image.open(BytesIO(content), formats=[kind.upper()])
         except Image.DecompressionBombError:
             raise InputError(f"holds more than the {MAX_PIXELS} pixels that invkit reads; crop or shrink it") from None
         with picture:
-            return picture_samples(picture, content, kind)
+            return stored_picture(picture, content, kind)
 
     return decoder
 
 
-def picture_samples(picture: Image.Image, content: bytes, kind: str) -> Samples:
-    """The samples of an opened picture."""
-    check_size(picture.width, picture.height)
+def stored_picture(picture: Image.Image, content: bytes, kind: str) -> StoredImage:
+    """The samples of a picture that Pillow has opened.
+
+    Args:
+        picture: the opened picture.
+        content: the bytes of its file.
+        kind: its format.
+    """
+    check_pixel_count(picture.width, picture.height)
     frames = getattr(picture, "n_frames", 1)
-    if frames > 1 and picture.format != "MPO":  # an MPO is a JPEG photograph with previews behind it
+    if frames > 1 and picture.format != "MPO":  # an MPO is a JPEG photograph followed by previews
         raise InputError(f"is animated ({frames} frames); save the frame you want as a file of its own")
     picture.load()
     orientation = orientation_of(picture)
     profile = None if picture.mode == "CMYK" else picture.info.get("icc_profile")  # a CMYK profile misleads about RGB
-    if kind == "PNG" and content[24] == 16:  # the header's bit depth; Pillow would keep 8 bits of it
+    if kind == "PNG" and content[24] == 16:  # the header's bit depth; Pillow would keep 8 bits
         values = decode_png16(content)
     else:
         values = np.asarray(picture.convert(plain_mode(picture)))
-    alpha = values.ndim == 3 and values.shape[-1] in (2, 4)
-    return Samples(upright(values, orientation), kind, alpha=alpha, icc_profile=profile)
+    return StoredImage(upright(values, orientation), kind, alpha=has_alpha(values), icc_profile=profile)
 
 
 def orientation_of(picture: Image.Image) -> int:
-    """The EXIF orientation, 1 where there is none or it is unreadable: broken metadata do not spoil a photograph."""
+    """The EXIF orientation; 1 if it is absent or unreadable, because a photograph with broken metadata is usable."""
     try:
-        return int(picture.getexif().get(ORIENTATION, 1))
-    except Exception:  # the EXIF parser raises whatever comes to it
+        return int(picture.getexif().get(ORIENTATION_TAG, 1))
+    except Exception:  # the EXIF parser may raise anything
         return 1
 
 
 def plain_mode(picture: Image.Image) -> str:
-    """The Pillow mode of 8-bit grey or RGB samples, with alpha where the picture has transparency."""
+    """The Pillow mode of 8-bit grey or RGB samples, with alpha if the picture has transparency."""
     transparent = picture.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in picture.info
-    if picture.mode in GREY_MODES:
-        return "LA" if transparent else "L"
-    return "RGBA" if transparent else "RGB"
+    return ("L" if picture.mode in GREY_MODES else "RGB") + ("A" if transparent else "")
+
+
+def has_alpha(values: npt.NDArray[Any]) -> bool:
+    """Whether the last channel is opacity: images have one or three channels without it, two or four with it."""
+    return values.ndim == 3 and values.shape[-1] in (2, 4)
 
 
 def decode_png16(content: bytes) -> npt.NDArray[Any]:
@@ -203,30 +169,26 @@ def decode_png16(content: bytes) -> npt.NDArray[Any]:
     return values
 
 
-def decode_npy(content: bytes) -> Samples:
-    """A saved array; pickled objects are refused by NumPy, because reading them would run code."""
+def decode_npy(content: bytes) -> StoredImage:
+    """A saved array. NumPy refuses pickled objects, because reading them could run code."""
     values = np.load(BytesIO(content), allow_pickle=False)
-    alpha = values.ndim == 3 and values.shape[-1] in (2, 4)
-    return Samples(values, "NPY", alpha=alpha)
+    return StoredImage(values, "NPY", alpha=has_alpha(values))
 
 
-def decode_tiff(content: bytes) -> Samples:
-    """A TIFF of one page."""
+def decode_tiff(content: bytes) -> StoredImage:
+    """A TIFF file of one page."""
     from .tiff import read_tiff
 
     return read_tiff(content)
 
 
-def first_line(error: Exception) -> str:
-    """The first line of an error's message, or its type where it has none."""
+def reason_text(error: Exception) -> str:
+    """The first line of an error's message, or the error's type if it has no message."""
     return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
-DECODERS: dict[str, Callable[[bytes], Samples]] = {
-    "PNG": decode_pillow("PNG"),
-    "JPEG": decode_pillow("JPEG"),
-    "BMP": decode_pillow("BMP"),
-    "WebP": decode_pillow("WebP"),
+DECODERS: dict[str, Callable[[bytes], StoredImage]] = {
+    **{kind: decode_pillow(kind) for kind in ("PNG", "JPEG", "BMP", "WebP")},
     "TIFF": decode_tiff,
     "NPY": decode_npy,
 }

@@ -1,105 +1,127 @@
-"""What a person looks at first: blurry and restored picture, kernel and loss, side by side."""
+"""Figures of a result: before and after, kernel and loss; and the same beside the true image."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
 from itertools import accumulate
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from .kernels import mosaic
-from .layouts import Array, channels_last
+from ..core.errors import InputError
+from ..core.result import Array, Result
+from ..numerics.registration import Aligned, align
+from ..numerics.similarity import psnr, ssim
+from .colour import to_luma_chroma
+from .images import read_image
+from .kernels import as_kernel, mosaic, planes_picture
+from .layouts import channels_last, check_image, to_bchw
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ..core.result import Result
+__all__ = ["comparison", "counted_title", "drawable", "kernel_stack", "luma_of", "overview", "protocol_margins"]
 
-__all__ = ["kernel_stack", "new_figure", "overview"]
-
-WIDTH = 11.0  # inches, of the figure
+FIGURE_WIDTH = 11.0  # inches
+LOWER_ROW_HEIGHT = 3.4  # inches, of the row with kernel and loss
+HIGHEST_ROW = 9.0  # inches, of the row with the images
+PANEL_GAP = 0.1  # inches, around each panel
+SCREEN_PIXELS = 1600  # of a side; a screen shows no more
 STAGE_COLORS = ("#1f5a96", "#c8601a", "#3a7d44", "#8a3f8f", "#6b6b6b")
-LOWER = 3.4  # inches, of the row with kernel and loss
-GAP = 0.1  # inches, around each of them
-TALLEST = 9.0  # inches, of the row with the pictures
-SHARPEST = 1600  # pixels of a picture that a screen can show
 TITLE: dict[str, Any] = {"fontsize": 12, "loc": "left"}
-SMALL = 9
+SMALL_FONT = 9
+SUBTITLE: dict[str, Any] = {"fontsize": SMALL_FONT, "loc": "right", "color": "0.4"}
+LEVIN_BORDER, LEVIN_SHIFT = 15, 5  # pixels: the border that Levin's protocol cuts, the largest shift that it allows
+SSIM_WINDOW = 11  # pixels
 
 
 def overview(result: Result) -> Figure:
-    """One figure of a result; of a batch the first.
+    """One figure of a result, or of the first image of a batch.
 
-    Works without a display and leaves Matplotlib's global state alone: show it in a notebook by naming it, or write
-    it with ``figure.savefig``.
+    It needs no display and does not change Matplotlib's global state. A notebook shows it as the value of a cell;
+    ``figure.savefig`` writes it.
     """
-    before = "Blurry" if result.has_kernel else "Before"
-    pictures = [(before, result.blurry)] if result.blurry is not None else []
-    shown = [(title, channels_last(image)) for title, image in (*pictures, ("Restored", result.image))]
-    height = picture_height([batch.shape[1:3] for _, batch in shown])
-    figure = new_figure(height + LOWER + 0.4)
-    grid = figure.add_gridspec(2, 1, height_ratios=[height, LOWER])
+    shown = [(title, channels_last(image)) for title, image in before_and_after(result)]
+    height = row_height([batch.shape[1:3] for _, batch in shown])
+    figure = new_figure(height + LOWER_ROW_HEIGHT + 0.4)
+    grid = figure.add_gridspec(2, 1, height_ratios=[height, LOWER_ROW_HEIGHT])
     upper, lower = grid[0].subgridspec(1, len(shown)), grid[1].subgridspec(1, 2, width_ratios=[1, 1.6])
     for column, (title, batch) in enumerate(shown):
-        draw_picture(figure.add_subplot(upper[column]), batch, title)
-    draw_kernel(figure.add_subplot(lower[0]), kernel_stack(result.kernel), result.has_kernel)
-    draw_loss(figure.add_subplot(lower[1]), result)
+        draw_image_panel(figure.add_subplot(upper[column]), batch, title)
+    draw_kernel_panel(figure.add_subplot(lower[0]), kernel_stack(result.kernel), result.has_kernel)
+    draw_loss_panel(figure.add_subplot(lower[1]), result)
     return figure
 
 
+def before_and_after(result: Result) -> list[tuple[str, Array]]:
+    """The images of a result with their titles."""
+    before = [("Blurry" if result.has_kernel else "Before", result.blurry)] if result.blurry is not None else []
+    return [*before, ("Restored", result.image)]
+
+
 def new_figure(height: float) -> Figure:
-    """An empty figure of so many inches, `WIDTH` wide, that a notebook shows when it is named."""
+    """An empty figure of a height in inches that a notebook can show."""
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    return shown_figure()(figsize=(WIDTH, height), layout=ConstrainedLayoutEngine(h_pad=GAP, w_pad=GAP))
+    return notebook_figure()(
+        figsize=(FIGURE_WIDTH, height), layout=ConstrainedLayoutEngine(h_pad=PANEL_GAP, w_pad=PANEL_GAP)
+    )
 
 
 @cache
-def shown_figure() -> type[Figure]:
-    """Matplotlib's figure, with a picture of itself: notebooks know how to show one only where pyplot was imported."""
+def notebook_figure() -> type[Figure]:
+    """Matplotlib's figure with a PNG of itself, because notebooks can show a figure only if pyplot was imported."""
     from matplotlib.figure import Figure
 
-    class ShownFigure(Figure):
+    class NotebookFigure(Figure):
         def _repr_png_(self) -> bytes:
             buffer = BytesIO()
             self.savefig(buffer, format="png")
             return buffer.getvalue()
 
-    return ShownFigure
+    return NotebookFigure
 
 
-def picture_height(shapes: Sequence[tuple[int, ...]]) -> float:
-    """Inches that the row of pictures takes at their aspect ratio, within reason."""
-    width = WIDTH / len(shapes)
-    return float(np.clip(max(width * height / columns for height, columns in shapes) + 0.3, 2.0, TALLEST))
+def row_height(shapes: Sequence[tuple[int, ...]]) -> float:
+    """Inches that a row of images of these heights and widths takes, within reason."""
+    width = FIGURE_WIDTH / len(shapes)
+    return float(np.clip(max(width * height / columns for height, columns in shapes) + 0.3, 2.0, HIGHEST_ROW))
 
 
-def draw_picture(axes: Axes, batch: npt.NDArray[Any], title: str) -> None:
-    """The first picture of (B, H, W, C), named with its size."""
+def draw_image_panel(axes: Axes, batch: npt.NDArray[Any], title: str, subtitle: str = "") -> None:
+    """Draw the first image of a batch.
+
+    Args:
+        axes: the panel.
+        batch: (B, H, W, C).
+        title: stands at the left.
+        subtitle: stands at the right; empty for the image's size.
+    """
     height, width = batch.shape[1:3]
     axes.imshow(drawable(batch[0]), interpolation="antialiased")
     axes.set_axis_off()
-    axes.set_title(titled(title, len(batch)), **TITLE)
-    axes.set_title(f"{width} × {height}", loc="right", fontsize=SMALL, color="0.4")  # noqa: RUF001  a true times sign
+    axes.set_title(counted_title(title, len(batch)), **TITLE)
+    axes.set_title(subtitle or f"{width} × {height}", **SUBTITLE)  # noqa: RUF001  a true times sign
 
 
-def titled(title: str, count: int) -> str:
-    """The title, saying when it is one of several."""
+def counted_title(title: str, count: int) -> str:
+    """The title, with the number of images if the shown one is the first of several."""
     return title if count == 1 else f"{title} (first of {count})"
 
 
 def drawable(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """(H, W, C) -> (H, W, 3) or (H, W, 4) in [0, 1]: clipped, integers divided by the largest of their type.
+    """(H, W, C) as (H, W, 3) or (H, W, 4) in [0, 1]: clipped, integers divided by the largest of their type.
 
-    Grey is repeated, other numbers of channels are averaged.
+    Grey is repeated. Other numbers of channels are averaged. A large image is averaged over squares of pixels.
     """
     white = 1.0 if picture.dtype.kind == "f" else float(np.iinfo(picture.dtype).max)
-    values: npt.NDArray[Any] = np.clip(np.nan_to_num(shrunk(picture).astype(np.float32) / white), 0, 1)
+    values: npt.NDArray[Any] = np.clip(np.nan_to_num(averaged(picture).astype(np.float32) / white), 0, 1)
     channels = values.shape[-1]
     if channels in (3, 4):
         return values
@@ -107,9 +129,9 @@ def drawable(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.concatenate([grey] * 3 + ([values[..., 1:]] if channels == 2 else []), axis=-1)
 
 
-def shrunk(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """A large picture averaged over squares: drawing all of it would take long and show no more."""
-    step = -(-max(picture.shape[:2]) // SHARPEST)
+def averaged(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A large image averaged over squares, because all of its pixels would take long to draw and show no more."""
+    step = -(-max(picture.shape[:2]) // SCREEN_PIXELS)
     height, width = (side // step * step for side in picture.shape[:2])
     if step == 1 or not height or not width:
         return picture
@@ -123,68 +145,184 @@ def kernel_stack(kernel: Array) -> npt.NDArray[np.float64]:
     return np.asarray(values.reshape(-1, *values.shape[-2:]), dtype=np.float64)
 
 
-def draw_kernel(axes: Axes, planes: npt.NDArray[np.float64], are_kernels: bool = True) -> None:
-    """The kernels, each weight a square, or the planes of another unknown, with a bar that tells their values."""
+def draw_kernel_panel(axes: Axes, planes: npt.NDArray[np.float64], are_kernels: bool) -> None:
+    """Draw kernels, each weight as a square, or the planes of another operator parameter, with a colour bar.
+
+    Args:
+        axes: the panel.
+        planes: (B, h, w).
+        are_kernels: whether the planes are kernels.
+    """
     height, width = planes.shape[1:]
     most = float(np.abs(planes).max())
     grid = mosaic(planes, np.nan)
-    if are_kernels:
-        drawn = axes.imshow(grid, cmap="gray", vmin=0, interpolation="nearest")
-    else:
-        signed = bool((planes < 0).any())
-        colors: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -most} if signed else {"cmap": "gray", "vmin": 0}
-        drawn = axes.imshow(grid, vmax=most or 1, aspect=tidy(grid.shape), interpolation="nearest", **colors)
-    what = ("Kernel" if len(planes) == 1 else f"{len(planes)} kernels") if are_kernels else "Unknown"
+    colors: dict[str, Any] = {"cmap": "gray", "vmin": 0}
+    if not are_kernels:
+        signed = {"cmap": "RdBu_r", "vmin": -most} if bool((planes < 0).any()) else {}
+        colors |= {"vmax": most or 1, "aspect": pixel_aspect(grid.shape), **signed}
+    drawn = axes.imshow(grid, interpolation="nearest", **colors)
+    what = ("Kernel" if len(planes) == 1 else f"{len(planes)} kernels") if are_kernels else "Operator parameter"
     axes.set_title(f"{what}, {width} × {height}{' pixels' if are_kernels else ''}", **TITLE)  # noqa: RUF001
     axes.set(xticks=[], yticks=[])
     bar = axes.figure.colorbar(drawn, ax=axes, fraction=0.05, pad=0.03)
-    bar.ax.tick_params(labelsize=SMALL)
+    bar.ax.tick_params(labelsize=SMALL_FONT)
     bar.ax.ticklabel_format(style="sci", scilimits=(-2, 2))
-    bar.ax.yaxis.get_offset_text().set_fontsize(SMALL)
+    bar.ax.yaxis.get_offset_text().set_fontsize(SMALL_FONT)
     bar.outline.set_visible(False)
 
 
-def tidy(shape: tuple[int, ...]) -> Literal["equal", "auto"]:
-    """The aspect of a pixel: that of a square, but of a plane of a few long rows one that fills the axes."""
+def pixel_aspect(shape: tuple[int, ...]) -> Literal["equal", "auto"]:
+    """The aspect of a pixel: square, but for a plane of a few long rows the aspect that fills the panel."""
     height, width = shape[:2]
     return "equal" if max(height, width) < 8 * min(height, width) else "auto"
 
 
 def stage_spans(result: Result) -> list[tuple[str, int, int]]:
-    """Of each stage that was not skipped its name, and where in the history it begins and ends."""
+    """Name, first and last position in the history of each stage that was not skipped."""
     stages = result.details.get("stages") or [{"name": "", "iterations": len(result.history)}]
     ends = list(accumulate(stage["iterations"] for stage in stages))
     spans = zip(stages, [0, *ends], ends, strict=False)
     return [(stage["name"], first, last) for stage, first, last in spans if last > first]
 
 
-def draw_loss(axes: Axes, result: Result) -> None:
-    """The loss of every iteration, on a logarithmic scale where all of it is positive."""
+def draw_loss_panel(axes: Axes, result: Result) -> None:
+    """Draw the loss of every iteration, on a logarithmic scale if all losses are positive."""
     losses = np.asarray(result.history, dtype=np.float64)
+    stopped = "" if result.stopped == "finished" else f", {result.stopped}"
     axes.set_title("Loss", **TITLE)
-    how = "" if result.stopped == "finished" else f", {result.stopped}"
-    axes.set_title(
-        f"{result.iterations} iterations, {result.seconds:.0f} s{how}", loc="right", fontsize=SMALL, color="0.4"
-    )
-    axes.set_xlabel("iteration", fontsize=SMALL + 1)
-    axes.tick_params(labelsize=SMALL, which="both")
+    axes.set_title(f"{result.iterations} iterations, {result.seconds:.0f} s{stopped}", **SUBTITLE)
+    axes.set_xlabel("iteration", fontsize=SMALL_FONT + 1)
+    axes.tick_params(labelsize=SMALL_FONT, which="both")
     axes.spines[["top", "right"]].set_visible(False)
     if not losses.size:
-        axes.text(0.5, 0.5, "no iteration was made", ha="center", va="center", transform=axes.transAxes, color="0.4")
+        axes.text(0.5, 0.5, "no iterations", ha="center", va="center", transform=axes.transAxes, color="0.4")
         axes.set(xticks=[], yticks=[])
         return
     for color, (name, first, last) in zip(STAGE_COLORS, stage_spans(result), strict=False):
         own = losses[first:last]
-        axes.plot(
-            np.arange(first, first + own.size) + 1,
-            own,
-            linewidth=0.9,
-            color=color,
-            marker="." if own.size == 1 else "",
-            label=name,
-        )
-    if len(axes.lines) > 1:  # each stage has an objective of its own
-        axes.legend(fontsize=SMALL, frameon=False)
+        marker = "." if own.size == 1 else ""
+        axes.plot(np.arange(first, first + own.size) + 1, own, linewidth=0.9, color=color, marker=marker, label=name)
+    if len(axes.lines) > 1:  # each stage has its own objective
+        axes.legend(fontsize=SMALL_FONT, frameon=False)
     axes.grid(which="major", linewidth=0.4, color="0.85")
     if bool((losses > 0).all()):
         axes.set_yscale("log")
+
+
+@dataclass(frozen=True)
+class ComparedImage:
+    """An image, and its luma aligned with the luma of the truth.
+
+    Attributes:
+        title: of its panel.
+        batch: (1, H, W, C).
+        aligned: the two crops that are compared.
+    """
+
+    title: str
+    batch: npt.NDArray[Any]
+    aligned: Aligned
+
+    @property
+    def scores(self) -> str:
+        """PSNR, and SSIM if its window fits."""
+        estimate, truth = self.aligned.estimate, self.aligned.truth
+        similarity = f", SSIM {ssim(estimate, truth):.3f}" if min(truth.shape[1:]) >= SSIM_WINDOW else ""
+        return f"{psnr(estimate, truth):.2f} dB{similarity}"
+
+    @property
+    def errors(self) -> npt.NDArray[Any]:
+        """The absolute error of the luma, (h, w)."""
+        return np.asarray(np.abs(self.aligned.estimate - self.aligned.truth)[0])
+
+
+def comparison(result: Result, truth: str | Path | Array, kernel: Array | None = None) -> Figure:
+    """The figure of `Result.compare`; of a batch the first image.
+
+    Args:
+        result: of a solve.
+        truth: the sharp image or its file.
+        kernel: the true kernel, (h, w), or None.
+    """
+    reference = true_image(truth)
+    shown = [compared(title, image, reference) for title, image in before_and_after(result)]
+    columns = len(shown) + 1
+    figure = new_figure(2 * row_height([reference.shape[1:3]] * columns) + 0.7)
+    grid = figure.add_gridspec(2, columns)
+    for column, one in enumerate(shown):
+        draw_image_panel(figure.add_subplot(grid[0, column]), one.batch, one.title, one.scores)
+    draw_image_panel(figure.add_subplot(grid[0, -1]), reference, "Truth")
+    draw_error_panels([figure.add_subplot(grid[1, column]) for column in range(len(shown))], shown)
+    planes = {"Kernel" if result.has_kernel else "Operator parameter": kernel_stack(result.kernel)}
+    if kernel is not None:
+        planes["True kernel"] = as_kernel(kernel_stack(kernel), "the true kernel")[None]
+    cells = grid[1, -1].subgridspec(1, len(planes))
+    for column, (title, values) in enumerate(planes.items()):
+        draw_planes_panel(figure.add_subplot(cells[column]), values, title)
+    return figure
+
+
+def true_image(truth: str | Path | Array) -> npt.NDArray[Any]:
+    """The truth as (1, H, W, C) in [0, 1]; raises `InputError`."""
+    image: Array = read_image(truth).pixels if isinstance(truth, str | Path) else truth
+    check_image(image, "the truth")
+    return channels_last(to_bchw(image)[0])[:1]
+
+
+def compared(title: str, image: Array, reference: npt.NDArray[Any]) -> ComparedImage:
+    """An image beside the truth; raises `InputError`.
+
+    Args:
+        title: of the image.
+        image: of any layout.
+        reference: the truth, (1, H, W, C).
+    """
+    batch = channels_last(image)
+    estimate, truth = luma_of(batch[0], title), luma_of(reference[0], "the truth")
+    border, shift = protocol_margins(truth.shape)
+    return ComparedImage(title, batch, align(estimate, truth, border=border, max_shift=shift))
+
+
+def protocol_margins(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Border and largest shift of Levin's protocol in pixels; smaller ones for an image that they would use up."""
+    border = min(LEVIN_BORDER, min(shape) // 4)
+    return border, min(LEVIN_SHIFT, border)
+
+
+def luma_of(picture: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
+    """The full-range luma (H, W) of an image (H, W, C) with or without opacity; raises `InputError`."""
+    channels = picture.shape[-1]
+    if channels > 4:
+        raise InputError(f"{name} has {channels} channels; only images of up to 4 channels can be compared")
+    if channels <= 2:
+        return picture[..., 0]
+    return np.asarray(to_luma_chroma(picture[..., :3])[0][..., 0])
+
+
+def draw_error_panels(panels: Sequence[Axes], shown: Sequence[ComparedImage]) -> None:
+    """Draw the errors of each image on one scale, that of the first image."""
+    most = float(np.quantile(shown[0].errors, 0.995)) or 1.0  # a few pixels of an edge would darken all the others
+    for axes, one in zip(panels, shown, strict=True):
+        drawn = axes.imshow(one.errors, cmap="magma", vmin=0, vmax=most, interpolation="antialiased")
+        axes.set_axis_off()
+        axes.set_title(f"Error, {one.title.lower()}", **TITLE)
+    bar = panels[-1].figure.colorbar(
+        drawn, ax=list(panels), location="bottom", shrink=0.5, aspect=40, pad=0.03, extend="max"
+    )
+    bar.ax.tick_params(labelsize=SMALL_FONT)
+    bar.outline.set_visible(False)
+
+
+def draw_planes_panel(axes: Axes, planes: npt.NDArray[np.float64], title: str) -> None:
+    """Draw kernels, or the planes of another operator parameter, from black to white.
+
+    Args:
+        axes: the panel.
+        planes: (B, h, w).
+        title: of the panel.
+    """
+    aspect = pixel_aspect(planes.shape[1:])
+    axes.imshow(planes_picture(planes), cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect=aspect)
+    axes.set(xticks=[], yticks=[])
+    axes.set_title(title, **TITLE)
+    axes.set_xlabel(f"{planes.shape[2]} × {planes.shape[1]}", fontsize=SMALL_FONT, color="0.4")  # noqa: RUF001

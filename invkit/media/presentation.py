@@ -1,6 +1,6 @@
-"""How results and problems present themselves: what `Result` and `Problem` call, and their HTML for notebooks.
+"""The functions that `Result` and `Problem` call to save, draw and present themselves; their HTML for notebooks.
 
-The HTML has no script, no file and no colour of its own.
+The HTML has no scripts, needs no other files, and sets no colours.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ from io import BytesIO
 from typing import Any
 
 import numpy.typing as npt
-from torch import Tensor, nn
+from torch import nn
 
 from ..core.problem import Problem, Term
 from ..core.result import Array, Result
 from .animation import animate
-from .comparison import comparison
-from .encoding import quantised
-from .figures import drawable, kernel_stack, overview, titled
+from .figures import comparison, counted_title, drawable, kernel_stack, overview
+from .images import quantised
 from .kernels import planes_picture
 from .layouts import channels_last
 from .output import save_result
@@ -27,55 +26,93 @@ from .output import save_result
 __all__ = [
     "MUTED",
     "animate",
-    "card",
+    "card_html",
     "comparison",
     "overview",
     "problem_html",
     "result_html",
     "save_result",
-    "table",
+    "table_html",
 ]
 
-WIDEST, NARROWER = 300, 200  # pixels of a picture and of a kernel; two and one stand side by side
-QUALITY = 90  # of WebP, at which a picture of that size is about 20 kB
-LINE = "1px solid rgba(127,127,127,.35)"  # seen on white and on black
-CARD = f"border:{LINE};border-radius:6px;padding:.7em 1em;display:inline-block;max-width:100%;text-align:left"
+IMAGE_SIDE, PLANES_SIDE = 300, 200  # pixels; two images and a kernel fit side by side
+WEBP_QUALITY = 90  # an image of that size takes about 20 kB
+BORDER = "1px solid rgba(127,127,127,.35)"  # visible on white and on black
+CARD = f"border:{BORDER};border-radius:6px;padding:.7em 1em;display:inline-block;max-width:100%;text-align:left"
 MUTED = "opacity:.7;font-size:90%"
-CELL = f"text-align:left;vertical-align:top;padding:.15em 1em .15em 0;border:0;border-top:{LINE};background:none"
+CELL = f"text-align:left;vertical-align:top;padding:.15em 1em .15em 0;border:0;border-top:{BORDER};background:none"
 FIGURE = "display:inline-block;margin:.5em .8em .2em 0;vertical-align:top"
 
 
 def result_html(result: Result) -> str:
-    """The pictures before and after, the kernel, and how it went; of a batch the first."""
+    """The images before and after, the kernel, and how the solve ended; of a batch the first image."""
     recipe = result.details.get("recipe") or {}
-    what = "kernel" if result.has_kernel else "unknown"
-    before = "" if result.blurry is None else image_figure(result.blurry, "before")
-    pictures = before + image_figure(result.image, "restored") + kernel_figure(result.kernel, what)
-    return card("Result", " · ".join(filter(None, [recipe.get("name"), recipe.get("title")])), pictures, facts(result))
+    before = "" if result.blurry is None else image_html(result.blurry, "before")
+    parameter = planes_html(kernel_stack(result.kernel), "kernel" if result.has_kernel else "operator parameter")
+    figures = before + image_html(result.image, "restored") + parameter
+    title = " · ".join(filter(None, [recipe.get("name"), recipe.get("title")]))
+    return card_html("Result", title, figures, result_facts(result))
+
+
+def result_facts(result: Result) -> Iterable[tuple[str, str]]:
+    """How a solve ended, in rows."""
+    details = result.details
+    yield "solve", f"{result.stopped}, {result.iterations} iterations in {result.seconds:.1f} s"
+    if "psnr" in details:
+        yield "PSNR", f"{details['psnr']['before']:.2f} dB before, {details['psnr']['after']:.2f} dB after"
+    if details.get("noise_sigma") is not None:
+        yield "noise", f"std {details['noise_sigma']:.4f}, {details.get('noise_sigma_from', 'given')}"
+    for warning in details.get("warnings", ()):
+        yield "warning", str(warning)
 
 
 def problem_html(problem: Problem) -> str:
-    """What is minimised over what, and the data; computes nothing."""
-    names = {part: type(getattr(problem, part)).__name__ for part in ("fidelity", "operator")}
-    terms = "".join(f" + {term_words(term)}" for term in problem.regularizers)
-    sentence = f"minimise {names['fidelity']}({names['operator']}(x, k), y){terms}"
-    low, high = (float(end) for end in problem.data.detach().aminmax())
+    """The objective, its unknowns and the data; nothing is computed."""
+    fidelity, operator = (type(part).__name__ for part in (problem.fidelity, problem.operator))
+    terms = "".join(f" + {term_text(term)}" for term in problem.regularizers)
+    data = problem.data.detach()
+    low, high = (float(end) for end in data.aminmax())
     rows = {
-        "data y": f"{dimensions(problem.data.shape)}, {low:.3g} to {high:.3g}, {problem.data.device}",
-        "image x": prior_words(problem.image_prior, problem.image_prior.shape),
-        "kernel k": prior_words(problem.kernel_prior, problem.kernel_prior.shape),
+        "data y": f"{shape_text(data.shape)}, {low:.3g} to {high:.3g}, {data.device}",
+        "image x": prior_text(problem.image_prior, problem.image_prior.shape),
+        "kernel k": prior_text(problem.kernel_prior, problem.kernel_prior.shape),
     }
-    return card("Problem", sentence, data_figure(problem), rows.items())
+    is_image = problem.operator.data_range is not None
+    shown = image_html(data, "data") if is_image else planes_html(data[0].cpu().double().numpy(), "data")
+    return card_html("Problem", f"minimise {fidelity}({operator}(x, k), y){terms}", shown, rows.items())
 
 
-def card(title: str, subtitle: str, body: str, rows: Iterable[tuple[str, str]]) -> str:
-    """A frame with a heading; ``body`` is HTML, all else is text."""
+def term_text(term: Term) -> str:
+    """A term of the objective, as ``0.01 TotalVariation(x)``."""
+    return f"{term.weight:.3g} {type(term.regularizer).__name__}({'x' if term.target == 'image' else 'k'})"
+
+
+def prior_text(prior: nn.Module, shape: Iterable[int]) -> str:
+    """A prior by its class, the shape of its output and the number of its parameters."""
+    unknowns = sum(parameter.numel() for parameter in prior.parameters())
+    return f"{type(prior).__name__}, {shape_text(shape)}, {unknowns:,} unknowns"
+
+
+def shape_text(shape: Iterable[int]) -> str:
+    """A shape as ``3 × 5``."""  # noqa: RUF002  a true times sign
+    return " × ".join(map(str, shape))  # noqa: RUF001
+
+
+def card_html(title: str, subtitle: str, body: str, rows: Iterable[tuple[str, str]]) -> str:
+    """A frame with a heading, a body and a table.
+
+    Args:
+        title: text.
+        subtitle: text, may be empty.
+        body: HTML.
+        rows: pairs of texts.
+    """
     head = f"<b>{escape(title)}</b>" + (f" <span>{escape(subtitle)}</span>" if subtitle else "")
-    return f'<div style="{CARD}"><div>{head}</div>{body}{table(rows)}</div>'
+    return f'<div style="{CARD}"><div>{head}</div>{body}{table_html(rows)}</div>'
 
 
-def table(rows: Iterable[tuple[str, str]]) -> str:
-    """Rows of a name and a text."""
+def table_html(rows: Iterable[tuple[str, str]]) -> str:
+    """A table of names and texts; empty without rows."""
     lines = "".join(
         f'<tr><td style="{CELL};opacity:.7">{escape(name)}</td><td style="{CELL}">{escape(text)}</td></tr>'
         for name, text in rows
@@ -83,74 +120,33 @@ def table(rows: Iterable[tuple[str, str]]) -> str:
     return f'<table style="margin:.4em 0 0;border-collapse:collapse">{lines}</table>' if lines else ""
 
 
-def facts(result: Result) -> Iterable[tuple[str, str]]:
-    """How a solve went, in rows."""
-    details = result.details
-    yield "solve", f"{result.stopped}, {result.iterations} iterations in {result.seconds:.1f} s"
-    if "psnr" in details:
-        psnr = details["psnr"]
-        yield "PSNR", f"{psnr['before']:.2f} dB before, {psnr['after']:.2f} dB after"
-    if details.get("noise_sigma") is not None:
-        yield "noise", f"std {details['noise_sigma']:.4f}, {details.get('noise_sigma_from', 'given')}"
-    for doubt in details.get("doubts", ()):
-        yield "doubtful", str(doubt)
-
-
-def term_words(term: Term) -> str:
-    """A term of the sum, as ``0.01 TotalVariation(x)``."""
-    return f"{term.weight:.3g} {type(term.regularizer).__name__}({'x' if term.target == 'image' else 'k'})"
-
-
-def prior_words(prior: nn.Module, shape: Iterable[int]) -> str:
-    """A prior by its class, what it gives and how many numbers are sought."""
-    unknowns = sum(parameter.numel() for parameter in prior.parameters())
-    return f"{type(prior).__name__}, {dimensions(shape)}, {unknowns:,} unknowns"
-
-
-def dimensions(shape: Iterable[int]) -> str:
-    """A shape as people write it."""
-    return " × ".join(map(str, shape))  # noqa: RUF001  a true times sign
-
-
-def image_figure(image: Array, caption: str) -> str:
-    """The first picture of any layout."""
-
+def image_html(image: Array, caption: str) -> str:
+    """An image of any layout; of a batch the first."""
     batch = channels_last(image)
-    return figure(pixels(drawable(batch[0])), titled(caption, len(batch)), batch.shape[1:3])
+    return figure_html(quantised(drawable(batch[0]), 8), counted_title(caption, len(batch)), batch.shape[1:3])
 
 
-def kernel_figure(kernel: Array, caption: str) -> str:
-    """Kernels, or the planes of another unknown, side by side."""
-    return planes_figure(kernel_stack(kernel), caption)
+def planes_html(planes: npt.NDArray[Any], caption: str) -> str:
+    """Planes (N, h, w) of numbers side by side, each number a square."""
+    return figure_html(planes_picture(planes), caption, planes.shape[1:], lossless=True)
 
 
-def data_figure(problem: Problem) -> str:
-    """The data as a picture, or where they are none as the planes of numbers they are."""
-    data: Tensor = problem.data.detach()
-    if problem.operator.data_range is not None:
-        return image_figure(data, "data")
-    return planes_figure(data[0].cpu().double().numpy(), "data")
+def figure_html(samples: npt.NDArray[Any], caption: str, size: tuple[int, ...], *, lossless: bool = False) -> str:
+    """An image of 8 bits, embedded in the page, above its caption.
 
-
-def planes_figure(planes: npt.NDArray[Any], caption: str) -> str:
-    """Planes (N, h, w) of numbers, each of its squares enlarged."""
-    return figure(planes_picture(planes), caption, planes.shape[1:], squares=True)
-
-
-def pixels(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Floats in [0, 1] as 8 bits."""
-    return quantised(picture, 8)
-
-
-def figure(samples: npt.NDArray[Any], caption: str, size: tuple[int, ...], *, squares: bool = False) -> str:
-    """A picture of 8 bits within the page, under it its caption and true size; one of ``squares`` without loss."""
+    Args:
+        samples: (H, W) or (H, W, C), uint8.
+        caption: text.
+        size: height and width to be stated, pixels.
+        lossless: keep the pixels sharp and small, for kernels.
+    """
     from PIL import Image
 
     picture, buffer = Image.fromarray(samples), BytesIO()
-    side, resampling = (NARROWER, Image.Resampling.BOX) if squares else (WIDEST, Image.Resampling.LANCZOS)
+    side, resampling = (PLANES_SIDE, Image.Resampling.BOX) if lossless else (IMAGE_SIDE, Image.Resampling.LANCZOS)
     picture.thumbnail((side, side), resampling)
-    picture.save(buffer, format="WEBP", quality=QUALITY, lossless=squares)
-    words = escape(f"{caption}, {size[1]} × {size[0]}")  # noqa: RUF001
+    picture.save(buffer, format="WEBP", quality=WEBP_QUALITY, lossless=lossless)
+    text = escape(f"{caption}, {shape_text(reversed(size))}")
     source = f"data:image/webp;base64,{b64encode(buffer.getvalue()).decode()}"
-    inside = f'<img src="{source}" alt="{words}" style="display:block;max-width:100%">'
-    return f'<div style="{FIGURE}">{inside}<div style="{MUTED}">{words}</div></div>'
+    inside = f'<img src="{source}" alt="{text}" style="display:block;max-width:100%">'
+    return f'<div style="{FIGURE}">{inside}<div style="{MUTED}">{text}</div></div>'

@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from ..core.nested import ComponentSpec
-from ..media.presentation import MUTED, card, table
+from ..media.presentation import MUTED, card_html, table_html
 
 __all__ = ["recipe_html"]
 
@@ -28,12 +28,12 @@ def recipe_html(
     """
     told = f'<div style="{MUTED}">{escape(source)}</div>' if source else ""
     folded = f"<details><summary>notes</summary>{escape(notes)}</details>" if notes else ""
-    return card(f"Recipe {heading}", title, told + folded + "".join(part_html(*part) for part in parts), ())
+    return card_html(f"Recipe {heading}", title, told + folded + "".join(part_html(*part) for part in parts), ())
 
 
 def part_html(heading: str, components: Iterable[tuple[str, ComponentSpec]]) -> str:
     """The components of one part, folded if it has a heading."""
-    rows = table((place, f"{weight_text(spec)}{value_text(spec.model_dump())}") for place, spec in components)
+    rows = table_html((place, f"{weight_text(spec)}{value_text(spec.model_dump())}") for place, spec in components)
     return f"<details><summary>{escape(heading)}</summary>{rows}</details>" if heading else rows
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from invkit.apps.cli.main import main
-from invkit.media.encoding import encode_png
+from invkit.media.images import encode_png
 
 QUICK = ["--recipe", "wiener"]
 

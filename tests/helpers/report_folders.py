@@ -7,7 +7,7 @@ from suite_folder import METRICS, SuiteFolder, add_pictures
 
 from invkit.core.files import sha256_of
 from invkit.core.result import Result
-from invkit.media.encoding import encode_png
+from invkit.media.images import encode_png
 
 RECIPE = {"name": "toy", "title": "A toy recipe", "source": "nobody, nowhere", "notes": "none", "solver": {"name": "s"}}
 STAGES = [{"name": "first", "solver": "s", "iterations": 6, "seconds": 1.0, "stopped": "finished"}]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from invkit.media.encoding import encode_png
+from invkit.media.images import encode_png
 
 METRICS = (
     {"label": "psnr", "name": "aligned-psnr", "params": {}, "unit": "dB", "better": "higher"},

@@ -25,7 +25,7 @@ from invkit.operators.convolution import Convolution
 from invkit.pipeline import api
 from invkit.pipeline.job import psnr
 from invkit.regularizers.tv import TotalVariation
-from invkit.solvers.joint_adam import JointAdam
+from invkit.solvers.adam import JointAdam
 
 WICKED = "<script>alert(1)</script>"
 PNG = b"\x89PNG"
@@ -65,7 +65,7 @@ def result():
     image = textured()
     kernel = np.full((3, 5), 1 / 15)
     details = {"recipe": {"name": WICKED, "title": "a & b"}, "psnr": {"before": 20.123, "after": 31.456}}
-    details |= {"noise_sigma": 0.01, "noise_sigma_from": "estimated", "doubts": [WICKED]}
+    details |= {"noise_sigma": 0.01, "noise_sigma_from": "estimated", "warnings": [WICKED]}
     blurry = image.mean(1, keepdims=True).repeat(image.shape[1], 1)
     return Result(image, kernel, (1.0, 0.5), "finished", 2, 1.25, blurry, details)
 

@@ -12,8 +12,7 @@ import torch
 import invkit
 from invkit.core import registry
 from invkit.datasets.samples import sample_path
-from invkit.media.encoding import encode_png
-from invkit.media.images import read_image
+from invkit.media.images import encode_png, read_image
 from invkit.numerics.registration import aligned_psnr
 from invkit.recipes.model import check_parameters, load_recipe
 from invkit.testing import check_adapter, check_fidelity

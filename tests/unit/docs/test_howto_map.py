@@ -14,8 +14,7 @@ from typer.testing import CliRunner
 import invkit
 from invkit.apps.cli.main import app
 from invkit.core import registry
-from invkit.media.encoding import encode_png
-from invkit.media.images import read_image
+from invkit.media.images import encode_png, read_image
 from invkit.numerics.registration import aligned_psnr
 
 ROOT = Path(invkit.__file__).parent.parent

@@ -24,12 +24,12 @@ from invkit.fidelities.mse import MSE
 from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.simplex import SimplexKernel
 from invkit.media import animation
-from invkit.media.animation import animate_folder, fitted, loss_finder, moments_of, spread
+from invkit.media.animation import animate_folder, evenly, frame_count, loss_finder, shown_size, snapshots_in
 from invkit.media.snapshot_files import SnapshotFiles
 from invkit.operators.convolution import Convolution
 from invkit.recipes.model import parse_recipe
 from invkit.regularizers.tv import TotalVariation
-from invkit.solvers.joint_adam import JointAdam
+from invkit.solvers.adam import JointAdam
 
 CHAIN = """
 name = "first"
@@ -71,12 +71,12 @@ def test_every_snapshot_is_a_frame_and_the_last_stays(solved, tmp_path, suffix):
 
 def test_a_frame_holds_the_image_as_it_stood(solved, tmp_path):
     pages = [np.asarray(page)[..., 0] for page, _ in frames(solved.animate(tmp_path / "evolution.gif"))]
-    factor = fitted((14, 14))[0] // 14
+    factor = shown_size((14, 14))[0] // 14
     middle = slice(animation.MARGIN + factor // 2, animation.MARGIN + 14 * factor, factor)
     for page, shot in zip(pages, solved.snapshots, strict=True):
         expected = 255 * shot.image[0, 0].numpy()
         np.testing.assert_allclose(page[middle, middle], expected, atol=0.5 + 1e-3)  # rounded to 8 bits, no more
-    words = slice(2 * animation.MARGIN + animation.PANEL, None), slice(2 * animation.MARGIN + 14 * factor, None)
+    words = slice(2 * animation.MARGIN + animation.KERNEL_SIDE, None), slice(2 * animation.MARGIN + 14 * factor, None)
     assert not np.array_equal(pages[0][words], pages[1][words])  # iteration and loss
 
 
@@ -102,18 +102,18 @@ def test_colour_batches_and_other_unknowns_are_drawn(tmp_path):
 
 @given(st.integers(1, 400), st.floats(0.05, 30))
 def test_frames_are_spread_evenly_with_both_ends(count, seconds):
-    kept = spread(range(count), seconds)
+    kept = evenly(range(count), frame_count(seconds))
     assert (kept[0], kept[-1]) == (0, count - 1)
-    assert len(kept) == len(set(kept)) <= max(2, round(animation.PACE * seconds))
+    assert len(kept) == len(set(kept)) <= max(2, round(animation.MAX_FRAME_RATE * seconds))
     steps = np.diff(kept)
     assert not steps.size or steps.max() - steps.min() <= 1
 
 
 @given(st.integers(1, 4000), st.integers(1, 4000))
 def test_an_image_is_shown_at_a_size_for_screens(width, height):
-    shown = fitted((width, height))
-    assert max(shown) <= max(animation.LARGEST, 2 * animation.SMALLEST)
-    assert max(shown) >= animation.SMALLEST
+    shown = shown_size((width, height))
+    assert max(shown) <= max(animation.IMAGE_SIDE_MAX, 2 * animation.IMAGE_SIDE_MIN)
+    assert max(shown) >= animation.IMAGE_SIDE_MIN
     assert abs(shown[0] * height - shown[1] * width) <= max(width, height)  # the aspect, within a pixel
 
 
@@ -144,7 +144,9 @@ def test_the_folder_of_a_run_gives_the_same_moments(tmp_path):
     watchers = [Snapshots(every=2), SnapshotFiles(tmp_path, every=2)]
     result = JointAdam(iterations=5).solve(problem(), observers=watchers)
     result.save(tmp_path)
-    assert sorted(moments_of(tmp_path)) == [(one.solve, one.iteration) for one in result.snapshots]
+    assert [(one.solve, one.iteration) for one in snapshots_in(tmp_path)] == [
+        (one.solve, one.iteration) for one in result.snapshots
+    ]
     loss = loss_finder(json.loads((tmp_path / "result.json").read_text()), 1)
     assert [loss(one.solve, one.iteration) for one in result.snapshots] == [one.loss for one in result.snapshots]
     output = tmp_path / "evolution.gif"

@@ -13,7 +13,7 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from invkit.core.result import Result
-from invkit.media.figures import SHARPEST, drawable, overview, picture_height
+from invkit.media.figures import SCREEN_PIXELS, drawable, overview, row_height
 
 
 def result(image=None, **changes):
@@ -116,7 +116,7 @@ def test_the_kernel_tells_its_size_and_is_drawn_in_squares(kernel):
 
 def test_the_planes_of_another_unknown_are_drawn_about_zero():
     figure = overview(replace(result(kernel=noise(6, 7, 9) - 0.5), has_kernel=False))
-    axes = next(a for a in figure.axes if a.get_title("left").startswith("Unknown"))
+    axes = next(a for a in figure.axes if a.get_title("left").startswith("Operator parameter"))
     low, high = axes.get_images()[0].get_clim()
     assert low == -high
     drawn(figure)
@@ -131,13 +131,13 @@ def test_pictures_keep_their_aspect():
 
 @pytest.mark.parametrize("shape", [(1, 5000), (5000, 1), (1, 1)])
 def test_no_shape_makes_the_figure_absurd(shape):
-    assert 2 <= picture_height([shape]) <= 9
+    assert 2 <= row_height([shape]) <= 9
 
 
 def test_a_large_picture_is_averaged():
-    ramp = np.linspace(0, 1, 3 * SHARPEST)[None, :, None] * np.ones((4, 1, 3))
+    ramp = np.linspace(0, 1, 3 * SCREEN_PIXELS)[None, :, None] * np.ones((4, 1, 3))
     small = drawable(ramp)
-    assert small.shape == (1, SHARPEST, 3)
+    assert small.shape == (1, SCREEN_PIXELS, 3)
     np.testing.assert_allclose(small.mean(), 0.5, atol=1e-6)
 
 

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile, ImageOps
 
 from invkit.core.errors import InputError, OutOfMemoryError
-from invkit.media.decoding import MAX_PIXELS, upright
 from invkit.media.images import check_image, from_bchw, read_image, to_bchw, write_image
+from invkit.media.stored import MAX_PIXELS, upright
 
 SIZE = (13, 17)
 LOSSLESS = [("png", 8), ("png", 16), ("tif", 8), ("tiff", 16), ("npy", 8), ("npy", 16), ("webp", 8), ("bmp", 8)]
@@ -331,7 +331,7 @@ def with_value(value):
 REFUSED = {
     "empty": (lambda: b"", ["is empty (0 bytes)"]),
     "text": (lambda: b"not an image at all", ["not an image", "PNG, JPEG"]),
-    "gif": (lambda: photo_bytes("GIF"), ["not an image of a kind", "WebP"]),
+    "gif": (lambda: photo_bytes("GIF"), ["not an image of a format", "WebP"]),
     "pickle": (lambda: npy(np.array([{}, 1], object)), ["truncated or damaged", "NPY"]),
     "png cut": (lambda: photo_bytes("PNG")[:3000], ["truncated", "PNG"]),
     "png header": (lambda: photo_bytes("PNG")[:12], ["truncated", "PNG"]),
@@ -576,7 +576,7 @@ def test_views_and_gradients_are_no_obstacle():
 
 def test_a_single_picture_cannot_be_given_back_as_many():
     _, layout = to_bchw(scene(*SIZE))
-    with pytest.raises(ValueError, match="cannot be given back"):
+    with pytest.raises(ValueError, match="cannot be returned"):
         from_bchw(torch.zeros(2, 1, *SIZE), layout)
 
 
