@@ -10,8 +10,8 @@ from measured_page import measured_page
 from method_table import method_table
 from tables import table
 
-from invkit.apps.cli.inspect import type_words
-from invkit.core import interfaces, registry
+from invkit.apps.cli.components import type_text
+from invkit.core import evaluation, interfaces, registry
 from invkit.core.nested import ComponentSpec, named
 from invkit.core.solver import Solver
 from invkit.recipes.model import Recipe, load_recipe, recipe_text
@@ -24,7 +24,9 @@ KINDS = CLASSICAL, NETWORKS, KNOWN, OTHERS = (
     "Deconvolution with a known kernel",
     "Other problems",
 )
-ABILITIES = set(interfaces.__all__) - {str(interface).partition(":")[2] for interface in registry.FAMILIES.values()}
+ABILITIES = {*interfaces.__all__, *evaluation.__all__} - {
+    str(interface).partition(":")[2] for interface in registry.FAMILIES.values()
+}
 TITLES = {family: family.replace("_", " ").capitalize() for family in INTERFACES}
 
 
@@ -127,7 +129,7 @@ def abilities(component: type) -> list[str]:
 
 def type_of(schema: dict[str, object]) -> str:
     """A parameter's type in words; of a slot, with a link to what may stand there."""
-    words = type_words(schema)
+    words = type_text(schema)
     family = next((family for family in INTERFACES if f" of {family}" in words), None)
     return words.replace(f" of {family}", f" of [{family}](#components-{family})") if family else words
 

@@ -1,290 +1,256 @@
-"""Sets of files, brought whole or not at all: downloaded, or found in what somebody has downloaded by hand.
+"""Fetching of the files of a dataset: pooch downloads and checks them, or a person has downloaded them by hand.
 
-Everything is gathered in a folder beside the one it belongs to, on the same disk, checked by size and SHA-256, and
-moved there when all of it has arrived. What was gathered before an interruption is used the next time.
+Each file appears in the dataset's folder only after its SHA-256 has been checked. After an interruption, complete files
+are not downloaded again. An incomplete file is, because pooch does not resume within a file.
 """
 
 from __future__ import annotations
 
-import errno
-import hashlib
-import shutil
+import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from shutil import copyfile
+from tempfile import TemporaryDirectory
+from typing import TypeAlias
+
+import pooch
+import requests
 
 from ..core.errors import InputError, PluginError
-from ..core.evaluation import Source
-from ..media.checksums import sha256_of
+from ..core.evaluation import DatasetFile
+from ..core.files import sha256_of
 from .archives import safe_path, unpack
-from .downloads import Download, Stopped, Watch
 
 __all__ = ["absent", "fetch"]
 
-WORKERS = 6  # downloads at a time: what GitHub and others bear without complaint
-RECORDS = ".fetched"  # folder in a set that says which archives were unpacked there
-SLACK, FACTOR = 100 << 20, 20  # an archive of n bytes may hold FACTOR n + SLACK: no pictures shrink so much
-FULL = (errno.ENOSPC, errno.EDQUOT)
+Watch: TypeAlias = Callable[[int], object]
+"""Called with the number of bytes that have arrived; a negative number takes bytes back."""
+
+PARALLEL_DOWNLOADS = 6  # GitHub serves as many without complaint
+DOWNLOAD_RETRIES = 2
+DOWNLOAD_TIMEOUT = 15.0  # seconds without a byte
+DOWNLOAD_CHUNK = 1 << 14  # bytes; a download can be stopped after each chunk
+UNPACKED_RECORDS = ".fetched"  # folder in a dataset with an empty file for each archive that was unpacked there
+ARCHIVE_SLACK, ARCHIVE_FACTOR = 100 << 20, 20  # an archive of n bytes may hold FACTOR n + SLACK bytes of images
+WEB_ADDRESSES = ("http://", "https://")
 
 
 def fetch(
-    sources: Sequence[Source],
+    files: Sequence[DatasetFile],
     folder: Path,
     *,
-    given: str | None = None,
+    origin: str | None = None,
     replace: bool = False,
     watch: Watch = lambda count: None,
 ) -> int:
-    """Make a folder hold a set of files.
-
-    Where the folder does not exist it appears at once, whole; files that are missing from one that exists are moved
-    there one by one after all of them have arrived. Other files in it are left alone, but for those that bear the name
-    of a file in an archive of the set.
+    """Fetch the files of a dataset that its folder lacks.
 
     Args:
-        sources: the files; those with an empty ``url`` must be found in ``given``.
-        folder: where they belong.
-        given: a folder, an archive or the address of one, in which files are found by their contents, whatever they
-            are called there; what is missing there and has an address is downloaded.
-        replace: files in the folder that are not those of the set; otherwise they are an error.
-        watch: told of the bytes that arrive of `absent`, whose sizes are the whole.
+        files: all files of the dataset. Those with an empty ``url`` must be found in ``origin``.
+        folder: the dataset's folder. Other files in it remain.
+        origin: a folder, an archive or the address of an archive. Files are recognised by their contents, whatever
+            their names are. Files that are not found there are downloaded if they have an address.
+        replace: replace files in the folder that differ from those of the dataset; otherwise they are an error.
+        watch: called with the bytes that arrive. Their total is the size of the `absent` files.
 
     Returns:
-        How many files were fetched; none where the set was whole.
+        The number of files that were fetched, zero if the dataset was complete.
 
     Raises:
-        InputError: a file cannot be had or is not what it should be, the folder holds others, or cannot be written.
-        PluginError: a source has no usable path, address or digest.
-        KeyboardInterrupt: as it came; what has arrived is kept.
+        InputError: a file cannot be obtained or has other contents, or the folder cannot be written or holds others.
+        PluginError: an entry of ``files`` has no usable path, address or digest.
     """
-    wanted = absent(sources, folder, replace=replace)
-    gathering = Gathering(folder, sources, watch)
+    wanted = absent(files, folder, replace=replace)
     if not wanted:
-        gathering.clear()
         return 0
-    with explained(folder.parent), gathering.alone():
-        if given is not None:
-            gathering.find(given)
-        left = [source for source in wanted if not gathering.arrived(source)]
-        check_obtainable(left, given)
-        watch(sum(source.size for source in wanted) - sum(source.size for source in left))
-        gathering.download(left)
-        gathering.install()
-    gathering.clear()
+    with storage_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
+            found = {} if origin is None else files_by_digest(origin, Path(scratch), {file.size for file in wanted})
+            obtainable = [file for file in wanted if file.url or file.sha256 in found]
+            fetch_in_parallel(obtainable, folder, found, watch)
+    if len(obtainable) < len(wanted):
+        lacking = [file.path for file in wanted if file not in obtainable]
+        where = "no copy was given" if origin is None else f"{origin} contains none of this size and SHA-256"
+        raise InputError(
+            f"{len(lacking)} files of the dataset have no address, for example {lacking[0]}, and {where}; get them by "
+            "hand, and give their folder or archive with --from. The other files are kept"
+        )
     return len(wanted)
 
 
-def absent(sources: Sequence[Source], folder: Path, *, replace: bool = False) -> list[Source]:
-    """The files of a set that a folder lacks, with ``replace`` also those it has others for; raises as `fetch`."""
-    for source in sources:
-        check_source(source)
-    missing = [source for source in sources if not holds(folder, source)]
-    others = [source.path for source in missing if not source.unpack and (folder / source.path).exists()]
-    if others and not replace:
+def absent(files: Sequence[DatasetFile], folder: Path, *, replace: bool = False) -> list[DatasetFile]:
+    """The files of a dataset that its folder lacks; with ``replace``, also those that differ. Raises as `fetch`."""
+    for file in files:
+        check_entry(file)
+    missing = [file for file in files if not is_present(folder, file)]
+    different = [file.path for file in missing if not file.unpack and (folder / file.path).exists()]
+    if different and not replace:
         raise InputError(
-            f"{len(others)} files in {folder} are not those of the set, as {others[0]}; move them away, or let "
-            "--replace fetch them anew"
+            f"{len(different)} files in {folder} differ from those of the dataset, for example {different[0]}; move "
+            "them away, or replace them with --replace"
         )
     return missing
 
 
-def check_source(source: Source) -> None:
-    """Raises `PluginError` for a source that cannot be fetched safely."""
+def check_entry(file: DatasetFile) -> None:
+    """Raises `PluginError` for a file that cannot be fetched safely."""
     try:
-        if not (source.unpack and source.path == "."):
-            safe_path(source.path)
+        if not (file.unpack and file.path == "."):
+            safe_path(file.path)
     except InputError as error:
         raise PluginError(f"a dataset asks for a file that it must not write: {error}") from error
-    if source.url and not is_address(source.url):
-        raise PluginError(f"the address {source.url} of {source.path} is neither http nor https")
-    if len(source.sha256) != 64 or source.size < 0:
-        raise PluginError(f"{source.path} has no SHA-256 or no size, so that it cannot be checked")
+    if file.url and not file.url.startswith(WEB_ADDRESSES):
+        raise PluginError(f"the address {file.url} of {file.path} is neither http nor https")
+    if len(file.sha256) != 64 or file.size < 0:
+        raise PluginError(f"{file.path} has no SHA-256 or no size, so that it cannot be checked")
 
 
-def is_address(text: str) -> bool:
-    """Whether it is of the web, rather than a path."""
-    return text.startswith(("http://", "https://"))
+def is_present(folder: Path, file: DatasetFile) -> bool:
+    """Whether a folder holds an intact file of the dataset; for an archive, whether it was unpacked there."""
+    place = folder / file.path
+    if file.unpack:
+        return (folder / UNPACKED_RECORDS / file.sha256).is_file()
+    return place.is_file() and place.stat().st_size == file.size and sha256_of(place) == file.sha256
 
 
-def holds(folder: Path, source: Source) -> bool:
-    """Whether a folder has a file of the set as it should be; of an archive, whether it was unpacked there."""
-    if source.unpack:
-        return (folder / RECORDS / source.sha256).is_file()
-    return intact(folder / source.path, source)
+def files_by_digest(origin: str, scratch: Path, sizes: set[int]) -> dict[str, Path]:
+    """The files of certain sizes in a folder, an archive or the archive at an address, by their SHA-256.
+
+    Args:
+        origin: as in `fetch`.
+        scratch: an empty folder on the same disk, for the archive and its contents.
+        sizes: bytes.
+    """
+    place = Path(origin).expanduser()
+    if origin.startswith(WEB_ADDRESSES):
+        download = pooch.HTTPDownloader(timeout=DOWNLOAD_TIMEOUT)
+        with download_errors(origin):
+            place = Path(pooch.retrieve(origin, None, path=scratch, downloader=download))
+    if not place.exists():
+        raise InputError(f"there is no {place}; give --from the folder or archive that you have downloaded")
+    if place.is_file():
+        archive, place = place, scratch / "contents"
+        unpack(archive, place, content_limit(archive))
+    found = (path for path in sorted(place.rglob("*")) if path.is_file() and path.stat().st_size in sizes)
+    return {sha256_of(path): path for path in found}
 
 
-def intact(file: Path, source: Source) -> bool:
-    """Whether a file has the size and the SHA-256 that it should."""
-    return file.is_file() and file.stat().st_size == source.size and sha256_of(file) == source.sha256
+def fetch_in_parallel(files: Sequence[DatasetFile], folder: Path, found: Mapping[str, Path], watch: Watch) -> None:
+    """Fetch several files at a time. The first failure stops all of them; complete files remain.
+
+    Args:
+        files: the files, each with an address or a file in ``found``.
+        folder: the dataset's folder.
+        found: local files by their SHA-256.
+        watch: called with the bytes that arrive.
+    """
+    pooch.get_logger().setLevel(logging.WARNING)  # otherwise pooch prints a line for each file
+    stop = threading.Event()
+    bars = [ProgressOfFile(file.size, watch, stop) for file in files]
+    local = [found.get(file.sha256) for file in files]
+    with ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool:
+        try:
+            list(pool.map(partial(fetch_one, folder), files, local, bars))
+        except BaseException:
+            stop.set()
+            raise
+
+
+class Stopped(Exception):  # noqa: N818 - not an error: another download has failed, or the user has stopped all
+    """A download that was stopped."""
 
 
 @dataclass
-class Gathering:
-    """The folder in which a set is gathered, hidden beside the one it belongs to.
+class ProgressOfFile:
+    """The progress bar that pooch updates while it downloads one file; also the place where a download stops."""
 
-    Attributes:
-        folder: where the set belongs.
-        sources: the whole set, by which the gathering folder is named: another version has another one.
-        watch: told of the bytes that arrive.
-    """
-
-    folder: Path
-    sources: Sequence[Source]
+    size: int
     watch: Watch
-    stop: threading.Event = field(default_factory=threading.Event)
+    stop: threading.Event
+    total: int = 0  # set by pooch
+    arrived: int = 0  # by all attempts
 
-    def __post_init__(self) -> None:
-        version = hashlib.sha256("\n".join(f"{s.path} {s.sha256}" for s in self.sources).encode()).hexdigest()
-        self.place = self.folder.parent / f".{self.folder.name}.{version[:12]}.partial"
-        self.files, self.parts, self.archives = (self.place / name for name in ("files", "parts", "archives"))
-
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Keep other processes out; raises `InputError` where one is at it."""
-        from filelock import FileLock, Timeout
-
-        self.files.mkdir(parents=True, exist_ok=True)
-        try:
-            with FileLock(self.place / "lock", timeout=0):
-                yield
-        except Timeout as error:
-            raise InputError(f"{self.folder} is being fetched by another process; wait for it") from error
-
-    def arrived(self, source: Source) -> bool:
-        """Whether a file is here as it should be."""
-        return intact(self.destination(source), source)
-
-    def destination(self, source: Source) -> Path:
-        """Where a file is kept when it is whole; archives apart."""
-        return self.archives / source.sha256 if source.unpack else self.files / source.path
-
-    def find(self, given: str) -> None:
-        """Copy what there is of the set in a folder, an archive or the address of one; raises `InputError`."""
-        place = self.obtained(given) if is_address(given) else Path(given).expanduser()
-        if not place.exists():
-            raise InputError(f"there is no {place}; give --from the folder or archive that you have downloaded")
-        if place.is_dir():
-            self.copy(place)
-            return
-        opened = self.place / "opened"
-        shutil.rmtree(opened, ignore_errors=True)
-        unpack(place, opened, FACTOR * place.stat().st_size + SLACK)
-        self.copy(opened)
-
-    def obtained(self, address: str) -> Path:
-        """An archive of unknown size and digest from the network."""
-        archive = self.parts / hashlib.sha256(address.encode()).hexdigest()
-        Download(address, archive, stop=self.stop).run()
-        return archive
-
-    def copy(self, place: Path) -> None:
-        """Take the files of the right contents from a folder and those in it."""
-        by_digest: dict[str, list[Source]] = {}
-        for source in self.sources:
-            by_digest.setdefault(source.sha256, []).append(source)
-        sizes = {source.size for source in self.sources}
-        for file in sorted(place.rglob("*")):
-            if file.is_file() and file.stat().st_size in sizes:
-                for source in by_digest.pop(sha256_of(file), []):
-                    self.put(source, partial(shutil.copyfile, file))
-
-    def put(self, source: Source, make: Callable[[Path], object]) -> None:
-        """Have a file made under another name, then give it its own."""
-        part, destination = self.part(source), self.destination(source)
-        for path in (part, destination):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        make(part)
-        part.replace(destination)
-
-    def part(self, source: Source) -> Path:
-        """Where a file is kept until it is whole."""
-        return self.parts / hashlib.sha256(f"{source.path}\n{source.sha256}".encode()).hexdigest()
-
-    def download(self, left: Sequence[Source]) -> None:
-        """Get files from their addresses, several at a time; the first failure stops all, and what came is kept."""
-        needed, free = sum(source.size for source in left), shutil.disk_usage(self.place).free
-        if needed > free:
-            raise InputError(full(self.folder.parent, needed - free))
-        with ThreadPoolExecutor(WORKERS) as pool:
-            try:
-                for done in as_completed([pool.submit(self.bring, source) for source in left]):
-                    done.result()
-            except BaseException:
-                self.stop.set()
-                pool.shutdown(cancel_futures=True)
-                raise
-
-    def bring(self, source: Source) -> None:
-        """Download one file and check it; what was resumed and is wrong is fetched once more from its start."""
+    def update(self, count: int) -> None:
+        """Count bytes; raises `Stopped`."""
         if self.stop.is_set():
             raise Stopped
-        resumed = self.part(source).exists()
-        self.put(source, lambda part: Download(source.url, part, source.size, self.watch, self.stop).run())
-        if self.arrived(source):
-            return
-        self.destination(source).unlink()
-        self.watch(-source.size)
-        if not resumed:
-            raise InputError(
-                f"{source.url} has not the SHA-256 that {source.path} must have ({source.sha256}): it was changed, by "
-                "its makers or on its way; nothing of it was kept"
-            )
-        self.bring(source)
+        self.arrived += count
+        self.watch(count)
 
-    def install(self) -> None:
-        """Unpack the archives and move everything where it belongs."""
-        for source in self.sources:
-            if source.unpack and self.arrived(source):
-                archive = self.destination(source)
-                unpack(archive, self.files / source.path, FACTOR * source.size + SLACK)
-                (self.files / RECORDS).mkdir(exist_ok=True)
-                (self.files / RECORDS / source.sha256).touch()
-        if not self.folder.exists():
-            self.files.rename(self.folder)
-            return
-        for file in sorted(self.files.rglob("*")):
-            if file.is_file():
-                target = self.folder / file.relative_to(self.files)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                file.replace(target)
+    def reset(self) -> None:
+        """Take all bytes back."""
+        self.update(-self.arrived)
 
-    def clear(self) -> None:
-        """Remove this gathering folder, and those of other versions."""
-        for place in self.folder.parent.glob(f".{self.folder.name}.*.partial"):
-            shutil.rmtree(place, ignore_errors=True)
+    def close(self) -> None:
+        """Count the file as complete."""
+        self.update(self.size - self.arrived)
 
 
-def check_obtainable(left: Sequence[Source], given: str | None) -> None:
-    """Raises `InputError` where files without an address have not arrived."""
-    lacking = [source.path for source in left if not source.url]
-    if lacking and given is None:
-        raise InputError(f"{len(lacking)} files of the set have no address, as {lacking[0]}; get them, and use --from")
-    if lacking:
-        raise InputError(
-            f"{len(lacking)} files of the set are not in {given}, as {lacking[0]}: none there has their size and "
-            "SHA-256. Those that were found are kept; give --from the rest, and the set will be whole"
-        )
+def fetch_one(folder: Path, file: DatasetFile, found: Path | None, bar: ProgressOfFile) -> None:
+    """Copy or download one file; pooch checks its digest and moves it to its place. An archive is then unpacked.
+
+    Args:
+        folder: the dataset's folder.
+        file: the file.
+        found: a local file with the same contents, or None to download the file.
+        bar: its progress bar.
+    """
+
+    def copy(url: str, target: str, store: object) -> None:
+        copyfile(found or url, target)
+        bar.close()
+
+    name = f"{UNPACKED_RECORDS}/{file.sha256}.archive" if file.unpack else file.path
+    place = folder / name
+    place.parent.mkdir(parents=True, exist_ok=True)  # pooch's threads collide if several of them create it
+    store = pooch.Pooch(folder, "", {name: file.sha256}, {name: file.url}, retry_if_failed=DOWNLOAD_RETRIES)
+    download = pooch.HTTPDownloader(bar, DOWNLOAD_CHUNK, timeout=DOWNLOAD_TIMEOUT)
+    with download_errors(file.url):
+        store.fetch(name, downloader=copy if found else download)
+    if file.unpack:
+        unpack(place, folder / file.path, content_limit(place))
+        place.with_suffix("").touch()
+        place.unlink()
+
+
+def content_limit(archive: Path) -> int:
+    """The bytes that an archive may contain: more than any images need, and less than an archive bomb contains."""
+    return ARCHIVE_FACTOR * archive.stat().st_size + ARCHIVE_SLACK
 
 
 @contextmanager
-def explained(folder: Path) -> Iterator[None]:
-    """Say what to do where a folder cannot be written; raises `InputError` for every ``OSError``."""
+def download_errors(url: str) -> Iterator[None]:
+    """Turn the errors of a download into an `InputError` that says what to do."""
     try:
         yield
-    except OSError as error:
-        if error.errno in FULL:
-            raise InputError(full(folder)) from error
+    except requests.RequestException as error:
+        problem = "the server cannot be reached, or the connection has broken"
+        if error.response is not None:
+            problem = f"the server answers {error.response.status_code} {error.response.reason}"
         raise InputError(
-            f"nothing can be fetched to {folder}: {error}; name another folder of all data with --data or "
-            "the environment variable INVKIT_DATA"
+            f"{url} cannot be downloaded: {problem}; check the connection (HTTPS_PROXY names a proxy) and run the "
+            "command again, or get the file by hand and give it with --from. Files that have arrived are kept"
+        ) from error
+    except ValueError as error:  # from pooch
+        raise InputError(
+            f"{url} does not have the expected SHA-256: its authors have changed the file, or the transfer has damaged "
+            "it. It was not kept"
         ) from error
 
 
-def full(folder: Path, missing: int | None = None) -> str:
-    """The message for a full disk."""
-    amount = "some room" if missing is None else f"{missing / 1e6:.0f} MB"
-    return f"the disk of {folder} is full; free {amount}, or name another folder with --data; what has arrived is kept"
+@contextmanager
+def storage_errors(folder: Path) -> Iterator[None]:
+    """Turn each ``OSError`` into an `InputError` that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"{folder} cannot be written: {error}; free space on its disk, or name another folder of all data with "
+            "--data or the environment variable INVKIT_DATA. Files that have arrived are kept"
+        ) from error

@@ -1,4 +1,4 @@
-"""Pictures of one's own, paired by the names of their files."""
+"""Images of the user, paired by their file names."""
 
 from __future__ import annotations
 
@@ -11,23 +11,22 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, Field
 
 from ..core.errors import InputError
-from ..core.evaluation import Case, Sample
-from ..core.interfaces import Dataset
+from ..core.evaluation import Case, Dataset, Sample
 from ..core.parameters import PositiveInt, validated
 from ..media.kernels import read_kernel
-from .pictures import like, picture, safe_names
-from .places import located
+from .pictures import match_channels, read_pixels, safe_names
+from .places import find_path
 
 __all__ = ["Folder"]
 
 
 def checked_pattern(pattern: str) -> str:
-    """A pattern, refused where it has no star, or leads out of the folder."""
+    """A pattern with a star that stays in the folder; raises ``ValueError`` otherwise."""
     path = PurePosixPath(pattern)
     if "*" not in pattern or "**" in pattern:
-        raise ValueError(f"'{pattern}' needs a star, each standing alone, as in '*_blurry.*'")
+        raise ValueError(f"'{pattern}' needs a single star, as in '*_blurry.*'; '**' is not supported")
     if path.is_absolute() or ".." in path.parts:
-        raise ValueError(f"'{pattern}' leads out of the folder; name that in 'path'")
+        raise ValueError(f"'{pattern}' leads out of the folder; name the folder in 'path'")
     return pattern
 
 
@@ -35,22 +34,23 @@ Pattern = Annotated[str, AfterValidator(checked_pattern)]
 
 
 class Folder(Dataset):
-    """Pictures of one's own in a folder: blurry ones, and where there are any their sharp images and true kernels.
+    """Images of the user in a folder: blurry images, and optionally their sharp images and true kernels.
 
-    Files are found by patterns in which a star stands for any text without a slash. The text of the blurry pattern's
-    first star names the case, and stands for the first star of the other patterns: with ``blurry = "*_blurry.*"`` and
-    ``sharp = "*_sharp.*"``, ``tree_sharp.tif`` is the truth of ``tree_blurry.png``. Group: image.
+    Images are (H, W) or (H, W, 3) in [0, 1], kernels (h, w). Files are found by patterns. A star stands for any text
+    without a slash. The text of the first star in the blurry pattern names the case, and replaces the first star of the
+    other patterns: with ``blurry = "*_blurry.*"`` and ``sharp = "*_sharp.*"``, ``tree_sharp.tif`` is the truth of
+    ``tree_blurry.png``. Group: image.
 
     Args:
         root: the folder of all data, or None.
-        path: the folder; a relative one is looked for in the current folder, then in that of all data.
-        blurry: pattern of the blurry images.
-        sharp: pattern of the sharp images; None where there are none.
-        kernel: pattern of the true-convolution kernels, pictures or ``.npy``; None where there are none.
-        kernel_size: what a recipe is told, (h, w); None leaves it to the recipe.
+        path: the folder. A relative path is searched in the current folder, then in the folder of all data.
+        blurry: the pattern of the blurry images.
+        sharp: the pattern of the sharp images; None if there are none.
+        kernel: the pattern of the true-convolution kernels, images or ``.npy`` files; None if there are none.
+        kernel_size: the kernel size (h, w) given to a recipe, in pixels; None leaves it to the recipe.
     """
 
-    title: ClassVar[str] = "A folder of your own, paired by name"
+    title: ClassVar[str] = "A folder of your own images, paired by name"
     citation: ClassVar[str] = ""
     licence: ClassVar[str] = "your own"
     homepage: ClassVar[str] = ""
@@ -63,18 +63,19 @@ class Folder(Dataset):
         path: Annotated[
             Path,
             Field(
-                description="the folder; looked for in the current folder, then in that of all data",
+                description="the folder; relative to the current folder or to the folder of all data",
                 examples=["pictures"],
             ),
         ],
         blurry: Annotated[Pattern, Field(description="pattern of the blurry images' names")] = "*_blurry.*",
         sharp: Annotated[
-            Pattern | None, Field(description="pattern of the sharp images' names; its first star is the blurry one's")
+            Pattern | None,
+            Field(description="pattern of the sharp images' names; the first star as in the blurry name"),
         ] = None,
         kernel: Annotated[Pattern | None, Field(description="pattern of the kernels' names, likewise")] = None,
         kernel_size: Annotated[
             PositiveInt | tuple[PositiveInt, PositiveInt] | None,
-            Field(description="what a recipe is told, pixels: the side, or (h, w); none leaves it to the recipe"),
+            Field(description="kernel size for a recipe, pixels: the side, or (h, w); none leaves it to the recipe"),
         ] = None,
     ) -> None:
         super().__init__(root)
@@ -85,30 +86,30 @@ class Folder(Dataset):
         """One case for each blurry image, by name.
 
         Raises:
-            InputError: there is no such folder, no blurry image, or not exactly one sharp image or kernel for one.
+            InputError: the folder or a blurry image is missing, or a blurry image lacks a unique sharp image or kernel.
         """
-        folder = located(self.path, self.root)
-        found = [(text, file) for text, files in matches(folder, self.blurry).items() for file in files]
+        folder = find_path(self.path, self.root)
+        found = [(text, file) for text, files in match_pattern(folder, self.blurry).items() for file in files]
         if not found:
-            raise InputError(f"no file in {folder} is called '{self.blurry}'; set 'blurry' to the pattern of the names")
+            raise InputError(f"no file in {folder} matches '{self.blurry}'; set 'blurry' to the pattern of the names")
         patterns = [pattern for pattern in (self.sharp, self.kernel) if pattern]
-        partners = [(pattern, matches(folder, pattern)) for pattern in patterns]
+        partners = [(pattern, match_pattern(folder, pattern)) for pattern in patterns]
         names = safe_names(text for text, _ in found)
         return [
-            Case(name, self.kernel_size, {"image": name}, (file, *(only(text, *each) for each in partners)))
+            Case(name, self.kernel_size, {"image": name}, (file, *(only_match(text, *each) for each in partners)))
             for name, (text, file) in zip(names, found, strict=True)
         ]
 
     def sample(self, case: Case) -> Sample:
-        """The pictures; a colour truth of a grey image becomes luma; raises `InputError` where one cannot be read."""
+        """The images. The colour truth of a grey image becomes luma. Raises `InputError` if one cannot be read."""
         image, *others = case.files
-        blurry = picture(image)
-        truth = like(picture(others[0]), blurry, str(others[0])) if self.sharp else None
+        blurry = read_pixels(image)
+        truth = match_channels(read_pixels(others[0]), blurry, str(others[0])) if self.sharp else None
         return Sample(blurry, truth, read_kernel(others[-1]) if self.kernel else None)
 
 
-def matches(folder: Path, pattern: str) -> dict[str, list[Path]]:
-    """The files that a pattern finds, in the order of their paths, by the text of the first star; no hidden ones."""
+def match_pattern(folder: Path, pattern: str) -> dict[str, list[Path]]:
+    """The visible files that match a pattern, sorted by path, by the text of the first star."""
     literals = pattern.split("*")
     names = re.compile("([^/]*)".join(map(re.escape, literals)))
     found: dict[str, list[Path]] = {}
@@ -119,11 +120,20 @@ def matches(folder: Path, pattern: str) -> dict[str, list[Path]]:
     return found
 
 
-def only(text: str, pattern: str, found: dict[str, list[Path]]) -> Path:
-    """The one file of a pattern whose first star stands for a text; raises `InputError` for none or several."""
+def only_match(text: str, pattern: str, found: dict[str, list[Path]]) -> Path:
+    """The file that matches a pattern and whose first star is a text.
+
+    Args:
+        text: the text of the first star.
+        pattern: the pattern, for the error message.
+        found: the files that match it, as `match_pattern` gives them.
+
+    Raises:
+        InputError: no file or several files match.
+    """
     files = found.get(text, [])
     if len(files) != 1:
         wanted = pattern.replace("*", text, 1)
-        there = " and ".join(file.name for file in files) or "nothing"
-        raise InputError(f"one file called '{wanted}' is needed, and there is {there}; add, rename or remove one")
+        present = ", ".join(file.name for file in files) or "none"
+        raise InputError(f"exactly one file must match '{wanted}'; found: {present}; add, rename or remove files")
     return files[0]

@@ -1,4 +1,4 @@
-"""Pictures and names as datasets give them."""
+"""Images and case names of datasets."""
 
 from __future__ import annotations
 
@@ -13,57 +13,73 @@ from ..core.evaluation import Floats
 from ..media.colour import to_luma_chroma
 from ..media.images import read_image
 
-__all__ = ["like", "luma", "noisy", "picture", "safe_names"]
+__all__ = ["as_luma", "match_channels", "read_pixels", "safe_names", "with_noise"]
 
-UNSAFE = re.compile(r"[^A-Za-z0-9._]+")  # and hyphens, of which two in a row part the names of a result
-LONGEST = 80  # letters
+UNSAFE_CHARACTERS = re.compile(r"[^A-Za-z0-9._]+")  # hyphens too: a double hyphen separates the parts of result names
+MAX_NAME_LENGTH = 80  # characters
 
 
-def picture(path: Path) -> Floats:
-    """(H, W) or (H, W, 3) in [0, 1], opacity left out; raises `InputError` where it cannot be read."""
+def read_pixels(path: Path) -> Floats:
+    """An image (H, W) or (H, W, 3) in [0, 1] without its opacity; raises `InputError` if it cannot be read."""
     return np.asarray(read_image(path).pixels)
 
 
-def luma(image: Floats) -> Floats:
-    """The full-range BT.601 luma of a colour image, (H, W) in [0, 1]; a grey one as it is."""
+def as_luma(image: Floats) -> Floats:
+    """The full-range BT.601 luma, (H, W) in [0, 1]; a grey image is returned unchanged.
+
+    Example:
+        >>> import numpy as np
+        >>> as_luma(np.array([[[1.0, 0.0, 0.0], [1.0, 1.0, 1.0]]])).round(3)
+        array([[0.299, 1.   ]])
+    """
     return image if image.ndim == 2 else np.asarray(to_luma_chroma(image)[0][..., 0]).clip(0, 1)
 
 
-def noisy(image: Floats, sigma: float, seed: Sequence[int], *, rounded: bool = True) -> Floats:
-    """An image in [0, 1] with Gaussian noise, cut to [0, 1], to 8 bits if asked, as a file would be; float32.
+def with_noise(image: Floats, sigma: float, seed: Sequence[int], *, rounded: bool = True) -> Floats:
+    """An image in [0, 1] with Gaussian noise, clipped to [0, 1], float32.
 
     Args:
         image: (H, W) or (H, W, 3).
-        sigma: standard deviation of the noise.
-        seed: whole numbers; the same ones give the same noise.
-        rounded: to 8 bits.
+        sigma: the standard deviation of the noise.
+        seed: whole numbers >= 0 that determine the noise.
+        rounded: round to 8 bits, as in an image file.
     """
     noise = np.random.default_rng(seed).standard_normal(image.shape)
-    taken = (image + sigma * noise).clip(0, 1)
-    return (np.rint(255 * taken) / 255 if rounded else taken).astype(np.float32)
+    result = (image + sigma * noise).clip(0, 1)
+    return (np.rint(255 * result) / 255 if rounded else result).astype(np.float32)
 
 
-def like(image: Floats, other: Floats, name: str) -> Floats:
-    """An image with the channels of another one: colour becomes luma.
+def match_channels(image: Floats, other: Floats, name: str) -> Floats:
+    """An image with the channels of another image: colour becomes luma if the other image is grey.
+
+    Args:
+        image: (H, W) or (H, W, 3) in [0, 1].
+        other: the same layouts.
+        name: the name of ``image`` in the error message.
 
     Raises:
-        InputError: it is grey, and the other in colour.
+        InputError: ``image`` is grey, and the other image is in colour.
     """
     if image.ndim == 2 and other.ndim == 3:
-        raise InputError(f"{name} is grey and the blurry image in colour, so that they cannot be compared")
-    return luma(image) if other.ndim == 2 else image
+        raise InputError(f"{name} is grey and the blurry image is in colour, so that they cannot be compared")
+    return as_luma(image) if other.ndim == 2 else image
 
 
 def safe_names(texts: Iterable[str]) -> list[str]:
-    """Texts as parts of file names, each another one even where upper and lower case are the same."""
+    """Texts as parts of file names. All of them differ, even where upper and lower case are the same.
+
+    Example:
+        >>> safe_names(["my tree", "My Tree", "house"])
+        ['my-tree', 'My-Tree-2', 'house']
+    """
     names: list[str] = []
-    taken: set[str] = set()
+    used: set[str] = set()
     for text in texts:
-        name = plain = UNSAFE.sub("-", text)[:LONGEST].strip("-.") or "image"
+        name = plain = UNSAFE_CHARACTERS.sub("-", text)[:MAX_NAME_LENGTH].strip("-.") or "image"
         number = 1
-        while name.casefold() in taken:
+        while name.casefold() in used:
             number += 1
             name = f"{plain}-{number}"
-        taken.add(name.casefold())
+        used.add(name.casefold())
         names.append(name)
     return names

@@ -1,4 +1,4 @@
-"""Where data lie, which files a set consists of, and what to say when they are not there."""
+"""The folders of data, the lists of a dataset's files, and the messages for missing files."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ from pathlib import Path
 
 from ..core.errors import InputError
 
-__all__ = ["VARIABLE", "check_present", "data_folder", "file_list", "located"]
+__all__ = ["DATA_VARIABLE", "check_present", "data_folder", "find_path", "read_file_list"]
 
-VARIABLE = "INVKIT_DATA"
+DATA_VARIABLE = "INVKIT_DATA"
 
 
 def data_folder(given: Path | None = None) -> Path:
-    """The folder of all data: the one given, else ``INVKIT_DATA``, else one in the user's cache; it need not exist."""
+    """The folder of all data, which need not exist.
+
+    It is the given folder, else the one that ``INVKIT_DATA`` names, else a folder in the user's cache.
+    """
     if given is not None:
         return given.expanduser()
-    named = os.environ.get(VARIABLE)
+    named = os.environ.get(DATA_VARIABLE)
     if named:
         return Path(named).expanduser()
     from platformdirs import user_cache_path
@@ -28,43 +31,45 @@ def data_folder(given: Path | None = None) -> Path:
 
 
 def check_present(folder: Path, needed: Iterable[str], name: str) -> None:
-    """Refuse a set of which files are missing.
+    """Check that the files of a dataset are present.
 
     Args:
-        folder: of the set.
-        needed: paths of its files, relative to the folder.
-        name: of the dataset, for the command that gets it.
+        folder: the dataset's folder.
+        needed: the paths of the files, relative to the folder.
+        name: the name of the dataset, for the command that fetches it.
 
     Raises:
-        InputError: says what is missing, and how to get it.
+        InputError: files are missing; the message names them and the command.
     """
     missing = [path for path in needed if not (folder / path).is_file()]
     if not missing:
         return
-    what = f"has no {missing[0]}" + (f" and {len(missing) - 1} more files are missing" if missing[1:] else "")
-    what = what if folder.is_dir() else "is not there"
+    problem = f"has no {missing[0]}" + (f" and lacks {len(missing) - 1} more files" if missing[1:] else "")
+    problem = problem if folder.is_dir() else "does not exist"
     raise InputError(
-        f"the dataset '{name}' was looked for in {folder}, which {what}; get it with 'invkit data fetch {name}', "
-        f"or name the folder of all data with --data or the environment variable {VARIABLE}"
+        f"the folder {folder} of the dataset '{name}' {problem}; fetch the dataset with 'invkit data fetch {name}', "
+        f"or name the folder of all data with --data or the environment variable {DATA_VARIABLE}"
     )
 
 
-def file_list(name: str) -> Sequence[dict[str, str]]:
-    """The rows of ``<name>_files.csv``: path, size and sha256 of each file of a set, and where it comes from."""
+def read_file_list(name: str) -> Sequence[dict[str, str]]:
+    """The rows of ``<name>_files.csv``: path, size, SHA-256 and origin of each file of a dataset."""
     text = files(__package__).joinpath(f"{name}_files.csv").read_text(encoding="utf-8")
     return list(csv.DictReader(text.splitlines()))
 
 
-def located(path: Path, root: Path | None) -> Path:
-    """One's own file or folder; a relative path is looked for in the current folder, then in the folder of all data.
+def find_path(path: Path, root: Path | None) -> Path:
+    """A file or folder of the user. A relative path is searched in the current folder, then in that of all data.
 
     Raises:
-        InputError: it is in neither.
+        InputError: neither folder contains it.
     """
     path = path.expanduser()
     places = [path] if path.is_absolute() else [Path.cwd() / path, data_folder(root) / path]
     found = [place for place in places if place.exists()]
     if not found:
-        nowhere = " nor ".join(map(str, dict.fromkeys(places)))
-        raise InputError(f"there is no {nowhere}; give 'path' in full, or from the current folder or that of all data")
+        searched = " nor ".join(map(str, dict.fromkeys(places)))
+        raise InputError(
+            f"there is no {searched}; give an absolute 'path', or one relative to the current folder or the data folder"
+        )
     return found[0]

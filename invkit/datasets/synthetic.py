@@ -1,4 +1,4 @@
-"""Sharp images blurred by random kernels, with noise: the same ones on every machine."""
+"""Sharp images blurred by random kernels, with noise: the same images on every machine."""
 
 from __future__ import annotations
 
@@ -12,40 +12,45 @@ import numpy as np
 from pydantic import Field
 
 from ..core.errors import InputError
-from ..core.evaluation import Case, Floats, Sample
-from ..core.interfaces import Dataset
+from ..core.evaluation import Case, Dataset, Floats, Sample
 from ..core.parameters import NonNegative, PositiveInt, Seed, validated
-from .pictures import luma, noisy, picture, safe_names
-from .places import located
+from .pictures import as_luma, read_pixels, safe_names, with_noise
+from .places import find_path
 
-__all__ = ["Synthetic", "blurred", "random_kernel"]
+__all__ = ["Synthetic", "blur_image", "random_kernel"]
 
-Blur = Literal["motion", "diffraction", "gaussian"]
+BlurKind = Literal["motion", "diffraction", "gaussian"]
 
-BLURS: tuple[Blur, ...] = ("motion", "diffraction", "gaussian")  # their order goes into the seeds
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".npy")
-SAMPLE = Path(__file__).parent / "samples" / "coffee_sharp.png"
-GRID = 2.0**30  # steps from 0 to 1 of a kernel: coarser than what machines differ by, far finer than what is seen
+BLUR_KINDS: tuple[BlurKind, ...] = ("motion", "diffraction", "gaussian")  # their order determines the seeds
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".npy")
+BUNDLED_IMAGE = Path(__file__).parent / "samples" / "coffee_sharp.png"
+KERNEL_LEVELS = 2.0**30  # of a kernel's values: coarser than the differences between machines, finer than visible
 
 
 class Synthetic(Dataset):
-    """Any sharp images x random kernels of deepinv's generators, with Gaussian noise; seeded.
+    """Sharp images x random kernels of deepinv's generators, with Gaussian noise. The seed determines everything.
 
-    The blurry image is the valid part of the convolution, ``y = k * x + n``, so that the truth is larger than it by
-    the kernel's size less one: nothing is made up at the borders. Kernel number n of a seed is the same for every
-    image, and whatever the other settings but ``size``. Groups: image, blur, kernel.
+    The blurry image is the valid part of the convolution, ``y = k * x + n``, so that no border is invented. The truth
+    is (H, W) or (H, W, 3) in [0, 1], the kernel (size, size), and the blurry image (H - size + 1, W - size + 1) with
+    the channels of the truth. Kernel n of a seed depends on ``size`` alone, not on the image or on other settings.
+    The kernels are drawn by deepinv (https://deepinv.github.io). The licence is that of the sharp images; the bundled
+    photograph is CC0. Groups: image, blur, kernel.
 
     Args:
         root: the folder of all data, or None.
-        path: a sharp image or a folder of them; None for the photograph that comes with invkit.
+        path: a sharp image or a folder of sharp images; None for the bundled photograph.
         blurs: generators of deepinv: "motion" (camera shake as a Gaussian process), "diffraction" (a lens with random
-            aberrations), "gaussian" (of random widths and angle).
-        number: of kernels of each generator.
-        size: side of the kernels, pixels, which is also what a recipe is told.
-        sigma: standard deviation of the noise in [0, 1] units.
-        rounded: to 8 bits, as a file would be.
-        color: of colour images, take the three channels or the luma.
-        seed: of kernels and noise.
+            aberrations), "gaussian" (random widths and angle).
+        number: the number of kernels of each generator.
+        size: the side of the kernels in pixels, which is also given to a recipe.
+        sigma: the standard deviation of the noise in [0, 1] units.
+        rounded: round the blurry image to 8 bits, as in an image file.
+        color: the channels of a colour image: "rgb" for all three, "luma" for its luma.
+        seed: the seed of kernels and noise.
+
+    Example:
+        >>> [case.name for case in Synthetic(number=2).cases()]
+        ['coffee_sharp_motion1', 'coffee_sharp_motion2']
     """
 
     title: ClassVar[str] = "Synthetic: sharp images x random kernels x noise"
@@ -60,24 +65,24 @@ class Synthetic(Dataset):
         *,
         path: Annotated[
             Path | None,
-            Field(description="a sharp image or a folder of them; none for the photograph that comes with invkit"),
+            Field(description="a sharp image or a folder of sharp images; none for the bundled photograph"),
         ] = None,
-        blurs: Annotated[tuple[Blur, ...], Field(description="generators of the kernels", min_length=1)] = ("motion",),
-        number: Annotated[PositiveInt, Field(description="of kernels of each generator")] = 4,
+        blurs: Annotated[tuple[BlurKind, ...], Field(description="kernel generators", min_length=1)] = ("motion",),
+        number: Annotated[PositiveInt, Field(description="number of kernels of each generator")] = 4,
         size: Annotated[int, Field(description="side of the kernels, pixels", ge=3)] = 31,
-        sigma: Annotated[NonNegative, Field(description="std of the noise in [0, 1] units")] = 0.01,
-        rounded: Annotated[bool, Field(description="to 8 bits, as a file would be")] = True,
+        sigma: Annotated[NonNegative, Field(description="standard deviation of the noise, in [0, 1] units")] = 0.01,
+        rounded: Annotated[bool, Field(description="round the blurry image to 8 bits")] = True,
         color: Annotated[
-            Literal["rgb", "luma"], Field(description="of colour images, take the three channels or the luma")
+            Literal["rgb", "luma"], Field(description="channels of a colour image: all three, or its luma")
         ] = "rgb",
         seed: Seed = 0,
     ) -> None:
         super().__init__(root)
-        self.path, self.blurs, self.number, self.size = path, [b for b in BLURS if b in blurs], number, size
+        self.path, self.blurs, self.number, self.size = path, [b for b in BLUR_KINDS if b in blurs], number, size
         self.sigma, self.rounded, self.color, self.seed = sigma, rounded, color, seed
 
     def cases(self) -> Sequence[Case]:
-        """Every image with every kernel, image by image; raises `InputError` where there is no image."""
+        """Every image with every kernel, image by image; raises `InputError` if there is no image."""
         files = self.images()
         images = zip(safe_names(file.stem for file in files), files, strict=True)
         return [
@@ -93,14 +98,15 @@ class Synthetic(Dataset):
         ]
 
     def images(self) -> list[Path]:
-        """The sharp images, by name; raises `InputError` where there is none."""
-        place = SAMPLE if self.path is None else located(self.path, self.root)
+        """The sharp images, by name; raises `InputError` if there is no image."""
+        place = BUNDLED_IMAGE if self.path is None else find_path(self.path, self.root)
         if place.is_file():
             return [place]
-        found = [file for file in sorted(place.iterdir()) if file.suffix.lower() in SUFFIXES and file.is_file()]
+        found = [file for file in sorted(place.iterdir()) if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()]
         found = [file for file in found if not file.name.startswith(".")]
         if not found:
-            raise InputError(f"{place} holds no image ({', '.join(SUFFIXES)}); set 'path' to a folder of sharp images")
+            suffixes = ", ".join(IMAGE_SUFFIXES)
+            raise InputError(f"{place} contains no image ({suffixes}); set 'path' to a folder of sharp images")
         return found
 
     def sample(self, case: Case) -> Sample:
@@ -109,30 +115,30 @@ class Synthetic(Dataset):
         Raises:
             InputError: the sharp image cannot be read, or is smaller than the kernel.
         """
-        truth = picture(case.files[0])
-        truth = luma(truth) if self.color == "luma" else truth
+        truth = read_pixels(case.files[0])
+        truth = as_luma(truth) if self.color == "luma" else truth
         if min(truth.shape[:2]) < self.size:
             raise InputError(
                 f"{case.files[0]} has {truth.shape[0]}x{truth.shape[1]} pixels, less than the kernel's side of "
-                f"{self.size}; set a smaller 'size', or take larger images"
+                f"{self.size}; set a smaller 'size', or give larger images"
             )
         kernel = self.kernel(case.groups["blur"], case.groups["kernel"])
-        clean = blurred(truth, kernel)
+        clean = blur_image(truth, kernel)
         seed = [self.seed, zlib.crc32(case.name.encode())]
-        return Sample(noisy(clean, self.sigma, seed, rounded=self.rounded), truth, kernel)
+        return Sample(with_noise(clean, self.sigma, seed, rounded=self.rounded), truth, kernel)
 
     def kernel(self, blur: str, name: str) -> Floats:
         """The kernel of a case, by its groups."""
-        return random_kernel(blur, self.size, [self.seed, BLURS.index(blur), int(name.removeprefix(blur))])
+        return random_kernel(blur, self.size, [self.seed, BLUR_KINDS.index(blur), int(name.removeprefix(blur))])
 
 
 def random_kernel(blur: str, size: int, entropy: Sequence[int]) -> Floats:
-    """A kernel of one of deepinv's generators.
+    """A random kernel of one of deepinv's generators.
 
     Args:
-        blur: one of `BLURS`.
-        size: side, pixels.
-        entropy: non-negative numbers that determine it.
+        blur: "motion", "diffraction" or "gaussian".
+        size: the side, pixels.
+        entropy: whole numbers >= 0 that determine the kernel.
 
     Returns:
         (size, size), float64, >= 0, summing to one.
@@ -148,12 +154,26 @@ def random_kernel(blur: str, size: int, entropy: Sequence[int]) -> Floats:
     source = torch.Generator("cpu").manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
     maker = makers[blur](psf_size=(size, size), rng=source, device="cpu", dtype=torch.float64)
     drawn: Floats = maker.step(batch_size=1)["filter"][0, 0].numpy()
-    counts = np.rint(drawn.clip(min=0) * GRID)  # whole numbers, whose sum is exact in any order
+    counts = np.rint(drawn.clip(min=0) * KERNEL_LEVELS)  # whole numbers, whose sum is exact in any order
     return np.asarray(counts / counts.sum())
 
 
-def blurred(image: Floats, kernel: Floats) -> Floats:
-    """The valid convolution of an image (H, W) or (H, W, 3) by a kernel (h, w), float64, H - h + 1 pixels high."""
+def blur_image(image: Floats, kernel: Floats) -> Floats:
+    """The valid convolution of an image by a kernel.
+
+    Args:
+        image: (H, W) or (H, W, 3).
+        kernel: (h, w), a true-convolution kernel.
+
+    Returns:
+        (H - h + 1, W - w + 1) with the channels of the image, float64.
+
+    Example:
+        >>> import numpy as np
+        >>> blur_image(np.eye(3), np.full((2, 2), 0.25)).round(6)
+        array([[0.5 , 0.25],
+               [0.25, 0.5 ]])
+    """
     from scipy.signal import fftconvolve
 
     kernel = kernel if image.ndim == 2 else kernel[..., None]

@@ -1,17 +1,16 @@
-"""What a result has cost."""
+"""The cost of a result in time and memory."""
 
 from __future__ import annotations
 
-from ..core.evaluation import Trial
-from ..core.interfaces import Metric
+from ..core.evaluation import Metric, Trial
 
 __all__ = ["CPUSeconds", "PeakMemory", "Seconds"]
 
-MEGABYTE = 1e6
+BYTES_PER_MEGABYTE = 1e6
 
 
 class Seconds(Metric):
-    """Seconds of the clock, from the blurry array in memory to the restored array."""
+    """Wall-clock seconds from the blurry array in memory to the restored array."""
 
     unit = "s"
     better = "lower"
@@ -22,7 +21,7 @@ class Seconds(Metric):
 
 
 class CPUSeconds(Metric):
-    """Seconds of all processor cores together, from the blurry array in memory to the restored array."""
+    """Processor seconds of all cores from the blurry array in memory to the restored array."""
 
     unit = "s"
     better = "lower"
@@ -33,11 +32,11 @@ class CPUSeconds(Metric):
 
 
 class PeakMemory(Metric):
-    """Memory that the process has grown by at most, in MB of a million bytes; on a GPU, the most allocated there."""
+    """The largest growth of the process, in MB of a million bytes; on a GPU, the largest allocation."""
 
     unit = "MB"
     better = "lower"
 
     def measure(self, trial: Trial) -> float:
         """``trial.peak_memory`` in MB."""
-        return trial.peak_memory / MEGABYTE
+        return trial.peak_memory / BYTES_PER_MEGABYTE

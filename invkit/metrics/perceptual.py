@@ -1,4 +1,4 @@
-"""LPIPS, by weights that must be there."""
+"""LPIPS. The weights of its network must be present; they are never downloaded here."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from torch import Tensor
 from ..core.errors import InputError
 from ..core.files import sha256_of
 from ..core.parameters import validated
-from ..numerics.registration import Aligned, Floats
-from .search import AlignedMetric, Border, MaxShift, Step
+from ..numerics.registration import Aligned
+from ..numerics.similarity import Floats
+from .aligned import AlignedMetric, Border, MaxShift, Step
 
 __all__ = ["LPIPS"]
 
@@ -26,26 +27,25 @@ BACKBONES: dict[str, tuple[str, str]] = {
     "vgg": ("vgg16", "VGG16_Weights"),
     "squeeze": ("squeezenet1_1", "SqueezeNet1_1_Weights"),
 }
-"""Of each network, torchvision's names of the model and of its weights."""
+"""For each network, torchvision's names of the model and of its weights."""
 
-LEAST_SIDE = 64  # pixels: below about that, the deepest layers of these networks have nothing to look at
+MIN_LPIPS_SIDE = 64  # pixels: below this size, little or nothing reaches the deepest layers of the networks
 
 
 class LPIPS(AlignedMetric):
     """Learned perceptual distance (LPIPS) at the shift of least squared error (Zhang, Isola et al., CVPR 2018).
 
-    0 where the two are equal. deepinv's, in full-range colour; grey images are shown to the network as red, green and
-    blue alike. The network's weights are torchvision's for ImageNet, and are never downloaded from here: what lacks is
-    said when the metric is built.
+    It is 0 if the images are equal. deepinv computes it, in full-range colour; a grey image is repeated as red, green
+    and blue. The network has torchvision's weights for ImageNet. They are never downloaded here.
 
     Args:
-        network: "alex" (what is mostly published), "vgg" or "squeeze".
+        network: "alex" (used by most publications), "vgg" or "squeeze".
         border: see `AlignedMetric`.
-        max_shift: see `AlignedMetric`; 0 compares pixel against pixel.
+        max_shift: see `AlignedMetric`; 0 compares pixel by pixel.
         step: see `AlignedMetric`.
 
     Raises:
-        InputError: the weights are not there, or not whole; says where they belong and how to get them.
+        InputError: the weights are missing or incomplete; the message says where they belong and how to get them.
     """
 
     unit = ""
@@ -62,17 +62,18 @@ class LPIPS(AlignedMetric):
     ) -> None:
         super().__init__(border=border, max_shift=max_shift, step=step)
         self.network: Network = network
-        check_weights(network)
+        check_network_weights(network)
 
     def score(self, crops: Aligned) -> float:
-        """LPIPS of two crops (C, h, w), at least 64 pixels wide and high; else raises `InputError`."""
-        if min(crops.truth.shape[1:]) < LEAST_SIDE:
+        """LPIPS of two crops (C, h, w); raises `InputError` if a side has less than 64 pixels."""
+        size = crops.truth.shape[1:]
+        if min(size) < MIN_LPIPS_SIDE:
             raise InputError(
-                f"LPIPS compares at least {LEAST_SIDE} x {LEAST_SIDE} pixels, but {crops.truth.shape[1:]} are left; "
+                f"LPIPS needs crops of at least {MIN_LPIPS_SIDE} x {MIN_LPIPS_SIDE} pixels, but these have {size}; "
                 "give larger images or a smaller border"
             )
         with torch.no_grad():
-            return float(loaded(self.network)(as_colour(crops.estimate), as_colour(crops.truth)))
+            return float(load_lpips(self.network)(as_colour(crops.estimate), as_colour(crops.truth)))
 
 
 def as_colour(image: Floats) -> Tensor:
@@ -81,37 +82,38 @@ def as_colour(image: Floats) -> Tensor:
     return tensor.expand(3, -1, -1)[None]
 
 
-def weights_of(network: Network) -> Path:
-    """Where torch keeps the weights of a network; loads nothing."""
+def weights_path(network: Network) -> Path:
+    """The file in which torch keeps the weights of a network; nothing is loaded."""
     weights = getattr(import_module("torchvision.models"), BACKBONES[network][1]).DEFAULT
     return Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
 
 
-def check_weights(network: Network) -> None:
-    """Raises `InputError` where the weights of a network are not there or not whole."""
-    path = weights_of(network)
+def check_network_weights(network: Network) -> None:
+    """Raises `InputError` if the weights of a network are missing or incomplete."""
+    path = weights_path(network)
     model = BACKBONES[network][0]
     remedy = (
         f"get them once by: python -c \"from torchvision.models import {model}; {model}(weights='DEFAULT')\" "
-        "(TORCH_HOME says where they are kept), or leave lpips out of the metrics"
+        "(TORCH_HOME names their folder), or remove lpips from the metrics"
     )
     if not path.is_file():
-        raise InputError(f"LPIPS needs the weights {path}, which are not there; {remedy}")
-    if not digest(path, path.stat().st_mtime_ns).startswith(path.stem.rpartition("-")[2]):  # as torchvision names them
-        raise InputError(f"the weights {path} are not whole or not torchvision's; delete them, then {remedy}")
+        raise InputError(f"LPIPS needs the weights {path}, which do not exist; {remedy}")
+    expected = path.stem.rpartition("-")[2]  # torchvision names the file after its digest
+    if not weights_digest(path, path.stat().st_mtime_ns).startswith(expected):
+        raise InputError(f"the weights {path} are incomplete or not torchvision's; delete them, then {remedy}")
 
 
 @lru_cache(maxsize=3)
-def digest(path: Path, modified: int) -> str:
-    """The SHA-256 of a file last modified at a time, in hexadecimal digits; read once a process."""
+def weights_digest(path: Path, modified: int) -> str:
+    """The SHA-256 of a file that was last modified at a certain time; computed once in a process."""
     return sha256_of(path)
 
 
 @lru_cache(maxsize=1)
-def loaded(network: Network) -> Any:
-    """LPIPS of deepinv with its network; the random numbers it starts from are nobody else's."""
+def load_lpips(network: Network) -> Any:
+    """Deepinv's LPIPS with a network; the global random state stays as it is."""
     from deepinv.loss import metric
 
-    check_weights(network)  # they may be gone, or this be another machine
+    check_network_weights(network)  # after pickling, the weights may be missing on another machine
     with torch.random.fork_rng(devices=[]):
         return metric.LPIPS(net_type=network, device="cpu")

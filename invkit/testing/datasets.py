@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import InputError
-from ..core.evaluation import Case, Floats, Sample
-from ..core.interfaces import Dataset, Downloadable
+from ..core.evaluation import Case, Dataset, Downloadable, Floats, Sample
 from ..datasets.archives import safe_path
 from ..datasets.pictures import safe_names
 from .common import Settings, assert_documented, assert_random_state_untouched, build
@@ -144,7 +143,7 @@ def arrays(sample: Sample) -> Mapping[str, Floats]:
 
 def assert_sources(component: type[Downloadable]) -> None:
     """Each file goes to a place of its own inside the set's folder, and can be checked."""
-    name, sources = component.__name__, component.sources()
+    name, sources = component.__name__, component.dataset_files()
     paths = [source.path for source in sources if not source.unpack]
     demand(bool(sources), f"{name} has nothing to download")
     demand(len({path.casefold() for path in paths}) == len(paths), f"{name} downloads two files to one path")

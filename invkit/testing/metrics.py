@@ -10,8 +10,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from ..core.errors import InputError
-from ..core.evaluation import Floats, Sample, Trial
-from ..core.interfaces import Metric
+from ..core.evaluation import Floats, Metric, Sample, Trial
 from .common import Settings, assert_documented, assert_random_state_untouched, build, drawn
 from .operators import demand
 

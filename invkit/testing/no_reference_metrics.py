@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import Tensor
 
-from ..core.interfaces import NoReferenceMetric
+from ..core.evaluation import NoReferenceMetric
 from .common import Settings, assert_documented, assert_random_state_untouched, assert_unchanged, build, drawn
 from .operators import demand
 

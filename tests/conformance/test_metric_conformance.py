@@ -10,12 +10,11 @@ import torch
 from pydantic import Field
 
 from invkit.core.errors import InputError
-from invkit.core.interfaces import Metric
-from invkit.metrics.aligned_scores import AlignedPSNR, AlignedSSIM
+from invkit.core.evaluation import Metric
+from invkit.metrics.aligned import AlignedPSNR, AlignedSSIM, ErrorRatio
 from invkit.metrics.cost import CPUSeconds, PeakMemory, Seconds
-from invkit.metrics.error_ratio import ErrorRatio
 from invkit.metrics.kernel_similarity import KernelSimilarity
-from invkit.metrics.plain import PSNR, SSIM
+from invkit.metrics.plain import PlainPSNR, PlainSSIM
 from invkit.testing.metrics import check_metric
 
 
@@ -28,8 +27,8 @@ from invkit.testing.metrics import check_metric
         (ErrorRatio, {}),
         (ErrorRatio, {"kind": "norm"}),
         (KernelSimilarity, {}),
-        (PSNR, {"border": 5}),
-        (SSIM, {"shrink": True, "luma": "matlab"}),
+        (PlainPSNR, {"border": 5}),
+        (PlainSSIM, {"shrink": True, "luma": "matlab"}),
         (Seconds, {}),
         (CPUSeconds, {}),
         (PeakMemory, {}),

@@ -14,7 +14,6 @@ from typer.testing import CliRunner
 from invkit.apps.cli.main import app
 from invkit.core import registry
 from invkit.core.errors import InputError
-from invkit.datasets import downloads
 from invkit.datasets.folder import Folder
 from invkit.datasets.lai import Lai
 from invkit.datasets.levin import Levin
@@ -61,22 +60,22 @@ def mirror(data_root):
 
 
 def test_levin_is_fetched_listed_and_found(mirror, tmp_path, monkeypatch):
-    sources = [replace(source, url=f"{mirror}/levin/{source.path}") for source in Levin.sources()]
-    monkeypatch.setattr(Levin, "sources", classmethod(lambda cls: sources))
+    sources = [replace(source, url=f"{mirror}/levin/{source.path}") for source in Levin.dataset_files()]
+    monkeypatch.setattr(Levin, "dataset_files", classmethod(lambda cls: sources))
     assert rows(tmp_path)["levin"]["where"] == "absent: invkit data fetch levin"
     said = run("fetch", "levin", "--data", tmp_path)
     assert "204 files fetched" in said
-    assert "to cite: A. Levin" in said
+    assert "Please cite: A. Levin" in said
     listed = rows(tmp_path)["levin"]
     assert (listed["cases"], listed["where"]) == (32, str(tmp_path / "levin"))
     assert run("where", "levin", "--data", tmp_path).strip() == str(tmp_path / "levin")
-    assert "nothing to fetch, its 204 files are there" in run("fetch", "levin", "--data", tmp_path)
+    assert "all 204 files are already present" in run("fetch", "levin", "--data", tmp_path)
     assert len(Levin(tmp_path).cases()) == 32
 
 
 def test_lai_is_taken_from_ones_own_download_only(data_root, tmp_path):
     with pytest.raises(
-        InputError, match=r"125 files of 'lai' cannot be fetched by a script\. .*OneDrive.*--from FOLDER"
+        InputError, match=r"125 files of 'lai' cannot be fetched automatically\. .*OneDrive.*--from FOLDER"
     ):
         run("fetch", "lai", "--data", tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -106,16 +105,16 @@ def test_where_follows_the_option_and_the_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("INVKIT_DATA", str(tmp_path / "named"))
     assert run("where").strip() == str(tmp_path / "named")
     assert run("where", "--data", tmp_path).strip() == str(tmp_path)
-    with pytest.raises(InputError, match="no files of its own to fetch"):
+    with pytest.raises(InputError, match="no files to fetch"):
         run("where", "synthetic")
 
 
-def test_a_fetch_that_is_stopped_says_that_it_goes_on(tmp_path, monkeypatch):
-    def interrupted(self):
+def test_a_fetch_that_is_stopped_says_that_complete_files_are_kept(tmp_path, monkeypatch):
+    def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(downloads.Download, "run", interrupted)
+    monkeypatch.setattr("invkit.datasets.fetching.fetch_in_parallel", interrupted)
     result = CliRunner().invoke(app, ["data", "fetch", "levin", "--data", str(tmp_path)])
     assert result.exit_code == 130
-    assert "goes on from there" in result.output
-    assert not (tmp_path / "levin").exists()
+    assert "run the same command again" in result.output
+    assert list(tmp_path.iterdir()) == []

@@ -8,8 +8,7 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from invkit.core.evaluation import Sample, Trial
-from invkit.metrics.aligned_scores import AlignedPSNR, AlignedSSIM
-from invkit.metrics.error_ratio import ErrorRatio
+from invkit.metrics.aligned import AlignedPSNR, AlignedSSIM, ErrorRatio
 from invkit.metrics.kernel_similarity import KernelSimilarity
 
 CASES = [(i, k) for i in range(1, 5) for k in range(1, 9)]

@@ -16,8 +16,7 @@ import numpy as np
 from pydantic import Field
 from scipy.signal import convolve2d
 
-from invkit.core.evaluation import Case, Sample, Trial
-from invkit.core.interfaces import Dataset, Metric
+from invkit.core.evaluation import Case, Dataset, Metric, Sample, Trial
 from invkit.core.parameters import validated
 
 SIZE, KERNEL = 40, 5

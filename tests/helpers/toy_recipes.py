@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from invkit.core import registry
-from invkit.core.interfaces import NoReferenceMetric
+from invkit.core.evaluation import NoReferenceMetric
 from invkit.core.parameters import Seed, validated
 from invkit.core.problem import Problem
 from invkit.core.result import Result

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from invkit.metrics.kernel_similarity import similarity
-from invkit.metrics.no_reference.kernel_agreement import KernelAgreement, similarities
+from invkit.metrics.kernel_similarity import kernel_similarity
+from invkit.metrics.no_reference.kernel_agreement import KernelAgreement, pairwise_similarities
 from invkit.metrics.no_reference.log_gradient import LogGradient
 
 seeds = st.integers(0, 2**32 - 1)
@@ -176,8 +176,8 @@ def test_a_share_of_one_kernel_compares_each_with_itself_alone(seed: int, number
 def test_similarities_are_those_of_the_metric(seed: int, number: int, size: tuple[int, int]) -> None:
     found = kernels(seed, number, size)
     arrays = found[:, 0].numpy()
-    expected = np.array([[similarity(one, other) for other in arrays] for one in arrays])
-    given_ = similarities(found)
+    expected = np.array([[kernel_similarity(one, other) for other in arrays] for one in arrays])
+    given_ = pairwise_similarities(found)
     assert given_.dtype == torch.float64
     np.testing.assert_allclose(given_.numpy(), expected, atol=1e-12)
     assert float(given_.min()) > 0
@@ -190,7 +190,7 @@ def test_similarities_of_points_are_one_and_of_a_point_to_a_flat_kernel_its_shar
     points[2] = 1 / 20
     expected = np.full((3, 3), 1.0)
     expected[2, :2] = expected[:2, 2] = 20**-0.5
-    np.testing.assert_allclose(similarities(points).numpy(), expected, atol=1e-7)  # 1/20 in float32
+    np.testing.assert_allclose(pairwise_similarities(points).numpy(), expected, atol=1e-7)  # 1/20 in float32
 
 
 @pytest.mark.parametrize("wrong", [0.0, 1.1, -0.5])

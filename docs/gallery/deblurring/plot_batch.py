@@ -11,7 +11,7 @@ import numpy as np
 from skimage import data
 
 import invkit
-from invkit.datasets.synthetic import blurred, random_kernel
+from invkit.datasets.synthetic import blur_image, random_kernel
 from invkit.metrics import aligned_psnr
 
 truths = [
@@ -21,7 +21,7 @@ truths = [
 true_kernels = [random_kernel("motion", 21, [seed]) for seed in (8, 4, 10)]
 noise = np.random.default_rng(0)
 blurry = [
-    noise.normal(blurred(truth, kernel), 0.005).clip(0, 1)
+    noise.normal(blur_image(truth, kernel), 0.005).clip(0, 1)
     for truth, kernel in zip(truths, true_kernels, strict=True)
 ]
 

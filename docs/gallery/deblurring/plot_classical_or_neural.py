@@ -15,12 +15,12 @@ import numpy as np
 from skimage import color, data
 
 import invkit
-from invkit.datasets.synthetic import blurred, random_kernel
+from invkit.datasets.synthetic import blur_image, random_kernel
 from invkit.metrics import aligned_psnr
 
 truth = color.rgb2gray(data.astronaut())[40:164, 150:274]
 true_kernel = random_kernel("motion", 15, [4])
-blurry = np.random.default_rng(0).normal(blurred(truth, true_kernel), 0.005).clip(0, 1)
+blurry = np.random.default_rng(0).normal(blur_image(truth, true_kernel), 0.005).clip(0, 1)
 
 # %%
 # The networks get 200 iterations here, where the recipe has 800 and the paper 5000; rates and their

@@ -11,12 +11,12 @@ import numpy as np
 from skimage import data
 
 import invkit
-from invkit.datasets.synthetic import blurred, random_kernel
+from invkit.datasets.synthetic import blur_image, random_kernel
 from invkit.metrics import aligned_psnr
 
 truth = data.astronaut()[120:340, 40:260] / 255
 true_kernel = random_kernel("motion", 21, [4])
-blurry = np.random.default_rng(0).normal(blurred(truth, true_kernel), 0.005).clip(0, 1)
+blurry = np.random.default_rng(0).normal(blur_image(truth, true_kernel), 0.005).clip(0, 1)
 
 results = {
     color: invkit.deblur(blurry, recipe="fast-map", kernel_size=21, color=color, progress=False)

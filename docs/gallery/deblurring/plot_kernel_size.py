@@ -12,12 +12,12 @@ import numpy as np
 from skimage import color, data
 
 import invkit
-from invkit.datasets.synthetic import blurred, random_kernel
+from invkit.datasets.synthetic import blur_image, random_kernel
 from invkit.metrics import aligned_psnr
 
 truth = color.rgb2gray(data.coffee())[100:330, 130:360]
 true_kernel = random_kernel("motion", 31, [10])
-blurry = np.random.default_rng(0).normal(blurred(truth, true_kernel), 0.005).clip(0, 1)
+blurry = np.random.default_rng(0).normal(blur_image(truth, true_kernel), 0.005).clip(0, 1)
 
 # %%
 # The true kernel takes about 15 pixels of its 31.

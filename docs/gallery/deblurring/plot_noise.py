@@ -12,12 +12,12 @@ import numpy as np
 from skimage import data
 
 import invkit
-from invkit.datasets.synthetic import blurred, random_kernel
+from invkit.datasets.synthetic import blur_image, random_kernel
 from invkit.metrics import aligned_psnr
 
 truth = data.camera()[60:280, 110:330] / 255
 true_kernel = random_kernel("motion", 21, [10])
-clean = blurred(truth, true_kernel)
+clean = blur_image(truth, true_kernel)
 
 # %%
 # Three noise levels, in units of the range from black to white. What was estimated is in the

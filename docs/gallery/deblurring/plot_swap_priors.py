@@ -13,13 +13,13 @@ import numpy as np
 from skimage import color, data
 
 import invkit
-from invkit.datasets.synthetic import blurred, random_kernel
+from invkit.datasets.synthetic import blur_image, random_kernel
 from invkit.metrics import aligned_psnr
 from invkit.recipes.model import parse_recipe
 
 truth = color.rgb2gray(data.astronaut())[40:200, 125:285]
 true_kernel = random_kernel("motion", 21, [4])
-blurry = np.random.default_rng(0).normal(blurred(truth, true_kernel), 0.005).clip(0, 1)
+blurry = np.random.default_rng(0).normal(blur_image(truth, true_kernel), 0.005).clip(0, 1)
 
 # %%
 # The last word, ``next``, makes the image anew from the kernel found, in the same way for all of

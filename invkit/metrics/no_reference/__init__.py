@@ -1,1 +1,1 @@
-"""How good restorations are, told without the truth."""
+"""Comparison of restorations without the truth."""

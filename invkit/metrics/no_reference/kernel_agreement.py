@@ -1,4 +1,4 @@
-"""How many others have found the same kernel."""
+"""The agreement of a kernel with the kernels of other restorations."""
 
 from __future__ import annotations
 
@@ -9,40 +9,57 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ...core.interfaces import NoReferenceMetric
+from ...core.evaluation import NoReferenceMetric
 from ...core.parameters import validated
 
-__all__ = ["KernelAgreement", "similarities"]
+__all__ = ["KernelAgreement", "pairwise_similarities"]
 
 
 class KernelAgreement(NoReferenceMetric):
-    """Minus the mean similarity of a kernel to the share of all kernels that are most like it, itself included.
+    """Minus the mean similarity of a kernel to the most similar kernels, itself included.
 
-    Methods of several families fail in different ways, and succeed in one: kernels that were found twice are seldom
-    wrong. Similarity is the greatest normalised cross-correlation over shifts by whole pixels (Hu & Yang, ECCV 2012).
+    Methods of different families fail in different ways, but they succeed in the same way. Therefore a kernel that
+    several methods have found is seldom wrong. The similarity is the maximum normalised cross-correlation over shifts
+    by whole pixels (Hu & Yang, ECCV 2012).
 
     Args:
-        share: of the kernels, that each is compared with.
+        share: the fraction of all kernels that enters the mean.
     """
 
     @validated
     def __init__(
         self,
         *,
-        share: Annotated[float, Field(gt=0, le=1, description="of the kernels, that each is compared with")] = 0.5,
+        share: Annotated[float, Field(gt=0, le=1, description="fraction of the kernels that enters the mean")] = 0.5,
     ) -> None:
         super().__init__()
         self.share = share
 
     @torch.no_grad()
     def forward(self, data: Tensor, images: Tensor, kernels: Tensor) -> Tensor:
-        """Of each kernel among all."""
+        """One number for each kernel.
+
+        Args:
+            data: (1, C, H, W), not used.
+            images: (N, C, H, W), not used.
+            kernels: (N, 1, h, w).
+
+        Returns:
+            (N,) in [-1, 0), float64.
+        """
         count = math.ceil(self.share * len(kernels))
-        return -similarities(kernels).topk(count, dim=1).values.mean(dim=1)
+        return -pairwise_similarities(kernels).topk(count, dim=1).values.mean(dim=1)
 
 
-def similarities(kernels: Tensor) -> Tensor:
-    """The similarity of each of (N, 1, h, w) to each, (N, N), in (0, 1], float64."""
+def pairwise_similarities(kernels: Tensor) -> Tensor:
+    """The similarity of each pair of kernels: (N, 1, h, w), >= 0 -> (N, N) in (0, 1], float64.
+
+    Example:
+        >>> kernels = torch.eye(3).expand(2, 1, 3, 3)
+        >>> pairwise_similarities(torch.stack([kernels[0], kernels[1].flip(-1)])).round(decimals=3)
+        tensor([[1.0000, 0.3330],
+                [0.3330, 1.0000]], dtype=torch.float64)
+    """
     size = [2 * side - 1 for side in kernels.shape[-2:]]
     unit = kernels[:, 0].double() / kernels[:, 0].double().norm(dim=(-2, -1), keepdim=True)
     spectra = torch.fft.rfft2(unit, s=size)

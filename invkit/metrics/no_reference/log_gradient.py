@@ -1,4 +1,4 @@
-"""The mean log gradient of a restoration."""
+"""The mean logarithm of a restoration's gradients."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ...core.interfaces import NoReferenceMetric
+from ...core.evaluation import NoReferenceMetric
 from ...core.parameters import Positive, validated
 
 __all__ = ["LogGradient"]
 
 
 class LogGradient(NoReferenceMetric):
-    """Mean of ``log(|grad x| + floor)``, minus the log-likelihood of gradients with the heaviest of tails.
+    """Mean of ``log(|grad x| + floor)``: minus the log-likelihood of gradients under a very heavy-tailed prior.
 
-    A wrong kernel leaves ringing, which fills what should be flat; the logarithm counts small gradients, and hardly
-    minds whether an edge is steep. Under one noise level for all restorations: a stronger regularizer flattens more.
-    Over several channels, |grad x| is the root of their mean square.
+    A wrong kernel causes ringing, which fills flat regions. The logarithm emphasises small gradients and is nearly
+    independent of the steepness of edges. All restorations must assume the same noise level, because a stronger
+    regularizer flattens more. For several channels, |grad x| is the root of their mean square.
 
     Args:
         floor: added to the gradients, in [0, 1] units.
-        border: left out on every side, pixels, but at most a quarter of the image.
+        border: pixels left out on each side, at most a quarter of the image.
     """
 
     @validated
@@ -31,23 +31,32 @@ class LogGradient(NoReferenceMetric):
         self,
         *,
         floor: Annotated[Positive, Field(description="added to the gradients, in [0, 1] units")] = 1e-3,
-        border: Annotated[int, Field(ge=0, description="left out on every side, pixels")] = 8,
+        border: Annotated[int, Field(ge=0, description="pixels left out on each side")] = 8,
     ) -> None:
         super().__init__()
         self.floor, self.border = floor, border
 
     @torch.no_grad()
     def forward(self, data: Tensor, images: Tensor, kernels: Tensor) -> Tensor:
-        """Of each image by itself."""
+        """One number for each image.
+
+        Args:
+            data: (1, C, H, W), not used.
+            images: (N, C, H, W) in [0, 1].
+            kernels: (N, 1, h, w), not used.
+
+        Returns:
+            (N,), float64; zeros if the images have less than 2 pixels along a side.
+        """
         if min(images.shape[-2:]) < 2:
             return images.new_zeros(len(images), dtype=torch.float64)
-        inner = inside(images, self.border).double()
+        inner = inner_part(images, self.border).double()
         down, right = inner[..., 1:, :-1] - inner[..., :-1, :-1], inner[..., :-1, 1:] - inner[..., :-1, :-1]
         lengths = (down.square() + right.square()).mean(dim=1).sqrt()
         return (lengths + self.floor).log().mean(dim=(-2, -1))
 
 
-def inside(images: Tensor, border: int) -> Tensor:
-    """The images without a border, or without a quarter on each side of small ones."""
+def inner_part(images: Tensor, border: int) -> Tensor:
+    """Images (N, C, H, W) without a border, or without a quarter on each side if they are small."""
     rows, columns = (min(border, side // 4) for side in images.shape[-2:])
     return images[..., rows : images.shape[-2] - rows, columns : images.shape[-1] - columns]

@@ -11,7 +11,7 @@ from PIL import Image
 from scipy.signal import convolve2d
 
 from invkit.core.errors import UnknownNameError
-from invkit.datasets.samples import FILES, sample_path
+from invkit.datasets.samples import SAMPLE_FILES, sample_path
 
 ROOT = Path(__file__).parents[3]
 
@@ -77,7 +77,9 @@ def test_the_sample_is_small_and_says_where_it_is_from():
     folder = sample_path().parent
     assert sum(file.stat().st_size for file in folder.iterdir() if file.is_file()) < 600_000
     source = (folder / "SOURCE.md").read_text(encoding="utf-8")
-    assert all(word in source for word in ("CC0", "Rachel Michetti", "benchmarks/make_sample.py", *FILES.values()))
+    assert all(
+        word in source for word in ("CC0", "Rachel Michetti", "benchmarks/make_sample.py", *SAMPLE_FILES.values())
+    )
 
 
 def test_an_unknown_sample_is_refused():

@@ -21,9 +21,9 @@ def no_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *a, **b: pytest.fail("LPIPS downloads"))
     (tmp_path / "checkpoints").mkdir()
-    perceptual.loaded.cache_clear()
+    perceptual.load_lpips.cache_clear()
     yield tmp_path / "checkpoints"
-    perceptual.loaded.cache_clear()
+    perceptual.load_lpips.cache_clear()
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def random_weights(no_weights, monkeypatch):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         torch.save(squeezenet1_1(weights=None).state_dict(), path)
-    monkeypatch.setattr(perceptual, "digest", lambda file, modified: "b8a52dc0")
+    monkeypatch.setattr(perceptual, "weights_digest", lambda file, modified: "b8a52dc0")
     return path
 
 
@@ -45,13 +45,13 @@ def trial(image, truth):
 
 @pytest.mark.parametrize("network", NAMED)
 def test_weights_that_are_not_there_are_missed_when_the_metric_is_built(no_weights, network):
-    with pytest.raises(InputError, match=f"{NAMED[network]}, which are not there; get them once by"):
+    with pytest.raises(InputError, match=f"{NAMED[network]}, which do not exist; get them once by"):
         LPIPS(network=network)
 
 
 def test_weights_that_are_cut_short_are_refused(no_weights):
     (no_weights / NAMED["alex"]).write_bytes(b"half a file")
-    with pytest.raises(InputError, match="not whole"):
+    with pytest.raises(InputError, match="incomplete"):
         LPIPS()
 
 
@@ -59,7 +59,7 @@ def test_weights_that_are_gone_meanwhile_are_not_downloaded(random_weights):
     metric = LPIPS(network="squeeze")
     random_weights.unlink()
     picture = np.zeros((100, 100))
-    with pytest.raises(InputError, match="not there"):
+    with pytest.raises(InputError, match="do not exist"):
         metric.measure(trial(picture, picture))
 
 

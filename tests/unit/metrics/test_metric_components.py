@@ -15,14 +15,12 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from invkit.core.errors import InputError
 from invkit.core.evaluation import Sample, Trial
-from invkit.metrics import align, search
-from invkit.metrics.aligned_scores import AlignedPSNR, AlignedSSIM
+from invkit.metrics import align, aligned
+from invkit.metrics.aligned import AlignedPSNR, AlignedSSIM, ErrorRatio
 from invkit.metrics.cost import CPUSeconds, PeakMemory, Seconds
-from invkit.metrics.error_ratio import ErrorRatio
-from invkit.metrics.kernel_similarity import KernelSimilarity, similarity
-from invkit.metrics.plain import PSNR, SSIM
-from invkit.metrics.search import planes_of
-from invkit.numerics.registration import shrunk
+from invkit.metrics.kernel_similarity import KernelSimilarity, kernel_similarity
+from invkit.metrics.plain import PlainPSNR, PlainSSIM, planes_of
+from invkit.numerics.similarity import downsample_for_ssim
 
 MATLAB_GAIN = 20 * np.log10(255 / 219)  # 1.32 dB
 ON_THE_SPOT = {"border": 0, "max_shift": 0}
@@ -45,7 +43,9 @@ def test_cost_is_what_the_trial_says():
     assert (Seconds().measure(made), CPUSeconds().measure(made), PeakMemory().measure(made)) == (2.5, 4.0, 3.0)
 
 
-@pytest.mark.parametrize("metric", [AlignedPSNR(), AlignedSSIM(), PSNR(), SSIM(), ErrorRatio(), KernelSimilarity()])
+@pytest.mark.parametrize(
+    "metric", [AlignedPSNR(), AlignedSSIM(), PlainPSNR(), PlainSSIM(), ErrorRatio(), KernelSimilarity()]
+)
 def test_what_is_not_known_gives_none(metric):
     assert metric.measure(trial(np.zeros((48, 50)))) is None
 
@@ -62,26 +62,28 @@ def test_plain_metrics_are_scikit_images_on_the_crops(two, border):
     made = trial(two[0], two[1])
     image, truth = (picture[border : 20 - border, border : 18 - border] for picture in two)
     if ((image - truth) ** 2).sum() > 1e-12:
-        assert PSNR(border=border).measure(made) == pytest.approx(peak_signal_noise_ratio(truth, image, data_range=1))
+        assert PlainPSNR(border=border).measure(made) == pytest.approx(
+            peak_signal_noise_ratio(truth, image, data_range=1)
+        )
     expected = structural_similarity(
         truth, image, channel_axis=2, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1
     )
-    assert SSIM(border=border).measure(made) == pytest.approx(expected)
+    assert PlainSSIM(border=border).measure(made) == pytest.approx(expected)
 
 
 def test_aligned_metrics_without_a_search_are_the_plain_ones(pair):
     made = trial(*pair)
-    assert AlignedPSNR(border=3, max_shift=0).measure(made) == pytest.approx(PSNR(border=3).measure(made))
-    assert AlignedSSIM(border=3, max_shift=0).measure(made) == pytest.approx(SSIM(border=3).measure(made))
+    assert AlignedPSNR(border=3, max_shift=0).measure(made) == pytest.approx(PlainPSNR(border=3).measure(made))
+    assert AlignedSSIM(border=3, max_shift=0).measure(made) == pytest.approx(PlainSSIM(border=3).measure(made))
 
 
 def test_plain_metrics_crop_two_sizes_about_their_centres(pair):
     image, truth = pair
     padded = np.pad(image, ((2, 3), (1, 1), (0, 0)))  # the odd row at the bottom
-    assert PSNR().measure(trial(padded, truth)) == PSNR().measure(trial(image, truth))
+    assert PlainPSNR().measure(trial(padded, truth)) == PlainPSNR().measure(trial(image, truth))
 
 
-@pytest.mark.parametrize("metric", [AlignedPSNR, PSNR])
+@pytest.mark.parametrize("metric", [AlignedPSNR, PlainPSNR])
 def test_matlabs_luma_adds_1_32_db_to_grey_images(metric, pair):
     image, truth = (picture[..., 0] for picture in pair)
     made = trial(image, truth)
@@ -137,19 +139,23 @@ KERNELS = arrays(np.float64, st.tuples(st.integers(1, 6), st.integers(1, 6)), el
 @given(KERNELS, st.floats(1e-3, 1e3), st.tuples(*[st.integers(0, 4)] * 4))
 def test_a_shifted_and_scaled_kernel_is_the_same(kernel, scale, margins):
     moved = np.pad(scale * kernel, (margins[:2], margins[2:]))
-    assert similarity(moved, kernel) == pytest.approx(1)
+    assert kernel_similarity(moved, kernel) == pytest.approx(1)
 
 
 @given(KERNELS, KERNELS, st.floats(1e-3, 1e3))
 def test_similarity_is_symmetric_invariant_to_scale_and_at_most_one(first, second, scale):
-    value = similarity(first, second)
+    value = kernel_similarity(first, second)
     assert 0 < value <= 1
-    assert value == pytest.approx(similarity(second, first)) == pytest.approx(similarity(scale * first, second))
+    assert (
+        value
+        == pytest.approx(kernel_similarity(second, first))
+        == pytest.approx(kernel_similarity(scale * first, second))
+    )
 
 
 def test_similarity_has_its_known_values():
-    assert similarity(np.ones((1, 1)), np.array([[0.5, 0.5]])) == pytest.approx(1 / np.sqrt(2))
-    assert similarity(np.eye(3), np.eye(3)[::-1]) == pytest.approx(1 / 3)
+    assert kernel_similarity(np.ones((1, 1)), np.array([[0.5, 0.5]])) == pytest.approx(1 / np.sqrt(2))
+    assert kernel_similarity(np.eye(3), np.eye(3)[::-1]) == pytest.approx(1 / 3)
     made = trial(np.zeros((9, 9)), kernel=np.eye(3) / 3, true_kernel=np.ones((3, 3)) / 9)
     assert KernelSimilarity().measure(made) == pytest.approx(1 / np.sqrt(3))
 
@@ -157,19 +163,19 @@ def test_similarity_has_its_known_values():
 @pytest.mark.parametrize("kernel", [np.zeros((3, 3)), np.full((3, 3), np.nan), np.ones(3), np.ones((0, 3))])
 def test_what_is_no_kernel_is_refused(kernel):
     with pytest.raises(InputError, match="estimated kernel must"):
-        similarity(kernel, np.ones((3, 3)))
+        kernel_similarity(kernel, np.ones((3, 3)))
 
 
 @pytest.mark.parametrize("side", [512, 600, 384])
 def test_even_shrinking_takes_the_mean_of_blocks(side):
     image = np.random.default_rng(0).random((side, side + 20))
     blocks = image.reshape(side // 2, 2, side // 2 + 10, 2).mean(axis=(1, 3))
-    np.testing.assert_allclose(shrunk(image)[0], blocks, atol=1e-12)
+    np.testing.assert_allclose(downsample_for_ssim(image)[0], blocks, atol=1e-12)
 
 
 def test_odd_shrinking_takes_the_mean_about_each_third_pixel():
     image = np.random.default_rng(0).random((768, 770))
-    small = shrunk(image)
+    small = downsample_for_ssim(image)
     assert small.shape == (1, 256, 257)
     assert small[0, 5, 9] == pytest.approx(image[14:17, 26:29].mean())
     mirrored = np.pad(image, 1, mode="symmetric")
@@ -178,23 +184,23 @@ def test_odd_shrinking_takes_the_mean_about_each_third_pixel():
 
 def test_small_images_are_not_shrunk(pair):
     made = trial(*pair)
-    assert SSIM(shrink=True).measure(made) == SSIM().measure(made)
+    assert PlainSSIM(shrink=True).measure(made) == PlainSSIM().measure(made)
     assert AlignedSSIM(shrink=True).measure(made) == AlignedSSIM().measure(made)
 
 
 def test_large_images_are_shrunk_where_asked(pair):
     image, truth = (np.tile(picture[..., 0], (9, 9)) for picture in pair)
-    small = trial(shrunk(image)[0], shrunk(truth)[0])
-    assert SSIM(shrink=True).measure(trial(image, truth)) == pytest.approx(SSIM().measure(small))
+    small = trial(downsample_for_ssim(image)[0], downsample_for_ssim(truth)[0])
+    assert PlainSSIM(shrink=True).measure(trial(image, truth)) == pytest.approx(PlainSSIM().measure(small))
     # 432 x 450 without the border is 402 x 420, still more than one and a half times 256.
     crops = AlignedSSIM().search.trial(trial(image, truth))
-    cropped = trial(shrunk(crops.estimate)[0], shrunk(crops.truth)[0])
-    assert AlignedSSIM(shrink=True).measure(trial(image, truth)) == pytest.approx(SSIM().measure(cropped))
+    cropped = trial(downsample_for_ssim(crops.estimate)[0], downsample_for_ssim(crops.truth)[0])
+    assert AlignedSSIM(shrink=True).measure(trial(image, truth)) == pytest.approx(PlainSSIM().measure(cropped))
 
 
 def test_a_trial_is_aligned_once_for_all_metrics_and_again_for_another_search(pair, monkeypatch):
     calls = []
-    monkeypatch.setattr(search, "align", lambda *a, **b: calls.append(b) or align(*a, **b))
+    monkeypatch.setattr(aligned, "align", lambda *a, **b: calls.append(b) or align(*a, **b))
     made = trial(*pair, reference=pair[0])
     for metric in (AlignedPSNR(), AlignedSSIM(), ErrorRatio(), ErrorRatio(kind="norm")):
         metric.measure(made)
@@ -208,7 +214,7 @@ def test_a_trial_is_aligned_once_for_all_metrics_and_again_for_another_search(pa
 def test_an_alignment_is_kept_no_longer_than_its_trial(pair):
     made = trial(*pair)
     AlignedPSNR().measure(made)
-    crop = weakref.ref(search.ALIGNMENTS[made][AlignedPSNR().search])
+    crop = weakref.ref(aligned.ALIGNMENT_CACHE[made][AlignedPSNR().search])
     del made
     gc.collect()
     assert crop() is None
@@ -224,7 +230,7 @@ def test_a_search_that_cannot_be_made_is_refused_when_the_metric_is_built(metric
         metric(luma="rec709")
 
 
-@pytest.mark.parametrize("metric", [AlignedPSNR(), PSNR(border=15)])
+@pytest.mark.parametrize("metric", [AlignedPSNR(), PlainPSNR(border=15)])
 def test_a_border_that_leaves_nothing_is_refused(metric):
     with pytest.raises(InputError, match="leaves nothing"):
         metric.measure(trial(np.zeros((30, 40)), np.zeros((30, 40))))
@@ -233,9 +239,9 @@ def test_a_border_that_leaves_nothing_is_refused(metric):
 @pytest.mark.parametrize("shape", [(40,), (3, 40, 40), (40, 40, 2)])
 def test_what_is_no_picture_is_refused(shape):
     with pytest.raises(InputError, match=r"\(H, W\) or \(H, W, 3\)"):
-        PSNR().measure(trial(np.zeros(shape), np.zeros(shape)))
+        PlainPSNR().measure(trial(np.zeros(shape), np.zeros(shape)))
 
 
 def test_equal_images_have_infinite_psnr(pair):
     _, truth = pair
-    assert AlignedPSNR().measure(trial(truth, truth)) == PSNR().measure(trial(truth, truth)) == float("inf")
+    assert AlignedPSNR().measure(trial(truth, truth)) == PlainPSNR().measure(trial(truth, truth)) == float("inf")
