@@ -1,4 +1,4 @@
-"""The commands that look rather than compute, and `solve`."""
+"""The commands that list, describe and solve, and the choice of a recipe."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_solve_denoises_with_files_named_in_the_recipe(
     arguments = ["solve", tmp_path / "denoise.toml", "--output", folder, "--truth", tmp_path / "clean.npy"]
     assert invoke(monkeypatch, *arguments) == 0, capsys.readouterr().err
     psnr = json.loads((folder / "result.json").read_text())["psnr"]
-    assert psnr["after"] > psnr["before"] + 3  # total variation suits a piecewise constant picture
+    assert psnr["after"] > psnr["before"] + 3  # total variation suits a piecewise constant image
 
 
 def test_solve_says_what_is_missing(
@@ -147,7 +147,7 @@ def test_a_result_can_be_made_again_from_its_json(tmp_path: Path, monkeypatch: p
         (["--recipe", "toy-quick"], None),
     ],
 )
-def test_deblur_says_which_recipe_it_has_picked_and_why(
+def test_deblur_prints_which_recipe_it_chose_and_why(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -169,8 +169,8 @@ def test_deblur_says_which_recipe_it_has_picked_and_why(
     finally:
         for name in toys.values():
             registry.unregister("recipes", name)
-    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("recipe ")]
-    assert said == ([f"recipe {picked}"] if picked else [])
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("recipe ")]
+    assert lines == ([f"recipe {picked}"] if picked else [])
     assert json.loads(Path("deblurred/result.json").read_text()).get("recipe_picked") == picked
 
 

@@ -1,4 +1,4 @@
-"""The command line on a small picture: everything is written, the loss falls, and a killed run continues."""
+"""``invkit deblur`` on a small image: it writes all files, the loss falls, and a killed run can be resumed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ KERNEL = 7
 
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
-    """A small colour picture with edges and texture, blurred along a diagonal, as a 16-bit-free PNG."""
+    """A small colour image with edges and texture, blurred along a diagonal, as an 8-bit PNG."""
     rng = np.random.default_rng(0)
     sharp = np.kron(rng.uniform(0.1, 0.9, (9, 10, 3)), np.ones((6, 6, 1)))
     blurred = np.mean([np.roll(sharp, (i, i), (0, 1)) for i in range(KERNEL)], axis=0)[KERNEL:, KERNEL:]
@@ -94,7 +94,7 @@ def test_a_killed_run_continues_to_the_same_bits(photo: Path, tmp_path: Path) ->
     process = subprocess.Popen([*map(str, command), *map(str, settings)], stderr=subprocess.DEVNULL)
     try:
         wait_for(killed / "checkpoint.pt", process)
-        time.sleep(np.random.default_rng().uniform(0, 0.5))  # a different iteration in every run of the test
+        time.sleep(np.random.default_rng().uniform(0, 0.5))  # each run of the test kills at a different iteration
         process.send_signal(signal.SIGKILL)
     finally:
         process.kill()

@@ -1,4 +1,4 @@
-"""Deconvolution with a kernel that is known, from Python and from the command line."""
+"""Deconvolution with a known kernel, from Python and from the command line."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def blurry(sharp: np.ndarray) -> np.ndarray:
 def blurred(sharp: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     from scipy.ndimage import convolve
 
-    # scipy's centre of an even side is where ours is; a true convolution with the edge pixels repeated
+    # a true convolution with repeated edge pixels; scipy centres even kernels as invkit does
     return np.stack([convolve(channel, kernel, mode="nearest") for channel in np.moveaxis(sharp, -1, 0)], -1)
 
 
@@ -83,7 +83,7 @@ def test_a_kernel_off_its_centre_moves_the_picture(sharp: np.ndarray) -> None:
     shifted = np.zeros((5, 5))
     shifted[2, 4] = 1  # two columns from the centre
     blurry = blurred(sharp, shifted)
-    overrides = ["solver.params.iterations=250"]  # the pixels have a long way to go, at a hundredth a step
+    overrides = ["solver.params.iterations=250"]  # Adam moves a pixel by about 0.01 an iteration
     result = invkit.deconvolve(blurry, shifted, recipe="quick-known", overrides=overrides, progress=False)
     np.testing.assert_allclose(result.image[:, 4:-4], sharp[:, 4:-4], atol=0.02)
 
@@ -160,9 +160,9 @@ def test_the_command_writes_what_deblur_writes(
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         assert invoke(monkeypatch, *arguments, "--truth", tmp_path / "truth.png", "-o", folder) == 0
-    told = " ".join(capsys.readouterr().err.split())
-    assert told.startswith("warning:")
-    assert "sums to 3, not to one" in told
+    message = " ".join(capsys.readouterr().err.split())
+    assert message.startswith("warning:")
+    assert "sums to 3, not to one" in message
     assert {path.name for path in folder.iterdir()} == {
         "image.png",
         "kernel.npy",

@@ -1,4 +1,4 @@
-"""The page on writing a prior: its commands run as they stand there, and say what it shows."""
+"""The page on writing a prior: its commands run, and their output is what the page shows."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ import invkit
 from invkit.apps.cli.main import app
 from invkit.apps.scaffold import plugin_files, plugin_names
 from invkit.datasets.synthetic import Synthetic
-from invkit.media.encoding import encode_png
+from invkit.media.images import encode_png
 from invkit.numerics.registration import aligned_psnr
 
 PAGE = (Path(invkit.__file__).parent.parent / "docs" / "howto" / "plugin.md").read_text(encoding="utf-8")
 TRANSCRIPT = re.findall(r"```bash\n(.*?)\n```\n\n```text\n(.*?)```", PAGE, flags=re.DOTALL)
 WRITTEN = plugin_files(plugin_names("straight-motion", "kernel_priors"))
 MOST_COMMANDS = 5
-EXACT = 0.5  # dB: other processors round otherwise, and 200 steps of Adam make more of it
+PSNR_TOLERANCE = 0.5  # dB: processors round differently, and 200 iterations of Adam amplify it
 
 
 def words(line: str) -> str:
-    """A line without its numbers and its drawing, which differ from machine to machine and from screen to screen."""
+    """A line without numbers and frames, which depend on the machine and the screen."""
     return " ".join(re.sub(r"[\d.:]+", "#", line).replace("=", " ").split())
 
 
-def assert_shown(shown: str, said: str) -> None:
-    """Each line that is shown stands, or is part of a line, in what was said, in this order."""
-    lines = [words(line) for line in said.splitlines()]
+def assert_shown(shown: str, output: str) -> None:
+    """Each line shown is a line of the output, or a part of one, in this order."""
+    lines = [words(line) for line in output.splitlines()]
     for line in filter(None, map(words, shown.splitlines())):
         found = next((i for i, given in enumerate(lines) if line in given), None)
-        assert found is not None, f"{line!r} is not, or not there, in\n{said}"
+        assert found is not None, f"{line!r} is not, or not there, in\n{output}"
         lines = lines[found + 1 :]
 
 
@@ -49,13 +49,13 @@ def figures(text: str) -> list[float]:
 def test_five_commands_lead_to_a_row_in_a_table(tmp_path: Path) -> None:
     assert 0 < len(TRANSCRIPT) <= MOST_COMMANDS
     environment = make_environment(tmp_path / "environment")
-    said = ""
+    output = ""
     for command, shown in TRANSCRIPT:
-        said = environment.succeed(command, tmp_path)
-        if "--metrics" not in command:  # how a table is set depends on the screen
-            assert_shown(shown, said)
-    assert figures(said) == pytest.approx(figures(TRANSCRIPT[-1][1]), abs=EXACT)
-    assert len(figures(said)) == 2
+        output = environment.succeed(command, tmp_path)
+        if "--metrics" not in command:  # the layout of a table depends on the screen
+            assert_shown(shown, output)
+    assert figures(output) == pytest.approx(figures(TRANSCRIPT[-1][1]), abs=PSNR_TOLERANCE)
+    assert len(figures(output)) == 2
 
 
 def test_the_page_shows_what_the_command_writes() -> None:
@@ -76,7 +76,7 @@ def test_the_blurry_pictures_are_as_blurry_as_the_page_says() -> None:
     assert f"have {np.mean(found):.1f} dB" in PAGE
 
 
-def test_what_the_page_says_of_observers_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_observers_of_the_page_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     picture = np.random.default_rng(0).integers(0, 256, (40, 44, 3), dtype=np.uint8)
     (tmp_path / "photo.jpg").write_bytes(encode_png(picture))

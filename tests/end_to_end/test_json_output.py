@@ -1,4 +1,4 @@
-"""Where a script reads, ``--json`` puts one JSON document on the standard output and nothing else."""
+"""With ``--json`` the standard output holds one JSON document and nothing else."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def photo(tmp_path):
 
 
 @pytest.fixture
-def said(monkeypatch, capsys):
+def output_of(monkeypatch, capsys):
     def run(*words):
         monkeypatch.setattr(sys, "argv", ["invkit", *map(str, words)])
         with pytest.raises(SystemExit) as stop:
@@ -45,20 +45,20 @@ def said(monkeypatch, capsys):
     ],
     ids=" ".join,
 )
-def test_what_is_registered(said, words):
-    assert said(*words, "--json")
+def test_lists_and_descriptions(output_of, words):
+    assert output_of(*words, "--json")
 
 
-def test_a_restoration_prints_what_result_json_holds(said, photo, tmp_path):
+def test_a_restoration_prints_what_result_json_holds(output_of, photo, tmp_path):
     kernel = ["--kernel", tmp_path / "kernel.npy"]
     for words in (["deconvolve", photo, *QUICK, *kernel], ["solve", "wiener", "--image", photo, *kernel]):
         folder = tmp_path / words[0]
-        summary = said(*words, "--output", folder, "--json")
+        summary = output_of(*words, "--output", folder, "--json")
         assert summary == json.loads((folder / "result.json").read_text(encoding="utf-8"))
         assert summary["kernel_size"] == [3, 3]
 
 
-def test_deblur_prints_its_summary_too(said, photo, tmp_path):
+def test_deblur_prints_its_summary_too(output_of, photo, tmp_path):
     quick = ["--recipe", "selfdeblur-small", "--kernel-size", "3", "--set", "solver.params.iterations=2"]
-    summary = said("deblur", photo, *quick, "--set", "image_prior=pixels", "--output", tmp_path / "run", "--json")
+    summary = output_of("deblur", photo, *quick, "--set", "image_prior=pixels", "--output", tmp_path / "run", "--json")
     assert summary["iterations"] == 2

@@ -1,4 +1,4 @@
-"""Bad input is refused in one clear sentence before compute, with exit code 2 and nothing written."""
+"""Invalid input is refused with one sentence before any compute, with exit code 2, and nothing is written."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ CASES: dict[str, tuple[Case, list[str]]] = {
     "image smaller than the kernel": (lambda t: [good(t), "--kernel-size", "41"], ["41x41", "larger than the image"]),
     "kernel of no size": (lambda t: [good(t), "--kernel-size", "0"], ["positive"]),
     "kernel of negative size": (lambda t: [good(t), "--kernel-size", "7x-3"], ["positive"]),
-    "kernel size of words": (lambda t: [good(t), "--kernel-size", "big"], ["big"]),
+    "kernel size that is no number": (lambda t: [good(t), "--kernel-size", "big"], ["big"]),
     "unknown recipe": (lambda t: [good(t), "--recipe", "selfdebur"], ["selfdebur", "did you mean", "selfdeblur"]),
     "unknown parameter": (
         lambda t: [good(t), *NETWORK, "--set", "kernel_prior.params.hiden=5"],

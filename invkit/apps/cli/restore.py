@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .options import INPUT, RestoreOptions, RunOptions, with_options
-from .shared import complete_recipes, err, print_line
+from .shared import BAR_DELAY, complete_recipes, err, print_line
 
 if TYPE_CHECKING:
     from ...core.result import Result
@@ -106,10 +106,9 @@ def restore_image(image: Measured | None, options: RestoreOptions, run: RunOptio
     """
     from ...media.output import check_output
     from ...pipeline.job import prepare
-    from ...pipeline.observers import observers_of
 
     check_output(run.output, overwrite=run.overwrite, resume=run.resume)
-    observers = observers_of(run.observe or (), run.output, options.seed)
+    observers = named_observers(run, options.seed)
     job = prepare(
         image,
         recipe=options.recipe,
@@ -125,6 +124,15 @@ def restore_image(image: Measured | None, options: RestoreOptions, run: RunOptio
         time_limit=run.time_limit,
     )
     run_job(job, run, observers)
+
+
+def named_observers(run: RunOptions, seed: int) -> list[Observer]:
+    """The observers that --observe names; raises `InvkitError`."""
+    if not run.observe:
+        return []
+    from ...pipeline.observers import observers_of
+
+    return observers_of(run.observe, run.output, seed)
 
 
 def run_job(job: Job, run: RunOptions, observers: Sequence[Observer]) -> None:
@@ -169,13 +177,13 @@ def output_folder(run: RunOptions) -> Iterator[None]:
 
 def compute(job: Job, run: RunOptions, observers: Sequence[Observer], checkpoint: Path) -> Result:
     """Run a job with a progress bar and checkpoints, and save its result."""
+    from ...core.observers.progress import ProgressBar
     from ...core.runtime.workers import dismiss_workers
-    from ...pipeline.api import progress_bar
 
     result = job.run(
         time_limit=run.time_limit,
         observers=observers,
-        progress=progress_bar,
+        progress=lambda title: ProgressBar(title, err, after=BAR_DELAY),
         checkpoint=checkpoint,
         checkpoint_every=run.checkpoint_every,
         resume=run.resume,
@@ -201,9 +209,9 @@ def summarize(result: Result, run: RunOptions, *, resumable: bool) -> None:
     if "psnr" in result.details:
         psnr = result.details["psnr"]
         lines.append(f"PSNR {psnr['before']:.2f} dB before, {psnr['after']:.2f} dB after")
-    doubts = result.details.get("doubts", ())
-    lines += [f"doubtful: {doubt}" for doubt in doubts]
-    if doubts:
+    warnings = result.details.get("warnings", ())
+    lines += [f"warning: {warning}" for warning in warnings]
+    if warnings:
         lines.append(f"the input is saved beside the result: {run.output / 'photograph.png'}")
     for line in [*lines, f"see {run.output / 'overview.png'}"]:
         print_line(line)

@@ -9,12 +9,11 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from .shared import err, print_line
+from .shared import BAR_DELAY, err, print_line
 
 __all__ = ["animate_command", "report_command"]
 
 Item = TypeVar("Item")
-BAR_DELAY = 2.0  # seconds; a bar that is shown for less time would only flicker
 
 
 def report_command(
@@ -63,7 +62,7 @@ def report_command(
 
 
 def tracked(items: Sequence[Item], what: str) -> Iterator[Item]:
-    """Yield the items, with a progress bar on the standard error after two seconds."""
+    """Yield the items, with a progress bar on the standard error if they take long."""
     from rich.progress import Progress
 
     start = time.monotonic()
@@ -83,7 +82,7 @@ def animate_command(
 ) -> None:
     """Animate how the image and the kernel of a run evolved.
 
-    They are shown side by side, with iteration and loss. An .mp4 file needs an encoder, which 'pip install invkit[video]' installs.
+    They are shown side by side, with iteration and loss. An .mp4 file needs an encoder: 'pip install invkit[video]'.
 
     [bold]Examples[/bold]
 

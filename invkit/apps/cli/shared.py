@@ -15,11 +15,24 @@ from rich.console import Console
 
 from ...core import registry
 
-__all__ = ["Debug", "Debugging", "complete_components", "complete_families", "complete_last", "complete_names",
-           "complete_recipes", "complete_suites", "err", "out", "print_line"]  # fmt: skip
+__all__ = [
+    "BAR_DELAY",
+    "Debug",
+    "Debugging",
+    "complete_components",
+    "complete_families",
+    "complete_last",
+    "complete_names",
+    "complete_recipes",
+    "complete_suites",
+    "err",
+    "out",
+    "print_line",
+]
 
 out = Console()
 err = Console(stderr=True)
+BAR_DELAY = 1.0  # seconds; a progress bar that is shown for less time would only flicker
 
 Completer: TypeAlias = Callable[[str], list[str]]
 

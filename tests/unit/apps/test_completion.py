@@ -1,4 +1,4 @@
-"""What the shell offers when Tab is pressed, and that nothing heavy is imported for it."""
+"""The shell completes commands, options and names, and imports nothing heavy for it."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ print("imported:", *[name for name in {heavy!r} if name in sys.modules], file=sy
 
 
 def offered(line, *light):
-    """What Bash would be offered for the last word of a line, and which of the modules named were imported for it."""
+    """The completions of a line's last word in Bash, and which of the heavy or named modules were imported."""
     words = line.split(" ")
-    asked = {"_INVKIT_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+    variables = {"_INVKIT_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
     code = OFFER.format(heavy=(*HEAVY, *light))
     command = [sys.executable, "-c", f"import sys; sys.argv = ['invkit']\n{code}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | asked)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | variables)
     return done.stdout.split(), done.stderr.splitlines()[-1].removeprefix("imported:").split()
 
 
@@ -43,19 +43,19 @@ def offered(line, *light):
         ("invkit recipe show self", "recipes", "self"),
     ],
 )
-def test_names_are_offered_by_the_shell(line, family, prefix):
+def test_the_shell_completes_names(line, family, prefix):
     names, imported = offered(line)
     assert names == [name for name in registry.names(family) if name.startswith(prefix)] != []
     assert imported == []
 
 
-def test_commands_are_offered_and_none_is_loaded():
+def test_completing_a_command_loads_none():
     names, imported = offered("invkit d", "invkit.apps.cli.restore", "invkit.apps.cli.data")
     assert names == ["deblur", "deconvolve", "describe", "data", "doctor"]
     assert imported == []
 
 
-def test_options_are_offered():
+def test_the_shell_completes_options():
     names, _ = offered("invkit deblur photo.jpg --kernel")
     assert names == ["--kernel-size", "--kernel"]
 
@@ -72,7 +72,7 @@ def test_families_and_suites():
     assert {"quick", "levin", "lai"} <= set(complete_suites(""))
 
 
-def test_files_are_offered_with_the_names(tmp_path, monkeypatch):
+def test_files_are_completed_like_names(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "fastest.toml").touch()
     (tmp_path / "fast.txt").touch()

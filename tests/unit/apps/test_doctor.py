@@ -1,4 +1,4 @@
-"""``invkit doctor`` finds what is broken, says how to mend it, and calls a sound installation sound."""
+"""``invkit doctor`` finds no fault in a sound installation; in others it finds the fault and names a remedy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def invoke(*words):
 
 @pytest.fixture(scope="module")
 def findings(tmp_path_factory):
-    """Of this installation, with no data."""
+    """The findings in this installation, without data."""
     sections = []
     found = list(examine(tmp_path_factory.mktemp("data"), sections.append))
     assert sections == list(CHECKS)
@@ -35,7 +35,7 @@ def test_this_installation_works(findings):
 
 def test_the_self_test_gains_what_it_should(findings):
     (one,) = [one for one in findings if one.section == "self-test"]
-    assert one.figures["gain_db"] > 3  # 3.5 dB where it was written; other libraries round otherwise
+    assert one.figures["gain_db"] > 3  # 3.5 dB on one machine; other libraries round differently
 
 
 def test_absent_data_are_no_fault_and_it_says_how_to_get_them(findings):
@@ -55,7 +55,7 @@ def test_a_folder_that_is_not_there_yet_is_measured_where_it_would_be(tmp_path):
 
 @pytest.fixture
 def only_observers(monkeypatch):
-    """One family to look at, since loading all takes seconds."""
+    """Reduce the families to one, because loading all components takes seconds."""
     monkeypatch.setattr(registry, "FAMILIES", {"observers": registry.FAMILIES["observers"]})
     registry._installed.cache_clear()
     yield

@@ -1,4 +1,4 @@
-"""Every command says what it does and what each of its options means, and shows an example that can be run."""
+"""The help of each command has a sentence, a text for each option, and an example that can be run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from invkit.apps.cli.main import LazyCommand, app
 
 
 def walk(command, words=()):
-    """Each command and group below a command, itself included, loaded, by the words that lead to it."""
+    """A command and all commands and groups below it, loaded, each with the words that call it."""
     command = command.load() if isinstance(command, LazyCommand) else command
     yield words, command
     for name, below in getattr(command, "commands", {}).items():

@@ -1,4 +1,4 @@
-"""``invkit plugin new``: what it writes works as it is, and what it cannot use is refused in a sentence."""
+"""``invkit plugin new`` writes plugins that work, and refuses names that it cannot use."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from invkit.recipes.model import check_recipe, parse_recipe
 from invkit.testing import check_component
 
 PLUGINS = Path(invkit.__file__).parent.parent / "plugins"
-TEMPLATE = ["plugin", "new", "invkit-template", "--component", "straight-motion"]  # what plugins/template was made by
-MOST_LINES = 30  # of the user's own, in the goals of the plugin road
+TEMPLATE = ["plugin", "new", "invkit-template", "--component", "straight-motion"]  # made plugins/template
+MOST_LINES = 30  # that a user writes: a goal of the plugin templates
 
 
 def texts_in(folder: Path) -> dict[str, str]:
-    """The texts of a folder, but for what Python, pytest and pip leave in it."""
+    """The texts of a folder, without the files of Python, pytest and pip."""
     files = [path for path in folder.rglob("*") if path.is_file() and path.suffix in (".py", ".toml", ".md")]
     return {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in files}
 
@@ -36,7 +36,7 @@ def invoke(*words: object) -> str:
 
 
 def code_lines(text: str) -> int:
-    """Lines that hold code: neither blank nor of comments and docstrings."""
+    """The number of lines without blank lines, comments and docstrings."""
     tree = ast.parse(text)
     documented = [node for node in ast.walk(tree) if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)]
     words = {
@@ -50,13 +50,13 @@ def code_lines(text: str) -> int:
 
 
 def test_the_template_is_what_the_command_writes(tmp_path):
-    """After a change of the templates or of invkit's version, remove plugins/template and run the command again."""
+    """After a change of the templates or of invkit's version, delete plugins/template and run the command again."""
     invoke(*TEMPLATE, "--output", tmp_path / "template")
     assert texts_in(tmp_path / "template") == texts_in(PLUGINS / "template")
 
 
-def test_what_the_user_writes_is_short():
-    """The component's module and its recipe together."""
+def test_the_code_of_a_plugin_is_short():
+    """The module of the component and its recipe have few lines together."""
     package = PLUGINS / "template" / "invkit_template"
     recipe = (package / "straight-motion.toml").read_text(encoding="utf-8")
     assert code_lines((package / "straight_motion.py").read_text("utf-8")) + len(recipe.splitlines()) <= MOST_LINES
@@ -85,11 +85,11 @@ def test_the_entry_point_leads_to_the_class(family):
     assert all(ast.parse(text) for path, text in texts.items() if path.endswith(".py"))
 
 
-def test_it_says_what_to_do_next(tmp_path, monkeypatch):
+def test_it_prints_the_next_commands(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    said = invoke("plugin", "new", "my-prior")
-    assert "my-prior/my_prior/my_prior.py holds 'my-prior' of kernel_priors. Next:" in said
-    assert [line.strip() for line in said.splitlines()[1:]] == [
+    message = invoke("plugin", "new", "my-prior")
+    assert "my-prior/my_prior/my_prior.py holds 'my-prior' of kernel_priors. Next:" in message
+    assert [line.strip() for line in message.splitlines()[1:]] == [
         "pip install -e 'my-prior[test]'",
         "pytest my-prior",
         "invkit bench run quick --recipes my-prior,fast-map",
@@ -99,13 +99,13 @@ def test_it_says_what_to_do_next(tmp_path, monkeypatch):
 
 
 def test_help_teaches_with_examples():
-    said = invoke("plugin", "new", "--help")
-    assert "invkit plugin new my-prior" in said
-    assert "--family regularizers" in said
+    message = invoke("plugin", "new", "--help")
+    assert "invkit plugin new my-prior" in message
+    assert "--family regularizers" in message
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["prior-"], "cannot name a distribution"),
         (["my prior"], "cannot name a distribution"),
@@ -123,17 +123,17 @@ def test_help_teaches_with_examples():
         (["my-prior", "--family", "kernel"], "no family 'kernel'; did you mean 'kernel_priors'"),
     ],
 )
-def test_names_that_cannot_be_are_refused_and_nothing_is_written(words, said, tmp_path, monkeypatch, capsys):
+def test_unusable_names_are_refused_and_nothing_is_written(words, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["invkit", "plugin", "new", *words])
     with pytest.raises(SystemExit) as stop:
         main()
     assert stop.value.code == 2
-    assert said in " ".join(capsys.readouterr().err.split())
+    assert message in " ".join(capsys.readouterr().err.split())
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_there_stays(tmp_path):
+def test_existing_files_stay(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     texts = plugin_files(plugin_names("my-prior", "kernel_priors"))
     for folder in (tmp_path, tmp_path / "mine.txt"):
@@ -142,7 +142,7 @@ def test_what_is_there_stays(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
-def test_an_empty_folder_is_filled_and_one_that_cannot_be_is_refused(tmp_path):
+def test_an_empty_folder_is_filled_and_an_unwritable_one_refused(tmp_path):
     texts = plugin_files(plugin_names("my-prior", "kernel_priors"))
     write_plugin(tmp_path, texts)
     assert texts_in(tmp_path) == texts
@@ -150,12 +150,12 @@ def test_an_empty_folder_is_filled_and_one_that_cannot_be_is_refused(tmp_path):
         write_plugin(tmp_path / "README.md" / "below", texts)
 
 
-def test_a_family_of_which_there_is_none_is_refused():
+def test_an_unknown_family_is_refused():
     with pytest.raises(UnknownNameError, match="families are"):
         plugin_names("my-prior", "quux")
 
 
-def test_what_it_asks_of_invkit_is_this_version(install):
+def test_a_plugin_requires_this_version_of_invkit(install):
     text = plugin_files(plugin_names("my-prior", "kernel_priors"))["pyproject.toml"]
     (asked,) = [line.split('"')[1] for line in text.splitlines() if line.startswith("dependencies")]
     install("my-prior", "", asked)

@@ -1,4 +1,4 @@
-"""Start-up stays light: what must not be imported is checked by name, since a time would depend on the machine."""
+"""Start-up is light. The tests check imported modules by name, because a time would depend on the machine."""
 
 from __future__ import annotations
 
