@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 __all__ = ["deblur_command", "deconvolve_command", "run_job", "solve_command"]
 
-Photo = Annotated[Path, typer.Argument(help="The blurry photograph: PNG, JPEG, TIFF, BMP, WebP or NPY.")]
+PhotoArgument = Annotated[Path, typer.Argument(help="The blurry photograph: PNG, JPEG, TIFF, BMP, WebP or NPY.")]
 
 
 @with_options(RestoreOptions(), RunOptions(output=Path("deblurred")))
-def deblur_command(photo: Photo, options: RestoreOptions, run: RunOptions) -> None:
+def deblur_command(photo: PhotoArgument, options: RestoreOptions, run: RunOptions) -> None:
     """Restore a blurry photograph and estimate its blur kernel.
 
     Writes image.png, kernel.png, kernel.npy, overview.png and result.json to the output folder.
@@ -47,7 +47,7 @@ def deblur_command(photo: Photo, options: RestoreOptions, run: RunOptions) -> No
     required=("kernel",),
     without=("kernel_size",),
 )
-def deconvolve_command(photo: Photo, options: RestoreOptions, run: RunOptions) -> None:
+def deconvolve_command(photo: PhotoArgument, options: RestoreOptions, run: RunOptions) -> None:
     """Restore a blurry photograph whose blur kernel is known.
 
     Writes the same files as deblur. The recipe must use a known kernel.
@@ -176,7 +176,14 @@ def output_folder(run: RunOptions) -> Iterator[None]:
 
 
 def compute(job: Job, run: RunOptions, observers: Sequence[Observer], checkpoint: Path) -> Result:
-    """Run a job with a progress bar and checkpoints, and save its result."""
+    """Run a job with a progress bar and checkpoints, and save its result.
+
+    Args:
+        job: what to compute.
+        run: output folder and limits.
+        observers: observers of the solve.
+        checkpoint: the file of the checkpoints.
+    """
     from ...core.observers.progress import ProgressBar
     from ...core.runtime.workers import dismiss_workers
 
@@ -196,7 +203,13 @@ def compute(job: Job, run: RunOptions, observers: Sequence[Observer], checkpoint
 
 
 def summarize(result: Result, run: RunOptions, *, resumable: bool) -> None:
-    """Print how a run ended and where its files are; with --json, the content of result.json."""
+    """Print how a run ended and where its files are; with --json, the content of result.json.
+
+    Args:
+        result: the result.
+        run: output folder and form of the summary.
+        resumable: whether there is a checkpoint to resume from.
+    """
     if run.as_json:
         from ...media.output import strict_json
 

@@ -13,7 +13,7 @@ from .shared import BAR_DELAY, err, print_line
 
 __all__ = ["animate_command", "report_command"]
 
-Item = TypeVar("Item")
+TrackedItem = TypeVar("TrackedItem")
 
 
 def report_command(
@@ -61,7 +61,7 @@ def report_command(
         typer.launch(output.resolve().as_uri())
 
 
-def tracked(items: Sequence[Item], what: str) -> Iterator[Item]:
+def tracked(items: Sequence[TrackedItem], what: str) -> Iterator[TrackedItem]:
     """Yield the items, with a progress bar on the standard error if they take long."""
     from rich.progress import Progress
 

@@ -100,7 +100,13 @@ def check_package_name(package: str, distribution: str) -> None:
 
 
 def check_component_name(component: str, family: str, distribution: str) -> None:
-    """Refuse a malformed name, a keyword of Python, and a name of another distribution; raises `InputError`."""
+    """Refuse a malformed name, a keyword of Python, and a name of another distribution; raises `InputError`.
+
+    Args:
+        component: the name.
+        family: family of the component.
+        distribution: the new distribution, which may be installed already.
+    """
     if not re.fullmatch(COMPONENT_PATTERN, component) or keyword.iskeyword(component):
         raise InputError(
             f"'{component}' cannot name a component; use lower-case letters and digits, with '-' between words, as in "
