@@ -1,1 +1,1 @@
-"""Watchers of a solve: progress, snapshots, checkpoints. They read the state and never change the solve."""
+"""Observers of a solve: progress, snapshots, checkpoints. They read the state and never change the solve."""

@@ -1,4 +1,4 @@
-"""Saves the state of a solve so that it can be continued to the same bits after a crash."""
+"""Saves the state of a solve, so that it can be resumed after a crash with the same bits."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from ..solver import Observer, State, StopReason
 
 __all__ = ["Checkpointer", "describe_run", "load_checkpoint"]
 
-FORMAT = 2
+CHECKPOINT_FORMAT = 2
 RESUMABLE = ("interrupted", "time limit")
-WORDS = ("title", "source", "notes")  # of a recipe; they change no number
-SHOWN = 4  # differences that an error names
+DESCRIPTIVE_KEYS = ("title", "source", "notes")  # of a recipe; they change no number
+MAX_NAMED = 4  # differences that an error names
 
 
 class Checkpointer(Observer):
-    """Writes the state to one file every so many seconds, and at a stop before the end; the file is always whole.
+    """Writes the state to one file at regular times, and when the solve stops before its end.
 
-    A write that fails, as on a full disk, leaves the last good file, is told once by a ``RuntimeWarning``, and is
-    tried again after ``every`` seconds: the solve goes on.
+    The file is replaced atomically. A failed write, as on a full disk, leaves the last good file and does not end the
+    solve. It gives one ``RuntimeWarning`` and is tried again after ``every`` seconds.
 
     Args:
-        path: the file, replaced atomically.
-        run: what the state belongs to (`describe_run`), so that another run is not continued by mistake; JSON-like.
+        path: the file.
+        run: describes the run (`describe_run`), so that another run is not resumed by mistake; JSON-like.
         every: seconds between two writes.
 
     Attributes:
-        failure: why the last write failed; None when it did not.
+        failure: the error of the last write, or None.
     """
 
     def __init__(self, path: Path, run: Mapping[str, Any], every: float = 30.0) -> None:
@@ -51,64 +51,65 @@ class Checkpointer(Observer):
         self._tried = time.monotonic()
 
     def started(self, problem: Problem, state: State, iterations: int) -> None:
-        """Count the seconds from here."""
+        """Start to count the seconds."""
         self._tried = time.monotonic()
 
     def stepped(self, problem: Problem, state: State) -> None:
-        """Write when it is time."""
+        """Write if ``every`` seconds have passed."""
         if time.monotonic() - self._tried >= self.every:
             self._write(problem, state)
 
     def stopped(self, problem: Problem, state: State, reason: StopReason | None) -> None:
-        """Write what a later call continues from; nothing at the end, nor after an error, perhaps half a step."""
+        """Write if the run can be resumed: neither at its end nor after an error, which may have interrupted a step."""
         if reason in RESUMABLE:
             self._write(problem, state)
 
     def _write(self, problem: Problem, state: State) -> None:
         if state.losses and not bool(torch.isfinite(state.losses[-1])):
-            return  # the last good state is worth more
+            return  # the last good state is more useful
         try:
             write_atomically(self.path, self._content(problem, state))
             self.failure = None
         except (OSError, MemoryError) as error:
             self.failure = error
-        self._tried = time.monotonic()
-        if self.failure is not None and not self._warned:
-            self._warned = True
-            warnings.warn(self._complaint(self.failure), RuntimeWarning, stacklevel=2)
+            if not self._warned:
+                self._warned = True
+                reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or "out of memory"
+                text = f"the checkpoint {self.path} could not be written ({reason}); the solve goes on and tries again"
+                warnings.warn(text, RuntimeWarning, stacklevel=2)
+        finally:
+            self._tried = time.monotonic()
 
     def _content(self, problem: Problem, state: State) -> bytes:
         made_with = circumstances(problem.data.device)
+        parts = {"format": CHECKPOINT_FORMAT, "run": self.run, "made_with": made_with, "state": state.state_dict()}
         buffer = io.BytesIO()
-        torch.save({"format": FORMAT, "run": self.run, "made_with": made_with, "state": state.state_dict()}, buffer)
+        torch.save(parts, buffer)
         return buffer.getvalue()
-
-    def _complaint(self, error: OSError | MemoryError) -> str:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or "out of memory"
-        return f"the checkpoint {self.path} could not be written ({reason}); the solve goes on and tries again"
 
 
 def load_checkpoint(path: Path, run: Mapping[str, Any], device: torch.device | str | None = None) -> Mapping[str, Any]:
-    """The state that a `Checkpointer` wrote; no code from the file is executed.
+    """The state that a `Checkpointer` wrote. No code from the file is executed.
 
     Args:
         path: the file.
-        run: the `describe_run` of what is to be continued.
-        device: where it is to be continued; None to compare no device.
+        run: the `describe_run` of the run to be resumed.
+        device: of the resumed run; None to compare no device.
 
     Warns:
-        RuntimeWarning: it was made with other versions, threads or on another device, so that the bits may differ.
+        RuntimeWarning: the checkpoint was made with other versions, threads or on another device, so that the bits may
+            differ.
 
     Raises:
-        InputError: there is none, it cannot be read, or it belongs to another run; the differing places are named.
-        OutOfMemoryError: it does not fit in memory.
+        InputError: the file does not exist, cannot be read, or belongs to another run; the error names the differences.
+        OutOfMemoryError: the checkpoint does not fit in memory.
     """
-    saved = unpacked(path)
-    differing = [*differences(saved["run"], json_like(run))]
+    saved = read_checkpoint(path)
+    differing = list(differing_settings(saved["run"], json_like(run)))
     if differing:
-        more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
+        more = f" and {len(differing) - MAX_NAMED} more" if len(differing) > MAX_NAMED else ""
         raise InputError(
-            f"{path} is of another run: it was made with {'; '.join(differing[:SHOWN])}{more}; "
+            f"{path} is of another run: it was made with {'; '.join(differing[:MAX_NAMED])}{more}; "
             "resume with the same, or start anew with --overwrite"
         )
     warn_of_other_bits(path, saved["made_with"], device)
@@ -119,21 +120,21 @@ def load_checkpoint(path: Path, run: Mapping[str, Any], device: torch.device | s
 def describe_run(
     recipe: Mapping[str, Any], data: Tensor, kernel: Tensor | None, settings: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """All that determines a solve, JSON-like.
+    """Everything that determines a solve, JSON-like.
 
     Args:
-        recipe: as resolved, every default written out.
+        recipe: as resolved, with every default.
         data: the measurement.
-        kernel: the kernel that was given, or None.
-        settings: what else counts, as the seed.
+        kernel: the given kernel, or None.
+        settings: all other settings, as the seed.
     """
-    method = {place: value for place, value in recipe.items() if place not in WORDS}
-    whole = {"recipe": method, "settings": settings, "data": digest(data), "kernel": digest(kernel)}
-    described: dict[str, Any] = json_like(whole)
-    return described
+    method = {place: value for place, value in recipe.items() if place not in DESCRIPTIVE_KEYS}
+    described = {"recipe": method, "settings": settings, "data": tensor_digest(data), "kernel": tensor_digest(kernel)}
+    run: dict[str, Any] = json_like(described)
+    return run
 
 
-def digest(tensor: Tensor | None) -> str | None:
+def tensor_digest(tensor: Tensor | None) -> str | None:
     """The SHA-256 of a tensor's shape, type and values, in hexadecimal digits."""
     if tensor is None:
         return None
@@ -142,35 +143,51 @@ def digest(tensor: Tensor | None) -> str | None:
 
 
 def json_like(value: Any) -> Any:
-    """What JSON gives back: tuples are lists, so that what was saved compares equal with what is given."""
+    """The value after a way through JSON, which makes lists of tuples, so that saved and given values compare equal."""
     return json.loads(json.dumps(value))
 
 
-def differences(saved: Any, given: Any, place: str = "") -> Iterator[str]:
-    """What differs between two JSON-like values, as ``solver.params.iterations=1000, now 2000``."""
+def differing_settings(saved: Any, given: Any, place: str = "") -> Iterator[str]:
+    """The differences of two JSON-like values.
+
+    Args:
+        saved: the value in the checkpoint.
+        given: the value of the run to be resumed.
+        place: of both values in the run, with dots.
+
+    Example:
+        >>> list(differing_settings({"settings": {"seed": 0}}, {"settings": {"seed": 1}}))
+        ['seed=0, now 1']
+    """
     if isinstance(saved, dict) and isinstance(given, dict):
         named = saved.get("name") != given.get("name")  # the parameters of two components cannot be compared
         for key in ["name"] if named else sorted({*saved, *given}):
-            yield from differences(saved.get(key), given.get(key), f"{place}.{key}" if place else key)
+            yield from differing_settings(saved.get(key), given.get(key), f"{place}.{key}" if place else key)
     elif isinstance(saved, list) and isinstance(given, list) and len(saved) == len(given):
         for index, (one, other) in enumerate(zip(saved, given, strict=True)):
-            yield from differences(one, other, f"{place}.{index}")
+            yield from differing_settings(one, other, f"{place}.{index}")
     elif saved != given:
-        yield in_words(place, saved, given)
+        yield difference_text(place, saved, given)
 
 
-def in_words(place: str, saved: Any, given: Any) -> str:
-    """One difference; the sections of a run go without saying, and a digest tells nobody anything."""
+def difference_text(place: str, saved: Any, given: Any) -> str:
+    """One difference as a user would write it: without the section of the run, and without digests.
+
+    Args:
+        place: of both values in the run, with dots.
+        saved: the value in the checkpoint.
+        given: the value of the run to be resumed.
+    """
     section, _, inside = place.partition(".")
     if place in ("data", "kernel"):
         return f"another {'image' if place == 'data' else 'kernel'}"
     name = inside if section in ("recipe", "settings") and inside else place
     name = "recipe" if place == "recipe.name" else name
-    return f"{name}={shortened(saved)}, now {shortened(given)}"
+    return f"{name}={short_value(saved)}, now {short_value(given)}"
 
 
-def shortened(value: Any) -> str:
-    """A value as a recipe writes it, or only what it is where that is long."""
+def short_value(value: Any) -> str:
+    """A value as in a recipe; components by their names, other long values cut."""
     text = value if isinstance(value, str) else json.dumps(value)
     names = [item.get("name") for item in value if isinstance(item, dict)] if isinstance(value, list) else []
     if names:
@@ -179,7 +196,7 @@ def shortened(value: Any) -> str:
 
 
 def circumstances(device: torch.device | str) -> dict[str, Any]:
-    """What the bits of a result depend on beside the run itself."""
+    """Everything beside the run itself that the bits of a result depend on."""
     where = torch.device(device)
     name = torch.cuda.get_device_name(where) if where.type == "cuda" else torch.backends.cpu.get_cpu_capability()
     return {
@@ -191,22 +208,27 @@ def circumstances(device: torch.device | str) -> dict[str, Any]:
 
 
 def warn_of_other_bits(path: Path, made_with: Mapping[str, Any], device: torch.device | str | None) -> None:
-    """Warn when a checkpoint was made under other circumstances."""
+    """Warn if a checkpoint was made under other circumstances.
+
+    Args:
+        path: of the checkpoint.
+        made_with: its `circumstances`.
+        device: of the resumed run; None to compare no device.
+    """
     now = circumstances("cpu" if device is None else device)
     if device is None:
         del now["device"]
-    changed = [
-        f"{name} {made_with.get(name)}, now {value}" for name, value in now.items() if made_with.get(name) != value
-    ]
+    pairs = [(name, made_with.get(name), value) for name, value in now.items()]
+    changed = [f"{name} {before}, now {value}" for name, before, value in pairs if before != value]
     if changed:
-        words = f"{path} was made with {'; '.join(changed)}: the run continues, but perhaps not to the same bits"
-        warnings.warn(words, RuntimeWarning, stacklevel=3)
+        text = f"{path} was made with {'; '.join(changed)}: the run continues, but perhaps not to the same bits"
+        warnings.warn(text, RuntimeWarning, stacklevel=3)
 
 
-def unpacked(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: Path) -> dict[str, Any]:
     """The content of a checkpoint file, its form checked; raises as `load_checkpoint`."""
     try:
-        saved = decoded(path.read_bytes())
+        saved = unpacked(path.read_bytes())
     except FileNotFoundError as error:
         raise InputError(f"there is nothing to resume: {path} does not exist") from error
     except OSError as error:
@@ -215,28 +237,24 @@ def unpacked(path: Path) -> dict[str, Any]:
         raise OutOfMemoryError(f"the checkpoint {path} does not fit in memory") from error
     if saved is None:
         raise InputError(f"{path} is no checkpoint, or a damaged one; start the run anew with --overwrite")
-    if saved.get("format") != FORMAT:
+    if saved.get("format") != CHECKPOINT_FORMAT:
         raise InputError(f"{path} was written by another version of invkit; start the run anew with --overwrite")
-    if not is_complete(saved):
+    parts = [saved.get(part) for part in ("run", "made_with", "state")]
+    if not all(isinstance(part, dict) for part in parts) or {field.name for field in fields(State)} - set(
+        saved["state"]
+    ):
         raise InputError(f"{path} lacks parts of a checkpoint; start the run anew with --overwrite")
     return saved
 
 
-def decoded(content: bytes) -> dict[str, Any] | None:
-    """The dictionary that was saved; None where the bytes are nothing of the kind."""
+def unpacked(content: bytes) -> dict[str, Any] | None:
+    """The dictionary that was saved; None for other bytes."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's advice is about files that are not ours
+            warnings.simplefilter("ignore")  # torch warns about foreign files
             saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except MemoryError:
         raise
-    except Exception:  # there is no telling what torch raises on bytes that it did not write
+    except Exception:  # torch may raise anything on bytes that it did not write
         return None
     return saved if isinstance(saved, dict) else None
-
-
-def is_complete(saved: Mapping[str, Any]) -> bool:
-    """Whether the parts of a checkpoint are there, down to those that every state has."""
-    if not all(isinstance(saved.get(part), dict) for part in ("run", "made_with", "state")):
-        return False
-    return all(field.name in saved["state"] for field in fields(State))

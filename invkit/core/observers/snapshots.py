@@ -1,4 +1,4 @@
-"""Keeps how image and kernel evolve."""
+"""Copies of image and kernel during a solve."""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ __all__ = ["Snapshots"]
 
 
 class Snapshots(Recorder):
-    """Keeps a copy of image and kernel every so many iterations and at the end of each solve, for `Result.snapshots`.
+    """Copies image and kernel at regular iterations and at the end of each solve, for `Result.snapshots`.
 
     Args:
         every: iterations between two copies.
 
     Raises:
         InputError: ``every`` is less than 1.
+
+    Example:
+        >>> Snapshots(every=10).recorded()
+        []
     """
 
     def __init__(self, every: int = 100) -> None:
@@ -30,7 +34,7 @@ class Snapshots(Recorder):
         self._solves = self._last = 0
 
     def recorded(self) -> Sequence[Snapshot]:
-        """The copies, in the order they were taken."""
+        """The copies, in their order."""
         return self._taken
 
     def started(self, problem: Problem, state: State, iterations: int) -> None:
@@ -38,12 +42,12 @@ class Snapshots(Recorder):
         self._solves, self._last = self._solves + 1, state.iteration
 
     def stepped(self, problem: Problem, state: State) -> None:
-        """Keep a copy when the iteration is a multiple of ``every``."""
+        """Take a copy if the iteration is a multiple of ``every``."""
         if state.iteration % self.every == 0:
             self._take(state)
 
     def stopped(self, problem: Problem, state: State, reason: StopReason | None) -> None:
-        """Keep the last, but for that of a step that an error has cut short."""
+        """Take a copy of the last state, unless an error has interrupted its step."""
         if reason is not None and state.iteration != self._last:
             self._take(state)
 

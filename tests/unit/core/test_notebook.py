@@ -15,9 +15,8 @@ from rich.console import Console
 from invkit import Problem, Result, Term, load_recipe
 from invkit.core import registry
 from invkit.core.errors import InputError
-from invkit.core.observers import notebook
-from invkit.core.observers.notebook import NotebookBar
-from invkit.core.observers.progress import ProgressBar
+from invkit.core.observers import progress
+from invkit.core.observers.progress import NotebookBar, ProgressBar
 from invkit.fidelities.mse import MSE
 from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.simplex import SimplexKernel
@@ -175,7 +174,7 @@ def displayed(monkeypatch):
 
 
 def test_progress_in_a_notebook_is_one_line_updated_in_place(problem, displayed, monkeypatch):
-    monkeypatch.setattr(notebook, "REFRESH", 0.0)
+    monkeypatch.setattr(progress, "REFRESH_SECONDS", 0.0)
     JointAdam(iterations=4).solve(problem, observers=[NotebookBar(WICKED)])
     assert len({how["display_id"] for _, how in displayed}) == 1
     assert [how["update"] for _, how in displayed] == [False, True, True, True, True]

@@ -17,7 +17,7 @@ from invkit.fidelities.mse import MSE
 from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.simplex import SimplexKernel
 from invkit.operators.convolution import Convolution
-from invkit.solvers.joint_adam import JointAdam
+from invkit.solvers.adam import JointAdam
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_the_bar_shows_loss_and_time_left_on_a_terminal(problem: Problem) -> Non
 
 
 def test_a_bar_appears_only_for_what_takes_its_time(problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "REFRESH", 0.0)
+    monkeypatch.setattr(progress, "REFRESH_SECONDS", 0.0)
     shown = {}
     for after in (1e-9, 1e9):
         console = Console(file=io.StringIO(), force_terminal=True, width=120)
@@ -56,7 +56,7 @@ def test_a_bar_appears_only_for_what_takes_its_time(problem: Problem, monkeypatc
 
 
 def test_a_log_file_gets_lines(problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "LINE_EVERY", 0.0)
+    monkeypatch.setattr(progress, "LOG_SECONDS", 0.0)
     log = io.StringIO()
     JointAdam(iterations=3).solve(problem, observers=[ProgressBar("small", Console(file=log))])
     lines = log.getvalue().splitlines()
