@@ -1,4 +1,4 @@
-"""From a photograph to its restoration: the way through the whole house for people who just have a picture."""
+"""The functions for users who have a picture: `deblur`, `deconvolve`, `restore` and `rerun`."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from ..core.observers.progress import ProgressBar
 from ..core.result import Result
 from ..core.solver import Observer
 from ..recipes.model import Recipe
-from .inputs import Measured, Picture
+from .inputs import ArrayOrFile, ImageInput
 from .job import prepare
 from .options import Color, KernelSize
+from .rerun import prepare_rerun
 
-__all__ = ["deblur", "deconvolve", "progress_bar", "restore"]
+__all__ = ["deblur", "deconvolve", "progress_bar", "rerun", "restore"]
 
-SHOWN_AFTER = 1.0  # seconds: a bar for less would only flicker
+PROGRESS_DELAY_SECONDS = 1.0  # a bar for a shorter time would only flicker
 
 
 def deblur(
-    image: Measured,
+    image: ImageInput,
     *,
     recipe: str | Path | Recipe | None = None,
     kernel_size: KernelSize | None = None,
@@ -37,33 +38,39 @@ def deblur(
 ) -> Result:
     """Restore a blurry image and estimate the kernel that blurred it.
 
-    A recipe may go on (``next``) with another one from the kernel found; the image is that of the last.
+    A recipe may have next stages, each of which starts from the kernel of the one before; the image is that of the
+    last stage.
 
     Args:
-        image: a file, a NumPy array (H, W), (H, W, 3) or a tensor (H, W), (C, H, W), (B, C, H, W); in [0, 1], or
-            8 or 16 bit unsigned integers. Several of one size, in a list or along a tensor's batch, are restored
-            together, each with a kernel of its own, by recipes that compare no kernels, as ``fast-map``.
-        recipe: a registered recipe's name, a ``.toml`` file or a `Recipe`; None or "auto" takes ``best``, or ``fast``
-            where the time limit is too short for it.
-        kernel_size: N, (h, w) or "auto" (`choices.auto_kernel_size`), pixels; too large is safer than too small. None:
-            what the recipe says, which is "auto" unless it names one.
-        color: of a colour image, restore the "luma" and keep the chroma, or the three channels with one kernel, "rgb",
-            in the last stage of the recipe; None: what the recipe says, which is "luma" unless it names one.
-        overrides: settings as ``"kernel_prior.params.hidden=2000"`` or ``"image_prior=pixels"``.
+        image: a file, a NumPy array (H, W) or (H, W, 3), or a tensor (H, W), (C, H, W) or (B, C, H, W); values in
+            [0, 1], or unsigned integers of 8 or 16 bits. Several images of one size, in a list or along a tensor's
+            batch, are restored together, each with its own kernel, by recipes without a selection, as ``fast-map``.
+        recipe: a registered recipe's name, a ``.toml`` file, a run's ``result.json`` or a `Recipe`. None or "auto"
+            means ``best``, or ``fast`` if the time limit is too short for it.
+        kernel_size: N, (h, w) or "auto" (`options.auto_kernel_size`), pixels; too large is safer than too small. None:
+            the recipe's, which is "auto" unless it names one.
+        color: of a colour image, restore the "luma" and keep the chroma, or restore the three channels with one
+            kernel, "rgb"; applies to the last stage. None: the recipe's, which is "luma" unless it names one.
+        overrides: settings as ``"kernel_prior.hidden=2000"`` or ``"image_prior=pixels"``.
         seed: of every random number.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         sigma: standard deviation of the noise in [0, 1] units; None to estimate it.
         time_limit: seconds after which the result so far is returned; as `Job.run`.
         progress: show a progress bar for each stage that takes longer than a second.
-        observers: watchers of every stage, one after the other.
+        observers: of every stage, one after the other.
 
     Returns:
-        The result; ``image`` is of the kind, layout and size of what was given, ``kernel`` is (h, w), of several
-        pictures (B, h, w).
+        The result; ``image`` has the kind, layout and size of the input; ``kernel`` is (h, w), of several images
+        (B, h, w).
 
     Raises:
         InvkitError: the image, an option or the recipe cannot be used; nothing has been computed then.
-        DivergedError: the solve did not stay finite.
+        DivergedError: the loss became infinite or NaN.
+
+    Example:
+        >>> from invkit.datasets.samples import sample_path
+        >>> deblur(sample_path("coffee_blurry"), recipe="fast", kernel_size=31).image.shape  # doctest: +SKIP
+        (250, 250, 3)
     """
     job = prepare(
         image,
@@ -80,8 +87,8 @@ def deblur(
 
 
 def deconvolve(
-    image: Picture,
-    kernel: Picture,
+    image: ArrayOrFile,
+    kernel: ArrayOrFile,
     *,
     recipe: str | Path | Recipe = "sparse-admm",
     color: Color | None = None,
@@ -98,13 +105,13 @@ def deconvolve(
     Args:
         image: as for `deblur`.
         kernel: the true-convolution kernel, an array or tensor (h, w) or a file of one (``.npy`` or a grey picture),
-            of any size up to the image's, odd or even. It need not be centred: a kernel off its centre moves the
-            image. Refused: all zero, NaN or infinite, larger than the image, a picture in colour, negative values
-            beyond a hundredth of the largest. Mended with a warning: smaller negative values, which count as zero;
-            floating-point values whose sum is off one by more than a hundredth, which are scaled. Integers, as of
-            an 8- or 16-bit picture, are scaled without one.
+            of any size up to the image's, odd or even. It need not be centred: a kernel off its centre shifts the
+            image. Refused are zeros only, NaN or infinite values, a kernel larger than the image, a colour picture,
+            and negative values beyond a hundredth of the largest. Corrected with a warning are smaller negative
+            values, which count as zero, and floating-point values whose sum differs from one by more than a
+            hundredth, which are scaled. Integers, as of an 8- or 16-bit picture, are scaled without a warning.
         recipe: as for `deblur`; its kernel prior must be ``known`` or start from a kernel.
-        color: as for `deblur`; None: what the recipe says, for the registered ones mostly "rgb".
+        color: as for `deblur`; None: the recipe's, for most registered ones "rgb".
         overrides: as for `deblur`.
         seed: as for `deblur`.
         device: as for `deblur`.
@@ -116,7 +123,14 @@ def deconvolve(
     Returns and raises as `deblur`.
 
     Warns:
-        UserWarning: the kernel was mended.
+        UserWarning: the kernel was corrected.
+
+    Example:
+        >>> import numpy as np
+        >>> sharp = np.tile(np.eye(8), (4, 4))
+        >>> blurry = 0.5 * (sharp + np.roll(sharp, 1, axis=1))
+        >>> deconvolve(blurry, np.array([[0.5, 0.5]]), recipe="wiener").image.shape
+        (32, 32)
     """
     job = prepare(
         image,
@@ -133,10 +147,10 @@ def deconvolve(
 
 
 def restore(
-    image: Measured | None,
+    image: ImageInput | None,
     recipe: str | Path | Recipe,
     *,
-    kernel: Picture | None = None,
+    kernel: ArrayOrFile | None = None,
     kernel_size: KernelSize | None = None,
     color: Color | None = None,
     overrides: Sequence[str] = (),
@@ -150,13 +164,13 @@ def restore(
     """Solve the problem of any recipe, blind or not, deblurring or not.
 
     Args:
-        image: what was measured: pictures as for `deblur`, or where the recipe's operator measures other numbers,
-            (C, H, W) or (B, C, H, W), channels first, in an array, a tensor or an .npy file. None takes the file that
-            the recipe's measurement names.
+        image: the measured data: pictures as for `deblur`; for operators that measure other numbers, (C, H, W) or
+            (B, C, H, W), channels first, as an array, a tensor or an .npy file. None: the file that the recipe's
+            measurement names.
         recipe: as for `deblur`.
-        kernel: (h, w) true-convolution kernel or a file of one, where the recipe's kernel prior starts from a kernel,
-            (N, h, w) of several; of another operator what its unknown is, as a mask (H, W). None takes the file that
-            the recipe's measurement names, if it does.
+        kernel: (h, w) true-convolution kernel or a file of one, if the recipe's kernel prior starts from a kernel;
+            (N, h, w) for several; for another operator its parameter, as a mask (H, W). None: the file that the
+            recipe's measurement names, if it does.
         kernel_size: as for `deblur`.
         color: as for `deblur`.
         overrides: as for `deblur`.
@@ -168,11 +182,17 @@ def restore(
         observers: as for `deblur`.
 
     Returns:
-        The result; where the image has not the shape of the data, ``blurry`` is the operator's first image of them.
-        ``kernel`` is the operator's unknown, without its batch where that is one.
+        The result. If the image has not the shape of the data, ``blurry`` is the operator's initial image. ``kernel``
+        is the operator's parameter, without the batch if that is one.
 
     Raises:
         InvkitError: as `deblur`.
+
+    Example:
+        >>> import numpy as np
+        >>> noisy = np.random.default_rng(0).normal(np.tri(32), 0.05).clip(0, 1)
+        >>> restore(noisy, "denoise-tv", sigma=0.05).image.shape
+        (32, 32)
     """
     job = prepare(
         image,
@@ -188,9 +208,39 @@ def restore(
     return job.run(time_limit=time_limit, observers=observers, progress=progress_bar if progress else None)
 
 
+def rerun(
+    result: str | Path,
+    *,
+    image: ImageInput | None = None,
+    kernel: ArrayOrFile | None = None,
+    device: str | None = None,
+    time_limit: float | None = None,
+    progress: bool = True,
+    observers: Sequence[Observer] = (),
+) -> Result:
+    """Make the run of a result.json again: to the same bits on the same machine and with the same versions.
+
+    Args:
+        result: the run's result.json.
+        image: None for the file of the earlier run, whose digest is checked; another image is restored alike.
+        kernel: None for the kernel file of the earlier run, if it had one.
+        device: None for that of the earlier run.
+        time_limit: as for `deblur`.
+        progress: as for `deblur`.
+        observers: as for `deblur`.
+
+    Returns and raises as `deblur`.
+
+    Raises:
+        InputError: the earlier image was an array, is gone or has changed; give it as ``image``.
+    """
+    job = prepare_rerun(result, image=image, kernel=kernel, device=device)
+    return job.run(time_limit=time_limit, observers=observers, progress=progress_bar if progress else None)
+
+
 def progress_bar(title: str) -> Observer:
-    """The bar of one stage, on the standard error, or in a notebook under its cell."""
+    """The progress bar of one stage, on the standard error, or under the cell of a notebook."""
     console = Console(stderr=True)
     if console.is_jupyter:
-        return NotebookBar(title, after=SHOWN_AFTER)
-    return ProgressBar(title, console, after=SHOWN_AFTER)
+        return NotebookBar(title, after=PROGRESS_DELAY_SECONDS)
+    return ProgressBar(title, console, after=PROGRESS_DELAY_SECONDS)
