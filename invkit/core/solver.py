@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Literal, TypeVar, final
@@ -16,14 +17,24 @@ import torch
 from torch import Tensor
 
 from .errors import AssemblyError, DivergedError
-from .interfaces import ImagePrior, OperatorParameterPrior
+from .interfaces import Assignable, Blur, Denoising, ImagePrior, OperatorParameterPrior, Proximable
 from .parameters import Component
 from .problem import Problem
 from .result import Result, Snapshot
 from .runtime.memory import keep_large_blocks
-from .runtime.threads import threads_for
+from .runtime.threads import threads_worth
 
-__all__ = ["Counting", "Observer", "Recorder", "Solver", "State", "StopReason", "after_interrupt", "deferred_interrupt"]
+__all__ = [
+    "Counting",
+    "Observer",
+    "Recorder",
+    "Solver",
+    "State",
+    "StopReason",
+    "after_interrupt",
+    "deferred_interrupt",
+    "threads_for",
+]
 
 StopReason = Literal["finished", "converged", "interrupted", "time limit"]
 CHECK_EVERY = 25  # iterations between two looks at the loss: each look waits for the device
@@ -127,10 +138,13 @@ class Solver(Component, ABC, Generic[S]):
         iterations: the most steps a solve takes.
         needs: the abilities it asks of the problem's components, as types, by the name of the part: "operator",
             "image_prior", "kernel_prior", "fidelity" or "regularizers" (all of those on the image, and at least one).
+        keeps_large_blocks: whether the C library keeps freed memory after the first step (`invkit.core.runtime.memory`).
+            Set it for solvers whose steps allocate large tensors again and again.
     """
 
     family: ClassVar[str] = "solvers"
     iterations: int
+    keeps_large_blocks: bool = False
     needs: ClassVar[Mapping[str, type]] = {}
 
     @abstractmethod
@@ -235,7 +249,8 @@ class _Run(Generic[S]):
                 if self.time_limit is not None and time.monotonic() - begun >= self.time_limit:
                     return "time limit"
                 self.state = self.solver.step(self.problem, self.state)
-                keep_large_blocks()  # not earlier: what libraries keep from their first call should lie elsewhere
+                if self.solver.keeps_large_blocks:  # not earlier: memory that libraries keep should lie elsewhere
+                    keep_large_blocks()
                 self.state.iteration += 1
                 self.state.seconds = earlier + time.monotonic() - begun
                 if self.state.iteration % CHECK_EVERY == 0:
@@ -243,6 +258,19 @@ class _Run(Generic[S]):
                 for observer in self.observers:
                     observer.stepped(self.problem, self.state)
         return "converged" if self.state.converged else "finished"
+
+
+def threads_for(problem: Problem) -> AbstractContextManager[None]:
+    """Use the threads that a problem is worth: one for a small image on the CPU without a network, else all."""
+    light = problem.data.device.type == "cpu" and has_only_quick_operations(problem)
+    return threads_worth(math.prod(problem.image_prior.shape)) if light else nullcontext()
+
+
+def has_only_quick_operations(problem: Problem) -> bool:
+    """Whether no network gives the image or denoises it, so that a step is made of short operations."""
+    terms = [term.regularizer for term in problem.regularizers]
+    quick = all(isinstance(term, Proximable) and not isinstance(term, Denoising) for term in terms)
+    return quick and isinstance(problem.image_prior, Assignable) and isinstance(problem.operator, Blur)
 
 
 def parts(problem: Problem, part: str) -> Sequence[object]:

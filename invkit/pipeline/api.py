@@ -7,8 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ..core.observers.notebook import NotebookBar
-from ..core.observers.progress import ProgressBar
+from ..core.observers.progress import NotebookBar, ProgressBar
 from ..core.result import Result
 from ..core.solver import Observer
 from ..recipes.model import Recipe

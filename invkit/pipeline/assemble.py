@@ -1,7 +1,8 @@
-"""From a checked recipe and data to a problem and a solver."""
+"""From a validated recipe and data to a problem and a solver."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,21 +11,47 @@ from torch import Tensor
 
 from ..core import registry
 from ..core.errors import AssemblyError, InputError, PluginError
-from ..core.evaluation import NoReferenceMetric
-from ..core.interfaces import Fidelity, ForwardOperator
+from ..core.interfaces import (
+    Assignable,
+    Blur,
+    Denoising,
+    Fidelity,
+    ForwardOperator,
+    LatentPrior,
+    LeastSquares,
+    Proximable,
+    Resizable,
+    Reweightable,
+)
 from ..core.parameters import nested_components_of, positional_names
 from ..core.problem import Problem, Term, check_data
 from ..core.solver import Solver
 from ..fidelities.schedule import Schedule
 from ..numerics.geometry import Shape, shape_of, size_of
-from ..recipes.model import CheckedComponent, Recipe, blamed, check_component, check_parameters, resolved
+from ..recipes.components import CheckedComponent, blamed
+from ..recipes.model import Recipe, check_parameters, resolved_recipe
 
-__all__ = ["Assembly", "as_many", "assemble", "build_scores", "pose"]
+__all__ = ["Assembly", "as_batch", "assemble", "build_problem"]
+
+ABILITIES: dict[type, str] = {
+    Assignable: "can be set to a given image or kernel",
+    Blur: "is a convolution",
+    Denoising: "is a denoiser",
+    LatentPrior: "is a network with a random input",
+    LeastSquares: "is the squared error",
+    Proximable: "has a proximal map",
+    Resizable: "can be resized",
+    Reweightable: "can be reweighted",
+}
+"""What a component with an ability does, to follow "that" in an error."""
+
+Checked = Mapping[str, CheckedComponent]
+"""The validated components of a recipe by their places."""
 
 
 @dataclass(frozen=True)
 class Assembly:
-    """A recipe made concrete: what to solve, with what, and the recipe as resolved."""
+    """A recipe made concrete: the problem, its solver, and the recipe with every default."""
 
     problem: Problem
     solver: Solver[Any]
@@ -40,167 +67,191 @@ def assemble(
     sigma: float = 0.0,
     seed: int = 0,
 ) -> Assembly:
-    """Build every component of a recipe for the data; of a recipe that goes on from it, check what can be without.
+    """Build every component of a recipe for the data; check next stages and candidates as far as possible.
 
     Args:
         recipe: the method.
         data: the measurement, (B, C, H, W) in [0, 1].
-        kernel_size: (h, w) of the unknown kernel, pixels; of no matter where the operator's unknown is no kernel.
-        kernel: (B, 1, h, w), or the operator's other unknown, what kernel priors that start from one start from; its
-            size wins. None for others.
-        sigma: noise standard deviation in [0, 1] units, for terms weighted by it.
-        seed: of every component that draws random numbers and whose recipe names no seed of its own.
+        kernel_size: (h, w) of the unknown kernel, pixels; ignored if the operator's parameter is not a kernel.
+        kernel: (B, 1, h, w), or another operator parameter, for kernel priors that start from one; its size replaces
+            ``kernel_size``. None otherwise.
+        sigma: standard deviation of the noise in [0, 1] units, for terms scaled by it.
+        seed: of every component that draws random numbers and whose recipe names no seed.
 
     Raises:
-        UnknownNameError, PluginError, RecipeError: a component cannot be had, or its parameters are wrong.
+        UnknownNameError, PluginError, RecipeError: a component cannot be loaded, or its parameters are wrong.
         AssemblyError: the components do not fit together.
-        InputError: the data, or the kernel, are not what they can use.
+        InputError: the components cannot use the data or the kernel.
     """
     checked = check_parameters(recipe, seed)
-    check_chain(recipe, checked, sigma)
+    check_components(recipe, checked, sigma)
     if kernel is not None:
         check_start(recipe, checked["kernel_prior"])
     operator: ForwardOperator = checked["operator"].build({})
     check_data(data, operator.data_range)
-    problem, solver = pose(recipe, checked, operator, data, kernel_size, kernel, sigma)
+    problem, solver = build_problem(recipe, checked, operator, data, kernel_size, kernel, sigma)
     solver.check(problem)
-    return Assembly(problem, solver, resolved(recipe, checked))
+    return Assembly(problem, solver, resolved_recipe(recipe, checked))
 
 
-def pose(
+def build_problem(
     recipe: Recipe,
-    checked: dict[str, CheckedComponent],
+    checked: Checked,
     operator: ForwardOperator,
     data: Tensor,
     kernel_size: tuple[int, int],
     kernel: Tensor | None,
     sigma: float,
 ) -> tuple[Problem, Solver[Any]]:
-    """The problem of checked parameters under an operator, and its solver; arguments and errors as `assemble`."""
+    """The problem of validated components under an operator, and its solver; raises as `assemble`.
+
+    Args:
+        recipe: the method.
+        checked: its components.
+        operator: built.
+        data: (B, C, H, W).
+        kernel_size: (h, w), as for `assemble`.
+        kernel: as for `assemble`.
+        sigma: as for `assemble`.
+    """
     solver: Solver[Any] = checked["solver"].build({})
     fidelity = build_fidelity(recipe, checked, data, solver.iterations)
     size = kernel_size if kernel is None else size_of(kernel)
     kernel_shape = operator.parameter_shape(shape_of(data), size)
-    start = None if kernel is None else as_many(kernel, kernel_shape)
+    start = None if kernel is None else as_batch(kernel, kernel_shape)
     guess = operator.initial_parameter(data, kernel_shape) if start is None else None
     kernel_prior = checked["kernel_prior"].build({"shape": kernel_shape, "start": start, "guess": guess})
     image_shape = operator.image_shape(shape_of(data), kernel_prior.shape)
-    first = operator.initial_image(data, kernel_prior().detach().to(data))
-    image_prior = checked["image_prior"].build({"shape": image_shape, "start": first})
+    initial_image = operator.initial_image(data, kernel_prior().detach().to(data))
+    image_prior = checked["image_prior"].build({"shape": image_shape, "start": initial_image})
     problem = Problem(
         data=data,
         operator=operator,
         image_prior=image_prior,
         kernel_prior=kernel_prior,
         fidelity=fidelity,
-        regularizers=tuple(build_terms(recipe, checked, weights_of(recipe, sigma))),
+        regularizers=tuple(build_terms(recipe, checked, scaled_weights(recipe, sigma))),
     )
     return problem, solver
 
 
-def as_many(kernel: Tensor, shape: Shape) -> Tensor:
-    """A kernel, or another unknown, as often as it is needed; raises `InputError` for another number of them."""
+def as_batch(kernel: Tensor, shape: Shape) -> Tensor:
+    """One kernel, or other parameter, per item of the batch; raises `InputError` if another number is given."""
     if len(kernel) not in (1, shape[0]):
-        raise InputError(f"{len(kernel)} kernels (h, w) are given where {shape[0]} are needed; give one, or as many")
+        raise InputError(f"{len(kernel)} kernels (h, w) are given where {shape[0]} are needed; give 1 or {shape[0]}")
     return kernel if len(kernel) == shape[0] else kernel.expand(shape[0], *kernel.shape[1:])
 
 
-def check_chain(recipe: Recipe, checked: dict[str, CheckedComponent], sigma: float) -> None:
-    """Refuse, before any compute, what does not fit together in a recipe, its starts or those that go on from it.
-
-    Raises `AssemblyError` and `PluginError`, as `check_slots` and `check_abilities`.
-    """
-    for before, link in recipe.tree():
-        weights = weights_of(link, sigma)
-        own = [place for place, _, _ in link.own_components()]
-        for place in own:
-            check_slots(checked[before + place])
-        on_kernel = {f"regularizers.{i}" for i, spec in enumerate(link.regularizers) if spec.target == "kernel"}
-        used = [place for place in own if weights.get(place, 1.0) > 0 and place not in on_kernel]
-        check_parameter_prior(checked[before + "operator"], checked[before + "kernel_prior"])
-        check_abilities({place: checked[before + place] for place in used}, before)
-
-
-def check_slots(parameters: CheckedComponent) -> None:
-    """Refuse what stands in a slot and lacks the ability that the slot's type asks for; raises `AssemblyError`."""
-    for name, slot in nested_components_of(parameters.component).items():
-        for inner in parameters.held(name):
-            if not issubclass(inner.component, slot.interface):
-                raise AssemblyError(
-                    f"{inner.place}: {parameters.component.__name__} needs a {slot.interface.__name__}, and "
-                    f"{inner.component.__name__} is none; registered components that would do: "
-                    f"{able(slot.family, slot.interface)}"
-                )
-            check_slots(inner)
-
-
-def check_parameter_prior(operator: CheckedComponent, kernel_prior: CheckedComponent) -> None:
-    """Refuse a prior of another kind of unknown than the operator has; raises `AssemblyError`."""
-    kind = operator.component.parameter_prior
-    if not issubclass(kernel_prior.component, kind):
-        raise AssemblyError(
-            f"{kernel_prior.place}: {operator.component.__name__} needs a {kind.__name__}, and "
-            f"{kernel_prior.component.__name__} is none; registered components that would do: "
-            f"{able('kernel_priors', kind)}"
-        )
-
-
-def check_abilities(used: dict[str, CheckedComponent], before: str = "") -> None:
-    """Refuse, before any compute, components without the abilities the solver asks for.
+def check_components(recipe: Recipe, checked: Checked, sigma: float) -> None:
+    """Refuse, before any compute, components of a recipe or of its stages that do not fit together.
 
     Args:
-        used: the components by their places in the recipe, without the terms of weight zero, which are left out, and
-            those on the kernel.
-        before: the place of the recipe itself, with a dot, for one that goes on.
+        recipe: with candidates and next stages.
+        checked: all their components.
+        sigma: the noise level; terms whose weight becomes zero need no ability.
+
+    Raises:
+        AssemblyError: a component lacks an ability that another one needs.
+        PluginError: a solver asks for the ability of an unknown part.
+    """
+    for before, stage in recipe.tree():
+        weights = scaled_weights(stage, sigma)
+        own = [place for place, _, _ in stage.own_components()]
+        for place in own:
+            check_nested(checked[before + place])
+        on_kernel = {f"regularizers.{i}" for i, spec in enumerate(stage.regularizers) if spec.target == "kernel"}
+        used = [place for place in own if weights.get(place, 1.0) > 0 and place not in on_kernel]
+        check_parameter_kind(checked[before + "operator"], checked[before + "kernel_prior"])
+        for solver in nested_solvers(checked[before + "solver"]):
+            check_needs(solver.component, {place: checked[before + place] for place in used}, before)
+
+
+def check_nested(holder: CheckedComponent) -> None:
+    """Refuse nested components without the ability that their holder asks for; raises `AssemblyError`."""
+    for name, slot in nested_components_of(holder.component).items():
+        for inner in holder.nested_at(name):
+            if not issubclass(inner.component, slot.interface):
+                raise lacks_ability(inner.place, holder.component, slot.interface, inner.component, slot.family)
+            check_nested(inner)
+
+
+def check_parameter_kind(operator: CheckedComponent, kernel_prior: CheckedComponent) -> None:
+    """Refuse a prior of another kind of parameter than the operator has; raises `AssemblyError`."""
+    kind = operator.component.parameter_prior
+    if not issubclass(kernel_prior.component, kind):
+        raise lacks_ability(kernel_prior.place, operator.component, kind, kernel_prior.component, "kernel_priors")
+
+
+def lacks_ability(place: str, holder: type, ability: type, given: type | None, family: str) -> AssemblyError:
+    """The error that names what lacks an ability, and the registered components that have it.
+
+    Args:
+        place: in the recipe.
+        holder: the class that needs the ability.
+        ability: as a type.
+        given: the class without it; None if there is no component.
+        family: in which components with the ability are registered.
+    """
+    needed = ABILITIES.get(ability, f"is a {ability.__name__}")
+    lacking = "the recipe has no such term of a weight above zero on the image"
+    if given is not None:
+        lacking = f"'{registered_name(family, given)}' does not qualify"
+    return AssemblyError(
+        f"{place}: '{registered_name(getattr(holder, 'family', ''), holder)}' needs a component of {family} that "
+        f"{needed}, and {lacking}; these do: {able(family, ability)}"
+    )
+
+
+def registered_name(family: str, component: type) -> str:
+    """The name under which a class is registered in a family, or the class's own name."""
+    value = f"{component.__module__}:{component.__qualname__}"
+    entries = registry.entries(family) if family in registry.FAMILIES else ()
+    return next((entry.name for entry in entries if entry.value == value), component.__name__)
+
+
+def nested_solvers(solver: CheckedComponent) -> list[CheckedComponent]:
+    """A solver and the solvers nested in it, which solve variants of the same problem."""
+    slots = [name for name, slot in nested_components_of(solver.component).items() if slot.family == Solver.family]
+    return [solver, *(found for name in slots for inner in solver.nested_at(name) for found in nested_solvers(inner))]
+
+
+def check_needs(solver: type[Solver[Any]], used: Checked, before: str) -> None:
+    """Refuse components without the abilities that a solver needs.
+
+    Args:
+        solver: its class.
+        used: the components by their places, without those on the kernel and without terms of weight zero.
+        before: the prefix of the places, with a dot, of a candidate or next stage.
 
     Raises:
         AssemblyError: names the component, the ability and the registered components that have it.
-        PluginError: the solver asks for an ability of what is no part of a problem.
+        PluginError: the solver asks for an ability of an unknown part.
     """
-    for solver in solvers_in(used["solver"]):
-        check_needs(solver.component, used, before)
-
-
-def solvers_in(solver: CheckedComponent) -> list[CheckedComponent]:
-    """A solver and those in its slots, which solve variants of the same problem."""
-    slots = [name for name, slot in nested_components_of(solver.component).items() if slot.family == Solver.family]
-    return [solver, *(found for name in slots for inner in solver.held(name) for found in solvers_in(inner))]
-
-
-def check_needs(solver: type[Solver[Any]], used: dict[str, CheckedComponent], before: str) -> None:
-    """As `check_abilities`, for one solver."""
     for part, ability in solver.needs.items():
         if part not in registry.PLACES:
             raise PluginError(
-                f"{solver.__name__} needs abilities of '{part}'; a problem has {', '.join(registry.PLACES)}"
+                f"{solver.__name__} needs abilities of '{part}'; the parts are {', '.join(registry.PLACES)}"
             )
-        there = {place: parameters.component for place, parameters in used.items() if place.partition(".")[0] == part}
+        there = {place: one.component for place, one in used.items() if place.partition(".")[0] == part}
         lacking = [place for place, component in there.items() if not issubclass(component, ability)]
         if lacking or not there:
             place = lacking[0] if lacking else part
-            found = (
-                f"{there[place].__name__} is none"
-                if lacking
-                else "the recipe has none of a weight above zero on the image"
-            )
-            raise AssemblyError(
-                f"{before}{place}: {solver.__name__} needs a {ability.__name__}, and {found}; "
-                f"registered components that would do: {able(registry.PLACES[part], ability)}"
-            )
+            given = there[place] if lacking else None
+            raise lacks_ability(before + place, solver, ability, given, registry.PLACES[part])
 
 
 def check_start(recipe: Recipe, kernel_prior: CheckedComponent) -> None:
-    """Refuse a kernel that the kernel prior would not look at; raises `InputError`."""
+    """Refuse a kernel that the kernel prior would ignore; raises `InputError`."""
     if "start" not in positional_names(kernel_prior.component):
         name = "known" if recipe.kernel_prior is None else recipe.kernel_prior.name
         raise InputError(
-            f"the recipe {recipe.name} estimates its kernel with '{name}', which starts from none; set "
+            f"the recipe {recipe.name} estimates its kernel with '{name}', which cannot start from a given one; set "
             "kernel_prior=known (or simplex, which starts from it), or leave the kernel out"
         )
 
 
 def able(family: str, ability: type) -> str:
-    """The names of the built-in or installed components of a family that have an ability; loads the family."""
+    """The names of the registered components of a family that have an ability; loads the family."""
     found = []
     for name in registry.names(family):
         try:
@@ -212,32 +263,38 @@ def able(family: str, ability: type) -> str:
     return ", ".join(found) or "none"
 
 
-def build_fidelity(recipe: Recipe, checked: dict[str, CheckedComponent], data: Tensor, iterations: int) -> Fidelity:
-    """The recipe's fidelity, or its schedule of several; each that will serve is tried on the data.
+def build_fidelity(recipe: Recipe, checked: Checked, data: Tensor, iterations: int) -> Fidelity:
+    """The recipe's fidelity, or its schedule of several; those that will be used are tried on the data.
+
+    Args:
+        recipe: the method.
+        checked: its components.
+        data: (B, C, H, W).
+        iterations: of the solver; a fidelity that starts later is not tried.
 
     Raises:
-        InputError: one cannot compare data like these, as when they are smaller than its window.
-        PluginError: one fails.
+        InputError: a fidelity cannot compare such data, as data smaller than its window.
+        PluginError: a fidelity fails.
     """
-    stages = [(checked[f"fidelity.{i}"].build({}), spec.until_iteration) for i, spec in enumerate(recipe.fidelity)]
-    only = len(stages) == 1 and stages[0][1] is None
-    fidelity: Fidelity = stages[0][0] if only else Schedule(stages)
-    begins = [0, *(until or 0 for _, until in stages)]
-    for i, (stage, _) in enumerate(stages):
-        if begins[i] < iterations:
-            try_fidelity(checked[f"fidelity.{i}"], stage, data)
+    parts = [(checked[f"fidelity.{i}"].build({}), spec.until_iteration) for i, spec in enumerate(recipe.fidelity)]
+    only = len(parts) == 1 and parts[0][1] is None
+    fidelity: Fidelity = parts[0][0] if only else Schedule(parts)
+    first_iterations = [0, *(until or 0 for _, until in parts)]
+    for i, (part, _) in enumerate(parts):
+        if first_iterations[i] < iterations:
+            try_fidelity(checked[f"fidelity.{i}"], part, data)
     return fidelity
 
 
-def try_fidelity(parameters: CheckedComponent, fidelity: Fidelity, data: Tensor) -> None:
-    """Compare the data with themselves, so that what would fail after many iterations fails before the first."""
+def try_fidelity(checked: CheckedComponent, fidelity: Fidelity, data: Tensor) -> None:
+    """Compare the data with themselves, so that a failure comes before the first iteration and not after many."""
     here = data.cpu()  # where components are built
-    with torch.no_grad(), blamed(parameters.place, parameters.component):
+    with torch.no_grad(), blamed(checked.place, checked.component):
         fidelity(here, here)
 
 
-def weights_of(recipe: Recipe, sigma: float) -> dict[str, float]:
-    """The weight of each term by its place in the recipe."""
+def scaled_weights(recipe: Recipe, sigma: float) -> dict[str, float]:
+    """The weight of each term at a noise level, by the term's place."""
     factors = {"one": 1.0, "sigma": sigma, "variance": sigma**2}
     return {
         f"regularizers.{i}": max(spec.weight * factors[spec.scale_by], spec.min_weight) if spec.weight > 0 else 0.0
@@ -245,14 +302,8 @@ def weights_of(recipe: Recipe, sigma: float) -> dict[str, float]:
     }
 
 
-def build_scores(recipe: Recipe, seed: int) -> list[NoReferenceMetric]:
-    """The selection of a recipe, by which kernels are compared; raises `InvkitError`, saying at which place."""
-    places = [(f"selection.{index}", spec) for index, spec in enumerate(recipe.selection)]
-    return [check_component(place, "no_reference_metrics", spec, seed, recipe.name).build({}) for place, spec in places]
-
-
-def build_terms(recipe: Recipe, checked: dict[str, CheckedComponent], weights: dict[str, float]) -> list[Term]:
-    """The weighted regularizers; terms of weight zero are left out."""
+def build_terms(recipe: Recipe, checked: Checked, weights: dict[str, float]) -> list[Term]:
+    """The weighted regularizers without those of weight zero."""
     return [
         Term(checked[place].build({}), weight, spec.target)
         for spec, (place, weight) in zip(recipe.regularizers, weights.items(), strict=True)

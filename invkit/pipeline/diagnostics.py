@@ -1,4 +1,4 @@
-"""Whether a restoration is to be believed, told without the truth."""
+"""Warnings about a restoration that may be wrong, found without the truth."""
 
 from __future__ import annotations
 
@@ -9,51 +9,54 @@ from torch import Tensor
 
 __all__ = ["diagnose"]
 
-POINT = 0.9  # of a kernel's mass in one pixel: it leaves the photograph as it is
-MARGIN = 0.002  # in [0, 1]: so near to black or white counts as such
-INSIDE = 0.15  # so far from both was what must not become either: dark places may well be black
-CLIPPED = 0.0075  # of the values: of 1059 restorations better than their photographs less than 1 in 100 have more
-AGREEMENT = 0.75  # with the nearer half of the others' kernels: among 52 photographs the least was 0.79
-FEWEST = 4  # starts that must have been compared for their agreement to say anything
+MAX_KERNEL_ENTRY = 0.9  # above this share of the mass in one pixel, a kernel leaves the image unchanged
+NEAR_BLACK_OR_WHITE = 0.002  # in [0, 1]
+INTERIOR_MARGIN = 0.15  # in [0, 1]: greys this far from black and white must not become either
+MAX_LOST_SHARE = 0.0075  # of the values; fewer than 1 in 100 of 1059 restorations that improved their images had more
+MIN_AGREEMENT = 0.75  # with the nearer half of the other kernels; the lowest among 52 good restorations was 0.79
+MIN_COMPARED = 4  # candidates, below which their agreement says nothing
 
 
-def diagnose(picture: Tensor, restored: Tensor, kernel: Tensor, candidates: Sequence[Mapping[str, Any]] = ()) -> list[str]:
-    """What speaks against a restoration, in words; nothing is no proof.
+def diagnose(
+    picture: Tensor, restored: Tensor, kernel: Tensor, candidates: Sequence[Mapping[str, Any]] = ()
+) -> list[str]:
+    """Sentences that say why a restoration may be wrong; an empty list proves nothing.
 
-    The limits were found on 20 photographs blurred by invkit itself and on Levin's, with 21 kernels for each, good and
-    bad: greys that became black or white show half of the restorations that are farther from the truth than their
-    photographs.
+    The limits were found on Levin's images and on 20 photographs that invkit blurred, with 21 good and bad kernels
+    each. Greys that became black or white reveal half of the restorations that are farther from the truth than their
+    blurry images.
 
     Args:
-        picture: the photograph, (B, C, H, W) in [0, 1].
+        picture: the blurry image, (B, C, H, W) in [0, 1].
         restored: of the same shape.
-        kernel: that was found, (h, w), summing to one.
-        candidates: what the result tells of each that the recipe began from.
+        kernel: the estimate, (h, w), summing to one.
+        candidates: the entries of the result's details about each candidate.
     """
     found = []
-    if kernel.numel() > 1 and float(kernel.max()) > POINT:
+    if kernel.numel() > 1 and float(kernel.max()) > MAX_KERNEL_ENTRY:
         found.append(
-            "the kernel found is a point, which leaves the photograph as it is: it may not be blurred, or not in the "
-            "same way everywhere"
+            "the estimated kernel is a point, which leaves the image unchanged: the image may be sharp, or its blur "
+            "may vary over the image"
         )
-    grey = (picture > INSIDE) & (picture < 1 - INSIDE)
-    lost = float((grey & ((restored <= MARGIN) | (restored >= 1 - MARGIN))).double().mean())
-    if lost > CLIPPED:
+    grey = (picture > INTERIOR_MARGIN) & (picture < 1 - INTERIOR_MARGIN)
+    lost = (restored <= NEAR_BLACK_OR_WHITE) | (restored >= 1 - NEAR_BLACK_OR_WHITE)
+    share = float((grey & lost).double().mean())
+    if share > MAX_LOST_SHARE:
         found.append(
-            f"{lost:.1%} of the image was neither dark nor bright and has become black or white, as rings round a "
-            "wrong kernel do; try another --kernel-size or --recipe"
+            f"{share:.1%} of the image was neither dark nor bright and became black or white, as in the rings of a "
+            "wrong kernel; try another --kernel-size or --recipe"
         )
-    agreement = chosen_agreement(candidates)
-    if agreement is not None and agreement < AGREEMENT:
+    agreement = agreement_of_selected(candidates)
+    if agreement is not None and agreement < MIN_AGREEMENT:
         found.append(
-            f"the starts found different kernels (the one chosen agrees with the others to {agreement:.2f} of 1): "
-            "none may be right"
+            f"the candidates found different kernels (the selected one agrees with the others to {agreement:.2f} of "
+            "1): none may be right"
         )
     return found
 
 
-def chosen_agreement(candidates: Sequence[Mapping[str, Any]]) -> float | None:
-    """How similar the chosen kernel is to the others'; None where that was not compared among enough of them."""
-    compared = [start for start in candidates if "kernel-agreement" in start.get("selection", {})]
-    chosen = [start for start in compared if start["chosen"]]
-    return -float(chosen[0]["selection"]["kernel-agreement"]) if chosen and len(compared) >= FEWEST else None
+def agreement_of_selected(candidates: Sequence[Mapping[str, Any]]) -> float | None:
+    """The similarity of the selected kernel to the others; None if too few were compared."""
+    compared = [one for one in candidates if "kernel-agreement" in one.get("scores", {})]
+    selected = [one for one in compared if one["selected"]]
+    return -float(selected[0]["scores"]["kernel-agreement"]) if selected and len(compared) >= MIN_COMPARED else None

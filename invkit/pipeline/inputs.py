@@ -1,4 +1,4 @@
-"""What a caller gives, taken in: pictures, numbers of other instruments, the operator's unknown; and given back."""
+"""The files and arrays of a run, read once, and how results are returned in the same layout."""
 
 from __future__ import annotations
 
@@ -21,173 +21,229 @@ from ..media.images import Layout, Photo, from_bchw, read_image, to_bchw
 from ..media.kernels import as_kernel, read_kernel
 from ..numerics.geometry import Size, size_of
 
-__all__ = ["Measured", "Picture", "Taken", "digest", "scaled_to", "take", "take_truth", "read_operator_parameter"]
+__all__ = [
+    "ArrayOrFile",
+    "ImageInput",
+    "InputImage",
+    "Inputs",
+    "check_truth",
+    "read_input_image",
+    "read_operator_parameter",
+    "resized_planes",
+    "source_of",
+]
 
-Picture: TypeAlias = Array | str | Path
-Measured: TypeAlias = Picture | list[Picture] | tuple[Picture, ...]
-"""A picture, or several of the same size."""
+ArrayOrFile: TypeAlias = Array | str | Path
+ImageInput: TypeAlias = ArrayOrFile | list[ArrayOrFile] | tuple[ArrayOrFile, ...]
+"""One image, or several of the same size."""
 
 
 @dataclass(frozen=True)
-class Taken:
-    """What was measured, and how to give an image of it back.
+class InputImage:
+    """The measured data, and the layout in which an image of them is returned.
 
     Attributes:
-        data: (B, C, H, W), float32; pictures in [0, 1].
-        layout: of what was given, of several the first.
-        photo: the file that it came from, with the depth, alpha and colour profile to put back but without its
-            pixels; None for an array.
+        data: (B, C, H, W), float32; pictures lie in [0, 1].
+        layout: of the input; of several inputs, of the first.
+        photo: the file that it came from, without its pixels: depth, alpha and colour profile; None for an array.
     """
 
     data: Tensor
     layout: Layout
     photo: Photo | None = None
 
-    def given_back(self, picture: Tensor) -> Array:
-        """An image (B, C, H, W) as the data came; of another size the opacity is scaled, of more images none is kept.
+    def in_layout(self, picture: Tensor) -> Array:
+        """An image (B, C, H, W) in the layout of the input; alpha is resized, and dropped from several images.
 
-        Several images come back as (B, C, H, W) where one was given.
+        Several images are returned as (B, C, H, W), even if one was given.
         """
         size = size_of(picture)
         if len(picture) > 1 and (self.layout.ndim < 4 or len(picture) != len(self.data)):
             return from_bchw(picture, Layout(self.layout.kind, 4, self.layout.bits))
         ndim = 3 if self.layout.ndim == 2 and picture.shape[1] > 1 else self.layout.ndim
-        alpha = None if self.layout.alpha is None else scaled_to(self.layout.alpha, size)
+        alpha = None if self.layout.alpha is None else resized_planes(self.layout.alpha, size)
         array = from_bchw(picture, replace(self.layout, ndim=ndim, alpha=alpha))
         if self.photo is None or self.photo.alpha is None:
             return array
-        opacity = scaled_to(torch.from_numpy(self.photo.alpha)[None, None].float(), size)[0, 0].numpy()
+        opacity = resized_planes(torch.from_numpy(self.photo.alpha)[None, None].float(), size)[0, 0].numpy()
         return replace(self.photo, alpha=opacity).put_back(np.asarray(array))
 
     @property
     def bits(self) -> int:
-        """Bits per sample in which to write what becomes of it."""
+        """Bits per sample of the input, in which results are written."""
         return self.layout.bits if self.photo is None else self.photo.bits
 
 
-def scaled_to(planes: Tensor, size: Size) -> Tensor:
-    """Planes (B, C, H, W) of the same view on another grid, bilinear; those of the size as they are."""
+@dataclass(frozen=True)
+class Inputs:
+    """All that a run reads.
+
+    Attributes:
+        image: the measured data.
+        parameter: the operator's parameter, a kernel (B, 1, h, w) or another one; None if it was not given.
+        truth: the true image (1, C, H, W); None if it was not given.
+        sources: name, path and SHA-256 of the files, by "image", "kernel" and "truth"; None for arrays.
+        files: the paths of all files.
+    """
+
+    image: InputImage
+    parameter: Tensor | None
+    truth: Tensor | None
+    sources: dict[str, Any]
+    files: tuple[Path, ...]
+
+    @classmethod
+    def read(
+        cls,
+        image: ImageInput,
+        kernel: ArrayOrFile | None,
+        truth: ArrayOrFile | None,
+        operator: type[ForwardOperator] | None,
+    ) -> Inputs:
+        """Read image, kernel and truth.
+
+        Args:
+            image: file, array or tensor, or several.
+            kernel: the operator's parameter, if it is known or approximately known.
+            truth: the true image.
+            operator: the class whose data and parameter they are; None for a blur.
+
+        Raises:
+            InputError: one of them cannot be read or used.
+        """
+        given = {"image": image, "kernel": kernel, "truth": truth}
+        several = image if isinstance(image, list | tuple) else [image]
+        paths = [one for one in (*several, kernel, truth) if isinstance(one, str | Path)]
+        return cls(
+            image=read_input_image(image, operator),
+            parameter=None if kernel is None else read_operator_parameter(kernel, operator),
+            truth=None if truth is None else read_input_image(truth).data,
+            sources={name: source_of(one) for name, one in given.items()},
+            files=tuple(map(Path, paths)),
+        )
+
+
+def resized_planes(planes: Tensor, size: Size) -> Tensor:
+    """Planes (B, C, H, W) on another grid of the same view, bilinear; unchanged if they have that size."""
     if size_of(planes) == tuple(size):
         return planes
     return F.interpolate(planes, size, mode="bilinear", align_corners=False, antialias=True)
 
 
-def take(image: Measured, operator: type[ForwardOperator] | None = None) -> Taken:
-    """What was measured, as an operator of that class takes it, in most a picture.
+def read_input_image(image: ImageInput, operator: type[ForwardOperator] | None = None) -> InputImage:
+    """Read measured data as an operator takes them; without an operator, as pictures.
 
     Raises:
-        InputError: it cannot be read or used, or several are not of one size.
+        InputError: they cannot be read or used, or several images differ in size.
     """
     if isinstance(image, list | tuple):
-        return together([take(one, operator) for one in image])
+        return stacked([read_input_image(one, operator) for one in image])
     if operator is not None and operator.data_range is None:
-        return take_numbers(image)
+        return read_numbers(image)
     photo = read_image(image) if isinstance(image, str | Path) else None
     picture, layout = to_bchw(image if photo is None else photo.pixels)  # type: ignore[arg-type]
-    return Taken(picture, layout, None if photo is None else replace(photo, pixels=np.empty((0, 0))))
+    return InputImage(picture, layout, None if photo is None else replace(photo, pixels=np.empty((0, 0))))
 
 
-def together(several: Sequence[Taken]) -> Taken:
-    """Several pictures along the batch, to be given back as the first; raises `InputError` for other sizes or none."""
+def stacked(several: Sequence[InputImage]) -> InputImage:
+    """Several images along the batch, in the layout of the first; raises `InputError` if sizes differ."""
     if not several:
         raise InputError("an empty list was given for the image; give at least one picture")
     shapes = {tuple(one.data.shape[1:]) for one in several}
     if len(shapes) > 1:
-        told = " and ".join("x".join(map(str, shape)) for shape in sorted(shapes))
-        raise InputError(f"the pictures given differ in size (channels x height x width): {told}; give equal ones")
+        sizes = " and ".join("x".join(map(str, shape)) for shape in sorted(shapes))
+        raise InputError(f"the images differ in size (channels x height x width): {sizes}; give images of one size")
     first = several[0]
     opaque = replace(first.layout, alpha=None)
     photo = first.photo and replace(first.photo, alpha=None)
-    return Taken(torch.cat([one.data for one in several]), opaque, photo)
+    return InputImage(torch.cat([one.data for one in several]), opaque, photo)
 
 
-def take_numbers(numbers: Picture) -> Taken:
-    """What no camera made, (C, H, W) or (B, C, H, W) of any finite real numbers, channels first also in an array.
+def read_numbers(numbers: ArrayOrFile) -> InputImage:
+    """Read data that are no pictures: (C, H, W) or (B, C, H, W) of finite real numbers, channels first.
 
     Raises:
-        InputError: it is of another shape or type, or a file that is no .npy.
+        InputError: another shape or type, or a file that is not .npy.
     """
-    values, name = numbers_of(numbers)
+    values, name = real_numbers(numbers)
     if values.ndim not in (3, 4) or 0 in values.shape:
-        raise InputError(f"{name} has shape {values.shape}; such data are (C, H, W) or (B, C, H, W), channels first")
+        raise InputError(f"{name} has shape {values.shape}; give (C, H, W) or (B, C, H, W), channels first")
     data = torch.from_numpy(np.array(values if values.ndim == 4 else values[None], dtype=np.float32))
     if not bool(torch.isfinite(data).all()):
         raise InputError(f"{name} holds NaN or infinite values; replace them first")
     if isinstance(numbers, Tensor):
-        return Taken(data, Layout("tensor", values.ndim, 32))
-    return Taken(data, Layout("array", 2 if values.ndim == 3 else 4, 32))  # back as (H, W) or (H, W, C) where it can be
+        return InputImage(data, Layout("tensor", values.ndim, 32))
+    return InputImage(data, Layout("array", 2 if values.ndim == 3 else 4, 32))  # images return as (H, W) or (H, W, C)
 
 
-def numbers_of(given: Picture) -> tuple[npt.NDArray[Any], str]:
-    """An array, a tensor or an .npy file as an array of real numbers, and what to call it; raises `InputError`."""
+def real_numbers(given: ArrayOrFile) -> tuple[npt.NDArray[Any], str]:
+    """An array, a tensor or an .npy file as an array of real numbers, and its name in errors; raises `InputError`."""
     if isinstance(given, str | Path):
         try:
             values, name = np.load(given, allow_pickle=False), str(given)
         except (OSError, ValueError) as error:
             raise InputError(f"{given} cannot be read as an array; give a .npy file ({error})") from error
     else:
-        values, name = np.asarray(given.detach().cpu() if isinstance(given, Tensor) else given), "what was measured"
+        values, name = np.asarray(given.detach().cpu() if isinstance(given, Tensor) else given), "the measured data"
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiub":
-        raise InputError(f"{name} holds no real numbers; of complex ones give real and imaginary parts as channels")
+        raise InputError(f"{name} holds no real numbers; give complex numbers as channels of real and imaginary parts")
     return values, name
 
 
-def take_truth(truth: Picture, size: Size) -> Tensor:
-    """The true image as (1, C, H, W); raises `InputError` when it is not of the size of what is restored."""
-    sharp = take(truth).data
-    if size_of(sharp) != tuple(size):
+def check_truth(truth: Tensor, size: Size) -> None:
+    """Refuse a true image that has not the size of the restored one; raises `InputError`."""
+    if size_of(truth) != tuple(size):
         raise InputError(
-            f"the truth is {size_of(sharp)} and the image {tuple(size)} (height, width); "
+            f"the truth is {size_of(truth)} and the image {tuple(size)} (height, width); "
             "they must show the same part of the scene"
         )
-    return sharp
 
 
-def read_operator_parameter(given: Picture, operator: type[ForwardOperator]) -> Tensor:
-    """What there is of the operator's unknown, from a file or an array.
+def read_operator_parameter(given: ArrayOrFile, operator: type[ForwardOperator] | None) -> Tensor:
+    """Read the parameter of an operator from a file or an array.
 
     Returns:
-        Kernels (B, 1, h, w) of an array (h, w) or (B, h, w), each >= 0 and summing to one; other unknowns as they
-        are, (B, C, H, W) of an array of as many dimensions or fewer.
+        Kernels (B, 1, h, w), each non-negative and summing to one, of an array (h, w) or (B, h, w); other parameters
+        as they are, (B, C, H, W), of an array with as many dimensions or fewer.
 
     Raises:
-        InputError: it cannot be read, or is no kernel; warns as `as_kernel`.
+        InputError: it cannot be read, or is not a kernel; warns as `as_kernel`.
     """
-    if issubclass(operator.parameter_prior, KernelPrior):
-        return take_kernels(given)
+    if operator is None or issubclass(operator.parameter_prior, KernelPrior):
+        return read_kernels(given)
     if isinstance(given, str | Path) and Path(given).suffix.lower() != ".npy":
-        return take(given).data.mean(1, keepdim=True)
-    values, name = numbers_of(given)
+        return read_input_image(given).data.mean(1, keepdim=True)
+    values, name = real_numbers(given)
     if not 2 <= values.ndim <= 4:
         raise InputError(f"{name} has shape {values.shape}; give (H, W), (C, H, W) or (B, C, H, W)")
     return torch.from_numpy(np.array(values, dtype=np.float32)).view((1,) * (4 - values.ndim) + values.shape)
 
 
-def take_kernels(given: Picture) -> Tensor:
-    """Kernels (B, 1, h, w) from a file or an array (h, w), or an array or .npy file of several, (B, h, w)."""
-    several = None if isinstance(given, str | Path) and Path(given).suffix.lower() != ".npy" else stack_of(given)
+def read_kernels(given: ArrayOrFile) -> Tensor:
+    """Read kernels (B, 1, h, w): an array (h, w) or a picture of one, or an array or .npy file (B, h, w) of several."""
+    several = None if isinstance(given, str | Path) and Path(given).suffix.lower() != ".npy" else kernel_stack_of(given)
     if several is not None:
         each = [as_kernel(one, f"kernel {index}") for index, one in enumerate(several, start=1)]
         return torch.from_numpy(np.stack(each)).float()[:, None]
-    kernel = read_kernel(given) if isinstance(given, str | Path) else as_kernel(numbers_of(given)[0])
+    kernel = read_kernel(given) if isinstance(given, str | Path) else as_kernel(real_numbers(given)[0])
     return torch.from_numpy(kernel).float()[None, None]
 
 
-def stack_of(given: Picture) -> npt.NDArray[Any] | None:
-    """Several kernels (B, h, w), given as such or as (B, 1, h, w); None for anything else, readable or not."""
+def kernel_stack_of(given: ArrayOrFile) -> npt.NDArray[Any] | None:
+    """Several kernels (B, h, w), given as such or as (B, 1, h, w); None for anything else."""
     try:
-        values, _ = numbers_of(given)
+        values, _ = real_numbers(given)
     except InputError:
         return None
     values = values[:, 0] if values.ndim == 4 and values.shape[1] == 1 else values
     return values if values.ndim == 3 and len(values) > 1 else None
 
 
-def digest(picture: Measured | None) -> Any:
-    """Name and SHA-256 of a file, or of each of several, to say later what a result was made from; else None."""
-    if isinstance(picture, list | tuple):
-        return [digest(one) for one in picture] if any(isinstance(one, str | Path) for one in picture) else None
-    if not isinstance(picture, str | Path):
+def source_of(given: ImageInput | None) -> Any:
+    """Name, absolute path and SHA-256 of a file, or of each of several; None for an array."""
+    if isinstance(given, list | tuple):
+        return [source_of(one) for one in given] if any(isinstance(one, str | Path) for one in given) else None
+    if not isinstance(given, str | Path):
         return None
-    path = Path(picture)
-    return {"file": path.name, "sha256": sha256_of(path)}
+    path = Path(given)
+    return {"file": path.name, "path": str(path.absolute()), "sha256": sha256_of(path)}

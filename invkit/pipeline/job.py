@@ -1,4 +1,7 @@
-"""A restoration from what is asked for to what is given back: everything is checked before anything is computed."""
+"""A restoration from its options to its result. Everything is checked before anything is computed.
+
+The way is straight: options, recipe, inputs, problem, stages, result.
+"""
 
 from __future__ import annotations
 
@@ -23,44 +26,56 @@ from ..core.solver import Observer
 from ..media.colour import from_luma_chroma, to_luma_chroma
 from ..numerics.geometry import Size, shape_of, size_of, visible_part, visible_size
 from ..numerics.registration import aligned_psnr
-from ..recipes.model import Recipe
-from . import options
-from .assemble import Assembly, as_many
-from .chain import Outcome
+from ..recipes.model import Recipe, load_recipe
+from .assemble import Assembly, as_batch
 from .diagnostics import diagnose
-from .inputs import Measured, Picture, Taken, digest, scaled_to, take, take_truth, read_operator_parameter
+from .inputs import ArrayOrFile, ImageInput, InputImage, Inputs, check_truth, resized_planes
 from .multistart import solve_stages
-from .options import Options, Color, KernelSize
-from .stages import Stage, Watch, check_stages, plan, with_colors
+from .options import (
+    Color,
+    KernelSize,
+    Options,
+    check_accepts_kernel,
+    check_kernel_size,
+    check_nonblind,
+    check_single_image,
+    choose_device,
+)
+from .sequence import Outcome
+from .stages import RunControl, Stage, check_stages, plan_stages, with_colors
 
-__all__ = ["Job", "prepare", "versions"]
+__all__ = ["AUTO_RECIPE", "Job", "choose_recipe", "prepare", "versions"]
+
+AUTO_RECIPE = "auto"
+FAST_RECIPE, BEST_RECIPE, REFINING_RECIPE = "fast", "best", "polish"  # what "auto" chooses from
+BEST_SECONDS = 10.0  # that BEST_RECIPE takes for 256 x 256 pixels, at most, on two cores of 2024: page Measured
 
 
 @dataclass(frozen=True)
 class Job:
-    """A restoration with everything decided and checked, and nothing computed yet.
+    """A restoration with all decisions made and checked, and nothing computed.
 
     Attributes:
         name: of the recipe.
-        assembly: problem and solver of the first stage, and the recipe of all of them, resolved.
-        stages: the recipe, and those that go on from the kernel found.
-        measured: what was given, whole, and how to give an image of it back.
+        assembly: problem and solver of the first stage, and the recipe of all stages with every default.
+        stages: of the recipe.
+        image: the measured data, and their layout.
         device: where the solve runs.
-        identity: all that determines the result, by which a checkpoint is recognised.
-        truth: the true image (B, C, H, W), to report PSNR before and after, or None.
-        facts: kernel size, noise level, seed and the like, for the result's details.
-        inputs: the files that it was made from.
+        identity: all that determines the result; a checkpoint belongs to one identity.
+        truth: the true image (B, C, H, W), to report PSNR before and after; or None.
+        facts: options, noise level, versions and the like, for the result's details.
+        input_files: the files that were read.
     """
 
     name: str
     assembly: Assembly
     stages: tuple[Stage, ...]
-    measured: Taken
+    image: InputImage
     device: torch.device
     identity: Mapping[str, Any]
     truth: Tensor | None
     facts: Mapping[str, Any]
-    inputs: tuple[Path, ...]
+    input_files: tuple[Path, ...]
 
     def run(
         self,
@@ -72,63 +87,64 @@ class Job:
         checkpoint_every: float = 30.0,
         resume: bool = False,
     ) -> Result:
-        """Solve, stage after stage, and put the picture together again.
+        """Solve the stages and put the image together.
 
-        A stage that was stopped early, by the time limit or by Ctrl-C, leaves the stages between it and the last
-        unsolved; the last is solved from the kernel so far if its kernel is known, so that there is an image.
+        If a stage is stopped early, by the time limit or by Ctrl-C, the stages between it and the last are skipped.
+        The last one is solved from the kernel so far if its kernel is known, so that there is an image.
 
         Args:
-            time_limit: seconds after which the result so far is returned; the last of several stages gets 30 seconds
+            time_limit: seconds after which the result so far is returned; the last of several stages has 30 seconds
                 or half of the limit, whichever is more, even if nothing is left of it.
-            observers: watchers of every stage, one after the other.
-            progress: makes a further watcher for each stage, from a title.
-            checkpoint: file to save the state of the first stage in, None for none; of a recipe that has several to
-                start from, none is saved.
+            observers: of every stage, one after the other.
+            progress: makes a further observer for each stage, from a title.
+            checkpoint: file for the state of the first stage; None for none. A recipe with candidates saves none.
             checkpoint_every: seconds between two saves.
-            resume: continue the first stage from that file; later ones are solved again.
+            resume: continue the first stage from that file; later stages are solved again.
 
         Raises:
-            InputError: there is nothing to resume from, or it is of another run.
+            InputError: there is nothing to resume from, or the checkpoint belongs to another run.
             OutOfMemoryError, DivergedError: the solve failed.
         """
-        check_time(time_limit)
+        if time_limit is not None and not (isinstance(time_limit, int | float) and time_limit > 0):
+            raise InputError(f"the time limit must be a positive number of seconds, got {time_limit!r}")
         if resume and self.stages[0].candidates:
-            raise InputError(f"{self.name} begins from several starts, of which nothing is saved to resume; start anew")
+            raise InputError(f"{self.name} has several candidates, of which nothing is saved to resume; start anew")
         if resume and checkpoint is None:
             raise InputError("resume needs the checkpoint file to resume from")
         saved = load_checkpoint(checkpoint, self.identity, self.device) if resume and checkpoint is not None else None
         savers = [] if checkpoint is None else [Checkpointer(checkpoint, self.identity, checkpoint_every)]
-        watch = Watch(observers, savers, progress, time_limit)
+        control = RunControl(observers, savers, progress, time_limit)
         with explained_memory():
-            return self._finish(solve_stages(self.stages, self.assembly, self.device, watch, saved))
+            return self.result(solve_stages(self.stages, self.assembly, self.device, control, saved))
 
-    def _finish(self, outcome: Outcome) -> Result:
+    def result(self, outcome: Outcome) -> Result:
+        """The result for the user: the image in the input's layout, with its chroma, details and warnings."""
         solved, (stage, _) = outcome.result(), outcome.last
         image, kernel = torch.as_tensor(solved.image), torch.as_tensor(solved.kernel)
         plane = visible_part(image, size_of(stage.data), size_of(kernel))
         whole, before = with_chroma(plane, stage.chroma), self.before()
-        details = {**self.facts, "color": shown_color(stage), **solved.details}
+        details = {**self.facts, "color": restored_color(stage), **solved.details}
         if self.truth is not None:
             details["psnr"] = {"before": psnr(before, self.truth), "after": psnr(whole, self.truth)}
-        if self.may_be_doubted:
-            found = diagnose(before, whole.clamp(0, 1), kernel[0, 0], details.get("candidates", ()))
-            details |= {"doubts": found} if found else {}
+        if self.can_be_diagnosed:
+            warnings = diagnose(before, whole.clamp(0, 1), kernel[0, 0], details.get("candidates", ()))
+            details |= {"warnings": warnings} if warnings else {}
         return replace(
             solved,
-            image=self.measured.given_back(whole.clamp(0, 1).float()),
-            kernel=self._unknown(kernel),
-            blurry=self.measured.given_back(before),
+            image=self.image.in_layout(whole.clamp(0, 1).float()),
+            kernel=self.parameter_in_layout(kernel),
+            blurry=self.image.in_layout(before),
             details=details,
-            bits=self.measured.bits,
-            has_kernel=self.has_kernels,
-            icc_profile=None if self.measured.photo is None else self.measured.photo.icc_profile,
+            bits=self.image.bits,
+            has_kernel=self.has_kernel,
+            icc_profile=None if self.image.photo is None else self.image.photo.icc_profile,
         )
 
     @property
-    def may_be_doubted(self) -> bool:
-        """Whether it is one photograph whose blur was estimated."""
-        found = bool(self.stages[0].candidates) or not self.stages[0].recipe.is_nonblind
-        return found and isinstance(self.operator, Blur) and len(self.measured.data) == 1
+    def can_be_diagnosed(self) -> bool:
+        """Whether the kernel of a single image was estimated."""
+        is_blind = bool(self.stages[0].candidates) or not self.stages[0].recipe.is_nonblind
+        return is_blind and isinstance(self.operator, Blur) and len(self.image.data) == 1
 
     @property
     def operator(self) -> ForwardOperator:
@@ -136,35 +152,33 @@ class Job:
         return self.assembly.problem.operator
 
     def before(self) -> Tensor:
-        """What there is to see before anything is solved.
-
-        The pictures given, or the operator's first image where they are no pictures or of another size than it.
-        """
-        problem, data, seen = self.assembly.problem, self.measured.data, self.stages[-1]
-        first = problem.operator.initial_image(seen.data, problem.kernel_prior().detach().to(seen.data))
-        if problem.operator.data_range is not None and size_of(first) == size_of(data):
+        """The image before the solve: the input, or the operator's initial image if the data are no such picture."""
+        problem, data, last = self.assembly.problem, self.image.data, self.stages[-1]
+        initial = problem.operator.initial_image(last.data, problem.kernel_prior().detach().to(last.data))
+        if problem.operator.data_range is not None and size_of(initial) == size_of(data):
             return data
-        return with_chroma(first, seen.chroma).clamp(0, 1)
+        return with_chroma(initial, last.chroma).clamp(0, 1)
 
     @property
-    def has_kernels(self) -> bool:
-        """Whether the operator's unknown is a kernel, or several."""
+    def has_kernel(self) -> bool:
+        """Whether the operator's parameter is a kernel, or several."""
         return issubclass(self.operator.parameter_prior, KernelPrior)
 
-    def _unknown(self, value: Tensor) -> Array:
-        if self.has_kernels:
+    def parameter_in_layout(self, value: Tensor) -> Array:
+        """The operator's parameter as an array, or as a tensor if the input was one; kernels sum to one in float64."""
+        if self.has_kernel:
             value = value[:, 0].double()
             value = value / value.sum((-2, -1), keepdim=True)  # float32 sums to one within 1e-6 only
         value = value[0] if len(value) == 1 else value
-        return value if self.measured.layout.kind == "tensor" else np.asarray(value)
+        return value if self.image.layout.kind == "tensor" else np.asarray(value)
 
 
 def prepare(
-    image: Measured | None = None,
+    image: ImageInput | None = None,
     *,
     recipe: str | Path | Recipe | None = None,
-    kernel: Picture | None = None,
-    truth: Picture | None = None,
+    kernel: ArrayOrFile | None = None,
+    truth: ArrayOrFile | None = None,
     kernel_size: KernelSize | None = None,
     color: Color | None = None,
     overrides: Sequence[str] = (),
@@ -174,119 +188,189 @@ def prepare(
     nonblind: bool = False,
     time_limit: float | None = None,
 ) -> Job:
-    """Check everything, of every stage, and build the problem; arguments as for `deblur` and `restore`.
+    """Read the inputs, check everything, of every stage, and build the problem.
 
-    ``truth``, the true image of the size of what is restored, makes the result report PSNR before and after (Levin's
-    protocol). ``nonblind`` refuses a recipe that would not use the kernel. ``time_limit`` is only what "auto" picks a
-    recipe by.
+    Args:
+        image: as for `deblur` and `restore`.
+        recipe: as for `deblur`.
+        kernel: as for `restore`.
+        truth: the true image of the restored size; the result then reports PSNR before and after (Levin's protocol).
+        kernel_size: as for `deblur`.
+        color: as for `deblur`.
+        overrides: as for `deblur`.
+        seed: as for `deblur`.
+        device: as for `deblur`.
+        sigma: as for `deblur`.
+        nonblind: refuse a recipe that would ignore the kernel.
+        time_limit: seconds; only for the choice of a recipe by "auto".
 
     Raises:
         InvkitError: one of them cannot be used.
     """
-    named = {"kernel_size": kernel_size, "color": color, "seed": seed, "device": device, "sigma": sigma}
-    chosen = Options.checked(overrides, named)
-    where = options.choose_device(chosen.device)
-    recipe, reason, taken = options.decided(recipe, image, kernel, time_limit)
-    method, folder = options.find_recipe(recipe)
-    method = method.with_overrides(chosen.overrides) if chosen.overrides else method
+    given = {"kernel_size": kernel_size, "color": color, "seed": seed, "device": device, "sigma": sigma}
+    options = Options.checked(overrides, given)
+    where = choose_device(options.device)
+    method = None if recipe is None or recipe == AUTO_RECIPE else read_recipe(recipe, options)
+    inputs = read_inputs(image, kernel, truth, method, recipe)
+    reason = None
+    if method is None:
+        name, reason = choose_recipe(inputs, time_limit)
+        method = read_recipe(name, options)
     if nonblind:
-        options.check_nonblind(method)
+        check_nonblind(method)
+    return prepared_job(method, inputs, options, where, reason)
+
+
+def read_recipe(recipe: str | Path | Recipe, options: Options) -> Recipe:
+    """The recipe with the settings of the options; raises `InvkitError`."""
+    method = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    return method.with_overrides(options.overrides) if options.overrides else method
+
+
+def read_inputs(
+    image: ImageInput | None,
+    kernel: ArrayOrFile | None,
+    truth: ArrayOrFile | None,
+    method: Recipe | None,
+    recipe: str | Path | Recipe | None,
+) -> Inputs:
+    """Read image, kernel and truth; files that are not given are those of the recipe's measurement.
+
+    Args:
+        image: given by the user, or None.
+        kernel: given by the user, or None.
+        truth: given by the user, or None.
+        method: the recipe; None if it is to be chosen.
+        recipe: what the user gave for it; files in a recipe are relative to its folder.
+
+    Raises:
+        InputError: there is no image, or a file cannot be read or used.
+    """
+    folder = Path() if recipe is None or isinstance(recipe, Recipe) else Path(recipe).parent
+    named = method.measurement if method else None
+    if image is None and (named is None or named.image is None):
+        raise InputError("no image is given, and the recipe names none (measurement.image); give one with --image")
+    if image is None and named and named.image:
+        image = folder / named.image
+    if kernel is None and named and named.kernel:
+        kernel = folder / named.kernel
+    assert image is not None
+    operator = registry.load("operators", method.operator.name) if method else None
+    return Inputs.read(image, kernel, truth, operator)
+
+
+def choose_recipe(inputs: Inputs, time_limit: float | None) -> tuple[str, str]:
+    """The name of the recipe that "auto" stands for, and the reason in a few words.
+
+    A given kernel is refined. Without one, `BEST_RECIPE` estimates it if the time limit allows.
+
+    Args:
+        inputs: that were read.
+        time_limit: seconds; None for no limit.
+    """
+    if inputs.parameter is not None:
+        return REFINING_RECIPE, f"{REFINING_RECIPE}: a kernel is given to start from"
+    height, width = inputs.image.data.shape[-2:]
+    side = load_recipe(BEST_RECIPE).measurement.window or max(height, width)
+    needed = BEST_SECONDS * min(height, side) * min(width, side) / 256**2
+    about = f"{BEST_RECIPE} takes about {needed:.0f} s for {width}x{height} pixels"
+    if time_limit is not None and needed > time_limit:
+        return FAST_RECIPE, f"{FAST_RECIPE}: {about}, more than the time limit of {time_limit:.0f} s"
+    return BEST_RECIPE, f"{BEST_RECIPE}: {about}"
+
+
+def prepared_job(method: Recipe, inputs: Inputs, options: Options, device: torch.device, reason: str | None) -> Job:
+    """Plan the stages, build and check all of them.
+
+    Args:
+        method: the recipe, settings applied.
+        inputs: that were read.
+        options: the user's.
+        device: where to solve.
+        reason: why this recipe was chosen; None if the user named it.
+
+    Raises:
+        InvkitError: something cannot be used.
+    """
     operator: type[ForwardOperator] = registry.load("operators", method.operator.name)
-    measured, start = measurement(method, folder, image, kernel)
-    taken = taken or take(measured, operator)
-    options.check_single(method, taken.data)
-    unknown = None if start is None else read_operator_parameter(start, operator)
-    if unknown is not None:
-        options.check_takes_kernel(method)
-    size = kernel_size_of(method, operator, chosen, taken.data, unknown)
-    stages = plan(method, taken.data, chosen, pictures=operator.data_range is not None)
-    if unknown is not None and issubclass(operator, Blur):
-        unknown = as_many(unknown, (len(taken.data), 1, *size))
-        stages = (stages[0].knowing(unknown), *stages[1:])
+    data, parameter = inputs.image.data, inputs.parameter
+    check_single_image(method, data)
+    if parameter is not None:
+        check_accepts_kernel(method)
+    size = kernel_size_of(method, operator, options, data, parameter)
+    stages = plan_stages(method, data, options, are_pictures=operator.data_range is not None)
+    if parameter is not None and issubclass(operator, Blur):
+        parameter = as_batch(parameter, (len(data), 1, *size))
+        stages = (stages[0].knowing(parameter), *stages[1:])
     with explained_memory():
-        assembly = check_stages(stages, size, unknown, where)
+        assembly = check_stages(stages, size, parameter, device)
     assembly = replace(assembly, recipe=with_colors(assembly.recipe, stages))
-    sharp = None if truth is None else take_truth(truth, restored_size(assembly, stages[-1]))
+    if inputs.truth is not None:
+        check_truth(inputs.truth, restored_size(assembly, stages[-1]))
     facts = {
-        **({"recipe_picked": reason} if reason else {}),
-        "image": digest(measured),
-        "image_size": list(taken.data.shape[-2:]),
-        "kernel_given": digest(start),
+        **({"recipe_choice": reason} if reason else {}),
+        "image": inputs.sources["image"],
+        "image_size": list(data.shape[-2:]),
+        "kernel_given": inputs.sources["kernel"],
         "recipe": assembly.recipe,
-        "seed": seed,
-        "color": shown_color(stages[-1]),
+        "options": {"kernel_size": list(size), "seed": options.seed, "sigma": options.sigma},
+        "seed": options.seed,
+        "color": restored_color(stages[-1]),
         "noise_sigma": stages[0].sigma,
-        "noise_sigma_from": "estimated" if chosen.sigma is None else "given",
-        "device": str(where),
+        "noise_sigma_from": "estimated" if options.sigma is None else "given",
+        "device": str(device),
         "versions": versions(),
     }
-    settings = {"seed": seed, "kernel_size": list(size), "sigma": stages[0].sigma}
-    identity = describe_run(assembly.recipe, stages[0].data, unknown, settings)
-    images = measured if isinstance(measured, list | tuple) else [measured]
-    inputs = tuple(Path(given) for given in (*images, start, truth) if isinstance(given, str | Path))
-    return Job(method.name, assembly, stages, taken, where, identity, sharp, facts, inputs)
+    settings = {"seed": options.seed, "kernel_size": list(size), "sigma": stages[0].sigma}
+    identity = describe_run(assembly.recipe, stages[0].data, parameter, settings)
+    return Job(method.name, assembly, stages, inputs.image, device, identity, inputs.truth, facts, inputs.files)
 
 
 def kernel_size_of(
-    method: Recipe, operator: type[ForwardOperator], chosen: Options, data: Tensor, unknown: Tensor | None
+    method: Recipe, operator: type[ForwardOperator], options: Options, data: Tensor, parameter: Tensor | None
 ) -> Size:
-    """The size of the kernel that is to be found or was given; 1x1 where there is none."""
-    if not issubclass(operator.parameter_prior, KernelPrior) or (method.kernel_prior is None and not method.candidates):
+    """The size of the kernel to estimate or of the given one; 1x1 without a kernel.
+
+    Args:
+        method: the recipe, which may name a size.
+        operator: its class.
+        options: the user's, which come before the recipe's.
+        data: (B, C, H, W).
+        parameter: the given kernel, or None.
+    """
+    is_kernel = issubclass(operator.parameter_prior, KernelPrior)
+    if not is_kernel or (method.kernel_prior is None and not method.candidates):
         return 1, 1
-    return options.check_kernel_size(chosen.kernel_size or method.measurement.kernel_size, data, unknown)
+    return check_kernel_size(options.kernel_size or method.measurement.kernel_size, data, parameter)
 
 
 def restored_size(assembly: Assembly, last: Stage) -> Size:
-    """(height, width) of the image that will be given back."""
+    """(height, width) of the image that is returned."""
     problem, data = assembly.problem, last.data
     image = problem.operator.image_shape(shape_of(data), problem.kernel_prior.shape)
     return visible_size(image[2:], size_of(data), problem.kernel_prior.shape[2:])
 
 
 def with_chroma(plane: Tensor, chroma: Tensor | None) -> Tensor:
-    """A restored luma with the colours that were kept, on its grid; the plane itself where there are none."""
-    return plane if chroma is None else from_luma_chroma(plane, scaled_to(chroma, size_of(plane)))
+    """A restored luma with the chroma that was kept, on its grid; without chroma the plane itself."""
+    return plane if chroma is None else from_luma_chroma(plane, resized_planes(chroma, size_of(plane)))
 
 
-def measurement(
-    method: Recipe, folder: Path, image: Measured | None, kernel: Picture | None
-) -> tuple[Measured, Picture | None]:
-    """Image and kernel as given, or else the files that the recipe names, relative to its folder.
-
-    Raises:
-        InputError: there is no image.
-    """
-    named = method.measurement
-    if image is None:
-        if named.image is None:
-            raise InputError("no image is given, and the recipe names none (measurement.image); give one with --image")
-        image = folder / named.image
-    if kernel is None and named.kernel is not None:
-        kernel = folder / named.kernel
-    return image, kernel
-
-
-def check_time(limit: object) -> None:
-    """Refuse a time limit that is no positive number; raises `InputError`."""
-    if limit is not None and not (isinstance(limit, int | float) and limit > 0):
-        raise InputError(f"the time limit must be a positive number of seconds, got {limit!r}")
-
-
-def shown_color(stage: Stage) -> str:
-    """What a stage restores of its picture: "luma", "rgb" or, where there is no colour, "grey"."""
+def restored_color(stage: Stage) -> str:
+    """What a stage restores of its picture: "luma", "rgb" or, without colour, "grey"."""
     return "luma" if stage.chroma is not None else "rgb" if stage.data.shape[1] == 3 else "grey"
 
 
 def psnr(picture: Tensor, truth: Tensor) -> float:
     """Shift-aligned PSNR of the luma of one picture, in dB (Levin's protocol)."""
     luma, reference = (to_luma_chroma(x)[0] if x.shape[1] == 3 else x for x in (picture, truth))
-    border = min(15, min(truth.shape[-2:]) // 4)  # the protocol's, or less for a picture that it would use up
+    border = min(15, min(truth.shape[-2:]) // 4)  # the protocol's 15, or less for a small picture
     return aligned_psnr(luma[0, 0], reference[0, 0], border=border, max_shift=min(5, border))
 
 
 @contextmanager
 def explained_memory() -> Iterator[None]:
-    """Say what to change when memory runs out."""
+    """Turn a lack of memory into an `OutOfMemoryError` that says what to change."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
@@ -294,11 +378,12 @@ def explained_memory() -> Iterator[None]:
             raise
         raise OutOfMemoryError(
             "the problem does not fit in memory; crop the image, set a smaller network "
-            "(image_prior.params.channels=16), or solver.params.precision=bfloat16"
+            "(image_prior.channels=16), or solver.precision=bfloat16"
         ) from error
 
 
 def versions() -> dict[str, str]:
-    """What a result depends on beside its recipe."""
+    """The versions and the platform on which the bits of a result depend."""
     packages = {name: version(name) for name in ("invkit", "torch", "deepinv", "numpy")}
-    return {"python": platform.python_version(), "platform": platform.platform(), **packages}
+    threads = str(torch.get_num_threads())
+    return {"python": platform.python_version(), "platform": platform.platform(), "threads": threads, **packages}

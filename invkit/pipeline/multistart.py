@@ -1,4 +1,4 @@
-"""Several recipes to start from: each finds a kernel, and the one whose restoration selection best is gone on from."""
+"""Several candidates to start from: each finds a kernel, and the one whose restoration scores best is used."""
 
 from __future__ import annotations
 
@@ -15,228 +15,235 @@ import torch
 from ..core import registry
 from ..core.errors import DivergedError
 from ..core.result import Result
-from ..core.runtime.workers import WorkerLostError, Workers, affordable, can_help, helped
+from ..core.runtime.workers import WorkerLostError, Workers, affordable_workers, can_start_workers, worker_pool
 from ..core.solver import Counting, after_interrupt, deferred_interrupt
 from ..numerics.geometry import size_of
 from .assemble import Assembly
-from .chain import Chain, Outcome
-from .selection import Judge, Scoring
-from .stages import Stage, Watch, later_place, placed
+from .selection import Selection
+from .sequence import Outcome, Referee, StageSequence
+from .stages import RunControl, Stage, at_place, next_place
 
 __all__ = ["solve_stages"]
 
-FEW = 4  # starts that are done before another process has loaded its libraries
-SMALL = 2**14  # values of a picture, of which any number of starts is
-MOST = 5  # processes: more would wait for the last start
-LOADING = 3.0  # seconds, of the libraries of another process
-LIBRARIES = 2**29  # bytes of memory that they take
-EACH = 400  # bytes for each value of a picture: some fifty pictures of its size, and their spectra
-LOOK = 0.2  # seconds between two looks at whether all are done
+MIN_CANDIDATES_FOR_WORKERS = 4  # fewer are solved before a worker has loaded its libraries
+MIN_VALUES_FOR_WORKERS = 2**14  # of the picture
+MAX_PROCESSES = 5  # more would wait for the last candidate
+WORKER_START_SECONDS = 3.0  # until a worker has loaded its libraries
+WORKER_BYTES = 2**29  # memory of a worker's libraries
+BYTES_PER_VALUE = 400  # of a picture: some fifty pictures of its size, and their spectra
+POLL_SECONDS = 0.2  # between two checks whether all candidates are done
 
 
 def solve_stages(
     stages: Sequence[Stage],
     first: Assembly,
     device: torch.device,
-    watch: Watch,
+    control: RunControl,
     resume: Mapping[str, Any] | None = None,
 ) -> Outcome:
-    """Solve stage after stage, from the best of the starts where there are several.
+    """Solve the stages in order; from the best candidate if the first stage has several.
 
-    A first Ctrl-C ends the stage it meets, and what is left is solved as `Chain` and `_Starts` say. A second acts as
-    usual.
+    The first Ctrl-C ends the solve in progress; the rest follows as `StageSequence` and `Multistart` say. A second one
+    acts as usual.
 
     Args:
-        stages: of `plan`.
-        first: the first of them, assembled; where there are starts, for a kernel of the size to be found.
+        stages: of `plan_stages`.
+        first: the first of them, assembled; with candidates, for a kernel of the size to be found.
         device: where to solve.
-        watch: observers and time limit.
-        resume: the state of the first stage to go on from; where there are starts, none can be.
+        control: observers and time limit.
+        resume: a saved state of the first stage to continue from; None with candidates.
 
     Raises:
-        InvkitError: a stage failed; says which.
+        InvkitError: a stage failed; names it.
     """
     with deferred_interrupt() as interrupted:
+        referee = Referee.of(stages, device)
         if stages[0].candidates:
-            judge, size = Judge.of(stages, device), size_of(first.problem.kernel_prior())
-            candidates = _Starts(stages, size, device, watch, interrupted, judge, patient=True)
-            return candidates.to_the_end(worth_helpers(stages[0], device, watch))
-        return Chain(list(stages), device, Judge.of(stages, device), watch, interrupted).to_the_end(first, resume)
+            size = size_of(first.problem.kernel_prior())
+            multistart = Multistart(stages, size, device, control, interrupted, referee, guarantees_last=True)
+            return multistart.solve_all(worthwhile_workers(stages[0], device, control))
+        return StageSequence(list(stages), device, referee, control, interrupted).solve_all(first, resume)
 
 
-def worth_helpers(stage: Stage, device: torch.device, watch: Watch) -> int:
-    """How many other processes the starts of a stage are worth.
+def worthwhile_workers(stage: Stage, device: torch.device, control: RunControl) -> int:
+    """The number of worker processes that the candidates of a stage are worth.
 
-    None for few starts, a small picture or a short time; on a GPU, which one process keeps busy; where observers are to
-    see every step; and where components are registered in this process alone. Never more than there are threads to
-    share out, and memory for.
+    None for few candidates, a small picture or a short time limit; on a GPU, which one process keeps busy; if observers
+    are to see every step; and if components are registered in this process only. Never more than there are threads and
+    memory for.
+
+    Args:
+        stage: with candidates.
+        device: where to solve.
+        control: observers and time limit.
     """
-    values, limit = stage.data.numel(), watch.time_limit
-    is_quick = len(stage.candidates) < FEW or values < SMALL or (limit is not None and limit < LOADING)
-    if is_quick or device.type != "cpu" or watch.observers or registry.is_extended() or not can_help():
+    values, limit = stage.data.numel(), control.time_limit
+    is_quick = len(stage.candidates) < MIN_CANDIDATES_FOR_WORKERS or values < MIN_VALUES_FOR_WORKERS
+    is_short = limit is not None and limit < WORKER_START_SECONDS
+    if is_quick or is_short or device.type != "cpu" or control.observers or registry.is_extended():
         return 0
-    return min(min(torch.get_num_threads(), len(stage.candidates), MOST) - 1, affordable(LIBRARIES + values * EACH))
+    if not can_start_workers():
+        return 0
+    processes = min(torch.get_num_threads(), len(stage.candidates), MAX_PROCESSES)
+    return min(processes - 1, affordable_workers(WORKER_BYTES + values * BYTES_PER_VALUE))
 
 
 @dataclass(frozen=True)
-class Tried:
-    """One start, and what became of its kernel.
+class SolvedCandidate:
+    """A candidate and the kernel it led to.
 
     Attributes:
-        stages: its own that find a kernel, and those that go on from it, but for the last of all.
-        solved: what they gave, None for those that were skipped.
-        judged: what the last of all makes of it under the noise level that is the same for every start; None where
-            nothing is compared, or not any more.
-        facts: what the result's details say of a start that has starts itself.
+        stages: its own that find a kernel, and the stages that follow except the last.
+        solved: their results; None for stages that were skipped.
+        restoration: by the referee; None if nothing is compared, or if there was no time.
+        facts: the entries of a candidate that has candidates itself.
         seconds: all of it together.
     """
 
     stages: Sequence[Stage]
     solved: Sequence[Result | None]
-    judged: Result | None
+    restoration: Result | None
     facts: Mapping[str, Any]
     seconds: float
 
 
 @dataclass
-class _Starts:
-    """The starts of one solve.
+class Multistart:
+    """The candidates of one solve.
 
-    They are tried in their order. Each kernel goes through the stages that follow; its restoration by the last is what
-    is scored, of the data of the first stage and under one noise level. The last stage is then solved once more, as it
-    is meant, from the best kernel. Where there is only one start, nothing is scored.
+    They are solved in order. Each kernel passes through the stages that follow. The referee restores an image with it
+    by the last stage, from the data of the first and at one noise level; the selection scores these images. The last
+    stage is then solved from the best kernel. A single candidate is not scored.
 
-    Once the noise level is settled, by the first start that comes to a kernel, it does not matter who tries the others:
-    helpers take some of them, and give what this process would have got.
+    The first candidate that gives a kernel fixes the noise level. Workers may then solve the others, with identical
+    results.
 
-    Once Ctrl-C or the time limit has stopped one of them, no other is begun, and the best of those that were tried to
-    their end is gone on from; the first is kept in any case. One that diverges is left out, unless none is left.
+    After Ctrl-C or the time limit has stopped a candidate, no other one is started, and the best of the completed ones
+    is used; the first is kept in any case. A candidate that diverges is dropped, unless all do.
 
     Attributes:
-        stages: of `plan`.
-        kernel_size: (h, w) of the kernel to be found, pixels.
+        stages: of `plan_stages`.
+        kernel_size: (h, w) of the unknown kernel, pixels.
         device: where to solve.
-        watch: observers and time limit; nobody watches the first stage alone, which writes checkpoints elsewhere.
+        control: observers and time limit; observers of the first stage only are not used.
         interrupted: set by Ctrl-C.
-        judge: what shows how good a kernel is, the same for every start.
-        patient: whether the last stage gets a share of the time in any case, as `Chain.limit` says.
-        begun: when, on the monotonic clock.
-        waiting: places of those that nobody has begun.
-        tried: by their places, those that there is a kernel of.
-        failed: by their places, why those diverged that did.
-        stop: how one that did not reach its end was stopped.
-        lock: held by whoever changes these four, helpers' threads or this one.
+        referee: restores an image with any kernel.
+        guarantees_last: whether the last stage has some time in any case, as `StageSequence.limit` says.
+        started: on the monotonic clock.
+        waiting: indices of candidates that nobody has started.
+        done: those that gave a kernel, by index.
+        failed: why the others diverged, by index.
+        stop: how the first incomplete candidate was stopped.
+        lock: guards these four; threads that ask workers change them too.
     """
 
     stages: Sequence[Stage]
     kernel_size: tuple[int, int]
     device: torch.device
-    watch: Watch
+    control: RunControl
     interrupted: threading.Event
-    judge: Judge
-    patient: bool = False
-    begun: float = field(default_factory=time.monotonic)
+    referee: Referee
+    guarantees_last: bool = False
+    started: float = field(default_factory=time.monotonic)
     waiting: list[int] = field(init=False)
-    tried: dict[int, Tried] = field(default_factory=dict)
+    done: dict[int, SolvedCandidate] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
     stop: str | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        """None is begun."""
+        """Every candidate waits."""
         self.waiting = list(range(len(self.candidates)))
 
-    def to_the_end(self, helpers: int = 0) -> Outcome:
-        """Try all, with so many helpers, choose, and solve the last stage.
+    def solve_all(self, workers: int = 0) -> Outcome:
+        """Solve all candidates with this many workers, select one, and solve the last stage.
 
         Raises:
-            InvkitError: that or every start failed.
+            InvkitError: the last stage or every candidate failed.
         """
-        scoring = Scoring.of(self.stages[0], self.stages[0].data)
-        with helped(helpers, __name__) as others:
-            self.try_all(others)
-        if not self.tried:
-            whys = [f"{self.candidates[index][0].recipe.name} ({why})" for index, why in sorted(self.failed.items())]
-            raise DivergedError(f"all that there is to start from has diverged: {'; '.join(whys)}")
-        self.tried = dict(sorted(self.tried.items()))
-        compared = self.compared(scoring)
-        best = min(compared, key=lambda index: compared[index].get("sum", 0.0))
-        return self.finished(best, compared)
+        first = self.stages[0]
+        select = Selection.of(first.recipe, first.seed, first.data)
+        with worker_pool(workers, __name__) as pool:
+            self.solve_candidates(pool)
+        if not self.done:
+            reasons = [f"{self.candidates[index][0].recipe.name} ({why})" for index, why in sorted(self.failed.items())]
+            raise DivergedError(f"all candidates diverged: {'; '.join(reasons)}")
+        self.done = dict(sorted(self.done.items()))
+        scores = self.scores(select)
+        best = min(scores, key=lambda index: scores[index].get("sum", 0.0))
+        return self.outcome(best, scores)
 
-    def try_all(self, others: Workers) -> None:
-        """Try the starts with helpers, and then without them those that one was lost over."""
-        self.try_some(others)
-        self.wait(others)
-        self.try_some(others)
+    def solve_candidates(self, pool: Workers) -> None:
+        """Solve the candidates with workers, and then here the ones whose worker was lost."""
+        self.solve_here(pool)
+        self.wait_for(pool)
+        self.solve_here(pool)
 
-    def try_some(self, others: Workers) -> None:
-        """Try one start after the other until none is left, alone until the noise level is settled."""
-        while (index := self.next()) is not None:
-            if self.judge.settled and not others.turns:
-                others.begin(lambda: self.have_tried(others))
+    def solve_here(self, pool: Workers) -> None:
+        """Solve waiting candidates in this process; start the workers once the noise level is fixed."""
+        while (index := self.next_waiting()) is not None:
+            if self.referee.fixed and not pool.threads:
+                pool.start(lambda: self.ask_worker(pool))
             self.attempt(index)
 
-    def next(self) -> int | None:
-        """The next start to be begun; None where there is none, or no time for it."""
+    def next_waiting(self) -> int | None:
+        """The next candidate to start; None if there is none, or no time for it."""
         with self.lock:
-            if not self.waiting or (self.tried and self.is_over()):
+            if not self.waiting or (self.done and self.is_over()):
                 return None
             return self.waiting.pop(0)
 
-    def have_tried(self, others: Workers) -> None:
-        """Have one helper try one start after the other; one that it is lost over waits again."""
-        while (index := self.next()) is not None:
+    def ask_worker(self, pool: Workers) -> None:
+        """Have one worker solve waiting candidates; one whose worker is lost waits again."""
+        while (index := self.next_waiting()) is not None:
             try:
-                became, stop = others.ask(tried_there, self.there(index))
+                found, stop = pool.ask(solve_in_worker, self.worker_task(index))
             except WorkerLostError as error:
                 with self.lock:
                     self.waiting.append(index)
-                if not (others.ended or self.interrupted.is_set()):
-                    warnings.warn(self.lost(index, error), stacklevel=1)
+                if not (pool.ended or self.interrupted.is_set()):
+                    name = self.candidates[index][0].recipe.name
+                    warnings.warn(f"{name} is solved once more because its worker was lost: {error}", stacklevel=1)
                 return
             except Exception:
                 with self.lock:
-                    self.waiting.clear()  # it is raised as soon as this process has done its start
+                    self.waiting.clear()  # the error is raised as soon as this process has solved its candidate
                 raise
-            self.keep(index, became, stop)
+            self.keep(index, found, stop)
 
-    def there(self, index: int) -> There:
-        """What a helper needs to try a start; of the last stage, which may see a larger picture, the judge's."""
-        stages = self.stages if len(self.stages) == 1 else [*self.stages[:-1], self.judge.stage]
-        left = self.left()
+    def worker_task(self, index: int) -> WorkerTask:
+        """What a worker needs to solve a candidate; its last stage sees the referee's data, not a larger picture."""
+        stages = self.stages if len(self.stages) == 1 else [*self.stages[:-1], self.referee.stage]
+        left = self.seconds_left()
         deadline = None if left is None else time.time() + left
-        return There(stages, self.kernel_size, replace(self.judge, seen={}), index, deadline)
+        return WorkerTask(stages, self.kernel_size, replace(self.referee, restored={}), index, deadline)
 
-    def lost(self, index: int, error: WorkerLostError) -> str:
-        """What is said of a start whose helper was lost."""
-        return f"{self.candidates[index][0].recipe.name} is tried once more, since its process was lost: {error}"
-
-    def wait(self, others: Workers) -> None:
-        """Until every helper has done its start; those that Ctrl-C finds at work are ended."""
-        if not others.are_busy(0):
+    def wait_for(self, pool: Workers) -> None:
+        """Wait until every worker has solved its candidate; Ctrl-C ends busy workers."""
+        if not pool.are_busy(0):
             return
-        with self.counting() as count:
-            while others.are_busy(LOOK):
+        with self.progress_bar() as show:
+            while pool.are_busy(POLL_SECONDS):
                 if self.interrupted.is_set():
-                    others.end()
+                    pool.end()
                     return
-                count(len(self.tried) + len(self.failed))
+                show(len(self.done) + len(self.failed))
 
-    def counting(self) -> AbstractContextManager[Callable[[int], None]]:
-        """A bar of the starts that are done, where it can show them."""
+    def progress_bar(self) -> AbstractContextManager[Callable[[int], None]]:
+        """A bar of the completed candidates, if the observer can count."""
         make = self.titled().progress
         bar = None if make is None else make("candidates")
         return bar.counting(len(self.candidates)) if isinstance(bar, Counting) else nullcontext(lambda done: None)
 
-    def compared(self, scoring: Scoring) -> dict[int, dict[str, float]]:
-        """Of those to choose from, by their places, every score by name and their "sum"; of only one, none.
+    def scores(self, select: Selection) -> dict[int, dict[str, float]]:
+        """The scores of the candidates to choose from, by index; empty scores for a single one.
 
-        To choose from are those that were judged; where none was, the only one that there is.
+        These are the candidates with a restoration; if there is none, the only candidate.
         """
-        judged = {index: one.judged for index, one in self.tried.items() if one.judged}
-        if len(judged) < 2:
-            return {index: {} for index in judged or self.tried}
-        return dict(zip(judged, scoring(list(judged.values())), strict=True))
+        restored = {index: one.restoration for index, one in self.done.items() if one.restoration}
+        if len(restored) < 2:
+            return {index: {} for index in restored or self.done}
+        return dict(zip(restored, select(list(restored.values())), strict=True))
 
     @property
     def candidates(self) -> Sequence[Sequence[Stage]]:
@@ -244,137 +251,162 @@ class _Starts:
         return self.stages[0].candidates
 
     def is_over(self) -> bool:
-        """Whether there is no time for another start; notes why."""
-        left = self.left()
+        """Whether there is no time for another candidate; records why."""
+        left = self.seconds_left()
         if self.interrupted.is_set():
             self.stop = self.stop or "interrupted"
-        elif left is not None and left < max(one.seconds for one in self.tried.values()):
+        elif left is not None and left < max(one.seconds for one in self.done.values()):
             self.stop = self.stop or "time limit"
         return self.stop is not None
 
-    def left(self) -> float | None:
-        """Seconds until the time limit."""
-        limit = self.watch.time_limit
-        return None if limit is None else max(limit - (time.monotonic() - self.begun), 0.0)
+    def seconds_left(self) -> float | None:
+        """Seconds until the time limit; None without one."""
+        limit = self.control.time_limit
+        return None if limit is None else max(limit - (time.monotonic() - self.started), 0.0)
 
     def attempt(self, index: int) -> None:
-        """Try one start."""
-        begun = time.monotonic()
+        """Solve one candidate in this process."""
+        started = time.monotonic()
         try:
-            with placed(f"candidates.{index}"):
-                found = self.found(index)
-            chain = self.gone_on(found, index)
-            judged = self.judged(chain)
+            with at_place(f"candidates.{index}"):
+                found = self.own_stages_solved(index)
+            sequence = self.following_stages_solved(found, index)
+            restoration = self.restoration(sequence)
         except DivergedError as error:
             self.keep(index, str(error), None)
             return
-        self.keep(index, Tried(chain.stages, chain.solved, judged, found.facts, time.monotonic() - begun), chain.stop)
+        seconds = time.monotonic() - started
+        solved = SolvedCandidate(sequence.stages, sequence.solved, restoration, found.facts, seconds)
+        self.keep(index, solved, sequence.stop)
 
-    def keep(self, index: int, became: Tried | str, stop: str | None) -> None:
-        """Keep what one start gave if it came to its end, or is the first that gives anything; or why it diverged."""
+    def keep(self, index: int, found: SolvedCandidate | str, stop: str | None) -> None:
+        """Keep a candidate that was completed, or is the first with a kernel; or why it diverged.
+
+        Args:
+            index: of the candidate.
+            found: its kernel, or the reason why it diverged.
+            stop: how it was stopped; None if it was completed.
+        """
         with self.lock:
             self.stop = self.stop or stop
-            if isinstance(became, str):
-                self.failed[index] = became
-            elif not (stop and self.tried):
-                self.tried[index] = became
+            if isinstance(found, str):
+                self.failed[index] = found
+            elif not (stop and self.done):
+                self.done[index] = found
 
-    def found(self, index: int) -> Outcome:
-        """What the stages of one start give."""
-        own, watch = kernel_stages(self.candidates[index]), self.part(index)
+    def own_stages_solved(self, index: int) -> Outcome:
+        """The outcome of a candidate's own stages."""
+        own, control = kernel_stages(self.candidates[index]), self.control_of(index)
         if own[0].candidates:
-            judge = Judge.of(own, self.device)
-            return _Starts(own, self.kernel_size, self.device, watch, self.interrupted, judge).to_the_end()
-        first, judge = own[0].assembled(self.kernel_size, None), Judge.of(self.candidates[index], self.device)
-        return Chain(list(own), self.device, judge, watch, self.interrupted, patient=False).to_the_end(first)
+            referee = Referee.of(own, self.device)
+            return Multistart(own, self.kernel_size, self.device, control, self.interrupted, referee).solve_all()
+        first, referee = own[0].assembled(self.kernel_size, None), Referee.of(self.candidates[index], self.device)
+        sequence = StageSequence(list(own), self.device, referee, control, self.interrupted, guarantees_last=False)
+        return sequence.solve_all(first)
 
-    def gone_on(self, found: Outcome, index: int) -> Chain:
-        """The stages that follow, but for the last, from the kernel of a start; skipped once that was stopped."""
+    def following_stages_solved(self, found: Outcome, index: int) -> StageSequence:
+        """The stages that follow, except the last, from the kernel of a candidate; skipped if it was stopped."""
         following = [replace(stage, candidates=()) for stage in self.stages[:-1]]
-        chain = self.chain([*found.stages, *following], found.solved, found.stop, self.part(index))
+        sequence = self.sequence([*found.stages, *following], found.solved, found.stop, self.control_of(index))
         for depth in range(len(following)):
-            chain.go_on(len(found.stages) + depth, later_place(depth))
-        return chain
+            sequence.solve_next(len(found.stages) + depth, next_place(depth))
+        return sequence
 
-    def judged(self, chain: Chain) -> Result | None:
-        """What the judge makes of the kernel so far; None where there is nothing to compare it with."""
-        if len(self.candidates) == 1 or chain.stop:
+    def restoration(self, sequence: StageSequence) -> Result | None:
+        """The referee's restoration with the kernel so far; None if there is nothing to compare it with."""
+        if len(self.candidates) == 1 or sequence.stop:
             return None
-        return chain.judged(chain.found, len(chain.stages))
+        return sequence.restoration(sequence.latest, len(sequence.stages))
 
-    def chain(self, stages: list[Stage], solved: Sequence[Result | None], stop: str | None, watch: Watch) -> Chain:
-        """Stages of which some are solved already, to be gone on with and not to be patient."""
-        chain = Chain(stages, self.device, self.judge, watch, self.interrupted, patient=False, stop=stop)
-        chain.solved.extend(solved)
-        return chain
+    def sequence(
+        self, stages: list[Stage], solved: Sequence[Result | None], stop: str | None, control: RunControl
+    ) -> StageSequence:
+        """A sequence of which some stages are solved already.
 
-    def part(self, index: int) -> Watch:
-        """The watch of one start: what is left of the time, and its place in the bars' titles."""
-        return replace(self.titled(f" {index + 1} of {len(self.candidates)}"), time_limit=self.left())
+        Args:
+            stages: all of them.
+            solved: the results of the first ones.
+            stop: how one of these was stopped, or None.
+            control: observers and time limit.
+        """
+        sequence = StageSequence(
+            stages, self.device, self.referee, control, self.interrupted, guarantees_last=False, stop=stop
+        )
+        sequence.solved.extend(solved)
+        return sequence
 
-    def titled(self, which: str = "") -> Watch:
-        """The watch without who watches the first stage alone, and with bars that say what they are part of."""
-        make, whole = self.watch.progress, self.stages[0].recipe.name
+    def control_of(self, index: int) -> RunControl:
+        """The control of one candidate: the rest of the time, and its number in the titles of progress bars."""
+        return replace(self.titled(f" {index + 1} of {len(self.candidates)}"), time_limit=self.seconds_left())
+
+    def titled(self, which: str = "") -> RunControl:
+        """The control without observers of the first stage only, and with the recipe in the titles of bars."""
+        make, whole = self.control.progress, self.stages[0].recipe.name
         progress = None if make is None else lambda title: make(f"{whole}{which}: {title}")
-        return replace(self.watch, first=(), progress=progress)
+        return replace(self.control, first_stage_observers=(), progress=progress)
 
-    def finished(self, best: int, compared: Mapping[int, Mapping[str, float]]) -> Outcome:
-        """The last stage from the best kernel, and all that led to it."""
-        chosen, last = self.tried[best], replace(self.stages[-1], candidates=())
-        chain = self.chain([*chosen.stages, last], chosen.solved, self.stop, self.titled())
-        chain = replace(chain, patient=self.patient, begun=self.begun)
-        aside = time.monotonic() - self.begun - sum(result.seconds for result in chosen.solved if result)
-        chain.go_on(len(chosen.stages), later_place(len(self.stages) - 1))
-        told = [self.told(index, best, compared) for index in range(len(self.candidates))]
-        return Outcome(chain.stages, chain.solved, chain.stop, {"candidates": told}, aside)
+    def outcome(self, best: int, scores: Mapping[int, Mapping[str, float]]) -> Outcome:
+        """Solve the last stage from the best kernel.
 
-    def told(self, index: int, best: int, compared: Mapping[int, Mapping[str, float]]) -> dict[str, Any]:
-        """What the result's details say of one start."""
-        said = {"name": self.candidates[index][0].recipe.name, "chosen": index == best}
+        Args:
+            best: the index of the selected candidate.
+            scores: by index.
+        """
+        selected, last = self.done[best], replace(self.stages[-1], candidates=())
+        sequence = self.sequence([*selected.stages, last], selected.solved, self.stop, self.titled())
+        sequence = replace(sequence, guarantees_last=self.guarantees_last, started=self.started)
+        extra = time.monotonic() - self.started - sum(result.seconds for result in selected.solved if result)
+        sequence.solve_next(len(selected.stages), next_place(len(self.stages) - 1))
+        entries = [self.entry(index, best, scores) for index in range(len(self.candidates))]
+        return Outcome(sequence.stages, sequence.solved, sequence.stop, {"candidates": entries}, extra)
+
+    def entry(self, index: int, best: int, scores: Mapping[int, Mapping[str, float]]) -> dict[str, Any]:
+        """The entry of a candidate in the result's details; arguments as for `outcome`."""
+        entry = {"name": self.candidates[index][0].recipe.name, "selected": index == best}
         if index in self.failed:
-            return {**said, "failed": self.failed[index]}
-        if index not in self.tried:
-            return {**said, "skipped": self.stop}
-        one, selection = self.tried[index], {name: round(value, 5) for name, value in compared.get(index, {}).items()}
-        return {**said, "seconds": round(one.seconds, 3), "selection": selection, **one.facts}
+            return {**entry, "failed": self.failed[index]}
+        if index not in self.done:
+            return {**entry, "skipped": self.stop}
+        one, own = self.done[index], {name: round(value, 5) for name, value in scores.get(index, {}).items()}
+        return {**entry, "seconds": round(one.seconds, 3), "scores": own, **one.facts}
 
 
 @dataclass(frozen=True)
-class There:
-    """A start to be tried in another process.
+class WorkerTask:
+    """A candidate for a worker to solve.
 
     Attributes:
-        stages: of `plan`, the last on the data of the first.
+        stages: of `plan_stages`; the last sees the data of the first.
         kernel_size: (h, w).
-        judge: settled.
-        index: the start's place.
-        deadline: the time limit, in seconds of the clock that all processes have; a helper may still be loading.
+        referee: at its fixed noise level.
+        index: of the candidate.
+        deadline: in seconds of the clock that all processes share; a worker may still be loading.
     """
 
     stages: Sequence[Stage]
     kernel_size: tuple[int, int]
-    judge: Judge
+    referee: Referee
     index: int
     deadline: float | None
 
 
-def tried_there(asked: There) -> tuple[Tried | str, str | None]:
-    """What became of a start, as `_Starts.keep` takes it, in the process that was asked for it."""
-    watch = Watch(time_limit=None if asked.deadline is None else max(asked.deadline - time.time(), 0.0))
-    nobody = threading.Event()
-    candidates = _Starts(asked.stages, asked.kernel_size, torch.device("cpu"), watch, nobody, asked.judge)
-    with after_interrupt():  # signals are for the process that asks, and for the system to end this one
-        candidates.attempt(asked.index)
-    if asked.index in candidates.failed:
-        return candidates.failed[asked.index], candidates.stop
-    one = candidates.tried[asked.index]
-    return replace(one, stages=[replace(stage, candidates=()) for stage in one.stages]), candidates.stop
+def solve_in_worker(task: WorkerTask) -> tuple[SolvedCandidate | str, str | None]:
+    """Solve a candidate in a worker; returns the arguments of `Multistart.keep`."""
+    limit = None if task.deadline is None else max(task.deadline - time.time(), 0.0)
+    control, never = RunControl(time_limit=limit), threading.Event()
+    multistart = Multistart(task.stages, task.kernel_size, torch.device("cpu"), control, never, task.referee)
+    with after_interrupt():  # signals are for the asking process; the system may still end this one
+        multistart.attempt(task.index)
+    if task.index in multistart.failed:
+        return multistart.failed[task.index], multistart.stop
+    one = multistart.done[task.index]
+    return replace(one, stages=[replace(stage, candidates=()) for stage in one.stages]), multistart.stop
 
 
 def kernel_stages(stages: Sequence[Stage]) -> Sequence[Stage]:
-    """The stages of a start without those at its end that leave the kernel as it is.
+    """The stages of a candidate without the last ones that keep the kernel.
 
-    Where it has starts itself, all of them: they are chosen by what the last makes of them.
+    A candidate with candidates of its own keeps all stages: its last stage restores the images to compare.
     """
     own = list(stages)
     while len(own) > 1 and own[-1].recipe.is_nonblind and not own[0].candidates:

@@ -1,9 +1,8 @@
-"""What a caller chooses, checked before anything is computed: image, kernel, sizes, device, noise, memory."""
+"""The options of a restoration, and the checks of what they ask for: device, kernel size, noise level, memory."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
@@ -17,39 +16,31 @@ from ..core.errors import AssemblyError, InputError, OutOfMemoryError
 from ..core.interfaces import ImagePrior, OperatorParameterPrior
 from ..core.parameters import positional_names
 from ..core.runtime.threads import threads_worth
-from ..numerics.kurtosis import PATCH
-from ..numerics.noise import estimate_sigma
-from ..recipes.model import Recipe, load_recipe
-from .inputs import Measured, Picture, Taken, take
+from ..numerics.noise import PATCH_SIDE, estimate_sigma
+from ..recipes.model import Recipe
 
 __all__ = [
-    "AUTO",
-    "Options",
     "Color",
     "KernelSize",
+    "Options",
     "auto_kernel_size",
-    "check_kernel_prior",
+    "check_accepts_kernel",
     "check_kernel_size",
     "check_memory",
     "check_nonblind",
-    "check_single",
-    "check_takes_kernel",
+    "check_parameter_prior",
+    "check_single_image",
     "choose_device",
-    "decided",
-    "find_recipe",
+    "depends_on_noise",
     "noise_level",
-    "picked",
 ]
 
 Color: TypeAlias = Literal["luma", "rgb"]
 KernelSize: TypeAlias = int | tuple[int, int] | Literal["auto"]
 
-AUTO = "auto"
-QUICK, THOROUGH, FROM_A_KERNEL = "fast", "best", "polish"  # what "auto" picks from
-SECONDS = 10.0  # that THOROUGH takes for 256 x 256 pixels, at most, on two cores of 2024: page Measured
-KERNEL_LIMITS = (15, 65)  # pixels, of the automatic kernel size
-ROUNDING = 1 / 255 / 12**0.5  # standard deviation of rounding to 8 bits
-DEVICES = ("cpu", "cuda", "mps", "xpu")
+AUTO_KERNEL_SIZE_RANGE = (15, 65)  # pixels
+ROUNDING_SIGMA = 1 / 255 / 12**0.5  # standard deviation of rounding to 8 bits
+DEVICE_TYPES = ("cpu", "cuda", "mps", "xpu")
 
 
 def _plain(number: object) -> object:
@@ -59,15 +50,17 @@ def _plain(number: object) -> object:
     return int(number) if isinstance(number, np.integer) else number
 
 
-Side = Annotated[int, Field(gt=0)]
+SideLength = Annotated[int, Field(gt=0)]
 
 
 class Options(BaseModel):
-    """The options of a restoration; None leaves them to the recipe, or to what the image says."""
+    """The options of a restoration; None leaves a choice to the recipe or to the image."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    kernel_size: Annotated[Side | tuple[Side, Side] | Literal["auto"] | None, BeforeValidator(_plain)] = None
+    kernel_size: Annotated[
+        SideLength | tuple[SideLength, SideLength] | Literal["auto"] | None, BeforeValidator(_plain)
+    ] = None
     color: Color | None = None
     overrides: tuple[str, ...] = ()
     seed: Annotated[int, BeforeValidator(_plain), Field(ge=0, lt=2**63)] = 0
@@ -76,10 +69,14 @@ class Options(BaseModel):
 
     @classmethod
     def checked(cls, overrides: Sequence[str], values: dict[str, Any]) -> Options:
-        """The options, checked.
+        """The options, validated.
+
+        Args:
+            overrides: settings of the recipe.
+            values: the other options by name.
 
         Raises:
-            InputError: one has the wrong type or range; says which.
+            InputError: one has a wrong type or range; says which.
         """
         if isinstance(overrides, str):
             raise InputError(f"overrides must be a list of settings; write [{overrides!r}]")
@@ -88,10 +85,10 @@ class Options(BaseModel):
         except ValidationError as error:
             wrong = error.errors()[0]
             name = str(wrong["loc"][0])
-            raise InputError(f"{name} must be {EXPECTED[name]}, got {values.get(name, overrides)!r}") from error
+            raise InputError(f"{name} must be {EXPECTED_OPTION[name]}, got {values.get(name, overrides)!r}") from error
 
 
-EXPECTED = {
+EXPECTED_OPTION = {
     "kernel_size": "a positive number of pixels N, a pair (height, width) of them, or 'auto'",
     "color": "'luma' or 'rgb'",
     "overrides": "a list of settings as 'image_prior=pixels'",
@@ -101,53 +98,8 @@ EXPECTED = {
 }
 
 
-def find_recipe(recipe: str | Path | Recipe) -> tuple[Recipe, Path]:
-    """The recipe, and the folder that the files it names are relative to."""
-    if isinstance(recipe, Recipe):
-        return recipe, Path()
-    return load_recipe(recipe), Path(recipe).parent
-
-
-def decided(
-    recipe: str | Path | Recipe | None, image: Measured | None, kernel: Picture | None, time_limit: float | None
-) -> tuple[str | Path | Recipe, str | None, Taken | None]:
-    """The recipe, and of one that "auto" or None stands for a line about it, and the image that was read to tell.
-
-    Raises:
-        InputError: there is no image to tell by, or it is refused as by `take`.
-    """
-    if recipe is not None and recipe != AUTO:
-        return recipe, None, None
-    if image is None:
-        raise InputError("no image is given, and without a recipe there is none that names one; give one")
-    taken = take(image)
-    name, reason = picked(taken.data, kernel, time_limit)
-    return name, f"{name}: {reason}", taken
-
-
-def picked(picture: Tensor, kernel: Picture | None, time_limit: float | None) -> tuple[str, str]:
-    """The name of the recipe that "auto" stands for, and why in a few words.
-
-    A given kernel is made better; without one, `THOROUGH` finds it where the time limit leaves room for that.
-
-    Args:
-        picture: (B, C, H, W).
-        kernel: where to begin from, if anywhere.
-        time_limit: seconds, None for no limit.
-    """
-    if kernel is not None:
-        return FROM_A_KERNEL, "a kernel is given to begin from"
-    height, width = picture.shape[-2:]
-    side = load_recipe(THOROUGH).measurement.window or max(height, width)
-    needed = SECONDS * min(height, side) * min(width, side) / 256**2
-    about = f"{THOROUGH} takes about {needed:.0f} s for {width}x{height} pixels"
-    if time_limit is not None and needed > time_limit:
-        return QUICK, f"{about}, more than the time limit of {time_limit:.0f} s"
-    return THOROUGH, about
-
-
 def choose_device(name: str) -> torch.device:
-    """The device of that name; "auto" takes a GPU where there is one.
+    """The device of a name; "auto" is a GPU if there is one.
 
     Raises:
         InputError: there is no such device here.
@@ -155,8 +107,8 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind = name.partition(":")[0]
-    if kind not in DEVICES:
-        raise InputError(f"there is no device '{name}'; choose auto, {', '.join(DEVICES)}, or cuda:1 and the like")
+    if kind not in DEVICE_TYPES:
+        raise InputError(f"there is no device '{name}'; choose auto, {', '.join(DEVICE_TYPES)}, or cuda:1 and the like")
     try:
         torch.zeros(1, device=name)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
@@ -167,22 +119,32 @@ def choose_device(name: str) -> torch.device:
 
 
 def auto_kernel_size(data: Tensor) -> tuple[int, int]:
-    """An eighth of the shorter side, made odd, between 15 and 65 pixels: large enough for most camera shake.
+    """An eighth of the shorter side, odd, from 15 to 65 pixels: enough for most camera shake.
 
-    A kernel prior can leave the rim of too large a support empty; too small a one cannot hold the blur.
+    A kernel prior can leave the border of a frame that is too large empty; a frame that is too small cannot hold the
+    kernel.
+
+    Example:
+        >>> auto_kernel_size(torch.zeros(1, 1, 240, 320))
+        (31, 31)
     """
     shorter = min(data.shape[-2:])
-    low, high = KERNEL_LIMITS
+    low, high = AUTO_KERNEL_SIZE_RANGE
     side = min(max(shorter // 8, low), high, shorter) // 2 * 2 + 1
     side = side if side <= shorter else side - 2
     return side, side
 
 
 def check_kernel_size(size: KernelSize, data: Tensor, given: Tensor | None) -> tuple[int, int]:
-    """The kernel's (h, w): what was asked for, or the given kernel's own.
+    """The kernel's (h, w): the size asked for, or that of a given kernel.
+
+    Args:
+        size: N, (h, w) or "auto".
+        data: (B, C, H, W).
+        given: kernel (B, 1, h, w), or None.
 
     Raises:
-        InputError: it is larger than the image, or another than the given kernel's.
+        InputError: it is larger than the image, or differs from the given kernel's.
     """
     height, width = auto_kernel_size(data) if size == "auto" else (size, size) if isinstance(size, int) else size
     if given is not None:
@@ -198,17 +160,17 @@ def check_kernel_size(size: KernelSize, data: Tensor, given: Tensor | None) -> t
     return height, width
 
 
-def check_single(recipe: Recipe, data: Tensor) -> None:
-    """Refuse several pictures for a recipe that compares kernels, those of one picture; raises `InputError`."""
+def check_single_image(recipe: Recipe, data: Tensor) -> None:
+    """Refuse several images for a recipe that selects among kernels of one image; raises `InputError`."""
     if len(data) > 1 and any(one.selection for _, one in recipe.tree()):
         raise InputError(
-            f"the recipe {recipe.name} restores one picture at a time, and {len(data)} are given; restore each by "
-            "itself, [deblur(one) for one in pictures], or use a recipe without selection, as fast-map"
+            f"the recipe {recipe.name} restores one image at a time, and {len(data)} are given; restore each by "
+            "itself, [deblur(one) for one in images], or use a recipe without a selection, as fast-map"
         )
 
 
 def check_nonblind(recipe: Recipe) -> None:
-    """Refuse a recipe whose kernel prior would not look at a kernel that is given.
+    """Refuse a recipe whose kernel prior would ignore a given kernel.
 
     Raises:
         InputError: says what to set, or which command estimates a kernel.
@@ -217,39 +179,40 @@ def check_nonblind(recipe: Recipe) -> None:
     name = "known" if recipe.kernel_prior is None else recipe.kernel_prior.name
     if "start" not in positional_names(registry.load("kernel_priors", name)):
         raise InputError(
-            f"the recipe {recipe.name} is blind: its kernel prior '{name}' starts from no kernel; use the one given "
-            "with --set kernel_prior=known (overrides=['kernel_prior=known']), or let invkit deblur estimate one"
+            f"the recipe {recipe.name} is blind: its kernel prior '{name}' cannot start from a kernel; use the given "
+            "one with --set kernel_prior=known (overrides=['kernel_prior=known']), or let invkit deblur estimate one"
         )
 
 
-def check_takes_kernel(recipe: Recipe) -> None:
-    """Refuse a kernel for a recipe whose starts find their own; raises `InputError`."""
+def check_accepts_kernel(recipe: Recipe) -> None:
+    """Refuse a kernel for a recipe whose candidates find their own; raises `InputError`."""
     if recipe.candidates:
         raise InputError(
-            f"the recipe {recipe.name} begins from kernels that its starts find, and would not look at the one given; "
-            "set --set candidates=[] --set selection=[] (overrides=['candidates=[]', 'selection=[]']), or leave the kernel out"
+            f"the recipe {recipe.name} starts from the kernels of its candidates and would ignore the given one; set "
+            "--set candidates=[] --set selection=[] (overrides=['candidates=[]', 'selection=[]']), or leave the "
+            "kernel out"
         )
 
 
-def check_kernel_prior(prior: OperatorParameterPrior) -> None:
-    """Refuse a prior that does not give what its kind promises; raises `AssemblyError` naming it and what is wrong."""
+def check_parameter_prior(prior: OperatorParameterPrior) -> None:
+    """Refuse a prior whose value breaks the rules of its kind; raises `AssemblyError` that names the flaw."""
     with torch.no_grad():
         value = prior()
     if tuple(value.shape) != tuple(prior.shape):
-        wrong: str | None = f"of shape {tuple(value.shape)} instead of {tuple(prior.shape)}"
+        flaw: str | None = f"of shape {tuple(value.shape)} instead of {tuple(prior.shape)}"
     else:
-        wrong = prior.flaw(value)
-    if wrong:
+        flaw = prior.flaw(value)
+    if flaw:
         raise AssemblyError(
-            f"the kernel prior {type(prior).__name__} gives what is no kernel, or no other unknown of its kind; it is "
-            f"{wrong}; invkit.testing tells more"
+            f"the kernel prior {type(prior).__name__} does not give a valid kernel, or other operator parameter: its "
+            f"value is {flaw}; the checks of invkit.testing explain more"
         )
 
 
 def check_memory(prior: ImagePrior, device: torch.device) -> None:
-    """Refuse, before it is begun, what would not fit; raises `OutOfMemoryError` with what to change.
+    """Refuse, before any compute, a problem that would not fit in memory; raises `OutOfMemoryError`.
 
-    The system would end such a process without a word.
+    The system would otherwise kill the process without a message.
     """
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
     needed = prior.memory_needed()
@@ -258,22 +221,29 @@ def check_memory(prior: ImagePrior, device: torch.device) -> None:
         raise OutOfMemoryError(
             f"{type(prior).__name__} needs about {needed / 2**30:.1f} GB for an image of {width}x{height}, and "
             f"{free / 2**30:.1f} GB are free; crop the image, or set a smaller network "
-            "(image_prior.params.channels=16) or image_prior=pixels"
+            "(image_prior.channels=16) or image_prior=pixels"
         )
 
 
 def depends_on_noise(recipe: Recipe) -> bool:
-    """Whether the weight of a term is in proportion to the noise level; those that go on from it aside."""
+    """Whether the weight of a term is scaled by the noise level; next stages are not considered."""
     return any(term.scale_by != "one" and term.weight > 0 for term in recipe.regularizers)
 
 
 def noise_level(recipe: Recipe, data: Tensor) -> float | None:
-    """The standard deviation of the noise as estimated, but at least `ROUNDING`, which weights may be in proportion to.
+    """The estimated standard deviation of the noise, at least that of rounding to 8 bits.
 
-    JPEG, denoising in the camera and dark areas hide noise from the estimator, and a deconvolution whose weight goes to
-    zero fits whatever of the model is not true. None for an image too small to tell, where no term needs it.
+    JPEG, denoising in the camera and dark areas hide noise from the estimator, and a deconvolution with a weight near
+    zero fits every error of the model.
+
+    Args:
+        recipe: whose stages may need the level.
+        data: (B, C, H, W) in [0, 1].
+
+    Returns:
+        The level in [0, 1] units; None for an image too small for the estimator, if no stage needs it.
     """
-    if not any(depends_on_noise(one) for _, one in recipe.tree()) and min(data.shape[-2:]) < PATCH:
+    if not any(depends_on_noise(one) for _, one in recipe.tree()) and min(data.shape[-2:]) < PATCH_SIDE:
         return None
     with threads_worth(data.numel()):
-        return max(estimate_sigma(data), ROUNDING)
+        return max(estimate_sigma(data), ROUNDING_SIGMA)

@@ -1,4 +1,4 @@
-"""A recipe, its starts and those that go on from it, each with what it sees of the picture."""
+"""The stages of a recipe, each with its view of the picture."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from ..core.runtime.threads import threads_worth
 from ..core.solver import Observer
 from ..media.colour import to_luma_chroma
 from ..numerics.geometry import centre
-from ..numerics.window import informative_window
+from ..numerics.informative_window import informative_window
 from ..recipes.model import Recipe
-from . import options
-from .assemble import Assembly, assemble, build_scores
+from .assemble import Assembly, assemble
 from .model_error import model_error
-from .options import Options, Color
+from .options import Color, Options, check_memory, check_parameter_prior, depends_on_noise, noise_level
+from .selection import build_selection
 
-__all__ = ["Stage", "Watch", "check_stages", "later_place", "placed", "plan", "with_colors"]
+__all__ = ["RunControl", "Stage", "at_place", "check_stages", "next_place", "plan_stages", "with_colors"]
 
-GRAVER = 2.5  # an error of the model, against noise of the same size
+MODEL_ERROR_FACTOR = 2.5  # weight of an error of the model against noise of the same size
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One recipe of a chain and the data it is solved on.
+    """One recipe of a sequence and the data it is solved on.
 
     Attributes:
         recipe: the method.
         color: of a colour image, what it restores.
         data: (B, C, H, W) in [0, 1]: the picture, or its luma.
         chroma: (B, 2, H, W) kept aside, or None where every channel is restored.
-        sigma: standard deviation of the noise of the data; None for an image too small to tell.
-        estimated: whether sigma was, and not given.
+        sigma: standard deviation of the noise of the data; None for an image too small to estimate it.
+        estimated: whether sigma was estimated, and not given.
         seed: of every random number.
-        candidates: the stages of each recipe that it is to start from; only the first of a chain has any.
+        candidates: the stages of each recipe that it may start from; only the first stage has any.
     """
 
     recipe: Recipe
@@ -56,36 +56,43 @@ class Stage:
     candidates: tuple[tuple[Stage, ...], ...] = ()
 
     def knowing(self, kernel: Tensor) -> Stage:
-        """The stage for a kernel (1, 1, h, w): an estimated noise level grows by what the model misses beyond it.
+        """The stage for a known kernel (1, 1, h, w): an estimated noise level grows by the error of the model.
 
-        That is the excess of the misfit's square over the level's, and counts `GRAVER` times: what a model misses is
-        not independent from pixel to pixel, as noise is, and makes up rings. Only where the kernel is taken as it is,
-        it alone blurs the picture, and a weight depends on the noise level.
+        The growth is the part of the model error's square beyond the level's square, and counts
+        `MODEL_ERROR_FACTOR` times: model errors are not independent from pixel to pixel, as noise is, and cause rings.
+        This applies only if the kernel is kept, if it alone blurs the picture, and if a weight depends on the level.
         """
         if not (
             self.recipe.is_nonblind
             and self.estimated
             and self.sigma is not None
-            and options.depends_on_noise(self.recipe)
+            and depends_on_noise(self.recipe)
             and issubclass(registry.load("operators", self.recipe.operator.name), Blur)
         ):
             return self
         excess = max(model_error(self.data, kernel) ** 2 - self.sigma**2, 0.0) ** 0.5
-        return replace(self, sigma=math.hypot(self.sigma, GRAVER * excess))
+        return replace(self, sigma=math.hypot(self.sigma, MODEL_ERROR_FACTOR * excess))
 
     def assembled(self, kernel_size: tuple[int, int], kernel: Tensor | None) -> Assembly:
-        """Problem and solver; arguments and errors as `assemble`, but for no kernel where there are starts.
+        """Problem and solver.
 
-        What is to start from a kernel that is not known yet is built for one that does nothing. Scores, by which the
-        kernel that it finds will be compared, are no part of the problem.
+        A stage whose kernel is still unknown (it has candidates) is built for a kernel without blur. The selection is
+        not part of the problem.
+
+        Args:
+            kernel_size: (h, w), as for `assemble`.
+            kernel: (1, 1, h, w) to start from, or None.
+
+        Raises:
+            InvkitError: as `assemble`.
         """
-        kernel = still(kernel_size) if self.candidates and kernel is None else kernel
-        recipe = self.recipe.model_copy(update={"selection": []}) if self.recipe.is_on_trial else self.recipe
+        kernel = identity_kernel(kernel_size) if self.candidates and kernel is None else kernel
+        recipe = self.recipe.model_copy(update={"selection": []}) if self.recipe.needs_improvement else self.recipe
         with threads_worth(self.data.numel()):
             return assemble(recipe, self.data, kernel_size, kernel=kernel, sigma=self.sigma or 0.0, seed=self.seed)
 
-    def told(self, solved: Result | None) -> dict[str, Any]:
-        """What result.json says of it; None for a stage that was skipped."""
+    def summary(self, solved: Result | None) -> dict[str, Any]:
+        """The stage's entry in result.json; ``solved`` is None for a stage that was skipped."""
         compared = {} if solved is None else solved.details
         return {
             "name": self.recipe.name,
@@ -94,95 +101,97 @@ class Stage:
             "iterations": 0 if solved is None else solved.iterations,
             "seconds": 0.0 if solved is None else round(solved.seconds, 3),
             "stopped": "skipped" if solved is None else solved.stopped,
-            **{name: compared[name] for name in ("kept", "selection") if name in compared},
+            **{name: compared[name] for name in ("accepted", "scores") if name in compared},
         }
 
 
-def plan(recipe: Recipe, picture: Tensor, chosen: Options, pictures: bool = True) -> tuple[Stage, ...]:
-    """The stages of a recipe; of those that go on, and of starts, ``measurement`` gives the colour only.
+def plan_stages(recipe: Recipe, picture: Tensor, options: Options, are_pictures: bool = True) -> tuple[Stage, ...]:
+    """The stages of a recipe; of next stages and candidates, ``measurement`` gives only the colour.
 
     Args:
         recipe: the first.
         picture: (B, C, H, W) in [0, 1], C being 1 or 3.
-        chosen: the user's options; the colour is that of the last stage, whose image is given back.
-        pictures: whether the data are pictures; other numbers have neither colours nor noise that could be estimated.
+        options: the user's; the colour applies to the last stage, whose image is returned.
+        are_pictures: whether the data are pictures; other data have neither colours nor an estimate of their noise.
 
     Raises:
-        InputError: the noise level cannot be told, and a stage needs it.
+        InputError: a stage needs the noise level, and it cannot be estimated.
     """
-    return stages_of(recipe, Sight(picture, recipe, chosen, pictures), chosen.color)
+    return stages_of(recipe, Views(picture, recipe, options, are_pictures), options.color)
 
 
 @dataclass(frozen=True)
-class Sight:
-    """What stages see of a picture, each colour of it made and its noise estimated once.
+class Views:
+    """The views that stages have of a picture; each colour is made, and its noise estimated, once.
 
     Attributes:
         picture: (B, C, H, W) in [0, 1].
         recipe: the whole, which may need the noise level.
-        chosen: the user's options.
-        pictures: whether it is one, or other numbers.
-        seen: data, chroma and noise level by colour.
+        options: the user's.
+        are_pictures: whether the data are pictures.
+        views: data, chroma and noise level by colour.
     """
 
     picture: Tensor
     recipe: Recipe
-    chosen: Options
-    pictures: bool = True
-    seen: dict[Color, tuple[Tensor, Tensor | None, float | None]] = field(default_factory=dict)
+    options: Options
+    are_pictures: bool = True
+    views: dict[Color, tuple[Tensor, Tensor | None, float | None]] = field(default_factory=dict)
 
     def of(self, color: Color) -> tuple[Tensor, Tensor | None, float | None]:
-        """Data, chroma and noise level of a colour; raises `InputError` where the level cannot be told."""
+        """Data, chroma and noise level of a colour; raises `InputError` if a needed level cannot be estimated."""
         color = color if self.picture.shape[1] == 3 else "rgb"  # a grey picture is its own luma
-        if color not in self.seen:
-            data, chroma = view(self.picture, color) if self.pictures else (self.picture, None)
-            self.seen[color] = data, chroma, self.sigma(data)
-        return self.seen[color]
+        if color not in self.views:
+            data, chroma = split_color(self.picture, color) if self.are_pictures else (self.picture, None)
+            self.views[color] = data, chroma, self.sigma(data)
+        return self.views[color]
 
     def sigma(self, data: Tensor) -> float | None:
-        """The noise level as given, or as estimated of pictures."""
-        if self.chosen.sigma is not None:
-            return self.chosen.sigma
-        if self.pictures:
-            return options.noise_level(self.recipe, data)
-        if any(options.depends_on_noise(one) for _, one in self.recipe.tree()):
+        """The noise level that the user gave, or the estimate for pictures."""
+        if self.options.sigma is not None:
+            return self.options.sigma
+        if self.are_pictures:
+            return noise_level(self.recipe, data)
+        if any(depends_on_noise(one) for _, one in self.recipe.tree()):
             raise InputError(
-                f"the recipe {self.recipe.name} needs the noise level of the data, which cannot be told of such; give "
-                "it, the standard deviation in the data's units (--sigma, sigma=...)"
+                f"the recipe {self.recipe.name} needs the noise level, which cannot be estimated from data that are no "
+                "pictures; give its standard deviation in the data's units (--sigma, sigma=...)"
             )
         return None
 
-    def through(self, side: int | None) -> Sight:
-        """The most informative part of the picture, a square of that side; the same where that is all of it."""
+    def window(self, side: int | None) -> Views:
+        """The views of the most informative square of this side; the same views if it covers the picture."""
         if side is None or side >= max(self.picture.shape[-2:]):
             return self
-        return replace(self, picture=windowed(self.picture, side), seen={})
+        part = self.picture[(..., *informative_window(self.picture, side))]
+        return replace(self, picture=part.clone(), views={})  # a view would take the whole picture to a worker
 
 
-def windowed(picture: Tensor, side: int) -> Tensor:
-    """The most informative part of a picture, a copy: a view, sent to another process, is the whole."""
-    return picture[(..., *informative_window(picture, side))].clone()
+def stages_of(recipe: Recipe, views: Views, color: Color | None) -> tuple[Stage, ...]:
+    """As `plan_stages`.
 
-
-def stages_of(recipe: Recipe, sight: Sight, color: Color | None) -> tuple[Stage, ...]:
-    """As `plan`, of what is seen of a picture; the colour of the last stage, None for the recipe's own."""
+    Args:
+        recipe: the first.
+        views: of the picture.
+        color: of the last stage; None for the recipe's own.
+    """
     *before, last = recipe.links()
     colors = [*(link.measurement.color for link in before), color or last.measurement.color]
-    part = sight.through(recipe.measurement.window)
-    estimated, seed = sight.chosen.sigma is None, sight.chosen.seed
+    part = views.window(recipe.measurement.window)
+    estimated, seed = views.options.sigma is None, views.options.seed
     return tuple(
-        Stage(link, own, *seen.of(own), estimated, seed, tuple(stages_of(start, part, None) for start in link.candidates))
-        for link, seen, own in zip((*before, last), [*(part for _ in before), sight], colors, strict=True)
+        Stage(link, own, *seen.of(own), estimated, seed, tuple(stages_of(one, part, None) for one in link.candidates))
+        for link, seen, own in zip((*before, last), [*(part for _ in before), views], colors, strict=True)
     )
 
 
-def view(picture: Tensor, color: Color) -> tuple[Tensor, Tensor | None]:
+def split_color(picture: Tensor, color: Color) -> tuple[Tensor, Tensor | None]:
     """What is restored of a picture, and the chroma that is kept."""
     return to_luma_chroma(picture) if color == "luma" and picture.shape[1] == 3 else (picture, None)
 
 
-def still(kernel_size: tuple[int, int]) -> Tensor:
-    """The kernel (1, 1, h, w) that does nothing."""
+def identity_kernel(kernel_size: tuple[int, int]) -> Tensor:
+    """The kernel (1, 1, h, w) that leaves an image unchanged."""
     kernel = torch.zeros(1, 1, *kernel_size)
     kernel[(..., *centre(kernel_size))] = 1
     return kernel
@@ -191,50 +200,56 @@ def still(kernel_size: tuple[int, int]) -> Tensor:
 def check_stages(
     stages: Sequence[Stage], kernel_size: tuple[int, int], kernel: Tensor | None, device: torch.device
 ) -> Assembly:
-    """Build every stage, those of starts too; what goes on from a kernel, for one that does nothing.
+    """Build every stage, those of candidates too; a stage that starts from a kernel is built for one without blur.
+
+    Args:
+        stages: of `plan_stages`.
+        kernel_size: (h, w) of the unknown kernel.
+        kernel: (B, 1, h, w) that was given, or None.
+        device: where they will be solved.
 
     Returns:
         The first stage.
 
     Raises:
-        InvkitError: as `assemble`, saying of which stage.
+        InvkitError: as `assemble`; names the stage.
     """
     first, *later = stages
-    assembly = checked(first.assembled(kernel_size, kernel), device)
-    found = beginning(assembly, kernel_size)
-    for index, start in enumerate(first.candidates):
-        with placed(f"candidates.{index}"):
-            check_stages(start, kernel_size, None, device)
+    assembly = checked_assembly(first.assembled(kernel_size, kernel), device)
+    placeholder = placeholder_parameter(assembly, kernel_size)
+    for index, candidate in enumerate(first.candidates):
+        with at_place(f"candidates.{index}"):
+            check_stages(candidate, kernel_size, None, device)
     for depth, stage in enumerate(later, start=1):
-        with placed(later_place(depth)):
-            checked(stage.assembled(kernel_size, found), device)
-            build_scores(stage.recipe, stage.seed)
+        with at_place(next_place(depth)):
+            checked_assembly(stage.assembled(kernel_size, placeholder), device)
+            build_selection(stage.recipe, stage.seed)
     return assembly
 
 
-def beginning(assembly: Assembly, kernel_size: tuple[int, int]) -> Tensor:
-    """What stands for an unknown that is still to be found: the kernel that does nothing, else its first value."""
+def placeholder_parameter(assembly: Assembly, kernel_size: tuple[int, int]) -> Tensor:
+    """A value for a parameter that is still to be found: a kernel without blur, else the prior's initial value."""
     if issubclass(assembly.problem.operator.parameter_prior, KernelPrior):
-        return still(kernel_size)
+        return identity_kernel(kernel_size)
     value: Tensor = assembly.problem.kernel_prior()
     return value.detach()
 
 
-def checked(assembly: Assembly, device: torch.device) -> Assembly:
-    """What has been built, if its kernels are kernels and its image fits in memory; raises `InvkitError`."""
-    options.check_kernel_prior(assembly.problem.kernel_prior)
-    options.check_memory(assembly.problem.image_prior, device)
+def checked_assembly(assembly: Assembly, device: torch.device) -> Assembly:
+    """An assembly whose kernels are valid and whose image fits in memory; raises `InvkitError`."""
+    check_parameter_prior(assembly.problem.kernel_prior)
+    check_memory(assembly.problem.image_prior, device)
     return assembly
 
 
-def later_place(depth: int) -> str:
-    """Where in a recipe one of those that go on stands, the first of them being 1; the recipe itself is at no place."""
+def next_place(depth: int) -> str:
+    """The place of a later stage in its recipe, "next.next" for the third; empty for the first."""
     return ".".join(["next"] * depth)
 
 
 @contextmanager
-def placed(place: str) -> Iterator[None]:
-    """Say of an error to which part of a recipe it belongs, if to a part."""
+def at_place(place: str) -> Iterator[None]:
+    """Prefix the place in a recipe to an error; an empty place leaves it as it is."""
     try:
         yield
     except InvkitError as error:
@@ -244,31 +259,31 @@ def placed(place: str) -> Iterator[None]:
 
 
 def with_colors(document: Mapping[str, Any], stages: Sequence[Stage]) -> dict[str, Any]:
-    """A resolved recipe with the colour of every stage, by which it can be made again."""
+    """A resolved recipe with the colour and window of every stage, from which the run can be made again."""
     first, *later = stages
     candidates = [with_colors(*pair) for pair in zip(document["candidates"], first.candidates, strict=True)]
-    then = with_colors(document["next"], later) if later else None
+    following = with_colors(document["next"], later) if later else None
     measurement = {"color": first.color, "window": first.recipe.measurement.window}
-    return {**document, "measurement": measurement, "candidates": candidates, "next": then}
+    return {**document, "measurement": measurement, "candidates": candidates, "next": following}
 
 
 @dataclass(frozen=True)
-class Watch:
-    """Who watches the stages, and for how long they may take.
+class RunControl:
+    """The observers of the stages, and the time they may take.
 
     Attributes:
-        observers: watchers of every stage, one after the other.
-        first: watchers of the first stage alone, as what writes its checkpoints.
-        progress: makes a watcher for each stage from a title.
-        time_limit: seconds of all stages together, None for no limit.
+        observers: of every stage, one after the other.
+        first_stage_observers: of the first stage only, as the writer of its checkpoints.
+        progress: makes an observer for each stage from a title.
+        time_limit: seconds for all stages together; None for no limit.
     """
 
     observers: Sequence[Observer] = ()
-    first: Sequence[Observer] = ()
+    first_stage_observers: Sequence[Observer] = ()
     progress: Callable[[str], Observer] | None = None
     time_limit: float | None = None
 
-    def of(self, index: int, title: str) -> list[Observer]:
-        """The watchers of one stage."""
+    def observers_of(self, index: int, title: str) -> list[Observer]:
+        """The observers of one stage."""
         bars = [] if self.progress is None else [self.progress(title)]
-        return [*bars, *self.observers, *(self.first if index == 0 else ())]
+        return [*bars, *self.observers, *(self.first_stage_observers if index == 0 else ())]

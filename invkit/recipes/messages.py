@@ -1,4 +1,4 @@
-"""What pydantic found wrong, in sentences that name the place in a recipe and none of pydantic's own words."""
+"""Validation errors of pydantic as sentences that name the place in the recipe."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pydantic import BaseModel, ValidationError
 
 from ..core.errors import PluginError, UnknownNameError
 
-__all__ = ["Place", "explain", "hint", "placed"]
+__all__ = ["Place", "describe_errors", "name_missing_components_at", "nearest_name"]
 
 Place = tuple[int | str, ...]
 
-WANTED = {
+EXPECTED_BY_TYPE = {
     "bool_type": "true or false",
     "dict_type": "a table",
     "finite_number": "a finite number",
@@ -30,90 +30,103 @@ WANTED = {
     "too_short": "a longer list",
     "tuple_type": "a list",
 }
-"""What should stand there, by pydantic's type of error, where its own message speaks of Python or JSON."""
+"""What the place expects, by pydantic's type of error, where pydantic's own message speaks of Python or JSON."""
 
-TELLING = {"missing", "model_type"}  # errors that the description of the place makes clear
-SHOWN = 80  # characters of a value in an error
+CLEARER_WITH_DESCRIPTION = {"missing", "model_type"}  # types of error that the place's description explains
+SHOWN_CHARACTERS = 80  # of a value in an error
 
 
-def explain(
+def describe_errors(
     error: ValidationError, document: Mapping[str, Any], model_at: Callable[[Place], type[BaseModel]], prefix: str = ""
 ) -> str:
-    """One sentence a problem: the place, what was given, what is right; the nearest name for an unknown one.
+    """One sentence per problem: the place, what was expected and given; for an unknown name the nearest known one.
 
     Args:
-        error: of a recipe, or of the parameters of one component.
-        document: what was validated.
-        model_at: the model that knows the last name of a place.
+        error: from a recipe, or from the parameters of one component.
+        document: the data that failed to validate.
+        model_at: gives the model whose fields include the last part of a place.
         prefix: the place of the document in the recipe.
     """
     problems: dict[Place, list[Any]] = {}
     for problem in error.errors():
         problems.setdefault(place_of(problem, document), []).append(problem)
-    return "; ".join(sentence(place, several, document, model_at, prefix) for place, several in problems.items())
+    return "; ".join(sentence_for(place, several, document, model_at, prefix) for place, several in problems.items())
 
 
 def place_of(problem: Any, document: Mapping[str, Any]) -> Place:
-    """A problem's place in the document; names of pydantic's own, of the branches of a union, are left out."""
+    """A problem's place in the document, without the names that pydantic gives to branches of a union."""
     node: Any = document
     place: Place = problem["loc"]
     for depth, part in enumerate(place):
-        if not within(node, part):
+        if not has_part(node, part):
             missing = problem["type"] == "missing" and depth == len(place) - 1
             return place if missing else place[:depth]
         node = node[part]
     return place
 
 
-def within(node: object, part: int | str) -> bool:
-    """Whether a table or a list has that part."""
+def has_part(node: object, part: int | str) -> bool:
+    """Whether a table or a list has this key or position."""
     if isinstance(node, Mapping):
         return part in node
     return isinstance(node, list | tuple) and isinstance(part, int) and part < len(node)
 
 
-def sentence(
+def sentence_for(
     place: Place,
     problems: Sequence[Any],
     document: Mapping[str, Any],
     model_at: Callable[[Place], type[BaseModel]],
     prefix: str,
 ) -> str:
-    """What is wrong at one place: one problem, or one for each branch of a union."""
-    where = ".".join(part for part in (prefix, *map(str, place)) if part)
+    """The sentence about one place; a union gives one problem per branch.
+
+    Args:
+        place: in the document.
+        problems: pydantic's errors there.
+        document: the data that failed to validate.
+        model_at: gives the model whose fields include the last part of a place.
+        prefix: the place of the document in the recipe.
+    """
+    where = ".".join(part for part in (prefix, *map(str, place)) if part and part != "params")
     kind = problems[0]["type"]
     fields = model_at(place).model_fields
     field = fields.get(str(place[-1])) if place else None
     meaning = f" ({field.description})" if field and field.description else ""
     if kind == "extra_forbidden":
-        return f"{where} is not known; {hint(str(place[-1]), fields)}"
+        return f"{where} is not known; {nearest_name(str(place[-1]), fields)}"
     if kind == "missing":
         return f"{where} is missing{meaning}"
     value: Any = document
     for part in place:
         value = value[part]
-    wanted = " or ".join(dict.fromkeys(wish(problem) for problem in problems)).replace(" or should be ", " or ")
-    meaning = meaning if len(problems) > 1 or kind in TELLING else ""
-    return f"{where}: {wanted}, got {value!r:.{SHOWN}}{meaning}"
+    wanted = " or ".join(dict.fromkeys(map(expectation, problems))).replace(" or should be ", " or ")
+    meaning = meaning if len(problems) > 1 or kind in CLEARER_WITH_DESCRIPTION else ""
+    return f"{where}: {wanted}, got {value!r:.{SHOWN_CHARACTERS}}{meaning}"
 
 
-def wish(problem: Any) -> str:
-    """What should stand in the place of a wrong value."""
+def expectation(problem: Any) -> str:
+    """What a wrong value should have been."""
     message = str(problem["msg"]).removeprefix("Input ").removeprefix("Value error, ")
-    wanted = WANTED.get(problem["type"])
+    wanted = EXPECTED_BY_TYPE.get(problem["type"])
     return f"should be {wanted}" if wanted else message[0].lower() + message[1:]
 
 
 @contextmanager
-def placed(place: str) -> Iterator[None]:
-    """Say of a component that cannot be had where the recipe asks for it."""
+def name_missing_components_at(place: str) -> Iterator[None]:
+    """Prefix the place to the error of a component that cannot be loaded."""
     try:
         yield
     except (UnknownNameError, PluginError) as error:
         raise type(error)(f"{place}: {error}") from error
 
 
-def hint(name: str, known: Collection[str]) -> str:
-    """The nearest of the known names, or all of them."""
+def nearest_name(name: str, known: Collection[str]) -> str:
+    """A hint with the nearest known name, or with all of them.
+
+    Example:
+        >>> nearest_name("iteratons", ["iterations", "seed"])
+        "did you mean 'iterations'?"
+    """
     near = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known) or 'none'}"
+    return f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known) or 'nothing'}"

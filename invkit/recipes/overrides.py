@@ -1,280 +1,236 @@
-"""What a recipe's document may say for short, and settings: changes to it, as ``solver.params.iterations=500``.
+"""Short forms of recipe documents, and settings such as ``solver.inner.iterations=500``.
 
-A name alone stands for ``{name = ...}``, one table for a list of one, and for a recipe within a recipe the name of a
-registered one, or ``{recipe = NAME, overrides = [...]}`` for one with settings, which may be given another ``name``.
+Short forms: a name alone stands for ``{name = ...}``, one table for a list of one, and the name of a registered recipe
+for that recipe. ``{recipe = NAME, overrides = [...]}`` is a registered recipe with settings, perhaps with a new
+``name``.
 
-Settings are ``place=value``. Those of shorter places come first, whatever the order they are given in, and of those of
-one length the ones that choose a component: so the parameters set are those of the component that will be there, at
-any depth: ``solver.params.latent=wiener`` comes before ``solver.params.latent.params.weight=3``.
+A setting is ``place=value``. A place leaves ``params`` out and may be shortened as long as it stays unambiguous:
+``solver.inner.iterations`` may be written ``inner.iterations``, and ``iterations`` alone if the recipe has no second
+one. A short place is looked for among the recipe's own components first, then among those of its candidates and of the
+recipes that follow. Items of lists are named by their component or by their position: ``regularizers.tv.weight``.
+
+Settings with shorter places are applied first, whatever their order, so that a component is chosen before its
+parameters are set. Of settings for the same place the last one counts.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 from ..core import registry
-from ..core.errors import InvkitError, RecipeError
-from ..core.nested import NestedComponent, listed, named
-from ..core.parameters import parameters_of, nested_components_of
-from .messages import hint, placed
-from .toml import LISTS, read_toml, registered_text, toml_value
+from ..core.errors import RecipeError
+from ..core.nested import listed, named
+from ..core.parameters import parameters_of
+from .messages import name_missing_components_at, nearest_name
+from .places import PLAIN_FIELDS, Site, find_site
+from .toml import COMPONENT_LISTS, parse_value, read_toml, registered_text
 
-__all__ = ["overridden", "whole_recipe", "whole_recipes", "written_out"]
+__all__ = ["apply_settings", "changed_title", "expanded", "expanded_recipe", "expanded_recipes"]
 
-CHANGED = ("recipe", "overrides", "name")  # the keys of a recipe within a recipe that is a registered one, changed
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One change: where, and to what.
-
-    Attributes:
-        text: how it was written.
-        path: the parts of the place.
-        value: what is to stand there.
-        before: the registered recipes that led to the document, to which it may not lead back.
-    """
-
-    text: str
-    path: tuple[str, ...]
-    value: Any
-    before: tuple[str, ...] = ()
-
-    @property
-    def place(self) -> str:
-        """Where, in one word."""
-        return ".".join(self.path)
-
-    @property
-    def rank(self) -> tuple[int, bool]:
-        """What is applied first: whole tables before their parts, and of these the names of components."""
-        return len(self.path), self.path[-1] != "name"
-
-    def refuse(self, why: str) -> RecipeError:
-        """The error that says what is wrong with the setting."""
-        return RecipeError(f"the setting '{self.text}': {why}")
+CHANGED_RECIPE_KEYS = ("recipe", "overrides", "name")  # of a registered recipe with settings inside another recipe
+Ancestors: TypeAlias = tuple[str, ...]
+"""The registered recipes that contain a document; it must not contain one of them."""
 
 
-@dataclass(frozen=True)
-class Kind:
-    """What stands at a place of a document.
-
-    Attributes:
-        what: a whole recipe, a component, a list of either, the parameters of a component, or any value.
-        family: of the components.
-        slots: the parameters that are slots.
-    """
-
-    what: Literal["recipe", "recipes", "component", "components", "params", "value"]
-    family: str = ""
-    slots: Mapping[str, NestedComponent] = field(default_factory=dict)
-
-    def inside(self, node: Any, part: str) -> Kind:
-        """What stands one step further down, in a ``node`` of this kind."""
-        if self.what == "recipes" or (self.what == "recipe" and part == "next"):
-            return RECIPE
-        if self.what == "recipe" and part == "candidates":
-            return Kind("recipes")
-        if self.what == "recipe" and part in registry.PLACES:
-            return Kind("components" if part in LISTS else "component", registry.PLACES[part])
-        if self.what == "components":
-            return Kind("component", self.family)
-        if self.what == "component" and part == "params":
-            return Kind("params", slots=slots_at(node, self.family))
-        if self.what == "params" and part in self.slots:
-            slot = self.slots[part]
-            return Kind("components" if slot.many else "component", slot.family)
-        return VALUE
-
-    def written_out(self, value: Any, before: tuple[str, ...], place: str) -> Any:
-        """A value of this kind without short forms; arguments and errors as `whole_recipe`."""
-        if self.what == "component" and isinstance(value, str):
-            return named(value)
-        if self.what == "components":
-            return named(listed(value))
-        if self.what == "recipes":
-            return whole_recipes(value, before)
-        return whole_recipe(value, before, place) if self.what == "recipe" else value
+# --- short forms -------------------------------------------------------------------------------------------------
 
 
-RECIPE, VALUE = Kind("recipe"), Kind("value")
-SEVERAL = ("components", "recipes")
-
-
-def written_out(document: Mapping[str, Any], before: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The document without short forms.
-
-    Args:
-        document: of a whole recipe.
-        before: the registered recipes that led to it.
+def expanded(document: Mapping[str, Any], ancestors: Ancestors = ()) -> dict[str, Any]:
+    """A recipe's document without short forms.
 
     Raises:
-        UnknownNameError, PluginError, RecipeError: a recipe within it cannot be had, or leads to itself.
+        UnknownNameError, PluginError, RecipeError: a recipe inside it cannot be loaded, or contains itself.
     """
-    written = {place: listed(value) if place in LISTS else value for place, value in document.items()}
-    written = {place: named(value) if place in registry.PLACES else value for place, value in written.items()}
-    inside = {"next": whole_recipe, "candidates": whole_recipes}
-    return {place: inside[place](value, before) if place in inside else value for place, value in written.items()}
+    whole = {place: listed(value) if place in COMPONENT_LISTS else value for place, value in document.items()}
+    whole = {place: named(value) if place in registry.PLACES else value for place, value in whole.items()}
+    inside = {"next": expanded_recipe, "candidates": expanded_recipes}
+    return {place: inside[place](value, ancestors) if place in inside else value for place, value in whole.items()}
 
 
-def whole_recipes(value: Any, before: tuple[str, ...] = ()) -> Any:
-    """The recipes to start from as documents; arguments and errors as `written_out`."""
+def expanded_recipes(value: Any, ancestors: Ancestors = ()) -> Any:
+    """The documents of a recipe's candidates; raises as `expanded`."""
     value = listed(value)
     if not isinstance(value, list | tuple):
         return value
-    return [whole_recipe(one, before, f"candidates.{index}") for index, one in enumerate(value)]
+    return [expanded_recipe(one, ancestors, f"candidates.{index}") for index, one in enumerate(value)]
 
 
-def whole_recipe(value: Any, before: tuple[str, ...] = (), place: str = "next") -> Any:
-    """The recipe at a place of another as a document, for a registered name; arguments and errors as `written_out`."""
+def expanded_recipe(value: Any, ancestors: Ancestors = (), place: str = "next") -> Any:
+    """The document of a recipe inside another one.
+
+    Args:
+        value: a document, a registered name, or a registered name with settings.
+        ancestors: the registered recipes that contain it.
+        place: where it stands.
+
+    Raises:
+        UnknownNameError, PluginError, RecipeError: as `expanded`.
+    """
     if isinstance(value, Mapping):
-        return changed_recipe(value, before, place) if "recipe" in value else written_out(value, before)
+        return recipe_with_settings(value, ancestors, place) if "recipe" in value else expanded(value, ancestors)
     if not isinstance(value, str):
         return value
-    names = (*before, value)
-    if value in before:
-        raise RecipeError(f"{place}: the recipe '{value}' goes on with itself ({', then '.join(names)})")
-    with placed(place):
+    names = (*ancestors, value)
+    if value in ancestors:
+        raise RecipeError(f"{place}: the recipe '{value}' contains itself ({' > '.join(names)})")
+    with name_missing_components_at(place):
         text = registered_text(value)
-    return written_out(read_toml(text, f"{place}: {value}"), names)
+    return expanded(read_toml(text, f"{place}: {value}"), names)
 
 
-def changed_recipe(value: Mapping[str, Any], before: tuple[str, ...], place: str) -> dict[str, Any]:
-    """A registered recipe with settings as a document; arguments and errors as `written_out` and `overridden`."""
+def recipe_with_settings(value: Mapping[str, Any], ancestors: Ancestors, place: str) -> dict[str, Any]:
+    """The document of ``{recipe = NAME, overrides = [...]}``; arguments and errors as `expanded_recipe`."""
     name, settings = value["recipe"], listed(value.get("overrides", []))
-    strange = [key for key in value if key not in CHANGED]
+    strange = [key for key in value if key not in CHANGED_RECIPE_KEYS]
     if strange:
-        raise RecipeError(f"{place}.{strange[0]} is not known beside 'recipe'; {hint(strange[0], CHANGED)}")
-    if not isinstance(name, str) or not is_texts(settings):
+        nearest = nearest_name(strange[0], CHANGED_RECIPE_KEYS)
+        raise RecipeError(f"{place}.{strange[0]} is not known beside 'recipe'; {nearest}")
+    texts = isinstance(settings, list | tuple) and all(isinstance(one, str) for one in settings)
+    if not isinstance(name, str) or not texts:
         raise RecipeError(
             f"{place}: should be {{recipe = NAME, overrides = ['place=value', ...]}}, got {dict(value)!r}"
         )
-    plain = whole_recipe(name, before, place)
+    plain = expanded_recipe(name, ancestors, place)
     try:
-        changed = overridden(plain, settings, (*before, name))
+        changed = apply_settings(plain, settings, (*ancestors, name))
     except RecipeError as error:
         raise RecipeError(f"{place}: {error}") from error
     return {**changed, "name": value.get("name", changed.get("name"))}
 
 
-def is_texts(value: Any) -> bool:
-    """Whether something is a list of texts."""
-    return isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)
+# --- settings ----------------------------------------------------------------------------------------------------
 
 
-def slots_at(spec: Any, family: str) -> Mapping[str, NestedComponent]:
-    """The slots of the component that a table names; none of one that cannot be had, as validation will say."""
-    name = spec.get("name") if isinstance(spec, Mapping) else None
-    try:
-        return nested_components_of(registry.load(family, name)) if isinstance(name, str) else {}
-    except InvkitError:
-        return {}
+@dataclass(frozen=True)
+class Setting:
+    """One change of a document.
+
+    Attributes:
+        text: as the user wrote it.
+        path: the parts of its place, without "params".
+        value: the new content of the place.
+        ancestors: the registered recipes that contain the document.
+    """
+
+    text: str
+    path: tuple[str, ...]
+    value: Any
+    ancestors: Ancestors
+
+    @property
+    def rank(self) -> tuple[bool, int, bool]:
+        """Settings are applied in this order: full places before shortened ones, components before their parts."""
+        is_full = self.path[0] in (*registry.PLACES, *PLAIN_FIELDS, "next", "candidates")
+        return not is_full, len(self.path), self.path[-1] != "name"
+
+    def refuse(self, why: str) -> RecipeError:
+        """The error that says why the setting cannot be applied."""
+        return RecipeError(f"the setting '{self.text}': {why}")
 
 
-def overridden(document: Mapping[str, Any], settings: Sequence[str], before: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The document with all settings applied; one that is repeated counts as given last.
+def apply_settings(document: Mapping[str, Any], settings: Sequence[str], ancestors: Ancestors = ()) -> dict[str, Any]:
+    """A recipe's document with settings applied; its title and ``changes`` say which.
 
     Args:
         document: of a recipe.
-        settings: as ``place=value``.
-        before: the registered recipes that led to it, to which no setting may lead back.
+        settings: each ``place=value``; the value is TOML or a plain word, of which ``none`` stands for None.
+        ancestors: the registered recipes that contain the document.
 
     Raises:
-        RecipeError: a setting is not of the form ``place=value``, or names no place of the recipe.
-        UnknownNameError, PluginError: as `registry.load`, of a component chosen in the place of one with parameters,
-            and of a recipe that goes on.
+        RecipeError: a setting has another form, or its place is unknown or ambiguous.
+        UnknownNameError, PluginError: a chosen component or recipe cannot be loaded.
     """
-    changed = written_out(document, before)
-    for setting in sorted(map(read_setting, settings), key=lambda setting: setting.rank):
-        change(changed, replace(setting, before=before))
-    return changed
+    changed = copy.deepcopy(expanded(document, ancestors))
+    places = {}
+    for setting in sorted((read_setting(text, ancestors) for text in settings), key=lambda setting: setting.rank):
+        places[apply_setting(changed, setting)] = setting.text.partition("=")[2].strip()
+    described = {place: value for place, value in places.items() if place.partition(".")[0] not in PLAIN_FIELDS}
+    return changed if "title" in places else with_changes(changed, described)
 
 
-def read_setting(text: str) -> Setting:
-    """A setting from ``place=value``; the value is TOML, or else a plain word, of which ``none`` stands for None."""
+def read_setting(text: str, ancestors: Ancestors = ()) -> Setting:
+    """Parse ``place=value``; raises `RecipeError`."""
     place, equals, value = text.partition("=")
-    path = tuple(part.strip() for part in place.split("."))
-    if not equals or not all(path):
-        raise RecipeError(f"the setting '{text}' is not of the form place=value, as solver.params.iterations=500")
-    return Setting(text, path, plain_value(value.strip()))
+    parts = tuple(part.strip() for part in place.split("."))
+    path = tuple(part for part in parts if part != "params")
+    if not equals or not path or not all(parts):
+        raise RecipeError(f"the setting '{text}' is not of the form place=value, as solver.iterations=500")
+    value = value.strip()
+    return Setting(text, path, None if value == "none" else parse_value(value), ancestors)
 
 
-def plain_value(text: str) -> Any:
-    """A TOML value, None, or the text itself where it is neither."""
-    return None if text == "none" else toml_value(text)
+def apply_setting(document: dict[str, Any], setting: Setting) -> str:
+    """Apply one setting in place.
 
+    Returns:
+        The full place that was set.
 
-def change(document: dict[str, Any], setting: Setting) -> None:
-    """Apply one setting to the document."""
-    *way, last = setting.path
-    value = setting.value
-    if last == "name" and way and kind_of(document, way, setting) == "component":
-        value = value if isinstance(value, str) else {"name": value}  # of the wrong type; validation says so
+    Raises:
+        RecipeError: the place is unknown or ambiguous.
+    """
+    try:
+        site = find_site(document, setting.path)
+    except LookupError as error:
+        raise setting.refuse(str(error)) from error
+    *way, last = site.keys
+    holder = holder_at(document, way, setting)
+    if last == "name" and site.kind == "component":  # a component chosen by its name alone
         *way, last = way
-    holder, kind = walk(document, way, setting)
-    there = kind.inside(holder, last)
-    key: Any = position_of(holder, last, ".".join(way), setting) if kind.what in SEVERAL else last
-    if key is last and not isinstance(holder, dict):
-        raise setting.refuse(f"a recipe has no place '{'.'.join(setting.path)}'")
-    if there.what == "component":
-        old = holder.get(key) if isinstance(holder, dict) else holder[key]
-        with placed(".".join([*way, last])):
-            holder[key] = successor(there.written_out(old, setting.before, setting.place), value, there.family)
+        holder = holder_at(document, way, setting)
+    if site.kind == "component":
+        old = holder.get(last) if isinstance(holder, dict) else holder[int(last)]
+        with name_missing_components_at(site.place):
+            holder[last] = successor(named(old), content_for(site, setting), site.family)
     else:
-        holder[key] = there.written_out(value, setting.before, setting.place)
+        holder[last] = content_for(site, setting)
+    return site.place.removesuffix(".name") if site.kind == "component" else site.place
 
 
-def kind_of(document: dict[str, Any], way: Sequence[str], setting: Setting) -> str:
-    """What stands, or may stand, at the end of a way."""
-    holder, kind = walk(document, way[:-1], setting)
-    return kind.inside(holder, way[-1]).what
+def content_for(site: Site, setting: Setting) -> Any:
+    """What a setting puts there, without short forms."""
+    if site.kind == "component":
+        return named(setting.value) if isinstance(setting.value, str) else setting.value
+    if site.kind == "components":
+        return named(listed(setting.value))
+    if site.kind == "recipes":
+        return expanded_recipes(setting.value, setting.ancestors)
+    if site.kind == "recipe":
+        return expanded_recipe(setting.value, setting.ancestors, site.place)
+    return setting.value
 
 
-def walk(document: dict[str, Any], way: Sequence[str], setting: Setting) -> tuple[Any, Kind]:
-    """What stands at the end of a way into the document, with its kind; short forms on it are written out."""
+def holder_at(document: dict[str, Any], way: Sequence[str | int], setting: Setting) -> Any:
+    """The table or list at the end of a way; short forms on the way are expanded, absent ``params`` made."""
     node: Any = document
-    kind = RECIPE
-    for depth, part in enumerate(way):
-        below = kind.inside(node, part)
-        grows = "params" in way[: depth + 1]  # a parameter may be a table that is not there yet
-        key = key_of(node, kind, part, ".".join(way[:depth]), setting)
-        if isinstance(node, dict) and key not in node:
-            if below is VALUE and not grows:
-                raise setting.refuse(f"there is no place '{part}'; {hint(part, list(node))}")
-            node[key] = {} if below.what in ("params", "value") else None
-        node[key] = below.written_out(node[key], setting.before, setting.place)
-        node, kind = node[key], below
-        if node is None and kind is not VALUE:
-            raise setting.refuse(f"nothing stands there yet; choose it first, as {'.'.join(way[: depth + 1])}=NAME")
-    return node, kind
+    for key in way:
+        there = node.get(key) if isinstance(node, dict) else node[key]
+        if there is None:
+            there = {}
+        if isinstance(there, str | Mapping | list | tuple):
+            there = named(there)
+        node[key] = there
+        node = there
+    if not isinstance(node, dict | list):
+        raise setting.refuse(f"{'.'.join(map(str, way))} is neither a table nor a list; it is {node!r:.40}")
+    return node
 
 
-def key_of(node: Any, kind: Kind, part: str, where: str, setting: Setting) -> Any:
-    """The key, or for a list the position, that a part of a way means; raises `RecipeError`."""
-    if kind.what in SEVERAL or isinstance(node, list):
-        return position_of(node, part, where, setting)
-    if not isinstance(node, dict):
-        raise setting.refuse(f"there is no place '{part}'; {hint(part, [])}")
-    return part
-
-
-def successor(old: Any, value: Any, family: str) -> Any:
-    """What stands where ``old`` stood: all that was said of it stays as far as it means something to the new one."""
+def successor(old: Any, new: Any, family: str) -> Any:
+    """The new component at a place; it keeps the fields and the parameters of the old one that it has too."""
+    if not isinstance(new, Mapping):
+        return new
     before = dict(old) if isinstance(old, Mapping) else {}
-    if isinstance(value, str):
-        new = {**before, "name": value}
-    elif isinstance(value, Mapping):
-        new = dict(value)
-    else:
-        return value
-    if not isinstance(value, Mapping) or "params" not in value:
-        new["params"] = still_known(before, new.get("name"), family)
-    return new
+    kept = before if set(new) == {"name"} else {}
+    whole = {**kept, **new}
+    if "params" not in new:
+        whole["params"] = shared_parameters(before, whole.get("name"), family)
+    return whole
 
 
-def still_known(old: Mapping[str, Any], name: Any, family: str) -> dict[str, Any]:
+def shared_parameters(old: Mapping[str, Any], name: Any, family: str) -> dict[str, Any]:
     """The parameters of the old component that the new one has too."""
     params = old.get("params")
     if not isinstance(params, Mapping) or not isinstance(name, str) or not name:
@@ -283,14 +239,23 @@ def still_known(old: Mapping[str, Any], name: Any, family: str) -> dict[str, Any
     return {parameter: value for parameter, value in params.items() if parameter in known}
 
 
-def position_of(items: Any, part: str, where: str, setting: Setting) -> int:
-    """Which item of the list at a place is meant, by its position or by its name; raises `RecipeError`."""
-    if not isinstance(items, list):
-        raise setting.refuse(f"{where} is no list; it is {items!r:.40}")
-    names = [str(item.get("name")) if isinstance(item, Mapping) else str(item) for item in items]
-    found = [i for i, name in enumerate(names) if part in (str(i), name)]
-    if not found:
-        raise setting.refuse(f"there is no '{part}' in {where}; {hint(part, names)}")
-    if len(found) > 1:
-        raise setting.refuse(f"{len(found)} items are named '{part}'; say which by position: {found}")
-    return found[0]
+# --- titles ------------------------------------------------------------------------------------------------------
+
+
+def with_changes(document: dict[str, Any], places: Mapping[str, str]) -> dict[str, Any]:
+    """A document whose title and ``changes`` say what was set: the recipe's own title would no longer be true."""
+    if not places:
+        return document
+    old = dict(text.split("=", 1) for text in document.get("changes") or ())
+    changes = [f"{place}={value}" for place, value in {**old, **places}.items()]
+    return {**document, "changes": changes, "title": changed_title(str(document.get("name")), changes)}
+
+
+def changed_title(name: str, changes: Sequence[str]) -> str:
+    """The title of a recipe with settings.
+
+    Example:
+        >>> changed_title("selfdeblur-small", ["solver.iterations=40"])
+        'selfdeblur-small, changed: solver.iterations=40'
+    """
+    return f"{name}, changed: {', '.join(changes)}"

@@ -9,8 +9,8 @@ from ..core import registry
 from ..core.errors import InvkitError, PluginError
 from ..core.nested import FAMILY
 from ..core.parameters import parameters_schema
-from .model import Recipe, RegularizerSpec, SelectionSpec, check_parameters, check_recipe, load_recipe, resolved
-from .toml import LISTS
+from .model import Recipe, RegularizerSpec, SelectionSpec, check_parameters, check_recipe, load_recipe, resolved_recipe
+from .toml import COMPONENT_LISTS
 
 __all__ = ["describe", "problem_of", "recipe_schema"]
 
@@ -48,7 +48,7 @@ def problem_of(entry: registry.Entry) -> str:
 
 def _recipe_facts(name: str) -> dict[str, Any]:
     recipe = load_recipe(name)
-    whole = resolved(recipe, check_parameters(recipe, seed=0))
+    whole = resolved_recipe(recipe, check_parameters(recipe, seed=0))
     facts = {"title": recipe.title, "source": recipe.source, "notes": recipe.notes}
     return facts | {
         "components": {place: whole[place] for place in registry.PLACES},
@@ -106,7 +106,7 @@ def recipe_schema() -> dict[str, Any]:
 
 def _place_schema(place: str, family: str) -> dict[str, Any]:
     """What may stand in one place: a table, or its name alone where nothing else is needed, or a list of them."""
-    if place not in LISTS:
+    if place not in COMPONENT_LISTS:
         return {"$ref": f"#/$defs/{family}"}
     names = registry.names(family)
     options: list[dict[str, Any]] = [{"oneOf": [_item_schema(family, name) for name in (*names, None)]}]

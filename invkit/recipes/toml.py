@@ -1,6 +1,6 @@
-"""The documents of recipes: plain data, as they stand in a file, before anything of them is checked.
+"""Recipes as text and as plain data, before they are validated.
 
-A document may hold short forms; `invkit.recipes.overrides.written_out` replaces them all.
+A document may use short forms; `invkit.recipes.overrides.expanded` replaces all of them.
 """
 
 from __future__ import annotations
@@ -21,21 +21,26 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["LISTS", "read_toml", "recipe_of_result", "recipe_text", "registered_text", "toml_value"]
+__all__ = ["COMPONENT_LISTS", "parse_value", "read_result_document", "read_toml", "recipe_text", "registered_text"]
 
-LISTS = ("fidelity", "regularizers", "selection")  # the places of a recipe where several components may stand
+COMPONENT_LISTS = ("fidelity", "regularizers", "selection")  # the places of a recipe that hold several components
 
 
 def read_toml(text: str, origin: str) -> dict[str, Any]:
-    """A document from TOML; raises `RecipeError` naming ``origin`` and the line."""
+    """Parse TOML text into a document; raises `RecipeError` that names ``origin`` and the line."""
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{origin} is not valid TOML: {error}") from error
 
 
-def toml_value(text: str) -> Any:
-    """A value as TOML writes it, or the text itself where it is none."""
+def parse_value(text: str) -> Any:
+    """Parse a TOML value; text that is not TOML stays text.
+
+    Example:
+        >>> parse_value("[3, 5]"), parse_value("true"), parse_value("luma")
+        ([3, 5], True, 'luma')
+    """
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -43,15 +48,15 @@ def toml_value(text: str) -> Any:
 
 
 def recipe_text(name_or_path: str | Path) -> str:
-    """The TOML text of a recipe, of a registered one by name or of a ``.toml`` file.
+    """The TOML text of a registered recipe or of a ``.toml`` file.
 
     Raises:
         UnknownNameError: no recipe of that name is registered.
-        PluginError: the distribution that registered it does not hold it.
+        PluginError: the distribution that registered the name does not contain the recipe.
         InputError: the file cannot be read.
     """
     given = str(name_or_path)
-    return read_file(given) if given.endswith(".toml") else registered_text(given)
+    return read_text(given) if given.endswith(".toml") else registered_text(given)
 
 
 def registered_text(name: str) -> str:
@@ -61,26 +66,25 @@ def registered_text(name: str) -> str:
         return package
     try:
         return (files(package) / f"{entry.name}.toml").read_text(encoding="utf-8")
-    except Exception as error:  # what a plugin registers as its package may be anything
+    except Exception as error:  # a plugin may register anything as its package
         raise PluginError(
             f"the recipe '{entry.name}' of {entry.distribution} cannot be read from {entry.value}: {reason(error)}"
         ) from error
 
 
-def recipe_of_result(path: str) -> Mapping[str, Any]:
-    """The resolved recipe in a result.json; raises `InputError`."""
+def read_result_document(path: str | Path) -> Mapping[str, Any]:
+    """The content of a run's result.json; raises `InputError` if the file is unreadable or holds no recipe."""
     try:
-        document = json.loads(read_file(path))
+        document = json.loads(read_text(str(path)))
     except json.JSONDecodeError as error:
         raise InputError(f"{path} is not valid JSON: {error}") from error
-    recipe = document.get("recipe") if isinstance(document, dict) else None
-    if not isinstance(recipe, dict):
+    if not isinstance(document, dict) or not isinstance(document.get("recipe"), dict):
         raise InputError(f"{path} holds no recipe; give the result.json of a run, a .toml file or a recipe's name")
-    return recipe
+    return document
 
 
-def read_file(path: str) -> str:
-    """The text of a file; raises `InputError`."""
+def read_text(path: str) -> str:
+    """The text of a UTF-8 file; raises `InputError`."""
     try:
         return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""The commands that restore: ``invkit deblur``, ``deconvolve`` and ``solve``."""
+"""The commands that restore: ``invkit deblur``, ``deconvolve``, ``solve`` and ``rerun``."""
 
 from __future__ import annotations
 
@@ -10,18 +10,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import INPUT, RestoreOptions, RunOptions, with_options
+from .options import INPUT, KernelFile, RestoreOptions, RunOptions, TruthFile, with_options
 from .shared import BAR_DELAY, complete_recipes, err, print_line
 
 if TYPE_CHECKING:
     from ...core.result import Result
     from ...core.solver import Observer
-    from ...pipeline.inputs import Measured
+    from ...pipeline.inputs import ImageInput
     from ...pipeline.job import Job
 
 __all__ = ["deblur_command", "deconvolve_command", "run_job", "solve_command"]
 
 PhotoArgument = Annotated[Path, typer.Argument(help="The blurry photograph: PNG, JPEG, TIFF, BMP, WebP or NPY.")]
+ImageFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="The measurement. Default: the file of the recipe or of the earlier run. Repeatable, for several frames.",
+        rich_help_panel=INPUT,
+    ),
+]
 
 
 @with_options(RestoreOptions(), RunOptions(output=Path("deblurred")))
@@ -66,13 +73,7 @@ def solve_command(
     options: RestoreOptions,
     run: RunOptions,
     recipe: Annotated[str, typer.Argument(help="A recipe's .toml file or name.", autocompletion=complete_recipes)],
-    image: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="The measurement. Default: the file that the recipe names. Repeatable, for several frames.",
-            rich_help_panel=INPUT,
-        ),
-    ] = None,
+    image: ImageFiles = None,
 ) -> None:
     """Solve the inverse problem that a recipe describes.
 
@@ -88,11 +89,46 @@ def solve_command(
 
       invkit solve blind-tomography --image projections.npy
     """
-    frames: list[Any] = list(image or [])
-    restore_image(frames if len(frames) > 1 else next(iter(frames), None), replace(options, recipe=recipe), run)
+    restore_image(image_input(image), replace(options, recipe=recipe), run)
 
 
-def restore_image(image: Measured | None, options: RestoreOptions, run: RunOptions, *, nonblind: bool = False) -> None:
+@with_options(RunOptions(output=Path("rerun")))
+def rerun_command(
+    run: RunOptions,
+    result: Annotated[Path, typer.Argument(help="The result.json of the earlier run.")],
+    image: ImageFiles = None,
+    kernel: KernelFile = None,
+    truth: TruthFile = None,
+) -> None:
+    """Repeat an earlier run from its result.json, bit for bit.
+
+    The recipe with all settings, kernel size, noise level, colour and seed are those of the earlier run, and so is the
+    device unless --device names one. With --image, another image is restored in the same way.
+
+    [bold]Examples[/bold]
+
+      invkit rerun deblurred/result.json
+
+      invkit rerun deblurred/result.json --image other.jpg --output other
+    """
+    from ...media.output import check_output
+    from ...pipeline.rerun import prepare_rerun
+
+    check_output(run.output, overwrite=run.overwrite, resume=run.resume)
+    device = None if run.device == "auto" else run.device
+    job = prepare_rerun(result, image=image_input(image), kernel=kernel, truth=truth, device=device)
+    run_job(job, run, named_observers(run, job.facts["seed"]))
+
+
+def image_input(files: list[Path] | None) -> ImageInput | None:
+    """The file or files of --image, or None."""
+    paths: list[Any] = list(files or [])
+    return paths if len(paths) > 1 else next(iter(paths), None)
+
+
+def restore_image(
+    image: ImageInput | None, options: RestoreOptions, run: RunOptions, *, nonblind: bool = False
+) -> None:
     """Check all options, compute, write the results and print a summary.
 
     Args:
@@ -146,9 +182,9 @@ def run_job(job: Job, run: RunOptions, observers: Sequence[Observer]) -> None:
     from ...media.output import CHECKPOINT, check_inputs
 
     checkpoint = run.output / CHECKPOINT
-    check_inputs(run.output, job.inputs)
-    if "recipe_picked" in job.facts:
-        print_line(f"recipe {job.facts['recipe_picked']}", err)
+    check_inputs(run.output, job.input_files)
+    if "recipe_choice" in job.facts:
+        print_line(f"recipe {job.facts['recipe_choice']}", err)
     try:
         with output_folder(run):
             result = compute(job, run, observers, checkpoint)

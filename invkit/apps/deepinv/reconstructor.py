@@ -15,17 +15,17 @@ from torch import Tensor, nn
 from ...core import registry
 from ...core.errors import AssemblyError, InputError
 from ...core.interfaces import Blur, ForwardOperator
+from ...core.nested import ComponentSpec
 from ...core.operator_parameters import KernelPrior
 from ...media.colour import from_luma_chroma
 from ...numerics.geometry import Size, margins, shape_of, size_of, visible_part
 from ...operators.convolution import Convolution
-from ...pipeline import options
-from ...pipeline.assemble import pose
-from ...pipeline.job import prepare
+from ...pipeline.assemble import build_problem
+from ...pipeline.job import prepare, read_recipe
 from ...pipeline.multistart import solve_stages
-from ...pipeline.options import Options, Color, KernelSize
-from ...pipeline.stages import Watch
-from ...recipes.model import ComponentSpec, Recipe, check_parameters, check_recipe
+from ...pipeline.options import ROUNDING_SIGMA, Color, KernelSize, Options, depends_on_noise, noise_level
+from ...pipeline.stages import RunControl
+from ...recipes.model import Recipe, check_parameters, check_recipe
 from .calls import as_data, physics_classes, throwaway
 from .operators import PICTURES
 from .physics import PhysicsOperator
@@ -86,8 +86,7 @@ def as_reconstructor(
     """
     named = {"kernel_size": kernel_size, "color": color, "seed": seed, "sigma": sigma}
     chosen = Options.checked(overrides, named)
-    method, _ = options.find_recipe(recipe)
-    method = method.with_overrides(chosen.overrides) if chosen.overrides else method
+    method = read_recipe(recipe, chosen)
     check_recipe(method)
     is_blind = not knows_operator(method) if blind is None else blind
     if is_blind and knows_operator(method):
@@ -174,7 +173,7 @@ class BlindRestoration:
             device=str(y.device),
             sigma=self.chosen.sigma,
         )
-        outcome = solve_stages(job.stages, job.assembly, job.device, Watch(time_limit=self.time_limit))
+        outcome = solve_stages(job.stages, job.assembly, job.device, RunControl(time_limit=self.time_limit))
         (stage, solved), wanted = outcome.last, image_size_of(physics, y)
         image, kernel = torch.as_tensor(solved.image), torch.as_tensor(solved.kernel)
         if not isinstance(job.operator, Blur):
@@ -209,7 +208,7 @@ class Inversion:
         whole = PhysicsOperator(physics, measured=tuple(y.shape[1:])), None
         operator, kernel = known_blur(physics, len(data)) or whole
         checked = check_parameters(self.recipe, self.chosen.seed)
-        problem, solver = pose(self.recipe, checked, operator, data, (1, 1), kernel, sigma)
+        problem, solver = build_problem(self.recipe, checked, operator, data, (1, 1), kernel, sigma)
         try:
             solver.check(problem)
         except AssemblyError as error:
@@ -225,10 +224,10 @@ class Inversion:
             return self.chosen.sigma
         told = noise_of(physics, place)
         if told is not None:
-            return max(told, options.ROUNDING)
+            return max(told, ROUNDING_SIGMA)
         if type(physics).__name__ in PICTURES:
-            return options.noise_level(self.recipe, data) or 0.0
-        if options.depends_on_noise(self.recipe):
+            return noise_level(self.recipe, data) or 0.0
+        if depends_on_noise(self.recipe):
             raise InputError(
                 f"the recipe {self.recipe.name} needs the noise level of the data, which those of deepinv's "
                 f"{type(physics).__name__} do not tell; give sigma=..., or the physics its GaussianNoise"

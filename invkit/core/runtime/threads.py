@@ -1,32 +1,28 @@
-"""How many threads a solve is worth, and that for so long only.
+"""The number of threads that torch uses, for a limited time.
 
-PyTorch shares out every operation among the threads of the process, one for each core unless it is told otherwise.
-For an image of 255 x 255 pixels an operation takes some ten microseconds, and the threads wait for each other for as
-long as they save: on two cores the time stayed within a tenth, for nearly twice the work, and rose to eightfold where
-another process needed a core. So small images get one thread. The number that torch is set to, by itself, by
-``OMP_NUM_THREADS`` or by ``torch.set_num_threads``, is the most that is ever used, and is what it was afterwards. The
-setting holds for the process: what other threads of a program compute meanwhile has no more either.
+PyTorch splits every operation among the threads of the process, by default one per core. An operation on 255 x 255
+pixels takes some ten microseconds, and the threads wait for each other as long as they save. On two cores the time of
+a solve changed by less than a tenth for nearly twice the processor time, and rose eightfold while another process
+needed a core. Small images therefore get one thread. The number that torch is set to (by itself, ``OMP_NUM_THREADS``
+or ``torch.set_num_threads``) is never exceeded and is restored afterwards. The setting holds for the whole process:
+other threads of the program compute with the reduced number in the meantime.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
-from ..interfaces import Assignable, Blur, Denoising, Proximable
-from ..problem import Problem
+__all__ = ["at_most_threads", "thread_variables", "threads_worth"]
 
-__all__ = ["threads_at_most", "threads_for", "threads_worth"]
-
-FEW = 2**17  # values of an image: on two cores the threads save a fifth of the time at 1.5e5, a tenth at 6.5e4
+ONE_THREAD_BELOW = 2**17  # image values: on two cores, threads save a fifth of the time at 1.5e5, a tenth at 6.5e4
 
 
 @contextmanager
-def threads_at_most(number: int) -> Iterator[None]:
-    """Let torch use no more threads than these; also those begun here that have not used it yet."""
+def at_most_threads(number: int) -> Iterator[None]:
+    """Limit the threads that torch uses, also in Python threads that start inside and have not used torch yet."""
     before = torch.get_num_threads()
     if before <= number:
         yield
@@ -39,18 +35,10 @@ def threads_at_most(number: int) -> Iterator[None]:
 
 
 def threads_worth(values: int) -> AbstractContextManager[None]:
-    """As many threads as plain operations on so many values are worth: one for few, else all."""
-    return threads_at_most(1) if values < FEW else nullcontext()
+    """Use the threads that plain operations on this many values are worth: one for few values, else all."""
+    return at_most_threads(1) if values < ONE_THREAD_BELOW else nullcontext()
 
 
-def threads_for(problem: Problem) -> AbstractContextManager[None]:
-    """As many threads as a problem is worth: one on a CPU for a small image that is computed itself, else all."""
-    light = problem.data.device.type == "cpu" and is_plain(problem)
-    return threads_worth(math.prod(problem.image_prior.shape)) if light else nullcontext()
-
-
-def is_plain(problem: Problem) -> bool:
-    """Whether steps are made of quick operations: no network gives the image or denoises it."""
-    terms = [term.regularizer for term in problem.regularizers]
-    quick = all(isinstance(term, Proximable) and not isinstance(term, Denoising) for term in terms)
-    return quick and isinstance(problem.image_prior, Assignable) and isinstance(problem.operator, Blur)
+def thread_variables(threads: int) -> dict[str, str]:
+    """The environment variables that make a new process use this many threads, set before it loads torch."""
+    return dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))

@@ -1,8 +1,8 @@
-"""Processes that do parts of a work beside the one that was asked for it, so that no core is idle.
+"""Worker processes that share the work of one process among the cores.
 
-Processes and not threads, where the operations are so short that Python's lock lets only one thread run. They are
-started anew, not forked, and know of the one that starts them only where it imports from, so that a script needs no
-guard around its main part (loky sees to that). Loading libraries takes them a second or two, while others work on.
+Processes are used instead of threads because the operations are so short that Python's lock lets only one thread run.
+Workers are spawned, not forked, and need no guard around a script's main part (loky provides this). A worker spends one
+to two seconds loading libraries while the asking process already works.
 """
 
 from __future__ import annotations
@@ -25,179 +25,182 @@ from typing import TYPE_CHECKING, TypeVar
 import psutil
 import torch
 
-from .environment import thread_variables
-from .threads import threads_at_most
+from .threads import at_most_threads, thread_variables
 
 if TYPE_CHECKING:
     from loky import ProcessPoolExecutor
 
-__all__ = ["WorkerLostError", "Workers", "affordable", "can_help", "dismiss", "helped"]
+__all__ = ["WorkerLostError", "Workers", "affordable_workers", "can_start_workers", "dismiss_workers", "worker_pool"]
 
-Given = TypeVar("Given")
-Found = TypeVar("Found")
+Task = TypeVar("Task")
+Answer = TypeVar("Answer")
+PoolKind = tuple[int, int, str]  # number of processes, threads of each, module that they import
 
-Kind = tuple[int, int, str]  # number of processes, threads of each, module that they have imported
-
-IDLE = 20.0  # seconds without work after which the processes end: the next photograph may follow soon
-LOOK = 0.5  # seconds between two looks at whether the process that asks is there
+IDLE_SECONDS = 20.0  # idle workers end after this time; until then they serve the next photograph
+PARENT_CHECK_SECONDS = 0.5  # between two checks that the asking process still exists
 
 
 class WorkerLostError(Exception):
-    """A helper ended before its work did: by the system, mostly for want of memory, or since it was not wanted more."""
+    """A worker ended before its task did: the system killed it, mostly for lack of memory, or it was dismissed."""
 
 
 @dataclass
 class Workers:
-    """Some processes, each with a thread here that asks it.
+    """A pool of worker processes, with one thread of this process for each worker.
 
     Attributes:
-        pool: the processes, None where there are none.
-        number: of them.
-        turns: what their threads do.
-        ended: whether they were ended, and not lost.
+        pool: the processes; None without workers.
+        number: of processes.
+        threads: the running threads of this process that ask the workers.
+        ended: whether `end` was called; a worker that ended otherwise was lost.
     """
 
     pool: ProcessPoolExecutor | None = None
     number: int = 0
-    turns: list[Future[None]] = field(default_factory=list)
+    threads: list[Future[None]] = field(default_factory=list)
     ended: bool = False
 
-    def begin(self, turn: Callable[[], None]) -> None:
-        """Have a function that asks run beside, once for each process."""
+    def start(self, ask: Callable[[], None]) -> None:
+        """Run a function that asks one worker in a thread of its own, once for each worker."""
         if self.number:
-            threads = ThreadPoolExecutor(self.number)
-            self.turns += [threads.submit(turn) for _ in range(self.number)]
-            threads.shutdown(wait=False)  # each thread ends with its turn
+            executor = ThreadPoolExecutor(self.number)
+            self.threads += [executor.submit(ask) for _ in range(self.number)]
+            executor.shutdown(wait=False)  # each thread ends with its function
 
-    def ask(self, function: Callable[[Given], Found], given: Given) -> Found:
-        """What a module's function gives in a process that is free; waits for it.
+    def ask(self, function: Callable[[Task], Answer], task: Task) -> Answer:
+        """Call a module-level function in a free worker and wait for its result.
 
         Raises:
-            HelperLostError: the process has ended before.
-            Exception: what the function raises.
+            WorkerLostError: the worker ended before.
+            Exception: whatever the function raises.
         """
         from loky.process_executor import ShutdownExecutorError
 
         assert self.pool is not None
         try:
-            found: Found = self.pool.submit(function, given).result()
+            answer: Answer = self.pool.submit(function, task).result()
         except (BrokenProcessPool, ShutdownExecutorError) as error:
             raise WorkerLostError(str(error).partition("\n")[0]) from error
-        return found
+        return answer
 
     def are_busy(self, seconds: float) -> bool:
-        """Whether one is still at work after so many seconds; raises what a turn has raised."""
-        done, busy = wait(self.turns, seconds)
-        for turn in done:
-            turn.result()
+        """Whether a worker is still busy after this many seconds; raises what one of the threads raised."""
+        done, busy = wait(self.threads, seconds)
+        for thread in done:
+            thread.result()
         return bool(busy)
 
     def end(self) -> None:
-        """End the processes at once, in whatever they are; who asks later gets new ones."""
+        """Kill the workers, whatever they do; a later request starts new ones."""
         self.ended = True
         if self.pool is not None:
             self.pool.shutdown(wait=False, kill_workers=True)
-            wait(self.turns)
+            wait(self.threads)
 
 
-def dismiss() -> None:
-    """Let those that are kept for the next work end now, and not only once they have been idle for long."""
-    while _kept:
-        _kept.popitem()[1].shutdown(wait=False)
+def dismiss_workers() -> None:
+    """End the idle workers now instead of after `IDLE_SECONDS`."""
+    while _pools:
+        _pools.popitem()[1].shutdown(wait=False)
 
 
-def can_help() -> bool:
-    """Whether this process may start others: one that was itself started for a work shares the cores already."""
+def can_start_workers() -> bool:
+    """Whether this process may start workers; a process that is itself a worker shares the cores already."""
     return multiprocessing.parent_process() is None
 
 
-def affordable(size: int) -> int:
-    """How many helpers of so many bytes there is memory for."""
+def affordable_workers(size: int) -> int:
+    """The number of workers that fit in the free memory if each needs ``size`` bytes."""
     return int(psutil.virtual_memory().available // size)
 
 
 @contextmanager
-def helped(number: int, module: str) -> Iterator[Workers]:
-    """So many processes that have a module imported, for the length of a ``with`` statement.
+def worker_pool(number: int, module: str) -> Iterator[Workers]:
+    """A pool of workers for the length of a ``with`` statement.
 
-    The threads that torch uses are shared out among them and this one, which has them all back afterwards. What an
-    error finds at work is ended. There are none where another thread of this process has some, or where the system
-    starts none, of which a warning tells.
+    The threads of torch are divided among the workers and this process, which has all of them again afterwards. An
+    error kills busy workers. The pool is empty if another thread of this process has workers, or if the system starts
+    none; a warning then says why.
+
+    Args:
+        number: of workers.
+        module: that every worker imports first.
     """
-    if number == 0 or not _taken.acquire(blocking=False):
+    if number == 0 or not _in_use.acquire(blocking=False):
         yield Workers()
         return
     try:
-        each = max(1, torch.get_num_threads() // (number + 1))
-        helpers = begun((number, each, module))
-        with threads_at_most(each) if helpers.number else nullcontext():
+        threads_each = max(1, torch.get_num_threads() // (number + 1))
+        pool = start_workers((number, threads_each, module))
+        with at_most_threads(threads_each) if pool.number else nullcontext():
             try:
-                yield helpers
+                yield pool
             except BaseException:
-                helpers.end()
+                pool.end()
                 raise
     finally:
-        _taken.release()
+        _in_use.release()
 
 
-_taken = Lock()  # torch has one number of threads, which two at a time would not put back
-_kept: dict[Kind, ProcessPoolExecutor] = {}
+_in_use = Lock()  # torch has one thread count for the process, which two users could not restore
+_pools: dict[PoolKind, ProcessPoolExecutor] = {}
 
 if sys.platform != "win32":
-    os.register_at_fork(after_in_child=_kept.clear)  # they belong to the process that was forked
+    os.register_at_fork(after_in_child=_pools.clear)  # the pools belong to the process that was forked
 
 
-def begun(kind: Kind) -> Workers:
-    """Those that are kept, if they are of this kind and alive, or new ones, which begin to get ready; or none."""
+def start_workers(kind: PoolKind) -> Workers:
+    """The kept workers if they are of this kind and alive, else new ones; empty if none can be started."""
     try:
-        return Workers(processes(kind), kind[0])
-    except (OSError, NotImplementedError, RuntimeError) as error:  # of the system, and of an interpreter that ends
-        warnings.warn(f"one process does the work of several, since no other can be started: {error}", stacklevel=4)
+        return Workers(kept_pool(kind), kind[0])
+    except (OSError, NotImplementedError, RuntimeError) as error:  # of the system, or of an interpreter that shuts down
+        warnings.warn(f"no worker process can be started, so one process does all the work: {error}", stacklevel=4)
         return Workers()
 
 
-def processes(kind: Kind) -> ProcessPoolExecutor:
-    """The processes; they stay for what is asked next.
+def kept_pool(kind: PoolKind) -> ProcessPoolExecutor:
+    """The pool of this kind, which stays for the next request.
 
     Raises:
-        OSError, NotImplementedError, RuntimeError: none can be started.
+        OSError, NotImplementedError, RuntimeError: no process can be started.
     """
     from loky.process_executor import ShutdownExecutorError
 
     try:
-        if kind in _kept:
-            woken(_kept[kind])
-            return _kept[kind]
+        if kind in _pools:
+            return with_processes(_pools[kind])
     except (BrokenProcessPool, ShutdownExecutorError):
-        _kept.clear()  # some were lost or ended
-    dismiss()
-    _kept[kind] = woken(started(kind))
-    return _kept[kind]
+        _pools.clear()  # some workers were lost or ended
+    dismiss_workers()
+    _pools[kind] = with_processes(new_pool(kind))
+    return _pools[kind]
 
 
-def started(kind: Kind) -> ProcessPoolExecutor:
-    """Processes that end when they have been idle."""
+def new_pool(kind: PoolKind) -> ProcessPoolExecutor:
+    """Processes that end when they have been idle for `IDLE_SECONDS`."""
     from loky import ProcessPoolExecutor
 
     number, threads, module = kind
-    # What invkit keeps of freed memory for the next photograph is no leak.
+    # Freed memory that a worker keeps for its next image is no leak.
     environment = {**thread_variables(threads), "LOKY_MAX_MEMORY_LEAK_SIZE": str(2**60)}
-    ready = (os.getpid(), threads, module)
-    return ProcessPoolExecutor(number, timeout=IDLE, initializer=get_ready, initargs=ready, env=environment)
+    initial = (os.getpid(), threads, module)
+    return ProcessPoolExecutor(
+        number, timeout=IDLE_SECONDS, initializer=prepare_worker, initargs=initial, env=environment
+    )
 
 
-def woken(pool: ProcessPoolExecutor) -> ProcessPoolExecutor:
-    """Have the processes started that are not there: else they would be when the first is asked."""
-    with deaf():
+def with_processes(pool: ProcessPoolExecutor) -> ProcessPoolExecutor:
+    """Start the processes of a pool now; loky would start them with the first task."""
+    with interrupts_blocked():
         pool.submit(str)
     return pool
 
 
 @contextmanager
-def deaf() -> Iterator[None]:
-    """What is started meanwhile does not hear Ctrl-C, which is for the one that asks."""
+def interrupts_blocked() -> Iterator[None]:
+    """Processes that start inside ignore Ctrl-C, which is meant for the asking process."""
     if sys.platform == "win32":
-        yield  # `get_ready` sees to it, if a little late
+        yield  # `prepare_worker` ignores it there, a moment later
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -206,22 +209,22 @@ def deaf() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def get_ready(asking: int, threads: int, module: str) -> None:
-    """What a process does first.
+def prepare_worker(parent: int, threads: int, module: str) -> None:
+    """Prepare a worker process.
 
     Args:
-        asking: the identifier of the process that asks.
-        threads: that torch is to use.
-        module: to be imported.
+        parent: process identifier of the asking process.
+        threads: that torch uses in the worker.
+        module: to import.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Thread(target=end_with, args=(asking,), daemon=True).start()
+    Thread(target=end_with_parent, args=(parent,), daemon=True).start()
     torch.set_num_threads(threads)
     import_module(module)
 
 
-def end_with(asking: int) -> None:
-    """End this process when its parent has ended, which may have been killed and could not end it."""
-    while os.getppid() == asking and psutil.pid_exists(asking):  # Windows names a parent that there is no more
-        time.sleep(LOOK)
+def end_with_parent(parent: int) -> None:
+    """End this worker once its parent has ended; a killed parent could not end it."""
+    while os.getppid() == parent and psutil.pid_exists(parent):  # Windows keeps naming a parent that has ended
+        time.sleep(PARENT_CHECK_SECONDS)
     os._exit(1)

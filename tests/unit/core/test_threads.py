@@ -11,8 +11,8 @@ import invkit
 from invkit.core.errors import DivergedError
 from invkit.core.problem import Term
 from invkit.core.runtime import threads
-from invkit.core.runtime.threads import threads_at_most, threads_for, threads_worth
-from invkit.core.solver import Observer
+from invkit.core.runtime.threads import at_most_threads, threads_worth
+from invkit.core.solver import Observer, threads_for
 from invkit.operators.convolution import Convolution
 from invkit.regularizers.plug_and_play import PlugAndPlay
 from invkit.regularizers.tv import TotalVariation
@@ -75,7 +75,7 @@ def test_a_large_image_and_a_denoiser_keep_all_threads(monkeypatch):
 
 def test_nobody_gets_more_threads_than_there_were():
     torch.set_num_threads(1)
-    with threads_at_most(2), threads_worth(10**9):
+    with at_most_threads(2), threads_worth(10**9):
         assert torch.get_num_threads() == 1
     with threads_worth(1):
         assert torch.get_num_threads() == 1
