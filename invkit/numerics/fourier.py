@@ -1,4 +1,4 @@
-"""Blur by Fourier transforms on a grid that continues on its other side, which solvers share."""
+"""Fourier transforms on periodic grids: optical transfer functions, fast sizes, smooth periodic extension."""
 
 from __future__ import annotations
 
@@ -24,9 +24,13 @@ __all__ = [
 
 @lru_cache(maxsize=256)
 def fast_size(size: Size) -> Size:
-    """The next size with a fast FFT, four times a number without large prime factors along each side.
+    """The next size with a fast FFT: each side is four times a number with small prime factors only.
 
-    A transform of 281 pixels along the side takes several times as long as one of 288, of 225 twice as long as of 240.
+    A transform of 281 pixels along a side takes several times as long as one of 288; 225 twice as long as 240.
+
+    Example:
+        >>> fast_size((281, 225))
+        (288, 240)
     """
     from scipy.fft import next_fast_len
 
@@ -35,45 +39,61 @@ def fast_size(size: Size) -> Size:
 
 
 def otf(kernel: Tensor, size: Size) -> Tensor:
-    """The transfer function of a kernel whose centre pixel is the origin.
+    """The optical transfer function of a kernel with its centre pixel as the origin.
 
     Args:
         kernel: (B, 1, h, w).
-        size: (H, W) of the grid, at least the kernel's.
+        size: (H, W) of the grid, at least that of the kernel.
 
     Returns:
-        (B, 1, H, W // 2 + 1), complex: multiplied with ``rfft2`` of an image, its blur round the borders.
+        (B, 1, H, W // 2 + 1), complex. Times ``rfft2`` of an image, it is the spectrum of the periodic blur.
+
+    Example:
+        >>> delta = torch.zeros(1, 1, 3, 3)
+        >>> delta[..., 1, 1] = 1
+        >>> otf(delta, (4, 4)).real.unique()
+        tensor([1.])
     """
     (h, w), (row, column) = size_of(kernel), centre(size_of(kernel))
-    lines = torch.fft.rfft(torch.roll(F.pad(kernel, (0, size[1] - w)), -column, -1))  # the others are zero
+    lines = torch.fft.rfft(torch.roll(F.pad(kernel, (0, size[1] - w)), -column, -1))  # all other lines are zero
     grid = torch.roll(F.pad(lines, (0, 0, 0, size[0] - h)), -row, -2)
     spectrum: Tensor = torch.fft.fft(grid, dim=-2)
     return spectrum
 
 
 def rfft2_padded(image: Tensor, size: Size) -> Tensor:
-    """``rfft2(image, size)``, in half the time where the image is much smaller than the grid."""
+    """``rfft2(image, size)``, in half the time if the image (..., h, w) is much smaller than the grid (H, W)."""
     spectrum: Tensor = torch.fft.fft(torch.fft.rfft(image, size[1]), size[0], dim=-2)
     return spectrum
 
 
 def irfft2_rows(spectrum: Tensor, rows: Tensor | slice, size: Size) -> Tensor:
-    """Some rows of ``irfft2(spectrum, size)``, in half the time where they are few."""
+    """Some rows of ``irfft2(spectrum, size)``, in half the time if they are few.
+
+    Args:
+        spectrum: (..., H, W // 2 + 1).
+        rows: an index of the rows.
+        size: (H, W).
+    """
     found: Tensor = torch.fft.irfft(torch.fft.ifft(spectrum, dim=-2)[..., rows, :], size[1])
     return found
 
 
 def grid_size(data_size: Size, kernel_size: Size) -> Size:
-    """A grid with a fast FFT that holds the image of a valid convolution, (H + h - 1, W + w - 1) or a little more."""
+    """A size with a fast FFT, large enough for the image of a valid convolution, (H + h - 1, W + w - 1)."""
     return fast_size((data_size[0] + kernel_size[0] - 1, data_size[1] + kernel_size[1] - 1))
 
 
 def extend_periodically(data: Tensor, kernel_size: Size, size: Size) -> Tensor:
-    """Data (B, C, H, W) -> (B, C, *size), continued beyond the border so that the two sides meet smoothly.
+    """Extend data (B, C, H, W) to a periodic grid (B, C, *size) without a jump between opposite sides.
 
-    The data lie where they lie in the image of a valid convolution with a kernel of that size; what is made up
-    between one side and the other blends from edge pixels to edge pixels, by a raised cosine. A deconvolution that
-    takes the image for periodic rings less so.
+    The data keep their place in the image of a valid convolution. A raised cosine blends the edge pixels of opposite
+    sides in the extension. A deconvolution with a periodic model then has less ringing.
+
+    Args:
+        data: (B, C, H, W).
+        kernel_size: (h, w) of the kernel.
+        size: of the grid, at least (H, W).
     """
     (top, _), (left, _) = margins(kernel_size)
     data = join_sides(data, size[0] - data.shape[-2], -2)
@@ -82,7 +102,13 @@ def extend_periodically(data: Tensor, kernel_size: Size, size: Size) -> Tensor:
 
 
 def join_sides(data: Tensor, missing: int, dim: int) -> Tensor:
-    """Append ``missing`` lines that lead from the last line of a dimension to the first."""
+    """Append lines that lead smoothly from the last line of a dimension to the first.
+
+    Args:
+        data: (B, C, H, W).
+        missing: the number of lines.
+        dim: -2 or -1.
+    """
     if missing == 0:
         return data
     last, first = data.narrow(dim, data.shape[dim] - 1, 1), data.narrow(dim, 0, 1)
@@ -93,10 +119,10 @@ def join_sides(data: Tensor, missing: int, dim: int) -> Tensor:
 
 
 def to_grid(image: Tensor, size: Size) -> Tensor:
-    """An image (B, C, H, W) in the corner of a larger grid, its sides joined smoothly, (B, C, *size)."""
+    """An image (B, C, H, W) in the top left corner of a larger grid, with its sides joined smoothly: (B, C, *size)."""
     return extend_periodically(image, (1, 1), size)
 
 
 def to_image(grid: Tensor, size: Size) -> Tensor:
-    """The image in the corner of a grid: the inverse of `to_grid`."""
+    """The image in the top left corner of a grid: the inverse of `to_grid`."""
     return grid[..., : size[0], : size[1]]

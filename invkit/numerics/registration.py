@@ -1,38 +1,43 @@
-"""Levin's protocol: crop the border, take out the shift, then compare.
+"""Comparison of an estimate with the truth after registration (Levin's protocol).
 
-A blind method knows image and kernel only up to a common shift, so that an estimate is compared with the truth at the
-shift of least squared error. Levin, Weiss, Durand, Freeman, "Understanding and evaluating blind deconvolution
-algorithms", CVPR 2009.
+A blind method finds image and kernel only up to a common shift. The estimate is therefore compared with the truth
+without its border, at the shift of least squared error (Levin, Weiss, Durand, Freeman, "Understanding and evaluating
+blind deconvolution algorithms", CVPR 2009).
+
+The search computes the errors of all shifts at once. A bilinear crop is ``sum_i w_i M_i`` of four whole-pixel crops
+M_i. Its squared error against T is ``sum_ij w_i w_j <M_i, M_j> - 2 sum_i w_i <M_i, T> + <T, T>``. The products with T
+are one correlation, computed by Fourier transforms. The products of the crops with each other are sums over windows.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
-from torch import Tensor
 
 from ..core.errors import InputError
-from .shifts import bilinear_crop, nearest_least, squared_errors
+from .similarity import Floats, Image, as_image_array, psnr, ssd, ssim
 
-__all__ = ["Aligned", "align", "aligned_psnr", "aligned_ssd", "aligned_ssim", "psnr", "shrunk", "ssd", "ssim"]
+__all__ = ["Aligned", "align", "aligned_psnr", "aligned_ssd", "aligned_ssim"]
 
-Floats: TypeAlias = npt.NDArray[np.float64]
-Image: TypeAlias = npt.NDArray[np.generic] | Tensor
+Corner: TypeAlias = tuple[int, int]
 
-MOST_SHIFTS = 2001  # along a side: 32 MB of errors
+MAX_SHIFTS_PER_SIDE = 2001  # 32 MB of errors
+CORNERS: tuple[Corner, ...] = ((0, 0), (0, 1), (1, 0), (1, 1))
+ROUNDING_FACTOR = 64 * float(np.finfo(np.float64).eps)  # rounding error of the squared errors, relative to the energies
 
 
 @dataclass(frozen=True)
 class Aligned:
-    """Two crops that show the same place.
+    """Two crops of the same part of a scene.
 
     Attributes:
-        estimate: (C, h, w), the estimate, interpolated at ``shift``; float64.
+        estimate: (C, h, w), the estimate interpolated at ``shift``; float64.
         truth: (C, h, w), the truth without its border; float64.
-        shift: (down, right) in pixels: ``estimate(y + down, x + right)`` is what lies on ``truth(y, x)``.
+        shift: (down, right) in pixels: ``estimate(y + down, x + right)`` corresponds to ``truth(y, x)``.
     """
 
     estimate: Floats
@@ -41,38 +46,43 @@ class Aligned:
 
 
 def align(estimate: Image, truth: Image, *, border: int = 15, max_shift: float = 5.0, step: float = 0.25) -> Aligned:
-    """Find the shift of least squared error, over all channels, by exhaustive search with bilinear interpolation.
+    """Find the shift of least squared error over all channels, by exhaustive search with bilinear interpolation.
 
-    Images of two sizes are first cropped about their centres to the common size, the odd pixel being cut at the bottom
-    and the right: an image of (H + h - 1, W + w - 1) under a valid convolution with an (h, w) kernel is so laid on its
-    (H, W) data with the kernel's pixel (h // 2, w // 2) as the origin.
+    Images of different sizes are first cropped about their centres to the common size; an odd pixel is cut at the
+    bottom and at the right. An image of (H + h - 1, W + w - 1) under a valid convolution with an (h, w) kernel is so
+    placed on its (H, W) data with the kernel's pixel (h // 2, w // 2) as the origin.
 
     Args:
-        estimate: (H, W), (C, H, W) or (1, C, H, W) in [0, 1]; array or tensor.
+        estimate: (H, W), (C, H, W) or (1, C, H, W) in [0, 1], an array or a tensor.
         truth: the same, with the same channels.
-        border: pixels cut from each side of the truth; at least ``max_shift``.
-        max_shift: the farthest shift tried in each direction, pixels.
-        step: between two shifts tried, pixels.
+        border: pixels to cut from each side of the truth; at least ``max_shift``.
+        max_shift: the largest shift in each direction, pixels.
+        step: the distance between two shifts, pixels.
 
     Returns:
-        The two crops and the shift; of shifts equally good, the nearest to none.
+        The two crops and the shift; of equally good shifts, the one nearest to zero.
 
     Raises:
-        InputError: other shapes, channels that differ, NaN or infinite values, a border that is less than
-            ``max_shift`` or leaves nothing, or a step that is not positive or makes more than 2001 shifts along a side.
+        InputError: the shapes are others, the channels differ, a value is not finite, the border is smaller than
+            ``max_shift`` or leaves nothing, or the step is not positive or gives more than 2001 shifts along a side.
+
+    Example:
+        >>> truth = np.random.default_rng(0).random((60, 60))
+        >>> align(np.roll(truth, (2, -1), axis=(0, 1)), truth).shift
+        (2.0, -1.0)
     """
-    moving, still = same_size(planes(estimate, "estimate"), planes(truth, "truth"))
+    moving, still = crop_to_common_size(as_image_array(estimate, "estimate"), as_image_array(truth, "truth"))
     check_search(border, max_shift, step)
-    still = inside(still, border)
+    still = crop_border(still, border)
     reach = int(np.ceil(max_shift))
-    # One more pixel all round, so that the pixel beyond the farthest shift, whose weight is 0, can be looked up.
+    # One more pixel on all sides: the pixel beyond the largest shift has weight 0, but its value is read.
     moving = np.pad(moving, ((0, 0), (1, 1), (1, 1)), mode="edge")
     cut = border - reach
     moving = moving[:, cut : moving.shape[1] - cut, cut : moving.shape[2] - cut]
     steps = int(np.floor(max_shift / step + 1e-9))
     shifts: Floats = np.arange(-steps, steps + 1, dtype=np.float64) * step
     errors, rounding = squared_errors(moving, still, shifts + reach + 1)
-    down, right = nearest_least(errors, shifts, rounding)
+    down, right = best_shift(errors, shifts, rounding)
     crop = bilinear_crop(moving, (down + reach + 1, right + reach + 1), still.shape[1:])
     return Aligned(crop, still, (down, right))
 
@@ -80,7 +90,15 @@ def align(estimate: Image, truth: Image, *, border: int = 15, max_shift: float =
 def aligned_psnr(
     estimate: Image, truth: Image, *, border: int = 15, max_shift: float = 5.0, step: float = 0.25
 ) -> float:
-    """`psnr` of what `align` gives; same arguments, same errors."""
+    """`psnr` of the two crops that `align` finds, in dB.
+
+    Args:
+        estimate: this and the other arguments are those of `align`, which also raises the same errors.
+        truth: (H, W), (C, H, W) or (1, C, H, W) in [0, 1].
+        border: pixels.
+        max_shift: pixels.
+        step: pixels.
+    """
     crops = align(estimate, truth, border=border, max_shift=max_shift, step=step)
     return psnr(crops.estimate, crops.truth)
 
@@ -88,7 +106,15 @@ def aligned_psnr(
 def aligned_ssim(
     estimate: Image, truth: Image, *, border: int = 15, max_shift: float = 5.0, step: float = 0.25
 ) -> float:
-    """`ssim` of what `align` gives; same arguments, same errors."""
+    """`ssim` of the two crops that `align` finds, at most 1.
+
+    Args:
+        estimate: this and the other arguments are those of `align`, which also raises the same errors.
+        truth: (H, W), (C, H, W) or (1, C, H, W) in [0, 1].
+        border: pixels.
+        max_shift: pixels.
+        step: pixels.
+    """
     crops = align(estimate, truth, border=border, max_shift=max_shift, step=step)
     return ssim(crops.estimate, crops.truth)
 
@@ -96,132 +122,43 @@ def aligned_ssim(
 def aligned_ssd(
     estimate: Image, truth: Image, *, border: int = 15, max_shift: float = 5.0, step: float = 0.25
 ) -> float:
-    """`ssd` of what `align` gives; same arguments, same errors."""
+    """`ssd` of the two crops that `align` finds.
+
+    Args:
+        estimate: this and the other arguments are those of `align`, which also raises the same errors.
+        truth: (H, W), (C, H, W) or (1, C, H, W) in [0, 1].
+        border: pixels.
+        max_shift: pixels.
+        step: pixels.
+    """
     crops = align(estimate, truth, border=border, max_shift=max_shift, step=step)
     return ssd(crops.estimate, crops.truth)
 
 
-def psnr(estimate: Image, truth: Image) -> float:
-    """Peak signal-to-noise ratio in dB for a peak of 1; infinite where the two are equal.
-
-    Args:
-        estimate: (H, W), (C, H, W) or (1, C, H, W) in [0, 1].
-        truth: the same shape.
-
-    Raises:
-        InputError: other shapes, or shapes that differ.
-    """
-    first, second = pair(estimate, truth)
-    mean = float(np.mean((first - second) ** 2))
-    return float("inf") if mean == 0 else float(-10 * np.log10(mean))
-
-
-def ssd(estimate: Image, truth: Image) -> float:
-    """Sum of squared differences over all pixels and channels; arguments and errors as `psnr`."""
-    first, second = pair(estimate, truth)
-    return float(((first - second) ** 2).sum())
-
-
-def ssim(estimate: Image, truth: Image) -> float:
-    """Mean structural similarity, at most 1: Gaussian window of 11 pixels, std 1.5, dynamic range 1.
-
-    The mean is over the pixels whose whole window lies in the image, and over channels. Wang, Bovik, Sheikh,
-    Simoncelli, "Image quality assessment: from error visibility to structural similarity", 2004.
-
-    Args:
-        estimate: (H, W), (C, H, W) or (1, C, H, W) in [0, 1], at least 11 pixels wide and high.
-        truth: the same shape.
-
-    Raises:
-        InputError: other shapes, shapes that differ, or fewer than 11 pixels.
-    """
-    from skimage.metrics import structural_similarity
-
-    first, second = pair(estimate, truth)
-    if min(first.shape[1:]) < 11:
-        raise InputError(f"SSIM's window is 11 pixels wide, but the images are {first.shape[1:]}; give larger ones")
-    return float(
-        structural_similarity(
-            first,
-            second,
-            channel_axis=0,
-            gaussian_weights=True,
-            sigma=1.5,
-            use_sample_covariance=False,
-            data_range=1.0,
-        )
-    )
-
-
-def shrunk(image: Image) -> Floats:
-    """An image as SSIM's authors shrink it before they compare, to a shorter side of about 256 pixels.
-
-    The mean over each f x f neighbourhood, kept at every f-th pixel, f being the shorter side / 256, rounded; an
-    image is mirrored at its border. As the MATLAB code does that Wang et al. later gave out (``ssim.m``, "automatic
-    downsampling"), by which figures on large images are published.
-
-    Args:
-        image: (H, W), (C, H, W) or (1, C, H, W).
-
-    Returns:
-        (C, ceil(H / f), ceil(W / f)), float64; the image itself where f is 1.
-
-    Raises:
-        InputError: other shapes, NaN or infinite values.
-    """
-    from scipy.ndimage import uniform_filter1d
-
-    array = planes(image, "image")
-    factor = max(1, int(min(array.shape[1:]) / 256 + 0.5))  # MATLAB rounds halves up
-    for axis in (1, 2) if factor > 1 else ():
-        # An even neighbourhood reaches farther down and right there, and farther up and left in SciPy.
-        array = uniform_filter1d(array, factor, axis=axis, mode="reflect", origin=-1 if factor % 2 == 0 else 0)
-    return array[:, ::factor, ::factor]
-
-
-def planes(image: Image, name: str) -> Floats:
-    """An image as a float64 array (C, H, W); raises `InputError` where it is none."""
-    array = np.asarray(image.detach().cpu() if isinstance(image, Tensor) else image, dtype=np.float64)
-    shape = array.shape
-    if array.ndim == 4 and shape[0] == 1:
-        array = array[0]
-    if array.ndim == 2:
-        array = array[None]
-    if array.ndim != 3 or array.size == 0:
-        raise InputError(f"the {name} must be (H, W), (C, H, W) or (1, C, H, W); got {shape}; give one image at a time")
-    if not np.isfinite(array).all():
-        raise InputError(f"the {name} holds NaN or infinite values; mask or replace them first")
-    return array
-
-
-def pair(estimate: Image, truth: Image) -> tuple[Floats, Floats]:
-    """Both as (C, H, W); raises `InputError` where the shapes differ."""
-    first, second = planes(estimate, "estimate"), planes(truth, "truth")
-    if first.shape != second.shape:
-        raise InputError(
-            f"the estimate is {first.shape} and the truth {second.shape}; `align` brings two sizes together"
-        )
-    return first, second
-
-
-def same_size(estimate: Floats, truth: Floats) -> tuple[Floats, Floats]:
-    """Both (C, H, W) cropped about their centres to the common height and width."""
+def crop_to_common_size(estimate: Floats, truth: Floats) -> tuple[Floats, Floats]:
+    """Two images (C, H, W), cropped about their centres to the common height and width."""
     if estimate.shape[0] != truth.shape[0]:
         raise InputError(
-            f"the estimate has {estimate.shape[0]} channels and the truth {truth.shape[0]}; compare like with like"
+            f"the estimate has {estimate.shape[0]} channels and the truth {truth.shape[0]}; give the same channels"
         )
     height, width = np.minimum(estimate.shape[1:], truth.shape[1:])
     return centre_crop(estimate, height, width), centre_crop(truth, height, width)
 
 
 def centre_crop(image: Floats, height: int, width: int) -> Floats:
-    """The middle of an image (C, H, W); an odd pixel is cut at the bottom and the right."""
+    """The centre of an image (C, H, W); an odd pixel is cut at the bottom and at the right.
+
+    Args:
+        image: (C, H, W).
+        height: pixels of the crop.
+        width: pixels of the crop.
+    """
     top, left = (image.shape[1] - height) // 2, (image.shape[2] - width) // 2
     return image[:, top : top + height, left : left + width]
 
 
-def inside(image: Floats, border: int) -> Floats:
-    """An image (C, H, W) without its border; raises `InputError` where nothing is left."""
+def crop_border(image: Floats, border: int) -> Floats:
+    """An image (C, H, W) without its border (pixels); raises `InputError` if no pixel remains."""
     height, width = image.shape[1:]
     if min(height, width) <= 2 * border:
         raise InputError(
@@ -231,13 +168,147 @@ def inside(image: Floats, border: int) -> Floats:
 
 
 def check_search(border: int, max_shift: float, step: float) -> None:
-    """Raises `InputError` for a search that cannot be made on any image."""
+    """Refuse a search that is impossible for every image; arguments as for `align`.
+
+    Args:
+        border: pixels.
+        max_shift: pixels.
+        step: pixels.
+
+    Raises:
+        InputError: see `align`.
+    """
     if not 0 <= max_shift <= border:
         raise InputError(f"shifts of up to {max_shift} px need a border of as many pixels; got {border}")
     if not 0 < step < float("inf"):
         raise InputError(f"the step between two shifts must be positive; got {step}")
-    if 2 * max_shift / step >= MOST_SHIFTS:
+    if 2 * max_shift / step >= MAX_SHIFTS_PER_SIDE:
         raise InputError(
-            f"shifts of up to {max_shift} px in steps of {step} are more than {MOST_SHIFTS} along a side; "
+            f"shifts of up to {max_shift} px in steps of {step} are more than {MAX_SHIFTS_PER_SIDE} along a side; "
             "give a larger step"
         )
+
+
+def squared_errors(moving: Floats, still: Floats, corners: Floats) -> tuple[Floats, float]:
+    """The squared error of every bilinear crop of ``moving`` with its corner at (corners[i], corners[j]).
+
+    Args:
+        moving: (C, H, W).
+        still: (C, h, w).
+        corners: (n,), pixels, from 0 to H - h - 1 and W - w - 1.
+
+    Returns:
+        The errors, (n, n), and a bound of the rounding error of each.
+    """
+    mean = still.mean(axis=(1, 2), keepdims=True)  # subtracted from both, because small terms cancel more exactly
+    moving, still = moving - mean, still - mean
+    whole = np.floor(corners).astype(int)
+    weights = (1 - (corners - whole), corners - whole)
+    energy = inner_product(still, still)
+    errors = np.full((len(corners), len(corners)), energy)
+    cross = cross_products(moving, still)
+    for i, j in CORNERS:
+        errors -= np.outer(2 * weights[i], weights[j]) * cross[np.ix_(whole + i, whole + j)]
+    for (first, second), (i, j), table in crop_products(moving, still.shape[1:]):
+        weight = np.outer(weights[first[0]] * weights[second[0]], weights[first[1]] * weights[second[1]])
+        errors += weight * table[np.ix_(whole + i, whole + j)]
+    return errors, ROUNDING_FACTOR * (energy + inner_product(moving, moving))
+
+
+def inner_product(first: Floats, second: Floats) -> float:
+    """The inner product of two arrays (C, H, W)."""
+    return float(np.einsum("cyx,cyx->", first, second))
+
+
+def cross_products(moving: Floats, still: Floats) -> Floats:
+    """``<crop of moving at (i, j), still>`` for every whole corner: (C, H, W), (C, h, w) -> (H - h + 1, W - w + 1).
+
+    Crops inside the image never wrap around. Padding only serves a size with a fast transform.
+    """
+    from scipy import fft
+
+    height, width = (fft.next_fast_len(n, real=True) for n in moving.shape[1:])
+    rows, columns = (big - small + 1 for big, small in zip(moving.shape[1:], still.shape[1:], strict=True))
+    spectrum = fft.rfft2(moving, (height, width))
+    spectrum *= fft.rfft2(still, (height, width)).conj()
+    few = fft.ifft(spectrum.sum(axis=0), axis=0, overwrite_x=True)[:rows]
+    return np.asarray(fft.irfft(few, width, axis=1)[:, :columns])
+
+
+def crop_products(moving: Floats, size: tuple[int, ...]) -> Iterator[tuple[tuple[Corner, Corner], Corner, Floats]]:
+    """The inner products of the four whole-pixel crops at every corner with each other.
+
+    Yields:
+        Two of the four crops, and the place of their product: ``table[row + i, column + j]`` for the corner (row,
+        column). The sixteen products need five tables, because products that differ only by a shift share one.
+    """
+    tables: dict[tuple[Corner, Corner], Floats] = {}
+    for first, second in product(CORNERS, repeat=2):
+        low = (min(first[0], second[0]), min(first[1], second[1]))
+        a, b = sorted((c[0] - low[0], c[1] - low[1]) for c in (first, second))
+        if (a, b) not in tables:
+            tables[a, b] = window_products(*common_parts(moving, a, b), size)
+        yield (first, second), low, tables[a, b]
+
+
+def common_parts(image: Floats, first: Corner, second: Corner) -> tuple[Floats, Floats]:
+    """Two crops (C, h, w) of an image (C, H, W), one from each corner, as large as both can be.
+
+    Args:
+        image: (C, H, W).
+        first: (row, column) of the first pixel of one crop.
+        second: likewise of the other.
+    """
+    height, width = (n - max(a, b) for n, a, b in zip(image.shape[1:], first, second, strict=True))
+    a, b = (image[:, i : i + height, j : j + width] for i, j in (first, second))
+    return a, b
+
+
+def window_products(first: Floats, second: Floats, size: tuple[int, ...]) -> Floats:
+    """The inner product of two images over every window: (C, H, W) twice -> (H - h + 1, W - w + 1).
+
+    Only the first window is summed whole. Each of the others adds a row and drops a row.
+
+    Args:
+        first: (C, H, W).
+        second: (C, H, W).
+        size: (h, w) of the window.
+    """
+    (height, width), more = size, first.shape[1] - size[0]
+    top = np.einsum("cyx,cyx->x", first[:, :height], second[:, :height])
+    gained = np.einsum("cyx,cyx->yx", first[:, height:], second[:, height:])
+    lost = np.einsum("cyx,cyx->yx", first[:, :more], second[:, :more])
+    rows = np.concatenate([top[None], gained - lost]).cumsum(axis=0)
+    summed = np.pad(rows.cumsum(axis=1), ((0, 0), (1, 0)))
+    return np.asarray(summed[:, width:] - summed[:, :-width])
+
+
+def best_shift(errors: Floats, shifts: Floats, rounding: float) -> tuple[float, float]:
+    """The shift of least error; among errors that differ only by rounding, the shift nearest to zero.
+
+    Args:
+        errors: (n, n).
+        shifts: (n,), pixels, along the rows and along the columns.
+        rounding: a bound of the rounding error of each error.
+
+    Returns:
+        (down, right); of equally near shifts the first from the top left.
+    """
+    rows, columns = np.nonzero(errors <= errors.min() + 2 * rounding)
+    nearest = int(np.argmin(shifts[rows] ** 2 + shifts[columns] ** 2))
+    return float(shifts[rows[nearest]]), float(shifts[columns[nearest]])
+
+
+def bilinear_crop(image: Floats, corner: tuple[float, float], size: tuple[int, ...]) -> Floats:
+    """The crop (C, h, w) of an image at a fractional corner.
+
+    Args:
+        image: (C, H, W).
+        corner: (row, column), pixels.
+        size: (h, w).
+    """
+    (top, left), (height, width) = np.floor(corner).astype(int), size
+    down, right = corner[0] - top, corner[1] - left
+    window = image[:, top : top + height + 1, left : left + width + 1]
+    rows = (1 - down) * window[:, :-1] + down * window[:, 1:]
+    return np.asarray((1 - right) * rows[:, :, :-1] + right * rows[:, :, 1:])

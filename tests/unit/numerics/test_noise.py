@@ -17,8 +17,7 @@ from skimage.transform import rescale
 
 from invkit.core.errors import InputError
 from invkit.datasets.samples import sample_path
-from invkit.numerics.kurtosis import best_excess, dct_filters, fit_sigma
-from invkit.numerics.noise import estimate_sigma
+from invkit.numerics.noise import best_excess, dct_filters, estimate_sigma, fit_sigma
 
 ROUNDING = 1 / 255 / np.sqrt(12)
 METHODS = ("zoran-weiss", "patch-covariance")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from invkit.core.errors import InputError, RecipeError
-from invkit.numerics.window import STEP, informative_window, window_sums
+from invkit.numerics.informative_window import WINDOW_STEP, informative_window, window_sums
 from invkit.pipeline.options import Options
 from invkit.pipeline.stages import plan
 from invkit.recipes.model import check_recipe, load_recipe
@@ -33,7 +33,7 @@ def test_sums_over_windows_are_those_of_their_parts():
     values = np.random.default_rng(0).random((70, 53), dtype=np.float32)
     sums = window_sums(values, (20, 30))
     assert sums.shape == (4, 2)  # windows that begin at rows 0, 16, 32, 48 and columns 0, 16
-    direct = [[values[row:, column:][:20, :30].sum() for column in (0, STEP)] for row in range(0, 4 * STEP, STEP)]
+    direct = [[values[row:, column:][:20, :30].sum() for column in (0, WINDOW_STEP)] for row in range(0, 4 * WINDOW_STEP, WINDOW_STEP)]
     assert np.allclose(sums, direct, rtol=1e-5)  # of 600 numbers in float32
 
 
