@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from ..core.errors import InputError
 from ..core.interfaces import Assignable, ImagePrior, Resizable
 from ..core.parameters import validated
-from ..numerics.geometry import Shape, extend_to, new_size, resample, shape_of
+from ..numerics.geometry import Shape, extend_to, new_size, shape_of
+from ..numerics.resampling import resample
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -13,7 +13,8 @@ from ..core.errors import InputError
 from ..core.interfaces import KernelPrior, Resizable
 from ..core.operator_parameters import CoilMapPrior, MaskPrior, OperatorParameterPrior, ScanPrior
 from ..core.parameters import validated
-from ..numerics.geometry import Shape, new_size, resample_kernel
+from ..numerics.geometry import Shape, new_size
+from ..numerics.resampling import resample_kernel
 from .simplex import checked_kernel
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ class Wiener(Solver[PixelState]):
     This is the steepest one for sparse penalties, so they need smaller weights here.
 
     The image is taken as periodic. The data are extended beyond their border so that opposite sides join smoothly
-    (`invkit.numerics.fourier.extend_periodically`). Near the border the image rings more than with ``irls`` or ``admm``.
+    (`invkit.numerics.fourier.extend_periodically`). The border rings more than with ``irls`` or ``admm``.
     """
 
     iterations = 1

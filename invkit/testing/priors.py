@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from ..core.interfaces import Assignable, ImagePrior, KernelPrior, LatentPrior, OperatorParameterPrior, Resizable
-from ..numerics.geometry import Shape, resample, resample_kernel
+from ..numerics.geometry import Shape
+from ..numerics.resampling import resample, resample_kernel
 from .common import (
     Settings,
     assert_documented,

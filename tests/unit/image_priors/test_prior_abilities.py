@@ -16,7 +16,7 @@ from invkit.kernel_priors.gaussian import GaussianKernel
 from invkit.kernel_priors.known import KnownKernel
 from invkit.kernel_priors.simplex import SimplexKernel
 from invkit.kernel_priors.softmax_fcn import SoftmaxFCN
-from invkit.numerics.geometry import resample, resample_kernel
+from invkit.numerics.resampling import resample, resample_kernel
 from invkit.testing import check_image_prior, check_kernel_prior
 from invkit.testing.common import drawn
 
