@@ -23,8 +23,8 @@ from invkit.pipeline.assemble import Assembly, assemble
 from invkit.pipeline.job import prepare
 from invkit.recipes.model import load_recipe
 from invkit.regularizers.hyper_laplacian import HyperLaplacian
-from invkit.solvers.map.edge_selection.gradients import Gradients
-from invkit.solvers.map.kernel_estimation.toeplitz import ToeplitzLeastSquares
+from invkit.solvers.map.edge_selection import Gradients
+from invkit.solvers.map.kernel_estimation import ToeplitzLeastSquares
 from invkit.solvers.tiles import Tiles
 
 SIDES, KERNELS = (64, 128, 256, 512, 1024, 2048, 4096), (11, 21, 31, 51, 71, 101)
@@ -138,7 +138,7 @@ def prox(scene: Scene) -> Call:
 
 def kernel_estimation(scene: Scene) -> Call:
     """The kernel from selected edges, as fast-map's refinement fits it; the selection is not timed."""
-    edges = Gradients(share=0.25, relax=1.0, most=16384)
+    edges = Gradients(share=0.25, relax=1.0, max_pixels=16384)
     sharp, blurry = edges(scene.truth, scene.data, scene.kernel_size, 0)
     fit = ToeplitzLeastSquares(weight=1e-3)
     return lambda: {"sum": float(fit(sharp, blurry, scene.kernel).sum())}

@@ -1,4 +1,4 @@
-"""What the solvers that train priors with Adam share: their settings, their state and all but the step."""
+"""Solvers that train image prior and kernel prior with Adam, jointly or alternately."""
 
 from __future__ import annotations
 
@@ -7,65 +7,66 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, final
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..core.errors import AssemblyError
 from ..core.interfaces import ImagePrior, LatentPrior, OperatorParameterPrior
 from ..core.parameters import Seed, validated
 from ..core.problem import Problem
 from ..core.solver import CHECK_EVERY, Solver, State
-from .device_adam import device_adam, set_rates
 from .early_stop import EarlyStop
-from .graphs import GRAPHS
-from .replay import Execution, Outcome, Replay
+from .graph_replay import GRAPHS, Execution, Outcome, Replay
+from .training import cloned, device_adam, load_optimizer_state, set_rates, trainable
 
 __all__ = [
     "AdamSolver",
     "AdamState",
+    "AlternatingAdam",
     "Decay",
     "Execution",
     "ImageRate",
-    "Iterations",
+    "IterationCount",
+    "JointAdam",
     "KernelRate",
     "Milestones",
     "Outcome",
     "Perturbation",
     "Precision",
-    "decayed",
+    "learning_rate_factor",
 ]
 
-Iterations = Annotated[int, Field(gt=0, description="steps")]
+IterationCount = Annotated[int, Field(gt=0, description="number of steps")]
 ImageRate = Annotated[float, Field(gt=0, allow_inf_nan=False, description="learning rate of the image prior")]
 KernelRate = Annotated[float, Field(gt=0, allow_inf_nan=False, description="learning rate of the kernel prior")]
 Milestones = Annotated[
     tuple[Annotated[int, Field(ge=0)], ...],
-    Field(description="iterations, from 0, from which the rates are multiplied by 'decay' once more"),
+    Field(description="iterations, from 0, at which the learning rates are multiplied by 'decay'"),
 ]
 Decay = Annotated[float, Field(gt=0, le=1, description="factor of the learning rates at each milestone")]
 Perturbation = Annotated[
     float, Field(ge=0, allow_inf_nan=False, description="std of the noise on the image prior's latent; 0: none")
 ]
 Precision = Annotated[
-    Literal["float32", "bfloat16"], Field(description="bfloat16: for the image prior's network alone, faster")
+    Literal["float32", "bfloat16"], Field(description="bfloat16: only for the image prior's network, faster")
 ]
 
 
 @dataclass(kw_only=True)
 class AdamState(State):
-    """The priors in training, with everything their next step depends on.
+    """The priors in training, and everything on which their next step depends.
 
     Attributes:
-        image_prior: a copy of the problem's, in the data's precision and on its device.
-        kernel_prior: likewise.
+        image_prior: a copy of the problem's prior, in the data's precision and on its device.
+        kernel_prior: a copy of the problem's prior, likewise.
         optimizer: one Adam with a parameter group for the image and one for the kernel.
         generator: of the perturbations.
-        average: running average of the image, (B, C, H, W); None when none is kept, or before the first step.
-        early_stop: None when there is none.
-        replay: takes the steps; it belongs to the run, and is not saved.
+        average: running average of the image, (B, C, H, W); None if none is kept, or before the first step.
+        early_stop: None without early stopping.
+        replay: takes the steps; it belongs to the run and is not saved.
     """
 
     image_prior: ImagePrior
@@ -78,9 +79,9 @@ class AdamState(State):
 
     @torch.no_grad()
     def estimate(self) -> tuple[Tensor, Tensor]:
-        """Image and kernel of the priors without perturbation, the average image if one is kept.
+        """Return the image (or its running average) and the kernel of the priors, without perturbation.
 
-        After an early stop: those of the iteration that it chose.
+        After an early stop they are those of the iteration that it selected.
         """
         if self.converged and self.early_stop is not None and self.early_stop.best is not None:
             return self.early_stop.best
@@ -88,29 +89,28 @@ class AdamState(State):
         return image, self.kernel_prior()
 
     def priors(self, problem: Problem) -> tuple[ImagePrior, OperatorParameterPrior]:
-        """Copies of the priors in training."""
+        """Return copies of the priors in training."""
         return copy.deepcopy(self.image_prior), copy.deepcopy(self.kernel_prior)
 
     def state_dict(self) -> dict[str, Any]:
-        """A copy; later steps leave it as it is."""
+        """Return copies, which later steps do not change."""
         return super().state_dict() | {
-            "image_prior": clone(self.image_prior.state_dict()),
-            "kernel_prior": clone(self.kernel_prior.state_dict()),
-            "optimizer": clone(self.optimizer.state_dict()["state"]),
+            "image_prior": cloned(self.image_prior.state_dict()),
+            "kernel_prior": cloned(self.kernel_prior.state_dict()),
+            "optimizer": cloned(self.optimizer.state_dict()["state"]),
             "generator": self.generator.get_state(),
             "average": [] if self.average is None else [self.average],
             "early_stop": {} if self.early_stop is None else self.early_stop.state_dict(),
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` gave; the state must have been started on the same problem by the same solver."""
+        """Load what `state_dict` returned; the same solver must have started this state on the same problem."""
         super().load_state_dict(saved)
         device = self.generator.device
         self.losses = [loss.to(device) for loss in self.losses]
         self.image_prior.load_state_dict(saved["image_prior"])
         self.kernel_prior.load_state_dict(saved["kernel_prior"])
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": clone(saved["optimizer"]), "param_groups": groups})
+        load_optimizer_state(self.optimizer, saved["optimizer"])
         self.generator.set_state(saved["generator"].cpu())
         self.average = saved["average"][0].to(device) if saved["average"] else None
         if self.early_stop is not None:
@@ -119,37 +119,39 @@ class AdamState(State):
 
 
 class AdamSolver(Solver[AdamState]):
-    """Trains the priors of a problem with Adam; which prior moves when is said by the subclasses, in `advance`.
+    """Trains the priors of a problem with Adam; subclasses decide in `advance` which prior moves when.
 
-    Kingma, Ba, "Adam", ICLR 2015. The priors are copied into the data's precision and device; the problem stays as
-    it is. Data of more than one image are solved together: what is minimised is the sum of their objectives, so that
-    priors of their own move as they would alone, and what is recorded the mean. On a GPU a step is recorded as a graph
-    and replayed, so that it need not wait for its hundreds of kernels to be asked for (`Replay`).
+    Kingma, Ba, "Adam", ICLR 2015. The priors are copied into the data's precision and device; the problem is not
+    changed. The images of a batch are solved together: the sum of their objectives is minimised, so that separate
+    priors move as they would alone, and the mean is recorded. On a GPU a step is recorded as a graph and replayed,
+    which avoids launching its hundreds of kernels one by one (`Replay`).
 
     Args:
-        iterations: steps.
+        iterations: number of steps.
         image_lr: learning rate of the image prior.
         kernel_lr: learning rate of the kernel prior.
-        milestones: iterations, counted from 0, from which both rates are multiplied by ``decay`` once more.
-        decay: see there.
-        perturbation: standard deviation of Gaussian noise, in units of the latent, added at every step to the input
-            of an image prior that has one (a `LatentPrior`); 0 for none. Other image priors are not perturbed, the
-            kernel prior never is, and the estimate is made without.
-        precision: "bfloat16" runs the image prior's convolutions in it, on any device; its last non-linearity, the
-            kernel, the operator, the fidelity and the regularizers stay in the data's precision, as do all parameters.
+        milestones: iterations, counted from 0, at which both rates are multiplied by ``decay``.
+        decay: see ``milestones``.
+        perturbation: standard deviation of Gaussian noise, in units of the latent, that every step adds to the input
+            of an image prior that has one (a `LatentPrior`); 0 for none. The kernel prior, other image priors and the
+            estimate are not perturbed.
+        precision: "bfloat16" runs the image prior's convolutions in bfloat16, on any device. Its last non-linearity,
+            the kernel, the operator, the fidelity, the regularizers and all parameters keep the data's precision.
         ema: decay of a running average of the images, which becomes the estimate; None for the last image.
-        early_stop: stop when the running variance of the image has had no new minimum for that many iterations, and
-            return image and kernel of the minimum (`EarlyStop`; the first 50 are not judged); None: never. On a GPU
-            that is looked up every 25 iterations.
-        execution: "graph": steps are recorded and replayed; "plain": they are not; "auto": where the device can.
+        early_stop: stop when the running variance of the image has had no new minimum for this number of iterations,
+            and return image and kernel of the minimum (`EarlyStop`; it ignores the first 50 iterations). None: never.
+            On a GPU this is checked every 25 iterations.
+        execution: "graph": record a step and replay it; "plain": do not; "auto": if the device can.
         seed: of the perturbations.
     """
+
+    keeps_large_blocks = True
 
     @validated
     def __init__(
         self,
         *,
-        iterations: Iterations = 5000,
+        iterations: IterationCount = 5000,
         image_lr: ImageRate = 1e-2,
         kernel_lr: KernelRate = 1e-4,
         milestones: Milestones = (2000, 3000, 4000),
@@ -171,21 +173,21 @@ class AdamSolver(Solver[AdamState]):
         self.ema, self.early_stop, self.seed = ema, early_stop, seed
 
     def check(self, problem: Problem) -> None:
-        """Refuse a problem without unknowns, data that bfloat16 cannot serve, or a graph on a device without graphs.
+        """Check that a prior is trainable and that data and device support ``precision`` and ``execution``.
 
         Raises:
-            AssemblyError: it is one of these.
+            AssemblyError: one of these does not hold.
         """
         super().check(problem)
         if not trainable(problem.image_prior) and not trainable(problem.kernel_prior):
             raise AssemblyError(
                 f"{type(self).__name__} has nothing to optimise: neither {type(problem.image_prior).__name__} nor "
-                f"{type(problem.kernel_prior).__name__} has parameters; give at least one prior that has unknowns"
+                f"{type(problem.kernel_prior).__name__} has parameters; use at least one prior with parameters"
             )
         if self.precision == "bfloat16" and problem.data.dtype != torch.float32:
             raise AssemblyError(
                 f"precision bfloat16 is for data in float32; they are {problem.data.dtype}; "
-                "use precision float32, which leaves the data's own precision, or convert the data"
+                "use precision float32, which keeps the data's own precision, or convert the data"
             )
         if self.execution == "graph" and problem.data.device.type not in GRAPHS:
             raise AssemblyError(
@@ -194,7 +196,7 @@ class AdamSolver(Solver[AdamState]):
             )
 
     def start(self, problem: Problem) -> AdamState:
-        """Copies of the priors, and an Adam that has not moved yet."""
+        """Copy the priors and create an Adam without moments."""
         image_prior = copy.deepcopy(problem.image_prior).to(problem.data)
         kernel_prior = copy.deepcopy(problem.kernel_prior).to(problem.data)
         groups = [(trainable(image_prior), self.image_lr), (trainable(kernel_prior), self.kernel_lr)]
@@ -210,7 +212,7 @@ class AdamSolver(Solver[AdamState]):
         )
 
     def step(self, problem: Problem, state: AdamState) -> AdamState:
-        """One `advance`, plainly or replayed, and what is not recorded before and after it."""
+        """One `advance`, plain or replayed, between `prepare` and `record`, which no graph holds."""
         self.prepare(problem, state)
         key = (state.image_prior, state.kernel_prior, *self.phase(problem, state.iteration))
         image, kernel, losses = state.replay(lambda: self.advance(problem, state), key, state.generator)
@@ -219,19 +221,19 @@ class AdamSolver(Solver[AdamState]):
 
     @abstractmethod
     def advance(self, problem: Problem, state: AdamState) -> Outcome:
-        """Move the priors once; what may be recorded as a graph, and then happens again without this code.
+        """Move the priors once. A graph may record this work and repeat it without running this code.
 
-        So it changes nothing but the numbers in tensors, and uses of ``state.iteration`` only what `phase` tells.
+        The code therefore changes only the values of tensors, and may depend on ``state.iteration`` only by `phase`.
 
         Returns:
-            The image (B, C, H, W), the kernel (B, 1, h, w) and the losses, one or (B,), before the move.
+            The image (B, C, H, W), the kernel (B, 1, h, w) and the losses, scalar or (B,), before the move.
 
         Raises:
-            RuntimeError: from torch, when there is not enough memory.
+            RuntimeError: from torch, when memory is exhausted.
         """
 
     def phase(self, problem: Problem, iteration: int) -> tuple[object, ...]:
-        """What `advance` depends on besides tensors; where it changes, the step is recorded anew.
+        """Return everything but tensors on which `advance` depends; if it changes, the step is recorded anew.
 
         Args:
             problem: the problem.
@@ -240,12 +242,12 @@ class AdamSolver(Solver[AdamState]):
         return (problem.fidelity.at(iteration),)
 
     def prepare(self, problem: Problem, state: AdamState) -> None:
-        """Set what `advance` finds in tensors and does not compute: the learning rates."""
-        factor = decayed(state.iteration, self.milestones, self.decay)
+        """Set the learning rates, which `advance` reads from tensors."""
+        factor = learning_rate_factor(state.iteration, self.milestones, self.decay)
         set_rates(state.optimizer, (self.image_lr * factor, self.kernel_lr * factor))
 
     def image(self, state: AdamState) -> Tensor:
-        """The image for this step, with its gradient: perturbed and in the precision asked for."""
+        """Return the image of this step with its gradient, perturbed, in the configured precision."""
         with self.autocast(state):
             prior = state.image_prior
             if self.perturbation and isinstance(prior, LatentPrior):
@@ -254,26 +256,30 @@ class AdamSolver(Solver[AdamState]):
             return image
 
     def noise(self, state: AdamState, latent: Tensor) -> Tensor:
-        """Standard Gaussian noise like the latent; drawn in the default layout, where it takes a fifth of the time."""
+        """Draw standard Gaussian noise of the latent's shape; the default memory layout takes a fifth of the time."""
         return torch.randn(latent.shape, generator=state.generator, dtype=latent.dtype, device=latent.device)
 
     def autocast(self, state: AdamState) -> AbstractContextManager[object]:
-        """Where the network's convolutions may run in bfloat16; no copy of a weight outlives its use."""
+        """Run the network's convolutions in bfloat16, if configured; no copy of a weight outlives its use."""
         device, lower = state.generator.device.type, self.precision == "bfloat16"
         return torch.autocast(device, torch.bfloat16, enabled=lower, cache_enabled=False)
 
     def descend(self, state: AdamState, losses: Tensor) -> None:
-        """One Adam step on every unknown that the losses, one or a batch of them, depend on."""
+        """One Adam step on every parameter on which the losses, scalar or (B,), depend."""
         try:
             losses.sum().backward()  # type: ignore[no-untyped-call]
             state.optimizer.step()
-        finally:  # a graph whose recording breaks off leaves gradients that were never computed
+        finally:  # an interrupted recording leaves gradients that were never computed
             state.optimizer.zero_grad()
 
     def record(self, state: AdamState, image: Tensor, kernel: Tensor, losses: Tensor) -> None:
-        """Note the mean loss of the step, and what averages and early stopping need.
+        """Record the mean loss, and update the running average and early stopping.
 
-        The tensors have no gradients. The next step may write over them: what is kept is copied.
+        Args:
+            state: the state after the move.
+            image: (B, C, H, W), without gradients. The next step may overwrite it, so it is copied where it is kept.
+            kernel: (B, 1, h, w), likewise.
+            losses: scalar or (B,), likewise.
         """
         state.losses.append(losses.mean())
         if self.ema is not None:
@@ -285,23 +291,76 @@ class AdamSolver(Solver[AdamState]):
                 state.converged = state.early_stop.is_over()
 
 
-def decayed(iteration: int, milestones: tuple[int, ...], decay: float) -> float:
-    """The factor of the learning rates at an iteration, counted from 0."""
+@final
+class JointAdam(AdamSolver):
+    """One Adam step on both priors at a time: SelfDeblur with joint optimisation.
+
+    Ren, Zhang, Wang, Hu, Zuo, "Neural Blind Deconvolution Using Deep Priors", CVPR 2020, Algorithm 2.
+
+    Example:
+        >>> from invkit import Problem
+        >>> from invkit.fidelities.mse import MSE
+        >>> from invkit.image_priors.pixels import Pixels
+        >>> from invkit.kernel_priors.simplex import SimplexKernel
+        >>> from invkit.operators.convolution import Convolution
+        >>> data = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+        >>> image_prior, kernel_prior = Pixels((1, 1, 10, 10), data), SimplexKernel((1, 1, 3, 3), None)
+        >>> problem = Problem(data, Convolution(), image_prior, kernel_prior, MSE())
+        >>> result = JointAdam(iterations=5, kernel_lr=1e-2).solve(problem)
+        >>> tuple(result.image.shape), tuple(result.kernel.shape), result.history[-1] < result.history[0]
+        ((1, 1, 10, 10), (1, 1, 3, 3), True)
+    """
+
+    def advance(self, problem: Problem, state: AdamState) -> Outcome:
+        """Algorithm 2 of Ren et al. 2020: the gradient of Eq. 6 in both networks, then Adam on both."""
+        image = self.image(state)
+        kernel = state.kernel_prior()
+        losses = problem.objective(image, kernel, state.iteration)
+        self.descend(state, losses)
+        return image, kernel, losses
+
+
+@final
+class AlternatingAdam(AdamSolver):
+    """An Adam step on the kernel, then one on the image: SelfDeblur with alternating optimisation.
+
+    Ren, Zhang, Wang, Hu, Zuo, "Neural Blind Deconvolution Using Deep Priors", CVPR 2020, Algorithm 1. Both steps of an
+    iteration use the same perturbed latent. A prior without parameters takes no step.
+    """
+
+    def advance(self, problem: Problem, state: AdamState) -> Outcome:
+        """Algorithm 1 of Ren et al. 2020: kernel with the image fixed, then image with the new kernel fixed.
+
+        The losses are those of the image's step, or of the kernel's if the image prior has no parameters.
+        """
+        image = self.image(state)
+        if trainable(state.kernel_prior):
+            losses = problem.objective(image.detach(), state.kernel_prior(), state.iteration)
+            self.descend(state, losses)
+        kernel = state.kernel_prior().detach()
+        if trainable(state.image_prior):
+            losses = problem.objective(image, kernel, state.iteration)
+            self.descend(state, losses)
+        return image, kernel, losses
+
+
+def learning_rate_factor(iteration: int, milestones: tuple[int, ...], decay: float) -> float:
+    """Return ``decay`` to the power of the number of milestones reached at an iteration, counted from 0.
+
+    Args:
+        iteration: counted from 0.
+        milestones: iterations.
+        decay: in (0, 1].
+    """
     return float(decay ** sum(iteration >= milestone for milestone in milestones))
 
 
 def is_look_due(iteration: int, iterations: int, device: torch.device) -> bool:
-    """Whether to look up numbers on the device after an iteration, counted from 0: it waits for all but a CPU."""
+    """Whether to read numbers from the device, which waits for it unless it is a CPU.
+
+    Args:
+        iteration: that has just ended, counted from 0.
+        iterations: of the whole solve.
+        device: on which the numbers are.
+    """
     return device.type == "cpu" or (iteration + 1) % CHECK_EVERY == 0 or iteration + 1 == iterations
-
-
-def trainable(prior: nn.Module) -> list[nn.Parameter]:
-    """The unknowns of a prior."""
-    return [parameter for parameter in prior.parameters() if parameter.requires_grad]
-
-
-def clone(value: Any) -> Any:
-    """A copy of nested dictionaries of tensors and numbers, without the order of a module's bookkeeping."""
-    if isinstance(value, Mapping):
-        return {key: clone(item) for key, item in value.items()}
-    return value.detach().clone() if isinstance(value, Tensor) else value

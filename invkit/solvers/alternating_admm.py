@@ -1,4 +1,4 @@
-"""Image and unknown of any operator in turns."""
+"""Image and unknown of any linear operator, alternately."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from ..core.interfaces import ImagePrior, OperatorParameterPrior
 from ..core.parameters import Positive, PositiveInt, validated
 from ..core.problem import Problem
 from ..core.solver import Solver
-from .adam import clone, trainable
-from .half_quadratic import check_weights
-from .linear_admm import BoundPenalty, Inner, LinearADMM, LinearState, Penalty
+from .linear_admm import BoundPenalty, InnerIterations, LinearADMM, LinearState, Penalty
 from .pixel_state import image_prior_of
+from .splitting import check_weights
+from .training import cloned, load_optimizer_state, trainable
 
 __all__ = ["AlternatingADMM"]
 
-SETTLED = 0.8  # of the turns, after which the weights are what the recipe says
+CONTINUATION_SHARE = 0.8  # of the outer iterations, after which the weights are those of the recipe
+FINAL_RATE_FACTOR = 0.1  # of Adam's learning rate in the last outer iteration
 
 
 @dataclass(kw_only=True)
 class AlternatingState(LinearState):
-    """The state of the image's ADMM, and the prior of the unknown in training.
+    """The state of the image's ADMM, and the prior of the operator's unknown in training.
 
     Attributes:
         kernel_prior: a copy of the problem's.
@@ -39,120 +40,137 @@ class AlternatingState(LinearState):
     optimizer: torch.optim.Adam
 
     def priors(self, problem: Problem) -> tuple[ImagePrior, OperatorParameterPrior]:
-        """A prior that gives the image, and a copy of the unknown's in training."""
+        """Return a prior that gives the image, and a copy of the unknown's prior."""
         return image_prior_of(problem.image_prior, self.image), copy.deepcopy(self.kernel_prior)
 
     def state_dict(self) -> dict[str, Any]:
-        """A copy; later steps leave it as it is."""
+        """Return copies, which later steps do not change."""
         return super().state_dict() | {
-            "kernel_prior": clone(self.kernel_prior.state_dict()),
-            "optimizer": clone(self.optimizer.state_dict()["state"]),
+            "kernel_prior": cloned(self.kernel_prior.state_dict()),
+            "optimizer": cloned(self.optimizer.state_dict()["state"]),
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
+        """Load what `state_dict` returned."""
         super().load_state_dict(saved)
         self.kernel_prior.load_state_dict(saved["kernel_prior"])
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": clone(saved["optimizer"]), "param_groups": groups})
+        load_optimizer_state(self.optimizer, saved["optimizer"])
 
 
 class AlternatingADMM(Solver[AlternatingState]):
-    """Blind problems of any linear operator: the image by ADMM, its unknown by Adam, in turns.
+    """Blind problems of any linear operator: alternates ADMM on the image and Adam on the operator's unknown.
 
-    A turn is one of `LinearADMM` under the unknown as it stands, and then some steps of Adam (Kingma & Ba 2015) on the
-    unknown's prior under the image as it stands. Both go on from where they were.
+    An outer iteration is one iteration of `LinearADMM` with the unknown fixed, then some steps of Adam (Kingma & Ba
+    2015) on the unknown's prior with the image fixed. Both continue from their last values.
 
     Args:
-        iterations: turns.
+        iterations: outer iterations.
         cg_iterations: as `LinearADMM`.
         penalty: as `LinearADMM`.
         bound_penalty: as `LinearADMM`.
-        parameter_steps: of Adam in each turn.
-        parameter_lr: their learning rate; it falls to a tenth over the turns, as a geometric series.
-        wait: turns before the first of them, in which the image forms.
-        first: factor of the weights of the image's regularizers in the first turn; it falls to one, as a geometric
-            series, over four fifths of the turns. Under a heavy prior an image has strong edges only, from which the
-            unknown is found first (as in Xu, Zheng, Jia, "Unnatural L0 Sparse Representation", CVPR 2013).
+        parameter_steps: steps of Adam in each outer iteration.
+        parameter_lr: initial learning rate of Adam; it falls geometrically to a tenth in the last outer iteration.
+        warmup_iterations: outer iterations before the first step of Adam, in which the image forms.
+        initial_weight_factor: factor of the weights of the image's regularizers in the first outer iteration; it falls
+            geometrically to one over four fifths of the outer iterations. Heavy regularization leaves only strong
+            edges, from which the unknown is estimated first (as in Xu, Zheng, Jia, "Unnatural L0 Sparse
+            Representation", CVPR 2013).
     """
 
+    keeps_large_blocks = True
     needs = LinearADMM.needs
 
     @validated
     def __init__(
         self,
         *,
-        iterations: Annotated[PositiveInt, Field(description="turns of image and unknown")] = 100,
-        cg_iterations: Inner = 4,
+        iterations: Annotated[PositiveInt, Field(description="outer iterations of image and unknown")] = 100,
+        cg_iterations: InnerIterations = 4,
         penalty: Penalty = 20.0,
         bound_penalty: BoundPenalty = 0.2,
-        parameter_steps: Annotated[PositiveInt, Field(description="steps of Adam on the unknown in each turn")] = 5,
-        parameter_lr: Annotated[Positive, Field(description="their learning rate at the beginning")] = 1e-2,
-        wait: Annotated[int, Field(ge=0, description="turns before the first of them")] = 5,
-        first: Annotated[Positive, Field(description="factor of the weights in the first turn; falls to 1")] = 1.0,
+        parameter_steps: Annotated[
+            PositiveInt, Field(description="steps of Adam on the unknown in each outer iteration")
+        ] = 5,
+        parameter_lr: Annotated[Positive, Field(description="initial learning rate of Adam on the unknown")] = 1e-2,
+        warmup_iterations: Annotated[
+            int, Field(ge=0, description="outer iterations before the first step of Adam")
+        ] = 5,
+        initial_weight_factor: Annotated[
+            Positive, Field(description="factor of the weights in the first outer iteration; falls to 1")
+        ] = 1.0,
     ) -> None:
         self.iterations = iterations
-        self.image_solver = LinearADMM(iterations=iterations, cg_iterations=cg_iterations, penalty=penalty, bound_penalty=bound_penalty)
-        self.parameter_steps, self.parameter_lr, self.wait = parameter_steps, parameter_lr, wait
-        self.first = first
+        self.image_solver = LinearADMM(
+            iterations=iterations, cg_iterations=cg_iterations, penalty=penalty, bound_penalty=bound_penalty
+        )
+        self.parameter_steps, self.parameter_lr = parameter_steps, parameter_lr
+        self.warmup_iterations, self.initial_weight_factor = warmup_iterations, initial_weight_factor
 
     def check(self, problem: Problem) -> None:
-        """Refuse what it cannot solve; raises `AssemblyError`."""
+        """Raise `AssemblyError` for a problem that the solver cannot solve."""
         super().check(problem)
         check_weights(problem, "alternating-admm")
         if not trainable(problem.kernel_prior):
             raise AssemblyError(
-                f"alternating-admm has no unknown to find: {type(problem.kernel_prior).__name__} has no parameters; "
-                "use the solver linear-admm"
+                f"alternating-admm has no unknown to estimate: {type(problem.kernel_prior).__name__} has no "
+                "parameters; use the solver linear-admm"
             )
 
     def start(self, problem: Problem) -> AlternatingState:
-        """The image of the prior, and an Adam that has not moved yet."""
-        begun = self.image_solver.start(problem)
+        """Take the image that the prior gives, and create an Adam without moments."""
+        started = self.image_solver.start(problem)
         prior = copy.deepcopy(problem.kernel_prior).to(problem.data)
         return AlternatingState(
-            image=begun.image,
-            kernel=begun.kernel,
-            gaps=begun.gaps,
-            bound_gap=begun.bound_gap,
+            image=started.image,
+            kernel=started.kernel,
+            gaps=started.gaps,
+            bound_gap=started.bound_gap,
             kernel_prior=prior,
             optimizer=torch.optim.Adam(trainable(prior)),
         )
 
     def step(self, problem: Problem, state: AlternatingState) -> AlternatingState:
-        """A turn of ADMM on the image, then the steps on the unknown."""
+        """One outer iteration: ADMM on the image, then Adam on the unknown."""
         with torch.no_grad():
-            self.image_solver.turn(self.heavier(problem, state.iteration), state)
-        if state.iteration >= self.wait:
-            self.find(problem, state)
+            self.image_solver.iterate(self.reweighted(problem, state.iteration), state)
+        if state.iteration >= self.warmup_iterations:
+            self.update_unknown(problem, state)
         with torch.no_grad():
             state.kernel = state.kernel_prior()
             state.losses.append(problem.objective(state.image, state.kernel, state.iteration).mean())
         return state
 
-    def heavier(self, problem: Problem, iteration: int) -> Problem:
-        """The problem with the weights on the image that it has in a turn."""
-        factor = self.first ** max(0.0, 1 - iteration / (SETTLED * self.iterations))
+    def reweighted(self, problem: Problem, iteration: int) -> Problem:
+        """Return the problem with the weights on the image of an outer iteration."""
+        factor = self.initial_weight_factor ** max(0.0, 1 - iteration / (CONTINUATION_SHARE * self.iterations))
         terms = [
-            replace(term, weight=factor * term.weight) if term.target == "image" else term for term in problem.regularizers
+            replace(term, weight=factor * term.weight) if term.target == "image" else term
+            for term in problem.regularizers
         ]
         return replace(problem, regularizers=terms)
 
-    def find(self, problem: Problem, state: AlternatingState) -> None:
-        """The steps of Adam on the unknown under the image in [0, 1]."""
+    def update_unknown(self, problem: Problem, state: AlternatingState) -> None:
+        """Take the steps of Adam on the unknown for the image clamped to [0, 1]."""
         image = state.image.clamp(0, 1)
         for group in state.optimizer.param_groups:
-            group["lr"] = self.parameter_lr * 0.1 ** (state.iteration / self.iterations)
+            group["lr"] = self.parameter_lr * FINAL_RATE_FACTOR ** (state.iteration / self.iterations)
         for _ in range(self.parameter_steps):
             state.optimizer.zero_grad()
-            self.loss(problem, image, state.kernel_prior(), state.iteration).backward()  # type: ignore[no-untyped-call]
+            loss_of_unknown(problem, image, state.kernel_prior(), state.iteration).backward()  # type: ignore[no-untyped-call]
             state.optimizer.step()
 
-    @staticmethod
-    def loss(problem: Problem, image: Tensor, unknown: Tensor, iteration: int) -> Tensor:
-        """What of the objective depends on the unknown."""
-        total: Tensor = problem.fidelity.at(iteration)(problem.operator(image, unknown), problem.data).mean()
-        for term in problem.regularizers:
-            if term.target == "kernel":
-                total = total + term.weight * term.regularizer(unknown).mean()
-        return total
+
+def loss_of_unknown(problem: Problem, image: Tensor, unknown: Tensor, iteration: int) -> Tensor:
+    """Return the part of the objective that depends on the operator's unknown, as a scalar tensor.
+
+    Args:
+        problem: gives data, fidelity and regularizers.
+        image: (B, C, H, W).
+        unknown: of the operator's ``parameter_shape``.
+        iteration: outer iteration, for a scheduled fidelity.
+    """
+    total: Tensor = problem.fidelity.at(iteration)(problem.operator(image, unknown), problem.data).mean()
+    for term in problem.regularizers:
+        if term.target == "kernel":
+            total = total + term.weight * term.regularizer(unknown).mean()
+    return total

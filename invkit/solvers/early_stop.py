@@ -1,4 +1,4 @@
-"""When to stop a network before it fits the noise, without knowing the truth."""
+"""Early stopping of a network before it fits the noise, without the true image."""
 
 from __future__ import annotations
 
@@ -11,27 +11,26 @@ from torch import Tensor
 
 __all__ = ["EarlyStop"]
 
-FORGET = 0.1  # the paper's alpha: a running mean over about the last ten iterations
-WARM_UP = 50  # iterations, five times as many
+AVERAGE_DECAY = 0.1  # the paper's alpha: a running mean over about the last ten iterations
+WARMUP_ITERATIONS = 50  # five times as many: the averages must forget their initial values
 
 
 @dataclass
 class EarlyStop:
-    """The running variance of the output: it is least when the image is found and the noise not yet.
+    """The running variance of the output, which is smallest when the image is found and the noise is not fitted yet.
 
     Wang, Li, Zhuang, Chen, Liang, Sun, "Early Stopping for Deep Image Prior", TMLR 2023, the variant with moving
-    averages (ES-EMV). The first 50 iterations are not judged: the averages have to forget how they began. Numbers are
-    tensors on the images' device, which `update` never waits for. Once the patience is over nothing changes any more,
-    so that looking up whether it is can wait.
+    averages (ES-EMV). The first 50 iterations are ignored. Numbers are tensors on the images' device, and `update`
+    never waits for them. Nothing changes once the patience is exhausted, so the check may come later.
 
     Attributes:
         patience: iterations without a new minimum of the variance after which to stop.
-        mean: running mean of the image, (B, C, H, W), None before the first look.
+        mean: running mean of the image, (B, C, H, W); None before the first iteration.
         variance: running variance of the image, summed over pixels.
-        least: the least variance so far.
-        best: image and kernel where it was least, None before the first is judged.
+        least: the smallest variance so far.
+        best: image and kernel at the smallest variance; None during the warm-up.
         waited: iterations since then.
-        seen: iterations looked at.
+        seen: iterations seen.
     """
 
     patience: int
@@ -43,16 +42,22 @@ class EarlyStop:
     seen: int = 0
 
     def update(self, image: Tensor, kernel: Tensor) -> None:
-        """Look at the image and kernel of one iteration, without gradients; what is kept of them is copied."""
+        """Observe the image and kernel of one iteration, without gradients; they are copied where they are kept."""
         self.seen += 1
         mean = image if self.mean is None else self.mean
-        self.variance = (1 - FORGET) * (self.variance + FORGET * (image - mean).square().sum())
-        self.mean = torch.lerp(mean, image, FORGET)
-        if self.seen > WARM_UP:
-            self.judge(self.variance, image, kernel)
+        self.variance = (1 - AVERAGE_DECAY) * (self.variance + AVERAGE_DECAY * (image - mean).square().sum())
+        self.mean = torch.lerp(mean, image, AVERAGE_DECAY)
+        if self.seen > WARMUP_ITERATIONS:
+            self.compare(self.variance, image, kernel)
 
-    def judge(self, variance: Tensor, image: Tensor, kernel: Tensor) -> None:
-        """Keep what is better than all before, unless it is over."""
+    def compare(self, variance: Tensor, image: Tensor, kernel: Tensor) -> None:
+        """Keep image and kernel if their variance is the smallest so far and the patience is not exhausted.
+
+        Args:
+            variance: scalar tensor.
+            image: (B, C, H, W).
+            kernel: (B, 1, h, w).
+        """
         if self.best is None:
             self.least, self.best, self.waited = variance, (image.clone(), kernel.clone()), image.new_zeros(())
             return
@@ -63,11 +68,11 @@ class EarlyStop:
         self.waited = torch.where(better, 0, self.waited + waiting)
 
     def is_over(self) -> bool:
-        """Whether to stop; waits for the device."""
+        """Whether the patience is exhausted; waits for the device."""
         return bool(self.waited >= self.patience)
 
     def state_dict(self) -> dict[str, Any]:
-        """All of it but the patience; images that are not there yet are empty lists."""
+        """Return everything but the patience; an empty list stands for an image that does not exist yet."""
         return {
             "mean": [] if self.mean is None else [self.mean],
             "best": [] if self.best is None else list(self.best),
@@ -78,7 +83,7 @@ class EarlyStop:
         }
 
     def load_state_dict(self, saved: Mapping[str, Any], device: torch.device) -> None:
-        """Take over what `state_dict` gave."""
+        """Load what `state_dict` returned."""
         self.mean = saved["mean"][0].to(device) if saved["mean"] else None
         best = [tensor.to(device) for tensor in saved["best"]]
         self.best = (best[0], best[1]) if best else None

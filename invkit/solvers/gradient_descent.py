@@ -1,4 +1,4 @@
-"""Plain gradient descent on the image's pixels."""
+"""Gradient descent on the image's pixels."""
 
 from __future__ import annotations
 
@@ -17,44 +17,45 @@ __all__ = ["GradientDescent"]
 
 
 class GradientDescent(Solver[PixelState]):
-    """Steepest descent on the image with the kernel as it is: the x-step of Chan & Wong 1998, Perrone & Favaro 2014.
+    """Steepest descent on the image for a fixed kernel: the x-step of Chan & Wong 1998 and Perrone & Favaro 2014.
 
-    ``x <- x - step * N / 2 * gradient of the objective``, N the number of values of the data: with the mean squared
-    error and a kernel that sums to one, a step of 1 is Landweber's, the largest that is safe without regularizers.
-    The iterate stays within [0, 1].
+    ``x <- x - step * N / 2 * gradient of the objective``, where N is the number of values of the data. With the mean
+    squared error and a kernel that sums to one, a step of 1 is Landweber's. This is the largest safe step without
+    regularizers. The iterate stays within [0, 1].
 
     Args:
-        iterations: steps.
-        step: length of a step, 1 for Landweber's.
+        iterations: number of steps.
+        step: length of a step; 1 for Landweber's.
     """
 
+    keeps_large_blocks = True
     needs: ClassVar = {"image_prior": Assignable}
 
     @validated
     def __init__(
         self,
         *,
-        iterations: Annotated[PositiveInt, Field(description="steps")] = 1,
+        iterations: Annotated[PositiveInt, Field(description="number of steps")] = 1,
         step: Annotated[Positive, Field(description="length of a step; 1: as long as the data term allows")] = 0.5,
     ) -> None:
         self.iterations = iterations
-        self.length = step
+        self.step_length = step
 
     def check(self, problem: Problem) -> None:
-        """Refuse what it cannot solve; raises `AssemblyError`."""
+        """Raise `AssemblyError` for a problem that the solver cannot solve."""
         super().check(problem)
         check_terms(problem, "gradient-descent")
 
     def start(self, problem: Problem) -> PixelState:
-        """The image as its prior gives it."""
+        """Take the image that the prior gives."""
         image, kernel = starting_point(problem)
         return PixelState(image=image, kernel=kernel)
 
     def step(self, problem: Problem, state: PixelState) -> PixelState:
-        """One step."""
+        """One gradient step."""
         image = state.image.detach().requires_grad_()
         loss = problem.objective(image, state.kernel, state.iteration).sum()
         (gradient,) = torch.autograd.grad(loss, image)
-        state.image = (state.image - self.length * problem.data[0].numel() / 2 * gradient).clamp(0, 1)
+        state.image = (state.image - self.step_length * problem.data[0].numel() / 2 * gradient).clamp(0, 1)
         state.losses.append(loss.detach())
         return state

@@ -18,13 +18,13 @@ from ..core.solver import Solver
 from ..numerics.finite_differences import (
     GRADIENT,
     IDENTITY,
-    apply_filters,
     apply_filters_adjoint,
     power_spectrum,
     valid_mask,
 )
 from ..numerics.fourier import to_image
 from ..numerics.geometry import size_of
+from .map.edge_filters import forward_differences
 from .map.interfaces import KernelEstimation, KernelPostprocessing
 from .pixel_state import PixelState, check_padding, check_terms, image_prior_of, kernel_prior_of, starting_point
 
@@ -120,9 +120,9 @@ class GradientMAP(Solver[GradientState]):
     def start(self, problem: Problem) -> GradientState:
         """Take the gradients of the image that the prior gives."""
         image, kernel = starting_point(problem)
-        blurred = stacked_gradients(problem.data)
+        blurred = forward_differences(problem.data)
         scale = self.norm / blurred.flatten(1).norm(dim=1).clamp(min=MIN_GRADIENT_NORM).view(-1, 1, 1, 1)
-        sharp = stacked_gradients(image) * scale
+        sharp = forward_differences(image) * scale
         return GradientState(image=image, kernel=kernel, sharp=sharp, blurred=blurred * scale, scale=scale)
 
     @torch.no_grad()
@@ -137,11 +137,6 @@ class GradientMAP(Solver[GradientState]):
         error = (problem.operator(state.sharp, state.kernel) - state.blurred).square().sum()
         state.losses.append(error + sum(penalties(problem, state.sharp)))
         return state
-
-
-def stacked_gradients(data: Tensor) -> Tensor:
-    """Forward differences down and along, zero across the border: (B, C, H, W) -> (B, 2 C, H, W)."""
-    return torch.cat(list(apply_filters(data, GRADIENT, wrap=False)), dim=1)
 
 
 def integrated(gradients: Tensor, reference: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Half-quadratic splitting: sparse deconvolution that alternates a proximal map and a division in the Fourier domain."""
+"""Half-quadratic splitting: sparse deconvolution by proximal maps and divisions in the Fourier domain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Running one solver inside another: its steps alone, without signals, observers, limits and losses."""
+"""Running one solver inside another: only its steps, without signals, observers, limits or losses."""
 
 from __future__ import annotations
 
@@ -8,37 +8,36 @@ from typing import TypeVar
 from torch import Tensor
 
 from ..core.problem import Problem
-from ..core.runtime.threads import threads_for
-from ..core.solver import Solver, State
+from ..core.solver import Solver, State, threads_for
 
 __all__ = ["Advancing", "run_inner"]
 
-S = TypeVar("S", bound=State)
+InnerState = TypeVar("InnerState", bound=State)
 
 
-class Advancing(Solver[S]):
-    """The ability of a solver to go on without its loss, which takes time and which nobody sees of an inner solve."""
-
-    @abstractmethod
-    def advance(self, problem: Problem, state: S) -> S:
-        """One iteration."""
+class Advancing(Solver[InnerState]):
+    """The ability of a solver to iterate without computing its loss, which no inner solve needs."""
 
     @abstractmethod
-    def loss(self, problem: Problem, state: S) -> Tensor:
-        """The loss after an iteration, no dimension."""
+    def advance(self, problem: Problem, state: InnerState) -> InnerState:
+        """Do one iteration."""
 
-    def step(self, problem: Problem, state: S) -> S:
-        """One iteration, and its loss."""
+    @abstractmethod
+    def loss(self, problem: Problem, state: InnerState) -> Tensor:
+        """Return the loss after an iteration, as a scalar tensor."""
+
+    def step(self, problem: Problem, state: InnerState) -> InnerState:
+        """Do one iteration and record its loss."""
         state = self.advance(problem, state)
         state.losses.append(self.loss(problem, state))
         return state
 
 
-def run_inner(solver: Solver[S], problem: Problem) -> S:
-    """Solve to the end, from where the problem's priors are; raises what the solver's steps raise.
+def run_inner(solver: Solver[InnerState], problem: Problem) -> InnerState:
+    """Solve to the end from the problem's priors; raise what the solver's steps raise.
 
     Returns:
-        The last state, with its loss; with those before it only where the solver cannot do without them.
+        The last state with its loss. Earlier losses are recorded only by solvers that are not `Advancing`.
     """
     step = solver.advance if isinstance(solver, Advancing) else solver.step
     with threads_for(problem):

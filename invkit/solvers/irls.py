@@ -1,4 +1,4 @@
-"""Sparse deconvolution by iteratively reweighted least squares, with the borders masked."""
+"""Sparse deconvolution with unknown boundaries by iteratively reweighted least squares (IRLS)."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from .pixel_state import PixelState, check_padding, check_terms, starting_point
 __all__ = ["IRLS", "IRLSState", "majorised"]
 
 Bands: TypeAlias = dict[Size, Tensor]
-"""A symmetric matrix whose rows reach only neighbours: for an offset (row, column), lexicographically >= 0, what
-couples pixel n and pixel n + offset, at n; (B, C, H, W) each."""
+"""A symmetric matrix that couples only neighbouring pixels. For each offset (row, column), lexicographically >= 0, the
+entries for the pixels n and n + offset, stored at n, (B, C, H, W)."""
 
-SMALLEST = 1e-6  # of the periodic system's eigenvalues; the largest of K^T K is 1
+MIN_EIGENVALUE = 1e-6  # of the periodic system; the largest eigenvalue of K^T K is 1
 
 
 def add_squares(bands: Bands, weights: Tensor, filters: Sequence[DifferenceFilter]) -> None:
@@ -34,8 +34,8 @@ def add_squares(bands: Bands, weights: Tensor, filters: Sequence[DifferenceFilte
 
     Args:
         bands: changed in place.
-        weights: W, (K, B, C, H, W); where a filter reaches across the border they count as zero.
-        filters: D, K of them.
+        weights: W, (K, B, C, H, W); they are taken as zero where a filter reaches across the border.
+        filters: D, K filters.
     """
     for plane, taps in zip(weights, filters, strict=True):
         within = plane * valid_mask(taps, plane)
@@ -48,7 +48,13 @@ def add_squares(bands: Bands, weights: Tensor, filters: Sequence[DifferenceFilte
 
 
 def add_banded(bands: Bands, image: Tensor, result: Tensor) -> Tensor:
-    """Add the banded matrix times an image to ``result``, in place."""
+    """Add the product of a banded matrix and an image to ``result``, in place.
+
+    Args:
+        bands: the matrix.
+        image: (B, C, H, W).
+        result: (B, C, H, W), changed and returned.
+    """
     height, width = size_of(image)
     for (row, column), band in bands.items():
         if (row, column) == (0, 0):
@@ -63,7 +69,7 @@ def add_banded(bands: Bands, image: Tensor, result: Tensor) -> Tensor:
 
 @dataclass(kw_only=True)
 class IRLSState(PixelState):
-    """The image, with what every step needs of data and kernel.
+    """The image, and what every step needs of the data and the kernel.
 
     Attributes:
         blur: K.
@@ -77,22 +83,22 @@ class IRLSState(PixelState):
 class IRLS(Solver[IRLSState]):
     """Sparse deconvolution by iteratively reweighted least squares (Levin, Fergus, Durand, Freeman 2007).
 
-    Minimises the problem's objective with the exact model of the border: each regularizer is replaced by the weighted
-    squares that majorise it at the current image, and what then is a linear system,
-    ``(K^T K + sum_i w_i D_i^T W_i D_i) x = K^T y``, is solved by conjugate gradients from that image. No step raises
-    the objective, so far as it is solved exactly. In the first step the weights are uniform, as for a quadratic
-    penalty: those of one and the same difference, ``initial_edge``, everywhere.
+    It minimises the problem's objective with the exact model of the border. Each regularizer is replaced by the
+    weighted squares that majorise it at the current image. Conjugate gradients from that image solve the linear system
+    ``(K^T K + sum_i w_i D_i^T W_i D_i) x = K^T y``. As far as it is solved exactly, no step increases the objective.
+    The first step has uniform weights, those of the difference ``initial_edge``, as for a quadratic penalty.
 
-    The gradients are preconditioned by the system of a periodic image with uniform weights, which Fourier transforms
-    invert; the paper takes plain ones. One step takes one reweighting.
+    The conjugate gradients are preconditioned by the system of a periodic image with uniform weights, which Fourier
+    transforms invert; the paper uses no preconditioner. One step is one reweighting.
 
     Args:
-        reweightings: steps, the first with uniform weights among them; the paper takes 1 + 2.
-        cg_iterations: of conjugate gradients in a step, at most.
-        tolerance: of conjugate gradients, the residual's norm as a share of the right-hand side's.
-        initial_edge: the difference whose weights the first step takes, in [0, 1] units.
+        reweightings: number of steps, including the first one with uniform weights; the paper uses 1 + 2.
+        cg_iterations: largest number of conjugate-gradient iterations in a step.
+        tolerance: norm of the residual, relative to that of the right-hand side, at which a step ends.
+        initial_edge: the difference that defines the weights of the first step, in [0, 1] units.
     """
 
+    keeps_large_blocks = True
     needs: ClassVar = {
         "operator": Blur,
         "image_prior": Assignable,
@@ -104,13 +110,15 @@ class IRLS(Solver[IRLSState]):
     def __init__(
         self,
         *,
-        reweightings: Annotated[PositiveInt, Field(description="steps; the first has uniform weights")] = 3,
-        cg_iterations: Annotated[PositiveInt, Field(description="conjugate gradients in a step, at most")] = 200,
+        reweightings: Annotated[PositiveInt, Field(description="number of steps; the first has uniform weights")] = 3,
+        cg_iterations: Annotated[
+            PositiveInt, Field(description="largest number of conjugate-gradient iterations in a step")
+        ] = 200,
         tolerance: Annotated[
-            float, Field(ge=0, lt=1, description="residual at which they end, as a share of the right-hand side")
+            float, Field(ge=0, lt=1, description="residual at which a step ends, relative to the right-hand side")
         ] = 3e-5,
         initial_edge: Annotated[
-            Positive, Field(description="difference ([0, 1] units) whose weights the first step takes")
+            Positive, Field(description="difference ([0, 1] units) that defines the weights of the first step")
         ] = 0.1,
     ) -> None:
         self.iterations = reweightings
@@ -119,21 +127,21 @@ class IRLS(Solver[IRLSState]):
         self.initial_edge = initial_edge
 
     def check(self, problem: Problem) -> None:
-        """Refuse what it cannot solve; raises `AssemblyError`."""
+        """Raise `AssemblyError` for a problem that the solver cannot solve."""
         super().check(problem)
         check_padding(problem, "irls")
         check_terms(problem, "irls")
 
     @torch.no_grad()
     def start(self, problem: Problem) -> IRLSState:
-        """The image as the prior gives it."""
+        """Take the image that the prior gives."""
         image, kernel = starting_point(problem)
         blur = MaskedBlur.of(problem, kernel)
         return IRLSState(image=image, kernel=kernel, blur=blur, right=blur.adjoint(problem.data))
 
     @torch.no_grad()
     def step(self, problem: Problem, state: IRLSState) -> IRLSState:
-        """Weights from the image, then the image from the weights."""
+        """One reweighting of Levin et al. 2007: weights from the image, then the image by conjugate gradients."""
         bands, inverse = self._system(problem, state)
         state.image = conjugate_gradients(
             lambda image: add_banded(bands, image, state.blur.normal(image)),
@@ -148,9 +156,9 @@ class IRLS(Solver[IRLSState]):
         return state
 
     def _system(self, problem: Problem, state: IRLSState) -> tuple[Bands, Tensor]:
-        """``sum_i w_i D_i^T W_i D_i``, and the inverse of the periodic system with the mean weights, a spectrum."""
+        """``sum_i w_i D_i^T W_i D_i``, and the spectrum of the inverse of the periodic system with the mean weights."""
         bands: Bands = {}
-        curvature = state.blur.spectrum.abs().square().clamp(min=SMALLEST)
+        curvature = state.blur.spectrum.abs().square().clamp(min=MIN_EIGENVALUE)
         for scale, regularizer in majorised(problem):
             coefficients = apply_filters(state.image, regularizer.filters, wrap=False)
             if state.iteration == 0:
@@ -163,8 +171,8 @@ class IRLS(Solver[IRLSState]):
 
 
 def majorised(problem: Problem) -> list[tuple[float, Reweightable]]:
-    """The terms on the image, each with what makes its weights those of the sum of squares ``|K x - y|^2``."""
-    half = problem.data[0].numel() / 2  # the fidelity is a mean, the majoriser has a factor 1/2
+    """Return the terms on the image, each with its weight relative to the sum of squares ``|K x - y|^2``."""
+    half = problem.data[0].numel() / 2  # the fidelity is a mean, the majoriser has a factor of 1/2
     return [
         (half * term.weight, term.regularizer)
         for term in problem.regularizers

@@ -1,10 +1,10 @@
-"""What the solvers share that compute the image directly, instead of training a prior that gives it."""
+"""State and checks shared by the solvers that compute the image directly, without training a prior."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -21,52 +21,64 @@ __all__ = [
     "check_padding",
     "check_terms",
     "image_prior_of",
-    "imputed",
+    "impute_saturated",
     "kernel_prior_of",
-    "saturated",
+    "saturation_mask",
     "starting_point",
+]
+
+Saturation = Annotated[
+    float | None,
+    Field(gt=0, le=1, description="value from which the data are saturated; none: no data are saturated"),
 ]
 
 
 @dataclass(kw_only=True)
 class PixelState(State):
-    """The image as it stands; the kernel is given.
+    """The current image, for a known kernel.
 
     Attributes:
-        image: (B, C, H, W), of the image prior's shape; what it gives is clamped to [0, 1], the iterate is not.
+        image: (B, C, H, W), of the image prior's shape. The iterate may leave [0, 1]; the estimate is clamped.
         kernel: (B, 1, h, w).
+        saved: names of the tensors, and lists of tensors, that `state_dict` holds. A state can compute the others anew.
     """
 
     image: Tensor
     kernel: Tensor
+    saved: ClassVar[tuple[str, ...]] = ("image", "kernel")
 
     def estimate(self) -> tuple[Tensor, Tensor]:
-        """Image and kernel as they stand."""
+        """Return the current image, clamped to [0, 1], and the kernel."""
         return self.image.clamp(0, 1), self.kernel
 
     def priors(self, problem: Problem) -> tuple[ImagePrior, OperatorParameterPrior]:
-        """A prior that gives the image, and the kernel's prior as it is."""
+        """Return a prior that gives the current image, and the problem's kernel prior."""
         return image_prior_of(problem.image_prior, self.image), problem.kernel_prior
 
     def state_dict(self) -> dict[str, Any]:
-        """A copy; later steps leave it as it is."""
-        return super().state_dict() | {"image": self.image.clone(), "kernel": self.kernel.clone()}
+        """Return copies, which later steps do not change."""
+        return super().state_dict() | {name: copied(getattr(self, name), self.image) for name in self.saved}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
+        """Load copies of what `state_dict` returned, in the precision and on the device of this state."""
         super().load_state_dict(saved)
-        self.image = saved["image"].to(self.image)
-        self.kernel = saved["kernel"].to(self.kernel)
+        for name in self.saved:
+            setattr(self, name, copied(saved[name], self.image))
+
+
+def copied(value: Tensor | list[Tensor], like: Tensor) -> Tensor | list[Tensor]:
+    """Copy a tensor, or a list of tensors, to the precision and device of another tensor."""
+    return value.to(like, copy=True) if isinstance(value, Tensor) else [each.to(like, copy=True) for each in value]
 
 
 @torch.no_grad()
 def starting_point(problem: Problem) -> tuple[Tensor, Tensor]:
-    """Image and kernel as the priors give them, in the data's precision and on its device."""
+    """Return the image and the kernel that the priors give, in the precision and on the device of the data."""
     return problem.image_prior().to(problem.data), problem.kernel_prior().to(problem.data)
 
 
 def image_prior_of(prior: ImagePrior, image: Tensor) -> ImagePrior:
-    """The image prior, giving another image; raises `AssemblyError` where it cannot."""
+    """Return an image prior of the same kind that gives ``image``; raise `AssemblyError` if it cannot be set."""
     assigned = prior.assigned(image) if isinstance(prior, Assignable) else None
     if not isinstance(assigned, ImagePrior):
         raise AssemblyError(f"{type(prior).__name__} cannot be set to an image; use the image prior 'pixels'")
@@ -74,7 +86,7 @@ def image_prior_of(prior: ImagePrior, image: Tensor) -> ImagePrior:
 
 
 def kernel_prior_of(prior: OperatorParameterPrior, kernel: Tensor) -> OperatorParameterPrior:
-    """The kernel prior, giving another kernel; raises `AssemblyError` where it cannot."""
+    """Return a kernel prior of the same kind that gives ``kernel``; raise `AssemblyError` if it cannot be set."""
     assigned = prior.assigned(kernel) if isinstance(prior, Assignable) else None
     if not isinstance(assigned, OperatorParameterPrior):
         raise AssemblyError(f"{type(prior).__name__} cannot be set to a kernel; use the kernel prior 'simplex'")
@@ -82,7 +94,13 @@ def kernel_prior_of(prior: OperatorParameterPrior, kernel: Tensor) -> OperatorPa
 
 
 def check_padding(problem: Problem, solver: str, allowed: tuple[str, ...] = ("valid", "circular")) -> None:
-    """Refuse a blur whose border the solver does not model; raises `AssemblyError`."""
+    """Raise `AssemblyError` if the solver does not model the border of the problem's blur.
+
+    Args:
+        problem: the problem to check.
+        solver: name of the solver, for the message.
+        allowed: paddings that the solver models.
+    """
     padding = problem.operator.padding if isinstance(problem.operator, Blur) else "valid"
     if padding not in allowed:
         raise AssemblyError(
@@ -92,29 +110,29 @@ def check_padding(problem: Problem, solver: str, allowed: tuple[str, ...] = ("va
 
 
 def check_terms(problem: Problem, solver: str) -> None:
-    """Refuse a term on the kernel, at which a solver that computes images never looks; raises `AssemblyError`."""
+    """Raise `AssemblyError` for a regularizer on the kernel, which a solver named ``solver`` would ignore."""
     for term in problem.regularizers:
         if term.target == "kernel":
             raise AssemblyError(
-                f"{solver} has no use for regularizers on the kernel, and {type(term.regularizer).__name__} is on it; "
-                "take it out of the regularizers (of a kernel that is estimated, the kernel step has its own)"
+                f"{solver} ignores regularizers on the kernel, and {type(term.regularizer).__name__} is one; "
+                "remove it from the regularizers (to penalise an estimated kernel, set the kernel estimation's weight)"
             )
 
 
-Saturation = Annotated[
-    float | None,
-    Field(gt=0, le=1, description="data from this value on may have been brighter than they say"),
-]
-
-
-def saturated(data: Tensor, level: float | None) -> Tensor | None:
-    """Which data are at or above a level, bool of the data's shape; None if none are, or for no level."""
+def saturation_mask(data: Tensor, level: float | None) -> Tensor | None:
+    """Return which data are at or above a level, bool of the data's shape; None without a level or such data."""
     if level is None:
         return None
-    clipped = data >= level
-    return clipped if bool(clipped.any()) else None
+    saturated = data >= level
+    return saturated if bool(saturated.any()) else None
 
 
-def imputed(data: Tensor, clipped: Tensor, predicted: Tensor) -> Tensor:
-    """The data, but where they are clipped and the prediction is brighter, the prediction: it fits as well."""
-    return torch.where(clipped & (predicted > data), predicted, data)
+def impute_saturated(data: Tensor, saturated: Tensor, predicted: Tensor) -> Tensor:
+    """Replace saturated data by a brighter prediction, since the sensor would record both alike.
+
+    Args:
+        data: (B, C, H, W).
+        saturated: `saturation_mask` of the data.
+        predicted: (B, C, H, W), the blurred image.
+    """
+    return torch.where(saturated & (predicted > data), predicted, data)

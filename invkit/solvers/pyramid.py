@@ -17,7 +17,8 @@ from ..core.interfaces import Assignable, ImagePrior, OperatorParameterPrior, Re
 from ..core.parameters import PositiveInt, validated
 from ..core.problem import Problem
 from ..core.solver import Solver, State, threads_for
-from ..numerics.geometry import Shape, Size, centre, downscale, resample, resample_kernel, shape_of, size_of
+from ..numerics.geometry import Shape, Size, centre, shape_of, size_of
+from ..numerics.resampling import downscale, resample, resample_kernel
 from .pixel_state import image_prior_of, kernel_prior_of
 
 __all__ = ["Pyramid"]
@@ -165,7 +166,8 @@ class Pyramid(Solver[PyramidState]):
         if self.initial_kernel != "prior" and not isinstance(problem.kernel_prior, Assignable):
             raise AssemblyError(
                 f"pyramid cannot start from the kernel '{self.initial_kernel}', since "
-                f"{type(problem.kernel_prior).__name__} cannot be set to a kernel; set solver.params.initial_kernel=prior"
+                f"{type(problem.kernel_prior).__name__} cannot be set to a kernel; "
+                "set solver.params.initial_kernel=prior"
             )
         if self.margin > 0 and not all(isinstance(p, Assignable) for p in (problem.image_prior, problem.kernel_prior)):
             raise AssemblyError(

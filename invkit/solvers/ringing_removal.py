@@ -1,4 +1,4 @@
-"""Two deconvolutions of one image, and from one what of the other is ringing."""
+"""Ringing removal: two deconvolutions of one image show which part of one of them is ringing."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from ..numerics.geometry import size_of
 from .inner import run_inner
 from .pixel_state import PixelState, starting_point
 
-__all__ = ["RingingRemoval", "bilateral"]
+__all__ = ["RingingRemoval", "bilateral_filter"]
 
 
 class RingingRemoval(Solver[PixelState]):
     """Ringing removal (Pan, Hu, Su, Yang 2014, section on ringing artifacts).
 
-    Deconvolved with the problem's own regularizers the image has detail and rings; with an L0 penalty of the gradient
-    (``structure``) it has neither. Their difference holds both, and what a bilateral filter leaves of it, being smooth
-    and of low contrast, is taken for the rings: ``detail - bilateral(detail - structure)``.
+    The deconvolution with the problem's own regularizers has detail and ringing. The deconvolution with an L0 penalty
+    of the gradient (``structure``) has neither. A bilateral filter of their difference keeps what is smooth and of low
+    contrast, which is taken as ringing: ``detail - bilateral(detail - structure)``.
 
-    The first step gives the detailed image, the second the result.
+    The first step computes the detailed image, the second step the result.
 
     Args:
-        solver: deconvolves with the problem's regularizers, in the paper with total variation.
-        structure: the regularizer of the image without detail, instead of the problem's on the image.
-        structure_solver: deconvolves with it.
-        structure_weight: its weight.
-        sigma_space: of the bilateral filter, pixels.
-        sigma_range: of the bilateral filter, in [0, 1] units.
-        strength: what is taken away of the filtered difference. It holds fine detail as well as rings, so that an
-            image that does not ring is better left as it is.
+        solver: deconvolves with the problem's regularizers (total variation in the paper).
+        structure: the regularizer of the image without detail; it replaces the problem's regularizers on the image.
+        structure_solver: deconvolves with ``structure``.
+        structure_weight: weight of ``structure``.
+        sigma_space: standard deviation of the bilateral filter by distance, pixels.
+        sigma_range: standard deviation of the bilateral filter by value, in [0, 1] units.
+        strength: share of the filtered difference that is subtracted. The difference also holds fine detail, so an
+            image that does not ring is better left unchanged.
     """
 
     iterations = 2
@@ -52,7 +52,9 @@ class RingingRemoval(Solver[PixelState]):
         solver: Annotated[
             Solver[Any], Field(description="deconvolves with the problem's regularizers", examples=["half-quadratic"])
         ],
-        structure: Annotated[Regularizer, Field(description="of the image without detail", examples=["l0-gradient"])],
+        structure: Annotated[
+            Regularizer, Field(description="regularizer of the image without detail", examples=["l0-gradient"])
+        ],
         structure_solver: Annotated[
             Solver[Any], Field(description="deconvolves with 'structure'", examples=["half-quadratic"])
         ],
@@ -63,9 +65,10 @@ class RingingRemoval(Solver[PixelState]):
         sigma_range: Annotated[
             Positive, Field(description="bilateral filter: standard deviation of values, [0, 1] units")
         ] = 0.1,
-        strength: Annotated[Fraction, Field(description="share of the rings found that is taken away")] = 1.0,
+        strength: Annotated[Fraction, Field(description="share of the detected ringing that is subtracted")] = 1.0,
     ) -> None:
         self.solver = solver
+        self.keeps_large_blocks = solver.keeps_large_blocks
         self.structure = structure
         self.structure_solver = structure_solver
         self.structure_weight = structure_weight
@@ -74,24 +77,24 @@ class RingingRemoval(Solver[PixelState]):
         self.strength = strength
 
     def check(self, problem: Problem) -> None:
-        """Refuse what either of its solvers refuses; raises `AssemblyError`."""
+        """Raise `AssemblyError` for a problem that either of its solvers cannot solve."""
         super().check(problem)
         self.solver.check(problem)
         self.structure_solver.check(self._structure_problem(problem))
 
     def start(self, problem: Problem) -> PixelState:
-        """The image as the prior gives it."""
+        """Take the image that the prior gives."""
         image, kernel = starting_point(problem)
         return PixelState(image=image, kernel=kernel)
 
     def step(self, problem: Problem, state: PixelState) -> PixelState:
-        """First the detailed image, then the structure and the filter."""
+        """First compute the detailed image, then the structure, and subtract the ringing."""
         if state.iteration == 0:
             state.image = run_inner(self.solver, problem).estimate()[0].detach()
         else:
             structure = run_inner(self.structure_solver, self._structure_problem(problem)).estimate()[0].detach()
-            rings = bilateral(state.image - structure, self.sigma_space, self.sigma_range)
-            state.image = state.image - self.strength * rings
+            ringing = bilateral_filter(state.image - structure, self.sigma_space, self.sigma_range)
+            state.image = state.image - self.strength * ringing
         with torch.no_grad():
             state.losses.append(problem.objective(state.image, state.kernel).sum())
         state.converged = state.iteration > 0
@@ -103,13 +106,14 @@ class RingingRemoval(Solver[PixelState]):
         return replace(problem, regularizers=(*kept, Term(structure, self.structure_weight)))
 
 
-def bilateral(image: Tensor, sigma_space: float, sigma_range: float) -> Tensor:
+def bilateral_filter(image: Tensor, sigma_space: float, sigma_range: float) -> Tensor:
     """Bilateral filter (Tomasi & Manduchi 1998), whose window ends at two standard deviations.
 
     Args:
-        image: (B, C, H, W); beyond the border it counts as its edge pixels.
+        image: (B, C, H, W); its edge pixels are repeated beyond the border.
         sigma_space: standard deviation of the weights by distance, pixels.
-        sigma_range: of the weights by the root mean square difference over the channels, in the image's units.
+        sigma_range: standard deviation of the weights by the root mean square difference over the channels, in the
+            image's units.
 
     Returns:
         (B, C, H, W).

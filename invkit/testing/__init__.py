@@ -7,13 +7,13 @@ from .edge_selection import check_edge_selection
 from .fidelities import check_fidelity
 from .graph_safety import check_graph_safe, graph_safety_cases, host_accesses
 from .graphs import RecordedGraph, emulated_graphs
-from .kernel_parts import check_kernel_postprocessing, check_kernel_estimation
+from .kernel_parts import check_kernel_estimation, check_kernel_postprocessing
 from .metrics import check_metric
+from .no_reference_metrics import check_no_reference_metric
 from .observers import check_observer
 from .operators import assert_adjoint, assert_gradients, assert_linear, assert_shape_law, assert_stateless
 from .priors import assert_image, assert_kernel, check_image_prior, check_kernel_prior
 from .regularizers import check_regularizer
-from .no_reference_metrics import check_no_reference_metric
 from .solvers import check_solver
 
 __all__ = [
@@ -34,14 +34,14 @@ __all__ = [
     "check_fidelity",
     "check_graph_safe",
     "check_image_prior",
+    "check_kernel_estimation",
     "check_kernel_postprocessing",
     "check_kernel_prior",
-    "check_kernel_estimation",
     "check_metric",
+    "check_no_reference_metric",
     "check_observer",
     "check_operator",
     "check_regularizer",
-    "check_no_reference_metric",
     "check_solver",
     "conformance_cases",
     "emulated_graphs",

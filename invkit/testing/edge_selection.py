@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..core.interfaces import EdgeSelection
 from ..numerics.geometry import Size
+from ..solvers.map.interfaces import EdgeSelection
 from .common import Settings, assert_documented, assert_random_state_untouched, assert_unchanged, build, drawn
 from .operators import demand
 

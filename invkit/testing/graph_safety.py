@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core import registry
-from ..core.interfaces import Fidelity, ForwardOperator, ImagePrior, Regularizer, OperatorParameterPrior
+from ..core.interfaces import Fidelity, ForwardOperator, ImagePrior, OperatorParameterPrior, Regularizer
 from ..numerics.geometry import Size
 from ..solvers.adam import AdamSolver
 from ..solvers.host_access import HostAccess

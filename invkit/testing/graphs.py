@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from ..solvers.graphs import GRAPHS, Graph
+from ..solvers.graph_replay import GRAPHS, Graph
 
 __all__ = ["RecordedGraph", "emulated_graphs"]
 

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..core.interfaces import KernelPostprocessing, KernelPrior, KernelEstimation
+from ..core.interfaces import KernelPrior
+from ..solvers.map.interfaces import KernelEstimation, KernelPostprocessing
 from .common import (
     Settings,
     assert_documented,
@@ -22,7 +23,7 @@ from .common import (
 from .operators import demand
 from .priors import assert_kernel
 
-__all__ = ["blurred_edges", "check_kernel_postprocessing", "check_kernel_estimation"]
+__all__ = ["blurred_edges", "check_kernel_estimation", "check_kernel_postprocessing"]
 
 CALLS = 40  # each from the kernel of the one before: enough for a step that only descends a little
 ALIKE = 0.95  # correlation of a kernel found with the true one

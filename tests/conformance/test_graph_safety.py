@@ -12,8 +12,8 @@ from invkit.core.interfaces import Regularizer
 from invkit.fidelities.mse import MSE
 from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.simplex import SimplexKernel
-from invkit.solvers.joint_adam import JointAdam
-from invkit.solvers.map.kernel_postprocessing.threshold import ThresholdPostprocessing
+from invkit.solvers.adam import JointAdam
+from invkit.solvers.map.kernel_postprocessing import ThresholdPostprocessing
 from invkit.testing import check_graph_safe, graph_safety_cases, host_accesses
 
 WAITING = {

@@ -13,12 +13,11 @@ from invkit.core.errors import AssemblyError
 from invkit.core.interfaces import Assignable, Blur
 from invkit.core.parameters import validated
 from invkit.core.solver import Solver
-from invkit.solvers.adam import AdamSolver, AdamState
+from invkit.solvers.adam import AdamSolver, AdamState, JointAdam
 from invkit.solvers.alternating_map import AlternatingMAP
 from invkit.solvers.gradient_descent import GradientDescent
 from invkit.solvers.gradient_map import GradientMAP
 from invkit.solvers.half_quadratic import HalfQuadratic
-from invkit.solvers.joint_adam import JointAdam
 from invkit.solvers.pyramid import Pyramid
 from invkit.testing import check_solver
 

@@ -23,7 +23,7 @@ from invkit.operators.convolution import Convolution
 from invkit.pipeline.job import prepare
 from invkit.pipeline.options import auto_kernel_size
 from invkit.recipes.model import parse_recipe
-from invkit.solvers.joint_adam import JointAdam
+from invkit.solvers.adam import JointAdam
 
 SMALL = "selfdeblur-small"
 TINY = ["image_prior.params.channels=8", "image_prior.params.scales=2", "kernel_prior.params.hidden=16"]

@@ -7,10 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from invkit.solvers.map.edge_selection.gradients import Gradients
-from invkit.solvers.map.edge_selection.intensities import Intensities
-from invkit.solvers.map.edge_selection.r_map import RMap
-from invkit.solvers.map.edge_selection.shock import Shock
+from invkit.solvers.map.edge_selection import Gradients, Intensities, RMap, Shock
 from invkit.testing.common import drawn
 
 some = settings(max_examples=25, deadline=None)

@@ -7,15 +7,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from invkit.core.interfaces import KernelPostprocessing, KernelEstimation
-from invkit.solvers.map.kernel_estimation.conjugate_gradients import ConjugateGradients
-from invkit.solvers.map.kernel_estimation.l1_irls import L1Reweighted
-from invkit.solvers.map.kernel_estimation.projected_gradient import ProjectedGradient
-from invkit.solvers.map.kernel_estimation.support_detection import SupportDetection
-from invkit.solvers.map.kernel_estimation.toeplitz import ToeplitzLeastSquares
-from invkit.solvers.map.kernel_postprocessing.threshold import ThresholdPostprocessing
+from invkit.solvers.map.interfaces import KernelEstimation, KernelPostprocessing
+from invkit.solvers.map.kernel_estimation import (
+    ConjugateGradients,
+    L1Reweighted,
+    ProjectedGradient,
+    SupportDetection,
+    ToeplitzLeastSquares,
+)
+from invkit.solvers.map.kernel_postprocessing import ThresholdPostprocessing
 from invkit.testing.common import drawn
-from invkit.testing.kernel_parts import blurred_edges, check_kernel_postprocessing, check_kernel_estimation
+from invkit.testing.kernel_parts import blurred_edges, check_kernel_estimation, check_kernel_postprocessing
 from invkit.testing.priors import assert_kernel
 
 STEPS = [
@@ -28,7 +30,7 @@ STEPS = [
     (ProjectedGradient, {"normalisation": "projection", "iterations": 3}),
 ]
 RELATIVE = [(component, params) for component, params in STEPS if component is not ConjugateGradients]
-CLEANUPS = [{}, {"threshold": 1.0, "smallest_component": 1.0}, {"threshold": 0.0, "smallest_component": 0.0}]
+CLEANUPS = [{}, {"threshold": 1.0, "min_component": 1.0}, {"threshold": 0.0, "min_component": 0.0}]
 
 shapes = st.tuples(st.integers(1, 2), st.just(1), st.integers(1, 6), st.integers(1, 6))
 dtypes = st.sampled_from([torch.float32, torch.float64])
@@ -86,7 +88,7 @@ def test_relative_weights_do_not_mind_the_contrast(component, params, exponent):
 def test_a_cleanup_gives_a_kernel_for_any_kernel(shape, dtype, power, threshold, share, centre, seed):
     values = drawn(shape, seed, dtype) ** power + 1e-30
     kernel = values / values.sum((1, 2, 3), keepdim=True)
-    found = ThresholdPostprocessing(threshold=threshold, smallest_component=share, centre=centre)(kernel)
+    found = ThresholdPostprocessing(threshold=threshold, min_component=share, centre=centre)(kernel)
     assert found.dtype == dtype
     assert_kernel(found, shape)
 
@@ -96,7 +98,7 @@ def test_a_cleanup_gives_a_kernel_for_any_kernel(shape, dtype, power, threshold,
 def test_a_cleanup_without_centring_drops_entries_and_scales_the_rest(shape, threshold, share, seed):
     values = drawn(shape, seed, torch.float64) ** 3 + 1e-3
     kernel = values / values.sum((1, 2, 3), keepdim=True)
-    found = ThresholdPostprocessing(threshold=threshold, smallest_component=share, centre=False)(kernel)
+    found = ThresholdPostprocessing(threshold=threshold, min_component=share, centre=False)(kernel)
     kept = found > 0
     factor = 1 / (kernel * kept).sum((1, 2, 3), keepdim=True)
     assert torch.allclose(found, kernel * kept * factor)

@@ -21,7 +21,7 @@ from invkit.fidelities.mse import MSE
 from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.simplex import SimplexKernel
 from invkit.operators.convolution import Convolution
-from invkit.solvers.joint_adam import JointAdam
+from invkit.solvers.adam import JointAdam
 
 DATA = torch.rand(1, 1, 8, 9, generator=torch.Generator().manual_seed(0))
 RECIPE = {

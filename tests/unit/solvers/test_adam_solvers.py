@@ -17,10 +17,8 @@ from invkit.image_priors.dip_skip import DipSkipImage
 from invkit.kernel_priors.dip_skip import DipSkipKernel
 from invkit.kernel_priors.softmax_fcn import SoftmaxFCN
 from invkit.operators.convolution import Convolution
-from invkit.solvers.adam import decayed
-from invkit.solvers.alternating_adam import AlternatingAdam
+from invkit.solvers.adam import AlternatingAdam, JointAdam, learning_rate_factor
 from invkit.solvers.early_stop import EarlyStop
-from invkit.solvers.joint_adam import JointAdam
 
 SOLVERS = [JointAdam, AlternatingAdam]
 SHAPE = (1, 1, 20, 18)
@@ -220,7 +218,7 @@ def test_alternating_steps_move_the_kernel_first_and_the_image_with_the_new_kern
     ("iteration", "factor"), [(0, 1), (1999, 1), (2000, 0.5), (3000, 0.25), (3999, 0.25), (4000, 0.125), (9999, 0.125)]
 )
 def test_the_rate_is_halved_from_each_milestone_on(iteration, factor):
-    assert decayed(iteration, (2000, 3000, 4000), 0.5) == factor
+    assert learning_rate_factor(iteration, (2000, 3000, 4000), 0.5) == factor
 
 
 @pytest.mark.parametrize("solver", SOLVERS)

@@ -16,9 +16,8 @@ from invkit.image_priors.dip_skip import DipSkipImage
 from invkit.kernel_priors.softmax_fcn import SoftmaxFCN
 from invkit.operators.convolution import Convolution
 from invkit.regularizers.tv import TotalVariation
-from invkit.solvers.alternating_adam import AlternatingAdam
-from invkit.solvers.joint_adam import JointAdam
-from invkit.solvers.replay import PREPARATION
+from invkit.solvers.adam import AlternatingAdam, JointAdam
+from invkit.solvers.graph_replay import PLAIN_STEPS_BEFORE_GRAPH
 
 pytestmark = pytest.mark.skipif(
     not torch.cuda.is_available(),
@@ -52,7 +51,7 @@ def test_a_replayed_solve_is_the_plain_one(solver, settings, batch):
     """But for sums whose order a GPU does not keep, which training enlarges: so the first steps, and those replayed."""
     of = problem(batch)
     plain, replayed = (torch.tensor(solved(solver, of, each, **settings).history) for each in ("plain", "graph"))
-    begun = slice(PREPARATION + 3)  # with three that were replayed
+    begun = slice(PLAIN_STEPS_BEFORE_GRAPH + 3)  # with three that were replayed
     torch.testing.assert_close(plain[begun], replayed[begun], rtol=1e-3 if settings.get("precision") else 1e-4, atol=0)
     torch.testing.assert_close(plain, replayed, rtol=0.2, atol=0)
     assert replayed.unique().numel() == STEPS
@@ -65,7 +64,7 @@ def test_the_perturbations_are_those_of_a_plain_solve(solver):
     for execution in ("plain", "graph"):
         method = solver(execution=execution, perturbation=0.1)
         state = method.start(of)
-        for _ in range(PREPARATION + 5):
+        for _ in range(PLAIN_STEPS_BEFORE_GRAPH + 5):
             state = method.step(of, state)
             state.iteration += 1
         states.append(state.state_dict()["generator"])
@@ -76,7 +75,7 @@ def test_a_steady_step_never_waits():
     """Torch raises where a step asks for what waits for the device."""
     of, solver = problem(fidelity=MSE()), JointAdam(execution="graph")
     state = solver.start(of)
-    for _ in range(PREPARATION + 2):
+    for _ in range(PLAIN_STEPS_BEFORE_GRAPH + 2):
         state = solver.step(of, state)
         state.iteration += 1
     torch.cuda.set_sync_debug_mode("error")
@@ -86,7 +85,7 @@ def test_a_steady_step_never_waits():
             state.iteration += 1
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    assert len(state.losses) == PREPARATION + 7
+    assert len(state.losses) == PLAIN_STEPS_BEFORE_GRAPH + 7
 
 
 class Hesitant(MSE):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from invkit.solvers.device_adam import device_adam, set_rates
+from invkit.solvers.training import device_adam, set_rates
 
 CPU = torch.device("cpu")
 LAYOUTS = {

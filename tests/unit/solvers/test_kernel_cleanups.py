@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from invkit.numerics.geometry import centroid
-from invkit.solvers.map.kernel_postprocessing.threshold import ThresholdPostprocessing
+from invkit.solvers.map.kernel_postprocessing import ThresholdPostprocessing
 
 
 def kernel_of(rows, dtype=torch.float32):
@@ -20,25 +20,25 @@ def cleaned(rows, **settings):
 
 
 def test_entries_under_a_share_of_the_largest_are_dropped_and_the_rest_sums_to_one():
-    found = cleaned([[0.0, 4, 0.4], [4, 100, 6]], threshold=0.05, smallest_component=0, centre=False)
+    found = cleaned([[0.0, 4, 0.4], [4, 100, 6]], threshold=0.05, min_component=0, centre=False)
     assert torch.allclose(found, torch.tensor([[0, 0, 0], [0, 100 / 106, 6 / 106]]))
 
 
 def test_nothing_is_dropped_without_threshold_and_components():
     rows = [[0.001, 0.0, 5.0], [0.0, 3.0, 0.002]]
-    found = cleaned(rows, threshold=0.0, smallest_component=0.0, centre=False)
+    found = cleaned(rows, threshold=0.0, min_component=0.0, centre=False)
     assert torch.allclose(found, kernel_of(rows)[0, 0])
 
 
 def test_small_components_are_dropped_and_diagonal_neighbours_are_one():
     rows = [[5.0, 0, 0, 0, 1], [0, 5, 0, 0, 0], [0, 0, 5, 0, 0], [3, 0, 0, 0, 0]]
-    found = cleaned(rows, threshold=0.0, smallest_component=0.1, centre=False)
+    found = cleaned(rows, threshold=0.0, min_component=0.1, centre=False)
     expected = torch.tensor([[5.0, 0, 0, 0, 0], [0, 5, 0, 0, 0], [0, 0, 5, 0, 0], [3, 0, 0, 0, 0]]) / 18
     assert torch.allclose(found, expected)
 
 
 def test_the_heaviest_component_stays_even_if_all_are_small():
-    found = cleaned([[1.0, 0, 1.2, 0, 1], [0, 0, 0, 0, 0], [1, 0, 1, 0, 1]], smallest_component=0.9, centre=False)
+    found = cleaned([[1.0, 0, 1.2, 0, 1], [0, 0, 0, 0, 0], [1, 0, 1, 0, 1]], min_component=0.9, centre=False)
     assert found.tolist() == [[0, 0, 1, 0, 0], [0, 0, 0, 0, 0], [0, 0, 0, 0, 0]]
 
 
@@ -59,14 +59,14 @@ def test_a_shift_by_less_than_half_a_pixel_is_none():
 def test_a_kernel_goes_as_near_to_the_centre_as_its_ends_allow():
     row = torch.zeros(1, 1, 1, 9)
     row[..., 1], row[..., 6:] = 0.19, 0.27  # its centroid asks for a shift by two, its ends allow one
-    settings = {"threshold": 0.0, "smallest_component": 0.0}
+    settings = {"threshold": 0.0, "min_component": 0.0}
     assert torch.allclose(ThresholdPostprocessing(**settings)(row), row.roll(-1, -1))
 
 
 def test_what_is_little_may_leave_the_frame():
     row = torch.zeros(1, 1, 1, 9)
     row[..., 0], row[..., 7] = 0.03, 0.97
-    found = ThresholdPostprocessing(threshold=0.0, smallest_component=0.0)(row)
+    found = ThresholdPostprocessing(threshold=0.0, min_component=0.0)(row)
     assert found.flatten().tolist() == [0, 0, 0, 0, 1, 0, 0, 0, 0]
 
 

@@ -13,13 +13,13 @@ from invkit.core.problem import Problem, Term
 from invkit.image_priors.dip_skip import DipSkipImage
 from invkit.operators.convolution import Convolution
 from invkit.regularizers.l0_gradient import L0Gradient
+from invkit.solvers.adam import JointAdam
 from invkit.solvers.alternating_map import AlternatingMAP
 from invkit.solvers.half_quadratic import HalfQuadratic
-from invkit.solvers.adam import JointAdam
-from invkit.solvers.map.edge_selection.gradients import Gradients
-from invkit.solvers.map.kernel_estimation.toeplitz import ToeplitzLeastSquares
-from invkit.solvers.map.kernel_postprocessing.threshold import ThresholdPostprocessing
-from invkit.solvers.pyramid import Pyramid, fitted
+from invkit.solvers.map.edge_selection import Gradients
+from invkit.solvers.map.kernel_estimation import ToeplitzLeastSquares
+from invkit.solvers.map.kernel_postprocessing import ThresholdPostprocessing
+from invkit.solvers.pyramid import Pyramid, cropped_together
 
 
 def pyramid(**keywords):
@@ -30,7 +30,7 @@ def pyramid(**keywords):
         kernel_estimation=ToeplitzLeastSquares(),
         kernel_postprocessing=ThresholdPostprocessing(),
     )
-    return Pyramid(inner=turns, begin="two-taps", **keywords)
+    return Pyramid(inner=turns, initial_kernel="two-taps", **keywords)
 
 
 @settings(deadline=None, max_examples=30)
@@ -42,7 +42,7 @@ def test_image_and_kernel_are_cut_so_that_they_still_give_the_data(top, left, he
     kernel[..., top : top + height, left : left + width] = inner
     image = random(1, 2, 20, 19)
     smaller = (20 - 3, 19 - 3)
-    cut, window = fitted(image, kernel, smaller, (height, width))
+    cut, window = cropped_together(image, kernel, smaller, (height, width))
     torch.testing.assert_close(window, inner)
     torch.testing.assert_close(Convolution()(cut, window), Convolution()(image, kernel))
 
@@ -50,14 +50,14 @@ def test_image_and_kernel_are_cut_so_that_they_still_give_the_data(top, left, he
 def test_of_windows_that_hold_the_same_the_middle_one_is_kept():
     kernel = torch.zeros(1, 1, 7, 7)
     kernel[..., 3, 3] = 1
-    _, window = fitted(torch.zeros(1, 1, 20, 20), kernel, (18, 18), (5, 5))
+    _, window = cropped_together(torch.zeros(1, 1, 20, 20), kernel, (18, 18), (5, 5))
     assert window[0, 0, 2, 2] == 1
 
 
 def test_each_of_a_batch_has_its_own_window():
     kernel = torch.zeros(2, 1, 5, 5)
     kernel[0, ..., 0, 0] = kernel[1, ..., 4, 4] = 1
-    _, window = fitted(torch.zeros(2, 1, 20, 20), kernel, (18, 18), (3, 3))
+    _, window = cropped_together(torch.zeros(2, 1, 20, 20), kernel, (18, 18), (3, 3))
     assert window[0, 0, 0, 0] == 1
     assert window[1, 0, 2, 2] == 1
 

@@ -14,20 +14,22 @@ from invkit.core.errors import InputError
 from invkit.media.images import read_image
 from invkit.media.kernels import read_kernel
 from invkit.numerics.geometry import extend
-from invkit.solvers.map.kernel_estimation import normal
-from invkit.solvers.map.kernel_estimation.conjugate_gradients import ConjugateGradients
-from invkit.solvers.map.kernel_estimation.l1_irls import L1Reweighted
-from invkit.solvers.map.kernel_estimation.normal import (
+from invkit.solvers.map.kernel_estimation import (
+    ConjugateGradients,
+    L1Reweighted,
+    ProjectedGradient,
+    SupportDetection,
+    ToeplitzLeastSquares,
+    detected_support,
+)
+from invkit.solvers.map.normal_equations import (
     accelerated_descent,
-    as_kernel,
+    cut_and_normalised,
     largest_eigenvalue,
-    nearest_kernel,
     normal_equations,
+    project_on_simplex,
     toeplitz_matrix,
 )
-from invkit.solvers.map.kernel_estimation.projected_gradient import ProjectedGradient
-from invkit.solvers.map.kernel_estimation.support_detection import SupportDetection, support
-from invkit.solvers.map.kernel_estimation.toeplitz import ToeplitzLeastSquares
 from invkit.testing.common import drawn
 from invkit.testing.kernel_parts import blurred_edges
 
@@ -104,7 +106,7 @@ def test_a_toeplitz_matrix_holds_the_autocorrelation_at_the_difference_of_two_pi
 @pytest.mark.parametrize("size", [(1, 1), (1, 4), (5, 4), (6, 6)])
 @pytest.mark.parametrize("limit", [0, 10**6], ids=["fourier", "dense"])
 def test_normal_equations_are_those_of_the_convolution_matrices(size, limit, monkeypatch):
-    monkeypatch.setattr(normal, "DENSE", limit)
+    monkeypatch.setattr("invkit.solvers.map.normal_equations.MAX_DENSE_UNKNOWNS", limit)
     sharp, blurred, kernel = blurred_edges((1, 3, 12, 11), size)
     equations = normal_equations(sharp, blurred, kernel)
     exact, toeplitz, right = dense(sharp, blurred, size)
@@ -175,13 +177,13 @@ def test_accelerated_descent_finds_the_nonnegative_minimum():
 def test_nearest_kernel():
     points = torch.tensor([[0.5, 0.5], [2.0, 0.0], [0.9, 0.3], [-1.0, -1.0]]).view(4, 1, 1, 2)
     expected = torch.tensor([[0.5, 0.5], [1.0, 0.0], [0.8, 0.2], [0.5, 0.5]])
-    assert torch.allclose(nearest_kernel(points).view(4, 2), expected)
+    assert torch.allclose(project_on_simplex(points).view(4, 2), expected)
 
 
 def test_what_has_nothing_positive_is_no_kernel():
     fallback = uniform((1, 2), 3)
     values = torch.tensor([[-1.0, 3.0], [-1.0, 0.0], [torch.nan, 1.0]]).double().view(3, 1, 1, 2)
-    assert as_kernel(values, fallback).view(3, 2).tolist() == [[0, 1], [0.5, 0.5], [0.5, 0.5]]
+    assert cut_and_normalised(values, fallback).view(3, 2).tolist() == [[0, 1], [0.5, 0.5], [0.5, 0.5]]
 
 
 def test_conjugate_gradients_step_is_ridge_least_squares():
@@ -243,12 +245,12 @@ def test_a_heavier_l1_penalty_gives_a_sparser_kernel():
 def test_the_support_lies_above_the_first_significant_jump():
     kernel = torch.tensor([0.0, 0.001, 0.002, 0.5, 0.3, 0.1]).view(1, 1, 2, 3)
     # ascending .0, .001, .002, .1: the third difference is the first above .5 / (2 * 3 * i)
-    assert support(kernel).flatten().tolist() == [False, False, False, True, True, True]
+    assert detected_support(kernel).flatten().tolist() == [False, False, False, True, True, True]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 3), (4, 4)])
 def test_the_support_of_a_constant_kernel_is_all_of_it(size):
-    assert support(uniform(size, 2)).all()
+    assert detected_support(uniform(size, 2)).all()
 
 
 def test_support_detection_without_weight_is_nonnegative_least_squares():

@@ -67,8 +67,8 @@ def test_it_agrees_with_the_solver_of_blurs_alone() -> None:
 
 def test_the_weight_on_the_image_falls_to_its_own_and_that_on_the_kernel_stays() -> None:
     problem = blurring(blocks(), SimplexKernel((1, 1, 3, 3)), Term(KernelL2(), 0.5, target="kernel"))
-    solver = AlternatingADMM(iterations=10, first=16.0)
-    weights = [[term.weight for term in solver.heavier(problem, turn).regularizers] for turn in (0, 4, 8, 9)]
+    solver = AlternatingADMM(iterations=10, initial_weight_factor=16.0)
+    weights = [[term.weight for term in solver.reweighted(problem, turn).regularizers] for turn in (0, 4, 8, 9)]
     assert np.allclose(weights, [[16e-3, 0.5], [4e-3, 0.5], [1e-3, 0.5], [1e-3, 0.5]])
 
 
@@ -77,7 +77,7 @@ def test_the_kernel_moves_after_the_turns_it_waits() -> None:
     kernel[..., 1, :] = 1 / 3
     data = Convolution()(blocks(), kernel)
     seen: list[bool] = []
-    solver = AlternatingADMM(iterations=5, wait=3)
+    solver = AlternatingADMM(iterations=5, warmup_iterations=3)
     problem = blurring(data, SimplexKernel((1, 1, 3, 3)))
     state = solver.start(problem)
     for turn in range(5):
@@ -92,5 +92,5 @@ def test_what_has_no_unknown_is_refused_by_the_one_and_what_is_on_the_kernel_by_
     known = KnownKernel((1, 1, 3, 3), torch.full((1, 1, 3, 3), 1 / 9))
     with pytest.raises(AssemblyError, match="KnownKernel has no parameters; use the solver linear-admm"):
         AlternatingADMM().solve(blurring(blocks().float(), known))
-    with pytest.raises(AssemblyError, match="linear-admm has no use for regularizers on the kernel"):
+    with pytest.raises(AssemblyError, match="linear-admm ignores regularizers on the kernel"):
         LinearADMM().solve(blurring(blocks().float(), known, Term(KernelL2(), 0.5, target="kernel")))

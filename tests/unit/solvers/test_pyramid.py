@@ -19,20 +19,19 @@ from invkit.fidelities.mse import MSE
 from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.simplex import SimplexKernel
 from invkit.kernel_priors.softmax_fcn import SoftmaxFCN
-from invkit.numerics.geometry import downscale, resample, resample_kernel
+from invkit.numerics.resampling import downscale, resample, resample_kernel
 from invkit.operators.convolution import Convolution
 from invkit.regularizers.gradient_l2 import GradientL2
 from invkit.regularizers.kernel_l2 import KernelL2
 from invkit.regularizers.l0_gradient import L0Gradient
 from invkit.regularizers.l1_over_l2 import L1OverL2
+from invkit.solvers.adam import JointAdam
 from invkit.solvers.alternating_map import AlternatingMAP
 from invkit.solvers.gradient_map import GradientMAP
 from invkit.solvers.half_quadratic import HalfQuadratic
-from invkit.solvers.joint_adam import JointAdam
-from invkit.solvers.map.edge_selection.gradients import Gradients
-from invkit.solvers.map.kernel_estimation.l1_irls import L1Reweighted
-from invkit.solvers.map.kernel_estimation.toeplitz import ToeplitzLeastSquares
-from invkit.solvers.map.kernel_postprocessing.threshold import ThresholdPostprocessing
+from invkit.solvers.map.edge_selection import Gradients
+from invkit.solvers.map.kernel_estimation import L1Reweighted, ToeplitzLeastSquares
+from invkit.solvers.map.kernel_postprocessing import ThresholdPostprocessing
 from invkit.solvers.pixel_state import PixelState, starting_point
 from invkit.solvers.pyramid import Pyramid
 from invkit.testing.priors import assert_image, assert_kernel
@@ -71,7 +70,7 @@ def empty(data_size, kernel_size, terms=()):
 def seen(pyramid, problem):
     """The problems of all levels, the coarsest first."""
     pyramid.solve(problem)
-    return pyramid.solver.problems
+    return pyramid.inner.problems
 
 
 # --- the levels ------------------------------------------------------------------------------------------------------
@@ -82,7 +81,7 @@ def seen(pyramid, problem):
     [
         ({}, (100, 80), (15, 15), [(35, 28), (50, 40), (71, 57), (100, 80)], [(5, 5), (9, 9), (11, 11), (15, 15)]),
         ({"ratio": 0.5}, (100, 80), (21, 12), [(25, 20), (50, 40), (100, 80)], [(5, 3), (11, 7), (21, 12)]),
-        ({"ratio": 0.5, "smallest": 9}, (64, 64), (19, 19), [(32, 32), (64, 64)], [(11, 11), (19, 19)]),
+        ({"ratio": 0.5, "min_kernel_size": 9}, (64, 64), (19, 19), [(32, 32), (64, 64)], [(11, 11), (19, 19)]),
         ({}, (40, 40), (5, 5), [(40, 40)], [(5, 5)]),  # a kernel that is small already
         ({}, (24, 30), (15, 15), [(17, 21), (24, 30)], [(11, 11), (15, 15)]),  # no data under 16 pixels
         ({}, (9, 9), (9, 9), [(9, 9)], [(9, 9)]),
@@ -117,7 +116,7 @@ def test_it_begins_with_the_kernel_asked_for(begin, taps):
     problem = empty((64, 64), (15, 15))
     uniform = torch.full((1, 1, 15, 15), 1 / 225)
     problem = replace(problem, kernel_prior=SimplexKernel((1, 1, 15, 15), uniform, parametrization="projection"))
-    kernel = seen(Pyramid(inner=Copying(), begin=begin), problem)[0].kernel_prior().detach()
+    kernel = seen(Pyramid(inner=Copying(), initial_kernel=begin), problem)[0].kernel_prior().detach()
     assert kernel.shape[-2:] == (5, 5)
     if taps is None:
         assert float(kernel.max()) < 0.05
@@ -127,7 +126,7 @@ def test_it_begins_with_the_kernel_asked_for(begin, taps):
 
 
 def test_it_begins_with_it_at_one_level_too():
-    kernel = seen(Pyramid(inner=Copying(), begin="two-taps"), empty((40, 40), (5, 5)))[0].kernel_prior()
+    kernel = seen(Pyramid(inner=Copying(), initial_kernel="two-taps"), empty((40, 40), (5, 5)))[0].kernel_prior()
     assert kernel[0, 0, 2, 2:4].tolist() == pytest.approx([0.5, 0.5], abs=1e-4)  # of a softmax
 
 
@@ -135,7 +134,7 @@ def test_it_begins_with_it_at_one_level_too():
 
 
 def test_each_level_begins_with_what_the_last_one_left():
-    problems = seen(Pyramid(inner=Copying(iterations=1), begin="two-taps"), empty((80, 71), (15, 15)))
+    problems = seen(Pyramid(inner=Copying(iterations=1), initial_kernel="two-taps"), empty((80, 71), (15, 15)))
     for coarse, fine in pairwise(problems):
         image = resample(coarse.image_prior().detach(), fine.image_prior.shape[2:], 1 / HALF)
         kernel = resample_kernel(coarse.kernel_prior().detach(), fine.kernel_prior.shape[2:], 1 / HALF)
@@ -194,8 +193,10 @@ def test_a_known_kernel_is_shrunk_and_comes_back():
     solver = Pyramid(inner=HalfQuadratic(), ratio=0.5)
     result = solver.solve(problem)
     assert torch.allclose(result.kernel, kernel, atol=1e-9)
-    with pytest.raises(AssemblyError, match=r"cannot begin with 'delta', since KnownKernel.*begin=prior"):
-        Pyramid(inner=HalfQuadratic(), begin="delta").check(problem)
+    with pytest.raises(
+        AssemblyError, match=r"cannot start from the kernel 'delta', since KnownKernel.*initial_kernel=prior"
+    ):
+        Pyramid(inner=HalfQuadratic(), initial_kernel="delta").check(problem)
 
 
 # --- where it stops --------------------------------------------------------------------------------------------------
@@ -221,7 +222,7 @@ class Noting(Observer):
 
 def test_the_estimate_is_of_the_whole_size_at_every_step_and_all_steps_are_counted():
     problem, noting = empty((64, 60), (15, 15)), Noting()
-    solver = Pyramid(inner=Copying(iterations=4), begin="two-taps")
+    solver = Pyramid(inner=Copying(iterations=4), initial_kernel="two-taps")
     result = solver.solve(problem, observers=[noting, ProgressBar("pyramid")])
     assert noting.count == noting.total == solver.steps(problem) == 4 * solver.levels(problem) == result.iterations
     assert result.stopped == "finished"
@@ -230,7 +231,7 @@ def test_the_estimate_is_of_the_whole_size_at_every_step_and_all_steps_are_count
 
 def test_a_time_limit_and_ctrl_c_in_the_middle_leave_something_of_the_whole_size(ctrl_c):
     problem = blind(L0)
-    solver = Pyramid(inner=turns(50), smallest=3, begin="two-taps")
+    solver = Pyramid(inner=turns(50), min_kernel_size=3, initial_kernel="two-taps")
     limited = solver.solve(problem, time_limit=1e-3)
     interrupted = solver.solve(problem, observers=[Noting(3, ctrl_c)])
     assert (limited.stopped, interrupted.stopped) == ("time limit", "interrupted")
@@ -253,7 +254,7 @@ def test_a_level_that_converges_hands_over_at_once(after, levels, iterations, st
 
 def test_what_a_coarse_level_leaves_can_be_gone_on_from():
     problem = empty((64, 60), (15, 15))
-    solver = Pyramid(inner=Copying(), begin="two-taps")
+    solver = Pyramid(inner=Copying(), initial_kernel="two-taps")
     state = solver.step(problem, solver.start(problem))
     image, kernel = (prior() for prior in state.priors(problem))
     assert torch.allclose(image, state.estimate()[0], atol=1e-6)
@@ -288,9 +289,9 @@ class Stout(Pixels):
 def test_a_prior_that_cannot_be_made_that_small_is_refused_before_it_starts():
     problem = empty((64, 60), (15, 15))
     problem = replace(problem, image_prior=Stout(problem.image_prior.shape, problem.data))
-    with pytest.raises(InputError, match=r"coarsest level, data of 23x21 pixels: needs 40 columns, got 25; .*smallest"):
+    with pytest.raises(InputError, match=r"coarsest level, data of 23x21 pixels: needs 40 columns, got 25; .*min_kernel_size"):
         Pyramid(inner=Copying()).check(problem)
-    Pyramid(inner=Copying(), smallest=8).check(problem)
+    Pyramid(inner=Copying(), min_kernel_size=8).check(problem)
 
 
 def test_what_the_inner_solver_refuses_is_refused():
@@ -339,13 +340,13 @@ def arc():
 def test_a_pyramid_finds_a_long_stroke_that_one_scale_does_not():
     problem = blind(L0, arc(), size=(120, 110))
     assert alike(turns(20).solve(problem).kernel, arc()) < 0.5
-    assert alike(Pyramid(inner=turns(5), begin="two-taps").solve(problem).kernel, arc()) > 0.85
+    assert alike(Pyramid(inner=turns(5), initial_kernel="two-taps").solve(problem).kernel, arc()) > 0.85
 
 
 def test_a_pyramid_of_gradients_finds_a_kernel_that_one_scale_does_not():
     problem = blind([Term(L1OverL2(of="value"), 0.2)], noise=0.0)
-    kernel_postprocessing = ThresholdPostprocessing(smallest_component=0.0)
+    kernel_postprocessing = ThresholdPostprocessing(min_component=0.0)
     single = GradientMAP(kernel_estimation=L1Reweighted(), kernel_postprocessing=kernel_postprocessing)
-    pyramid = Pyramid(inner=single, smallest=3, begin="two-taps")
+    pyramid = Pyramid(inner=single, min_kernel_size=3, initial_kernel="two-taps")
     assert alike(single.solve(problem).kernel, curve()) < 0.7
     assert alike(pyramid.solve(problem).kernel, curve()) > 0.9

@@ -24,13 +24,10 @@ from invkit.operators.convolution import Convolution
 from invkit.pipeline.assemble import assemble
 from invkit.recipes.model import load_recipe
 from invkit.regularizers.tv import TotalVariation
-from invkit.solvers.adam import AdamSolver, is_look_due
-from invkit.solvers.alternating_adam import AlternatingAdam
-from invkit.solvers.graphs import GRAPHS
+from invkit.solvers.adam import AdamSolver, AlternatingAdam, JointAdam, is_look_due
+from invkit.solvers.graph_replay import GRAPHS, PLAIN_STEPS_BEFORE_GRAPH, Replay
 from invkit.solvers.host_access import HostAccess
-from invkit.solvers.joint_adam import JointAdam
 from invkit.solvers.pyramid import Pyramid
-from invkit.solvers.replay import PREPARATION, Replay
 from invkit.testing import RecordedGraph, emulated_graphs
 
 SOLVERS = [JointAdam, AlternatingAdam]
@@ -105,10 +102,13 @@ def test_a_replayed_solve_is_the_plain_one(solver, settings, batch, graphs):
     plain, replayed = (solver(execution=each, **settings).solve(of) for each in ("plain", "graph"))
     assert same(plain, replayed)
     assert len({*replayed.history}) == STEPS  # no loss stands in for others
-    assert (graphs.recordings, graphs.replays) == (2, STEPS - 2 * PREPARATION)  # one for each of the two fidelities
+    assert (graphs.recordings, graphs.replays) == (
+        2,
+        STEPS - 2 * PLAIN_STEPS_BEFORE_GRAPH,
+    )  # one for each of the two fidelities
 
 
-@pytest.mark.parametrize("before", [1, PREPARATION + 1, 12, 20])
+@pytest.mark.parametrize("before", [1, PLAIN_STEPS_BEFORE_GRAPH + 1, 12, 20])
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_resumed_between_replays_it_goes_on_to_the_same_bits(solver, before, graphs):
     of, settings = problem(), {"iterations": STEPS, "milestones": (7, 14), "ema": 0.7, "perturbation": 0.02}
@@ -162,7 +162,7 @@ def test_observers_see_what_they_see_of_a_plain_solve(graphs):
 def test_a_pyramid_replays_each_of_its_levels(graphs):
     of = problem(MSE(), prior=lambda shape, **_: DipSkipImage(shape, channels=4, skip_channels=2, scales=1))
     plain, replayed = (
-        Pyramid(inner=JointAdam(iterations=6, execution=each), smallest=3, ratio=0.8).solve(of)
+        Pyramid(inner=JointAdam(iterations=6, execution=each), min_kernel_size=3, ratio=0.8).solve(of)
         for each in ("plain", "graph")
     )
     assert same(plain, replayed)
@@ -171,7 +171,7 @@ def test_a_pyramid_replays_each_of_its_levels(graphs):
 
 def test_auto_replays_where_there_are_graphs_and_a_copy_begins_anew(graphs):
     of, solver = problem(MSE()), JointAdam()
-    state = run(solver, of, solver.start(of), PREPARATION + 1)
+    state = run(solver, of, solver.start(of), PLAIN_STEPS_BEFORE_GRAPH + 1)
     assert graphs.replays == 1
     for copied in (copy.deepcopy(state.replay), pickle.loads(pickle.dumps(state.replay))):
         assert (copied.execution, copied.device, copied.graph) == ("auto", CPU, None)

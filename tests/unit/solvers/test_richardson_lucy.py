@@ -17,8 +17,8 @@ from invkit.regularizers.l0_gradient import L0Gradient
 from invkit.regularizers.tv import TotalVariation
 from invkit.solvers.half_quadratic import HalfQuadratic
 from invkit.solvers.irls import IRLS
-from invkit.solvers.richardson_lucy import RichardsonLucy, alike, dilated, response, smoothed
-from invkit.solvers.ringing_removal import RingingRemoval, bilateral
+from invkit.solvers.richardson_lucy import RichardsonLucy, agreement, blending_weights, dilated_by_disk, sensor_response
+from invkit.solvers.ringing_removal import RingingRemoval, bilateral_filter
 
 TV = [Term(TotalVariation(smoothing=0.02), 1e-3)]
 
@@ -56,9 +56,9 @@ def test_acceleration_gets_further_in_as_many_steps():
 
 def test_momentum_is_the_share_of_a_change_in_the_last():
     change = random(2, 3, 4, 5)
-    assert torch.equal(alike(change, torch.zeros_like(change)), torch.zeros(2, 3, 1, 1, dtype=change.dtype))
-    assert torch.allclose(alike(0.6 * change, change), torch.full((2, 3, 1, 1), 0.6, dtype=change.dtype))
-    assert torch.equal(alike(-change, change), torch.zeros(2, 3, 1, 1, dtype=change.dtype))
+    assert torch.equal(agreement(change, torch.zeros_like(change)), torch.zeros(2, 3, 1, 1, dtype=change.dtype))
+    assert torch.allclose(agreement(0.6 * change, change), torch.full((2, 3, 1, 1), 0.6, dtype=change.dtype))
+    assert torch.equal(agreement(-change, change), torch.zeros(2, 3, 1, 1, dtype=change.dtype))
 
 
 def test_what_is_not_seen_stays_as_it_was():
@@ -85,7 +85,7 @@ def test_regularizers_make_it_smoother():
 @settings(deadline=None)
 def test_the_response_clips_and_has_its_derivative(light, level):
     value = torch.tensor(light, dtype=torch.float64, requires_grad=True)
-    clipped, slope = response(value, level)
+    clipped, slope = sensor_response(value, level)
     assert float(clipped.detach()) == pytest.approx(min(light, level), abs=0.7 / 50)  # off by log(2) / a at the level
     (derivative,) = torch.autograd.grad(clipped, value)
     if float(clipped.detach()) > 1e-3:  # not at the floor that keeps it positive
@@ -98,7 +98,7 @@ def test_saturated_lights_do_not_spoil_their_surroundings():
     lights[..., 20:22, 20:22] = lights[..., 40:42, 30:32] = 8
     data = Convolution()(image + lights, kernel).clamp(0, 1)
     problem = made(data, kernel)
-    around = dilated(dilated((lights > 0).double())) == 0  # more than six pixels off
+    around = dilated_by_disk(dilated_by_disk((lights > 0).double())) == 0  # more than six pixels off
     plain, aware = (
         (RichardsonLucy(iterations=40, saturation=level).solve(problem).image - image)[around].square().mean()
         for level in (None, 1.0)
@@ -121,9 +121,9 @@ def test_masks_are_dilated_by_a_disk_and_smoothed():
     mask = (random(1, 2, 15, 17) > 0.97).double()
     offsets = torch.arange(-3, 4)
     disk = offsets[:, None] ** 2 + offsets[None] ** 2 <= 9
-    for ours, plane in zip(dilated(mask)[0], mask[0], strict=True):
+    for ours, plane in zip(dilated_by_disk(mask)[0], mask[0], strict=True):
         assert (ours.numpy() == binary_dilation(plane.numpy(), disk.numpy())).all()
-    for ours, plane in zip(smoothed(mask)[0], mask[0], strict=True):
+    for ours, plane in zip(blending_weights(mask)[0], mask[0], strict=True):
         theirs = gaussian_filter(plane.numpy(), 3.0, mode="nearest", truncate=3.0)
         assert abs(ours.numpy() - theirs).max() < 1e-12
 
@@ -136,7 +136,7 @@ def test_the_result_is_detail_less_the_filtered_difference():
     state = finished(ringing(structure_weight=1e-3, strength=0.5), problem)
     detail = finished(HalfQuadratic(), problem).estimate()[0]
     structure = finished(HalfQuadratic(), replace(problem, regularizers=[Term(L0Gradient(), 1e-3)])).estimate()[0]
-    expected = detail - 0.5 * bilateral(detail - structure, 3.0, 0.1)
+    expected = detail - 0.5 * bilateral_filter(detail - structure, 3.0, 0.1)
     assert torch.allclose(state.image, expected, atol=1e-12)
 
 
@@ -149,13 +149,13 @@ def test_what_the_inner_solvers_refuse_is_refused():
 
 def test_the_bilateral_filter_blurs_below_its_range_and_keeps_what_exceeds_it():
     constant = torch.full((1, 2, 6, 5), 0.3)
-    assert torch.allclose(bilateral(constant, 3.0, 0.1), constant)
+    assert torch.allclose(bilateral_filter(constant, 3.0, 0.1), constant)
     step = torch.zeros(1, 1, 8, 12, dtype=torch.float64)
     step[..., 6:] = 1
-    assert torch.allclose(bilateral(step, 2.0, 0.05), step, atol=1e-12)
+    assert torch.allclose(bilateral_filter(step, 2.0, 0.05), step, atol=1e-12)
     spot = torch.zeros(1, 1, 21, 21, dtype=torch.float64)
     spot[..., 10, 10] = 1
     offsets = torch.arange(-10, 11, dtype=torch.float64)
     gaussian = torch.exp(-(offsets[:, None] ** 2 + offsets[None] ** 2) / (2 * 2.0**2))
     gaussian[(offsets.abs() > 4)[:, None] | (offsets.abs() > 4)[None]] = 0
-    assert torch.allclose(bilateral(spot, 2.0, 1e6)[0, 0], gaussian / gaussian.sum(), atol=1e-9)
+    assert torch.allclose(bilateral_filter(spot, 2.0, 1e6)[0, 0], gaussian / gaussian.sum(), atol=1e-9)

@@ -16,12 +16,12 @@ from invkit.operators.convolution import Convolution
 from invkit.regularizers.hyper_laplacian import HyperLaplacian
 from invkit.regularizers.l0_gradient import L0Gradient
 from invkit.solvers.admm import ADMM
-from invkit.solvers.alternating_map import AlternatingMAP, apart_from, spread_along
+from invkit.solvers.alternating_map import AlternatingMAP, dilated_along, unsaturated_edges
 from invkit.solvers.half_quadratic import HalfQuadratic
-from invkit.solvers.map.edge_selection.gradients import Gradients
-from invkit.solvers.map.kernel_estimation.toeplitz import ToeplitzLeastSquares
-from invkit.solvers.map.kernel_postprocessing.threshold import ThresholdPostprocessing
-from invkit.solvers.pixel_state import imputed, saturated
+from invkit.solvers.map.edge_selection import Gradients
+from invkit.solvers.map.kernel_estimation import ToeplitzLeastSquares
+from invkit.solvers.map.kernel_postprocessing import ThresholdPostprocessing
+from invkit.solvers.pixel_state import impute_saturated, saturation_mask
 
 LEVEL = 0.99
 SPARSE = [Term(HyperLaplacian(power=0.8, second=0.25, smoothing=0.0), 3e-4)]
@@ -33,7 +33,11 @@ def admm(**keywords):
 
 
 def alternating(**keywords):
-    slots = {"latent": HalfQuadratic(beta_max=1e4), "edge_selection": Gradients(share=0.3), "kernel_estimation": ToeplitzLeastSquares()}
+    slots = {
+        "latent": HalfQuadratic(beta_max=1e4),
+        "edge_selection": Gradients(share=0.3),
+        "kernel_estimation": ToeplitzLeastSquares(),
+    }
     return AlternatingMAP(**{**slots, "kernel_postprocessing": ThresholdPostprocessing(), "iterations": 8, **keywords})
 
 
@@ -52,15 +56,15 @@ def lit(brightness, places, size=(54, 52), dtype=torch.float64):
 
 def test_data_are_clipped_from_the_level_on():
     data = torch.tensor([[[[0.2, 0.7], [0.8, 1.0]]]])
-    assert saturated(data, 0.7).tolist() == [[[[False, True], [True, True]]]]
-    assert saturated(data, None) is None
-    assert saturated(data[..., :1, :], 0.8) is None
+    assert saturation_mask(data, 0.7).tolist() == [[[[False, True], [True, True]]]]
+    assert saturation_mask(data, None) is None
+    assert saturation_mask(data[..., :1, :], 0.8) is None
 
 
 def test_a_prediction_stands_for_clipped_data_that_it_is_brighter_than():
     data, clipped = torch.tensor([1.0, 1.0, 0.5, 0.5]), torch.tensor([True, True, False, False])
     expected = torch.tensor([1.75, 1.0, 0.5, 0.5])
-    assert torch.equal(imputed(data, clipped, torch.tensor([1.75, 0.25, 1.75, 0.25])), expected)
+    assert torch.equal(impute_saturated(data, clipped, torch.tensor([1.75, 0.25, 1.75, 0.25])), expected)
 
 
 @pytest.mark.parametrize("solver", [ADMM, alternating])
@@ -148,7 +152,7 @@ def clipped_at(*places, channels=1, data=(21, 24)):
 @pytest.mark.parametrize("place", [(10, 12), (0, 0), (20, 23), (0, 11)], ids="at {0[0]}, {0[1]}".format)
 def test_no_edge_is_left_that_clipped_data_see(size, place):
     """What a pixel of the data sees is what a kernel of ones brings to it."""
-    sharp, blurry = apart_from(clipped_at(place), *edges(size), size)
+    sharp, blurry = unsaturated_edges(clipped_at(place), *edges(size), size)
     seen = Convolution()(sharp, torch.ones(1, 1, *size))
     assert abs(float(seen[(..., *place)])) < 1e-3  # by transforms; a single edge would bring one
     assert float(blurry[(..., *place)]) == 0
@@ -156,7 +160,7 @@ def test_no_edge_is_left_that_clipped_data_see(size, place):
 
 @pytest.mark.parametrize("size", [(5, 7), (1, 3), (3, 3)])
 def test_no_other_edge_is_lost_but_the_data_s_beside_them(size):
-    sharp, blurry = apart_from(clipped_at((10, 12)), *edges(size), size)
+    sharp, blurry = unsaturated_edges(clipped_at((10, 12)), *edges(size), size)
     assert int((sharp == 0).sum()) == size[0] * size[1]
     expected = torch.ones(1, 1, 21, 24)
     expected[..., 9:12, 11:14] = 0  # a difference of neighbours knows of both
@@ -166,7 +170,10 @@ def test_no_other_edge_is_lost_but_the_data_s_beside_them(size):
 def test_edges_keep_their_values_and_a_clipped_channel_counts_for_all():
     sharp, blurry = (random(*one.shape, seed=4).float() for one in edges((3, 3), channels=6))
     clipped = clipped_at((1, 10, 12), channels=3)
-    one, other = apart_from(clipped, sharp, blurry, (3, 3)), apart_from(clipped.any(1, True), sharp, blurry, (3, 3))
+    one, other = (
+        unsaturated_edges(clipped, sharp, blurry, (3, 3)),
+        unsaturated_edges(clipped.any(1, True), sharp, blurry, (3, 3)),
+    )
     assert all(map(torch.equal, one, other))
     for given, left in zip((sharp, blurry), one, strict=True):
         assert torch.equal(left, given * (left != 0))
@@ -179,7 +186,7 @@ def test_a_picture_that_would_lose_more_than_half_is_left_as_it_is(every, left):
     clipped = torch.zeros(1, 1, 40, 24, dtype=torch.bool)
     clipped[..., ::every, :] = True
     given = edges((5, 5), data=(40, 24))
-    sharp, blurry = apart_from(clipped, *given, (5, 5))
+    sharp, blurry = unsaturated_edges(clipped, *given, (5, 5))
     assert (float(sharp.min()) == float(blurry.min()) == 0) is left
     assert (torch.equal(sharp, given[0]) and torch.equal(blurry, given[1])) is not left
 
@@ -188,7 +195,7 @@ def test_each_picture_of_a_batch_is_decided_for_itself():
     clipped = torch.zeros(2, 1, 40, 24, dtype=torch.bool)
     clipped[0, :, ::8, :] = True  # would lose more than half
     clipped[1, :, 20, 12] = True
-    sharp, blurry = apart_from(clipped, *(torch.cat([one, one]) for one in edges((5, 5), data=(40, 24))), (5, 5))
+    sharp, blurry = unsaturated_edges(clipped, *(torch.cat([one, one]) for one in edges((5, 5), data=(40, 24))), (5, 5))
     assert float(sharp[0].min()) == float(blurry[0].min()) == 1
     assert float(sharp[1].min()) == float(blurry[1].min()) == 0
 
@@ -199,4 +206,4 @@ def test_a_mask_spreads_as_the_maximum_over_a_window(reach, dim):
     mask = (torch.rand(2, 1, 21, 17, generator=torch.Generator().manual_seed(reach)) < 0.05).float()
     window = (2 * reach + 1, 1) if dim == -2 else (1, 2 * reach + 1)
     padding = (reach, 0) if dim == -2 else (0, reach)
-    assert torch.equal(spread_along(mask, reach, dim), max_pool2d(mask, window, stride=1, padding=padding))
+    assert torch.equal(dilated_along(mask, reach, dim), max_pool2d(mask, window, stride=1, padding=padding))

@@ -18,7 +18,8 @@ from invkit.regularizers.kernel_l2 import KernelL2
 from invkit.regularizers.l0_gradient import L0Gradient
 from invkit.regularizers.tv import TotalVariation
 from invkit.solvers.admm import ADMM, under_data
-from invkit.solvers.half_quadratic import HalfQuadratic, on_grid
+from invkit.solvers.half_quadratic import HalfQuadratic
+from invkit.solvers.masked_blur import data_on_grid
 
 SIZE = (11, 9)
 paddings = pytest.mark.parametrize("padding", ["valid", "circular"])
@@ -167,7 +168,7 @@ def test_a_step_is_the_two_minimisations(padding, start_from_data):
         state.iteration += 1
     before, beta, count = state.grid, 3.0 * 2.0**2 * 0.01, state.grid[0].numel()
     grid = solver.step(problem, state).grid.requires_grad_()
-    data = on_grid(problem, state.kernel)
+    data = data_on_grid(problem, state.kernel)
     total = (Convolution(padding="circular")(grid, state.kernel) - data).square().sum()
     for term in terms:
         # weight * R + beta |D x - z|^2 with R the mean over `count` values, so that the sum is count * R
@@ -249,14 +250,14 @@ def test_terms_on_the_kernel_are_refused(solver):
     for term in (Term(TotalVariation(), 0.1, target="kernel"), Term(KernelL2(), 0.1, target="kernel")):
         problem = tiny([Term(TotalVariation(), 0.1), term], "valid")
         with pytest.raises(
-            AssemblyError, match=f"no use for regularizers on the kernel, and {type(term.regularizer).__name__}"
+            AssemblyError, match=f"ignores regularizers on the kernel, and {type(term.regularizer).__name__}"
         ):
             solver().check(problem)
 
 
 @both
 def test_some_weight_must_be_above_zero(solver):
-    with pytest.raises(AssemblyError, match="needs a regularizer of a weight above zero"):
+    with pytest.raises(AssemblyError, match="needs a regularizer with a weight above zero"):
         solver().check(tiny([Term(TotalVariation(), 0.0)], "valid"))
     with pytest.raises(AssemblyError, match="needs regularizers that are Proximable; there are none"):
         solver().check(tiny([], "valid"))

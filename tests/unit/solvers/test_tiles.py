@@ -19,11 +19,11 @@ from invkit.numerics.geometry import crop_to_data
 from invkit.operators.convolution import Convolution
 from invkit.regularizers.hyper_laplacian import HyperLaplacian
 from invkit.regularizers.tv import TotalVariation
+from invkit.solvers.adam import JointAdam
 from invkit.solvers.admm import ADMM
 from invkit.solvers.half_quadratic import HalfQuadratic
-from invkit.solvers.joint_adam import JointAdam
 from invkit.solvers.richardson_lucy import RichardsonLucy
-from invkit.solvers.tiles import Tiles, windows
+from invkit.solvers.tiles import Tiles, tile_windows
 from invkit.testing import check_solver
 
 SIGMA = 0.003
@@ -63,7 +63,7 @@ every = pytest.mark.parametrize("terms", [TV, SPARSE], ids=["tv", "sparse"])
 @every
 def test_tiles_give_the_image_without_tiles_within_the_noise(terms):
     _, problem = photograph(terms)
-    tiles = Tiles(inner=admm(), tile=64)
+    tiles = Tiles(inner=admm(), tile_size=64)
     assert tiles._counts(problem) == (3, 3)
     whole, tiled = beside_whole(tiles, problem)
     assert rms(tiled - whole) < SIGMA
@@ -72,7 +72,7 @@ def test_tiles_give_the_image_without_tiles_within_the_noise(terms):
 @every
 def test_with_more_overlap_they_are_within_half_of_it_and_no_seam_is_seen(terms):
     truth, problem = photograph(terms)
-    tiles = Tiles(inner=admm(), tile=64, overlap=2.0)
+    tiles = Tiles(inner=admm(), tile_size=64, overlap=2.0)
     assert tiles._counts(problem) == (3, 3)
     whole, tiled = beside_whole(tiles, problem)
     assert rms(tiled - whole) < SIGMA / 2
@@ -83,13 +83,13 @@ def test_with_more_overlap_they_are_within_half_of_it_and_no_seam_is_seen(terms)
 
 def test_the_image_is_far_better_than_the_blurry_one():
     truth, problem = photograph()
-    image = crop_to_data(Tiles(inner=admm(), tile=64).solve(problem).image, (9, 8), (200, 180))
+    image = crop_to_data(Tiles(inner=admm(), tile_size=64).solve(problem).image, (9, 8), (200, 180))
     assert rms(image - truth) < 0.5 * rms(problem.data - truth)
 
 
 def test_one_tile_is_the_inner_solver_to_the_bit():
     _, problem = photograph(channels=3)
-    tiles = Tiles(inner=admm(), apart=True)
+    tiles = Tiles(inner=admm(), separate_channels=True)
     ours, inner = tiles.solve(problem), admm().solve(problem)
     assert torch.equal(ours.image, inner.image)
     assert ours.history == inner.history
@@ -98,14 +98,16 @@ def test_one_tile_is_the_inner_solver_to_the_bit():
 
 def test_channels_apart_are_channels_together_where_the_regularizer_takes_each_alone():
     _, problem = photograph(channels=3)
-    together, apart = (Tiles(inner=admm(), tile=96, apart=apart).solve(problem).image for apart in (False, True))
+    together, apart = (
+        Tiles(inner=admm(), tile_size=96, separate_channels=apart).solve(problem).image for apart in (False, True)
+    )
     torch.testing.assert_close(apart, together, atol=1e-10, rtol=0)  # float64 rounding over 20 iterations
 
 
 @pytest.mark.parametrize(("apart", "together", "steps"), [(False, 2, 5), (True, 2, 14), (True, 4, 7), (False, 1, 9)])
 def test_steps_are_the_tiles_over_those_worked_on_at_once(apart, together, steps):
     _, problem = photograph(channels=3)
-    tiles = Tiles(inner=ADMM(iterations=1), tile=64, apart=apart, together=together)
+    tiles = Tiles(inner=ADMM(iterations=1), tile_size=64, separate_channels=apart, parallel_tiles=together)
     assert tiles.steps(problem) == steps
     assert len(tiles.solve(problem).history) == steps
 
@@ -113,7 +115,7 @@ def test_steps_are_the_tiles_over_those_worked_on_at_once(apart, together, steps
 def test_how_many_are_worked_on_at_once_changes_no_bit_and_leaves_the_threads(torch_threads):
     _, problem = photograph(dtype=torch.float32)
     torch_threads(1)
-    one, two, nine = (Tiles(inner=admm(), tile=64, together=n).solve(problem).image for n in (1, 2, 9))
+    one, two, nine = (Tiles(inner=admm(), tile_size=64, parallel_tiles=n).solve(problem).image for n in (1, 2, 9))
     assert torch.get_num_threads() == 1
     assert torch.equal(one, two)
     assert torch.equal(one, nine)
@@ -133,7 +135,7 @@ class Stop(Observer):
 
 def test_stopped_early_it_keeps_the_tiles_done():
     _, problem = photograph()
-    tiles = Tiles(inner=admm(), tile=64, wiener=0.0, together=1)
+    tiles = Tiles(inner=admm(), tile_size=64, wiener_weight=0.0, parallel_tiles=1)
     begun, whole = problem.image_prior().detach(), tiles.solve(problem).image
     image = tiles.solve(problem, observers=[Stop(3)]).image  # the upper row of tiles
     torch.testing.assert_close(image[..., :50, :], whole[..., :50, :], atol=1e-12, rtol=0)
@@ -142,7 +144,7 @@ def test_stopped_early_it_keeps_the_tiles_done():
 
 def test_resumed_it_goes_on_to_the_same_bits():
     _, problem = photograph(dtype=torch.float32)
-    tiles = Tiles(inner=admm(), tile=64)
+    tiles = Tiles(inner=admm(), tile_size=64)
     whole = tiles.solve(problem)
     saved = saved_after(tiles, problem, 2)
     finished(tiles, problem)  # a solve in between leaves no trace
@@ -154,7 +156,7 @@ def test_resumed_it_goes_on_to_the_same_bits():
 
 def test_without_regularizers_tiles_start_from_the_image_prior():
     _, problem = photograph([])
-    tiles = Tiles(inner=RichardsonLucy(iterations=3), tile=64)
+    tiles = Tiles(inner=RichardsonLucy(iterations=3), tile_size=64)
     assert torch.equal(tiles.start(problem).image, problem.image_prior())
     assert rms(tiles.solve(problem).image - problem.image_prior().detach()) > 0.01
 
@@ -162,21 +164,21 @@ def test_without_regularizers_tiles_start_from_the_image_prior():
 def test_a_border_that_tiles_do_not_have_is_refused_unless_there_is_one_tile():
     _, problem = photograph(padding="circular")
     with pytest.raises(AssemblyError, match="tiles needs an operator with padding valid"):
-        Tiles(inner=admm(), tile=64).solve(problem)
+        Tiles(inner=admm(), tile_size=64).solve(problem)
     Tiles(inner=ADMM(iterations=1)).solve(problem)
 
 
 def test_what_the_inner_solver_refuses_is_refused():
     _, problem = photograph([])
     with pytest.raises(AssemblyError, match="regularizers"):
-        Tiles(inner=admm(), tile=64).solve(problem)
+        Tiles(inner=admm(), tile_size=64).solve(problem)
 
 
 def test_a_solver_that_finds_another_kernel_is_refused():
     _, problem = photograph(size=(120, 110), dtype=torch.float32)
     free = SimplexKernel(problem.kernel_prior.shape, problem.kernel_prior())
-    with pytest.raises(AssemblyError, match="JointAdam finds another"):
-        Tiles(inner=JointAdam(iterations=2, kernel_lr=0.1), tile=64).solve(replace(problem, kernel_prior=free))
+    with pytest.raises(AssemblyError, match="JointAdam estimates another"):
+        Tiles(inner=JointAdam(iterations=2, kernel_lr=0.1), tile_size=64).solve(replace(problem, kernel_prior=free))
 
 
 @given(st.integers(40, 400), st.integers(1, 6), st.integers(1, 12), st.integers(1, 15))
@@ -184,7 +186,7 @@ def test_a_solver_that_finds_another_kernel_is_refused():
 def test_windows_are_equal_cover_the_line_and_their_shares_add_up_to_one(size, count, overlap, taps):
     if size < 2 * overlap + count:  # more windows than `Tiles` asks for
         return
-    parts = windows(size, count, overlap, taps)
+    parts = tile_windows(size, count, overlap, taps)
     total = torch.zeros(size + taps - 1, dtype=torch.float64)
     for (first, end), share in parts:
         assert 0 <= first < end <= size
@@ -199,11 +201,13 @@ def test_windows_are_equal_cover_the_line_and_their_shares_add_up_to_one(size, c
 def test_conformance():
     # Of 24x24 pixels one tile, and, forced, several whose results overlap.
     check_solver(Tiles)
-    check_solver(Tiles, {"tile": 8, "overlap": 0.5})
-    check_solver(Tiles, {"inner": "half-quadratic", "tile": 8, "overlap": 0.5, "apart": True})
+    check_solver(Tiles, {"tile_size": 8, "overlap": 0.5})
+    check_solver(Tiles, {"inner": "half-quadratic", "tile_size": 8, "overlap": 0.5, "separate_channels": True})
 
 
 def test_half_quadratic_in_tiles():
     truth, problem = photograph()
-    image = crop_to_data(Tiles(inner=HalfQuadratic(), tile=96, overlap=2.0).solve(problem).image, (9, 8), (200, 180))
+    image = crop_to_data(
+        Tiles(inner=HalfQuadratic(), tile_size=96, overlap=2.0).solve(problem).image, (9, 8), (200, 180)
+    )
     assert rms(image - truth) < 0.6 * rms(problem.data - truth)

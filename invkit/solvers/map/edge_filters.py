@@ -1,4 +1,4 @@
-"""Filters that smooth an image without its edges, or make its edges sharp."""
+"""Filters that smooth an image without its edges, or sharpen its edges."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ....numerics.geometry import Size
+from ...numerics.geometry import Size
 
-__all__ = ["bilateral", "box_sum", "differences", "gaussian", "shock"]
+__all__ = ["bilateral_5x5", "box_sum", "forward_differences", "gaussian_blur", "immerkaer_sigma", "shock_filter"]
 
-RADIUS = 2  # of the bilateral filter: a support of 5 x 5 pixels
+BILATERAL_RADIUS = 2  # pixels: a support of 5 x 5
 
 
-def differences(image: Tensor) -> Tensor:
+def forward_differences(image: Tensor) -> Tensor:
     """Forward differences, (B, C, H, W) -> (B, 2C, H, W): down the rows, then along the columns.
 
-    The last row of the ones and the last column of the others, which would read beyond the border, are zero.
+    The last row of the former and the last column of the latter would read beyond the border; they are zero.
     """
     channels = image.shape[1]
     gradients = image.new_zeros(len(image), 2 * channels, *image.shape[-2:])
@@ -28,10 +28,10 @@ def differences(image: Tensor) -> Tensor:
     return gradients
 
 
-def noise_level(data: Tensor) -> Tensor:
-    """The standard deviation of white noise in blurry data (B, C, H, W), the mean over channels: (B,), float32.
+def immerkaer_sigma(data: Tensor) -> Tensor:
+    """Standard deviation of white noise in blurry data (B, C, H, W), the mean over channels: (B,), float32.
 
-    Immerkaer's mean of a filter that is zero on all that is quadratic (CVIU 1996); blur leaves nothing but noise to it.
+    Immerkaer's mean of a filter that is zero on all quadratic functions (CVIU 1996); only noise remains of blurry data.
     """
     if min(data.shape[-2:]) < 3:
         return data.new_zeros(len(data), dtype=torch.float32)
@@ -39,19 +39,19 @@ def noise_level(data: Tensor) -> Tensor:
     return along.abs().mean(dim=(-3, -2, -1)) * math.sqrt(math.pi / 2) / 6
 
 
-def bilateral(image: Tensor, sigma_space: float, sigma_range: float) -> Tensor:
-    """The bilateral filter (Tomasi & Manduchi 1998) over 5 x 5 pixels, the border's pixels repeated beyond it.
+def bilateral_5x5(image: Tensor, sigma_space: float, sigma_range: float) -> Tensor:
+    """Bilateral filter (Tomasi & Manduchi 1998) over 5 x 5 pixels; edge pixels are repeated beyond the border.
 
     Args:
-        image: (B, C, H, W); the channels share their weights, by the mean of their squared differences.
-        sigma_space: pixels, > 0.
-        sigma_range: in the image's units, > 0.
+        image: (B, C, H, W); the channels share their weights, which depend on the mean of their squared differences.
+        sigma_space: standard deviation by distance, pixels, > 0.
+        sigma_range: standard deviation by value, in the image's units, > 0.
     """
-    padded = F.pad(image, (RADIUS,) * 4, mode="replicate")
+    padded = F.pad(image, (BILATERAL_RADIUS,) * 4, mode="replicate")
     height, width = image.shape[-2:]
     total, weights = torch.zeros_like(image), torch.ones_like(image[:, :1])
-    for row, column in product(range(2 * RADIUS + 1), repeat=2):
-        distance = (row - RADIUS) ** 2 + (column - RADIUS) ** 2
+    for row, column in product(range(2 * BILATERAL_RADIUS + 1), repeat=2):
+        distance = (row - BILATERAL_RADIUS) ** 2 + (column - BILATERAL_RADIUS) ** 2
         if distance:
             change = padded[..., row : row + height, column : column + width] - image
             exponent = change.square().mean(1, keepdim=True).mul_(-0.5 / sigma_range**2)
@@ -61,38 +61,38 @@ def bilateral(image: Tensor, sigma_space: float, sigma_range: float) -> Tensor:
     return total.div_(weights).add_(image)
 
 
-def shock(image: Tensor, iterations: int, step: float) -> Tensor:
-    """The shock filter (Osher & Rudin 1990): ``I - step * sign(Laplacian I) |grad I|``, over and over.
+def shock_filter(image: Tensor, iterations: int, step: float) -> Tensor:
+    """Iterate the shock filter ``I - step * sign(Laplacian I) |grad I|`` (Osher & Rudin 1990).
 
-    Each part of the gradient is the smaller of the differences to the two neighbours, and zero where these have
-    opposite signs: along a row or a column no value then passes its neighbours', as long as the step is at most one.
+    Each component of the gradient is the smaller of the differences to the two neighbours, and zero if they have
+    opposite signs. Along a row or a column no value then passes its neighbours' values, for steps of at most one.
 
     Args:
         image: (B, C, H, W).
-        iterations: >= 0; each moves what lies between two sides of an edge by up to a pixel.
+        iterations: >= 0; each moves values between two sides of an edge by up to a pixel.
         step: in (0, 1].
     """
     for _ in range(iterations):
-        image = image - step * flow(image)
+        image = image - step * shock_flow(image)
     return image
 
 
-def flow(image: Tensor) -> Tensor:
-    """``sign(Laplacian I) |grad I|``, the border's pixels repeated beyond it."""
+def shock_flow(image: Tensor) -> Tensor:
+    """``sign(Laplacian I) |grad I|``; edge pixels are repeated beyond the border."""
     padded = F.pad(image, (1, 1, 1, 1), mode="replicate")
     down, right = padded[..., 1:, 1:-1].diff(dim=-2), padded[..., 1:-1, 1:].diff(dim=-1)
     up, left = padded[..., :-1, 1:-1].diff(dim=-2), padded[..., 1:-1, :-1].diff(dim=-1)
     laplacian = (down - up).add_(right - left)
-    return laplacian.sign_().mul_(smaller(up, down).square_().add_(smaller(left, right).square_()).sqrt_())
+    return laplacian.sign_().mul_(minmod(up, down).square_().add_(minmod(left, right).square_()).sqrt_())
 
 
-def smaller(first: Tensor, second: Tensor) -> Tensor:
-    """The smaller magnitude of two, zero where their signs differ."""
+def minmod(first: Tensor, second: Tensor) -> Tensor:
+    """Smaller magnitude of two values, zero where their signs differ."""
     return torch.minimum(first.abs(), second.abs()).mul_(first * second > 0)
 
 
-def gaussian(image: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur of ``sigma`` pixels, 0 for none, the border's pixels repeated beyond it; (B, C, H, W)."""
+def gaussian_blur(image: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur of ``sigma`` pixels (0 for none) of (B, C, H, W); edge pixels are repeated beyond the border."""
     radius = math.ceil(3 * sigma)
     if radius == 0:
         return image
@@ -103,9 +103,9 @@ def gaussian(image: Tensor, sigma: float) -> Tensor:
 
 
 def box_sum(value: Tensor, size: Size) -> Tensor:
-    """The sum over a window of ``size`` about each pixel, what lies beyond the border being zero; (..., H, W).
+    """Sum over a window of ``size`` about each pixel of (..., H, W), zero beyond the border.
 
-    The window of an even side reaches one pixel farther up, or to the left.
+    A window with an even side extends one pixel farther up, or to the left.
     """
     for dim, side in ((-2, size[0]), (-1, size[1])):
         value = running_sum(value, side, dim)
@@ -113,7 +113,13 @@ def box_sum(value: Tensor, size: Size) -> Tensor:
 
 
 def running_sum(value: Tensor, side: int, dim: int) -> Tensor:
-    """The sum over a window along one dimension, at a cost that does not depend on its side."""
+    """Sum over a window along one dimension; the cost does not depend on its side.
+
+    Args:
+        value: (..., H, W).
+        side: of the window, pixels.
+        dim: -2 or -1.
+    """
     length = value.shape[dim]
     sums = value.cumsum(dim)
     position = torch.arange(length, device=value.device)

@@ -1,1 +1,0 @@
-"""What of a latent image a kernel is fitted to; one file each."""

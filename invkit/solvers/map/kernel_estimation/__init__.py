@@ -1,1 +1,0 @@
-"""How a kernel is fitted to pairs of sharp and blurred; one file each."""

@@ -1,1 +1,0 @@
-"""What is taken from a fitted kernel; one file each."""
