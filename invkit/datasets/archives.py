@@ -37,6 +37,10 @@ def safe_path(name: str) -> PurePosixPath:
 
     Raises:
         InputError: the name is empty or absolute, or contains a drive, a backslash, a null character or ``..``.
+
+    Example:
+        >>> str(safe_path("sharp/im1.png"))
+        'sharp/im1.png'
     """
     path = PurePosixPath(name)
     leads_out = path.is_absolute() or ".." in path.parts or PureWindowsPath(name).drive

@@ -201,18 +201,22 @@ def fetch_one(folder: Path, file: DatasetFile, found: Path | None, bar: Progress
         found: a local file with the same contents, or None to download the file.
         bar: its progress bar.
     """
+    http = pooch.HTTPDownloader(bar, DOWNLOAD_CHUNK, timeout=DOWNLOAD_TIMEOUT)
 
-    def copy(url: str, target: str, store: object) -> None:
-        copyfile(found or url, target)
-        bar.close()
+    def attempt(url: str, target: str, store: object) -> None:
+        bar.update(0)  # raises Stopped if another download has failed meanwhile
+        if found is None:
+            http(url, target, store)
+        else:
+            copyfile(found, target)
+            bar.close()
 
     name = f"{UNPACKED_RECORDS}/{file.sha256}.archive" if file.unpack else file.path
     place = folder / name
     place.parent.mkdir(parents=True, exist_ok=True)  # pooch's threads collide if several of them create it
     store = pooch.Pooch(folder, "", {name: file.sha256}, {name: file.url}, retry_if_failed=DOWNLOAD_RETRIES)
-    download = pooch.HTTPDownloader(bar, DOWNLOAD_CHUNK, timeout=DOWNLOAD_TIMEOUT)
     with download_errors(file.url):
-        store.fetch(name, downloader=copy if found else download)
+        store.fetch(name, downloader=attempt)
     if file.unpack:
         unpack(place, folder / file.path, content_limit(place))
         place.with_suffix("").touch()

@@ -14,6 +14,7 @@ from pydantic import Field
 from ..core.errors import InputError
 from ..core.evaluation import Case, Dataset, Floats, Sample
 from ..core.parameters import NonNegative, PositiveInt, Seed, validated
+from ..media.images import IMAGE_SUFFIXES
 from .pictures import as_luma, read_pixels, safe_names, with_noise
 from .places import find_path
 
@@ -22,7 +23,6 @@ __all__ = ["Synthetic", "blur_image", "random_kernel"]
 BlurKind = Literal["motion", "diffraction", "gaussian"]
 
 BLUR_KINDS: tuple[BlurKind, ...] = ("motion", "diffraction", "gaussian")  # their order determines the seeds
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".npy")
 BUNDLED_IMAGE = Path(__file__).parent / "samples" / "coffee_sharp.png"
 KERNEL_LEVELS = 2.0**30  # of a kernel's values: coarser than the differences between machines, finer than visible
 
