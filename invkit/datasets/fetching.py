@@ -85,7 +85,13 @@ def fetch(
 
 
 def absent(files: Sequence[DatasetFile], folder: Path, *, replace: bool = False) -> list[DatasetFile]:
-    """The files of a dataset that its folder lacks; with ``replace``, also those that differ. Raises as `fetch`."""
+    """The files of a dataset that its folder lacks; raises as `fetch`.
+
+    Args:
+        files: all files of the dataset.
+        folder: the dataset's folder.
+        replace: include files that differ from those of the dataset; otherwise they are an error.
+    """
     for file in files:
         check_entry(file)
     missing = [file for file in files if not is_present(folder, file)]
