@@ -1,4 +1,4 @@
-"""The errors a user can cause and mend; each message says what was wrong, what was given and what to do."""
+"""Errors that a user can cause and correct; each message says what was wrong, what was given and what to do."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ __all__ = [
     "RecipeError",
     "UnknownNameError",
     "is_out_of_memory",
+    "one_line",
     "scaling_advice",
 ]
 
@@ -19,7 +20,7 @@ NEGLIGIBLE = 1e-6  # below zero: the rounding of a colour conversion in float32
 
 
 class InvkitError(Exception):
-    """Base of every error that is the caller's to mend; the command line shows it as one sentence, exit code 2."""
+    """Base of all errors that the caller can correct; the command line shows one sentence and exits with code 2."""
 
 
 class InputError(InvkitError, ValueError):
@@ -27,11 +28,11 @@ class InputError(InvkitError, ValueError):
 
 
 class RecipeError(InvkitError, ValueError):
-    """A recipe whose text or parameters are not valid; names the place, as ``kernel_prior.params.hidden``."""
+    """A recipe whose text or parameters are not valid; names the place, as ``kernel_prior.hidden``."""
 
 
 class UnknownNameError(InvkitError, LookupError):
-    """A name that no registered component bears."""
+    """A name under which no component is registered."""
 
 
 class AssemblyError(InvkitError, TypeError):
@@ -56,6 +57,16 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
     )
+
+
+def one_line(error: BaseException) -> str:
+    """The type and the first line of an error.
+
+    Example:
+        >>> one_line(ValueError("too small"))
+        'ValueError: too small'
+    """
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
 
 
 def scaling_advice(low: float, high: float) -> str:

@@ -25,7 +25,7 @@ def lazy_attributes(package: str, others: Mapping[str, str] | None = None) -> Ca
 
     Example:
         >>> lazy_attributes("invkit.fidelities")("MSE").__module__
-        'invkit.fidelities.mse'
+        'invkit.fidelities.norms'
     """
 
     def attribute(name: str) -> Any:

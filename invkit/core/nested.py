@@ -1,8 +1,8 @@
-"""Slots: where a component holds another, which a recipe names.
+"""Nested components: components that hold other components.
 
-A keyword of a constructor that is annotated with an interface of a family, as ``latent: Solver``, is a slot. In Python
-it takes an instance. In a recipe it takes a registered name, or a table of name and parameters, as every place of a
-recipe does; a slot of ``list[...]`` takes several, and one of ``... | None`` may stay empty.
+A constructor's keyword that is annotated with the interface of a family, as ``latent: Solver``, holds a nested
+component. Python code gives an instance. A recipe gives a registered name, or a table with name and parameters, as at
+every other place. A keyword of type ``list[...]`` holds several components, one of ``... | None`` may be empty.
 """
 
 from __future__ import annotations
@@ -14,38 +14,47 @@ from typing import Annotated, Any, ClassVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-__all__ = ["FAMILY", "Component", "ComponentSpec", "NestedComponent", "Strict", "listed", "named", "nested_component_of"]
+__all__ = [
+    "FAMILY_KEY",
+    "Component",
+    "ComponentSpec",
+    "NestedComponent",
+    "Strict",
+    "listed",
+    "named",
+    "nested_component_of",
+]
 
-FAMILY = "x-family"
-"""The word of a JSON schema that says of which family the component in a slot is."""
+FAMILY_KEY = "x-family"
+"""The key of a JSON schema that names the family of a nested component."""
 
-UNIONS = (Union, types.UnionType)
+UNION_TYPES = (Union, types.UnionType)
 
 
 class Component:
-    """What a recipe can name.
+    """A class that a recipe can name.
 
     Attributes:
-        family: where it is registered; a keyword of a component that is annotated with a class of a family is a slot,
-            which a recipe fills with another component.
+        family: in which it is registered. A constructor's keyword annotated with a class of a family holds a nested
+            component.
     """
 
     family: ClassVar[str]
 
     @classmethod
-    def nested_arguments(cls, slot: str, given: Mapping[str, object]) -> Mapping[str, object]:
-        """What the component in a slot is given by position, of what this one is ``given``; here the same."""
-        return given
+    def nested_arguments(cls, keyword: str, arguments: Mapping[str, object]) -> Mapping[str, object]:
+        """Positional arguments for the component nested at a keyword; by default, those of this component."""
+        return arguments
 
 
 class Strict(BaseModel):
-    """Settings that are what they were read as, and know no others."""
+    """Immutable settings that refuse unknown names."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class ComponentSpec(Strict):
-    """A registered component by name, and what differs from its defaults."""
+    """A registered component by name, with the parameters that differ from its defaults."""
 
     name: str = Field(min_length=1, description="registered name, or 'distribution:name'")
     params: dict[str, Any] = Field(default_factory=dict, description="parameters of the component")
@@ -53,12 +62,12 @@ class ComponentSpec(Strict):
 
 @dataclass(frozen=True)
 class NestedComponent:
-    """What a component asks to hold.
+    """A keyword that holds a nested component.
 
     Attributes:
-        interface: the class that it must be of: its family's, or an ability.
-        many: whether it is a list of them.
-        optional: whether it may be none.
+        interface: the class that the nested component must have: its family's, or an ability.
+        many: whether the keyword holds a list.
+        optional: whether it may be None.
     """
 
     interface: type[Component]
@@ -67,33 +76,33 @@ class NestedComponent:
 
     @property
     def family(self) -> str:
-        """The family of what may stand there."""
+        """The family of the nested component."""
         return self.interface.family
 
     def type_in_recipe(self) -> Any:
-        """The type of what a recipe says of it: a `ComponentSpec`, a list of them, or None where that may be."""
+        """The type of the keyword in a recipe: a `ComponentSpec`, a list of them, or None if that is allowed."""
         one = Annotated[ComponentSpec, BeforeValidator(self.as_table), WithJsonSchema(self.schema())]
         kind = Annotated[list[one], BeforeValidator(listed)] if self.many else one
         return kind | None if self.optional else kind
 
     def as_table(self, value: Any) -> Any:
-        """A name as a table; raises ``ValueError`` for what is neither."""
+        """A name as a table; raises ``ValueError`` for a value that is neither."""
         if not isinstance(value, str | Mapping):
             raise ValueError(f"should be a registered name of {self.family}, or a table of name and params")
         return named(value)
 
     def schema(self) -> dict[str, Any]:
-        """The JSON schema of one component in it."""
+        """The JSON schema of one nested component."""
         table = {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}
-        return {FAMILY: self.family, "anyOf": [{"type": "string"}, table]}
+        return {FAMILY_KEY: self.family, "anyOf": [{"type": "string"}, table]}
 
 
 def nested_component_of(annotation: Any) -> NestedComponent | None:
-    """The slot that a keyword of such a type is, None where it is none."""
+    """The nested component that a keyword of this type holds; None if it holds none."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return nested_component_of(arguments[0])
-    if origin in UNIONS:
+    if origin in UNION_TYPES:
         others = [nested_component_of(argument) for argument in arguments if argument is not type(None)]
         only = others[0] if len(others) == 1 else None
         return replace(only, optional=True) if only else None
@@ -106,12 +115,12 @@ def nested_component_of(annotation: Any) -> NestedComponent | None:
 
 
 def listed(value: Any) -> Any:
-    """One name or table as a list of one."""
+    """One name or table as a list of one; other values unchanged."""
     return [value] if isinstance(value, Mapping | str) else value
 
 
 def named(value: Any) -> Any:
-    """A name, or each of a list, as a table."""
+    """A name as ``{"name": ...}``; in a list, each item."""
     if isinstance(value, list | tuple):
         return [named(item) for item in value]
     if isinstance(value, str):

@@ -1,9 +1,9 @@
-"""How a component says what may be set: its constructor's signature is the one place.
+"""Parameters of components, derived from the signatures of their constructors.
 
-Positional arguments are what the *problem* gives (a shape); keyword-only arguments are what a *recipe* may set.
-From the latter a pydantic model is derived, so that the signature is at once the Python interface, the validation
-of a recipe, ``invkit describe`` and the JSON schema. A keyword that holds another component is a slot
-(`invkit.core.nested`): the constructor takes an instance, the model what a recipe says of it.
+Positional arguments come from the *problem* (a shape); keyword-only arguments may be set by a *recipe*. A pydantic
+model is derived from the keywords. One signature is thus the Python interface, the validation of recipes, the source of
+``invkit describe`` and of the JSON schema. A keyword may hold a nested component (`invkit.core.nested`): the
+constructor takes an instance, the model takes name and parameters.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Annotated, Any, ParamSpec, TypeVar, get_args, get_origin, get
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, validate_call
 
-from .errors import PluginError
+from .errors import PluginError, one_line
 from .nested import Component, NestedComponent, nested_component_of
 
 __all__ = [
@@ -47,9 +47,9 @@ PositiveInt = Annotated[int, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**63, description="seed of every random number this component draws")]
 
 
-GIVEN = ("shape", "start", "guess", "root", "folder")  # what a problem, an evaluation or a run may give, positionally
-TAKEN = {*dir(BaseModel), *dir(type(BaseModel))}  # a field of such a name would hide what pydantic needs
-POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+PROBLEM_ARGUMENTS = ("shape", "start", "guess", "root", "folder")  # that a problem, an evaluation or a run gives
+RESERVED_NAMES = {*dir(BaseModel), *dir(type(BaseModel))}  # a field of such a name would hide an attribute of pydantic
+POSITIONAL_KINDS = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
 
 def validated(constructor: Callable[P, T]) -> Callable[P, T]:
@@ -91,13 +91,13 @@ def flat_settings(constructor: Callable[..., None]) -> Callable[..., None]:
 
 @cache
 def parameters_of(component: type) -> type[BaseModel]:
-    """The pydantic model of what a recipe may set on ``component``; unknown names are refused.
+    """The pydantic model of the parameters that a recipe may set on ``component``; unknown names are refused.
 
     Raises:
-        PluginError: the constructor breaks the rules of components. It takes ``**kwargs``, which would let a misspelt
-            parameter pass unseen (as does the one a component inherits from ``nn.Module`` when it writes none), asks
-            the problem for what that does not give, or has a keyword without a type, of a type that cannot be found
-            or of a name that pydantic needs, or a slot with a default that is not None.
+        PluginError: the constructor breaks the rules of components. It takes ``**kwargs``, which would accept misspelt
+            parameters (a component without ``__init__`` inherits such a one from ``nn.Module``); it has a positional
+            argument that no problem gives; a keyword has no type, a type that cannot be found or a reserved name; or a
+            nested component has a default other than None.
     """
     fields: dict[str, Any] = {}
     for parameter in arguments_of(component):
@@ -111,13 +111,13 @@ def parameters_of(component: type) -> type[BaseModel]:
         model.model_rebuild(raise_errors=True)  # finds the names inside a type, as in list["Thing"]
     except Exception as error:
         raise PluginError(
-            f"the types of {component.__qualname__}'s keywords cannot be used: {reason(error)}"
+            f"the types of {component.__qualname__}'s keywords cannot be used: {one_line(error)}"
         ) from error
     return model
 
 
 def type_in_recipe(annotation: Any) -> Any:
-    """The type of a keyword in a recipe: its own, but for a slot, where a recipe has words for an instance."""
+    """The type of a keyword in a recipe: its own type, or that of the spec of a nested component."""
     slot = nested_component_of(annotation)
     if slot is None:
         return annotation
@@ -130,7 +130,7 @@ def type_in_recipe(annotation: Any) -> Any:
 
 @cache
 def nested_components_of(component: type) -> dict[str, NestedComponent]:
-    """The keywords of a component that are slots; raises as `parameters_of`."""
+    """The nested components of a component by keyword; raises as `parameters_of`."""
     parameters_of(component)
     keywords = [p for p in arguments_of(component) if p.kind is Parameter.KEYWORD_ONLY]
     found = {parameter.name: nested_component_of(parameter.annotation) for parameter in keywords}
@@ -141,47 +141,53 @@ def parameters_schema(component: type) -> dict[str, Any]:
     """The JSON schema of `parameters_of`.
 
     Raises:
-        PluginError: as `parameters_of`; also when a keyword is of a type that no recipe can hold.
+        PluginError: as `parameters_of`; also if a keyword has a type that no recipe can hold.
     """
     model = parameters_of(component)
     try:
         return model.model_json_schema()
     except Exception as error:
         raise PluginError(
-            f"{component.__qualname__} has a keyword that a recipe cannot hold: {reason(error)}; recipes hold numbers, "
-            "texts, true and false, lists and tables of them"
+            f"{component.__qualname__} has a keyword that a recipe cannot hold: {one_line(error)}; recipes hold "
+            "numbers, texts, true and false, lists and tables of them"
         ) from error
 
 
 def positional_names(component: type) -> list[str]:
-    """The names of a constructor's positional arguments, which the problem gives; raises as `parameters_of`."""
-    return [parameter.name for parameter in arguments_of(component) if parameter.kind in POSITIONAL]
+    """The names of a constructor's positional arguments, which the problem gives; raises as `parameters_of`.
+
+    Example:
+        >>> from invkit.kernel_priors import SoftmaxFCN
+        >>> positional_names(SoftmaxFCN)
+        ['shape']
+    """
+    return [parameter.name for parameter in arguments_of(component) if parameter.kind in POSITIONAL_KINDS]
 
 
 def read_strictly(model: type[M], values: Mapping[str, Any]) -> M:
-    """Validate plain data as they stand in a file: nothing is guessed, "2" is no number and 2.0 no whole one.
+    """Validate the plain data of a file without conversions: "2" is not a number and 2.0 not a whole number.
 
-    Whole numbers may stand for others, and lists for tuples, for which TOML and JSON have no sign.
+    Whole numbers are accepted as floating-point numbers and lists as tuples, which TOML and JSON do not have.
 
     Raises:
         pydantic.ValidationError: a value is not allowed.
-        TypeError: a value is of a type that JSON does not have, as a date; says which.
+        TypeError: a value has a type that JSON does not have, as a date; names it.
     """
-    return model.model_validate_json(json.dumps(values, default=no_plain_data), strict=True)
+    return model.model_validate_json(json.dumps(values, default=refuse_value), strict=True)
 
 
-def no_plain_data(value: object) -> object:
-    """Refuse what JSON does not have."""
+def refuse_value(value: object) -> object:
+    """Refuse a value of a type that JSON does not have."""
     raise TypeError(f"{value!r:.80} is a {type(value).__name__}")
 
 
 def arguments_of(component: type) -> list[Parameter]:
-    """The arguments of a constructor with their types; raises `PluginError` where these cannot be told."""
+    """The arguments of a constructor with their types; raises `PluginError` if they cannot be found."""
     try:
         return list(inspect.signature(component, eval_str=True).parameters.values())
     except Exception as error:
         raise PluginError(
-            f"the types of {component.__qualname__}'s arguments cannot be found: {reason(error)}; import them when "
+            f"the types of {component.__qualname__}'s arguments cannot be found: {one_line(error)}; import them when "
             "the module is run, not only under TYPE_CHECKING"
         ) from error
 
@@ -192,23 +198,18 @@ def check_argument(component: type, parameter: Parameter) -> None:
     if parameter.kind in (Parameter.VAR_KEYWORD, Parameter.VAR_POSITIONAL):
         signs = "**" if parameter.kind is Parameter.VAR_KEYWORD else "*"
         raise PluginError(f"{who} takes {signs}{name}; a component must have an __init__ that names each parameter")
-    if parameter.kind in POSITIONAL and name not in GIVEN:
+    if parameter.kind in POSITIONAL_KINDS and name not in PROBLEM_ARGUMENTS:
         raise PluginError(
-            f"{who} asks for '{name}' by position, and by position only {', '.join(GIVEN)} are given; what may be set "
-            "stands after a '*' in the signature"
+            f"{who} has the positional argument '{name}', and problems give only {', '.join(PROBLEM_ARGUMENTS)} by "
+            "position; parameters that a recipe sets stand after a '*' in the signature"
         )
     if parameter.kind is Parameter.KEYWORD_ONLY and parameter.annotation is Parameter.empty:
         raise PluginError(f"the keyword '{name}' of {who} has no type; write one, as '{name}: float'")
-    if parameter.kind is Parameter.KEYWORD_ONLY and (name in TAKEN or name.startswith("_")):
-        raise PluginError(f"the keyword '{name}' of {who} bears a name that pydantic needs; call it otherwise")
+    if parameter.kind is Parameter.KEYWORD_ONLY and (name in RESERVED_NAMES or name.startswith("_")):
+        raise PluginError(f"the keyword '{name}' of {who} has a name that pydantic reserves; choose another name")
     slot = nested_component_of(parameter.annotation)
     if slot and parameter.default is not Parameter.empty and not (parameter.default is None and slot.optional):
         raise PluginError(
-            f"the slot '{name}' of {who} has the default {parameter.default!r:.60}; what stands there is the recipe's "
-            "to name: leave the default out and write Field(examples=[...]), or let the type say '| None' = None"
+            f"the nested component '{name}' of {who} has the default {parameter.default!r:.60}; the recipe must name "
+            "it: leave the default out and write Field(examples=[...]), or use the type '... | None' with None"
         )
-
-
-def reason(error: BaseException) -> str:
-    """An error in one line."""
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"

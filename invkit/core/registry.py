@@ -1,6 +1,6 @@
-"""Names -> components, from entry points. Listing imports nothing; only the one component asked for is loaded.
+"""Names of components, from entry points. Listing imports nothing; only the component asked for is loaded.
 
-Built-in components are registered exactly as a plugin's are: by an entry point in the group ``invkit.<family>``.
+Built-in components are registered as those of plugins: by an entry point in the group ``invkit.<family>``.
 """
 
 from __future__ import annotations
@@ -9,23 +9,23 @@ import difflib
 import importlib
 import inspect
 import os
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, PackageNotFoundError, distributions, version
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from .errors import InvkitError, PluginError, UnknownNameError
-from .plugin_loading import imported, unmet_requirement
-
-if TYPE_CHECKING:
-    from .adapters import Adapter
+from .errors import InvkitError, PluginError, UnknownNameError, one_line
+from .nested import Component
+from .plugin_loading import timed_import, unmet_requirement
 
 __all__ = [
     "FAMILIES",
-    "OUTSIDE",
+    "FAMILIES_OUTSIDE_RECIPES",
     "PLACES",
-    "Adapted",
+    "AdaptedEntry",
+    "Adapter",
     "Entry",
     "entries",
     "find",
@@ -37,7 +37,7 @@ __all__ = [
     "unregister",
 ]
 
-T = TypeVar("T")
+AdapterAnswer = TypeVar("AdapterAnswer")
 
 FAMILIES: dict[str, str | None] = {
     "operators": "invkit.core.interfaces:ForwardOperator",
@@ -53,13 +53,13 @@ FAMILIES: dict[str, str | None] = {
     "metrics": "invkit.core.evaluation:Metric",
     "datasets": "invkit.core.evaluation:Dataset",
     "observers": "invkit.core.solver:Observer",
-    "adapters": "invkit.core.adapters:Adapter",
+    "adapters": "invkit.core.registry:Adapter",
     "recipes": None,
 }
-"""Each family and the abstract class its components derive from; None where a family has no class (yet)."""
+"""Each family, and the abstract class of its components; None for recipes, which are files."""
 
-OUTSIDE = ("metrics", "datasets", "observers", "adapters", "recipes")
-"""The families that stand in no recipe: what recipes are tried on, by what, who watches, and recipes themselves."""
+FAMILIES_OUTSIDE_RECIPES = ("metrics", "datasets", "observers", "adapters", "recipes")
+"""The families whose components no recipe contains."""
 
 PLACES: dict[str, str] = {
     "operator": "operators",
@@ -70,16 +70,39 @@ PLACES: dict[str, str] = {
     "solver": "solvers",
     "selection": "no_reference_metrics",
 }
-"""Each place of a recipe with the family that stands there; all but the selection are parts of a problem, or solve it."""
+"""Each place of a recipe, and the family of its components; the selection is neither a part of a problem nor a solver."""
 
 THIS_SESSION = "this session"
-OURSELVES = "invkit"
+OWN_DISTRIBUTION = "invkit"
 _registered: dict[tuple[str, str], object] = {}
+
+
+class Adapter(Component, ABC):
+    """Parts of another library as components, registered by a prefix: ``prefix:Name`` is a part of that library.
+
+    A distribution registers it in the group ``invkit.adapters``; the prefix should be the name of the library's
+    distribution. A recipe may then write ``operator = "prefix:Name"``. The class is constructed without arguments
+    whenever it is needed.
+    """
+
+    family: ClassVar[str] = "adapters"
+
+    @abstractmethod
+    def names(self, family: str) -> Sequence[str]:
+        """The library's names for a family, none for most families; may import the library."""
+
+    @abstractmethod
+    def component(self, family: str, name: str) -> Any:
+        """The component class of one of `names`; the same class at every call.
+
+        Raises:
+            InvkitError: that part cannot be a component; says why.
+        """
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One registered name: where it comes from, and where its component would be imported from."""
+    """One registered name: its origin, and the module and class of its component."""
 
     family: str
     name: str
@@ -89,33 +112,45 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Adapted(Entry):
-    """What an adapter makes a component: the distribution is the adapter's name, the value where that is from."""
+class AdaptedEntry(Entry):
+    """A component that an adapter makes; ``distribution`` is the adapter's name, ``value`` the adapter's class."""
 
 
 def register(family: str, name: str, component: object) -> None:
-    """Add a component for this Python session (notebooks, tests); it takes precedence over an installed one.
+    """Add a component for this Python session (notebooks, tests); it comes before an installed one of the same name.
+
+    Args:
+        family: as "image_priors".
+        name: by which recipes name it.
+        component: a class; for recipes, TOML text.
 
     Raises:
         UnknownNameError: there is no such family.
+
+    Example:
+        >>> from invkit.image_priors import Pixels
+        >>> register("image_priors", "my-pixels", Pixels)
+        >>> load("image_priors", "my-pixels").__name__
+        'Pixels'
+        >>> unregister("image_priors", "my-pixels")
     """
-    check_family(family)
+    check_known_family(family)
     _registered[family, name] = component
 
 
 def unregister(family: str, name: str) -> None:
-    """Take back what `register` added."""
+    """Remove what `register` added."""
     _registered.pop((family, name), None)
 
 
 def is_extended() -> bool:
-    """Whether there are components that only this process knows."""
+    """Whether components are registered in this process only."""
     return bool(_registered)
 
 
 def entries(family: str) -> list[Entry]:
     """All entries of a family, sorted by name; two distributions may offer the same name."""
-    check_family(family)
+    check_known_family(family)
     session = [
         Entry(family, name, THIS_SESSION, "", repr(component))
         for (its_family, name), component in _registered.items()
@@ -125,21 +160,26 @@ def entries(family: str) -> list[Entry]:
 
 
 def names(family: str) -> list[str]:
-    """The names of a family, sorted, each once."""
+    """The names of a family, sorted, each once.
+
+    Example:
+        >>> names("fidelities")
+        ['l1', 'mse', 'ssim']
+    """
     return sorted({entry.name for entry in entries(family)})
 
 
 def find(family: str, name: str) -> Entry:
-    """The one entry of that name; ``distribution:name`` chooses between two distributions, ``adapter:name`` an adapter.
+    """The entry of a name; ``distribution:name`` chooses between distributions, ``adapter:name`` an adapter's part.
 
     Raises:
-        UnknownNameError: nothing bears the name; the nearest ones are suggested.
-        PluginError: two distributions bear it, or the adapter fails.
+        UnknownNameError: there is no such name; the nearest ones are suggested.
+        PluginError: two distributions offer it, or the adapter fails.
     """
     wanted, _, plain = name.rpartition(":")
     found = [e for e in entries(family) if e.name == plain and wanted in ("", e.distribution)]
     if not found:
-        return adapted(family, name)
+        return adapted_entry(family, name)
     session = [entry for entry in found if entry.distribution == THIS_SESSION]
     if session:
         return session[0]
@@ -150,65 +190,69 @@ def find(family: str, name: str) -> Entry:
 
 
 def load(family: str, name: str) -> Any:
-    """The component itself: a class, or for recipes the package that holds ``name.toml``.
+    """The component: a class, or for recipes the package that contains ``name.toml``.
 
     Raises:
-        UnknownNameError, PluginError: as `find`; also when importing fails, or the class is abstract or of another
+        UnknownNameError, PluginError: as `find`; also if the import fails, or the class is abstract or of another
             family.
+
+    Example:
+        >>> load("regularizers", "tv").__name__
+        'TotalVariation'
     """
     entry = find(family, name)
     if entry.distribution == THIS_SESSION:
         component: object = _registered[family, entry.name]
-    elif isinstance(entry, Adapted):
-        component = asked(entry.distribution, lambda adapter: adapter.component(family, entry.name))
+    elif isinstance(entry, AdaptedEntry):
+        component = ask_adapter(entry.distribution, lambda adapter: adapter.component(family, entry.name))
     else:
         component = _import(entry)
     check_class(entry, component)
     return component
 
 
-def adapted(family: str, name: str) -> Adapted:
-    """The entry of ``adapter:name``; its version is that of the library, where that is called as the adapter.
+def adapted_entry(family: str, name: str) -> AdaptedEntry:
+    """The entry of ``adapter:name``; its version is that of the library of the adapter's name, if installed.
 
     Raises:
-        UnknownNameError: there is no such adapter, or it has nothing of the name.
+        UnknownNameError: there is no such adapter, or it has no such name.
         PluginError: the adapter fails.
     """
     prefix, _, plain = name.rpartition(":")
-    if name not in offered(family, prefix):
-        raise UnknownNameError(unknown(family, name))
+    if name not in adapted_names(family, prefix):
+        raise UnknownNameError(unknown_name(family, name))
     source = find("adapters", prefix)
-    return Adapted(family, plain, prefix, library_version(source), source.value)
+    return AdaptedEntry(family, plain, prefix, library_version(source), source.value)
 
 
 def library_version(adapter: Entry) -> str:
-    """The version of the library that an adapter is of, or the adapter's own where no distribution bears its name."""
+    """The version of the distribution of the adapter's name; if there is none, the adapter's own version."""
     try:
         return version(adapter.name)
     except PackageNotFoundError:
         return adapter.version
 
 
-def offered(family: str, prefix: str) -> list[str]:
-    """What an adapter has for a family, with the prefix; nothing where there is no such adapter."""
-    adapters = {bears for e in entries("adapters") for bears in (e.name, f"{e.distribution}:{e.name}")}
+def adapted_names(family: str, prefix: str) -> list[str]:
+    """The names of an adapter for a family, with the prefix; none if there is no such adapter."""
+    adapters = {name for e in entries("adapters") for name in (e.name, f"{e.distribution}:{e.name}")}
     if prefix not in adapters:
         return []
-    return [f"{prefix}:{name}" for name in asked(prefix, lambda adapter: adapter.names(family))]
+    return [f"{prefix}:{name}" for name in ask_adapter(prefix, lambda adapter: adapter.names(family))]
 
 
-def asked(prefix: str, question: Callable[[Adapter], T]) -> T:
-    """What an adapter says; raises `PluginError` where it fails."""
+def ask_adapter(prefix: str, question: Callable[[Adapter], AdapterAnswer]) -> AdapterAnswer:
+    """The answer of an adapter; raises `PluginError` if it fails."""
     adapter = load("adapters", prefix)
     try:
         return question(adapter())
     except InvkitError:
         raise
-    except (Exception, SystemExit) as error:  # as of a plugin's import
+    except (Exception, SystemExit) as error:  # as at a plugin's import
         raise PluginError(f"the adapter '{prefix}' fails: {type(error).__name__}: {error}") from error
 
 
-def check_family(family: str) -> None:
+def check_known_family(family: str) -> None:
     """Raise `UnknownNameError` for a family that does not exist."""
     if family not in FAMILIES:
         near = [f for f in FAMILIES if family and family in f] or difflib.get_close_matches(family, FAMILIES)
@@ -216,25 +260,32 @@ def check_family(family: str) -> None:
         raise UnknownNameError(f"there is no family '{family}'; {hint} families are {', '.join(FAMILIES)}")
 
 
-def unknown(family: str, name: str) -> str:
-    """The message for a name that nothing bears."""
-    known = offered(family, name.rpartition(":")[0]) or names(family)
+def unknown_name(family: str, name: str) -> str:
+    """The message for a name that nothing has."""
+    known = adapted_names(family, name.rpartition(":")[0]) or names(family)
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(repr(n) for n in near)}?" if near else f"there are {', '.join(known) or 'none'}"
     return f"nothing named '{name}' in {family}; {hint}"
 
 
-def check_class(entry: Entry, component: object) -> None:
-    """Raise `PluginError` when a component is not a class of its family, or an abstract one."""
-    path = FAMILIES[entry.family]
+def interface_of(family: str) -> Any:
+    """The abstract class of a family's components; None for recipes."""
+    path = FAMILIES[family]
     if path is None:
-        return
+        return None
     module, _, attribute = path.partition(":")
-    interface = getattr(importlib.import_module(module), attribute)
+    return getattr(importlib.import_module(module), attribute)
+
+
+def check_class(entry: Entry, component: object) -> None:
+    """Raise `PluginError` for a component that is not a concrete class of its family."""
+    interface = interface_of(entry.family)
+    if interface is None:
+        return
     if not (isinstance(component, type) and issubclass(component, interface)):
         raise PluginError(
             f"'{entry.name}' of {entry.distribution} is registered in {entry.family}, but {entry.value} "
-            f"is not a subclass of {path.replace(':', '.')}"
+            f"is not a subclass of {interface.__module__}.{interface.__qualname__}"
         )
     if inspect.isabstract(component):
         missing = ", ".join(sorted(getattr(component, "__abstractmethods__", ())))
@@ -245,32 +296,36 @@ def check_class(entry: Entry, component: object) -> None:
 
 
 def _import(entry: Entry) -> object:
-    point, is_ours = EntryPoint(entry.name, entry.value, f"invkit.{entry.family}"), entry.distribution == OURSELVES
+    point, is_ours = (
+        EntryPoint(entry.name, entry.value, f"invkit.{entry.family}"),
+        entry.distribution == OWN_DISTRIBUTION,
+    )
     unmet = None if is_ours else unmet_requirement(entry.distribution)
     if unmet:
         raise PluginError(f"'{entry.name}' of {entry.distribution} {entry.version} is not loaded: {unmet}")
+    interface_of(entry.family)  # imports torch, whose seconds are not the plugin's
     try:
-        return point.load() if is_ours else imported(point, entry.distribution)
+        return point.load() if is_ours else timed_import(point, entry.distribution)
     except (Exception, SystemExit) as error:  # a plugin may fail in any way; it must break only its own use
         raise PluginError(
             f"'{entry.name}' of {entry.distribution} {entry.version} cannot be loaded from {entry.value}: "
-            f"{type(error).__name__}: {error}"
+            f"{one_line(error)}"
         ) from error
 
 
 @cache
 def _installed() -> dict[str, list[Entry]]:
-    """Entries of the installed distributions by family; an environment scanned once per process."""
+    """Entries of the installed distributions by family; the environment is scanned once per process."""
     found: dict[str, dict[tuple[str, str], Entry]] = {family: {} for family in FAMILIES}
     only_own = bool(os.environ.get("INVKIT_DISABLE_PLUGINS"))
     for distribution in distributions():
         points = [p for p in distribution.entry_points if p.group.startswith("invkit.")]
         if not points:
             continue
-        about = distribution.metadata  # read from its file at every look, so that one must do
+        metadata = distribution.metadata  # each access reads a file
         for point in points:
-            family, owner = point.group.removeprefix("invkit."), about["Name"]
-            if family in FAMILIES and not (only_own and owner != OURSELVES):
-                entry = Entry(family, point.name, owner, about["Version"], point.value)
+            family, owner = point.group.removeprefix("invkit."), metadata["Name"]
+            if family in FAMILIES and not (only_own and owner != OWN_DISTRIBUTION):
+                entry = Entry(family, point.name, owner, metadata["Version"], point.value)
                 found[family].setdefault((point.name, owner), entry)
     return {family: list(by_name.values()) for family, by_name in found.items()}

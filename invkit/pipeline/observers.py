@@ -8,9 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import InputError
+from ..core.errors import InputError, one_line
 from ..core.nested import ComponentSpec
-from ..core.parameters import reason
 from ..core.problem import Problem
 from ..core.solver import Observer, State, StopReason
 from ..recipes.components import check_component
@@ -91,7 +90,7 @@ class GuardedObserver(Observer):
         except Exception as error:  # a plugin may fail in any way
             self.failed = True
             warnings.warn(
-                f"the observer '{self.name}' has failed ({reason(error)}); the solve continues without it",
+                f"the observer '{self.name}' has failed ({one_line(error)}); the solve continues without it",
                 RuntimeWarning,
                 stacklevel=2,
             )

@@ -10,9 +10,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ..core import registry
-from ..core.errors import InvkitError, PluginError, RecipeError, is_out_of_memory
+from ..core.errors import InvkitError, PluginError, RecipeError, is_out_of_memory, one_line
 from ..core.nested import ComponentSpec
-from ..core.parameters import nested_components_of, parameters_of, positional_names, read_strictly, reason
+from ..core.parameters import nested_components_of, parameters_of, positional_names, read_strictly
 from .messages import Place, describe_errors, name_missing_components_at
 
 __all__ = ["CheckedComponent", "blamed", "check_component", "read_parameters"]
@@ -100,7 +100,7 @@ def blamed(place: str, component: type) -> Iterator[None]:
         if is_out_of_memory(error):
             raise
         who = f"{component.__module__}.{component.__qualname__}"
-        raise PluginError(f"{place}: the component {who} failed: {reason(error)}") from error
+        raise PluginError(f"{place}: the component {who} failed: {one_line(error)}") from error
 
 
 def check_component(place: str, family: str, spec: ComponentSpec, seed: int, origin: str) -> CheckedComponent:

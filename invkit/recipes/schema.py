@@ -7,7 +7,7 @@ from typing import Any
 
 from ..core import registry
 from ..core.errors import InvkitError, PluginError
-from ..core.nested import FAMILY
+from ..core.nested import FAMILY_KEY
 from ..core.parameters import parameters_schema
 from .model import Recipe, RegularizerSpec, SelectionSpec, check_parameters, check_recipe, load_recipe, resolved_recipe
 from .toml import COMPONENT_LISTS
@@ -100,7 +100,7 @@ def recipe_schema() -> dict[str, Any]:
     candidates = schema["properties"]["candidates"]
     said = {key: value for key, value in candidates.items() if key not in ("type", "items")}
     schema["properties"]["candidates"] = said | {"anyOf": [*one, {"type": "array", "items": {"anyOf": one}}]}
-    families = {family: _family_schema(family) for family in registry.FAMILIES if family not in registry.OUTSIDE}
+    families = {family: _family_schema(family) for family in registry.FAMILIES if family not in registry.FAMILIES_OUTSIDE_RECIPES}
     return schema | {"$defs": definitions | families}
 
 
@@ -158,9 +158,9 @@ def _linked(schema: Any) -> Any:
         return [_linked(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    if FAMILY not in schema:
+    if FAMILY_KEY not in schema:
         linked = {key: _linked(value) for key, value in schema.items()}
-        several = schema.get("type") == "array" and FAMILY in schema.get("items", ())
+        several = schema.get("type") == "array" and FAMILY_KEY in schema.get("items", ())
         return {"anyOf": [linked["items"], linked]} if several else linked  # one may stand for a list of one
-    others = {key: value for key, value in schema.items() if key not in (FAMILY, "anyOf")}  # as its description
-    return {"$ref": f"#/$defs/{schema[FAMILY]}"} | others
+    others = {key: value for key, value in schema.items() if key not in (FAMILY_KEY, "anyOf")}  # as its description
+    return {"$ref": f"#/$defs/{schema[FAMILY_KEY]}"} | others

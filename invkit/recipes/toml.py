@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core import registry
-from ..core.errors import InputError, PluginError, RecipeError
-from ..core.parameters import reason
+from ..core.errors import InputError, PluginError, RecipeError, one_line
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -68,7 +67,7 @@ def registered_text(name: str) -> str:
         return (files(package) / f"{entry.name}.toml").read_text(encoding="utf-8")
     except Exception as error:  # a plugin may register anything as its package
         raise PluginError(
-            f"the recipe '{entry.name}' of {entry.distribution} cannot be read from {entry.value}: {reason(error)}"
+            f"the recipe '{entry.name}' of {entry.distribution} cannot be read from {entry.value}: {one_line(error)}"
         ) from error
 
 

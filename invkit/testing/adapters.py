@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..core import registry
-from ..core.adapters import Adapter
+from ..core.registry import Adapter
 from ..core.errors import InvkitError
 from ..core.parameters import parameters_schema
 from .common import assert_documented, build

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ...core.adapters import Adapter
+from ...core.registry import Adapter
 from .calls import physics_classes
 from .operators import operator_class
 from .regularizers import regularizer_class, regularizer_names

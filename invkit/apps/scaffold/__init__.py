@@ -75,7 +75,7 @@ def plugin_names(distribution: str, family: str, component: str | None = None) -
 
 def check_template_family(family: str) -> None:
     """Refuse a family that has no template; raises `InputError` or `UnknownNameError`."""
-    registry.check_family(family)
+    registry.check_known_family(family)
     if family not in TEMPLATE_FAMILIES:
         raise InputError(
             f"there is no template for the family {family}, only for {', '.join(TEMPLATE_FAMILIES)}. Take one of "

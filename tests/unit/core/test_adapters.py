@@ -8,17 +8,17 @@ import sys
 import pytest
 
 from invkit.core import registry
-from invkit.core.adapters import Adapter
+from invkit.core.registry import Adapter
 from invkit.core.errors import PluginError, UnknownNameError
-from invkit.fidelities.l1 import L1
-from invkit.fidelities.mse import MSE
+from invkit.fidelities.norms import L1
+from invkit.fidelities.norms import MSE
 from invkit.recipes.model import check_parameters, parse_recipe
 from invkit.testing.adapters import check_adapter
 
 MODULE = """
-from invkit.core.adapters import Adapter
+from invkit.core.registry import Adapter
 from invkit.core.errors import PluginError
-from invkit.fidelities.mse import MSE
+from invkit.fidelities.norms import MSE
 
 class Halved(MSE):
     '''Another library's.'''
@@ -61,7 +61,7 @@ def losses(install):
 
 def test_a_plugin_s_adapter_makes_components_by_prefix(losses):
     entry = registry.find("fidelities", "lib:Half")
-    assert isinstance(entry, registry.Adapted)
+    assert isinstance(entry, registry.AdaptedEntry)
     assert vars(entry) == {
         "family": "fidelities",
         "name": "Half",
@@ -130,7 +130,7 @@ def test_two_adapters_of_one_prefix_are_an_error_that_names_both(install):
 
 def test_a_distribution_of_the_prefix_comes_first(install):
     """A library may some day bring a component of invkit itself."""
-    points = "[invkit.adapters]\nlosses = losses_module:Losses\n[invkit.fidelities]\nHalf = invkit.fidelities.l1:L1\n"
+    points = "[invkit.adapters]\nlosses = losses_module:Losses\n[invkit.fidelities]\nHalf = invkit.fidelities.norms:L1\n"
     install("losses", points)
     assert registry.load("fidelities", "losses:Half") is L1
 
