@@ -1,4 +1,4 @@
-"""Blind deconvolution with noise-robust kernel estimation: a network of several images, and no kernel network."""
+"""Blind deconvolution with noise-robust kernel estimation, for invkit: a network of images alone."""
 
 from .fidelity import RootMSE
 from .image_prior import Branched, BranchedSkipImage

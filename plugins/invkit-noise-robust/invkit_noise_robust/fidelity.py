@@ -14,10 +14,14 @@ __all__ = ["RootMSE"]
 
 
 class RootMSE(Fidelity):
-    """Root of the mean squared difference, ``|A(x, k) - y|_2`` up to the root of the number of values.
+    """Root of the mean squared difference: ``|A(x, k) - y|_2`` over the root of the number of values.
 
-    The data term of Lee et al., "Blind image deblurring with noise-robust kernel estimation", ECCV 2024, in its
-    released code. Beside other terms it counts as a squared one would whose weight grows as the fit gets better.
+    Lee et al., "Blind image deblurring with noise-robust kernel estimation", ECCV 2024, use this data term in their
+    released code. It acts as a squared term whose weight grows as the fit improves.
+
+    Example:
+        >>> RootMSE()(torch.full((1, 1, 2, 2), 0.75), torch.full((1, 1, 2, 2), 0.5)).item()
+        0.25
     """
 
     @validated
@@ -25,6 +29,6 @@ class RootMSE(Fidelity):
         super().__init__()
 
     def forward(self, predicted: Tensor, data: Tensor) -> Tensor:
-        """Two tensors (B, C, H, W) -> (B,), >= 0; the gradient is zero where they are equal."""
+        """Compare two tensors (B, C, H, W): (B,), >= 0; the gradient of equal tensors is zero."""
         norms: Tensor = torch.linalg.vector_norm(predicted - data, dim=(1, 2, 3))
         return norms / math.sqrt(data[0].numel())

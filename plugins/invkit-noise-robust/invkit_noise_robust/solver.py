@@ -1,4 +1,4 @@
-"""Adam on an image prior, with kernels computed from its images."""
+"""Adam on an image prior, with kernels that are computed from its images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from invkit.solvers.adam import (
     Decay,
     Execution,
     ImageRate,
-    Iterations,
+    IterationCount,
     Milestones,
     Outcome,
     Perturbation,
@@ -36,61 +36,61 @@ __all__ = ["EstimatedKernelState", "KernelFunctionAdam"]
 
 @dataclass(kw_only=True)
 class EstimatedKernelState(AdamState):
-    """The image prior in training, and the kernel that its images gave.
+    """The image prior in training, and the best kernel that was computed from its images.
 
     Attributes:
-        best: the kernel that explains the data best, (B, 1, h, w); None before the first step.
+        best: kernel that explains the data best, (B, 1, h, w); None before the first step.
     """
 
     best: Tensor | None = None
 
     @torch.no_grad()
     def estimate(self) -> tuple[Tensor, Tensor]:
-        """The image without perturbation, with the best kernel."""
+        """Return the image without perturbation, and the best kernel."""
         return super().estimate()[0], self.found()()
 
     def priors(self, problem: Problem) -> tuple[ImagePrior, OperatorParameterPrior]:
-        """A copy of the image prior, and a kernel prior that gives the best kernel."""
+        """Return a copy of the image prior, and a kernel prior that gives the best kernel."""
         return super().priors(problem)[0], self.found()
 
     def found(self) -> OperatorParameterPrior:
-        """A kernel prior that gives the best kernel, or what it gave before the first step."""
+        """Return a kernel prior that gives the best kernel, or a copy of the given prior before the first step."""
         return copy.deepcopy(self.kernel_prior) if self.best is None else kernel_prior_of(self.kernel_prior, self.best)
 
     def state_dict(self) -> dict[str, Any]:
-        """A copy; later steps leave it as it is."""
+        """Return a copy of the state, which later steps do not change."""
         return super().state_dict() | {"best": [] if self.best is None else [self.best]}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` gave; the state must have been started on the same problem by the same solver."""
+        """Restore a saved state; the same solver must have started this state on the same problem."""
         super().load_state_dict(saved)
         self.best = saved["best"][0].to(self.generator.device) if saved["best"] else None
 
 
 @final
 class KernelFunctionAdam(AdamSolver):
-    """Adam on a network of several images; each gives a kernel in closed form, for a noise level of its own.
+    """Adam on a network that gives several images; each gives a kernel in closed form, for its own noise level.
 
     Lee, Kim, Lee, Jung, Cho, Kim, Jo, Lee, Jang, "Blind image deblurring with noise-robust kernel estimation", ECCV
     2024; the defaults as in its released code, github.com/csleemooo/BD_noise_robust_kernel_estimation.
 
-    The kernel k_n takes the n-th intermediate image to the data (`estimated_kernels`), K_n is k_n before it is cut to
-    its size, and with the problem's objective F the network minimises
+    The kernel k_n maps the n-th intermediate image to the data (`estimated_kernels`). K_n is k_n before it is cropped
+    to its size. With the problem's objective F the network minimises
 
         ``mean_n F(x, k_n) + kernel_penalty mean_n |K_n|_2``.
 
-    The kernels are no unknowns: the gradient goes through them to the intermediate images, which need not look like x.
-    The estimate is x with the kernel that explains the data best, which the kernel prior is set to.
+    The kernels are not unknowns: the gradient passes through them to the intermediate images, which need not resemble
+    x. The estimate is x and the kernel that explains the data best; the kernel prior is set to this kernel.
 
     Args:
-        iterations: steps.
+        iterations: number of steps.
         image_lr: learning rate.
-        milestones: iterations, counted from 0, from which the rate is multiplied by ``decay`` once more.
-        decay: see there.
-        perturbation: standard deviation of the noise added to the latent at every step.
+        milestones: iterations, from 0, at which the learning rate is multiplied by ``decay``.
+        decay: factor of the learning rate at each milestone.
+        perturbation: standard deviation of the noise that is added to the latent at every step.
         noise_levels: one for each of the prior's branches, in [0, 1] units.
-        kernel_penalty: weight of the norm of the kernels before they are cut. The released code weights the norms of
-            residual and kernel alike, which beside the fidelity 'root-mse' and for P pixels is ``1 / sqrt(P)``.
+        kernel_penalty: weight of the norm of the kernels before they are cropped. The released code gives the norms of
+            residual and kernel equal weights; with the fidelity 'root-mse' and P pixels this is ``1 / sqrt(P)``.
         execution: whether a GPU replays the steps, see `AdamSolver`.
         seed: of the perturbations.
     """
@@ -101,17 +101,17 @@ class KernelFunctionAdam(AdamSolver):
     def __init__(
         self,
         *,
-        iterations: Iterations = 1400,
+        iterations: IterationCount = 1400,
         image_lr: ImageRate = 1e-4,
         milestones: Milestones = (600, 800, 1000, 1200),
         decay: Decay = 0.5,
         perturbation: Perturbation = 1e-3,
         noise_levels: Annotated[
             tuple[Positive, ...],
-            Field(min_length=1, description="noise (std, [0, 1] units) that each branch's kernel is estimated for"),
+            Field(min_length=1, description="noise level (std, [0, 1] units) for each branch's kernel"),
         ] = (5 / 256, 15 / 256, 25 / 256),
         kernel_penalty: Annotated[
-            NonNegative, Field(description="weight of the norm of the kernels before they are cut to their size")
+            NonNegative, Field(description="weight of the norm of the kernels before they are cropped")
         ] = 1 / 256,
         execution: Execution = "auto",
         seed: Seed = 0,
@@ -128,22 +128,22 @@ class KernelFunctionAdam(AdamSolver):
         self.noise_levels, self.kernel_penalty = noise_levels, kernel_penalty
 
     def check(self, problem: Problem) -> None:
-        """Refuse what is no valid blur, or has other than one branch for each noise level; raises `AssemblyError`."""
+        """Raise `AssemblyError` unless the operator is a valid blur and the prior has a branch for each noise level."""
         super().check(problem)
         check_padding(problem, "kernel-function-adam", ("valid",))
         branches, levels = branched(problem.image_prior).branches, len(self.noise_levels)
         if branches != levels:
             raise AssemblyError(
-                f"kernel-function-adam has {levels} noise levels, and the image prior {branches} branches; "
-                f"set image_prior.params.branches={levels}"
+                f"kernel-function-adam has {levels} noise levels, but the image prior has {branches} branches; "
+                f"set image_prior.branches={levels}"
             )
 
     def start(self, problem: Problem) -> EstimatedKernelState:
-        """A copy of the prior, and no kernel yet."""
+        """Copy the prior; there is no kernel yet."""
         return EstimatedKernelState(**vars(super().start(problem)))
 
     def advance(self, problem: Problem, state: AdamState) -> Outcome:
-        """One step on the network, and the kernel that explains the data best before it."""
+        """Step on the network; the kernel that explained the data best before the step is the estimate."""
         prior = branched(state.image_prior)
         latent = prior.latent + self.perturbation * self.noise(state, prior.latent)
         image, intermediate = prior.decode_all(latent)
@@ -156,19 +156,19 @@ class KernelFunctionAdam(AdamSolver):
         return image, best_of(kernels.detach(), objectives), loss
 
     def record(self, state: AdamState, image: Tensor, kernel: Tensor, losses: Tensor) -> None:
-        """Keep the kernel too."""
+        """Record the step and keep its kernel."""
         assert isinstance(state, EstimatedKernelState)
         super().record(state, image, kernel, losses)
         state.best = kernel.clone()
 
 
 def best_of(kernels: Tensor, objectives: Tensor) -> Tensor:
-    """Of kernels (N, B, 1, h, w) for each of the batch the one of the least objective, (N, B) -> (B, 1, h, w)."""
+    """Select from kernels (N, B, 1, h, w) the kernel of least objective (N, B) for each of the batch: (B, 1, h, w)."""
     best = objectives.argmin(0)
     return kernels[best, torch.arange(len(best), device=best.device)]
 
 
 def branched(prior: object) -> Branched:
-    """An image prior of which `Solver.check` has seen that it is one of several images."""
+    """Return an image prior as `Branched`; `Solver.check` has verified that it is."""
     assert isinstance(prior, Branched)
     return prior

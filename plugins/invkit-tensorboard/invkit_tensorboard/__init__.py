@@ -1,4 +1,4 @@
-"""Watch a solve of invkit in TensorBoard."""
+"""An observer for invkit that writes losses, images and kernels for TensorBoard."""
 
 from .observer import TensorBoard
 

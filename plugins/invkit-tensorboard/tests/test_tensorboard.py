@@ -1,10 +1,11 @@
-"""What invkit asks of every observer, and that TensorBoard can read what was written."""
+"""The observer passes invkit's conformance checks, and TensorBoard can read the files that it writes."""
 
 from __future__ import annotations
 
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def photo(tmp_path: Path) -> Path:
     return tmp_path / "photo.npy"
 
 
-def events(folder: Path):
+def events(folder: Path) -> Any:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     return EventAccumulator(str(folder), size_guidance={"images": 0, "scalars": 0}).Reload()
@@ -40,17 +41,17 @@ def events(folder: Path):
 
 @needs_tensorboard
 @pytest.mark.parametrize(("family", "name"), conformance_cases("invkit-tensorboard"))
-def test_every_component_conforms(family, name):
+def test_every_component_conforms(family: str, name: str) -> None:
     check_component(family, name)
 
 
 @needs_tensorboard
-def test_every_loss_is_told_and_every_stage_is_a_run(photo, tmp_path):
+def test_every_loss_is_written_and_every_stage_is_a_run(photo: Path, tmp_path: Path) -> None:
     from invkit_tensorboard import TensorBoard
 
-    watcher = TensorBoard(tmp_path, every=5, pictures=8)
+    observer = TensorBoard(tmp_path, every=5, pictures=8)
     recipe = tmp_path / "blind.toml"
-    result = invkit.deblur(photo, recipe=recipe, kernel_size=5, observers=[watcher], progress=False)
+    result = invkit.deblur(photo, recipe=recipe, kernel_size=5, observers=[observer], progress=False)
     first, second = (events(tmp_path / "tensorboard" / run) for run in ("01", "02"))
     assert [(e.step, np.float32(e.value)) for e in first.Scalars("loss")] == [
         (i + 1, np.float32(loss)) for i, loss in enumerate(result.history[:12])
@@ -62,7 +63,9 @@ def test_every_loss_is_told_and_every_stage_is_a_run(photo, tmp_path):
 
 
 @needs_tensorboard
-def test_the_command_line_takes_it_with_its_parameters(photo, tmp_path, monkeypatch):
+def test_the_command_line_takes_it_with_its_parameters(
+    photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     words = ["deblur", photo, "--recipe", tmp_path / "blind.toml", "--kernel-size", 5, "-o", tmp_path / "out"]
     words += ["--observe", "tensorboard:every=4,pictures=6"]
     monkeypatch.setattr(sys, "argv", ["invkit", *map(str, words)])
@@ -73,7 +76,9 @@ def test_the_command_line_takes_it_with_its_parameters(photo, tmp_path, monkeypa
 
 
 @pytest.mark.skipif(PRESENT, reason="tensorboard is installed")
-def test_without_tensorboard_nothing_is_begun(photo, tmp_path, monkeypatch, capsys):
+def test_without_tensorboard_no_solve_starts(
+    photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = ["deblur", photo, "-o", tmp_path / "out", "--observe", "tensorboard"]
     monkeypatch.setattr(sys, "argv", ["invkit", *map(str, words)])
     with pytest.raises(SystemExit) as stop:

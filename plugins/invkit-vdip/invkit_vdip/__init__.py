@@ -1,1 +1,1 @@
-"""invkit-vdip: the variational deep image prior for invkit, found by its entry points in pyproject.toml."""
+"""The variational deep image prior for invkit; its components are entry points in pyproject.toml."""

@@ -1,4 +1,4 @@
-"""What a variational solver may ask of a component, as types."""
+"""Abilities of components that a variational solver uses, as types."""
 
 from __future__ import annotations
 
@@ -13,23 +13,26 @@ __all__ = ["ExpectedPenalty", "GaussianPrior"]
 
 
 class GaussianPrior(ABC):
-    """The ability of an image prior to give a Gaussian for each pixel, all independent, instead of a value."""
+    """The ability of an image prior to give independent Gaussians for the pixels instead of values."""
 
     @abstractmethod
     def distribution(self) -> tuple[Tensor, Tensor]:
-        """Mean, which is the prior's image, and standard deviation >= 0, each (B, C, H, W); changes nothing."""
+        """Return the mean, which is the prior's image, and the standard deviation >= 0, each (B, C, H, W).
+
+        The call does not change the prior.
+        """
 
 
 class ExpectedPenalty(Regularizer):
-    """The ability of a penalty R to know its expectation over Gaussian pixels, or a bound that is above it."""
+    """The ability of a penalty R to compute its expectation over Gaussian pixels, or an upper bound of it."""
 
     @abstractmethod
     def expected(self, mean: Tensor, std: Tensor) -> Tensor:
-        """At least ``E R(u)`` for independent ``u ~ N(mean, std^2)``, equal to R(mean) where std is zero.
+        """Return an upper bound of ``E R(u)`` for independent ``u ~ N(mean, std^2)``; it is R(mean) if std is zero.
 
-        Two tensors (B, C, H, W) -> (B,), differentiable, with finite gradients everywhere.
+        It maps two tensors (B, C, H, W) to (B,), and is differentiable with finite gradients everywhere.
         """
 
     def forward(self, value: Tensor) -> Tensor:
-        """Value (B, C, H, W) -> (B,)."""
+        """Map a value (B, C, H, W) to its penalty, (B,)."""
         return self.expected(value, torch.zeros_like(value))

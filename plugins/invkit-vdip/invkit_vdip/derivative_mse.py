@@ -1,4 +1,4 @@
-"""Squared errors of an image and of its derivatives."""
+"""Squared errors of the predicted data and of their derivatives."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from invkit.core.parameters import NonNegative, Positive, validated
 
 __all__ = ["DerivativeMSE"]
 
-LEAST_SIDE = 3  # pixels that a second difference takes
+MIN_SIDE = 3  # pixels that a second difference needs
 
 
 @final
@@ -25,15 +25,20 @@ class DerivativeMSE(Fidelity):
         ``value mean(r^2) + first (mean((d_v r)^2) + mean((d_h r)^2))
         + second (mean((d_v d_v r)^2) + mean((d_h d_h r)^2) + 2 mean((d_v d_h r)^2))``,
 
-    the log-likelihood of noise whose derivatives are Gaussian and independent too (Shan, Jia, Agarwala, "High-quality
-    Motion Deblurring from a Single Image", SIGGRAPH 2008), as Huo et al. use it, IEEE TPAMI 2023. Their code
-    divides all sums by the number of the image's values; these are means over what each sum counts. It has 1/4 for the
-    first differences, and 1/4 once more for the same as ``k * (d x) - d y``, together 1/2.
+    the log-likelihood of noise whose derivatives are independent Gaussians too (Shan, Jia, Agarwala, "High-quality
+    Motion Deblurring from a Single Image", SIGGRAPH 2008; Huo et al., IEEE TPAMI 2023). The code of Huo et al. divides
+    all sums by the number of the image's values; here each sum is divided by the number of its terms. Their code has
+    1/4 for the first differences, and again 1/4 for the same differences as ``k * (d x) - d y``, in total 1/2.
 
     Args:
         value: weight of the residual.
         first: weight of its first differences.
         second: weight of its second differences.
+
+    Example:
+        >>> import torch
+        >>> DerivativeMSE(value=2.0)(torch.full((1, 1, 3, 3), 0.5), torch.zeros(1, 1, 3, 3)).item()
+        0.5
     """
 
     @validated
@@ -41,19 +46,21 @@ class DerivativeMSE(Fidelity):
         self,
         *,
         value: Annotated[Positive, Field(description="weight of the residual's mean square")] = 0.5,
-        first: Annotated[NonNegative, Field(description="weight of those of its first differences")] = 0.5,
-        second: Annotated[NonNegative, Field(description="weight of those of its second differences")] = 0.125,
+        first: Annotated[NonNegative, Field(description="weight of the mean squares of its first differences")] = 0.5,
+        second: Annotated[
+            NonNegative, Field(description="weight of the mean squares of its second differences")
+        ] = 0.125,
     ) -> None:
         super().__init__()
         self.value, self.first, self.second = value, first, second
 
     def forward(self, predicted: Tensor, data: Tensor) -> Tensor:
-        """Two tensors (B, C, H, W) -> (B,), >= 0.
+        """Compare two tensors (B, C, H, W): (B,), >= 0.
 
         Raises:
             InputError: they have fewer than 3 pixels on a side.
         """
-        check_size(predicted)
+        check_difference_size(predicted)
         residual = predicted - data
         down, along = residual.diff(dim=-2), residual.diff(dim=-1)
         straight = mean_square(down.diff(dim=-2)) + mean_square(along.diff(dim=-1))
@@ -66,15 +73,15 @@ class DerivativeMSE(Fidelity):
 
 
 def mean_square(value: Tensor) -> Tensor:
-    """(B, C, H, W) -> (B,)."""
+    """Return the mean square of each of a batch, (B, C, H, W) -> (B,)."""
     return value.square().mean((1, 2, 3))
 
 
-def check_size(image: Tensor) -> None:
-    """Raise `InputError` for an image without second differences."""
+def check_difference_size(image: Tensor) -> None:
+    """Raise `InputError` for an image that is too small for second differences."""
     height, width = image.shape[-2:]
-    if min(height, width) < LEAST_SIDE:
+    if min(height, width) < MIN_SIDE:
         raise InputError(
-            f"the fidelity 'derivative-mse' needs images of at least {LEAST_SIDE}x{LEAST_SIDE} pixels, got "
+            f"the fidelity 'derivative-mse' needs images of at least {MIN_SIDE}x{MIN_SIDE} pixels, got "
             f"{height}x{width}; use 'mse' for smaller ones"
         )

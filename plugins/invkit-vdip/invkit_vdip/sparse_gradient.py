@@ -1,4 +1,4 @@
-"""Sparse gradients, whose expectation over Gaussian pixels has a closed bound."""
+"""Sparse gradients, whose expectation over Gaussian pixels has an upper bound in closed form."""
 
 from __future__ import annotations
 
@@ -22,27 +22,34 @@ class SparseGradient(ExpectedPenalty):
 
         ``R(u) = mean(log(1 + d_v^2 / floor)) / 4 + mean(log(1 + d_h^2 / floor)) / 4``.
 
-    For Gaussian pixels ``E d^2 = (difference of the means)^2 + (sum of the two variances)``, and by Jensen's inequality
-    R with ``E d^2`` for ``d^2`` is above the expectation of R. This is the sparse prior of Huo et al., IEEE TPAMI 2023,
-    a super-Gaussian one as in Babacan, Molina, Do, Katsaggelos, "Bayesian Blind Deconvolution with General Sparse Image
-    Priors", ECCV 2012: theirs is ``w E d^2 / 4`` with the weight ``w = 1 / (E d^2 + floor)`` of its variational form
-    renewed before each step, and so has the gradient of this one.
+    For Gaussian pixels ``E d^2 = (difference of the means)^2 + (sum of the two variances)``. By Jensen's inequality R
+    with ``E d^2`` in place of ``d^2`` is an upper bound of the expectation of R. This is the sparse prior of Huo et
+    al., IEEE TPAMI 2023, a super-Gaussian prior as in Babacan, Molina, Do, Katsaggelos, "Bayesian Blind Deconvolution
+    with General Sparse Image Priors", ECCV 2012. Their code has the variational form ``w E d^2 / 4`` with the weight
+    ``w = 1 / (E d^2 + floor)``, updated before each step; its gradient is the same.
 
     Args:
-        floor: square of the difference, in [0, 1] units, below which the penalty is about quadratic.
+        floor: squared difference, in [0, 1] units, below which the penalty is about quadratic.
+
+    Example:
+        >>> import torch
+        >>> SparseGradient()(torch.full((1, 1, 4, 4), 0.5)).item()
+        0.0
     """
 
     @validated
     def __init__(
         self,
         *,
-        floor: Annotated[Positive, Field(description="squared difference below which it is about quadratic")] = 1e-6,
+        floor: Annotated[
+            Positive, Field(description="squared difference below which the penalty is about quadratic")
+        ] = 1e-6,
     ) -> None:
         super().__init__()
         self.floor = floor
 
     def expected(self, mean: Tensor, std: Tensor) -> Tensor:
-        """Two tensors (B, C, H, W) -> (B,), >= 0; along a side of one pixel there are no differences."""
+        """Map two tensors (B, C, H, W) to (B,), >= 0; a side of one pixel has no differences."""
         total = mean.new_zeros(len(mean))
         for dim in (-2, -1):
             length = mean.shape[dim] - 1

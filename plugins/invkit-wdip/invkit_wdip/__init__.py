@@ -1,4 +1,4 @@
-"""W-DIP: blind deconvolution by deep priors that a Wiener filter guides."""
+"""W-DIP for invkit: blind deconvolution by deep priors that a Wiener filter guides."""
 
 from .solver import WienerGuidedAdam
 

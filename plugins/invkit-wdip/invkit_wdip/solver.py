@@ -1,4 +1,4 @@
-"""Joint Adam on image and kernel, guided by a Wiener filter."""
+"""Joint Adam on image prior and kernel prior, guided by a Wiener filter."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from invkit.solvers.adam import (
     Decay,
     Execution,
     ImageRate,
-    Iterations,
+    IterationCount,
     KernelRate,
     Milestones,
     Outcome,
     Perturbation,
 )
-from invkit.solvers.device_adam import device_adam, set_rates
 from invkit.solvers.pixel_state import check_padding
+from invkit.solvers.training import device_adam, set_rates
 
-from .guides import best_moves, gaussian, moved_image, moved_kernel, normalised, sharpened
+from .guides import best_shifts, gaussian, normalised, sharpened, shifted_image, shifted_kernel
 
 __all__ = ["GuidedState", "WienerGuidedAdam"]
 
-FASTER = 10.0  # by which each milestone multiplies the auxiliary kernel's rate
-MILESTONE_SIDE = 10  # pixels of a kernel, for each of which the milestones are given
+AUXILIARY_RATE_FACTOR = 10.0  # of the auxiliary kernel's learning rate at each of its milestones
+MILESTONE_SIDE = 10  # pixels of a kernel, for which the milestones are given
 
 
 @dataclass(kw_only=True)
@@ -43,8 +43,8 @@ class GuidedState(AdamState):
     """The priors in training, and the auxiliary kernel that guides them.
 
     Attributes:
-        free: (B, 1, h, w), the auxiliary kernel before its magnitudes are scaled to sum one.
-        auxiliary_optimizer: Adam on it.
+        free: (B, 1, h, w), numbers whose magnitudes, scaled to sum one, are the auxiliary kernel.
+        auxiliary_optimizer: Adam on these numbers.
     """
 
     free: nn.Parameter
@@ -56,14 +56,14 @@ class GuidedState(AdamState):
         return normalised(self.free)
 
     def state_dict(self) -> dict[str, Any]:
-        """A copy; later steps leave it as it is."""
+        """Return a copy of the state, which later steps do not change."""
         return super().state_dict() | {
             "free": self.free.detach().clone(),
             "auxiliary_optimizer": copy.deepcopy(self.auxiliary_optimizer.state_dict()["state"]),
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` gave; the state must have been started on the same problem by the same solver."""
+        """Restore a saved state; the same solver must have started this state on the same problem."""
         super().load_state_dict(saved)
         self.free.data.copy_(saved["free"])
         groups = self.auxiliary_optimizer.state_dict()["param_groups"]
@@ -73,37 +73,38 @@ class GuidedState(AdamState):
 
 @final
 class WienerGuidedAdam(AdamSolver):
-    """Adam on both priors, drawn towards a Wiener deconvolution by an auxiliary kernel: W-DIP.
+    """Adam on both priors, attracted to a Wiener deconvolution by an auxiliary kernel: W-DIP.
 
     Bredell, Erdil, Weber, Konukoglu, "Wiener Guided DIP for Unsupervised Blind Image Deconvolution", WACV 2023, in the
     form and with the numbers of its released code, github.com/gbredell/W_DIP.
 
-    With the problem's objective F(x, k), its fidelity D, an auxiliary kernel g of free pixels that begins as a wide
-    Gaussian, and W(g) the data deconvolved by it, one iteration is
+    F(x, k) is the problem's objective and D its fidelity. The auxiliary kernel g has free pixels and starts as a wide
+    Gaussian. W(g) is the data deconvolved by g. One iteration is
 
         1. an Adam step on g, for ``guidance D(x, W(g)) + kernel_guidance |k - g|^2 + auxiliary_penalty |g|^2``;
         2. an Adam step on the networks of x and k, for ``F + guidance D(x, W(g)) + kernel_guidance |k - g|^2``.
 
-    g and W(g) are compared with k and x where the move that brings g nearest to k puts them. A wide g makes W(g) a
-    little sharper than the data, and the network of x learns its low frequencies before its artefacts. The data are
-    continued beyond their border before they are deconvolved, and W(g) is clipped to [0, 1]; the released code takes
-    the data for periodic, leaves out half a kernel of the border where it compares, and W(g) is a magnitude there.
+    Before the comparison with k and x, g and W(g) are shifted so that g is closest to k. A wide g makes W(g) a little
+    sharper than the data, and the network of x learns its low frequencies before its artefacts. The data are extended
+    beyond their border before they are deconvolved, and W(g) is clipped to [0, 1]. The released code treats the data as
+    periodic, excludes half a kernel at the border from the comparison, and its W(g) is a magnitude.
 
     Args:
-        iterations: steps.
+        iterations: number of steps.
         image_lr: learning rate of the image prior.
         kernel_lr: learning rate of the kernel prior.
-        milestones: iterations, counted from 0, from which both rates are multiplied by ``decay`` once more.
-        decay: see there.
-        perturbation: standard deviation of the noise added to the latent of the image prior at every step.
+        milestones: iterations, from 0, at which both learning rates are multiplied by ``decay``.
+        decay: factor of the learning rates at each milestone.
+        perturbation: standard deviation of the noise that is added to the image prior's latent at every step.
         guidance: weight of the distance between the image and the deconvolved data, by the problem's fidelity.
         kernel_guidance: weight of the squared distance between the kernel and the auxiliary one, summed over pixels.
-        auxiliary_penalty: weight of the auxiliary kernel's squared norm, which keeps it spread.
-        auxiliary_lr: learning rate of the auxiliary kernel at first.
-        auxiliary_milestones: iterations from which that rate is ten times larger, for each full ten pixels of the
-            kernel's longer side less one: 70 means 140 for 21 pixels, and 0 for ten or fewer.
-        auxiliary_width: standard deviation of the Gaussian it begins as, in sides less one.
-        noise_to_signal: of the Wiener filter.
+        auxiliary_penalty: weight of the auxiliary kernel's squared norm; it keeps the kernel wide.
+        auxiliary_lr: starting learning rate of the auxiliary kernel.
+        auxiliary_milestones: iterations at which this rate is multiplied by ten. They are multiplied by the number of
+            full tens in the kernel's longer side less one: 70 means 140 for 21 pixels, and 0 for ten or fewer.
+        auxiliary_width: standard deviation of the auxiliary kernel's starting Gaussian, as a share of the side less
+            one.
+        noise_to_signal: ratio of the power spectra in the Wiener filter, the same at every frequency.
         execution: whether a GPU replays the steps, see `AdamSolver`.
         seed: of the perturbations.
     """
@@ -114,28 +115,32 @@ class WienerGuidedAdam(AdamSolver):
     def __init__(
         self,
         *,
-        iterations: Iterations = 5000,
+        iterations: IterationCount = 5000,
         image_lr: ImageRate = 1e-2,
         kernel_lr: KernelRate = 1e-4,
         milestones: Milestones = (2000, 3000, 4000),
         decay: Decay = 0.5,
         perturbation: Perturbation = 1e-3,
-        guidance: Annotated[NonNegative, Field(description="weight of the distance from the deconvolved data")] = 1e-3,
+        guidance: Annotated[
+            NonNegative, Field(description="weight of the image's distance from the deconvolved data")
+        ] = 1e-3,
         kernel_guidance: Annotated[
-            NonNegative, Field(description="weight of the squared distance from the auxiliary kernel")
+            NonNegative, Field(description="weight of the kernel's squared distance from the auxiliary one")
         ] = 1e-4,
         auxiliary_penalty: Annotated[
-            NonNegative, Field(description="weight of the auxiliary kernel's squared norm, which keeps it spread")
+            NonNegative, Field(description="weight of the auxiliary kernel's squared norm; it keeps the kernel wide")
         ] = 1e-3,
-        auxiliary_lr: Annotated[Positive, Field(description="learning rate of the auxiliary kernel at first")] = 1e-6,
+        auxiliary_lr: Annotated[Positive, Field(description="starting learning rate of the auxiliary kernel")] = 1e-6,
         auxiliary_milestones: Annotated[
             tuple[Annotated[int, Field(ge=0)], ...],
-            Field(description="iterations, for each ten pixels of kernel, from which it is ten times larger"),
+            Field(description="iterations, for each ten pixels of kernel, at which this rate is multiplied by ten"),
         ] = (70, 120, 170),
         auxiliary_width: Annotated[
-            Positive, Field(description="std of the Gaussian that the auxiliary kernel begins as, in sides of it")
+            Positive, Field(description="std of the auxiliary kernel's starting Gaussian, as a share of its side")
         ] = 1 / 3,
-        noise_to_signal: Annotated[Positive, Field(description="of the Wiener filter, at every frequency")] = 0.025,
+        noise_to_signal: Annotated[
+            Positive, Field(description="ratio of the power spectra in the Wiener filter")
+        ] = 0.025,
         execution: Execution = "auto",
         seed: Seed = 0,
     ) -> None:
@@ -154,24 +159,24 @@ class WienerGuidedAdam(AdamSolver):
         self.auxiliary_width, self.noise_to_signal = auxiliary_width, noise_to_signal
 
     def check(self, problem: Problem) -> None:
-        """Refuse what is no valid blur, or has no unknowns; raises `AssemblyError`."""
+        """Raise `AssemblyError` unless the operator is a valid blur and the priors have unknowns."""
         super().check(problem)
         check_padding(problem, "wiener-guided-adam", ("valid",))
 
     def start(self, problem: Problem) -> GuidedState:
-        """Copies of the priors, and a wide Gaussian to guide them."""
+        """Copy the priors, and start the auxiliary kernel as a wide Gaussian."""
         free = nn.Parameter(gaussian(problem.kernel_prior.shape, self.auxiliary_width, problem.data))
         optimizer = device_adam([([free], self.auxiliary_lr)], free.device)
         return GuidedState(**vars(super().start(problem)), free=free, auxiliary_optimizer=optimizer)
 
     def prepare(self, problem: Problem, state: AdamState) -> None:
-        """Set the learning rates, that of the auxiliary kernel too."""
+        """Set the learning rates, also of the auxiliary kernel."""
         assert isinstance(state, GuidedState)
         super().prepare(problem, state)
         set_rates(state.auxiliary_optimizer, [self.auxiliary_rate(problem, state.iteration)])
 
     def advance(self, problem: Problem, state: AdamState) -> Outcome:
-        """Bredell et al. 2023: the auxiliary kernel for the image and kernel as they are, then these for it."""
+        """Step on the auxiliary kernel, then on both priors (Bredell et al. 2023)."""
         assert isinstance(state, GuidedState)
         image, kernel = self.image(state), state.kernel_prior()
         self.follow(problem, state, image.detach(), kernel.detach())
@@ -181,7 +186,14 @@ class WienerGuidedAdam(AdamSolver):
         return image, kernel, loss
 
     def follow(self, problem: Problem, state: GuidedState, image: Tensor, kernel: Tensor) -> None:
-        """The Adam step on the auxiliary kernel, for an image and kernel without gradients."""
+        """Step with Adam on the auxiliary kernel.
+
+        Args:
+            problem: gives data and fidelity.
+            state: its auxiliary kernel is changed.
+            image: (B, C, H + h - 1, W + w - 1), without a gradient.
+            kernel: (B, 1, h, w), without a gradient.
+        """
         auxiliary = state.auxiliary
         loss = self.distance(problem, state.iteration, image, kernel, auxiliary)
         loss = loss + self.auxiliary_penalty * auxiliary.square().sum((1, 2, 3))
@@ -190,16 +202,24 @@ class WienerGuidedAdam(AdamSolver):
         state.auxiliary_optimizer.step()
 
     def distance(self, problem: Problem, iteration: int, image: Tensor, kernel: Tensor, auxiliary: Tensor) -> Tensor:
-        """Of image and kernel from their guides, weighted, (B,); differentiable in each of the three."""
-        data, moves = problem.data, best_moves(auxiliary, kernel)
-        guide = moved_image(sharpened(data, auxiliary, self.noise_to_signal), moves, kernel, data)
+        """Return the weighted distance of image and kernel from their guides, (B,).
+
+        Args:
+            problem: gives data and fidelity.
+            iteration: from 0; a schedule of fidelities depends on it.
+            image: (B, C, H + h - 1, W + w - 1).
+            kernel: (B, 1, h, w).
+            auxiliary: (B, 1, h, w).
+        """
+        data, shifts = problem.data, best_shifts(auxiliary, kernel)
+        guide = shifted_image(sharpened(data, auxiliary, self.noise_to_signal), shifts, kernel, data)
         seen = crop_to_data(image, size_of(kernel), size_of(data))
         from_image: Tensor = problem.fidelity.at(iteration)(seen, guide)
-        from_kernel = (moved_kernel(auxiliary, moves) - kernel).square().sum((1, 2, 3))
+        from_kernel = (shifted_kernel(auxiliary, shifts) - kernel).square().sum((1, 2, 3))
         return self.guidance * from_image + self.kernel_guidance * from_kernel
 
     def auxiliary_rate(self, problem: Problem, iteration: int) -> float:
-        """The auxiliary kernel's learning rate at an iteration, counted from 0."""
+        """Return the auxiliary kernel's learning rate at an iteration, from 0."""
         tens = (max(problem.kernel_prior.shape[-2:]) - 1) // MILESTONE_SIDE
         passed = sum(iteration >= tens * milestone for milestone in self.auxiliary_milestones)
-        return self.auxiliary_lr * FASTER**passed
+        return self.auxiliary_lr * AUXILIARY_RATE_FACTOR**passed

@@ -1,4 +1,4 @@
-"""The fidelity, the network of several images and the kernel estimation function."""
+"""The fidelity, the network that gives several images, and the kernel estimation function."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from invkit_noise_robust import BranchedSkipImage, RootMSE, estimated_kernels
 
 from invkit.core.errors import InputError
 from invkit.numerics.fourier import extend_periodically, grid_size, to_grid
+from invkit.numerics.geometry import Size
 from invkit.operators.convolution import Convolution
 
 
@@ -24,17 +25,17 @@ def strokes(h: int, w: int) -> torch.Tensor:
     return kernel / kernel.sum()
 
 
-def test_the_root_of_a_constant_difference():
+def test_the_root_of_a_constant_difference() -> None:
     data = drawn(2, 3, 5, 4)
     torch.testing.assert_close(RootMSE()(data + 0.1, data), torch.full((2,), 0.1, dtype=torch.float64))
 
 
-def test_the_root_is_the_norm_over_the_root_of_the_number_of_values():
+def test_the_root_is_the_norm_over_the_root_of_the_number_of_values() -> None:
     predicted, data = drawn(1, 1, 256, 256), drawn(1, 1, 256, 256, seed=1)
     torch.testing.assert_close(256 * RootMSE()(predicted, data)[0], (predicted - data).norm())
 
 
-def test_all_images_are_of_one_network():
+def test_all_images_are_of_one_network() -> None:
     prior = BranchedSkipImage((2, 3, 34, 35), branches=2, channels=4, skip_channels=2)
     image, others = prior.decode_all(prior.latent)
     assert image.shape == (2, 3, 34, 35)
@@ -44,7 +45,7 @@ def test_all_images_are_of_one_network():
     assert not torch.equal(others[:, 0], image)
 
 
-def test_a_small_image_has_fewer_scales():
+def test_a_small_image_has_fewer_scales() -> None:
     def scales(side: int) -> int:
         prior = BranchedSkipImage((1, 1, side, 40), channels=4, skip_channels=2)
         return sum(name.endswith("across") for name, _ in prior.named_modules())
@@ -55,8 +56,8 @@ def test_a_small_image_has_fewer_scales():
 
 
 @pytest.mark.parametrize("kernel_size", [(7, 7), (6, 9)])
-def test_the_true_image_gives_the_true_kernel(kernel_size):
-    """But for the border, where the data had to be made up, and what the assumed noise takes."""
+def test_the_true_image_gives_the_true_kernel(kernel_size: Size) -> None:
+    """They differ by the extension of the data at the border, and by the assumed noise."""
     kernel, image = strokes(*kernel_size), drawn(1, 1, 96, 90)
     data = Convolution()(image, kernel)
     (found,), _ = estimated_kernels(data, image[:, None], [0.02], kernel_size)
@@ -66,11 +67,9 @@ def test_the_true_image_gives_the_true_kernel(kernel_size):
     torch.testing.assert_close(found.sum(), torch.ones((), dtype=torch.float64), rtol=0, atol=1e-6)
 
 
-def test_noise_hurts_less_where_it_is_assumed():
-    kernel, image = (
-        strokes(7, 7),
-        torch.nn.functional.avg_pool2d(drawn(1, 1, 98, 98), 3, 1),
-    )  # little at high frequencies
+def test_noise_hurts_less_where_it_is_assumed() -> None:
+    kernel = strokes(7, 7)
+    image = torch.nn.functional.avg_pool2d(drawn(1, 1, 98, 98), 3, 1)  # little at high frequencies
     noise = 0.1 * torch.randn(1, 1, 90, 90, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     data = Convolution()(image, kernel) + noise
     kernels, _ = estimated_kernels(data, image[:, None].expand(-1, 2, -1, -1, -1), [0.001, 0.1], (7, 7))
@@ -78,8 +77,8 @@ def test_noise_hurts_less_where_it_is_assumed():
     assert aware > blind
 
 
-def test_it_is_the_formula():
-    """Spelt out with NumPy's transform of the whole grid, for two images and two levels."""
+def test_it_is_the_formula() -> None:
+    """NumPy's transform of the whole grid gives the same, for two images and two levels."""
     data, images, size = drawn(2, 3, 11, 12), drawn(2, 2, 3, 13, 15, seed=1), grid_size((11, 12), (3, 4))
     kernels, norms = estimated_kernels(data, images, [0.1, 0.3], (3, 4))
     blurred = np.fft.fft2(extend_periodically(data.mean(1, keepdim=True), (3, 4), size)[0, 0].numpy())

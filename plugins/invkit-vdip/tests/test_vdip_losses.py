@@ -1,4 +1,4 @@
-"""The formulas of the paper, on arrays small enough to compute by hand or by brute force."""
+"""The formulas of the paper, checked on small arrays by hand or by brute force."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ import torch
 from invkit_vdip.derivative_mse import DerivativeMSE
 from invkit_vdip.extreme_channels import ExtremeChannels
 from invkit_vdip.sparse_gradient import SparseGradient
+from torch import Tensor
 
 from invkit.core.errors import InputError
 
 SHAPE = (2, 3, 9, 7)
 
 
-def drawn(shape, seed=0):
+def drawn(shape: tuple[int, ...], seed: int = 0) -> Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def convolve(image, *filters):
+def convolve(image: Tensor, *filters: Tensor) -> Tensor:
     """Differences by explicit convolution, one filter after the other."""
     for kernel in filters:
-        image = torch.nn.functional.conv2d(image.flatten(0, 1)[:, None], kernel).unflatten(0, image.shape[:2])[:, :, 0]
+        convolved = torch.nn.functional.conv2d(image.flatten(0, 1)[:, None], kernel)
+        image = convolved.view(*image.shape[:2], *convolved.shape[2:])
     return image
 
 
@@ -30,24 +32,24 @@ DOWN = torch.tensor([-1.0, 1.0], dtype=torch.float64).view(1, 1, 2, 1)
 ALONG = DOWN.mT
 
 
-def test_a_single_wrong_pixel_counts_in_every_derivative_that_sees_it():
+def test_a_single_wrong_pixel_counts_in_every_derivative_that_sees_it() -> None:
     residual = torch.zeros(1, 1, 5, 5, dtype=torch.float64)
     residual[0, 0, 2, 2] = 1
-    # two of 20 first differences; of second ones 1, -2, 1 of 15 straight and 1, -1, -1, 1 of 16 mixed, either way
+    # two of 20 first differences; second differences: 1, -2, 1 of 15 straight and 1, -1, -1, 1 of 16 mixed ones
     first, second = 2 * 2 / 20, 2 * 6 / 15 + 2 * 4 / 16
     found = DerivativeMSE()(residual, torch.zeros_like(residual))
     assert float(found) == pytest.approx(0.5 / 25 + 0.5 * first + 0.125 * second)
 
 
-def test_derivatives_of_the_residual_are_those_of_the_blurred_derivatives():
-    """Why the first differences weigh twice the 1/4 of the others' pattern: d(k * x) - d y is k * (d x) - d y."""
+def test_derivatives_of_the_residual_are_those_of_the_blurred_derivatives() -> None:
+    """d(k * x) - d y is k * (d x) - d y, so the two terms of the released code are one with twice the weight."""
     image, kernel, data = drawn((1, 1, 11, 10)), drawn((1, 1, 3, 4), 1), drawn((1, 1, 9, 7), 2)
     for d in (DOWN, ALONG):
         residual = convolve(convolve(image, kernel) - data, d)
         torch.testing.assert_close(residual, convolve(convolve(image, d), kernel) - convolve(data, d))
 
 
-def test_derivative_mse_is_its_formula():
+def test_derivative_mse_is_its_formula() -> None:
     predicted, data = drawn(SHAPE, 1), drawn(SHAPE, 2)
     residual = predicted - data
     squares = [
@@ -65,22 +67,22 @@ def test_derivative_mse_is_its_formula():
     torch.testing.assert_close(DerivativeMSE()(predicted, data), sum(w * s for w, s in squares))
 
 
-def test_derivative_mse_refuses_what_has_no_second_differences():
+def test_derivative_mse_refuses_what_has_no_second_differences() -> None:
     with pytest.raises(InputError, match="at least 3x3 pixels, got 2x5"):
         DerivativeMSE()(torch.zeros(1, 1, 2, 5), torch.zeros(1, 1, 2, 5))
 
 
-def test_sparse_gradient_of_two_pixels():
+def test_sparse_gradient_of_two_pixels() -> None:
     mean, std = torch.tensor([[0.1, 0.4]]).double(), torch.tensor([[0.2, 0.3]]).double()
     found = SparseGradient(floor=1e-2).expected(mean[None, None], std[None, None])
     assert float(found) == pytest.approx(math.log(1 + (0.3**2 + 0.2**2 + 0.3**2) / 1e-2) / 4)
 
 
-def test_the_gradient_is_that_of_the_reweighted_squares():
+def test_the_gradient_is_that_of_the_reweighted_squares() -> None:
     """The released code's ``w E d^2 / 4``, with ``w = 1 / (E d^2 + floor)`` held, has the same gradient."""
     mean, std, floor = drawn(SHAPE, 3).requires_grad_(), (0.1 * drawn(SHAPE, 4)).requires_grad_(), 1e-6
     variance = std.square()
-    total = 0
+    total = torch.zeros(len(mean), dtype=mean.dtype)
     for d in (DOWN, ALONG):
         expected = convolve(mean, d).square() + convolve(variance, d.abs())
         total = total + (expected / (expected + floor).detach()).mean((1, 2, 3)) / 4
@@ -89,7 +91,7 @@ def test_the_gradient_is_that_of_the_reweighted_squares():
     torch.testing.assert_close(ours, published)
 
 
-def test_the_expectation_is_bounded_from_above():
+def test_the_expectation_is_bounded_from_above() -> None:
     mean, std = drawn((1, 1, 6, 6), 5), 0.3 * drawn((1, 1, 6, 6), 6)
     noise = torch.randn((20000, 1, 6, 6), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     penalty = SparseGradient(floor=1e-3)
@@ -99,7 +101,7 @@ def test_the_expectation_is_bounded_from_above():
     torch.testing.assert_close(penalty.expected(mean, torch.zeros_like(std)), penalty(mean))
 
 
-def test_extreme_channels_are_their_formula():
+def test_extreme_channels_are_their_formula() -> None:
     value, patch, floor = drawn(SHAPE, 7), 4, 1e-2
     windows = value.unfold(2, patch, 1).unfold(3, patch, 1)
     dark, bright = (w.square().amin((1, 4, 5)) for w in (windows, 1 - windows))
@@ -107,7 +109,7 @@ def test_extreme_channels_are_their_formula():
     torch.testing.assert_close(ExtremeChannels(patch=patch, floor=floor)(value), expected)
 
 
-def test_extreme_channels_are_content_with_black_and_white_everywhere():
+def test_extreme_channels_are_content_with_black_and_white_everywhere() -> None:
     board = (torch.arange(12)[:, None] + torch.arange(10)).remainder(2).float()[None, None]
     assert float(ExtremeChannels(patch=2)(board)) == 0
     grey = torch.full_like(board, 0.5)
