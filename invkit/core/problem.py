@@ -1,4 +1,4 @@
-"""A problem: the components of one inverse problem with the data they are to explain."""
+"""A problem: the components of one inverse problem and its data."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from .presentation import present
 
 __all__ = ["Problem", "Term"]
 
-ROUNDING = 1e-4  # by so much may data leave [0, 1]: more than a blur by float32 Fourier transforms rounds
-Range: TypeAlias = tuple[float, float] | None
-"""What data must lie in; None: anything finite."""
+RANGE_TOLERANCE = 1e-4  # by which data may leave their range: more than the rounding of float32 Fourier transforms
+DataRange: TypeAlias = tuple[float, float] | None
+"""The range of the data; None for any finite values."""
 
-COARSE = (torch.float16, torch.bfloat16)
+LOW_PRECISION = (torch.float16, torch.bfloat16)
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Term:
     """``weight * regularizer`` on the image or on the kernel.
 
     Raises:
-        AssemblyError: the regularizer is none, or a class instead of an instance.
-        InputError: the weight is not a finite number >= 0, or ``on`` names neither image nor kernel.
+        AssemblyError: the regularizer is not a `Regularizer`, or a class instead of an instance.
+        InputError: the weight is not a finite number >= 0, or the target is neither "image" nor "kernel".
     """
 
     regularizer: Regularizer
@@ -40,31 +40,35 @@ class Term:
     target: Literal["image", "kernel"] = "image"
 
     def __post_init__(self) -> None:
-        check_family("regularizer", self.regularizer, Regularizer)
+        check_instance("regularizer", self.regularizer, Regularizer)
         if not isinstance(self.weight, Real) or not 0 <= self.weight < math.inf:
-            raise InputError(f"the weight of {named(self.regularizer)} must be finite and >= 0, got {self.weight!r}")
+            raise InputError(
+                f"the weight of {type_name(self.regularizer)} must be finite and >= 0, got {self.weight!r}"
+            )
         if self.target not in ("image", "kernel"):
-            raise InputError(f"{named(self.regularizer)} is on 'image' or 'kernel', got {self.target!r}")
+            raise InputError(
+                f"the target of {type_name(self.regularizer)} must be 'image' or 'kernel', got {self.target!r}"
+            )
 
 
 @dataclass(frozen=True)
 class Problem:
-    """minimise ``fidelity(operator(x, k), data) + sum weight_i R_i`` over the priors' unknowns.
+    """Minimise ``fidelity(operator(x, k), data) + sum weight_i R_i`` over the parameters of the priors.
 
     Args:
         data: the measurement, (B, C, H, W), in the operator's ``data_range``, mostly [0, 1], float32 or float64; an
             array is copied to a float32 tensor.
         operator: A, the forward operator.
         image_prior: gives x, of the shape ``operator.image_shape(data.shape, kernel_prior.shape)``.
-        kernel_prior: gives k, the operator's unknown, in most a kernel (B, 1, h, w).
+        kernel_prior: gives k, the operator's parameter, mostly a kernel (B, 1, h, w).
         fidelity: compares ``A(x, k)`` with the data.
         regularizers: the terms of the sum; may be empty; a list is kept as a tuple.
 
     Raises:
         InputError: the data are not (B, C, H, W), not float32 or float64, not finite, or not within the operator's
             range.
-        AssemblyError: a component is a class, or of another family than its place asks for; the kernel prior
-            gives another kind of unknown than the operator has; the image prior's shape is not the one it asks for.
+        AssemblyError: a component is a class, or of a wrong family; the kernel prior gives another kind of parameter
+            than the operator has; the image prior has another shape than the operator needs.
     """
 
     data: Tensor
@@ -75,18 +79,18 @@ class Problem:
     regularizers: Sequence[Term] = ()
 
     def __post_init__(self) -> None:
-        check_family("operator", self.operator, ForwardOperator)
+        check_instance("operator", self.operator, ForwardOperator)
         data = as_data(self.data, self.operator.data_range)
         object.__setattr__(self, "data", data)  # the dataclass is frozen for everybody else
         object.__setattr__(self, "regularizers", as_terms(self.regularizers))
-        check_family("image_prior", self.image_prior, ImagePrior)
-        check_family("kernel_prior", self.kernel_prior, OperatorParameterPrior)
+        check_instance("image_prior", self.image_prior, ImagePrior)
+        check_instance("kernel_prior", self.kernel_prior, OperatorParameterPrior)
         if not isinstance(self.kernel_prior, self.operator.parameter_prior):
             raise AssemblyError(
-                f"{named(self.operator)} needs a kernel prior that is a {named(self.operator.parameter_prior)}, and "
-                f"{named(self.kernel_prior)} is none"
+                f"{type_name(self.operator)} needs a kernel prior of type {type_name(self.operator.parameter_prior)}, and "
+                f"{type_name(self.kernel_prior)} is not"
             )
-        check_family("fidelity", self.fidelity, Fidelity)
+        check_instance("fidelity", self.fidelity, Fidelity)
         self._check_shapes()
 
     def _check_shapes(self) -> None:
@@ -100,10 +104,14 @@ class Problem:
             )
 
     def objective(self, image: Tensor, kernel: Tensor, iteration: int = 0) -> Tensor:
-        """The sum to be minimised, one number per image of the data's batch, (B,); a schedule takes its ``iteration``.
+        """The objective, one number per item of the data's batch, (B,).
 
-        What is penalised once for several data, or several times for one, as the layers of an image or the kernels of
-        its parts, counts by its mean.
+        A penalty of another batch size, as on the layers of an image or the kernels of its parts, counts by its mean.
+
+        Args:
+            image: (B, C, H, W).
+            kernel: (B, 1, h, w), or another operator parameter.
+            iteration: for fidelities that change with it.
         """
         predicted = self.operator(image, kernel)
         total: Tensor = self.fidelity.at(iteration)(predicted, self.data)
@@ -113,7 +121,7 @@ class Problem:
         return total
 
     def to(self, device: torch.device | str) -> Problem:
-        """The same problem on a device; components are moved in place, as torch modules are."""
+        """The same problem on a device; components move in place, as torch modules do."""
         return replace(
             self,
             data=self.data.to(device),
@@ -125,64 +133,75 @@ class Problem:
         )
 
     def _repr_html_(self) -> str:
-        """The sentence it is, its components and data, for notebooks; computes nothing."""
+        """The objective, the components and the data, for notebooks; computes nothing."""
         html: str = present("problem_html")(self)
         return html
 
 
-def named(thing: object) -> str:
-    """A class by its name, an instance by its class's."""
+def type_name(thing: object) -> str:
+    """The name of a class, or of the class of an instance."""
     return thing.__name__ if isinstance(thing, type) else type(thing).__name__
 
 
-def check_family(field: str, given: object, family: type) -> None:
-    """Refuse what is no component of a field's family; raises `AssemblyError`."""
+def check_instance(field: str, given: object, family: type) -> None:
+    """Refuse a value that is not an instance of a class.
+
+    Args:
+        field: of the problem.
+        given: its value.
+        family: the class.
+
+    Raises:
+        AssemblyError: says what to give.
+    """
     if isinstance(given, type) and issubclass(given, family):
-        raise AssemblyError(f"{field} must be an instance, not the class: give {named(given)}(...), not {named(given)}")
+        raise AssemblyError(
+            f"{field} must be an instance, not the class: give {type_name(given)}(...), not {type_name(given)}"
+        )
     if not isinstance(given, family):
-        raise AssemblyError(f"{field} must be of the family {named(family)}, and {named(given)} is not")
+        raise AssemblyError(f"{field} must be of the family {type_name(family)}, and {type_name(given)} is not")
 
 
 def as_terms(given: object) -> tuple[Term, ...]:
-    """The terms of a sum as a tuple; raises `AssemblyError` for anything else."""
+    """A list of terms as a tuple; raises `AssemblyError` for other values."""
     if not isinstance(given, list | tuple):
-        raise AssemblyError(f"regularizers must be a list of Term(regularizer, weight), got {named(given)}")
+        raise AssemblyError(f"regularizers must be a list of Term(regularizer, weight), got {type_name(given)}")
     for index, term in enumerate(given):
         if not isinstance(term, Term):
             raise AssemblyError(
-                f"regularizers[{index}] is {named(term)}, and must be a Term: give Term({named(term)}(...), weight)"
+                f"regularizers[{index}] is {type_name(term)}, and must be a Term: give Term({type_name(term)}(...), weight)"
             )
     return tuple(given)
 
 
-def as_data(given: object, within: Range = (0.0, 1.0)) -> Tensor:
-    """The measurement as a tensor, checked as by `check_data`; raises `InputError`."""
+def as_data(given: object, within: DataRange = (0.0, 1.0)) -> Tensor:
+    """The data as a tensor, checked by `check_data`; raises `InputError`."""
     if isinstance(given, np.ndarray):
-        if given.dtype.kind == "f" and given.dtype.itemsize > 2:  # the others are refused as they are
+        if given.dtype.kind == "f" and given.dtype.itemsize > 2:
             return as_data(torch.from_numpy(given.astype(np.float32)), within)
-        raise InputError(unusable(given.dtype, given.shape))
+        raise InputError(wrong_form(given.dtype, given.shape))
     if not isinstance(given, Tensor):
-        raise InputError(f"data must be a tensor or an array (B, C, H, W), got {named(given)}")
+        raise InputError(f"data must be a tensor or an array (B, C, H, W), got {type_name(given)}")
     check_data(given, within)
     return given
 
 
-def check_data(data: Tensor, within: Range = (0.0, 1.0)) -> None:
-    """Refuse data that no solver could use, or outside the operator's range if it has one; raises `InputError`."""
-    if data.ndim != 4 or not data.is_floating_point() or data.dtype in COARSE or not data.numel():
-        raise InputError(unusable(data.dtype, data.shape))
+def check_data(data: Tensor, within: DataRange = (0.0, 1.0)) -> None:
+    """Refuse data that no solver can use, or outside the operator's range; raises `InputError`."""
+    if data.ndim != 4 or not data.is_floating_point() or data.dtype in LOW_PRECISION or not data.numel():
+        raise InputError(wrong_form(data.dtype, data.shape))
     if not bool(torch.isfinite(data).all()):
         raise InputError("the data hold NaN or infinite values; mask or replace them first")
     low, high = (float(end) for end in torch.aminmax(data.detach()))
-    if within is not None and (low < within[0] - ROUNDING or high > within[1] + ROUNDING):
+    if within is not None and (low < within[0] - RANGE_TOLERANCE or high > within[1] + RANGE_TOLERANCE):
         raise InputError(
             f"the data run from {low:.4g} to {high:.4g}, not within [{within[0]:g}, {within[1]:g}]; "
             f"{scaling_advice(low, high)}"
         )
 
 
-def unusable(dtype: object, shape: Sequence[int]) -> str:
-    """The message for data of another form."""
+def wrong_form(dtype: object, shape: Sequence[int]) -> str:
+    """The message for data of a wrong type or shape."""
     return (
         f"data must be (B, C, H, W), not empty, in float32 or float64; got {dtype} of shape {tuple(shape)}"
         f"{'; give float32' if 'float16' in str(dtype) else ''}"

@@ -70,7 +70,7 @@ PLACES: dict[str, str] = {
     "solver": "solvers",
     "selection": "no_reference_metrics",
 }
-"""Each place of a recipe, and the family of its components; the selection is neither a part of a problem nor a solver."""
+"""Each place of a recipe, and the family of its components. The selection is not a part of a problem or a solver."""
 
 THIS_SESSION = "this session"
 OWN_DISTRIBUTION = "invkit"

@@ -1,4 +1,4 @@
-"""What a solve gives back: pictures, kernel, history, and how it ended."""
+"""The result of a solve: image, kernel, history, and how the solve ended."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ Array: TypeAlias = npt.NDArray[Any] | Tensor
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Image and kernel as they stood on the way.
+    """Image and kernel during a solve.
 
     Attributes:
-        solve: which of several solves, one after the other, counted from 1: a recipe's stages.
-        iteration: steps done in it.
-        loss: of the last of them.
+        solve: number of the solve, from 1, as a recipe has several stages.
+        iteration: number of steps done.
+        loss: of the last step.
         image: (B, C, H, W) in [0, 1], on the CPU, as `State.estimate` gives it.
-        kernel: (B, 1, h, w), or the operator's other unknown, on the CPU.
+        kernel: (B, 1, h, w), or another operator parameter, on the CPU.
     """
 
     solve: int
@@ -46,20 +46,20 @@ class Result:
 
     Attributes:
         image: the restored image in [0, 1]: (B, C, H, W) from `Solver.solve`; from `invkit.deblur` in the layout and
-            kind (array or tensor) of the image that was given.
-        kernel: the operator's unknown, in most a true-convolution kernel, >= 0 and summing to one: (B, 1, h, w) from
-            `Solver.solve`, or (h, w), of several kernels (B, h, w), from `invkit.deblur`.
+            kind (array or tensor) of the input.
+        kernel: the operator's parameter, mostly a true-convolution kernel, non-negative and summing to one:
+            (B, 1, h, w) from `Solver.solve`; (h, w), or (B, h, w) for several, from `invkit.deblur`.
         history: the loss of every iteration.
         stopped: "finished", "converged", "interrupted" or "time limit".
-        iterations: steps done, over all resumed runs.
-        seconds: time spent in them.
-        blurry: what there was to see before, in the image's layout: the blurry picture, of data that are none the
-            operator's first image of them; or None.
-        details: what else is worth keeping (recipe, seed, versions, device, noise level, ...), JSON-serialisable.
+        iterations: number of steps, over all resumed runs.
+        seconds: that they took.
+        blurry: the image before the solve, in the same layout: the blurry input, or the operator's initial image if
+            the data are no picture; or None.
+        details: recipe, options, seed, versions, device, noise level and the like, JSON-serialisable.
         bits: bits per sample in which `save` writes the image.
         icc_profile: colour profile that `save` writes with it, or None.
-        has_kernel: whether ``kernel`` is one or several, and not another unknown.
-        snapshots: how image and kernel evolved, where that was asked for: ``observers=[invkit.Snapshots(every=10)]``.
+        has_kernel: whether ``kernel`` holds blur kernels, and not another operator parameter.
+        snapshots: image and kernel during the solve, if requested by ``observers=[invkit.Snapshots(every=10)]``.
     """
 
     image: Array
@@ -77,36 +77,37 @@ class Result:
 
     @property
     def is_complete(self) -> bool:
-        """Whether it was solved to its end, and neither Ctrl-C nor a time limit came before."""
+        """Whether the solve reached its end, and was not stopped by Ctrl-C or a time limit."""
         return self.stopped in ("finished", "converged")
 
     def save(self, directory: str | Path, *, overwrite: bool = False) -> Path:
         """Write image.png, kernel.png, kernel.npy, overview.png and result.json; each file is whole or absent.
 
-        What is no kernel is in operator_parameter.png and operator_parameter.npy.
+        Another operator parameter than a kernel is written to operator_parameter.png and operator_parameter.npy.
 
         Returns:
             The directory.
 
         Raises:
-            InputError: it cannot be written, or holds another run and ``overwrite`` is False.
+            InputError: the directory cannot be written, or holds another run and ``overwrite`` is False.
         """
         saved: Path = present("save_result")(self, Path(directory), overwrite=overwrite)
         return saved
 
     def plot(self) -> Figure:
-        """Blurry and restored image, kernel and loss in one Matplotlib figure, not yet shown."""
+        """Blurry and restored image, kernel and loss in one Matplotlib figure, which is not shown yet."""
         figure: Figure = present("overview")(self)
         return figure
 
     def compare(self, truth: str | Path | Array, kernel: Array | None = None) -> Figure:
-        """Blurry, restored and true image with their PSNR and SSIM, the errors and the kernels; not yet shown.
+        """Blurry, restored and true image with PSNR and SSIM, the errors and the kernels, in a figure not shown yet.
 
-        Scores are of the luma, aligned as in Levin's protocol: at the shift of least squared error up to 5 pixels.
+        PSNR and SSIM are those of the luma, aligned as in Levin's protocol: at the shift of least squared error, up to
+        5 pixels.
 
         Args:
-            truth: the sharp image, a file or of a layout that `invkit.deblur` takes, of about the size of ``image``.
-            kernel: the true kernel, (h, w), to be drawn beside the one found.
+            truth: the sharp image, a file or an array in a layout of `invkit.deblur`, of about the size of ``image``.
+            kernel: the true kernel, (h, w), drawn beside the estimate.
 
         Raises:
             InputError: the truth cannot be read, or has other channels than the image.
@@ -115,29 +116,29 @@ class Result:
         return figure
 
     def animate(self, path: str | Path, *, seconds: float = 6.0) -> Path:
-        """Write how image and kernel evolved, side by side with iteration and loss, as .gif, .webp or .mp4.
+        """Write an animation of image and kernel with iteration and loss, as .gif, .webp or .mp4.
 
         Args:
-            path: of the file, which is replaced if there is one.
-            seconds: how long it takes, the last picture aside, which stays for two seconds more.
+            path: of the file; an existing one is replaced.
+            seconds: duration without the last picture, which is shown for two more seconds.
 
         Returns:
             The path.
 
         Raises:
-            InputError: there are no snapshots, ``seconds`` is not positive, the suffix is another one, an .mp4 lacks
-                its encoder (``invkit[video]``), or the file cannot be written.
+            InputError: there are no snapshots, ``seconds`` is not positive, the suffix is unknown, the encoder for
+                .mp4 is missing (``invkit[video]``), or the file cannot be written.
         """
         written: Path = present("animate")(self, Path(path), seconds)
         return written
 
     def _repr_html_(self) -> str:
-        """Pictures and figures of it, for notebooks."""
+        """Pictures and figures for notebooks."""
         html: str = present("result_html")(self)
         return html
 
     def summary(self) -> dict[str, Any]:
-        """What result.json holds."""
+        """The content of result.json."""
         return {
             "stopped": self.stopped,
             "iterations": self.iterations,

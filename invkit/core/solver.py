@@ -1,4 +1,4 @@
-"""Who does the minimising. The loop is written once, here; a solver says how to start and what one step is."""
+"""Solvers. The loop is written once, here; a solver defines how to start and one step."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ __all__ = [
 ]
 
 StopReason = Literal["finished", "converged", "interrupted", "time limit"]
-CHECK_EVERY = 25  # iterations between two looks at the loss: each look waits for the device
+CHECK_EVERY = 25  # iterations between two checks of the loss; each check waits for the device
 
 
 @dataclass
 class State(ABC):
-    """Everything that changes during a solve; saved and loaded, it continues to the same bits.
+    """Everything that changes during a solve. A saved and loaded state continues to the same bits.
 
     Attributes:
-        iteration: steps done.
-        losses: the loss of every step, each a tensor of no dimension on the solve's device.
-        converged: set by a step that wants no further one.
-        seconds: time spent in the loop, over all runs that led here.
+        iteration: number of steps done.
+        losses: the loss of every step, each a scalar tensor on the solve's device.
+        converged: set by a step after which no further one is needed.
+        seconds: time spent in the loop, over all resumed runs.
     """
 
     iteration: int = 0
@@ -58,19 +58,19 @@ class State(ABC):
 
     @property
     def loss(self) -> float:
-        """The last loss, NaN before the first step; waits for the device."""
+        """The last loss; NaN before the first step. Waits for the device."""
         return float(self.losses[-1]) if self.losses else float("nan")
 
     @abstractmethod
     def estimate(self) -> tuple[Tensor, Tensor]:
-        """Image (B, C, H, W) and kernel (B, 1, h, w), or the operator's other unknown, without gradients."""
+        """Image (B, C, H, W) and kernel (B, 1, h, w), or another operator parameter, without gradients."""
 
     @abstractmethod
     def priors(self, problem: Problem) -> tuple[ImagePrior, OperatorParameterPrior]:
-        """The priors as the solve leaves them, for another solve to go on from; the problem's own stay as they are."""
+        """The priors at the end of the solve, from which another solve may start; the problem's own do not change."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors, numbers, strings and containers of them, as ``torch.load(weights_only=True)`` accepts."""
+        """Tensors, numbers, strings and containers of them, which ``torch.load(weights_only=True)`` accepts."""
         return {
             "iteration": self.iteration,
             "losses": stacked(self.losses),
@@ -79,7 +79,7 @@ class State(ABC):
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` gave; the state must have been started on the same problem."""
+        """Restore the values of `state_dict`; the state must have been started on the same problem."""
         self.iteration = int(saved["iteration"])
         self.losses = list(saved["losses"])
         self.converged = bool(saved["converged"])
@@ -87,57 +87,69 @@ class State(ABC):
 
 
 def stacked(losses: Sequence[Tensor]) -> Tensor:
-    """The losses as one tensor on the CPU, (n,); those of a resumed run may lie on another device than later ones."""
+    """The losses as one tensor (n,) on the CPU; those before a resume may be on another device than later ones."""
     if not losses:
         return torch.empty(0)
     return torch.stack([loss.to(losses[-1].device) for loss in losses]).cpu()
 
 
-S = TypeVar("S", bound=State)
+StateT = TypeVar("StateT", bound=State)
 
 
 class Observer(Component):
-    """Watches a solve (progress, snapshots, checkpoints); reads the state and never changes it. Default: nothing.
+    """Observes a solve (progress, snapshots, checkpoints). It reads the state and never changes it.
 
-    One observer may watch several solves, one after the other: the stages of a recipe. One that is registered may take
-    ``folder`` by position, the run's output folder, and writes nothing before it is started.
+    One observer may observe several solves, one after the other: the stages of a recipe. A registered observer may
+    have the positional argument ``folder``, the run's output folder; it writes nothing before it is started.
     """
 
     family: ClassVar[str] = "observers"
 
     def started(self, problem: Problem, state: State, iterations: int) -> None:
-        """Before the first step; ``state.iteration`` is above 0 when a run is resumed."""
+        """Called before the first step; ``state.iteration`` is above 0 in a resumed run.
+
+        Args:
+            problem: that is solved.
+            state: before the first step.
+            iterations: the highest number of steps.
+        """
 
     def stepped(self, problem: Problem, state: State) -> None:
-        """After each step."""
+        """Called after each step."""
 
     def stopped(self, problem: Problem, state: State, reason: StopReason | None) -> None:
-        """After the last step; ``reason`` is None when an error ended the solve, perhaps in the middle of a step."""
+        """Called after the last step.
+
+        Args:
+            problem: that is solved.
+            state: the last one.
+            reason: why the solve ended; None after an error, perhaps in the middle of a step.
+        """
 
 
 class Recorder(Observer, ABC):
-    """The ability of an observer to keep what it saw, so that the result holds it."""
+    """The ability of an observer to keep snapshots for the result."""
 
     @abstractmethod
     def recorded(self) -> Sequence[Snapshot]:
-        """What was kept so far, of all solves that were watched."""
+        """The snapshots so far, of all observed solves."""
 
 
 class Counting(Observer, ABC):
-    """The ability of an observer to show how many parts of a work are done, where they are no steps of a solve."""
+    """The ability of an observer to show how many parts of a task are done, other than steps of a solve."""
 
     @abstractmethod
     def counting(self, total: int) -> AbstractContextManager[Callable[[int], None]]:
-        """Shows it during a ``with`` statement, by what is to be called with the number done so far."""
+        """A ``with`` statement that shows progress; its function is called with the number of completed parts."""
 
 
-class Solver(Component, ABC, Generic[S]):
-    """Holds the settings of a method and no problem; the same solver solves many problems.
+class Solver(Component, ABC, Generic[StateT]):
+    """The settings of a method. A solver holds no problem, so that one solver solves many problems.
 
     Attributes:
-        iterations: the most steps a solve takes.
-        needs: the abilities it asks of the problem's components, as types, by the name of the part: "operator",
-            "image_prior", "kernel_prior", "fidelity" or "regularizers" (all of those on the image, and at least one).
+        iterations: the highest number of steps.
+        needs: the abilities that the problem's components must have, as types, by part: "operator", "image_prior",
+            "kernel_prior", "fidelity" or "regularizers" (all of those on the image, and at least one).
         keeps_large_blocks: whether the C library keeps freed memory after the first step (`invkit.core.runtime.memory`).
             Set it for solvers whose steps allocate large tensors again and again.
     """
@@ -148,19 +160,19 @@ class Solver(Component, ABC, Generic[S]):
     needs: ClassVar[Mapping[str, type]] = {}
 
     @abstractmethod
-    def start(self, problem: Problem) -> S:
-        """A fresh state; leaves the problem and its components as they are."""
+    def start(self, problem: Problem) -> StateT:
+        """A fresh state; does not change the problem and its components."""
 
     def steps(self, problem: Problem) -> int:
-        """The most steps a solve of this problem takes: ``iterations``, unless the method works in several scales."""
+        """The highest number of steps for a problem: ``iterations``, unless the method works at several scales."""
         return self.iterations
 
     @abstractmethod
-    def step(self, problem: Problem, state: S) -> S:
+    def step(self, problem: Problem, state: StateT) -> StateT:
         """One iteration; appends its loss to ``state.losses``."""
 
     def check(self, problem: Problem) -> None:
-        """Refuse a problem that lacks what the solver needs; raises `AssemblyError` naming what is missing."""
+        """Refuse a problem without the abilities that the solver needs; raises `AssemblyError` that names them."""
         for part, ability in self.needs.items():
             components = parts(problem, part)
             if not components:
@@ -181,20 +193,20 @@ class Solver(Component, ABC, Generic[S]):
         time_limit: float | None = None,
         resume: Mapping[str, Any] | None = None,
     ) -> Result:
-        """Iterate to the end, to convergence, to the time limit or to Ctrl-C, whichever is first.
+        """Iterate until the last step, convergence, the time limit or Ctrl-C, whichever comes first.
 
         Args:
-            problem: left unchanged.
+            problem: not changed.
             observers: called after every step.
-            time_limit: seconds of this call after which no further step begins; None for no limit.
+            time_limit: seconds after which no further step starts; None for no limit.
             resume: a ``state_dict`` of an earlier solve of the same problem.
 
         Returns:
-            The result as it stands at the stop; ``result.stopped`` says which of the four it was.
+            The result at the stop; ``result.stopped`` says which of the four it was.
 
         Raises:
-            AssemblyError: the problem lacks what the solver needs.
-            DivergedError: the loss is no longer finite.
+            AssemblyError: the problem lacks an ability that the solver needs.
+            DivergedError: the loss became infinite or NaN.
         """
         self.check(problem)
         with threads_for(problem):
@@ -216,18 +228,18 @@ class Solver(Component, ABC, Generic[S]):
 
 
 @dataclass
-class _Run(Generic[S]):
-    """One call of `Solver.solve`: the loop, and who watches it."""
+class _Run(Generic[StateT]):
+    """One call of `Solver.solve`: the loop and its observers."""
 
-    solver: Solver[S]
+    solver: Solver[StateT]
     problem: Problem
-    state: S
+    state: StateT
     observers: Sequence[Observer]
     time_limit: float | None
     reason: StopReason | None = None
 
     def to_the_end(self) -> StopReason:
-        with ExitStack() as endings:  # every observer that was started is stopped, whatever the others do
+        with ExitStack() as endings:  # every started observer is stopped, also after an error of another one
             for observer in self.observers:
                 endings.callback(self.end, observer)
                 observer.started(self.problem, self.state, self.solver.steps(self.problem))
@@ -274,18 +286,18 @@ def has_only_quick_operations(problem: Problem) -> bool:
 
 
 def parts(problem: Problem, part: str) -> Sequence[object]:
-    """The components of one part of a problem; of the regularizers those on the image."""
+    """The components of one part of a problem; of the regularizers, those on the image."""
     if part == "regularizers":
         return [term.regularizer for term in problem.regularizers if term.target == "image"]
     return [getattr(problem, part)]
 
 
 def check_finite(state: State) -> None:
-    """Raise `DivergedError` when the last loss is not a finite number."""
+    """Raise `DivergedError` if the last loss is not finite."""
     if state.losses and not bool(torch.isfinite(state.losses[-1])):
         raise DivergedError(
             f"the loss is {state.loss} after {state.iteration} iterations; a smaller learning rate, or float32 "
-            "instead of bfloat16, usually mends this"
+            "instead of bfloat16, usually prevents this"
         )
 
 
@@ -294,11 +306,11 @@ _listening: ContextVar[threading.Event | None] = ContextVar("_listening", defaul
 
 @contextmanager
 def deferred_interrupt() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C, or SIGTERM of a job scheduler, into an event, so that no step is cut in half.
+    """Turn the first Ctrl-C, or SIGTERM of a job scheduler, into an event, so that no step is interrupted.
 
-    The second acts as usual. A signal that the process was told to ignore (nohup) stays ignored. Within another
-    one the event is the other's, also where that has happened already: what is begun then ends before its first step,
-    unless it is begun within `after_interrupt`.
+    The second one acts as usual. A signal that the process ignores (nohup) stays ignored. Inside another
+    `deferred_interrupt` the event is that of the outer one. If it is set already, a solve ends before its first step,
+    unless it runs inside `after_interrupt`.
     """
     asked, outer = threading.Event(), _listening.get()
     if threading.current_thread() is not threading.main_thread():
@@ -308,7 +320,7 @@ def deferred_interrupt() -> Iterator[threading.Event]:
         yield outer
         return
     previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    # None: the handler was set by another than Python, who could not put it back
+    # None: a handler that was not set by Python, which cannot be restored
     caught = {number: handler for number, handler in previous.items() if handler not in (signal.SIG_IGN, None)}
 
     def restore() -> None:
@@ -331,7 +343,7 @@ def deferred_interrupt() -> Iterator[threading.Event]:
 
 @contextmanager
 def after_interrupt() -> Iterator[None]:
-    """Go on although Ctrl-C was heard, as to make an image of what was found so far; the second acts as usual."""
+    """Continue after Ctrl-C, to restore an image from the result so far; a second Ctrl-C acts as usual."""
     token = _listening.set(threading.Event())
     try:
         yield
