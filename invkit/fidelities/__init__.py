@@ -1,4 +1,4 @@
-"""How predicted data are compared with measured data; every fidelity is a mean over the values of an image."""
+"""Fidelities, which compare predicted data with measured data; each is a mean over the values of an image."""
 
 from ..core.lazy import lazy_attributes, lazy_names
 

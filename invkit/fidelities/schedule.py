@@ -1,4 +1,4 @@
-"""Several fidelities, one after another by iteration."""
+"""Several fidelities, one after another."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["Schedule"]
 
 
 class Schedule(Fidelity):
-    """Fidelities that take turns: each serves the iterations before its ``until``, the last one to the end.
+    """A sequence of fidelities: each one is used until its last iteration, the last one to the end.
 
-    Called itself, without an iteration, it is its last stage.
+    Called without an iteration, the schedule is its last fidelity.
 
     Args:
-        stages: (fidelity, until) in order; ``until`` is the first iteration (counted from 0) a stage no longer
-            serves, and None for the last.
+        stages: (fidelity, until) in order. ``until`` is the first iteration (counted from 0) that no longer uses the
+            fidelity; None for the last one.
 
     Raises:
         RecipeError: there is no stage, an ``until`` is missing, or they do not increase.
@@ -31,27 +31,27 @@ class Schedule(Fidelity):
         self.stages = nn.ModuleList(fidelity for fidelity, _ in stages)
 
     def at(self, iteration: int) -> Fidelity:
-        """The stage that serves an iteration, counted from 0."""
+        """The fidelity for an iteration, counted from 0."""
         position = sum(end <= iteration for end in self.ends)
         stage = self.stages[position]
         assert isinstance(stage, Fidelity)
         return stage.at(iteration)
 
     def forward(self, predicted: Tensor, data: Tensor) -> Tensor:
-        """The last stage's value: two tensors (B, C, H, W) -> (B,)."""
+        """The value of the last fidelity: two tensors (B, C, H, W) -> (B,)."""
         value: Tensor = self.stages[-1](predicted, data)
         return value
 
 
 def checked_ends(untils: list[int | None]) -> list[int]:
-    """Where each stage but the last ends; raises `RecipeError`."""
+    """The first iteration after each fidelity but the last; raises `RecipeError`."""
     if not untils:
-        raise RecipeError("a schedule needs at least one fidelity; none was given")
+        raise RecipeError("a schedule needs at least one fidelity; it has none")
     if untils[-1] is not None:
-        raise RecipeError(f"the last fidelity serves to the end; leave out its 'until', which is {untils[-1]}")
+        raise RecipeError(f"the last fidelity has no end; leave out its 'until_iteration', which is {untils[-1]}")
     ends = [until for until in untils if until is not None]
     if len(ends) != len(untils) - 1:
-        raise RecipeError(f"every fidelity but the last needs an 'until'; got {untils}")
+        raise RecipeError(f"every fidelity but the last needs an 'until_iteration'; got {untils}")
     if any(later <= earlier for earlier, later in zip([0, *ends], ends, strict=False)):
-        raise RecipeError(f"the fidelities' 'until' must be above 0 and increase; got {ends}")
+        raise RecipeError(f"the 'until_iteration' of the fidelities must be above 0 and increase; got {ends}")
     return ends

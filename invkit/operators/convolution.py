@@ -1,18 +1,19 @@
-"""Uniform blur."""
+"""Uniform blur, and valid convolutions by Fourier transforms."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
 from ..core.errors import InputError
 from ..core.interfaces import Blur
 from ..core.parameters import validated
-from ..numerics.geometry import Shape, Size, extend, extend_adjoint, size_of
-from .spectral import blurred, spread
+from ..numerics.fourier import fast_size, otf
+from ..numerics.geometry import Shape, Size, extend, extend_adjoint, margins, size_of
 
 __all__ = ["Convolution"]
 
@@ -20,17 +21,24 @@ __all__ = ["Convolution"]
 class Convolution(Blur):
     """True convolution of each image of a batch with its kernel: ``y[n] = sum_m k[m] x[n + centre - m]``.
 
-    "valid" is the model of a photograph, whose border was blurred from beyond the frame: the image is larger than the
-    data by the kernel's size less one. The other paddings keep the size and make up what lies beyond the frame. The
-    kernel's centre is the one of `invkit.numerics.geometry`.
+    "valid" models a photograph: light from beyond the frame blurs into its border. The image is therefore larger than
+    the data, by the kernel's size minus one. The other paddings keep the size and assume what lies beyond the frame.
+    The kernel's centre is defined in `invkit.numerics.geometry`.
 
-    Images are (B, C, H, W), kernels (B, 1, h, w) or (1, 1, h, w), which then blurs the whole batch. The arithmetic is
-    in float32 or float64, also under autocast and for half-precision arguments: a blur rounded to bfloat16 would be
-    off by more than the noise of a photograph.
+    Images are (B, C, H, W). Kernels are (B, 1, h, w), or (1, 1, h, w) for one kernel that blurs the whole batch. The
+    computation is in float32 or float64, also under autocast and for half-precision arguments: a blur in bfloat16 would
+    have an error larger than the noise of a photograph.
 
     Args:
-        padding: what lies beyond the image's border.
-        method: how it is computed; the results agree to rounding.
+        padding: the image beyond its border.
+        method: the algorithm; the results agree up to rounding.
+
+    Example:
+        >>> image, kernel = torch.rand(1, 3, 32, 32), torch.full((1, 1, 5, 5), 1 / 25)
+        >>> Convolution()(image, kernel).shape
+        torch.Size([1, 3, 28, 28])
+        >>> Convolution(padding="circular")(image, kernel).shape
+        torch.Size([1, 3, 32, 32])
     """
 
     @validated
@@ -39,7 +47,7 @@ class Convolution(Blur):
         *,
         padding: Annotated[
             Literal["valid", "circular", "replicate", "reflect"],
-            Field(description="'valid': the image exceeds the data by the kernel's size less one; else the same size"),
+            Field(description="'valid': the image exceeds the data by the kernel's size minus one; else the same size"),
         ] = "valid",
         method: Annotated[
             Literal["fft", "direct"],
@@ -54,40 +62,40 @@ class Convolution(Blur):
         """Image (B, C, H, W) and kernel (B or 1, 1, h, w) -> data; differentiable in both.
 
         Returns:
-            (B, C, H - h + 1, W - w + 1) for "valid", else (B, C, H, W).
+            (B, C, H - h + 1, W - w + 1) for "valid", otherwise (B, C, H, W).
 
         Raises:
-            InputError: shapes that are not these; the image is smaller than the kernel and the padding is "valid";
-                the padding is "reflect" and half the kernel is not smaller than the image.
+            InputError: the shapes are others, the image is smaller than the kernel and the padding is "valid", or half
+                the kernel is not smaller than the image and the padding is "reflect".
         """
-        image, kernel = checked(image, kernel)
+        image, kernel = as_operands(image, kernel)
         if self.padding != "valid":
             image = extend(image, size_of(kernel), self.padding)
-        check_fit(size_of(image), size_of(kernel))
+        check_kernel_fits(size_of(image), size_of(kernel))
         with torch.autocast(image.device.type, enabled=False):
             return VALID[self.method](image, kernel)
 
     def adjoint(self, data: Tensor, kernel: Tensor) -> Tensor:
-        """Data (B, C, H', W') -> (B, C, H, W) with ``<A x, y> = <x, A^T y>``; raises as `forward`."""
-        data, kernel = checked(data, kernel)
+        """Data (B, C, H', W') -> (B, C, H, W) with ``<A x, y> = <x, A^T y>``; raises the same errors as `forward`."""
+        data, kernel = as_operands(data, kernel)
         with torch.autocast(data.device.type, enabled=False):
-            image = TRANSPOSED[self.method](data, kernel)
+            image = VALID_ADJOINT[self.method](data, kernel)
         return image if self.padding == "valid" else extend_adjoint(image, size_of(kernel), self.padding)
 
     def image_shape(self, data_shape: Shape, kernel_shape: Shape) -> Shape:
-        """(B, C, H' + h - 1, W' + w - 1) for "valid", else the shape of the data."""
+        """(B, C, H' + h - 1, W' + w - 1) for "valid", otherwise the shape of the data."""
         if self.padding != "valid":
             return data_shape
         batch, channels, height, width = data_shape
         return batch, channels, height + kernel_shape[2] - 1, width + kernel_shape[3] - 1
 
     def extra_repr(self) -> str:
-        """What ``print`` shows."""
+        """The text that ``print`` shows."""
         return f"padding={self.padding!r}, method={self.method!r}"
 
 
-def checked(image: Tensor, kernel: Tensor) -> tuple[Tensor, Tensor]:
-    """Both in one precision that has an FFT; raises `InputError` where the shapes do not fit."""
+def as_operands(image: Tensor, kernel: Tensor) -> tuple[Tensor, Tensor]:
+    """Both in one precision that has an FFT; raises `InputError` if the shapes do not belong together."""
     if image.ndim != 4 or kernel.ndim != 4 or kernel.shape[1] != 1 or kernel.shape[0] not in (1, image.shape[0]):
         raise InputError(
             "a convolution needs an image (B, C, H, W) and a kernel (B, 1, h, w) or (1, 1, h, w); "
@@ -97,8 +105,8 @@ def checked(image: Tensor, kernel: Tensor) -> tuple[Tensor, Tensor]:
     return image.to(dtype), kernel.to(dtype)
 
 
-def check_fit(image_size: Size, kernel_size: Size) -> None:
-    """Refuse an image of which no pixel has the whole kernel about it."""
+def check_kernel_fits(image_size: Size, kernel_size: Size) -> None:
+    """Refuse a kernel that is larger than the image."""
     if image_size[0] < kernel_size[0] or image_size[1] < kernel_size[1]:
         raise InputError(
             f"the kernel of {kernel_size[0]}x{kernel_size[1]} pixels is larger than the image of "
@@ -106,31 +114,66 @@ def check_fit(image_size: Size, kernel_size: Size) -> None:
         )
 
 
-def valid_fft(image: Tensor, kernel: Tensor) -> Tensor:
-    """Valid convolution as the part of a circular one that wraps nothing around."""
-    return image * kernel if size_of(kernel) == (1, 1) else blurred(image, kernel)
+def convolve_valid(image: Tensor, kernels: Tensor) -> Tensor:
+    """Valid convolution as the part of a periodic one that does not wrap around; differentiable in both.
+
+    One image with several kernels is transformed once.
+
+    Args:
+        image: (1 or N, C, H, W).
+        kernels: (N, 1, h, w).
+
+    Returns:
+        (N, C, H - h + 1, W - w + 1).
+    """
+    if size_of(kernels) == (1, 1):
+        return image * kernels
+    (height, width), ((top, bottom), (left, right)) = size_of(image), margins(size_of(kernels))
+    size = fast_size((height, width))
+    spectrum = torch.fft.rfft2(place_on_grid(image, size, (0, 0))) * otf(kernels, size)
+    whole: Tensor = torch.fft.irfft2(spectrum, size)
+    return whole[..., top : height - bottom, left : width - right]
 
 
-def transposed_fft(data: Tensor, kernel: Tensor) -> Tensor:
-    """The adjoint of `valid_fft`."""
-    return data * kernel if size_of(kernel) == (1, 1) else spread(data, kernel)
+def convolve_valid_adjoint(data: Tensor, kernels: Tensor) -> Tensor:
+    """The adjoint of `convolve_valid` for N images: data (N, C, H', W') -> (N, C, H' + h - 1, W' + w - 1)."""
+    if size_of(kernels) == (1, 1):
+        return data * kernels
+    (top, bottom), (left, right) = margins(size_of(kernels))
+    height, width = data.shape[-2] + top + bottom, data.shape[-1] + left + right
+    size = fast_size((height, width))
+    spectrum = torch.fft.rfft2(place_on_grid(data, size, (top, left))) * otf(kernels, size).conj()
+    whole: Tensor = torch.fft.irfft2(spectrum, size)
+    return whole[..., :height, :width]
 
 
-def valid_direct(image: Tensor, kernel: Tensor) -> Tensor:
+def place_on_grid(image: Tensor, size: Size, corner: Size) -> Tensor:
+    """An image on a larger grid of zeros.
+
+    Args:
+        image: (..., H, W).
+        size: of the grid.
+        corner: (row, column) of the image's first pixel on the grid.
+    """
+    (height, width), (top, left) = size_of(image), corner
+    return F.pad(image, (left, size[1] - left - width, top, size[0] - top - height))
+
+
+def convolve_directly(image: Tensor, kernel: Tensor) -> Tensor:
     """Valid convolution by sums."""
     from deepinv.physics.functional import conv2d
 
-    blurred: Tensor = conv2d(image, kernel, padding="valid")
-    return blurred
+    data: Tensor = conv2d(image, kernel, padding="valid")
+    return data
 
 
-def transposed_direct(data: Tensor, kernel: Tensor) -> Tensor:
-    """The adjoint of `valid_direct`. Paddings are folded by geometry: deepinv's transposes fail on 1-pixel margins."""
+def convolve_directly_adjoint(data: Tensor, kernel: Tensor) -> Tensor:
+    """The adjoint of `convolve_directly`. Only for "valid": deepinv's other transposes fail on 1-pixel margins."""
     from deepinv.physics.functional import conv_transpose2d
 
-    spread: Tensor = conv_transpose2d(data, kernel, padding="valid")
-    return spread
+    image: Tensor = conv_transpose2d(data, kernel, padding="valid")
+    return image
 
 
-VALID = {"fft": valid_fft, "direct": valid_direct}
-TRANSPOSED = {"fft": transposed_fft, "direct": transposed_direct}
+VALID = {"fft": convolve_valid, "direct": convolve_directly}
+VALID_ADJOINT = {"fft": convolve_valid_adjoint, "direct": convolve_directly_adjoint}

@@ -1,4 +1,4 @@
-"""The operator of super-resolution."""
+"""The forward operator of super-resolution."""
 
 from __future__ import annotations
 
@@ -21,29 +21,32 @@ __all__ = ["Downsampling"]
 class Downsampling(ForwardOperator):
     """Blur by a kernel, then every ``factor``-th pixel: ``y = (k * x) down``.
 
-    The image is ``factor`` times as high and wide as the data. Pixel i of the data is taken at
-    ``factor * i + (factor - 1) // 2`` of the blurred image, so that a box of factor x factor pixels, about its centre,
-    is the mean over what the pixel covers. deepinv's ``Downsampling`` takes pixel ``factor * i``.
+    The image is ``factor`` times as high and wide as the data. Pixel i of the data is pixel
+    ``factor * i + (factor - 1) // 2`` of the blurred image. With a box kernel of factor x factor pixels it is the mean
+    of the pixels that it covers. deepinv's ``Downsampling`` takes pixel ``factor * i``.
 
     Args:
-        factor: pixels of the image per pixel of the data, along each side.
-        padding: what lies beyond the image's border.
+        factor: image pixels per data pixel, along each side.
+        padding: the image beyond its border.
+
+    Example:
+        >>> Downsampling(factor=2)(torch.rand(1, 3, 32, 32), torch.full((1, 1, 2, 2), 0.25)).shape
+        torch.Size([1, 3, 16, 16])
     """
 
     @validated
     def __init__(
         self,
         *,
-        factor: Annotated[
-            int, Field(gt=1, description="pixels of the image per pixel of the data, along each side")
-        ] = 2,
+        factor: Annotated[int, Field(gt=1, description="image pixels per data pixel, along each side")] = 2,
         padding: Annotated[
-            Literal["circular", "replicate", "reflect"], Field(description="what lies beyond the image's border")
+            Literal["circular", "replicate", "reflect"], Field(description="the image beyond its border")
         ] = "reflect",
     ) -> None:
         super().__init__()
         self.factor = factor
         self.blur = Convolution(padding=padding)
+        self._phase = (factor - 1) // 2
 
     def forward(self, image: Tensor, kernel: Tensor) -> Tensor:
         """Image (B, C, H, W) and kernel (B or 1, 1, h, w) -> (B, C, H / factor, W / factor); differentiable in both.
@@ -53,8 +56,8 @@ class Downsampling(ForwardOperator):
         """
         if any(side % self.factor for side in image.shape[-2:]):
             raise InputError(
-                f"an image of {image.shape[-2]}x{image.shape[-1]} pixels cannot be seen {self.factor} times smaller; "
-                "crop it to a multiple"
+                f"an image of {image.shape[-2]}x{image.shape[-1]} pixels cannot be downsampled by {self.factor}; crop "
+                "both sides to a multiple"
             )
         blurred: Tensor = self.blur(image, kernel)
         return blurred[..., self._phase :: self.factor, self._phase :: self.factor]
@@ -62,9 +65,9 @@ class Downsampling(ForwardOperator):
     def adjoint(self, data: Tensor, kernel: Tensor) -> Tensor:
         """Data (B, C, H', W') -> (B, C, factor * H', factor * W') with ``<A x, y> = <x, A^T y>``."""
         height, width = size_of(data)
-        between = data.new_zeros(*data.shape[:2], self.factor * height, self.factor * width)
-        between[..., self._phase :: self.factor, self._phase :: self.factor] = data
-        return self.blur.adjoint(between, kernel)
+        upsampled = data.new_zeros(*data.shape[:2], self.factor * height, self.factor * width)
+        upsampled[..., self._phase :: self.factor, self._phase :: self.factor] = data
+        return self.blur.adjoint(upsampled, kernel)
 
     def image_shape(self, data_shape: Shape, kernel_shape: Shape) -> Shape:
         """(B, C, factor * H', factor * W')."""
@@ -78,9 +81,5 @@ class Downsampling(ForwardOperator):
         return larger.clamp(0, 1)
 
     def extra_repr(self) -> str:
-        """What ``print`` shows."""
+        """The text that ``print`` shows."""
         return f"factor={self.factor}"
-
-    @property
-    def _phase(self) -> int:
-        return (self.factor - 1) // 2

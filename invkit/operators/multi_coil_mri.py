@@ -12,7 +12,7 @@ from torch import Tensor
 from ..core.errors import InputError
 from ..core.interfaces import CoilMapPrior, ForwardOperator
 from ..core.parameters import validated
-from ..numerics.geometry import Shape
+from ..numerics.geometry import Shape, Size
 
 __all__ = ["MultiCoilMRI"]
 
@@ -21,18 +21,23 @@ class MultiCoilMRI(ForwardOperator):
     """Undersampled k-space of N receive coils: ``y_n = P F (s_n x)``.
 
     Pruessmann et al., "SENSE: Sensitivity Encoding for Fast MRI", Magn. Reson. Med. 1999. F is the unitary Fourier
-    transform with its origin in the middle, P keeps the columns that were measured. The image x is real, in [0, 1],
-    one channel: its phase is in the coil maps s_n, whose squared magnitudes sum to one over the coils.
+    transform with its origin in the middle, P keeps the measured columns. The image x is real, in [0, 1], with one
+    channel. Its phase is part of the coil maps s_n, whose squared magnitudes sum to one over the coils.
 
-    Data are (B, 2 N, H, W): the real parts of the coils' k-spaces, then the imaginary ones, zero where nothing was
-    measured. Scale them so that the image's brightest pixel is about one. deepinv's ``MultiCoilMRI`` computes the same
-    with data (B, 2, N, H, W).
+    Data are (B, 2 N, H, W): the real parts of the coils' k-spaces, then the imaginary parts, zero where nothing was
+    measured. Scale the data so that the image's brightest pixel is about one. deepinv's ``MultiCoilMRI`` computes the
+    same with data (B, 2, N, H, W).
 
     Args:
-        acceleration: one column of that many is measured, beside those of the middle.
-        calibration: share of the columns in the middle that are all measured.
-        pattern: which of the others are: every so many, or as many at random.
-        draw: which of the random patterns; not the run's seed, as it belongs to the data.
+        acceleration: the number of columns divided by the number of measured columns.
+        calibration: fraction of the columns, in the middle, that are all measured.
+        pattern: how the other measured columns are chosen: evenly spaced or at random.
+        draw: number of the random pattern. It is not the seed of the run, because it belongs to the data.
+
+    Example:
+        >>> maps = torch.full((1, 8, 16, 16), 8**-0.5)  # four coils
+        >>> MultiCoilMRI()(torch.rand(1, 1, 16, 16), maps).shape
+        torch.Size([1, 8, 16, 16])
     """
 
     parameter_prior = CoilMapPrior
@@ -43,14 +48,14 @@ class MultiCoilMRI(ForwardOperator):
     def __init__(
         self,
         *,
-        acceleration: Annotated[float, Field(ge=1, description="columns there are per column measured")] = 4.0,
+        acceleration: Annotated[float, Field(ge=1, description="number of columns per measured column")] = 4.0,
         calibration: Annotated[
-            float, Field(ge=0, le=1, description="share of the columns, in the middle, all measured")
+            float, Field(ge=0, le=1, description="fraction of the columns, in the middle, that are all measured")
         ] = 0.08,
         pattern: Annotated[
-            Literal["equispaced", "random"], Field(description="which of the others are measured")
+            Literal["equispaced", "random"], Field(description="how the other measured columns are chosen")
         ] = "random",
-        draw: Annotated[int, Field(ge=0, description="which of the random patterns")] = 0,
+        draw: Annotated[int, Field(ge=0, description="number of the random pattern")] = 0,
     ) -> None:
         super().__init__()
         self.acceleration, self.calibration = acceleration, calibration
@@ -58,80 +63,79 @@ class MultiCoilMRI(ForwardOperator):
 
     def forward(self, image: Tensor, kernel: Tensor) -> Tensor:
         """Image (B, 1, H, W) and coil maps (B, 2 N, H, W) -> k-space (B, 2 N, H, W)."""
-        return parts(self.columns(image.shape[-1], image) * to_k_space(complex_of(kernel) * image))
+        return real_channels(self.columns(image.shape[-1], image) * to_k_space(complex_channels(kernel) * image))
 
     def adjoint(self, data: Tensor, kernel: Tensor) -> Tensor:
         """K-space (B, 2 N, H, W) -> (B, 1, H, W), the real part of ``sum_n conj(s_n) F^H P y_n``."""
-        return (complex_of(kernel).conj() * self.coil_images(data)).sum(1, keepdim=True).real
+        return (complex_channels(kernel).conj() * self.coil_images(data)).sum(1, keepdim=True).real
 
     def image_shape(self, data_shape: Shape, kernel_shape: Shape) -> Shape:
         """(B, 1, H, W)."""
         return data_shape[0], 1, *data_shape[2:]
 
-    def parameter_shape(self, data_shape: Shape, kernel_size: tuple[int, int]) -> Shape:
-        """That of the data; raises `InputError` for an odd number of channels."""
+    def parameter_shape(self, data_shape: Shape, kernel_size: Size) -> Shape:
+        """The shape of the data; raises `InputError` for an odd number of channels."""
         if data_shape[1] % 2:
             raise InputError(
-                "k-space has the real parts of all coils and then the imaginary ones as channels, an even number; got "
-                f"{data_shape[1]}"
+                "the channels of k-space are the real parts of all coils, then the imaginary parts: an even number; "
+                f"got {data_shape[1]}"
             )
         return data_shape
 
     @torch.no_grad()
     def initial_image(self, data: Tensor, kernel: Tensor) -> Tensor:
-        """The root of the coils' summed squares where what was not measured is zero, (B, 1, H, W)."""
+        """The root of the summed squares of the coil images, with zeros for unmeasured columns, (B, 1, H, W)."""
         return self.coil_images(data).abs().square().sum(1, keepdim=True).sqrt().clamp(0, 1)
 
     @torch.no_grad()
     def initial_parameter(self, data: Tensor, shape: Shape) -> Tensor:
-        """The coils' blurry images from the middle of k-space, (B, 2 N, H, W): coil maps, but for a scale per pixel."""
+        """The coils' blurry images from the middle of k-space, (B, 2 N, H, W): coil maps up to a scale per pixel."""
         width = data.shape[-1]
-        low = torch.hann_window(self.in_the_middle(width) + 2, periodic=False, dtype=data.dtype, device=data.device)[
-            1:-1
-        ]
+        sides = self.calibration_columns(width) + 2
+        low = torch.hann_window(sides, periodic=False, dtype=data.dtype, device=data.device)[1:-1]
         window = data.new_zeros(width)
         begin = (width - len(low)) // 2 + (width - len(low)) % 2 * (width % 2 == 0)
         window[begin : begin + len(low)] = low
-        return parts(from_k_space(window * complex_of(data)))
+        return real_channels(from_k_space(window * complex_channels(data)))
 
     def coil_images(self, data: Tensor) -> Tensor:
         """``F^H P y_n``: (B, 2 N, H, W) -> complex (B, N, H, W)."""
-        return from_k_space(self.columns(data.shape[-1], data) * complex_of(data))
+        return from_k_space(self.columns(data.shape[-1], data) * complex_channels(data))
 
-    def in_the_middle(self, width: int) -> int:
-        """Columns of the middle that are all measured."""
+    def calibration_columns(self, width: int) -> int:
+        """The number of columns in the middle that are all measured."""
         return max(1, round(self.calibration * width))
 
     def columns(self, width: int, like: Tensor) -> Tensor:
-        """Which columns are measured, ones and zeros, (W,)."""
-        wanted = round(width / self.acceleration)
+        """One for each measured column, otherwise zero, (W,)."""
+        total = round(width / self.acceleration)
         draw = self.draw if self.pattern == "random" else None
-        return measured(width, self.in_the_middle(width), wanted, draw, like.device, like.real.dtype)
+        return measured_columns(width, self.calibration_columns(width), total, draw, like.device, like.real.dtype)
 
     def extra_repr(self) -> str:
-        """What ``print`` shows."""
+        """The text that ``print`` shows."""
         return f"acceleration={self.acceleration:g}, calibration={self.calibration:g}, pattern={self.pattern!r}"
 
 
 @lru_cache(maxsize=16)
-def measured(
-    width: int, middle: int, wanted: int, draw: int | None, device: torch.device, dtype: torch.dtype
+def measured_columns(
+    width: int, middle: int, total: int, draw: int | None, device: torch.device, dtype: torch.dtype
 ) -> Tensor:
-    """Ones where a column is measured, (W,); kept on the device, where graphs of one read it, so not to be changed.
+    """One for each measured column, otherwise zero, (W,). Do not change it: the tensor is cached, for graphs to read.
 
     Args:
         width: number of columns.
-        middle: columns that are all measured, about the middle.
-        wanted: columns that are measured in all, if that is more.
-        draw: which of the random patterns; None for evenly spaced columns.
-        device: where it lies.
-        dtype: its precision.
+        middle: number of columns about the middle that are all measured.
+        total: number of all measured columns, if it is larger.
+        draw: number of the random pattern; None for evenly spaced columns.
+        device: device of the result.
+        dtype: precision of the result.
     """
     columns = torch.zeros(width)
     begin = width // 2 - middle // 2
     columns[begin : begin + middle] = 1
     others = (columns == 0).nonzero()[:, 0]
-    count = min(len(others), max(0, wanted - middle))
+    count = min(len(others), max(0, total - middle))
     if draw is None:
         chosen = torch.linspace(0, len(others) - 1, count).round().long()
     else:
@@ -140,19 +144,19 @@ def measured(
     return columns.to(device, dtype)
 
 
-def complex_of(channels: Tensor) -> Tensor:
-    """Real parts, then imaginary ones, (B, 2 N, H, W) -> complex (B, N, H, W)."""
+def complex_channels(channels: Tensor) -> Tensor:
+    """Real parts, then imaginary parts, (B, 2 N, H, W) -> complex (B, N, H, W)."""
     real, imaginary = channels.chunk(2, dim=1)
     return torch.complex(real, imaginary)
 
 
-def parts(values: Tensor) -> Tensor:
-    """The inverse of `complex_of`."""
+def real_channels(values: Tensor) -> Tensor:
+    """The inverse of `complex_channels`."""
     return torch.cat([values.real, values.imag], dim=1)
 
 
 def to_k_space(image: Tensor) -> Tensor:
-    """The unitary Fourier transform of (..., H, W), its origin in the middle."""
+    """The unitary Fourier transform of (..., H, W), with its origin in the middle."""
     shifted = torch.fft.ifftshift(image, dim=(-2, -1))
     values: Tensor = torch.fft.fftshift(torch.fft.fft2(shifted, norm="ortho"), dim=(-2, -1))
     return values

@@ -11,25 +11,28 @@ from torch import Tensor
 
 from ..core.interfaces import ForwardOperator, ScanPrior
 from ..core.parameters import validated
-from ..numerics.geometry import Shape
+from ..numerics.geometry import Shape, Size
 
 __all__ = ["Tomography"]
 
 
 class Tomography(ForwardOperator):
-    """Line integrals of the image, over its width: ``y[a, t]`` along the ray at angle a through detector pixel t.
+    """Line integrals of the image, divided by its width: ``y[a, t]`` along the ray at angle a through detector pixel t.
 
-    The nominal angles are spread evenly over ``arc`` degrees, from 0 on, counter-clockwise. At angle 0 rays run down
-    the columns of the image. Rays are sampled once a pixel, bilinearly, and the image is zero outside its square.
-    deepinv's ``Tomography`` is not differentiable in where the axis of rotation lies, or in the angles; here they are
-    the operator's unknown (`ScanPrior`): an axis that lies c pixels right of the detector's middle moves every
-    projection by c pixels.
+    The nominal angles are spread evenly over ``arc`` degrees, counter-clockwise from 0. At angle 0 the rays follow the
+    columns of the image. A ray is sampled once per pixel, bilinearly; the image is zero outside its square. deepinv's
+    ``Tomography`` is not differentiable in the rotation axis or the angles. Here they are the operator's parameter
+    (`ScanPrior`): an axis c pixels to the right of the detector's middle moves every projection by c pixels.
 
-    Data are (B, C, A, D): A projections of D detector pixels, an image of one in each pixel giving about one in the
-    middle of a projection. The image is (B, C, D, D).
+    Data are (B, C, A, D): A projections of D detector pixels. The image is (B, C, D, D). An image of ones gives about
+    one in the middle of a projection.
 
     Args:
-        arc: degrees that the nominal angles are spread over.
+        arc: the range of the nominal angles, degrees.
+
+    Example:
+        >>> Tomography()(torch.ones(1, 1, 32, 32), torch.zeros(1, 1, 2, 10)).shape
+        torch.Size([1, 1, 10, 32])
     """
 
     parameter_prior = ScanPrior
@@ -40,7 +43,7 @@ class Tomography(ForwardOperator):
     def __init__(
         self,
         *,
-        arc: Annotated[float, Field(gt=0, le=360, description="degrees that the angles are spread over")] = 180.0,
+        arc: Annotated[float, Field(gt=0, le=360, description="range of the angles, degrees")] = 180.0,
     ) -> None:
         super().__init__()
         self.arc = arc
@@ -56,26 +59,26 @@ class Tomography(ForwardOperator):
         """Projections (B, C, A, D) -> (B, C, D, D) with ``<A x, y> = <x, A^T y>``; no gradient passes."""
         side = data.shape[-1]
         with torch.enable_grad():
-            nothing = data.new_zeros(data.shape[0], data.shape[1], side, side, requires_grad=True)
-            seen = self(nothing, kernel.detach())
-            (back,) = torch.autograd.grad(seen, nothing, data)
+            zero_image = data.new_zeros(data.shape[0], data.shape[1], side, side, requires_grad=True)
+            seen = self(zero_image, kernel.detach())
+            (back,) = torch.autograd.grad(seen, zero_image, data)
         return back
 
     def image_shape(self, data_shape: Shape, kernel_shape: Shape) -> Shape:
         """(B, C, D, D)."""
         return *data_shape[:2], data_shape[3], data_shape[3]
 
-    def parameter_shape(self, data_shape: Shape, kernel_size: tuple[int, int]) -> Shape:
+    def parameter_shape(self, data_shape: Shape, kernel_size: Size) -> Shape:
         """(B, 1, 2, A)."""
         return data_shape[0], 1, 2, data_shape[2]
 
     @torch.no_grad()
     def initial_parameter(self, data: Tensor, shape: Shape) -> Tensor:
-        """The displacement of each projection from its centre of mass, (B, 1, 2, A); angles as they should be.
+        """The displacement of each projection from its centre of mass, (B, 1, 2, A), with the nominal angles.
 
-        The centre of mass of a scene that fits the detector goes round on a sinusoid of the angle (the first of the
-        consistency conditions of Helgason and Ludwig): a least-squares fit of one, with a constant, the axis, leaves
-        over what a projection is displaced by.
+        If the scene fits the detector, the centre of mass of the projections is a sinusoid of the angle (the first of
+        the consistency conditions of Helgason and Ludwig). A sinusoid plus a constant, the axis, is fitted by least
+        squares. The displacements are the centres of mass without the sinusoid.
         """
         batch, _, angles, pixels = data.shape
         profile = data.double().sum(1)
@@ -89,7 +92,7 @@ class Tomography(ForwardOperator):
         return geometry
 
     def rays(self, geometry: Tensor, side: int) -> Tensor:
-        """Where the image is sampled, as ``grid_sample`` counts: (B, A, D, S, 2) for S samples along each ray."""
+        """The sampled points in the coordinates of ``grid_sample``: (B, A, D, S, 2) for S samples along each ray."""
         shift, turn = geometry[:, 0, 0], geometry[:, 0, 1]
         nominal = torch.arange(turn.shape[-1], device=turn.device, dtype=turn.dtype) * (self.arc / turn.shape[-1])
         angle = torch.deg2rad(nominal + turn)[..., None, None]
@@ -102,5 +105,5 @@ class Tomography(ForwardOperator):
         return torch.stack([columns, rows], -1) * (2 / side)
 
     def extra_repr(self) -> str:
-        """What ``print`` shows."""
+        """The text that ``print`` shows."""
         return f"arc={self.arc:g}"

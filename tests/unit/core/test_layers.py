@@ -7,11 +7,10 @@ import torch
 from torch import Tensor
 
 from invkit.core.errors import AssemblyError, InputError
-from invkit.image_priors.pixels import ConstantImage
 from invkit.image_priors.layers import Layers
-from invkit.image_priors.pixels import Pixels
+from invkit.image_priors.pixels import ConstantImage, Pixels
 from invkit.kernel_priors.other_parameters import ImageMask
-from invkit.operators.masking import Haze
+from invkit.operators.pixelwise import Haze
 from invkit.testing.common import build, drawn
 
 AIRLIGHT = torch.tensor([0.7, 0.8, 0.9]).view(1, 3, 1, 1)
@@ -78,6 +77,6 @@ def test_the_dark_channel_tells_airlight_and_transmission(scene: Tensor) -> None
 
 def test_the_dark_channel_is_the_least_value_of_a_window() -> None:
     image = drawn((1, 3, 20, 30), seed=2)
-    dark = Haze(window=0.2).dark(image)  # 5 x 5 pixels
+    dark = Haze(window=0.2).dark_channel(image)  # 5 x 5 pixels
     assert float(dark[0, 0, 10, 10]) == float(image[..., 8:13, 8:13].min())
     assert float(dark[0, 0, 0, 29]) == float(image[..., :3, 27:].min())

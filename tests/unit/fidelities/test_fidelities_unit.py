@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from invkit.core.errors import InputError, RecipeError
-from invkit.fidelities.l1 import L1
-from invkit.fidelities.mse import MSE
+from invkit.fidelities.norms import L1, MSE
 from invkit.fidelities.schedule import Schedule
 from invkit.fidelities.ssim import SSIM
 from invkit.testing.common import drawn
@@ -64,7 +63,7 @@ class TestSchedule:
         ("untils", "said"),
         [
             ([], "at least one"),
-            ([3], "leave out its 'until', which is 3"),
+            ([3], "leave out its 'until_iteration', which is 3"),
             ([None, None], "every fidelity but the last"),
             ([5, 5, None], "increase"),
             ([5, 2, None], "increase"),

@@ -8,7 +8,7 @@ import torch
 from invkit.core.errors import InputError
 from invkit.core.interfaces import ForwardOperator
 from invkit.operators.convolution import Convolution
-from invkit.operators.identity import Identity
+from invkit.operators.pixelwise import Identity
 from invkit.testing.operators import assert_adjoint, assert_gradients, assert_linear, assert_shape_law, assert_stateless
 
 METHODS = ["fft", "direct"]

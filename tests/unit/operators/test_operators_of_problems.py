@@ -11,11 +11,10 @@ from invkit.core.interfaces import CoilMapPrior, KernelPrior
 from invkit.numerics.geometry import size_of
 from invkit.operators.convolution import Convolution
 from invkit.operators.downsampling import Downsampling
-from invkit.operators.frames import Frames
-from invkit.operators.masking import Inpainting, Mixture
-from invkit.operators.multi_coil_mri import MultiCoilMRI, complex_of
+from invkit.operators.multi_coil_mri import MultiCoilMRI, complex_channels
+from invkit.operators.multiple_kernels import Frames, VaryingBlur, bilinear_weights
+from invkit.operators.pixelwise import Inpainting, Mixture
 from invkit.operators.tomography import Tomography
-from invkit.operators.varying_blur import VaryingBlur, hats
 
 ROUNDING = 1e-5  # of float32 sums
 
@@ -34,9 +33,10 @@ def test_a_varying_blur_is_deepinv_s_product_convolution(weights: str) -> None:
 
     operator, image, nine = VaryingBlur(grid=(3, 3), weights=weights), drawn(1, 2, 40, 36), kernels(9)
     data = operator(image, nine)
-    over = hats((3, 3), size_of(data), data) if weights == "after" else operator._over_image(image, (7, 6))
+    after = weights == "after"
+    over = bilinear_weights((3, 3), size_of(data), data) if after else operator.weights_of_scene(image, (7, 6))
     stacked = (over[None].transpose(1, 2), nine[None].transpose(1, 2))
-    expected = product_convolution2d(image, *stacked, padding="valid", mask_first=weights == "before")
+    expected = product_convolution2d(image, *stacked, padding="valid", mask_first=not after)
     assert torch.allclose(data, expected, atol=ROUNDING)
 
 
@@ -48,7 +48,7 @@ def test_a_varying_blur_by_equal_kernels_is_a_convolution(grid: tuple[int, int])
 
 
 def test_hats_sum_to_one_and_are_one_at_their_points() -> None:
-    weights = hats((2, 3), (11, 13), drawn(1))
+    weights = bilinear_weights((2, 3), (11, 13), drawn(1))
     assert torch.allclose(weights.sum(0), torch.ones(1, 11, 13))
     assert weights[0, 0, 0, 0] == weights[5, 0, 10, 12] == 1
 
@@ -66,7 +66,7 @@ def test_frames_are_convolutions_of_one_image() -> None:
 
 
 def test_frames_have_one_image() -> None:
-    with pytest.raises(InputError, match="one image behind all kernels; got a batch of 2"):
+    with pytest.raises(InputError, match="all kernels blur one image; got a batch of 2"):
         Frames()(drawn(2, 1, 30, 28), kernels(2))
 
 
@@ -78,7 +78,7 @@ def test_a_box_of_the_factor_is_the_mean_over_what_a_pixel_covers(factor: int) -
 
 
 def test_an_image_that_is_no_multiple_of_the_factor_is_refused() -> None:
-    with pytest.raises(InputError, match="cannot be seen 2 times smaller"):
+    with pytest.raises(InputError, match="cannot be downsampled by 2"):
         Downsampling()(drawn(1, 1, 9, 8), kernels(1, 3, 3))
 
 
@@ -103,7 +103,7 @@ def test_mri_is_deepinv_s() -> None:
 
     maps, image, operator = CoilMapPrior.allowed(drawn(1, 8, 32, 30) - 0.5), drawn(1, 1, 32, 30), MultiCoilMRI()
     mask = operator.columns(30, image).expand(1, 1, 32, 30)
-    physics = Theirs(mask=mask, coil_maps=complex_of(maps), img_size=(32, 30))
+    physics = Theirs(mask=mask, coil_maps=complex_channels(maps), img_size=(32, 30))
     theirs = physics.A(torch.cat([image, torch.zeros_like(image)], 1)).flatten(1, 2)
     assert torch.allclose(operator(image, maps), theirs, atol=ROUNDING)
 
