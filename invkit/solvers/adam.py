@@ -299,7 +299,7 @@ class JointAdam(AdamSolver):
 
     Example:
         >>> from invkit import Problem
-        >>> from invkit.fidelities.mse import MSE
+        >>> from invkit.fidelities.norms import MSE
         >>> from invkit.image_priors.pixels import Pixels
         >>> from invkit.kernel_priors.simplex import SimplexKernel
         >>> from invkit.operators.convolution import Convolution

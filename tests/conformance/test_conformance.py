@@ -12,7 +12,7 @@ from torch import nn
 from invkit.core import registry
 from invkit.core.interfaces import Fidelity, ForwardOperator, KernelPrior, Regularizer, Reweightable
 from invkit.core.parameters import Seed
-from invkit.fidelities.mse import MSE
+from invkit.fidelities.norms import MSE
 from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.gaussian import GaussianKernel
 from invkit.kernel_priors.simplex import SimplexKernel

@@ -9,7 +9,7 @@ import torch
 
 from invkit.core import registry
 from invkit.core.interfaces import Regularizer
-from invkit.fidelities.mse import MSE
+from invkit.fidelities.norms import MSE
 from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.simplex import SimplexKernel
 from invkit.solvers.adam import JointAdam

@@ -13,10 +13,10 @@ from invkit.core.errors import InputError
 from invkit.core.interfaces import CoilMapPrior, KernelPrior
 from invkit.numerics.registration import aligned_psnr
 from invkit.operators.downsampling import Downsampling
-from invkit.operators.frames import Frames
+from invkit.operators.multiple_kernels import Frames
 from invkit.operators.multi_coil_mri import MultiCoilMRI
 from invkit.operators.tomography import Tomography
-from invkit.operators.varying_blur import VaryingBlur
+from invkit.operators.multiple_kernels import VaryingBlur
 
 
 @pytest.fixture(scope="module")

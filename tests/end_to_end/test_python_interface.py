@@ -15,7 +15,7 @@ from invkit.core import registry
 from invkit.core.errors import AssemblyError, InputError
 from invkit.core.interfaces import KernelPrior
 from invkit.core.parameters import parameters_of
-from invkit.fidelities.mse import MSE
+from invkit.fidelities.norms import MSE
 from invkit.image_priors.dip_skip import DipSkipImage
 from invkit.kernel_priors.softmax_fcn import SoftmaxFCN
 from invkit.numerics.geometry import centre

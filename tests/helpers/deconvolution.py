@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import cosine_similarity
 
 from invkit.core.problem import Problem
-from invkit.fidelities.mse import MSE
+from invkit.fidelities.norms import MSE
 from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.known import KnownKernel
 from invkit.kernel_priors.simplex import SimplexKernel

@@ -15,7 +15,7 @@ from skimage import data, transform
 import invkit
 from invkit.core.interfaces import CoilMapPrior
 from invkit.metrics import psnr
-from invkit.operators.multi_coil_mri import MultiCoilMRI
+from invkit.operators import MultiCoilMRI
 
 truth = transform.resize(data.shepp_logan_phantom(), (96, 96), anti_aliasing=True)
 

@@ -15,7 +15,7 @@ from skimage import data
 import invkit
 from invkit.datasets.synthetic import random_kernel
 from invkit.metrics import aligned_psnr
-from invkit.operators.frames import Frames
+from invkit.operators import Frames
 
 truth = data.camera()[70:250, 130:310] / 255
 true_kernels = np.stack([random_kernel("motion", 17, [seed]) for seed in (4, 5, 8)])

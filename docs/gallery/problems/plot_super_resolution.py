@@ -15,7 +15,7 @@ from skimage import data, transform
 import invkit
 from invkit.datasets.synthetic import random_kernel
 from invkit.metrics import aligned_psnr
-from invkit.operators.downsampling import Downsampling
+from invkit.operators import Downsampling
 
 truth = transform.rescale(data.coins()[:300, 20:320] / 255, 0.5, anti_aliasing=True)
 true_kernel = random_kernel("gaussian", 12, [3])

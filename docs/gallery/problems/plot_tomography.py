@@ -14,7 +14,7 @@ from skimage import data, transform
 
 import invkit
 from invkit.metrics import psnr
-from invkit.operators.tomography import Tomography
+from invkit.operators import Tomography
 
 truth = np.pad(transform.resize(data.shepp_logan_phantom(), (64, 64), anti_aliasing=True), 8)
 axis_at, sides = 4.3, 45

@@ -17,7 +17,7 @@ from invkit.core.observers import checkpoint
 from invkit.core.observers.checkpoint import Checkpointer, describe_run, load_checkpoint
 from invkit.core.problem import Problem
 from invkit.core.solver import Observer
-from invkit.fidelities.mse import MSE
+from invkit.fidelities.norms import MSE
 from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.simplex import SimplexKernel
 from invkit.operators.convolution import Convolution

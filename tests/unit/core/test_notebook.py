@@ -17,7 +17,7 @@ from invkit.core import registry
 from invkit.core.errors import InputError
 from invkit.core.observers import progress
 from invkit.core.observers.progress import NotebookBar, ProgressBar
-from invkit.fidelities.mse import MSE
+from invkit.fidelities.norms import MSE
 from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.simplex import SimplexKernel
 from invkit.operators.convolution import Convolution

@@ -13,7 +13,7 @@ from invkit.core.observers import progress
 from invkit.core.observers.progress import ProgressBar
 from invkit.core.observers.snapshots import Snapshots
 from invkit.core.solver import Observer
-from invkit.fidelities.mse import MSE
+from invkit.fidelities.norms import MSE
 from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.simplex import SimplexKernel
 from invkit.operators.convolution import Convolution

@@ -11,7 +11,7 @@ from invkit.core import plugin_loading, registry
 from invkit.core.errors import PluginError
 from invkit.core.plugin_loading import requirements_of, unmet_requirement
 
-PLUGIN = "from invkit.fidelities.mse import MSE\nclass Mine(MSE): pass\n"
+PLUGIN = "from invkit.fidelities.norms import MSE\nclass Mine(MSE): pass\n"
 POINT = "[invkit.fidelities]\nmine = {0}:Mine\n"
 
 

@@ -13,7 +13,7 @@ import torch
 from invkit.core.errors import AssemblyError, InputError
 from invkit.core.interfaces import Fidelity, Regularizer
 from invkit.core.problem import Problem, Term, shape_of
-from invkit.fidelities.mse import MSE
+from invkit.fidelities.norms import MSE
 from invkit.fidelities.schedule import Schedule
 from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.simplex import SimplexKernel

@@ -115,7 +115,7 @@ def test_a_broken_plugin_breaks_only_its_own_use(install, module, said):
 def test_two_distributions_with_one_name_are_an_error_that_names_both(install):
     for distribution in ("first-plugin", "second-plugin"):
         module = distribution.replace("-", "_")
-        text = "from invkit.fidelities.mse import MSE\nclass Mine(MSE): pass\n"
+        text = "from invkit.fidelities.norms import MSE\nclass Mine(MSE): pass\n"
         install(distribution, f"[invkit.fidelities]\nmine = {module}:Mine\n", **{module: text})
     with pytest.raises(PluginError, match="'first-plugin:mine' or 'second-plugin:mine'"):
         registry.load("fidelities", "mine")
@@ -127,7 +127,7 @@ def test_a_plugin_cannot_take_a_built_in_name_silently(install):
     install("greedy", "[invkit.fidelities]\nmse = torch.nn:MSELoss\n")
     with pytest.raises(PluginError, match="'greedy:mse' or 'invkit:mse'"):
         registry.find("fidelities", "mse")
-    assert registry.load("fidelities", "invkit:mse").__module__ == "invkit.fidelities.mse"
+    assert registry.load("fidelities", "invkit:mse").__module__ == "invkit.fidelities.norms"
 
 
 def test_groups_of_no_family_are_ignored(install):

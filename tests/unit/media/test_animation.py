@@ -20,7 +20,7 @@ from invkit import Problem, Result, Snapshots, Term
 from invkit.apps.cli.main import app
 from invkit.core.errors import InputError
 from invkit.core.result import Snapshot
-from invkit.fidelities.mse import MSE
+from invkit.fidelities.norms import MSE
 from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.simplex import SimplexKernel
 from invkit.media import animation

@@ -15,13 +15,13 @@ from invkit.core.errors import AssemblyError, InputError, PluginError
 from invkit.core.interfaces import Fidelity, ImagePrior, LatentPrior, Proximable
 from invkit.core.parameters import validated
 from invkit.core.solver import Solver
-from invkit.fidelities.mse import MSE
+from invkit.fidelities.norms import MSE
 from invkit.fidelities.schedule import Schedule
 from invkit.fidelities.ssim import SSIM
 from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.softmax_fcn import SoftmaxFCN
 from invkit.numerics.geometry import Shape
-from invkit.operators.identity import Identity
+from invkit.operators.pixelwise import Identity
 from invkit.pipeline.assemble import assemble
 from invkit.recipes.model import load_recipe, parse_recipe, validate_recipe
 from invkit.regularizers.kernel_l2 import KernelL2

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from invkit.core.errors import AssemblyError
 from invkit.core.interfaces import Fidelity, ForwardOperator, ImagePrior, KernelPrior
 from invkit.core.problem import Problem
-from invkit.fidelities.mse import MSE
+from invkit.fidelities.norms import MSE
 from invkit.fidelities.schedule import Schedule
 from invkit.image_priors.dip_skip import DipSkipImage
 from invkit.kernel_priors.dip_skip import DipSkipKernel

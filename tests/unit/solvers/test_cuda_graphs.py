@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from invkit.core.problem import Problem, Term
-from invkit.fidelities.mse import MSE
+from invkit.fidelities.norms import MSE
 from invkit.fidelities.schedule import Schedule
 from invkit.fidelities.ssim import SSIM
 from invkit.image_priors.dip_skip import DipSkipImage

@@ -8,12 +8,12 @@ import torch
 
 from invkit.core.errors import AssemblyError
 from invkit.core.problem import Problem, Term
-from invkit.fidelities.mse import MSE
+from invkit.fidelities.norms import MSE
 from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.known import KnownKernel
 from invkit.kernel_priors.simplex import SimplexKernel
 from invkit.operators.convolution import Convolution
-from invkit.operators.identity import Identity
+from invkit.operators.pixelwise import Identity
 from invkit.regularizers.kernel_l2 import KernelL2
 from invkit.regularizers.tv import TotalVariation
 from invkit.solvers.admm import ADMM

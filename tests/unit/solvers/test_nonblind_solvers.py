@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from invkit.core.errors import AssemblyError
 from invkit.core.interfaces import Regularizer
 from invkit.core.problem import Problem, Term
-from invkit.fidelities.mse import MSE
+from invkit.fidelities.norms import MSE
 from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.known import KnownKernel
 from invkit.numerics.finite_differences import GRADIENT, SECOND_DIFFERENCES, apply_filters
 from invkit.numerics.geometry import crop_to_data
-from invkit.operators.identity import Identity
+from invkit.operators.pixelwise import Identity
 from invkit.regularizers.gradient_l2 import GradientL2
 from invkit.regularizers.hyper_laplacian import HyperLaplacian
 from invkit.regularizers.l0_gradient import L0Gradient

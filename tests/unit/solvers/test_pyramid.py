@@ -15,7 +15,7 @@ from invkit.core.interfaces import KernelPrior
 from invkit.core.observers.progress import ProgressBar
 from invkit.core.problem import Problem, Term
 from invkit.core.solver import Observer, Solver
-from invkit.fidelities.mse import MSE
+from invkit.fidelities.norms import MSE
 from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.simplex import SimplexKernel
 from invkit.kernel_priors.softmax_fcn import SoftmaxFCN

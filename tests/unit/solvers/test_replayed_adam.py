@@ -15,7 +15,7 @@ from invkit.core.errors import AssemblyError
 from invkit.core.observers.snapshots import Snapshots
 from invkit.core.problem import Problem, Term
 from invkit.core.solver import Observer
-from invkit.fidelities.mse import MSE
+from invkit.fidelities.norms import MSE
 from invkit.fidelities.schedule import Schedule
 from invkit.fidelities.ssim import SSIM
 from invkit.image_priors.dip_skip import DipSkipImage
