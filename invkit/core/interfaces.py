@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from ..numerics.finite_differences import IDENTITY, DifferenceFilter, apply_filters
 from ..numerics.geometry import Shape, Size
-from .operator_parameters import CoilMapPrior, KernelPrior, MaskPrior, OperatorParameterPrior, ScanPrior
 from .parameters import Component
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Assignable",
     "Blur",
-    "CoilMapPrior",
     "Denoising",
     "Fidelity",
     "ForwardOperator",
@@ -36,14 +34,76 @@ __all__ = [
     "KernelPrior",
     "LatentPrior",
     "LeastSquares",
-    "MaskPrior",
     "OperatorParameterPrior",
     "Proximable",
     "Regularizer",
     "Resizable",
     "Reweightable",
-    "ScanPrior",
 ]
+
+
+PARAMETER_TOLERANCE = 1e-3  # deviation of a given operator parameter from its rule: rounding in low precision
+
+
+class OperatorParameterPrior(Component, nn.Module, ABC):
+    """How a parameter of the operator is parametrised: what is optimised is ``parameters()``.
+
+    Attributes:
+        rule: property of all its values by construction, to complete "it must be ...".
+        examples: shapes that its values may have; the conformance checks use them.
+    """
+
+    family: ClassVar[str] = "kernel_priors"
+    rule: ClassVar[str]
+    examples: ClassVar[tuple[Shape, ...]]
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+
+    @abstractmethod
+    def forward(self) -> Tensor:
+        """Give the parameter, of ``self.shape``, allowed for its kind; a call does not change the prior."""
+
+    @staticmethod
+    @abstractmethod
+    def allowed(value: Tensor) -> Tensor:
+        """Return an allowed value near any finite value; an allowed value is returned unchanged."""
+
+    @classmethod
+    def flaw(cls, value: Tensor) -> str | None:
+        """Say why a value is not allowed, to complete "it is ...", or return None."""
+        if not bool(torch.isfinite(value).all()):
+            return "not finite"
+        off = float((value - cls.allowed(value)).abs().max())
+        return None if off <= PARAMETER_TOLERANCE else f"off by {off:.3g}: it must be {cls.rule}"
+
+
+class KernelPrior(OperatorParameterPrior):
+    """How blur kernels are parametrised: non-negative and summing to one BY CONSTRUCTION.
+
+    Several kernels, for example of the frames of a scene or of the parts of an image, are stacked along the batch.
+    """
+
+    rule = "non-negative and sum to one"
+    examples = ((1, 1, 7, 7), (2, 1, 6, 6), (1, 1, 5, 8))  # odd, even and not square
+
+    @abstractmethod
+    def forward(self) -> Tensor:
+        """Give the kernel, (B, 1, h, w) = ``self.shape``: a true-convolution kernel, >= 0, each summing to one."""
+
+    @staticmethod
+    def allowed(value: Tensor) -> Tensor:
+        """Set the negative values of kernels (B, 1, h, w) to zero and scale each to sum one, or make it uniform.
+
+        Example:
+            >>> KernelPrior.allowed(torch.tensor([[[[-1.0, 1.0, 3.0]]]])).tolist()
+            [[[[0.0, 0.25, 0.75]]]]
+        """
+        kernel = value.clamp(min=0)
+        total = kernel.sum((-2, -1), keepdim=True)
+        uniform = torch.full_like(kernel, 1 / (kernel.shape[-2] * kernel.shape[-1]))
+        return torch.where(total > 0, kernel / total.where(total > 0, 1), uniform)
 
 
 class ForwardOperator(Component, nn.Module, ABC):

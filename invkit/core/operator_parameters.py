@@ -1,98 +1,36 @@
-"""What a forward operator does not know, and the priors that give it: a blur kernel, a mask, coil maps, a geometry.
+"""Priors of operator parameters other than blur kernels: masks, coil maps and scan geometries.
 
-The second prior of a problem is the prior of the operator's unknown. Each kind of unknown is a class here: the operator
-names the class that it needs, and every prior that derives from it will do. A plugin with an unknown of another kind
-derives a class of its own from `OperatorParameterPrior`.
+The second prior of a problem is the prior of the operator's parameter. Each kind of parameter is a class. An operator
+names the class that it needs, and every prior that derives from this class can be used. A plugin with another kind of
+parameter derives its own class from `invkit.core.interfaces.OperatorParameterPrior`.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from typing import ClassVar
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..numerics.geometry import Shape
-from .parameters import Component
+from .interfaces import OperatorParameterPrior
 
-__all__ = ["CoilMapPrior", "KernelPrior", "MaskPrior", "OperatorParameterPrior", "ScanPrior"]
-
-EXACT = 1e-3  # by so much may a value be off what its kind allows: rounding in low precision
-
-
-class OperatorParameterPrior(Component, nn.Module, ABC):
-    """How the operator's unknown is parametrised: what is optimised is ``parameters()``.
-
-    Attributes:
-        rule: what its values keep to by construction, to end a sentence that begins with "it must be".
-        examples: shapes that they may have, which the conformance suite tries.
-    """
-
-    family: ClassVar[str] = "kernel_priors"
-    rule: ClassVar[str]
-    examples: ClassVar[tuple[Shape, ...]]
-
-    def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        self.shape = shape
-
-    @abstractmethod
-    def forward(self) -> Tensor:
-        """The unknown, of ``self.shape``, as its kind allows; calling the prior changes nothing in it."""
-
-    @staticmethod
-    @abstractmethod
-    def allowed(value: Tensor) -> Tensor:
-        """What the kind allows near any finite value of its shape; an allowed value stays as it is."""
-
-    @classmethod
-    def flaw(cls, value: Tensor) -> str | None:
-        """What keeps a value from being one of this kind, to follow "it is", or None."""
-        if not bool(torch.isfinite(value).all()):
-            return "not finite"
-        off = float((value - cls.allowed(value)).abs().max())
-        return None if off <= EXACT else f"off by {off:.3g}: it must be {cls.rule}"
-
-
-class KernelPrior(OperatorParameterPrior):
-    """How blur kernels are parametrised: non-negative and summing to one BY CONSTRUCTION.
-
-    Several kernels, as of the frames of one scene or of the parts of a picture, lie along the batch.
-    """
-
-    rule = "non-negative and sum to one"
-    examples = ((1, 1, 7, 7), (2, 1, 6, 6), (1, 1, 5, 8))  # odd, even and not square
-
-    @abstractmethod
-    def forward(self) -> Tensor:
-        """The kernel, (B, 1, h, w) = ``self.shape``: a true-convolution kernel, >= 0, each summing to one."""
-
-    @staticmethod
-    def allowed(value: Tensor) -> Tensor:
-        """Without its negative values, scaled to sum one; uniform where nothing is left."""
-        kernel = value.clamp(min=0)
-        total = kernel.sum((-2, -1), keepdim=True)
-        uniform = torch.full_like(kernel, 1 / (kernel.shape[-2] * kernel.shape[-1]))
-        return torch.where(total > 0, kernel / total.where(total > 0, 1), uniform)
+__all__ = ["CoilMapPrior", "MaskPrior", "ScanPrior"]
 
 
 class MaskPrior(OperatorParameterPrior):
-    """How a mask is parametrised: (B, 1, H, W), the size of the data, in [0, 1]."""
+    """How a mask is parametrised: (B, 1, H, W), of the size of the data, in [0, 1]."""
 
     rule = "in [0, 1]"
     examples = ((1, 1, 40, 36), (2, 1, 33, 41))
 
     @staticmethod
     def allowed(value: Tensor) -> Tensor:
-        """Clipped."""
+        """Clip a value (B, 1, H, W) to [0, 1]."""
         return value.clamp(0, 1)
 
 
 class CoilMapPrior(OperatorParameterPrior):
     """How the sensitivities of N receive coils are parametrised: (B, 2 N, H, W), real parts first, then imaginary.
 
-    In every pixel the squares sum to one over the coils: what the coils have in common is in the image.
+    In every pixel the squares sum to one over the coils: a factor that all coils share is part of the image.
     """
 
     rule = "of squares that sum to one over the coils"
@@ -100,7 +38,12 @@ class CoilMapPrior(OperatorParameterPrior):
 
     @staticmethod
     def allowed(value: Tensor) -> Tensor:
-        """Each pixel scaled; equal and real where all coils are zero."""
+        """Scale a value (B, 2 N, H, W) in each pixel; pixels where all coils are zero get equal, real coils.
+
+        Example:
+            >>> CoilMapPrior.allowed(torch.tensor([3.0, 0.0, 4.0, 0.0]).view(1, 4, 1, 1)).flatten().tolist()
+            [0.6000000238418579, 0.0, 0.800000011920929, 0.0]
+        """
         norm = value.square().sum(1, keepdim=True).sqrt()
         coils = value.shape[1] // 2
         equal = torch.zeros_like(value)
@@ -111,8 +54,8 @@ class CoilMapPrior(OperatorParameterPrior):
 class ScanPrior(OperatorParameterPrior):
     """How the geometry of a tomographic scan is parametrised: (B, 1, 2, A) for A projections, finite.
 
-    The first row is by how many pixels the axis of rotation lies right of the detector's middle, for each projection;
-    the second by how many degrees its angle exceeds the nominal one.
+    The first row holds, for each projection, the distance in pixels of the rotation axis to the right of the detector's
+    centre. The second row holds the deviation in degrees of its angle from the nominal one.
     """
 
     rule = "finite"
@@ -120,5 +63,5 @@ class ScanPrior(OperatorParameterPrior):
 
     @staticmethod
     def allowed(value: Tensor) -> Tensor:
-        """Anything."""
+        """Return the value: any finite geometry is allowed."""
         return value

@@ -10,10 +10,11 @@ from pydantic import Field
 from torch import Tensor
 
 from ..core.errors import InputError
-from ..core.interfaces import KernelPrior, Resizable
-from ..core.operator_parameters import CoilMapPrior, MaskPrior, OperatorParameterPrior, ScanPrior
+from ..core.interfaces import KernelPrior, OperatorParameterPrior, Resizable
+from ..core.operator_parameters import CoilMapPrior, MaskPrior, ScanPrior
 from ..core.parameters import validated
-from ..numerics.geometry import Shape, new_size
+from ..numerics.framing import new_size
+from ..numerics.geometry import Shape
 from ..numerics.resampling import resample_kernel
 from .simplex import checked_kernel
 

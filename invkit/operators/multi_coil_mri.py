@@ -10,7 +10,8 @@ from pydantic import Field
 from torch import Tensor
 
 from ..core.errors import InputError
-from ..core.interfaces import CoilMapPrior, ForwardOperator
+from ..core.interfaces import ForwardOperator
+from ..core.operator_parameters import CoilMapPrior
 from ..core.parameters import validated
 from ..numerics.geometry import Shape, Size
 

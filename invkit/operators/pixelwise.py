@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ..core.interfaces import ForwardOperator, MaskPrior
+from ..core.interfaces import ForwardOperator
+from ..core.operator_parameters import MaskPrior
 from ..core.parameters import validated
 from ..numerics.geometry import Shape, Size
 

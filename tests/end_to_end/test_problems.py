@@ -10,13 +10,13 @@ import torch
 
 import invkit
 from invkit.core.errors import InputError
-from invkit.core.interfaces import CoilMapPrior, KernelPrior
+from invkit.core.interfaces import KernelPrior
+from invkit.core.operator_parameters import CoilMapPrior
 from invkit.numerics.registration import aligned_psnr
 from invkit.operators.downsampling import Downsampling
-from invkit.operators.multiple_kernels import Frames
 from invkit.operators.multi_coil_mri import MultiCoilMRI
+from invkit.operators.multiple_kernels import Frames, VaryingBlur
 from invkit.operators.tomography import Tomography
-from invkit.operators.multiple_kernels import VaryingBlur
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import torch
 from skimage import data, transform
 
 import invkit
-from invkit.core.interfaces import CoilMapPrior
+from invkit.core.operator_parameters import CoilMapPrior
 from invkit.metrics import psnr
 from invkit.operators import MultiCoilMRI
 

@@ -12,7 +12,8 @@ import torch
 from pydantic import Field
 
 from ...core.errors import PluginError, RecipeError
-from ...core.interfaces import Blur, KernelPrior, MaskPrior, OperatorParameterPrior
+from ...core.interfaces import Blur, KernelPrior, OperatorParameterPrior
+from ...core.operator_parameters import MaskPrior
 from ...core.parameters import parameters_of
 from .arguments import Argument, arguments_of, built, passed, signature
 from .calls import physics_classes

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from ...core import registry
 from ...core.errors import AssemblyError, InputError
-from ...core.interfaces import Blur, ForwardOperator
+from ...core.interfaces import Blur, ForwardOperator, KernelPrior
 from ...core.nested import ComponentSpec
-from ...core.operator_parameters import KernelPrior
 from ...media.colour import from_luma_chroma
-from ...numerics.geometry import Size, margins, shape_of, size_of, visible_part
+from ...numerics.framing import visible_part
+from ...numerics.geometry import Size, margins, shape_of, size_of
 from ...operators.convolution import Convolution
 from ...pipeline.assemble import build_problem
 from ...pipeline.job import prepare, read_recipe

@@ -12,7 +12,8 @@ from invkit import deblur
 from invkit.apps.deepinv.physics import PhysicsOperator
 from invkit.core import registry
 from invkit.core.errors import AssemblyError, InputError, PluginError, RecipeError, UnknownNameError
-from invkit.core.interfaces import Blur, KernelPrior, MaskPrior
+from invkit.core.interfaces import Blur, KernelPrior
+from invkit.core.operator_parameters import MaskPrior
 from invkit.core.parameters import parameters_of, parameters_schema
 from invkit.operators.convolution import Convolution
 from invkit.recipes.model import check_parameters, load_recipe, parse_recipe

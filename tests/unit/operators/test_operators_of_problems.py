@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from invkit.core.errors import InputError
-from invkit.core.interfaces import CoilMapPrior, KernelPrior
+from invkit.core.interfaces import KernelPrior
+from invkit.core.operator_parameters import CoilMapPrior
 from invkit.numerics.geometry import size_of
 from invkit.operators.convolution import Convolution
 from invkit.operators.downsampling import Downsampling
