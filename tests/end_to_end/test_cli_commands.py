@@ -13,7 +13,7 @@ from invkit.apps.cli.components import type_text
 from invkit.apps.cli.main import main
 from invkit.apps.cli.options import parse_kernel_size
 from invkit.core import registry
-from invkit.pipeline import options as pipeline_options
+from invkit.pipeline import job
 from invkit.recipes.model import parse_recipe
 
 
@@ -115,36 +115,57 @@ def test_type_text() -> None:
     assert type_text({"enum": ["fft", "direct"]}) == "fft, direct"
 
 
-def test_a_result_can_be_made_again_from_its_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    np.save(tmp_path / "image.npy", np.random.default_rng(0).uniform(size=(30, 30)).astype(np.float32))
-    settings = [
-        "--recipe",
-        "selfdeblur-small",
-        "--set",
-        "image_prior=pixels",
-        "--set",
-        "solver.params.iterations=4",
-        "--kernel-size",
-        5,
-    ]
-    first, second = tmp_path / "first", tmp_path / "second"
-    assert invoke(monkeypatch, "deblur", tmp_path / "image.npy", "-o", first, *settings) == 0
-    recipe = ["--recipe", first / "result.json", "--kernel-size", 5]
-    assert invoke(monkeypatch, "deblur", tmp_path / "image.npy", "-o", second, *recipe) == 0
-    assert (first / "image.png").read_bytes() == (second / "image.png").read_bytes()
+OPTIONS = [
+    *("--recipe", "selfdeblur-small", "--set", "image_prior=pixels", "--set", "solver.iterations=4"),
+    *("--kernel-size", 5, "--sigma", 0.02, "--color", "rgb", "--seed", 3),
+]
+
+
+@pytest.fixture
+def earlier_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    np.save(tmp_path / "image.npy", np.random.default_rng(0).uniform(size=(30, 34, 3)).astype(np.float32))
+    assert invoke(monkeypatch, "deblur", tmp_path / "image.npy", "-o", tmp_path / "first", *OPTIONS) == 0
+    return tmp_path / "first"
+
+
+def test_rerun_repeats_a_run_bit_for_bit(earlier_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    again = earlier_run.parent / "again"
+    assert invoke(monkeypatch, "rerun", earlier_run / "result.json", "-o", again) == 0
+    for name in ("image.png", "kernel.npy"):
+        assert (earlier_run / name).read_bytes() == (again / name).read_bytes()
+
+
+def test_rerun_restores_another_image_in_the_same_way(earlier_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other, again, direct = (earlier_run.parent / name for name in ("other.npy", "again", "direct"))
+    np.save(other, np.random.default_rng(1).uniform(size=(28, 32, 3)).astype(np.float32))
+    assert invoke(monkeypatch, "rerun", earlier_run / "result.json", "--image", other, "-o", again) == 0
+    assert invoke(monkeypatch, "deblur", other, *OPTIONS, "-o", direct) == 0
+    assert (direct / "image.png").read_bytes() == (again / "image.png").read_bytes()
+
+
+def test_rerun_refuses_a_changed_image(
+    earlier_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(earlier_run.parent / "image.npy", np.zeros((30, 34, 3), np.float32))
+    assert invoke(monkeypatch, "rerun", earlier_run / "result.json", "-o", earlier_run.parent / "again") == 2
+    assert "--image" in capsys.readouterr().err
+    assert not (earlier_run.parent / "again").exists()
 
 
 @pytest.mark.parametrize(
-    ("options", "picked"),
+    ("options", "choice"),
     [
-        ([], "toy-thorough: toy-thorough takes about 14 s for 30x30 pixels"),
-        (["--recipe", "auto", "--time-limit", 15], "toy-thorough: toy-thorough takes about 14 s for 30x30 pixels"),
+        ([], "toy-best: toy-best takes about 14 s for 30x30 pixels"),
+        (
+            ["--recipe", "auto", "--time-limit", 15],
+            "toy-best: toy-best takes about 14 s for 30x30 pixels",
+        ),
         (
             ["--time-limit", 5],
-            "toy-quick: toy-thorough takes about 14 s for 30x30 pixels, more than the time limit of 5 s",
+            "toy-fast: toy-best takes about 14 s for 30x30 pixels, more than the time limit of 5 s",
         ),
-        (["--kernel", "kernel.npy"], "toy-from-a-kernel: a kernel is given to begin from"),
-        (["--recipe", "toy-quick"], None),
+        (["--kernel", "kernel.npy"], "toy-refining: a kernel is given to start from"),
+        (["--recipe", "toy-fast"], None),
     ],
 )
 def test_deblur_prints_which_recipe_it_chose_and_why(
@@ -152,16 +173,16 @@ def test_deblur_prints_which_recipe_it_chose_and_why(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     options: list[object],
-    picked: str | None,
+    choice: str | None,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(pipeline_options, "SECONDS", 1000.0)
+    monkeypatch.setattr(job, "BEST_SECONDS", 1000.0)
     np.save("image.npy", np.random.default_rng(0).uniform(size=(30, 30)).astype(np.float32))
     np.save("kernel.npy", np.full((5, 5), 1 / 25))
-    toys = {place: f"toy-{place.lower().replace('_', '-')}" for place in ("QUICK", "THOROUGH", "FROM_A_KERNEL")}
+    toys = {"FAST_RECIPE": "toy-fast", "BEST_RECIPE": "toy-best", "REFINING_RECIPE": "toy-refining"}
     solver = '{name = "joint-adam", params = {iterations = 1}}'
     for place, name in toys.items():
-        monkeypatch.setattr(pipeline_options, place, name)
+        monkeypatch.setattr(job, place, name)
         text = f'name = "{name}"\nimage_prior = "pixels"\nkernel_prior = "simplex"\nsolver = {solver}\n'
         registry.register("recipes", name, text)
     try:
@@ -170,8 +191,8 @@ def test_deblur_prints_which_recipe_it_chose_and_why(
         for name in toys.values():
             registry.unregister("recipes", name)
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("recipe ")]
-    assert lines == ([f"recipe {picked}"] if picked else [])
-    assert json.loads(Path("deblurred/result.json").read_text()).get("recipe_picked") == picked
+    assert lines == ([f"recipe {choice}"] if choice else [])
+    assert json.loads(Path("deblurred/result.json").read_text()).get("recipe_choice") == choice
 
 
 def test_json_without_a_recipe_is_refused(

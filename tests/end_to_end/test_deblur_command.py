@@ -18,11 +18,11 @@ SMALL = [
     "--recipe",
     "selfdeblur-small",
     "--set",
-    "image_prior.params.channels=8",
+    "image_prior.channels=8",
     "--set",
-    "image_prior.params.scales=2",
+    "image_prior.scales=2",
     "--set",
-    "kernel_prior.params.hidden=32",
+    "kernel_prior.hidden=32",
 ]
 KERNEL = 7
 
@@ -51,7 +51,7 @@ def test_deblur_lowers_the_loss_and_writes_everything(photo: Path, tmp_path: Pat
     folder = tmp_path / "out"
     done = run(
         "deblur", photo, "--kernel-size", KERNEL, "--output", folder, "--truth", photo, *SMALL,
-        "--set", "solver.params.iterations=40", "--set", "fidelity=mse",
+        "--set", "solver.iterations=40", "--set", "fidelity=mse",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert sorted(p.name for p in folder.iterdir()) == [
@@ -79,7 +79,7 @@ def test_deblur_lowers_the_loss_and_writes_everything(photo: Path, tmp_path: Pat
 
 
 def test_a_killed_run_continues_to_the_same_bits(photo: Path, tmp_path: Path) -> None:
-    settings = [*SMALL, "--kernel-size", KERNEL, "--set", "solver.params.iterations=150", "--checkpoint-every", 0]
+    settings = [*SMALL, "--kernel-size", KERNEL, "--set", "solver.iterations=150", "--checkpoint-every", 0]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert run("deblur", photo, "--output", whole, *settings).returncode == 0
     command = [
@@ -118,7 +118,7 @@ def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
 
 def test_ctrl_c_keeps_what_was_done_and_resume_continues(photo: Path, tmp_path: Path) -> None:
     folder = tmp_path / "out"
-    settings = [*SMALL, "--kernel-size", KERNEL, "--checkpoint-every", 0, "--set", "solver.params.iterations=100000"]
+    settings = [*SMALL, "--kernel-size", KERNEL, "--checkpoint-every", 0, "--set", "solver.iterations=100000"]
     command = [
         sys.executable,
         "-c",

@@ -83,7 +83,7 @@ def test_a_kernel_off_its_centre_moves_the_picture(sharp: np.ndarray) -> None:
     shifted = np.zeros((5, 5))
     shifted[2, 4] = 1  # two columns from the centre
     blurry = blurred(sharp, shifted)
-    overrides = ["solver.params.iterations=250"]  # Adam moves a pixel by about 0.01 an iteration
+    overrides = ["solver.iterations=250"]  # Adam moves a pixel by about 0.01 an iteration
     result = invkit.deconvolve(blurry, shifted, recipe="quick-known", overrides=overrides, progress=False)
     np.testing.assert_allclose(result.image[:, 4:-4], sharp[:, 4:-4], atol=0.02)
 
@@ -104,7 +104,7 @@ def test_a_kernel_may_come_as_a_file_or_an_array(blurry: np.ndarray, tmp_path: P
     }
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        overrides = ["solver.params.iterations=1"]
+        overrides = ["solver.iterations=1"]
         result = invkit.deconvolve(blurry, forms[kind], recipe="quick-known", overrides=overrides, progress=False)
     np.testing.assert_allclose(result.kernel, KERNEL, atol=1 / 255 if "png" in kind else 1e-7)
 
@@ -112,7 +112,7 @@ def test_a_kernel_may_come_as_a_file_or_an_array(blurry: np.ndarray, tmp_path: P
 def test_a_kernel_of_another_sum_is_scaled_with_a_warning(blurry: np.ndarray) -> None:
     with pytest.warns(UserWarning, match="sums to 2, not to one"):
         result = invkit.deconvolve(
-            blurry, 2 * KERNEL, recipe="quick-known", overrides=["solver.params.iterations=1"], progress=False
+            blurry, 2 * KERNEL, recipe="quick-known", overrides=["solver.iterations=1"], progress=False
         )
     np.testing.assert_allclose(result.kernel, KERNEL, atol=1e-7)
 
@@ -120,7 +120,7 @@ def test_a_kernel_of_another_sum_is_scaled_with_a_warning(blurry: np.ndarray) ->
 def test_a_blind_recipe_is_refused_and_says_what_to_do(blurry: np.ndarray) -> None:
     with pytest.raises(InputError, match=r"selfdeblur-small is blind.*kernel_prior=known.*invkit deblur"):
         invkit.deconvolve(blurry, KERNEL, recipe="selfdeblur-small", progress=False)
-    overrides = ["kernel_prior=known", "image_prior=pixels", "solver.params.iterations=1"]
+    overrides = ["kernel_prior=known", "image_prior=pixels", "solver.iterations=1"]
     result = invkit.deconvolve(blurry, KERNEL, recipe="selfdeblur-small", overrides=overrides, progress=False)
     np.testing.assert_allclose(result.kernel, KERNEL, atol=1e-7)
 

@@ -59,6 +59,6 @@ def test_a_restoration_prints_what_result_json_holds(output_of, photo, tmp_path)
 
 
 def test_deblur_prints_its_summary_too(output_of, photo, tmp_path):
-    quick = ["--recipe", "selfdeblur-small", "--kernel-size", "3", "--set", "solver.params.iterations=2"]
+    quick = ["--recipe", "selfdeblur-small", "--kernel-size", "3", "--set", "solver.iterations=2"]
     summary = output_of("deblur", photo, *quick, "--set", "image_prior=pixels", "--output", tmp_path / "run", "--json")
     assert summary["iterations"] == 2

@@ -70,12 +70,12 @@ CASES: dict[str, tuple[Case, list[str]]] = {
     "kernel size that is no number": (lambda t: [good(t), "--kernel-size", "big"], ["big"]),
     "unknown recipe": (lambda t: [good(t), "--recipe", "selfdebur"], ["selfdebur", "did you mean", "selfdeblur"]),
     "unknown parameter": (
-        lambda t: [good(t), *NETWORK, "--set", "kernel_prior.params.hiden=5"],
-        ["kernel_prior.params.hiden", "did you mean 'hidden'"],
+        lambda t: [good(t), *NETWORK, "--set", "kernel_prior.hiden=5"],
+        ["kernel_prior.hiden", "did you mean 'hidden'"],
     ),
     "parameter out of range": (
-        lambda t: [good(t), *NETWORK, "--set", "solver.params.iterations=-1"],
-        ["solver.params.iterations", "greater than"],
+        lambda t: [good(t), *NETWORK, "--set", "solver.iterations=-1"],
+        ["solver.iterations", "greater than"],
     ),
     "unknown component": (lambda t: [good(t), "--set", "image_prior=pixel"], ["'pixel'", "did you mean 'pixels'"]),
     "unknown place": (lambda t: [good(t), "--set", "kernel.params.hidden=5"], ["kernel"]),

@@ -22,6 +22,7 @@ COMMANDS = {
         "deblur": ("restore:deblur_command", "Restore a blurry photograph and estimate its blur kernel."),
         "deconvolve": ("restore:deconvolve_command", "Restore a blurry photograph whose blur kernel is known."),
         "solve": ("restore:solve_command", "Solve the inverse problem that a recipe describes."),
+        "rerun": ("restore:rerun_command", "Repeat an earlier run from its result.json, bit for bit."),
     },
     "Present results": {
         "report": ("results:report_command", "Write runs or a benchmark to one self-contained HTML page."),

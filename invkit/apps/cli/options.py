@@ -20,9 +20,20 @@ from .shared import Debug, complete_names, complete_recipes
 if TYPE_CHECKING:
     from ...pipeline.options import KernelSize
 
-__all__ = ["RestoreOptions", "RunOptions", "parse_kernel_size", "with_options"]
+__all__ = ["INPUT", "KernelFile", "RestoreOptions", "RunOptions", "TruthFile", "parse_kernel_size", "with_options"]
 
 INPUT, METHOD, OUTPUT, RUN_CONTROL = "Input", "Method", "Output", "Run control"  # panels of --help
+
+KernelFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="The blur kernel (.npy or a grey picture), or another known operator parameter, as a mask.",
+        rich_help_panel=INPUT,
+    ),
+]
+TruthFile = Annotated[
+    Path | None, typer.Option(help="The sharp image, to report the PSNR before and after.", rich_help_panel=INPUT)
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,13 +48,7 @@ class RestoreOptions:
             rich_help_panel=INPUT,
         ),
     ] = None
-    kernel: Annotated[
-        Path | None,
-        typer.Option(
-            help="The blur kernel (.npy or a grey picture), or another known operator parameter, as a mask.",
-            rich_help_panel=INPUT,
-        ),
-    ] = None
+    kernel: KernelFile = None
     sigma: Annotated[
         float | None,
         typer.Option(
@@ -52,10 +57,7 @@ class RestoreOptions:
             rich_help_panel=INPUT,
         ),
     ] = None
-    truth: Annotated[
-        Path | None,
-        typer.Option(help="The sharp image, to report the PSNR before and after.", rich_help_panel=INPUT),
-    ] = None
+    truth: TruthFile = None
     recipe: Annotated[
         str,
         typer.Option(
@@ -70,7 +72,7 @@ class RestoreOptions:
         typer.Option(
             "--set",
             metavar="PLACE=VALUE",
-            help="Change a setting of the recipe, as solver.params.iterations=500. Repeatable.",
+            help="Change a setting of the recipe, as solver.iterations=500. Repeatable.",
             rich_help_panel=METHOD,
         ),
     ] = None

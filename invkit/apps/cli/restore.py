@@ -41,7 +41,7 @@ def deblur_command(photo: PhotoArgument, options: RestoreOptions, run: RunOption
 
       invkit deblur photo.jpg --kernel-size 31
 
-      invkit deblur photo.jpg --recipe selfdeblur --set kernel_prior.params.hidden=2000
+      invkit deblur photo.jpg --recipe selfdeblur --set kernel_prior.hidden=2000
 
       invkit deblur photo.jpg --time-limit 60 --output run1, then the same with --resume
     """

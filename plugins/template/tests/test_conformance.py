@@ -18,7 +18,7 @@ def test_every_component_conforms(family: str, name: str) -> None:
 def test_the_recipe_restores_an_image() -> None:
     """Three iterations on noise."""
     image = np.random.default_rng(0).uniform(size=(24, 28)).astype(np.float32)
-    few = ["solver.params.iterations=3"]
+    few = ["solver.iterations=3"]
     result = invkit.deblur(image, recipe="straight-motion", kernel_size=5, overrides=few, progress=False)
     assert np.asarray(result.image).shape == image.shape
     assert np.isfinite(result.image).all()

@@ -14,7 +14,7 @@ from invkit import Observer, Problem
 from invkit.apps.cli.main import main
 from invkit.core import registry
 from invkit.core.errors import InputError, RecipeError, UnknownNameError
-from invkit.fidelities.mse import MSE
+from invkit.fidelities.norms import MSE
 from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.simplex import SimplexKernel
 from invkit.media.snapshot_files import SnapshotFiles
@@ -54,7 +54,7 @@ def test_other_forms_are_refused(text):
 def test_an_unknown_name_and_an_unknown_parameter_are_refused(tmp_path):
     with pytest.raises(UnknownNameError, match="'snapshot' in observers; did you mean 'snapshots'"):
         observers_of(["snapshot"], tmp_path, 0)
-    with pytest.raises(RecipeError, match=r"--observe: snapshots.params.evry is not known; did you mean 'every'"):
+    with pytest.raises(RecipeError, match=r"--observe: snapshots.evry is not known; did you mean 'every'"):
         observers_of(["snapshots:evry=3"], tmp_path, 0)
     with pytest.raises(RecipeError, match="greater than 0"):
         observers_of(["snapshots:every=0"], tmp_path, 0)
@@ -155,7 +155,7 @@ def test_the_command_line_takes_several_observers(few, tmp_path, monkeypatch, ca
 
 def test_the_command_line_refuses_before_it_computes(few, tmp_path, monkeypatch, capsys):
     assert run(monkeypatch, "deblur", *few, "--observe", "snapshots:every=often") == 2
-    assert "snapshots.params.every: should be an integer, got 'often'" in " ".join(capsys.readouterr().err.split())
+    assert "snapshots.every: should be an integer, got 'often'" in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "out").exists()
 
 
