@@ -30,8 +30,8 @@ from invkit.media.images import write_image
 from invkit.numerics.registration import aligned_psnr
 from invkit.operators.convolution import Convolution
 from invkit.operators.downsampling import Downsampling
-from invkit.operators.multiple_kernels import Frames
 from invkit.operators.multi_coil_mri import MultiCoilMRI
+from invkit.operators.multiple_kernels import Frames
 from invkit.operators.tomography import Tomography
 from invkit.pipeline.job import versions
 

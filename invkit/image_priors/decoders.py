@@ -15,7 +15,8 @@ from ..core.parameters import PositiveInt, Seed, validated
 from ..networks.deep_decoder import DeepDecoderNetwork, coarsest_size
 from ..networks.prepared_convolution import batch_norm
 from ..networks.random import seeded
-from ..numerics.geometry import Shape, new_size
+from ..numerics.framing import new_size
+from ..numerics.geometry import Shape
 from ..numerics.resampling import resample
 
 if TYPE_CHECKING:

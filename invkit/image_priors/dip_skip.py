@@ -13,7 +13,8 @@ from ..core.interfaces import ImagePrior, LatentPrior, Resizable
 from ..core.parameters import Seed, flat_settings
 from ..networks.branches import apply_each
 from ..networks.skip import SkipSettings, scales_that_fit, smallest_side
-from ..numerics.geometry import Shape, new_size
+from ..numerics.framing import new_size
+from ..numerics.geometry import Shape
 from ..numerics.resampling import resample
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from ..core.interfaces import ImagePrior, Resizable
 from ..core.parameters import Positive, PositiveInt, Seed, validated
 from ..networks.coordinates import fourier_network, sine_network
 from ..networks.random import seeded
-from ..numerics.geometry import Shape, new_size
+from ..numerics.framing import new_size
+from ..numerics.geometry import Shape
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from ..core.errors import InputError
 from ..core.interfaces import Assignable, ImagePrior, Resizable
 from ..core.parameters import validated
-from ..numerics.geometry import Shape, extend_to, new_size, shape_of
+from ..numerics.framing import extend_to, new_size
+from ..numerics.geometry import Shape, shape_of
 from ..numerics.resampling import resample
 
 if TYPE_CHECKING:

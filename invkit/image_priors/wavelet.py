@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from ..core.interfaces import Assignable, ImagePrior, Resizable
 from ..core.parameters import validated
-from ..numerics.geometry import Shape, new_size, shape_of, size_of
+from ..numerics.framing import new_size
+from ..numerics.geometry import Shape, shape_of, size_of
 from ..numerics.resampling import resample
 from ..numerics.wavelets import Levels, Wavelet, compose, decompose, level_of
 from .pixels import Initial, boxed, starting_image

@@ -12,7 +12,8 @@ from ..core.interfaces import KernelPrior, LatentPrior, Resizable
 from ..core.parameters import Seed, flat_settings
 from ..networks.random import seeded
 from ..networks.skip import SkipNetwork, SkipSettings, crop_centre, smallest_side
-from ..numerics.geometry import Shape, Size, new_size
+from ..numerics.framing import new_size
+from ..numerics.geometry import Shape, Size
 from ..numerics.resampling import resample
 from .simplex import softmax_kernel
 

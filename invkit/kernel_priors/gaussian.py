@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from ..core.interfaces import Assignable, KernelPrior, Resizable
 from ..core.parameters import validated
-from ..numerics.geometry import Shape, Size, centre, new_size, shape_of, size_of
+from ..numerics.framing import new_size
+from ..numerics.geometry import Shape, Size, centre, shape_of, size_of
 from .simplex import closest_kernel, softmax_kernel
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from ..core.interfaces import KernelPrior, Resizable
 from ..core.parameters import NonNegative, Positive, Seed, validated
 from ..networks.random import seeded
-from ..numerics.geometry import Shape, centre, new_size
+from ..numerics.framing import new_size
+from ..numerics.geometry import Shape, centre
 from .motion_path import enlarged_log_width, spots
 from .simplex import softmax_kernel
 

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from ..core.interfaces import KernelPrior, Resizable
 from ..core.parameters import Seed, validated
 from ..networks.random import seeded
-from ..numerics.geometry import Shape, Size, centre, new_size
+from ..numerics.framing import new_size
+from ..numerics.geometry import Shape, Size, centre
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from ..core.errors import InputError
 from ..core.interfaces import Assignable, KernelPrior, Resizable
 from ..core.parameters import validated
-from ..numerics.geometry import Shape, new_size, shape_of
+from ..numerics.framing import new_size
+from ..numerics.geometry import Shape, shape_of
 from ..numerics.resampling import resample_kernel
 from ..numerics.simplex import nearest_on_simplex
 

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from ..core.interfaces import KernelPrior, LatentPrior, Resizable
 from ..core.parameters import Seed, validated
 from ..networks.random import seeded
-from ..numerics.geometry import Shape, Size, new_size, size_of
+from ..numerics.framing import new_size
+from ..numerics.geometry import Shape, Size, size_of
 from ..numerics.resampling import resample, resample_kernel
 from .simplex import MIN_SOFTMAX_PIXEL, softmax_kernel
 

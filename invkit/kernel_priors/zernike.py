@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from ..core.interfaces import KernelPrior, Resizable
 from ..core.parameters import validated
-from ..numerics.geometry import Shape, centre, new_size
+from ..numerics.framing import new_size
+from ..numerics.geometry import Shape, centre
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -13,7 +13,8 @@ from ..core.errors import InputError
 from ..core.interfaces import Blur
 from ..core.parameters import validated
 from ..numerics.fourier import fast_size, otf
-from ..numerics.geometry import Shape, Size, extend, extend_adjoint, margins, size_of
+from ..numerics.framing import extend, extend_adjoint
+from ..numerics.geometry import Shape, Size, margins, size_of
 
 __all__ = ["Convolution"]
 

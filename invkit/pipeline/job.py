@@ -24,7 +24,8 @@ from ..core.observers.checkpoint import Checkpointer, describe_run, load_checkpo
 from ..core.result import Array, Result
 from ..core.solver import Observer
 from ..media.colour import from_luma_chroma, to_luma_chroma
-from ..numerics.geometry import Size, shape_of, size_of, visible_part, visible_size
+from ..numerics.framing import visible_part, visible_size
+from ..numerics.geometry import Size, shape_of, size_of
 from ..numerics.registration import aligned_psnr
 from ..recipes.model import Recipe, load_recipe
 from .assemble import Assembly, as_batch

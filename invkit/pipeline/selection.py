@@ -11,7 +11,8 @@ from torch import Tensor
 from ..core.evaluation import NoReferenceMetric
 from ..core.result import Result
 from ..core.runtime.threads import threads_worth
-from ..numerics.geometry import resize_kernel_support, size_of, visible_part
+from ..numerics.framing import resize_kernel_support, visible_part
+from ..numerics.geometry import size_of
 from ..recipes.components import blamed, check_component
 from ..recipes.model import Recipe, SelectionSpec
 

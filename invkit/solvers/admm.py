@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..core.interfaces import Assignable, Blur, LeastSquares, Proximable
+from ..core.interfaces import Proximable
 from ..core.parameters import NonNegative, Positive, PositiveInt, validated
 from ..core.problem import Problem
 from ..numerics.finite_differences import apply_filters, apply_filters_adjoint
@@ -18,6 +18,7 @@ from ..numerics.geometry import margins, size_of
 from .inner import Advancing
 from .masked_blur import data_on_grid, is_circular
 from .pixel_state import (
+    LEAST_SQUARES_DEBLURRING,
     PixelState,
     Saturation,
     check_padding,
@@ -86,12 +87,7 @@ class ADMM(Advancing[ADMMState]):
     """
 
     keeps_large_blocks = True
-    needs: ClassVar = {
-        "operator": Blur,
-        "image_prior": Assignable,
-        "fidelity": LeastSquares,
-        "regularizers": Proximable,
-    }
+    needs: ClassVar = {**LEAST_SQUARES_DEBLURRING, "regularizers": Proximable}
 
     @validated
     def __init__(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar
 
@@ -66,11 +65,7 @@ class AlternatingMAP(Solver[MAPState]):
             kernel is fitted to all edges. None: always to all edges.
     """
 
-    needs: ClassVar[Mapping[str, type]] = {
-        "operator": Blur,
-        "image_prior": Assignable,
-        "kernel_prior": Assignable,
-    }
+    needs: ClassVar = {"operator": Blur, "image_prior": Assignable, "kernel_prior": Assignable}
 
     @validated
     def __init__(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -11,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ..core.errors import AssemblyError
-from ..core.interfaces import Assignable, Blur, LeastSquares, OperatorParameterPrior, Proximable
+from ..core.interfaces import Assignable, OperatorParameterPrior, Proximable
 from ..core.parameters import Positive, PositiveInt, validated
 from ..core.problem import Problem
 from ..core.solver import Solver
@@ -26,7 +25,15 @@ from ..numerics.fourier import to_image
 from ..numerics.geometry import size_of
 from .map.edge_filters import forward_differences
 from .map.interfaces import KernelEstimation, KernelPostprocessing
-from .pixel_state import PixelState, check_padding, check_terms, image_prior_of, kernel_prior_of, starting_point
+from .pixel_state import (
+    LEAST_SQUARES_DEBLURRING,
+    PixelState,
+    check_padding,
+    check_terms,
+    image_prior_of,
+    kernel_prior_of,
+    starting_point,
+)
 
 __all__ = ["GradientMAP"]
 
@@ -78,13 +85,7 @@ class GradientMAP(Solver[GradientState]):
     """
 
     keeps_large_blocks = True
-    needs: ClassVar[Mapping[str, type]] = {
-        "operator": Blur,
-        "image_prior": Assignable,
-        "kernel_prior": Assignable,
-        "fidelity": LeastSquares,
-        "regularizers": Proximable,
-    }
+    needs: ClassVar = {**LEAST_SQUARES_DEBLURRING, "kernel_prior": Assignable, "regularizers": Proximable}
 
     @validated
     def __init__(

@@ -12,7 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..core.interfaces import Assignable, Blur, LeastSquares, Proximable
+from ..core.interfaces import Proximable
 from ..core.parameters import Positive, validated
 from ..core.problem import Problem
 from ..numerics.finite_differences import apply_filters, apply_filters_adjoint
@@ -20,7 +20,7 @@ from ..numerics.fourier import otf, to_grid, to_image
 from ..numerics.geometry import size_of
 from .inner import Advancing
 from .masked_blur import data_on_grid
-from .pixel_state import PixelState, check_padding, check_terms, starting_point
+from .pixel_state import LEAST_SQUARES_DEBLURRING, PixelState, check_padding, check_terms, starting_point
 from .splitting import check_weights, largest_weight, stiffness, weighted_terms
 
 __all__ = ["HalfQuadratic"]
@@ -72,12 +72,7 @@ class HalfQuadratic(Advancing[HalfQuadraticState]):
     """
 
     keeps_large_blocks = True
-    needs: ClassVar = {
-        "operator": Blur,
-        "image_prior": Assignable,
-        "fidelity": LeastSquares,
-        "regularizers": Proximable,
-    }
+    needs: ClassVar = {**LEAST_SQUARES_DEBLURRING, "regularizers": Proximable}
 
     @validated
     def __init__(

@@ -1,10 +1,10 @@
-"""What a graph of a device cannot hold: whatever lets the host wait for the device, or copies between the two."""
+"""Detection of work that a graph of a device cannot hold: waiting for the device, or copies to or from it."""
 
 from __future__ import annotations
 
 import sysconfig
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -17,26 +17,28 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 __all__ = ["HostAccess"]
 
-READS = {"tolist", "numpy", "__array__", "cpu"}  # as `torch.tensor` of numbers on the device, which copies them there
-FACTORIES = {"arange", "empty", "eye", "full", "hann_window", "linspace", "ones", "rand", "randn", "tensor", "zeros"}
-WAITS = {
+HOST_READS = {"tolist", "numpy", "__array__", "cpu"}
+TENSOR_FACTORIES = {
+    *("arange", "empty", "eye", "full", "hann_window", "linspace", "ones", "rand", "randn", "tensor", "zeros"),
+}
+WAITING_OPERATIONS = {
     *("_local_scalar_dense", "allclose", "bincount", "equal", "is_nonzero", "masked_select", "nonzero"),
     *("_unique2", "unique_consecutive", "unique_dim", "unique_dim_consecutive"),
 }
-OTHERS = (str(Path(torch.__file__).parent), sysconfig.get_path("stdlib"), __file__)
+LIBRARY_PATHS = (str(Path(torch.__file__).parent), sysconfig.get_path("stdlib"), __file__)
 
 
 class HostAccess:
-    """Notes, while it is entered, what a graph could not hold, and lets it happen.
+    """Records, while it is entered, work that a graph could not hold; the work itself is done as usual.
 
-    On a CPU nothing is copied from device to device; there it notes what would be for a tensor of a GPU: reading values
-    into Python, and making a tensor without saying on which device.
+    A CPU copies nothing between devices. On a CPU it therefore records what a GPU would do: reading values into Python,
+    and creating a tensor without a device.
 
     Args:
-        device: of the tensors that a step works on.
+        device: of the tensors of a step.
 
     Attributes:
-        found: each thing once, with its place, as "nonzero in prior.py, line 12".
+        found: each finding once, with its location, as "nonzero in prior.py, line 12".
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -45,7 +47,7 @@ class HostAccess:
         self._entered = ExitStack()
 
     def __enter__(self) -> HostAccess:
-        """Begin to watch."""
+        """Start to observe torch."""
         self._entered.enter_context(_Functions(self))
         self._entered.enter_context(_Operations(self))
         return self
@@ -53,87 +55,70 @@ class HostAccess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Watch no more."""
+        """Stop to observe torch."""
         self._entered.close()
 
     def note(self, what: str) -> None:
-        """Keep it, with the place that is at fault."""
-        words = f"{what} in {place()}"
-        if words not in self.found:
-            self.found.append(words)
+        """Record a finding with the location in the code that caused it."""
+        finding = f"{what} in {calling_line()}"
+        if finding not in self.found:
+            self.found.append(finding)
 
 
 class _Functions(TorchFunctionMode):
-    """Sees what is called in Python: some reads never get further on a CPU."""
+    """Observes calls in Python, since some reads never reach an operation on a CPU."""
 
-    def __init__(self, of: HostAccess) -> None:
+    def __init__(self, access: HostAccess) -> None:
         super().__init__()
-        self.of = of
+        self.access = access
 
     def __torch_function__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         given, name = kwargs or {}, getattr(func, "__name__", "")
-        if name in READS or (name == "tensor" and given.get("device") is not None):
-            self.of.note(name)
-        elif name in FACTORIES and given.get("device") is None and self.of.device.type == "cpu":
-            self.of.note(f"{name} without a device")
+        if name in HOST_READS or (name == "tensor" and given.get("device") is not None):  # copies numbers to the device
+            self.access.note(name)
+        elif name in TENSOR_FACTORIES and given.get("device") is None and self.access.device.type == "cpu":
+            self.access.note(f"{name} without a device")
         return func(*args, **given)
 
 
 class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Sees what torch computes, also in the backward pass."""
+    """Observes torch's operations, including those of the backward pass."""
 
-    def __init__(self, of: HostAccess) -> None:
+    def __init__(self, access: HostAccess) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.of = of
+        self.access = access
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         result, name = func(*args, **(kwargs or {})), func.overloadpacket.__name__
-        if func.namespace == "aten" and (name in WAITS or SOMETIMES.get(name, never)(args, result, self.of.device)):
-            self.of.note(name)
+        if func.namespace == "aten" and needs_host(name, args, result):
+            self.access.note(name)
         return result
 
 
-def place() -> str:
-    """File and line of the innermost call that is neither torch's nor Python's."""
-    frames = [frame for frame in traceback.extract_stack() if not frame.filename.startswith(OTHERS)]
+def calling_line() -> str:
+    """Return file and line of the innermost call outside torch and the standard library."""
+    frames = [frame for frame in traceback.extract_stack() if not frame.filename.startswith(LIBRARY_PATHS)]
     return f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else "torch"
 
 
-def never(args: Sequence[Any], result: Any, device: torch.device) -> bool:
-    """The rule of most operations."""
-    return False
+def needs_host(name: str, args: Sequence[Any], result: Any) -> bool:
+    """Whether an operation waits for the device, or copies between devices.
 
-
-def to_another(args: Sequence[Any], result: Any, device: torch.device) -> bool:
-    """A copy of a tensor on another device."""
-    source = args[1] if len(args) > 1 and isinstance(args[1], Tensor) else args[0]
-    return bool(source.device.type != result.device.type)
-
-
-def by_a_mask(args: Sequence[Any], result: Any, device: torch.device) -> bool:
-    """Indexing by booleans, of which the host must know how many are true."""
-    return any(isinstance(index, Tensor) and index.dtype in (torch.bool, torch.uint8) for index in args[1])
-
-
-def put_by_a_mask(args: Sequence[Any], result: Any, device: torch.device) -> bool:
-    """The same on the left of an equals sign, unless it is one number that is put there."""
-    return by_a_mask(args, result, device) and bool(args[2].numel() != 1)
-
-
-def by_counts(args: Sequence[Any], result: Any, device: torch.device) -> bool:
-    """Repeating by counts that only the device knows."""
-    return len(args) < 2 or isinstance(args[1], Tensor)
-
-
-SOMETIMES: dict[str, Callable[[Sequence[Any], Any, torch.device], bool]] = {
-    "_to_copy": to_another,
-    "copy_": to_another,
-    "index": by_a_mask,
-    "index_put": put_by_a_mask,
-    "index_put_": put_by_a_mask,
-    "repeat_interleave": by_counts,
-}
+    Args:
+        name: of the operation in the namespace "aten".
+        args: positional arguments.
+        result: what it returned.
+    """
+    if name in ("_to_copy", "copy_"):
+        source = args[1] if len(args) > 1 and isinstance(args[1], Tensor) else args[0]
+        return bool(source.device.type != result.device.type)
+    if name in ("index", "index_put", "index_put_"):  # the host must know how many values a mask selects
+        masked = any(isinstance(index, Tensor) and index.dtype in (torch.bool, torch.uint8) for index in args[1])
+        return masked and (name == "index" or bool(args[2].numel() != 1))
+    if name == "repeat_interleave":  # the host must know the sum of the counts
+        return len(args) < 2 or isinstance(args[1], Tensor)
+    return name in WAITING_OPERATIONS

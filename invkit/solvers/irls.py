@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..core.interfaces import Assignable, Blur, LeastSquares, Reweightable
+from ..core.interfaces import Reweightable
 from ..core.parameters import Positive, PositiveInt, validated
 from ..core.problem import Problem
 from ..core.solver import Solver
@@ -18,7 +18,7 @@ from ..numerics.conjugate_gradients import conjugate_gradients, dot_per_channel
 from ..numerics.finite_differences import DifferenceFilter, apply_filters, power_spectrum, roll_image, valid_mask
 from ..numerics.geometry import Size, size_of
 from .masked_blur import MaskedBlur, objective
-from .pixel_state import PixelState, check_padding, check_terms, starting_point
+from .pixel_state import LEAST_SQUARES_DEBLURRING, PixelState, check_padding, check_terms, starting_point
 
 __all__ = ["IRLS", "IRLSState", "majorised"]
 
@@ -99,12 +99,7 @@ class IRLS(Solver[IRLSState]):
     """
 
     keeps_large_blocks = True
-    needs: ClassVar = {
-        "operator": Blur,
-        "image_prior": Assignable,
-        "fidelity": LeastSquares,
-        "regularizers": Reweightable,
-    }
+    needs: ClassVar = {**LEAST_SQUARES_DEBLURRING, "regularizers": Reweightable}
 
     @validated
     def __init__(

@@ -11,11 +11,12 @@ from pydantic import Field
 from torch import Tensor
 
 from ..core.errors import AssemblyError
-from ..core.interfaces import Assignable, Blur, ImagePrior, OperatorParameterPrior
+from ..core.interfaces import Assignable, Blur, ImagePrior, LeastSquares, OperatorParameterPrior
 from ..core.problem import Problem
 from ..core.solver import State
 
 __all__ = [
+    "LEAST_SQUARES_DEBLURRING",
     "PixelState",
     "Saturation",
     "check_padding",
@@ -26,6 +27,9 @@ __all__ = [
     "saturation_mask",
     "starting_point",
 ]
+
+LEAST_SQUARES_DEBLURRING: Mapping[str, type] = {"operator": Blur, "image_prior": Assignable, "fidelity": LeastSquares}
+"""The components that solvers need which compute the image from ``|K x - y|^2``."""
 
 Saturation = Annotated[
     float | None,

@@ -125,7 +125,7 @@ class Pyramid(Solver[PyramidState]):
             margin, a kernel that just fits its frame must also be centred in it, which is rarely so at coarse levels.
     """
 
-    needs: ClassVar[Mapping[str, type]] = {"image_prior": Resizable, "kernel_prior": Resizable}
+    needs: ClassVar = {"image_prior": Resizable, "kernel_prior": Resizable}
 
     @validated
     def __init__(

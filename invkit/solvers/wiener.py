@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..core.interfaces import Assignable, Blur, LeastSquares, Reweightable
+from ..core.interfaces import Reweightable
 from ..core.parameters import validated
 from ..core.problem import Problem
 from ..core.solver import Solver
@@ -15,7 +15,7 @@ from ..numerics.finite_differences import power_spectrum
 from ..numerics.fourier import otf, to_image
 from ..numerics.geometry import size_of
 from .masked_blur import MaskedBlur, data_on_grid, objective
-from .pixel_state import PixelState, check_padding, check_terms, starting_point
+from .pixel_state import LEAST_SQUARES_DEBLURRING, PixelState, check_padding, check_terms, starting_point
 
 __all__ = ["Wiener"]
 
@@ -35,12 +35,7 @@ class Wiener(Solver[PixelState]):
     """
 
     iterations = 1
-    needs: ClassVar = {
-        "operator": Blur,
-        "image_prior": Assignable,
-        "fidelity": LeastSquares,
-        "regularizers": Reweightable,
-    }
+    needs: ClassVar = {**LEAST_SQUARES_DEBLURRING, "regularizers": Reweightable}
 
     @validated
     def __init__(self) -> None:

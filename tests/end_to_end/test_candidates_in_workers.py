@@ -20,7 +20,7 @@ from toy_recipes import Diary
 
 from invkit.core import registry
 from invkit.core.result import Result
-from invkit.core.runtime.workers import WorkerLostError, Workers, dismiss
+from invkit.core.runtime.workers import WorkerLostError, Workers, dismiss_workers
 from invkit.pipeline import multistart
 from invkit.pipeline.job import Job, prepare
 from invkit.recipes.model import Recipe, parse_recipe
@@ -66,7 +66,7 @@ def two_threads(torch_threads: Callable[[int], None]) -> Iterator[None]:
     """Two, whatever the machine has; and no process stays."""
     torch_threads(2)
     yield
-    dismiss()
+    dismiss_workers()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import invkit
 from invkit.apps.cli.main import app
-from invkit.benchmark.records import read_store
+from invkit.benchmark.records import read_results
 from invkit.benchmark.tables import tables_of
 
 PAGE = (Path(invkit.__file__).parent.parent / "docs" / "howto" / "classics.md").read_text(encoding="utf-8")
@@ -47,7 +47,7 @@ def test_the_commands_give_the_table_that_the_page_shows(folder: Path) -> None:
     for command in commands.splitlines():
         outcome = CliRunner().invoke(app, shlex.split(command)[1:], catch_exceptions=False)
         assert outcome.exit_code == 0
-    (table,) = tables_of(read_store(folder / "tried"), interval="none")
+    (table,) = tables_of(read_results(folder / "tried"), interval="none")
     heads, *rows = shown()
     assert tuple(heads) == table.heads
     assert [row[NAME] for row in rows] == [row.name for row in table.rows]

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import invkit
 from invkit.core.errors import AssemblyError, InputError, RecipeError, UnknownNameError
 from invkit.core.interfaces import KernelPrior
-from invkit.numerics.geometry import crop_to_data
+from invkit.numerics.framing import crop_to_data
 from invkit.recipes.model import parse_recipe
 from invkit.testing.common import drawn
 

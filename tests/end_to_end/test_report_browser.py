@@ -108,7 +108,7 @@ def test_the_wheel_zooms_where_the_mouse_is_and_dragging_moves(page, files):
 
 def test_other_pictures_are_chosen_left_and_right(page, files):
     page.goto(files["suite"])
-    page.get_by_role("group", name="Right picture").get_by_role("button", name="three").click()
+    page.get_by_role("group", name="Right image").get_by_role("button", name="three").click()
     page.get_by_label("left").select_option("two")
     assert page.locator(".over img").get_attribute("alt") == "case0: two"
     assert page.locator(".under img").get_attribute("alt") == "case0: three"
@@ -116,12 +116,12 @@ def test_other_pictures_are_chosen_left_and_right(page, files):
 
 def test_cases_follow_each_other_and_keep_what_is_compared(page, files):
     page.goto(files["suite"])
-    page.get_by_role("group", name="Right picture").get_by_role("button", name="two").click()
-    page.get_by_role("button", name="Next picture").click()
+    page.get_by_role("group", name="Right image").get_by_role("button", name="two").click()
+    page.get_by_role("button", name="Next image").click()
     assert page.locator(".case:visible h2").text_content().startswith("case1")
     assert page.locator(".under img").get_attribute("alt") == "case1: two"
-    page.get_by_role("button", name="Previous picture").click()
-    page.get_by_role("button", name="Previous picture").click()
+    page.get_by_role("button", name="Previous image").click()
+    page.get_by_role("button", name="Previous image").click()
     assert "4 of 4" in page.locator(".count").text_content()
     assert "three: DivergedError" in page.locator(".remarks").text_content()
 
@@ -178,7 +178,7 @@ def test_a_recipe_is_copied(page, files):
     page.goto(files["run"])
     page.get_by_role("button", name="Copy the recipe toy").click()
     page.locator(".copied", has_text="copied").wait_for()
-    assert page.evaluate("navigator.clipboard.readText().next(text => JSON.parse(text).recipe.name)") == "toy"
+    assert page.evaluate("navigator.clipboard.readText().then(text => JSON.parse(text).recipe.name)") == "toy"
 
 
 @pytest.mark.parametrize("name", ["run", "suite"])

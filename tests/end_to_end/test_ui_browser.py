@@ -22,9 +22,9 @@ pytest.importorskip("nicegui", reason="NiceGUI is not installed; get it with pip
 
 pytest_plugins = ["browser"]
 
-PATIENCE = 60_000  # ms, for machines that do other things beside
-LONG = "solver.params.iterations=100000"
-SHORT = "solver.params.iterations=6"
+PATIENCE = 60_000  # ms; other programs may slow the machine down
+LONG = "solver.iterations=100000"
+SHORT = "solver.iterations=6"
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def server(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def photo(tmp_path_factory):
-    """Squares that camera shake has moved."""
+    """Squares with motion blur."""
     squares = np.kron(np.random.default_rng(0).random((9, 12)), np.ones((8, 8)))
     moved = np.mean([np.roll(squares, shift, 1) for shift in range(5)], axis=0)
     path = tmp_path_factory.mktemp("photo") / "squares & <b>more.png"
@@ -85,7 +85,7 @@ def choose(page, recipe, change):
     page.get_by_role("combobox", name="Recipe").click()
     page.get_by_role("option", name=re.compile(f"^{recipe} ")).click()
     page.get_by_text("More settings").click()
-    page.get_by_label("Changes of the recipe").fill(change)
+    page.get_by_label("Changes to the recipe").fill(change)
     page.get_by_label("Kernel size in pixels").fill("9")
 
 
@@ -106,7 +106,7 @@ def test_from_a_photo_to_its_restoration(opened, server, photo):
     line.press("Home")
     assert "inset(0px 100% 0px 0px)" in opened.locator(".compare-before").evaluate("e => getComputedStyle(e).clipPath")
     assert opened.get_by_text("96 × 72 pixels", exact=True).is_visible()  # noqa: RUF001
-    assert opened.get_by_text(photo.name).count() >= 2  # shown as it is called, and not as markup
+    assert opened.get_by_text(photo.name).count() >= 2  # the name is shown as text, not as markup
 
     with opened.expect_download() as image:
         opened.get_by_role("link", name="Image", exact=True).click()
@@ -129,41 +129,41 @@ def test_from_a_photo_to_its_restoration(opened, server, photo):
 
 
 @pytest.mark.slow
-def test_a_part_is_restored_and_a_long_job_may_be_stopped_or_cancelled(opened, server, photo):
+def test_a_region_is_restored_and_a_long_job_can_be_stopped_or_cancelled(opened, server, photo):
     give(opened, photo)
     frame = opened.get_by_role("group", name=re.compile("The photo"))
     frame.press("Enter")
     frame.press("Shift+ArrowRight")
-    assert opened.get_by_text("Part: 50 × 36 pixels").is_visible()  # noqa: RUF001
+    assert opened.get_by_text("Region: 50 × 36 pixels").is_visible()  # noqa: RUF001
     choose(opened, "selfdeblur-small", LONG)
     begin(opened)
     opened.get_by_role("button", name="Restore the photo").click()
     opened.get_by_text("Next in the queue").wait_for()
     opened.get_by_role("button", name="Cancel").click()
-    opened.get_by_text("Nothing of it was kept").wait_for()
+    opened.get_by_text("Nothing was kept").wait_for()
 
-    opened.get_by_role("button", name=re.compile("at work")).click()
-    opened.get_by_role("button", name="Stop here and keep it").click()
+    opened.get_by_role("button", name=re.compile("running")).click()
+    opened.get_by_role("button", name="Stop and keep the result so far").click()
     opened.get_by_text("50 × 36 pixels", exact=True).wait_for()  # noqa: RUF001
     assert opened.get_by_text("stopped by hand").is_visible()
     assert len(server.contents("runs")) == 1
 
     begin(opened)
     opened.get_by_role("button", name="Cancel").click()
-    opened.get_by_text("Nothing of it was kept").wait_for()
+    opened.get_by_text("Nothing was kept").wait_for()
     assert len(server.contents("runs")) == 1
     opened.goto("about:blank")
     for _ in range(200):
         if not server.contents("work"):
             break
         time.sleep(0.05)
-    assert server.contents("work") == []  # the upload has gone with the page
+    assert server.contents("work") == []  # the upload is deleted when the page is closed
 
 
-def test_what_cannot_be_restored_is_refused_in_words(opened, photo, tmp_path):
+def test_files_and_settings_that_cannot_be_used_are_refused_with_a_reason(opened, photo, tmp_path):
     problem = opened.get_by_role("alert").filter(visible=True)
     opened.set_input_files("input[type=file]", {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"hello"})
-    problem.get_by_text("notes.txt is not a photograph that invkit reads").wait_for()
+    problem.get_by_text("notes.txt is not a photograph that invkit can read").wait_for()
     large = {"name": "large.png", "mimeType": "image/png", "buffer": bytes(1_000_001)}
     opened.set_input_files("input[type=file]", large)
     problem.get_by_text("larger than 1 MB").wait_for()
@@ -172,9 +172,9 @@ def test_what_cannot_be_restored_is_refused_in_words(opened, photo, tmp_path):
     problem.get_by_text("1000 x 600 pixels, more than 0.5 megapixels").wait_for()
 
     give(opened, photo)
-    choose(opened, "selfdeblur-small", "solver.params.iterationz=5")
+    choose(opened, "selfdeblur-small", "solver.iterationz=5")
     opened.get_by_role("button", name="Restore the photo").click()
-    problem.get_by_text("did you mean 'iterations'?").wait_for()
+    problem.get_by_text("did you mean 'iterations'").wait_for()
 
 
 def test_the_page_fits_a_phone_and_follows_the_system_into_the_dark(opened):
@@ -190,7 +190,7 @@ def test_axe_finds_nothing_serious(axe_violations, opened, photo, scheme):
     opened.emulate_media(color_scheme=scheme)
     give(opened, photo)
     opened.get_by_text("More settings").click()
-    opened.get_by_label("Changes of the recipe").wait_for()
+    opened.get_by_label("Changes to the recipe").wait_for()
     opened.wait_for_function("document.getAnimations().every(one => one.playState === 'finished')")
     found = axe_violations(opened)
     serious = [one for one in found if one["impact"] in ("serious", "critical")]

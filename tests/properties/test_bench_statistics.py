@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from invkit.benchmark.labels import spread, within
 from invkit.benchmark.records import Record
 from invkit.benchmark.scenes import busiest
-from invkit.benchmark.statistics import over_cases, share_at_most, summarise
+from invkit.benchmark.statistics import means_over_seeds, share_at_most, summarise
 
 FIGURES = st.floats(-50, 50)
 
@@ -97,24 +95,8 @@ def test_a_failed_run_is_above_every_limit(values, limit):
 def test_skipped_runs_and_runs_without_the_figure_are_not_counted():
     records = [record(0, 1.0), record(1, None), record(2, None, status="skipped")]
     assert share_at_most(records, "m", 2) == 1
-    assert over_cases(records, "m") == {"0": 1.0}
+    assert means_over_seeds(records, "m") == {"0": 1.0}
     assert summarise(records, "other").mean is None
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=12).map(sorted), st.floats(0.001, 0.3))
-def test_names_keep_their_order_and_distance(places, gap):
-    moved = spread(places, gap)
-    assert all(later - sooner >= gap - 1e-9 for sooner, later in pairwise(moved))
-    assert np.mean(moved) == pytest.approx(np.mean(places))  # the least squares of moving keep the mean
-    lowered = within(moved, gap)
-    assert max(lowered) <= 1 + 1e-9
-    assert all(later - sooner >= gap - 1e-9 for sooner, later in pairwise(lowered))
-
-
-@given(st.lists(st.floats(0, 1), min_size=2, max_size=6).map(sorted))
-def test_names_far_enough_apart_stay(places):
-    nearest = min(np.diff(places))
-    assert spread(places, nearest / 2) == pytest.approx(places)
 
 
 @given(st.integers(30, 60), st.integers(30, 60), st.integers(0, 3))

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.metrics import structural_similarity
 
-from invkit.fidelities.norms import L1
-from invkit.fidelities.norms import MSE
+from invkit.fidelities.norms import L1, MSE
 from invkit.fidelities.ssim import SSIM
 from invkit.testing.common import drawn
 

@@ -27,7 +27,8 @@ from invkit.numerics.fourier import (
     to_grid,
     to_image,
 )
-from invkit.numerics.geometry import crop_to_data, size_of
+from invkit.numerics.framing import crop_to_data
+from invkit.numerics.geometry import size_of
 from invkit.operators.convolution import Convolution
 from invkit.testing.common import drawn
 

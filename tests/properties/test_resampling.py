@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from invkit.core.errors import InputError
-from invkit.numerics.geometry import centre, centroid
+from invkit.numerics.framing import centroid
+from invkit.numerics.geometry import centre
 from invkit.numerics.resampling import downscale, resample, resample_kernel
 from invkit.operators.convolution import Convolution
 from invkit.testing import assert_kernel

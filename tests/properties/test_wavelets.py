@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from invkit.core.errors import InputError
 from invkit.image_priors.pixels import Pixels
 from invkit.image_priors.wavelet import WaveletImage
-from invkit.numerics.geometry import resample
-from invkit.numerics.wavelets import compose, daubechies, decompose, detail_mask, level_of, split
+from invkit.numerics.resampling import resample
+from invkit.numerics.wavelets import compose, daubechies, decompose, detail_mask, level_of, split_halves
 from invkit.regularizers.wavelet_l1 import WaveletL1
 from invkit.testing import check_image_prior, check_regularizer
 from invkit.testing.common import drawn
@@ -49,8 +49,8 @@ class TestFilters:
         ramp = torch.linspace(-1, 1, 32, dtype=torch.float64)
         within = slice(16, 33 - moments)  # the last details reach across the border
         for power in range(moments):
-            assert bool((split(ramp**power, daubechies(moments))[within].abs() < 1e-12).all())
-        assert bool((split(ramp**moments, daubechies(moments))[within].abs() > 1e-5).all())
+            assert bool((split_halves(ramp**power, daubechies(moments))[within].abs() < 1e-12).all())
+        assert bool((split_halves(ramp**moments, daubechies(moments))[within].abs() > 1e-5).all())
 
 
 class TestTransform:

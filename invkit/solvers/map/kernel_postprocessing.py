@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ...core.parameters import validated
-from ...numerics.geometry import centroid
+from ...numerics.framing import centroid
 from .interfaces import KernelPostprocessing
 
 __all__ = ["ThresholdPostprocessing"]

@@ -233,9 +233,10 @@ def check_shapes(sharp: Tensor, blurred: Tensor, kernel: Tensor) -> None:
     (h, w), (height, width) = size_of(kernel), size_of(blurred)
     expected = (*blurred.shape[:2], height + h - 1, width + w - 1)
     if tuple(sharp.shape) != expected or tuple(kernel.shape[:2]) != (blurred.shape[0], 1):
+        shapes = f"{tuple(blurred.shape)}, {tuple(kernel.shape)} and {tuple(sharp.shape)}"
         raise InputError(
             "a kernel estimation needs blurred (B, S, H, W), a kernel (B, 1, h, w) and "
-            f"sharp (B, S, H + h - 1, W + w - 1); got {tuple(blurred.shape)}, {tuple(kernel.shape)} and {tuple(sharp.shape)}"
+            f"sharp (B, S, H + h - 1, W + w - 1); got {shapes}"
         )
 
 

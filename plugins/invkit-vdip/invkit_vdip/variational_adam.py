@@ -10,7 +10,8 @@ from torch import Tensor
 
 from invkit.core.parameters import Fraction, NonNegative, Seed, validated
 from invkit.core.problem import Problem, Term
-from invkit.numerics.geometry import crop_to_data, size_of
+from invkit.numerics.framing import crop_to_data
+from invkit.numerics.geometry import size_of
 from invkit.solvers.adam import (
     AdamSolver,
     AdamState,

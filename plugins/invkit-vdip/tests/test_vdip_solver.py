@@ -16,7 +16,8 @@ from invkit.core.problem import Problem, Term
 from invkit.fidelities.norms import MSE
 from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.simplex import SimplexKernel
-from invkit.numerics.geometry import crop_to_data, shape_of
+from invkit.numerics.framing import crop_to_data
+from invkit.numerics.geometry import shape_of
 from invkit.operators.convolution import Convolution
 from invkit.regularizers.kernel_l2 import KernelL2
 from invkit.regularizers.tv import TotalVariation

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from invkit.core.interfaces import Blur
 from invkit.core.parameters import NonNegative, Positive, Seed, validated
 from invkit.core.problem import Problem
-from invkit.numerics.geometry import crop_to_data, size_of
+from invkit.numerics.framing import crop_to_data
+from invkit.numerics.geometry import size_of
 from invkit.solvers.adam import (
     AdamSolver,
     AdamState,

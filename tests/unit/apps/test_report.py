@@ -85,7 +85,9 @@ def test_a_page_asks_nothing_of_the_network(beside, tmp_path):
 def test_whatever_results_say_is_text(tmp_path):
     recipe = {**RECIPE, "name": EVIL, "title": EVIL, "notes": BREAKS, "source": BREAKS}
     stages = [{"name": EVIL, "solver": BREAKS, "iterations": 3}, {"name": BREAKS, "iterations": 3}]
-    taken = run(tmp_path / "a", recipe=recipe, stages=stages, doubts=[EVIL], versions={EVIL: BREAKS}, snapshots=(1, 2))
+    taken = run(
+        tmp_path / "a", recipe=recipe, stages=stages, warnings=[EVIL], versions={EVIL: BREAKS}, snapshots=(1, 2)
+    )
     facts = json.loads((taken / "result.json").read_text("utf-8"))
     facts |= {"stopped": EVIL, "device": BREAKS, "image": {"file": EVIL, "sha256": BREAKS}}
     (taken / "result.json").write_text(json.dumps(facts), encoding="utf-8")
@@ -107,7 +109,7 @@ def test_a_photograph_is_known_by_its_contents(tmp_path):
     ]
     photo(tmp_path / "runs" / "blurry.png", (41, 56))  # of the same name, and another
     assert "give it with --photo" in page_of(folder, tmp_path).text
-    with pytest.raises(InputError, match="is not what any of the runs was made from"):
+    with pytest.raises(InputError, match="is not the input of any of the runs"):
         report(folder, tmp_path / "r.html", photos=[tmp_path / "runs" / "blurry.png"])
 
 
@@ -167,7 +169,7 @@ def test_a_folder_that_lost_its_pictures_still_gives_a_page(beside, tmp_path):
     shutil.rmtree(beside / "snapshots")
     page = page_of(beside, tmp_path)
     assert [figure["data-name"] for figure in page.all("figure") if "data-name" in figure] == ["before", "toy"]
-    assert "no picture" in page.text
+    assert "no image" in page.text
 
 
 def test_an_unknown_that_is_no_kernel_is_shown_as_it_is(tmp_path):
@@ -175,7 +177,7 @@ def test_an_unknown_that_is_no_kernel_is_shown_as_it_is(tmp_path):
     folder = type(taken)(**{**vars(taken), "kernel": noise((3, 8, 9)) / 255.0 - 0.5, "has_kernel": False}).save(
         tmp_path / "a"
     )
-    assert "Unknown of toy" in [image["alt"] for image in page_of(folder, tmp_path).all("img")]
+    assert "Operator parameter of toy" in [image["alt"] for image in page_of(folder, tmp_path).all("img")]
 
 
 @pytest.mark.parametrize("name", ["missing", "empty"])

@@ -6,6 +6,7 @@ import base64
 import math
 import re
 from io import BytesIO
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -14,10 +15,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from report_folders import noise
 
-from invkit.apps.report.charts import HEIGHT, MOST_POINTS, WIDTH, Series, chart, cumulative_chart, evenly
-from invkit.apps.report.kernels import kernel_row, parameter_row
-from invkit.apps.report.pictures import LADDER, Picture, embed, from_array, from_file
-from invkit.media.encoding import encode_png
+from invkit.apps.report.cases import kernel_row, parameter_row
+from invkit.apps.report.charts import CHART_HEIGHT, CHART_WIDTH, MAX_LINE_POINTS, Series, line_chart, ratio_chart
+from invkit.apps.report.pictures import LADDER, Picture, embed, picture_of, picture_of_file
+from invkit.media.animation import evenly
+from invkit.media.images import encode_png
 
 numbers = st.floats(-1e30, 1e30) | st.just(math.nan) | st.just(math.inf)
 
@@ -33,19 +35,19 @@ def alone(picture, megabytes=15.0):
 @pytest.mark.parametrize("shape", [(9, 7), (9, 7, 1), (9, 7, 2), (9, 7, 3), (9, 7, 4)])
 def test_eight_bits_are_kept_as_they_are(shape):
     values = noise(shape)
-    assert np.array_equal(np.asarray(alone(from_array(values))), values[..., 0] if shape[-1] == 1 else values)
+    assert np.array_equal(np.asarray(alone(picture_of(values))), values[..., 0] if shape[-1] == 1 else values)
 
 
 @pytest.mark.parametrize(
     "values", [np.array([[0, 1.0]]), np.array([[0, 65535]], dtype=np.uint16), np.array([[-3, 7.0]]), [[math.nan, 2]]]
 )
 def test_other_depths_are_scaled_and_clipped(values):
-    assert np.asarray(alone(from_array(np.asarray(values)))).tolist() == [[0, 255]]
+    assert np.asarray(alone(picture_of(np.asarray(values)))).tolist() == [[0, 255]]
 
 
 def test_more_than_four_channels_are_averaged():
     values = noise((6, 5, 7)) / 255
-    found = np.asarray(alone(from_array(values)), dtype=float)
+    found = np.asarray(alone(picture_of(values)), dtype=float)
     assert np.abs(found - 255 * values.mean(-1)).max() <= 0.51  # rounded to whole numbers
 
 
@@ -53,7 +55,7 @@ def test_a_file_of_eight_bits_goes_in_unchanged_and_one_of_sixteen_is_rounded(tm
     content = encode_png(noise())
     (tmp_path / "a.png").write_bytes(content)
     (tmp_path / "b.png").write_bytes(encode_png(noise().astype(np.uint16) * 257))
-    first, second = (from_file(tmp_path / name) for name in ("a.png", "b.png"))
+    first, second = (picture_of_file(tmp_path / name) for name in ("a.png", "b.png"))
     album = embed([first, second], 15)
     assert base64.b64decode(album.get(first).uri.partition(",")[2]) == content
     assert np.array_equal(np.asarray(opened(album.get(second))), noise())
@@ -62,29 +64,29 @@ def test_a_file_of_eight_bits_goes_in_unchanged_and_one_of_sixteen_is_rounded(tm
 @pytest.mark.parametrize("content", [b"", b"not a picture", encode_png(noise())[:100]])
 def test_a_file_that_cannot_be_read_is_left_out(tmp_path, content):
     (tmp_path / "a.png").write_bytes(content)
-    picture = from_file(tmp_path / "a.png")
-    assert embed([picture, from_file(tmp_path / "none.png")], 15).get(picture) is None
+    picture = picture_of_file(tmp_path / "a.png")
+    assert embed([picture, picture_of_file(tmp_path / "none.png")], 15).get(picture) is None
 
 
 def test_pictures_lose_detail_until_they_fit():
-    pictures = [from_array(noise((300, 300), seed)) for seed in range(8)]  # 8 x 90 kB, which no PNG makes smaller
+    pictures = [picture_of(noise((300, 300), seed)) for seed in range(8)]  # 8 x 90 kB, which no PNG makes smaller
     whole, tight = embed(pictures, 2), embed(pictures, 0.6)
     assert not whole.reduced
-    assert whole.level.startswith("PNG without loss")
+    assert whole.level.startswith("PNG lossless")
     assert tight.reduced
     assert sum(len(one.uri) for one in tight.pictures.values()) <= 0.9 * 0.6e6
     assert all(opened(one).format == "WEBP" for one in tight.pictures.values())
 
 
 def test_where_no_level_fits_the_last_is_taken():
-    pictures = [from_array(noise((400, 300), seed)) for seed in range(3)]
+    pictures = [picture_of(noise((400, 300), seed)) for seed in range(3)]
     album = embed(pictures, 0.001)
     assert {max(one.width, one.height) for one in album.pictures.values()} == {LADDER[-1].side}
 
 
 def test_each_picture_is_read_once_for_the_page_and_what_is_a_few_pixels_large_stays_exact():
     small, asked = noise((5, 5)), []
-    kernel = from_array(small, "exact")
+    kernel = picture_of(small, "exact")
     other = Picture(lambda: asked.append(1))
     album = embed([kernel, kernel, other], 0.0001)
     assert np.array_equal(np.asarray(opened(album.get(kernel))), small)
@@ -116,25 +118,55 @@ def test_other_unknowns_run_from_their_least_to_their_largest(planes):
     assert (row.low, row.high) == (planes.min(), planes.max())
 
 
+def places(svg):
+    """The coordinates of all paths of a chart, pairs of numbers."""
+    paths = " ".join(re.findall(r' d="([^"]*)"', svg))
+    numbers = [float(number) for number in re.findall(r"-?[\d.]+", paths)]
+    return list(zip(numbers[::2], numbers[1::2], strict=True))
+
+
+def texts(svg):
+    return re.findall(r"<text[^>]*>([^<]*)</text>", svg)
+
+
 @given(st.lists(st.tuples(st.floats(-1e6, 1e6), numbers), max_size=30), st.booleans())
 def test_whatever_is_drawn_is_within_the_drawing(points, log):
-    made = chart("t", "x", "y", [Series("s", 0, points)], log=log)
+    made = line_chart("t", ("x", "y"), [Series("s", 0, points)], log=log)
     assert (made is None) == (not any(map(math.isfinite, (y for _, y in points))))
     if made is not None:
-        places = [float(number) for number in re.findall(r"[-\d.e+]+", made.lines[0].path)]
-        assert all(0 <= x <= WIDTH for x in places[::2])
-        assert all(0 <= y <= HEIGHT for y in places[1::2])
-        assert len({tick.text for tick in made.y_ticks}) == len(made.y_ticks)
+        assert all(0 <= x <= CHART_WIDTH and 0 <= y <= CHART_HEIGHT for x, y in places(made.svg))
+
+
+def test_a_chart_takes_colours_and_dashes_from_the_page_and_needs_no_ids():
+    made = line_chart("t", ("x", "y"), [Series("s", 8, [(1, 2.0), (2, 3.0)])])
+    assert 'class="c1 d1"' in made.svg
+    assert "currentColor" in made.svg
+    assert not re.search(r"#[0-9a-f]{6}| id=|url\(|font|clip", made.svg)
+
+
+def test_names_in_charts_are_text_whatever_they_hold():
+    rules = [(1.5, "$x^{$ <script>&")]
+    made = line_chart("t", ("<b>", "$y"), [Series("s", 0, [(1, 2.0), (2, 3.0)])], rules=rules)
+    assert {"$x^{$ &lt;script&gt;&amp;", "&lt;b&gt;", "$y"} <= set(texts(made.svg))
+
+
+def test_a_logarithmic_axis_has_powers_of_ten_even_within_a_decade():
+    made = line_chart("t", ("x", "y"), [Series("s", 0, [(0, 0.2), (10, 0.3)])], log=True)
+    assert "0.1" in texts(made.svg)
+    linear = line_chart("t", ("x", "y"), [Series("s", 0, [(0, -0.2), (10, 0.3)])], log=True)
+    assert "0.0" in texts(linear.svg)
 
 
 def test_a_line_of_many_points_keeps_its_ends():
-    assert evenly(range(1000), MOST_POINTS)[::159] == [0, 999]
-    assert len(evenly(range(1000), MOST_POINTS)) == MOST_POINTS
+    assert evenly(range(1000), MAX_LINE_POINTS)[::159] == [0, 999]
+    assert len(evenly(range(1000), MAX_LINE_POINTS)) == MAX_LINE_POINTS
     assert evenly([1, 2], 5) == [1, 2]
 
 
 def test_a_cumulative_line_rises_in_steps_and_is_told_in_words():
-    made = cumulative_chart("t", "error-ratio", [Series("one", 0, [(1, 25), (1.5, 50), (6, 50)])])
-    assert made.lines[0].path.count("V") == 2
+    made = ratio_chart("t", "error-ratio", [Series("one", 0, [(1, 25), (1.5, 50), (6, 50)])])
+    line = re.search(r'class="c0 d0"><path[^>]* d="([^"]*)"', made.svg)[1]
+    points = places(f' d="{line}"')
+    assert all(x == other_x or y == other_y for (x, y), (other_x, other_y) in pairwise(points))
     assert "one: 50% at 2, 50% at 3." in made.about
-    assert cumulative_chart("t", "r", []) is None
+    assert ratio_chart("t", "r", []) is None

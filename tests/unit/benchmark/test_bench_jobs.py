@@ -13,12 +13,12 @@ import torch
 from rich.console import Console
 from toy_benchmark import KERNEL, SIZE, Broken, MeanSquare, Toy
 
-from invkit.benchmark.jobs import Finished, failure, perform
+from invkit.benchmark.jobs import failure, perform
 from invkit.benchmark.measuring import Meter
 from invkit.benchmark.plan import make_plan
-from invkit.benchmark.reporting import Reporter, plan_table, summary
-from invkit.benchmark.runner import Outcome, missing, run_plan, serially
-from invkit.benchmark.store import JobStore
+from invkit.benchmark.reporting import Reporter, plan_table, summary_table
+from invkit.benchmark.runner import RunOutcome, missing_jobs, run_plan, serially
+from invkit.benchmark.store import Finished, JobStore
 from invkit.benchmark.suite import parse_suite
 from invkit.core import registry
 from invkit.core.errors import InputError
@@ -50,10 +50,10 @@ def done(text=SUITE) -> Finished:
 
 
 class Quiet:
-    def begun(self, jobs, present):
+    def run_started(self, jobs, present):
         self.jobs, self.present, self.results = list(jobs), present, []
 
-    def finished(self, finished):
+    def job_finished(self, finished):
         self.results.append(finished.record)
 
 
@@ -77,7 +77,7 @@ def test_a_record_says_all_that_a_table_needs():
 def test_pictures_and_kernels_are_kept_and_can_be_read(tmp_path):
     with JobStore(tmp_path).opened() as store:
         finished = done()
-        store.write(finished.record, finished.files)
+        store.write(finished)
     folder = tmp_path / "jobs" / finished.record["id"]
     assert {path.name for path in folder.iterdir()} == {"result.json", *finished.record["files"]}
     kernel = np.load(folder / "kernel.npy")
@@ -131,6 +131,7 @@ def test_snapshots_count_over_all_stages_and_are_measured_as_the_result_is():
 def test_a_snapshot_of_a_coarse_scale_is_brought_to_full_size():
     job = planned(SUITE.replace('"wiener"', '"xu-l0"') + "snapshots = [1]").jobs[0]
     record = perform(replace(job, case=replace(job.case, kernel_size=(13, 13)))).record
+    assert record["error"] is None
     assert record["snapshots"][0]["metrics"]["toy-error"] > 0
     assert record["iterations"] > 1
 
@@ -155,8 +156,8 @@ def test_memory_is_measured_also_after_a_job_that_took_more():
 def test_a_finished_plan_is_not_run_again(tmp_path):
     plan, store = planned(), JobStore(tmp_path)
     first, again = Quiet(), Quiet()
-    assert run_plan(plan, store, first).done == 2
-    outcome = run_plan(plan, store, again)
+    assert run_plan(plan, store, first, serially(perform)).done == 2
+    outcome = run_plan(plan, store, again, serially(perform))
     assert (outcome.done, outcome.left, again.present, again.results) == (0, 0, 2, [])
     assert outcome.count("done") == 2
     suite = json.loads((tmp_path / "suite.json").read_text())
@@ -168,20 +169,20 @@ def test_a_finished_plan_is_not_run_again(tmp_path):
 def test_failures_stop_nothing_and_are_tried_again_only_when_asked(tmp_path, monkeypatch):
     plan, store = planned(), JobStore(tmp_path)
     monkeypatch.setenv("TOY_FAILS", "case0")
-    outcome = run_plan(plan, store, Quiet())
+    outcome = run_plan(plan, store, Quiet(), serially(perform))
     assert (outcome.count("failed"), outcome.count("done")) == (1, 1)
     monkeypatch.delenv("TOY_FAILS")
-    assert missing(plan, store) == []
-    outcome = run_plan(plan, store, Quiet(), retry_failed=True)
+    assert missing_jobs(plan, store) == []
+    outcome = run_plan(plan, store, Quiet(), serially(perform), retry_failed=True)
     assert (outcome.done, outcome.count("failed"), outcome.count("done")) == (1, 0, 2)
 
 
 def test_what_a_killed_run_has_left_is_cleared_and_a_broken_result_is_made_again(tmp_path):
     plan, store = planned(), JobStore(tmp_path)
-    run_plan(plan, store, Quiet())
+    run_plan(plan, store, Quiet(), serially(perform))
     (tmp_path / ".unfinished" / "half").mkdir(parents=True)
     (tmp_path / "jobs" / plan.jobs[0].id / "result.json").write_text("{")
-    assert run_plan(plan, store, Quiet()).done == 1
+    assert run_plan(plan, store, Quiet(), serially(perform)).done == 1
     assert not (tmp_path / ".unfinished").exists()
     assert store.record(plan.jobs[0].id)["status"] == "done"
 
@@ -203,17 +204,17 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
 def test_nothing_begins_after_ctrl_c():
     asked = threading.Event()
     asked.set()
-    assert list(serially(planned().jobs, asked)) == []
+    assert list(serially(perform)(planned().jobs, asked)) == []
     assert perform(planned().jobs[0], asked).interrupted
 
 
 def test_a_reporter_tells_of_each_job_and_of_the_time_left():
     plan, console = planned(), Console(file=StringIO(), width=100)
     with Reporter(console) as reporter:
-        reporter.begun(plan.jobs, 3)
-        reporter.finished(done())
-        reporter.finished(failure(plan.jobs[1], "WorkerDied", "three workers\nhave died"))
-        assert reporter.left() == 0
+        reporter.run_started(plan.jobs, 3)
+        reporter.job_finished(done())
+        reporter.job_finished(failure(plan.jobs[1], "WorkerDied", "three workers\nhave died"))
+        assert reporter.seconds_left() == 0
     lines = console.file.getvalue().splitlines()
     assert lines[0] == "5 jobs, 3 of them done already"
     assert lines[1].startswith("[4/5] wiener on toy case0, seed 0: toy-error ")
@@ -225,7 +226,7 @@ def test_tables_count_jobs_and_give_means():
     record = done().record
     other = {**record, "id": plan.jobs[1].id, "metrics": {"toy-error": 3 * record["metrics"]["toy-error"]}}
     console.print(plan_table(plan, plan.jobs[:1]))
-    console.print(summary(plan, Outcome(2, 0, {one["id"]: one for one in (record, other)})))
+    console.print(summary_table(plan, RunOutcome(2, 0, {one["id"]: one for one in (record, other)})))
     text = console.file.getvalue()
     assert "2 done" in text
     assert f"{2 * record['metrics']['toy-error']:.4g}" in text

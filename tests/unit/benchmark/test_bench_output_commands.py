@@ -8,11 +8,10 @@ import json
 import re
 
 import pytest
-import typer
 from suite_folder import SuiteFolder, add_pictures
 from typer.testing import CliRunner
 
-from invkit.apps.cli.bench_output import add_to
+from invkit.apps.cli.bench import bench_app
 from invkit.core.errors import InputError
 
 FIRST = {
@@ -34,9 +33,7 @@ def folder(tmp_path):
 
 
 def invoke(*words):
-    app = typer.Typer()
-    add_to(app)
-    return CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+    return CliRunner().invoke(bench_app, [str(word) for word in words], catch_exceptions=False)
 
 
 def test_the_terminal_without_a_format(folder):
@@ -69,7 +66,7 @@ def test_json_says_what_csv_says(folder):
 
 
 def test_a_file_of_another_suffix_is_refused(folder, tmp_path):
-    with pytest.raises(InputError, match=r"end it in \.md, \.csv, \.tex, \.html"):
+    with pytest.raises(InputError, match=r"end its name in \.md, \.csv, \.tex, \.html"):
         invoke("table", folder, "--output", tmp_path / "table.xls")
     with pytest.raises(InputError, match="cannot be written"):
         invoke("table", folder, "--output", folder / "suite.json" / "t.md")

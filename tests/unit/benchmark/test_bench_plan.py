@@ -11,7 +11,7 @@ import pytest
 from toy_benchmark import MeanSquare, Toy
 
 from invkit.benchmark import plan as planning
-from invkit.benchmark.plan import check, make_plan, providers, spread
+from invkit.benchmark.plan import check_recipes, distributions_of, evenly_chosen, make_plan
 from invkit.benchmark.suite import parse_suite
 from invkit.core import registry
 from invkit.core.errors import InputError, RecipeError, UnknownNameError
@@ -82,7 +82,7 @@ def test_a_changed_file_changes_the_id(tmp_path):
 
 def test_another_version_changes_the_id(monkeypatch):
     before = ids(SUITE)
-    monkeypatch.setattr(planning, "__version__", "99.0")
+    monkeypatch.setattr(planning, "version", lambda name: "99.0")
     assert set(before).isdisjoint(ids(SUITE))
 
 
@@ -95,9 +95,11 @@ def test_words_and_defaults_that_are_written_do_not_change_the_id():
 def test_components_that_others_hold_count_among_the_versions():
     registry.register("kernel_estimation", "toy-step", object)
     try:
-        assert registry.THIS_SESSION in providers({"solver": {"params": {"kernel_estimation": {"name": "toy-step"}}}})
-        assert list(providers({"solver": "pyramid"})) == ["invkit"]
-        assert providers({"operator": {"name": "deepinv:Blur"}})["deepinv"] == metadata.version("deepinv")
+        assert registry.THIS_SESSION in distributions_of(
+            {"solver": {"params": {"kernel_estimation": {"name": "toy-step"}}}}
+        )
+        assert list(distributions_of({"solver": "pyramid"})) == ["invkit"]
+        assert distributions_of({"operator": {"name": "deepinv:Blur"}})["deepinv"] == metadata.version("deepinv")
     finally:
         registry.unregister("kernel_estimation", "toy-step")
 
@@ -114,12 +116,12 @@ def test_components_that_others_hold_count_among_the_versions():
 )
 def test_a_limit_is_spread_over_all_cases(number, limit, expected):
     cases = [Case(str(i)) for i in range(number)]
-    assert [int(case.name) for case in spread(cases, limit)] == expected
+    assert [int(case.name) for case in evenly_chosen(cases, limit)] == expected
 
 
 def test_eight_of_levins_cases_show_every_kernel_and_every_image():
     cases = [Case(f"{image}-{kernel}") for image in range(4) for kernel in range(8)]
-    chosen = [case.name.split("-") for case in spread(cases, 8)]
+    chosen = [case.name.split("-") for case in evenly_chosen(cases, 8)]
     assert {kernel for _, kernel in chosen} == set("01234567")
     assert {image for image, _ in chosen} == set("0123")
 
@@ -137,7 +139,7 @@ def test_a_job_is_small_and_can_be_sent():
     [
         (('"wiener"', '"weiner"'), UnknownNameError, "suite's recipe weiner.*did you mean 'wiener'"),
         (('"toy"', '"tay"'), UnknownNameError, "datasets.tay: nothing named 'tay'"),
-        (("number", "numbr"), RecipeError, "datasets.toy.params.numbr is not known; did you mean 'number'"),
+        (("number", "numbr"), InputError, "datasets.toy.params.numbr is not known; did you mean 'number'"),
         (('"toy-error"', '"toy-eror"'), UnknownNameError, "metrics.toy-eror"),
         (("metrics", "overrides = ['solvr=x']\nmetrics"), RecipeError, "suite's recipe wiener.*solvr"),
     ],
@@ -150,7 +152,7 @@ def test_what_cannot_be_had_is_refused_with_its_place(change, error, words):
 def test_parameters_of_recipes_are_checked_before_anything_is_computed():
     suite = parse_suite(SUITE.replace("metrics", "overrides = ['solver.params.nothing=1']\nmetrics"))
     with pytest.raises(RecipeError, match=r"suite's recipe wiener.*solver.params.nothing"):
-        check(make_plan(suite, None))
+        check_recipes(make_plan(suite, None))
 
 
 def test_data_that_cannot_be_read_are_named(tmp_path):
@@ -160,8 +162,8 @@ def test_data_that_cannot_be_read_are_named(tmp_path):
 
 def test_planning_loads_neither_deepinv_nor_scipy():
     code = (
-        "import sys; from invkit.benchmark.plan import recipe_of, document; from invkit.benchmark.suite import *;"
-        "print(*[document(recipe_of(r, ())) and r.label for r in load_suite('levin').recipes]);"
+        "import sys; from invkit.benchmark.plan import recipe_of; from invkit.benchmark.suite import *;"
+        "print(*[recipe_of(r) and r.label for r in load_suite('levin').recipes]);"
         "print([name for name in ('deepinv', 'scipy', 'matplotlib', 'distributed') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

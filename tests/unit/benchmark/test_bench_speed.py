@@ -23,7 +23,7 @@ from invkit.benchmark.speed.turns import Measured, take_turns
 from invkit.benchmark.speed.worker import arguments_of
 from invkit.core.errors import InputError
 from invkit.core.runtime.memory import OPT_OUT
-from invkit.solvers.replay import PREPARATION
+from invkit.solvers.graph_replay import PLAIN_STEPS_BEFORE_GRAPH
 from invkit.testing import emulated_graphs
 
 CPU = torch.device("cpu")
@@ -156,7 +156,7 @@ class TestStages:
             replayed.run(names)
         assert names.seen == ["whole"]
         assert replayed.solver.precision == "bfloat16"
-        assert replayed.state.iteration == Replayed.BEFORE + 1 > PREPARATION + 2
+        assert replayed.state.iteration == Replayed.BEFORE + 1 > PLAIN_STEPS_BEFORE_GRAPH + 2
 
     def test_memory_sees_what_was_there_for_a_moment(self):
         memory = Memory(CPU)

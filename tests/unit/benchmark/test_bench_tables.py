@@ -12,14 +12,13 @@ import pytest
 from rich.console import Console
 from suite_folder import METRICS, SuiteFolder
 
-from invkit.benchmark.long_table import HEADS, as_csv
+from invkit.benchmark.formats import STATISTICS_HEADS, as_csv, as_page, as_terminal, statistics_lines
 from invkit.benchmark.published import ALL, published_rows, published_tables
-from invkit.benchmark.records import MetricOf, Named, read_store
-from invkit.benchmark.render import as_html, as_latex, as_markdown, as_terminal
+from invkit.benchmark.records import MetricInfo, SuiteItem, read_results
 from invkit.benchmark.tables import tables_of
 from invkit.core.errors import InputError
 
-PSNR = MetricOf("p", "aligned-psnr", {}, "dB", "higher")
+PSNR = MetricInfo("p", "aligned-psnr", {}, "dB", "higher")
 
 
 @pytest.fixture
@@ -34,7 +33,7 @@ def suite(tmp_path):
 
 
 def only(suite, **how):
-    (table,) = tables_of(read_store(suite.plan()), **how)
+    (table,) = tables_of(read_results(suite.plan()), **how)
     return table
 
 
@@ -137,7 +136,7 @@ def test_results_of_several_versions_or_machines_are_said(suite):
 
 
 def test_by_group_there_is_a_column_for_each_value_in_natural_order(suite):
-    store = read_store(suite.plan())
+    store = read_results(suite.plan())
     tables = tables_of(store, by="kernel", metrics=["psnr", "seconds"], interval="none")
     assert [table.heads for table in tables] == [("recipe", "1", "2", "10", "all")] * 2
     assert texts(tables[0], "one") == ["30.00", "32.00", "34.00", "32.00"]
@@ -145,13 +144,13 @@ def test_by_group_there_is_a_column_for_each_value_in_natural_order(suite):
 
 
 def test_the_whole_is_the_mean_over_cases_and_not_over_groups(suite):
-    (table,) = tables_of(read_store(suite.plan()), by="part", metrics=["psnr"], interval="none")
+    (table,) = tables_of(read_results(suite.plan()), by="part", metrics=["psnr"], interval="none")
     assert texts(table, "one") == ["31.00", "34.00", "32.00"]
 
 
 def test_unknown_metrics_and_groups_are_errors(suite):
-    store = read_store(suite.plan())
-    with pytest.raises(InputError, match="no metric 'psnrr'; it has psnr, error-ratio, seconds"):
+    store = read_results(suite.plan())
+    with pytest.raises(InputError, match="no metric 'psnrr'; its metrics are psnr, error-ratio, seconds"):
         tables_of(store, metrics=["psnrr"])
     with pytest.raises(InputError, match="group named 'colour'; the groups are kernel, part"):
         tables_of(store, by="colour")
@@ -171,7 +170,7 @@ def test_shares_are_of_ratios_of_squared_errors_alone(tmp_path):
 
 
 def lai(by=None, **params):
-    metrics = [MetricOf("p", "aligned-psnr", params, "dB", "higher"), MetricOf("s", "aligned-ssim", params)]
+    metrics = [MetricInfo("p", "aligned-psnr", params, "dB", "higher"), MetricInfo("s", "aligned-ssim", params)]
     return published_rows("lai", metrics, by)
 
 
@@ -181,7 +180,7 @@ def test_figures_in_another_convention_are_not_shown():
     (selfdeblur,) = [each for each in lai(luma="matlab") if each.name == "SelfDeblur"]
     assert selfdeblur.values == {("p", "mean", ALL): 20.97}  # SSIM as published is of shrunken images
     assert lai(luma="matlab", shrink=True)[-1].values["s", "mean", ALL] == 0.7524
-    assert published_rows("levin", [MetricOf("p", "aligned-psnr", {"luma": "matlab"})]) == []
+    assert published_rows("levin", [MetricInfo("p", "aligned-psnr", {"luma": "matlab"})]) == []
     assert published_rows("folder", [PSNR]) == []
 
 
@@ -206,7 +205,7 @@ def test_what_was_published_is_plausible_and_has_a_source():
 
 def test_ratios_of_two_definitions_do_not_mix():
     def names(**params):
-        return {each.name for each in published_rows("levin", [MetricOf("r", "error-ratio", params)])}
+        return {each.name for each in published_rows("levin", [MetricInfo("r", "error-ratio", params)])}
 
     assert "SelfDeblur" in names(kind="norm")
     assert names(kind="ssd") == set()
@@ -216,7 +215,7 @@ def test_ratios_of_two_definitions_do_not_mix():
 
 def levin(suite, **how):
     entry = {"name": "levin", "label": "toy", "title": "Levin"}
-    (table,) = tables_of(read_store(suite.plan(datasets=[entry])), published=True, **how)
+    (table,) = tables_of(read_results(suite.plan(datasets=[entry])), published=True, **how)
     return table
 
 
@@ -238,7 +237,7 @@ def test_published_rows_come_last_are_never_bold_and_name_their_source(suite):
 
 def test_markdown(suite):
     suite.failed("one", "i3")
-    page = as_markdown("A * suite", [levin(suite, interval="none")])
+    page = as_page("md", "A * suite", [levin(suite, interval="none")])
     lines = page.splitlines()
     assert lines[0] == r"# A \* suite"
     table = [line for line in lines if line.startswith("|")]
@@ -252,7 +251,7 @@ def test_markdown(suite):
 
 def test_latex_is_escaped_and_balanced(suite):
     suite.done("a_b & c", "i1", {"psnr": 50.0, "error-ratio": 1.0, "seconds": 1.0})
-    page = as_latex("A suite", [only(suite)])
+    page = as_page("latex", "A suite", [only(suite)])
     assert r"a\_b \& c" in page
     assert r"\textbf{50.00}" in page
     assert r"32.00 $\pm$ 4.97" in page
@@ -266,7 +265,7 @@ def test_latex_is_escaped_and_balanced(suite):
 
 def test_html_needs_nothing_else_and_is_escaped(suite):
     suite.done("<b>", "i1", {"psnr": 50.0, "error-ratio": 1.0, "seconds": 1.0})
-    page = as_html("A < suite", [only(suite)])
+    page = as_page("html", "A < suite", [only(suite)])
     assert "&lt;b&gt;" in page
     assert "<h1>A &lt; suite</h1>" in page
     assert "http" not in page
@@ -312,9 +311,10 @@ def test_the_terminal_leaves_intervals_out_where_it_is_narrow_and_says_so(suite)
 def test_csv_has_a_line_for_each_recipe_metric_and_part(suite):
     suite.failed("one", "i3")
     entry = {"name": "levin", "label": "toy", "title": "Levin"}
-    text = as_csv(read_store(suite.plan(datasets=[entry])), by="part", published=True)
+    lines = statistics_lines(read_results(suite.plan(datasets=[entry])), by="part", published=True)
+    text = as_csv(STATISTICS_HEADS, lines)
     rows = list(csv.DictReader(io.StringIO(text)))
-    assert tuple(rows[0]) == HEADS
+    assert tuple(rows[0]) == STATISTICS_HEADS
     measured = [each for each in rows if each["kind"] == "measured"]
     assert len(measured) == 2 * 3 * 3  # recipes, metrics, parts and the whole
     (ratio,) = [e for e in measured if (e["recipe"], e["metric"], e["group"]) == ("one", "error-ratio", "")]
@@ -336,4 +336,4 @@ def test_csv_has_a_line_for_each_recipe_metric_and_part(suite):
     ("label", "heading"), [("levin", "Levin et al."), ("hard", "Levin et al. (hard)"), ("Levin et al.", "Levin et al.")]
 )
 def test_a_dataset_that_a_suite_names_by_a_label_is_headed_by_it_too(label, heading):
-    assert Named(label, "Levin et al.", "levin").heading == heading
+    assert SuiteItem(label, "Levin et al.", "levin").heading == heading

@@ -7,22 +7,25 @@ import threading
 
 import pytest
 
-from invkit.benchmark.dask_runner import outcome_of, slurm_options, threads_each, through
-from invkit.benchmark.jobs import Finished
-from invkit.benchmark.plan import Job
-from invkit.benchmark.suite import DatasetSpec
+from invkit.benchmark.dask_runner import DaskRunner, slurm_options, threads_each
+from invkit.benchmark.jobs import failure, perform
+from invkit.benchmark.plan import BenchmarkJob
+from invkit.benchmark.store import Finished
+from invkit.benchmark.suite import parse_suite
 from invkit.core.errors import InputError
 from invkit.core.evaluation import Case
-from invkit.core.runtime.environment import thread_variables
+from invkit.core.runtime.threads import thread_variables
 from invkit.recipes.model import load_recipe
 
 distributed = pytest.importorskip("distributed")
 
 
-def a_job(name: str = "job") -> Job:
-    toy = DatasetSpec(name="toy", label="toy")
-    rest = {"metrics": (), "snapshots": (), "color": None, "device": "cpu", "time_limit": None, "versions": {}}
-    return Job(name, "wiener", load_recipe("wiener"), toy, None, Case("case"), 0, pictures=True, **rest)
+RUNNER = DaskRunner(None, perform, failure)  # type: ignore[arg-type]
+SUITE = parse_suite("datasets = ['toy']\nrecipes = ['wiener']\nmetrics = ['psnr']")
+
+
+def a_job(name: str = "job") -> BenchmarkJob:
+    return BenchmarkJob(name, "wiener", load_recipe("wiener"), SUITE.datasets[0], None, Case("case"), 0, SUITE, {})
 
 
 class Future:
@@ -59,7 +62,7 @@ class Client:
 
 def test_a_job_that_workers_die_of_counts_as_failed():
     killed = distributed.KilledWorker("job", None, 2)
-    record = outcome_of(Future("job", killed), a_job()).record
+    record = RUNNER.result_of(Future("job", killed), a_job()).record
     assert record["status"] == "failed"
     assert record["error"]["type"] == "WorkerDied"
 
@@ -67,17 +70,17 @@ def test_a_job_that_workers_die_of_counts_as_failed():
 @pytest.mark.parametrize("error", [distributed.CancelledError("gone"), OSError("closed")])
 def test_a_scheduler_that_is_gone_is_told(error):
     with pytest.raises(InputError, match="connection to the Dask scheduler is lost"):
-        outcome_of(Future("job", error), a_job())
+        RUNNER.result_of(Future("job", error), a_job())
 
 
 def test_workers_without_the_plugins_are_told():
-    with pytest.raises(InputError, match="need the same invkit, and the same plugins"):
-        outcome_of(Future("job", ModuleNotFoundError("no module named toys")), a_job())
+    with pytest.raises(InputError, match="install the same invkit and the same plugins"):
+        RUNNER.result_of(Future("job", ModuleNotFoundError("no module named toys")), a_job())
 
 
 def test_a_worker_is_given_one_job_at_a_time_and_every_job_is_done():
     client = Client(2)
-    results = through(client, [a_job(str(i)) for i in range(5)], threading.Event())
+    results = RUNNER.through(client, [a_job(str(i)) for i in range(5)], threading.Event())
     assert next(results).record["id"] == "0"
     assert client.sent == ["0", "1"]
     assert [one.record["id"] for one in results] == ["1", "2", "3", "4"]
@@ -85,7 +88,7 @@ def test_a_worker_is_given_one_job_at_a_time_and_every_job_is_done():
 
 def test_ctrl_c_gives_up_what_was_begun_and_sends_nothing_more():
     client, asked = Client(2), threading.Event()
-    results = through(client, [a_job(str(i)) for i in range(5)], asked)
+    results = RUNNER.through(client, [a_job(str(i)) for i in range(5)], asked)
     next(results)
     asked.set()
     assert list(results) == []

@@ -112,8 +112,3 @@ def test_a_part_of_a_suite_keeps_its_settings_and_may_name_others():
     assert part.recipes[0].overrides == ["regularizers.0.weight=0.1", "a=1"]
     assert part.recipes[1].overrides == ["a=1"]
     assert (part.seeds, part.limit, part.metrics[0].name) == ([1, 2], 3, "toy-error")
-
-
-def test_figures_need_the_pictures_of_one_seed():
-    suite = parse_suite(SMALL + "seeds = [4, 5]\nkeep = 'figures'")
-    assert [suite.keeps_pictures(seed) for seed in suite.seeds] == [True, False]

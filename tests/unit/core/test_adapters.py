@@ -8,10 +8,9 @@ import sys
 import pytest
 
 from invkit.core import registry
-from invkit.core.registry import Adapter
 from invkit.core.errors import PluginError, UnknownNameError
-from invkit.fidelities.norms import L1
-from invkit.fidelities.norms import MSE
+from invkit.core.registry import Adapter
+from invkit.fidelities.norms import L1, MSE
 from invkit.recipes.model import check_parameters, parse_recipe
 from invkit.testing.adapters import check_adapter
 

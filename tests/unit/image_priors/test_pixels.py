@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from invkit.core.errors import InputError
 from invkit.image_priors.pixels import Pixels
-from invkit.numerics.geometry import crop_to_data
+from invkit.numerics.framing import crop_to_data
 from invkit.testing.common import drawn
 
 both = pytest.mark.parametrize("parametrization", ["clamp", "sigmoid"])

@@ -15,7 +15,8 @@ from invkit.kernel_priors.generative import GENERATOR_SIDE, LATENT_SIZE, Generat
 from invkit.kernel_priors.motion_path import SPLINE_DEGREE, MotionPath
 from invkit.kernel_priors.zernike import ZernikeKernel, noll, zernike
 from invkit.metrics.kernel_similarity import kernel_similarity
-from invkit.numerics.geometry import centre, centroid
+from invkit.numerics.framing import centroid
+from invkit.numerics.geometry import centre
 from invkit.testing import assert_kernel, check_kernel_prior
 
 CLASSES = [MotionPath, ZernikeKernel, GenerativeKernel]

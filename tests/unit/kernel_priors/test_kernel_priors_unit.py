@@ -13,7 +13,8 @@ from invkit.kernel_priors.gaussian import GaussianKernel
 from invkit.kernel_priors.known import KnownKernel
 from invkit.kernel_priors.simplex import SimplexKernel
 from invkit.kernel_priors.softmax_fcn import SoftmaxFCN
-from invkit.numerics.geometry import centre, centroid
+from invkit.numerics.framing import centroid
+from invkit.numerics.geometry import centre
 from invkit.testing import assert_kernel
 from invkit.testing.common import drawn
 

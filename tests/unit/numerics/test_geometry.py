@@ -9,17 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from invkit.core.errors import InputError
-from invkit.numerics.geometry import (
-    centre,
-    centroid,
-    crop_to_data,
-    extend,
-    extend_adjoint,
-    extend_to,
-    margins,
-    resize_kernel_support,
-    size_of,
-)
+from invkit.numerics.framing import centroid, crop_to_data, extend, extend_adjoint, extend_to, resize_kernel_support
+from invkit.numerics.geometry import centre, margins, size_of
 
 NUMPY_MODE = {"circular": "wrap", "replicate": "edge", "reflect": "reflect"}
 paddings = st.sampled_from(sorted(NUMPY_MODE))

@@ -19,7 +19,6 @@ from invkit.recipes.model import (
     check_recipe,
     load_recipe,
     parse_recipe,
-    resolved,
     validate_recipe,
 )
 from invkit.recipes.schema import describe, problem_of, recipe_schema
@@ -452,7 +451,7 @@ def test_the_resolved_recipe_holds_the_resolved_starts_and_is_itself_a_recipe(tm
     )
     starts, selection = made.recipe["candidates"], made.recipe["selection"]
     assert [start["name"] for start in starts] == ["one", "two"]
-    assert starts[0] == resolved(load_recipe("one"), check_parameters(load_recipe("one"), 4))
+    assert starts[0] == resolved_recipe(load_recipe("one"), check_parameters(load_recipe("one"), 4))
     assert starts[1]["regularizers"][0]["params"]["isotropic"] is True
     assert starts[1]["next"]["solver"]["params"]["seed"] == 4
     assert selection == [{"name": "log-gradient", "params": {"floor": 1e-3, "border": 8}, "weight": 2.0}]

@@ -77,16 +77,16 @@ def test_the_command_says_so_and_puts_the_photograph_beside_it(sharp, tmp_path):
     words = ["deblur", sharp, "--recipe", "fast-map", "--kernel-size", "3", "--output", str(output)]
     ended = CliRunner().invoke(app, words)
     assert ended.exit_code == 0
-    assert "doubtful: the kernel found is a point" in ended.stdout
+    assert "warning: the kernel found is a point" in ended.stdout
     assert "photograph.png" in ended.stdout
     assert (output / "photograph.png").is_file()
-    assert "point" in json.loads((output / "result.json").read_text(encoding="utf-8"))["doubts"][0]
+    assert "point" in json.loads((output / "result.json").read_text(encoding="utf-8"))["warnings"][0]
 
 
-def test_a_new_run_without_doubts_leaves_no_photograph_of_the_old_one(sharp, tmp_path):
+def test_a_new_run_without_warnings_leaves_no_photograph_of_the_old_one(sharp, tmp_path):
     result = invkit.deblur(sharp, recipe="fast-map", kernel_size=5, progress=False)
     result.save(tmp_path / "run")
     known = invkit.deconvolve(sharp, SPREAD.numpy(), progress=False)
-    assert "doubts" not in known.details  # with a known kernel there is nothing to doubt
+    assert "warnings" not in known.details  # a known kernel needs no diagnostics
     known.save(tmp_path / "run", overwrite=True)
     assert not (tmp_path / "run" / "photograph.png").exists()

@@ -18,7 +18,6 @@ from invkit.recipes.model import (
     check_recipe,
     load_recipe,
     parse_recipe,
-    resolved,
     validate_recipe,
 )
 from invkit.recipes.schema import describe, problem_of, recipe_schema
@@ -296,7 +295,7 @@ def test_the_resolved_recipe_holds_the_resolved_chain_and_is_itself_a_recipe(tmp
     assert then["kernel_prior"]["name"] == "known"
     assert then["solver"]["params"]["seed"] == 4
     assert then["regularizers"][0]["params"]["isotropic"] is True
-    assert then == {**resolved(load_recipe("later"), check_parameters(load_recipe("later"), 4))}
+    assert then == {**resolved_recipe(load_recipe("later"), check_parameters(load_recipe("later"), 4))}
     file = tmp_path / "result.json"
     file.write_text(json.dumps({"recipe": made.recipe}))
     assert assemble(load_recipe(file), DATA, (3, 5), seed=9).recipe == made.recipe

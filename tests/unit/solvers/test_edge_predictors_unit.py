@@ -7,7 +7,7 @@ import torch
 from pydantic import ValidationError
 
 from invkit.core.errors import InputError
-from invkit.numerics.geometry import extend
+from invkit.numerics.framing import extend
 from invkit.solvers.map.edge_filters import (
     bilateral_5x5,
     box_sum,

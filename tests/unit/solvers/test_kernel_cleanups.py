@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from invkit.numerics.geometry import centroid
+from invkit.numerics.framing import centroid
 from invkit.solvers.map.kernel_postprocessing import ThresholdPostprocessing
 
 

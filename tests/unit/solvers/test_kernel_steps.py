@@ -13,7 +13,7 @@ from scipy.optimize import nnls
 from invkit.core.errors import InputError
 from invkit.media.images import read_image
 from invkit.media.kernels import read_kernel
-from invkit.numerics.geometry import extend
+from invkit.numerics.framing import extend
 from invkit.solvers.map.kernel_estimation import (
     ConjugateGradients,
     L1Reweighted,

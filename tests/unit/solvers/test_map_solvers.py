@@ -11,8 +11,7 @@ from deconvolution import a_kernel, alike, blind, blurred, curve, delta, random
 
 from invkit.core.errors import AssemblyError
 from invkit.core.problem import Term
-from invkit.fidelities.norms import L1
-from invkit.fidelities.norms import MSE
+from invkit.fidelities.norms import L1, MSE
 from invkit.fidelities.schedule import Schedule
 from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.simplex import SimplexKernel

@@ -17,7 +17,7 @@ from invkit.fidelities.norms import MSE
 from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.known import KnownKernel
 from invkit.numerics.finite_differences import GRADIENT, SECOND_DIFFERENCES, apply_filters
-from invkit.numerics.geometry import crop_to_data
+from invkit.numerics.framing import crop_to_data
 from invkit.operators.pixelwise import Identity
 from invkit.regularizers.gradient_l2 import GradientL2
 from invkit.regularizers.hyper_laplacian import HyperLaplacian

@@ -15,7 +15,7 @@ from invkit.core.errors import AssemblyError
 from invkit.core.problem import Term
 from invkit.core.solver import Observer
 from invkit.kernel_priors.simplex import SimplexKernel
-from invkit.numerics.geometry import crop_to_data
+from invkit.numerics.framing import crop_to_data
 from invkit.operators.convolution import Convolution
 from invkit.regularizers.hyper_laplacian import HyperLaplacian
 from invkit.regularizers.tv import TotalVariation
