@@ -1,1 +1,1 @@
-"""Runs and benchmarks as one self-contained HTML page; `writing.report` makes it."""
+"""Runs and benchmarks as one self-contained HTML page; `writing.report` writes it."""

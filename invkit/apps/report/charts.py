@@ -1,29 +1,54 @@
-"""Curves as the page draws them, in SVG: everything is computed here, and the template only writes it down."""
+"""Line charts inside a page. Matplotlib draws them as SVG; the page's style sheet sets their colours and dashes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, TypeAlias
+from xml.etree import ElementTree
 
-import numpy as np
+from ...media.animation import evenly
 
-__all__ = ["Chart", "Series", "chart", "cumulative_chart", "evenly"]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["Chart", "Points", "Series", "line_chart", "look_class", "ratio_chart"]
 
 Points: TypeAlias = Sequence[tuple[float, float]]
-T = TypeVar("T")
 
-WIDTH, HEIGHT = 360.0, 210.0  # of the drawing, in its own units, about pixels
-LEFT, RIGHT, TOP, BOTTOM = 60.0, 8.0, 10.0, 36.0  # around the axes
-MOST_POINTS = 160  # of a line: more cannot be seen
-MOST_TICKS = 5
-STEP_RATIOS = (1.0, 6.0)  # between which error ratios are drawn, as the field does
+CHART_WIDTH, CHART_HEIGHT = 360, 210  # units of the drawing, about pixels
+AXES_PLACE = (60 / CHART_WIDTH, 36 / CHART_HEIGHT, 292 / CHART_WIDTH, 164 / CHART_HEIGHT)
+MAX_LINE_POINTS = 160  # of a line; a screen shows no more
+MAX_DOTS = 12  # lines of so few points show each point as a dot
+MAX_TICKS = 5
+RATIO_LIMITS = (1, 6)  # the error ratios of the field's usual chart
+SMALLEST_LOG = 1e-300  # a logarithmic axis needs larger values
+SETTINGS: Any = {  # of Matplotlib
+    "svg.fonttype": "none",  # texts stay texts
+    "text.parse_math": False,  # names may contain $
+    "axes.spines.left": False,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.linewidth": 0.8,
+    "axes.unicode_minus": False,
+    "xtick.bottom": False,
+    "ytick.left": False,
+    "grid.alpha": 0.3,
+    "grid.color": "black",
+    "grid.linewidth": 0.7,
+    "lines.color": "black",
+    "lines.linewidth": 1.8,
+    "lines.solid_capstyle": "butt",
+}
 
 
 @dataclass(frozen=True)
 class Series:
-    """A line to draw: its name, its look (an index that goes through the page), and its points."""
+    """A line: its name, its look (a number that `look_class` makes a colour and a dash), and its points."""
 
     name: str
     look: int
@@ -31,204 +56,182 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Line:
-    """A line as it is drawn: ``path`` is SVG's, ``dots`` are centres of points that must be seen."""
-
-    name: str
-    look: int
-    path: str
-    dots: tuple[tuple[float, float], ...] = ()
-
-
-@dataclass(frozen=True)
-class Tick:
-    """A place on an axis, in the drawing's units, and its text."""
-
-    at: float
-    text: str
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A vertical line, and what begins there."""
-
-    at: float
-    text: str
-
-
-@dataclass(frozen=True)
 class Chart:
-    """A drawing of lines.
+    """A drawn chart.
 
     Attributes:
-        about: what one would see, for those who do not.
-        keyed: whether the names of the lines are to be shown.
+        title: of the chart.
+        about: a description for readers who cannot see it.
+        svg: the elements inside the ``svg`` element.
+        key: the series whose names the page lists below the chart.
     """
 
     title: str
     about: str
-    x_label: str
-    y_label: str
-    lines: tuple[Line, ...]
-    x_ticks: tuple[Tick, ...]
-    y_ticks: tuple[Tick, ...]
-    rules: tuple[Rule, ...] = ()
-    keyed: bool = True
-    width: float = WIDTH
-    height: float = HEIGHT
-    left: float = LEFT
-    right: float = WIDTH - RIGHT
-    top: float = TOP
-    bottom: float = HEIGHT - BOTTOM
+    svg: str
+    key: tuple[Series, ...]
+    width: int = CHART_WIDTH
+    height: int = CHART_HEIGHT
 
 
-@dataclass(frozen=True)
-class Axis:
-    """From values to places, linear or logarithmic."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-    log: bool = False
-
-    def at(self, value: float) -> float:
-        """Where a value is drawn."""
-        low, high, here = (math.log10(v) if self.log else v for v in (self.low, self.high, value))
-        return round(self.start + (self.end - self.start) * (here - low) / (high - low), 1)
-
-    def ticks(self) -> tuple[Tick, ...]:
-        """Round numbers within the axis."""
-        from matplotlib.ticker import LogLocator, MaxNLocator
-
-        locator = LogLocator(numticks=MOST_TICKS) if self.log else MaxNLocator(MOST_TICKS - 1, steps=[1, 2, 5, 10])
-        values = [float(v) for v in locator.tick_values(self.low, self.high)]
-        slack = 1e-9 * (self.high - self.low)
-        inside = [value for value in values if self.low - slack <= value <= self.high + slack]
-        return tuple(Tick(self.at(value), text) for value, text in zip(inside, texts(inside), strict=True))
+def look_class(look: int) -> str:
+    """The classes in the style sheet of a method's colour and dash."""
+    return f"c{look % 7} d{look // 7 % 3}"
 
 
-def texts(values: Sequence[float]) -> list[str]:
-    """Numbers with as few digits as tell them apart."""
-    told = [[short(value, digits) for value in values] for digits in range(3, 17)]
-    return next((each for each in told if len(set(each)) == len(each)), told[-1])
-
-
-def short(value: float, digits: int) -> str:
-    """A number of so many digits, its power of ten without zeros and plus."""
-    mantissa, sign, exponent = f"{value:.{digits}g}".partition("e")
-    return f"{mantissa}e{int(exponent)}" if sign else mantissa
-
-
-def chart(
+def line_chart(
     title: str,
-    x_label: str,
-    y_label: str,
+    labels: tuple[str, str],
     series: Iterable[Series],
     *,
     rules: Sequence[tuple[float, str]] = (),
     log: bool = False,
     keyed: bool = True,
 ) -> Chart | None:
-    """The chart of some lines; points that are not finite are left out, and None is given where none is left.
+    """A chart of lines. Points that are not finite are left out; None if no points are left.
 
     Args:
-        title: above it.
-        x_label: of the axis to the right.
-        y_label: of the axis upwards.
+        title: of the chart.
+        labels: of the horizontal and the vertical axis.
         series: the lines.
-        rules: vertical lines, with what begins at each.
-        log: whether the values are on a logarithmic scale, if all are positive.
-        keyed: whether names are shown.
+        rules: the place of each vertical line on the horizontal axis, and its text.
+        log: use a logarithmic vertical axis if all values are positive.
+        keyed: list the names below the chart.
     """
-    lines = [Series(each.name, each.look, evenly(finite(each.points), MOST_POINTS)) for each in series]
-    lines = [each for each in lines if each.points]
+    finite = [Series(s.name, s.look, [point for point in s.points if all(map(math.isfinite, point))]) for s in series]
+    lines = [Series(s.name, s.look, evenly(s.points, MAX_LINE_POINTS)) for s in finite if s.points]
     if not lines:
         return None
-    values = [y for each in lines for _, y in each.points]
-    x_axis = Axis(*widened([x for each in lines for x, _ in each.points], 0), LEFT, WIDTH - RIGHT)
-    logarithmic = log and min(values) > 0
-    y_axis = Axis(*limits(values, logarithmic), HEIGHT - BOTTOM, TOP, logarithmic)
-    return Chart(
-        title=title,
-        about=f"{y_label} against {x_label}. " + " ".join(map(told, lines)),
-        x_label=x_label,
-        y_label=y_label,
-        lines=tuple(drawn(each, x_axis, y_axis) for each in lines),
-        x_ticks=x_axis.ticks(),
-        y_ticks=y_axis.ticks(),
-        rules=tuple(Rule(x_axis.at(x), text) for x, text in rules if x_axis.low < x < x_axis.high),
-        keyed=keyed,
-    )
+
+    def draw(axes: Axes) -> None:
+        for line in lines:
+            draw_series(axes, line)
+        axes.margins(x=0, y=0.06)
+        scale_axes(axes, [y for line in lines for _, y in line.points], log)
+        low, high = axes.get_xlim()
+        for number, (place, text) in enumerate(rule for rule in rules if low < rule[0] < high):
+            draw_rule(axes, place, text, number % 3)
+
+    about = f"{labels[1]} against {labels[0]}. " + " ".join(map(series_text, lines))
+    return Chart(title, about, drawing(draw, labels), tuple(lines) if keyed else ())
 
 
-def finite(points: Points) -> Points:
-    """Those whose numbers are finite."""
-    return [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)]
+def ratio_chart(title: str, label: str, series: Sequence[Series]) -> Chart | None:
+    """The share of runs with an error ratio of at most r, for r from 1 to 6; None without series.
+
+    Args:
+        title: of the chart.
+        label: name of the ratio.
+        series: lines that rise in steps, their points (ratio, per cent).
+    """
+
+    def draw(axes: Axes) -> None:
+        for line in series:
+            axes.step(*zip(*line.points, strict=True), where="post", color="black", gid=look_class(line.look))
+        axes.set(xlim=RATIO_LIMITS, ylim=(0, 102), yticks=range(0, 101, 20))
+        axes.yaxis.set_major_formatter("{x:.0f}%")
+        for ratio in (2, 3):
+            draw_rule(axes, ratio)
+
+    about = "Share of runs whose error ratio is at most r. " + " ".join(map(shares_text, series))
+    labels = f"{label} r", "runs with a ratio of at most r"
+    return Chart(title, about, drawing(draw, labels), tuple(series)) if series else None
 
 
-def evenly(items: Sequence[T], most: int) -> list[T]:
-    """At most so many of the items, spread over them, the first and the last among them."""
-    if len(items) <= most:
-        return list(items)
-    return [items[int(place)] for place in np.linspace(0, len(items) - 1, most)]
+def draw_series(axes: Axes, line: Series) -> None:
+    """Draw a line, and dots if it has few points."""
+    look = look_class(line.look)
+    axes.plot(*zip(*line.points, strict=True), color="black", gid=look, clip_on=False)
+    if len(line.points) <= MAX_DOTS:  # short round lines, because markers need unique ids
+        dots = zip(*[pair for point in line.points for pair in (point, point, (math.nan, math.nan))], strict=True)
+        axes.plot(*dots, color="black", linewidth=5, solid_capstyle="round", gid=look.split()[0], clip_on=False)
 
 
-def widened(values: Sequence[float], share: float) -> tuple[float, float]:
-    """Least and largest with a share of room beyond; never the same."""
-    low, high = min(values), max(values)
-    room = share * (high - low) if high > low else abs(high) / 10 or 1.0
-    return low - room, high + room
+def scale_axes(axes: Axes, values: Sequence[float], log: bool) -> None:
+    """Choose scale and ticks; a logarithmic axis spans at least one decade, so that it has ticks.
+
+    Args:
+        axes: with its lines.
+        values: all values on the vertical axis.
+        log: whether a logarithmic axis is wanted.
+    """
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(MAX_TICKS - 1, steps=[1, 2, 5, 10], integer=True))
+    if log and min(values) > SMALLEST_LOG:
+        low, high = math.log10(min(values)), math.log10(max(values))
+        margin = max(0.0, 1 - (high - low)) / 2 + 0.04
+        axes.set(yscale="log", ylim=(10 ** (low - margin), 10 ** (high + margin)))
+        axes.yaxis.set_major_locator(LogLocator(numticks=MAX_TICKS))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_formatter("{x:g}")
+    else:
+        axes.yaxis.set_major_locator(MaxNLocator(MAX_TICKS - 1, steps=[1, 2, 5, 10]))
 
 
-def limits(values: Sequence[float], log: bool) -> tuple[float, float]:
-    """The ends of the axis upwards; of a logarithmic one at least a decade apart, so that it has ticks."""
-    if not log:
-        return widened(values, 0.06)
-    low, high = math.log10(min(values)), math.log10(max(values))
-    missing = max(0.0, 1 - (high - low)) / 2 + 0.04
-    return 10 ** (low - missing), 10 ** (high + missing)
+def draw_rule(axes: Axes, place: float, text: str = "", row: int = 0) -> None:
+    """Draw a vertical line with a text at its top.
+
+    Args:
+        axes: with its limits.
+        place: on the horizontal axis.
+        text: may be empty.
+        row: of the text, so that texts of close lines do not overlap.
+    """
+    axes.axvline(place, color="black", linewidth=0.8, dashes=(2, 3), clip_on=False)
+    at = (place, 1 - 0.07 * row)
+    axes.annotate(text, at, (4, 0), axes.get_xaxis_transform(), "offset points", va="top", annotation_clip=False)
 
 
-def told(series: Series) -> str:
+def drawing(draw: Callable[[Axes], None], labels: tuple[str, str]) -> str:
+    """The SVG elements of a chart; ``draw`` draws the lines on its axes."""
+    import matplotlib as mpl
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(SETTINGS):
+        figure = Figure(figsize=(CHART_WIDTH / 72, CHART_HEIGHT / 72))  # Matplotlib's SVG has 72 units an inch
+        FigureCanvasSVG(figure)
+        axes = figure.add_axes(AXES_PLACE)
+        draw(axes)
+        axes.grid(axis="y")
+        axes.set(xlabel=labels[0], ylabel=labels[1])
+        axes.yaxis.set_label_coords(-50 / 292, 0.5)
+        for patch in (figure.patch, axes.patch):
+            patch.set_visible(False)
+        return inline_svg(figure)
+
+
+def inline_svg(figure: Figure) -> str:
+    """The SVG elements of a figure for use inside HTML.
+
+    Black becomes ``currentColor``. Fonts, ids, definitions and clipping are removed, because they would apply to, or
+    could collide with, the rest of the page. An artist's gid becomes a class. Coordinates are rounded to 0.1.
+    """
+    buffer = BytesIO()
+    figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    root = ElementTree.fromstring(buffer.getvalue())
+    for element in root.iter():
+        found = dict(element.attrib)
+        style = [part.strip() for part in found.pop("style", "").split(";") if "font" not in part]
+        path = " ".join(found.pop("d", "").split())
+        found["class"] = gid if re.fullmatch(r"c\d( d\d)?", gid := found.pop("id", "")) else ""
+        found["style"] = ";".join(style).replace("#000000", "currentColor")
+        found["d"] = re.sub(r"\d+\.\d+", lambda number: f"{float(number[0]):.1f}", path)
+        found.pop("clip-path", None)
+        element.attrib = {name: value for name, value in found.items() if value}
+        element.tag = element.tag.rpartition("}")[2]
+        element.text, element.tail = element.text if element.tag == "text" else None, None
+    return "".join(ElementTree.tostring(child, encoding="unicode") for child in root if child.tag == "g")
+
+
+def series_text(series: Series) -> str:
     """A line in words."""
     (x, first), (end, last) = series.points[0], series.points[-1]
     return f"{series.name}: from {first:.4g} at {x:g} to {last:.4g} at {end:g}."
 
 
-def drawn(series: Series, x_axis: Axis, y_axis: Axis) -> Line:
-    """A line in its place; of few points each is a dot too."""
-    places = tuple((x_axis.at(x), y_axis.at(y)) for x, y in series.points)
-    path = "M" + "L".join(f"{x:g} {y:g}" for x, y in places)
-    return Line(series.name, series.look, path, places if len(places) <= 12 else ())
-
-
-def cumulative_chart(title: str, label: str, series: Sequence[Series]) -> Chart | None:
-    """Shares of runs by error ratio, from 1 to 6: each line's points are its corners, the shares in per cent."""
-    if not series:
-        return None
-    x_axis, y_axis = Axis(*STEP_RATIOS, LEFT, WIDTH - RIGHT), Axis(0, 102, HEIGHT - BOTTOM, TOP)
-    shares = range(0, 101, 20)
-    return Chart(
-        title=title,
-        about="Share of runs whose error ratio is at most r. " + " ".join(map(told_shares, series)),
-        x_label=f"{label} r",
-        y_label="runs with a ratio of at most r",
-        lines=tuple(Line(each.name, each.look, steps(each.points, x_axis, y_axis)) for each in series),
-        x_ticks=x_axis.ticks(),
-        y_ticks=tuple(Tick(y_axis.at(share), f"{share}%") for share in shares),
-        rules=tuple(Rule(x_axis.at(ratio), "") for ratio in (2.0, 3.0)),
-    )
-
-
-def told_shares(series: Series) -> str:
-    """A cumulative line in words: its shares at the ratios that the field counts."""
+def shares_text(series: Series) -> str:
+    """A cumulative line in words: its shares at the ratios 2 and 3."""
     shares = [f"{max((y for x, y in series.points if x <= r), default=0):.0f}% at {r}" for r in (2, 3)]
     return f"{series.name}: {', '.join(shares)}."
-
-
-def steps(points: Points, x_axis: Axis, y_axis: Axis) -> str:
-    """The path of a line that rises in steps."""
-    places = [(x_axis.at(x), y_axis.at(y)) for x, y in points]
-    moves = [f"H{x:g}V{y:g}" for x, y in places[1:]]
-    return f"M{places[0][0]:g} {places[0][1]:g}" + "".join(moves)

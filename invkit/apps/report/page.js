@@ -11,7 +11,7 @@ document.addEventListener("DOMContentLoaded", () => {
     return element;
   };
 
-  /* The viewer: there is one, put into the case that is shown; it takes the pictures that stand there. */
+  /* The viewer: there is only one. It moves into the case that is shown and takes the images there. */
   const cases = all(".case");
   const viewer = one("#viewer-parts").content.firstElementChild.cloneNode(true);
   const stage = one(".stage", viewer), leftMenu = one(".left select", viewer), rightButtons = one(".choices", viewer);
@@ -65,13 +65,13 @@ document.addEventListener("DOMContentLoaded", () => {
     level.textContent = scale ? `${Math.round(100 * scale)} %` : "";
   }
 
-  /* How many of the screen's pixels one of the picture takes. */
+  /* The number of screen pixels in one image pixel. */
   function pixelSize() {
     const pane = one(".pane", stage), figure = chosen.right && one("img", chosen.right);
     return pane && figure ? (view.zoom * pane.clientWidth * devicePixelRatio) / Number(figure.getAttribute("width")) : 0;
   }
 
-  /* x and y say where in the pane, from 0 to 1, the picture stays in its place. */
+  /* The point (x, y) of the pane, from 0 to 1, stays in its place. */
   function zoomBy(factor, x = 0.5, y = 0.5) {
     const zoom = between(view.zoom * factor, 1, LARGEST), share = zoom / view.zoom;
     setView({ zoom, x: 100 * x - (100 * x - view.x) * share, y: 100 * y - (100 * y - view.y) * share });
@@ -146,7 +146,7 @@ document.addEventListener("DOMContentLoaded", () => {
   }
   addEventListener("resize", () => setView({}));
 
-  /* Pointers: two pinch; one moves the line, or the picture where that is zoomed or there is no line. */
+  /* Pointers: two pointers pinch. One moves the line, or the image if it is zoomed or there is no line. */
   const pointers = new Map();
   stage.addEventListener("pointerdown", (event) => {
     if (event.button) return;
@@ -193,7 +193,7 @@ document.addEventListener("DOMContentLoaded", () => {
     event.preventDefault();
   });
 
-  /* Which case is shown: the menu, its arrows, links in tables, and the address. */
+  /* The shown case is chosen by the menu, its arrows, links in tables, and the address. */
   const menu = one(".cases select");
   const stepTo = (step) => show((chosen.place + step + cases.length) % cases.length);
   if (menu) {
@@ -234,7 +234,7 @@ document.addEventListener("DOMContentLoaded", () => {
     go(frames.length - 1);
   }
 
-  /* Tables: a click on a head sorts, numbers by their values; words above filter. */
+  /* Tables: a click on a head sorts the rows, numbers by value; the text field filters them. */
   const valueOf = (row, column) => {
     const cell = row.cells[column];
     return cell.dataset.value === undefined ? cell.textContent.trim() : Number(cell.dataset.value.replace("inf", "Infinity"));
@@ -267,7 +267,7 @@ document.addEventListener("DOMContentLoaded", () => {
     apply();
   }
 
-  /* Copying: by the clipboard where the browser allows it, else by a selection. */
+  /* Copying uses the clipboard if the browser allows it, otherwise a selection. */
   async function copied(code) {
     try {
       await navigator.clipboard.writeText(code.textContent);
@@ -280,7 +280,7 @@ document.addEventListener("DOMContentLoaded", () => {
   for (const button of all(".copy")) {
     button.addEventListener("click", async () => {
       const done = await copied(one("code", button.closest("details")));
-      one(".copied", button.parentElement).textContent = done ? "copied" : "selected: press Ctrl and C";
+      one(".copied", button.parentElement).textContent = done ? "copied" : "selected; press Ctrl+C";
     });
   }
 });

@@ -1,34 +1,36 @@
-"""What a page shows, before anything is written: cases with their results, tables, charts, recipes, environment."""
+"""The content of a page, before it is written: cases with results, tables, charts, methods."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 from .charts import Chart
-from .kernels import KernelRow
 from .pictures import Picture
 
 __all__ = [
-    "Case",
-    "Cell",
+    "CaseSection",
+    "ColumnHead",
     "Evolution",
-    "Frame",
-    "Head",
+    "KernelRow",
+    "KernelTile",
     "Method",
-    "Page",
-    "Shown",
-    "Table",
-    "cell",
-    "joined",
-    "listed",
+    "PageCell",
+    "PageTable",
+    "ReportPage",
+    "ShownResult",
+    "SnapshotFrame",
+    "cell_of",
+    "facts_table",
+    "joined_pages",
     "method_of",
+    "table_with",
 ]
 
-NONE = "–"  # noqa: RUF001  a dash, as tables have it
+DASH = "–"  # noqa: RUF001  an empty cell
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,11 @@ class Method:
 
     Attributes:
         name: short, unique in the page.
-        look: index of its colour and kind of line.
+        look: number of its colour and dash.
         title: of the recipe.
-        source: its citation.
-        notes: its own.
-        recipe: the resolved recipe as JSON that ``--recipe`` takes, or an empty text.
+        source: citation of the recipe.
+        notes: of the recipe.
+        recipe: the resolved recipe as JSON for ``--recipe``, or an empty text.
     """
 
     name: str
@@ -53,8 +55,8 @@ class Method:
 
 
 @dataclass(frozen=True)
-class Frame:
-    """A snapshot: when it was taken, what is known of it, image and kernel."""
+class SnapshotFrame:
+    """A snapshot: its time, a remark, image and kernel."""
 
     when: str
     about: str
@@ -64,18 +66,15 @@ class Frame:
 
 @dataclass(frozen=True)
 class Evolution:
-    """How a result came about; ``name`` is that of its method."""
+    """The snapshots of a method's result."""
 
     name: str
-    frames: tuple[Frame, ...]
+    frames: tuple[SnapshotFrame, ...]
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A result beside others of the same case: its method's name and look, its figures in words, its picture.
-
-    ``remarks`` is what must be said of it: that it is doubtful, or why there is no picture.
-    """
+class ShownResult:
+    """The result of a method: its metrics as text, its image, and remarks (warnings, or the reason for no image)."""
 
     name: str
     look: int
@@ -85,51 +84,67 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Case:
-    """A photograph, and what methods made of it.
+class KernelTile:
+    """A kernel: its method, its size as text, its picture."""
+
+    name: str
+    size: str
+    picture: Picture
+
+
+@dataclass(frozen=True)
+class KernelRow:
+    """Kernels side by side; black is ``low``, white is ``high``."""
+
+    title: str
+    tiles: tuple[KernelTile, ...]
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class CaseSection:
+    """A photograph and its results.
 
     Attributes:
-        name: short, as it stands in menus.
-        before: what was restored.
-        truth: the sharp picture, where it is known.
+        name: short, for menus.
+        before: the input.
+        truth: the sharp image, if it is known.
         results: one for each method.
-        kernels: rows of kernels, each row on one scale.
-        charts: of this case alone.
-        evolutions: of those results that have snapshots.
-        size: width and height of the photograph, pixels, in words.
+        kernels: each row has one scale.
+        charts: of this case.
+        evolutions: of the results with snapshots.
+        size: width and height of the photograph in pixels, as text.
     """
 
     name: str
     before: Picture | None
     truth: Picture | None
-    results: tuple[Shown, ...]
+    results: tuple[ShownResult, ...]
     kernels: tuple[KernelRow, ...] = ()
     charts: tuple[Chart, ...] = ()
     evolutions: tuple[Evolution, ...] = ()
     size: str = ""
 
     def pictures(self) -> Iterator[Picture]:
-        """All that it shows."""
-        some = [self.before, *(each.picture for each in self.results), self.truth]
-        yield from (picture for picture in some if picture is not None)
-        yield from (tile.picture for row in self.kernels for tile in row.tiles)
-        for frame in (frame for evolution in self.evolutions for frame in evolution.frames):
-            yield frame.image
-            if frame.kernel is not None:
-                yield frame.kernel
+        """All pictures."""
+        found = [self.before, *(result.picture for result in self.results), self.truth]
+        found += [tile.picture for row in self.kernels for tile in row.tiles]
+        found += [each for one in self.evolutions for frame in one.frames for each in (frame.image, frame.kernel)]
+        return (picture for picture in found if picture is not None)
 
 
 @dataclass(frozen=True)
-class Head:
-    """The head of a column; of numbers, which are to the right, or of words."""
+class ColumnHead:
+    """The head of a column; numbers are aligned to the right."""
 
     text: str
     numeric: bool = False
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A text, the number by which it is sorted, the case it leads to (its place in the page), whether it is best."""
+class PageCell:
+    """A text, the number to sort it by, the place of the case that it links to, and whether it is the best."""
 
     text: str
     value: float | None = None
@@ -138,38 +153,41 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Table:
-    """A table; without heads a list of names and values; ``filtered`` where it is long enough to be searched."""
+class PageTable:
+    """A table; without heads a list of names and values; ``filtered`` if readers can filter its rows."""
 
     title: str
-    heads: tuple[Head, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    heads: tuple[ColumnHead, ...]
+    rows: tuple[tuple[PageCell, ...], ...]
     about: str = ""
     notes: tuple[str, ...] = ()
     filtered: bool = False
 
 
 @dataclass(frozen=True)
-class Page:
-    """All of a page.
+class ReportPage:
+    """The content of a page.
 
     Attributes:
-        title: of the page, or of what it is joined from.
-        about: one line of what it is of.
-        overview: tables and charts over all cases.
+        title: of the page.
+        about: one line about its content.
+        methods: all recipes.
+        cases: all photographs.
+        overview: tables over all cases.
+        charts: over all cases.
         records: tables of single results.
-        facts: tables of how they were made: timings, environment.
+        facts: tables of timings and environment.
         remarks: what could not be shown, and why.
     """
 
     title: str
     about: str
     methods: tuple[Method, ...]
-    cases: tuple[Case, ...]
-    overview: tuple[Table, ...] = ()
+    cases: tuple[CaseSection, ...]
+    overview: tuple[PageTable, ...] = ()
     charts: tuple[Chart, ...] = ()
-    records: tuple[Table, ...] = ()
-    facts: tuple[Table, ...] = ()
+    records: tuple[PageTable, ...] = ()
+    facts: tuple[PageTable, ...] = ()
     remarks: tuple[str, ...] = ()
 
     def pictures(self) -> list[Picture]:
@@ -177,46 +195,62 @@ class Page:
         return list(dict.fromkeys(picture for case in self.cases for picture in case.pictures()))
 
 
-def joined(pages: Sequence[Page]) -> Page:
-    """One page of several; the places of cases must have been counted through."""
-    return Page(
-        title=", ".join(dict.fromkeys(page.title for page in pages)),
-        about="; ".join(page.about for page in pages),
-        methods=tuple(method for page in pages for method in page.methods),
-        cases=tuple(case for page in pages for case in page.cases),
-        overview=tuple(table for page in pages for table in page.overview),
-        charts=tuple(chart for page in pages for chart in page.charts),
-        records=tuple(table for page in pages for table in page.records),
-        facts=tuple(table for page in pages for table in page.facts),
-        remarks=tuple(remark for page in pages for remark in page.remarks),
-    )
+def joined_pages(pages: Sequence[ReportPage]) -> ReportPage:
+    """One page with the content of several, whose cases and looks are numbered consecutively."""
+    title = ", ".join(dict.fromkeys(page.title for page in pages))
+    parts = [field.name for field in fields(ReportPage) if field.name not in ("title", "about")]
+    content: dict[str, Any] = {part: tuple(each for page in pages for each in getattr(page, part)) for part in parts}
+    return ReportPage(title=title, about="; ".join(page.about for page in pages), **content)
 
 
-def cell(value: Any, digits: int | None = None, case: int | None = None) -> Cell:
-    """A cell of anything: numbers to so many digits, nothing as a dash, the rest as text."""
+def cell_of(value: Any, digits: int | None = None) -> PageCell:
+    """A cell with a value.
+
+    >>> cell_of(3.14159, 2).text, cell_of(None).text, cell_of("finished").text
+    ('3.14', '–', 'finished')
+    """  # noqa: RUF002  a dash
     if value is None or (isinstance(value, float) and math.isnan(value)):
-        return Cell(NONE)
+        return PageCell(DASH)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return Cell(str(value), case=case)
+        return PageCell(str(value))
     if math.isinf(value):
-        return Cell("∞" if value > 0 else "-∞", value, case)
+        return PageCell("∞" if value > 0 else "-∞", value)
     text = f"{value:.{digits}f}" if digits is not None else f"{value:.4g}" if isinstance(value, float) else str(value)
-    return Cell(text, float(value), case)
+    return PageCell(text, float(value))
 
 
-def listed(title: str, rows: Iterable[tuple[str, Any]]) -> Table:
-    """A table of facts, a line each, without those that are not known."""
-    known = [(Cell(name), Cell(str(value))) for name, value in rows if value not in (None, "")]
-    return Table(title, (), tuple(known))
+def table_with(
+    title: str, heads: Sequence[ColumnHead], rows: Iterable[Sequence[PageCell]], *, filtered: bool = False
+) -> PageTable:
+    """A table without its empty columns.
+
+    Args:
+        title: of the table.
+        heads: of the columns.
+        rows: one cell for each column.
+        filtered: whether readers can filter the rows, if there are several.
+    """
+    rows = list(rows)
+    used = [place for place in range(len(heads)) if any(row[place] != PageCell(DASH) for row in rows)]
+    cells = tuple(tuple(row[place] for place in used) for row in rows)
+    return PageTable(title, tuple(heads[place] for place in used), cells, filtered=filtered and len(rows) > 1)
 
 
-def recipe_json(document: Mapping[str, Any]) -> str:
-    """A resolved recipe as a file for ``--recipe``."""
-    return json.dumps({"recipe": document}, indent=2, ensure_ascii=False) if document else ""
+def facts_table(title: str, rows: Iterable[tuple[str, Any]]) -> PageTable:
+    """A list of names and values, without empty values."""
+    known = [(PageCell(name), PageCell(str(value))) for name, value in rows if value not in (None, "")]
+    return PageTable(title, (), tuple(known))
 
 
 def method_of(name: str, look: int, document: Any) -> Method:
-    """The method of a resolved recipe, as result.json has it."""
-    table: Mapping[str, Any] = document if isinstance(document, dict) else {}
-    title, source, notes = (str(table.get(key) or "") for key in ("title", "source", "notes"))
-    return Method(name, look, title, source, notes, recipe_json(table))
+    """The method of a resolved recipe.
+
+    Args:
+        name: in the page.
+        look: number of its colour and dash.
+        document: the recipe as in result.json.
+    """
+    recipe: dict[str, Any] = document if isinstance(document, dict) else {}
+    title, source, notes = (str(recipe.get(key) or "") for key in ("title", "source", "notes"))
+    text = json.dumps({"recipe": recipe}, indent=2, ensure_ascii=False) if recipe else ""
+    return Method(name, look, title, source, notes, text)

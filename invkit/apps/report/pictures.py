@@ -1,4 +1,4 @@
-"""Pictures that fit into a page: eight bits a sample, as data URIs, small enough together."""
+"""Pictures inside a page: 8 bits a sample, as data URIs, within a limit for all of them."""
 
 from __future__ import annotations
 
@@ -15,88 +15,75 @@ import numpy.typing as npt
 
 from ...core.errors import InputError
 from ...media.decoding import decode
-from ...media.encoding import encode_png
+from ...media.images import encode_png
 
-__all__ = ["Album", "Embedded", "Loaded", "Picture", "Pixels", "Track", "embed", "from_array", "from_file", "untracked"]
+__all__ = ["Album", "EmbeddedPicture", "Picture", "Track", "embed", "picture_of", "picture_of_file", "untracked"]
 
-Pixels: TypeAlias = npt.NDArray[np.uint8]
-Kind: TypeAlias = Literal["whole", "small", "exact"]
-T = TypeVar("T")
+PictureKind: TypeAlias = Literal["whole", "small", "exact"]
+Tracked = TypeVar("Tracked")
 
-SAMPLE = 12  # pictures that are encoded to guess what all will take
-BASE64 = 4 / 3
-PICTURES = 0.9  # of the page: the rest is text and curves
-MEGABYTE = 1_000_000
+SAMPLE_SIZE = 12  # pictures of a kind that are encoded to estimate the size of all
+PICTURE_SHARE = 0.9  # of a page's size; the rest is text and charts
+BYTES_PER_MEGABYTE = 1_000_000
 
 
 class Track(Protocol):
-    """Says how far one is, as a progress bar does: gives the items one by one."""
+    """Gives the items one by one and shows the progress, as a progress bar does."""
 
-    def __call__(self, items: Sequence[T], what: str) -> Iterator[T]:
-        """The items, being ``what``."""
+    def __call__(self, items: Sequence[Tracked], what: str) -> Iterator[Tracked]:
+        """The items; ``what`` names them."""
 
 
-def untracked(items: Sequence[T], what: str) -> Iterator[T]:
-    """The items, without a word."""
+def untracked(items: Sequence[Tracked], what: str) -> Iterator[Tracked]:
+    """The items, without any progress."""
     return iter(items)
 
 
 @dataclass(frozen=True)
 class Level:
-    """How pictures are written: PNG keeps every value of 8 bits; ``side`` is the most pixels of the longer side."""
+    """An encoding: PNG is lossless; the longer side of a picture has at most ``side`` pixels."""
 
     format: Literal["PNG", "WebP"]
     side: int
     quality: int = 100
 
-    def words(self) -> str:
-        """For people."""
-        loss = "without loss" if self.format == "PNG" else f"of quality {self.quality}"
+    def __str__(self) -> str:
+        loss = "lossless" if self.format == "PNG" else f"of quality {self.quality}"
         return f"{self.format} {loss}, at most {self.side} pixels a side"
 
 
-LADDER = (
-    Level("PNG", 4096),
-    Level("WebP", 4096, 92),
-    Level("WebP", 2560, 90),
-    Level("WebP", 1600, 88),
-    Level("WebP", 1280, 86),
-    Level("WebP", 1024, 85),
-    Level("WebP", 800, 82),
-    Level("WebP", 640, 80),
-    Level("WebP", 512, 78),
-    Level("WebP", 400, 75),
-    Level("WebP", 256, 70),
-)
-SMALL = Level("WebP", 384, 80)  # of what is looked at in passing
-EXACT = Level("PNG", 4096)  # of what is a few pixels large
+WEBP_LEVELS = ((4096, 92), (2560, 90), (1600, 88), (1280, 86), (1024, 85), (800, 82), (640, 80), (512, 78), (400, 75),
+               (256, 70))  # fmt: skip
+LADDER = (Level("PNG", 4096), *(Level("WebP", side, quality) for side, quality in WEBP_LEVELS))
+"""The encodings of whole pictures, from the best to the smallest."""
+FIXED_LEVELS = {"small": Level("WebP", 384, 80), "exact": Level("PNG", 4096)}
 
 
 @dataclass(frozen=True, eq=False)
-class Loaded:
-    """A picture of eight bits: (H, W), (H, W, 3) or (H, W, 4); its colour profile; the PNG file that it is, if any."""
+class LoadedPicture:
+    """Pixels (H, W), (H, W, 3) or (H, W, 4), uint8; their colour profile; the PNG file that holds them, if any."""
 
-    pixels: Pixels
+    pixels: npt.NDArray[np.uint8]
     icc_profile: bytes | None = None
     png: bytes | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A picture to be shown, read when it is needed; pictures are told apart by identity.
+    """A picture to be shown. It is loaded when it is needed; two pictures are never equal.
 
     Attributes:
-        load: gives it, or None where it cannot be had.
-        kind: "whole" for what is looked at closely, "small" for what is seen in passing, "exact" for a few pixels.
+        load: gives the picture, or None if it is not available.
+        kind: "whole" for pictures to be compared, "small" for thumbnails, "exact" for a few pixels.
     """
 
-    load: Callable[[], Loaded | None]
-    kind: Kind = "whole"
+    load: Callable[[], LoadedPicture | None]
+    kind: PictureKind = "whole"
 
 
 @dataclass(frozen=True)
-class Embedded:
-    """A picture in the page: its data URI, and its width and height in pixels there."""
+class EmbeddedPicture:
+    """A picture in the page: its data URI, and its width and height there in pixels."""
 
     uri: str
     width: int
@@ -105,45 +92,50 @@ class Embedded:
 
 @dataclass(frozen=True)
 class Album:
-    """The pictures of a page by what they were made of; one that could not be had is missing.
+    """The embedded pictures of a page, without those that are not available.
 
     Attributes:
-        level: how the whole ones are written, in words.
-        reduced: whether some of their detail is lost by that.
+        level: the encoding of whole pictures, in words.
+        reduced: whether that encoding loses detail.
     """
 
-    pictures: Mapping[Picture, Embedded] = field(default_factory=dict)
+    pictures: Mapping[Picture, EmbeddedPicture] = field(default_factory=dict)
     level: str = ""
     reduced: bool = False
 
-    def get(self, picture: Picture | None) -> Embedded | None:
-        """The picture as it is in the page, or None."""
+    def get(self, picture: Picture | None) -> EmbeddedPicture | None:
+        """A picture as it is in the page, or None."""
         return None if picture is None else self.pictures.get(picture)
 
+    @property
+    def size(self) -> int:
+        """The bytes of all pictures."""
+        return sum(len(picture.uri) for picture in self.pictures.values())
 
-def from_array(values: npt.NDArray[np.generic], kind: Kind = "whole") -> Picture:
-    """A picture (H, W) or (H, W, C): floats in [0, 1] or unsigned integers; of more than four channels their mean."""
-    loaded = Loaded(eight_bits(values))
+
+def picture_of(values: npt.NDArray[np.generic], kind: PictureKind = "whole") -> Picture:
+    """A picture (H, W) or (H, W, C): floats in [0, 1] or unsigned integers; more than four channels are averaged."""
+    loaded = LoadedPicture(eight_bits(values))
     return Picture(lambda: loaded, kind)
 
 
-def from_file(path: Path, kind: Kind = "whole") -> Picture:
-    """A picture of a file, not yet read."""
-    return Picture(lambda: read(path), kind)
+def picture_of_file(path: Path, kind: PictureKind = "whole") -> Picture:
+    """A picture in a file of any depth, which is not read yet."""
+
+    def load() -> LoadedPicture | None:
+        try:
+            stored = decode(path)
+            is_page_png = stored.format == "PNG" and stored.values.dtype == np.uint8 and stored.white is None
+            png = path.read_bytes() if is_page_png else None
+            return LoadedPicture(eight_bits(stored.values, stored.white), stored.icc_profile, png)
+        except (InputError, OSError):
+            return None
+
+    return Picture(load, kind)
 
 
-def read(path: Path) -> Loaded | None:
-    """A picture file of any depth; None where it cannot be read."""
-    try:
-        stored = decode(path)
-        as_is = stored.format == "PNG" and stored.values.dtype == np.uint8 and stored.white is None
-        return Loaded(eight_bits(stored.values, stored.white), stored.icc_profile, path.read_bytes() if as_is else None)
-    except (InputError, OSError):
-        return None
-
-
-def eight_bits(values: npt.NDArray[Any], white: float | None = None) -> Pixels:
-    """(H, W) or (H, W, C) -> uint8, (H, W) where it has one channel; ``white`` where it is not the type's largest."""
+def eight_bits(values: npt.NDArray[Any], white: float | None = None) -> npt.NDArray[np.uint8]:
+    """(H, W) or (H, W, C) as uint8; one channel as (H, W). ``white`` is None for the largest value of the type."""
     planes = values[..., 0] if values.ndim == 3 and values.shape[-1] == 1 else values
     if planes.ndim == 3 and planes.shape[-1] > 4:
         planes = planes.mean(axis=-1, dtype=np.float32).astype(values.dtype)
@@ -155,63 +147,66 @@ def eight_bits(values: npt.NDArray[Any], white: float | None = None) -> Pixels:
 
 
 def embed(pictures: Sequence[Picture], megabytes: float, track: Track = untracked) -> Album:
-    """All pictures as data URIs that take at most so much, if any `Level` of the `LADDER` makes them so small.
+    """All pictures as data URIs, the whole ones with the best `Level` of the `LADDER` at which all fit.
 
-    The first that does is taken for all whole pictures.
+    Args:
+        pictures: of the page; repeated ones are embedded once.
+        megabytes: the limit for the page.
+        track: shows the progress.
     """
-    budget = PICTURES * megabytes * MEGABYTE
+    budget = PICTURE_SHARE * megabytes * BYTES_PER_MEGABYTE
+    unique = list(dict.fromkeys(pictures))
     for level in LADDER[:-1]:
-        if guess(pictures, level) <= budget:
-            album = embedded(pictures, level, track)
-            if taken(album) <= budget:
+        if estimated_size(unique, level) <= budget:
+            album = encoded(unique, level, track)
+            if album.size <= budget:
                 return album
-    return embedded(pictures, LADDER[-1], track)
+    return encoded(unique, LADDER[-1], track)
 
 
-def guess(pictures: Sequence[Picture], level: Level) -> float:
-    """About how many bytes the pictures would take, by those of a few of each kind."""
-    return sum(guess_kind([p for p in pictures if p.kind == kind], level) for kind in ("whole", "small", "exact"))
+def estimated_size(pictures: Sequence[Picture], level: Level) -> float:
+    """About how many bytes the pictures take, from a sample of each kind."""
+    total = 0.0
+    for kind in ("whole", "small", "exact"):
+        alike = [picture for picture in pictures if picture.kind == kind]
+        sample = [as_uri(picture, level) for picture in Random(0).sample(alike, min(SAMPLE_SIZE, len(alike)))]
+        sizes = [len(found.uri) for found in sample if found is not None]
+        total += len(alike) * float(np.mean(sizes)) if sizes else 0.0
+    return total
 
 
-def guess_kind(pictures: Sequence[Picture], level: Level) -> float:
-    """The bytes of a few, scaled to all."""
-    some = Random(0).sample(pictures, min(SAMPLE, len(pictures)))
-    sizes = [len(found.uri) for found in (as_uri(picture, level) for picture in some) if found is not None]
-    return len(pictures) * float(np.mean(sizes)) if sizes else 0.0
+def encoded(pictures: Sequence[Picture], level: Level, track: Track) -> Album:
+    """The pictures at one level.
+
+    Args:
+        pictures: without repetitions.
+        level: of the whole pictures.
+        track: shows the progress.
+    """
+    found = {picture: as_uri(picture, level) for picture in track(pictures, "pictures")}
+    available = {picture: embedded for picture, embedded in found.items() if embedded is not None}
+    return Album(available, str(level), level.format != "PNG")
 
 
-def taken(album: Album) -> int:
-    """The bytes of an album."""
-    return sum(len(embedded.uri) for embedded in album.pictures.values())
-
-
-def embedded(pictures: Sequence[Picture], level: Level, track: Track) -> Album:
-    """The pictures at a level, each once."""
-    each = list(dict.fromkeys(pictures))
-    found = {picture: as_uri(picture, level) for picture in track(each, "pictures")}
-    return Album(
-        {picture: one for picture, one in found.items() if one is not None}, level.words(), level.format != "PNG"
-    )
-
-
-def as_uri(picture: Picture, level: Level) -> Embedded | None:
-    """One picture; None where it cannot be had."""
+def as_uri(picture: Picture, level: Level) -> EmbeddedPicture | None:
+    """One picture at the level of its kind; None if it is not available."""
     loaded = picture.load()
     if loaded is None:
         return None
-    level = {"whole": level, "small": SMALL, "exact": EXACT}[picture.kind]
-    pixels = shrunk(loaded.pixels, level.side)
-    unchanged = pixels is loaded.pixels
-    if level.format == "PNG":
-        content = loaded.png if unchanged and loaded.png is not None else encode_png(pixels, loaded.icc_profile)
-    else:
+    level = FIXED_LEVELS.get(picture.kind, level)
+    pixels = resized(loaded.pixels, level.side)
+    if level.format == "WebP":
         content = encode_webp(pixels, level.quality, loaded.icc_profile)
-    encoded = b64encode(content).decode("ascii")
-    return Embedded(f"data:image/{level.format.lower()};base64,{encoded}", pixels.shape[1], pixels.shape[0])
+    elif pixels is loaded.pixels and loaded.png is not None:
+        content = loaded.png
+    else:
+        content = encode_png(pixels, loaded.icc_profile)
+    uri = f"data:image/{level.format.lower()};base64,{b64encode(content).decode('ascii')}"
+    return EmbeddedPicture(uri, pixels.shape[1], pixels.shape[0])
 
 
-def shrunk(pixels: Pixels, side: int) -> Pixels:
-    """The same picture if it is no larger than ``side``, or a smaller one."""
+def resized(pixels: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
+    """A picture whose longer side has at most ``side`` pixels; the same array if it is small enough."""
     height, width = pixels.shape[:2]
     share = side / max(height, width)
     if share >= 1:
@@ -222,8 +217,14 @@ def shrunk(pixels: Pixels, side: int) -> Pixels:
     return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
 
 
-def encode_webp(pixels: Pixels, quality: int, icc_profile: bytes | None) -> bytes:
-    """WebP, with loss."""
+def encode_webp(pixels: npt.NDArray[np.uint8], quality: int, icc_profile: bytes | None) -> bytes:
+    """WebP, lossy.
+
+    Args:
+        pixels: (H, W) or (H, W, C).
+        quality: from 0 to 100.
+        icc_profile: colour profile, or None.
+    """
     from PIL import Image
 
     buffer = BytesIO()

@@ -1,11 +1,11 @@
-"""Runs to be shown: folders as ``invkit deblur`` leaves them, or results in memory."""
+"""The page of runs: folders that ``invkit deblur`` has written, or results in memory, grouped by photograph."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -15,111 +15,129 @@ import numpy.typing as npt
 from ...core.errors import InputError
 from ...core.files import sha256_of
 from ...core.result import Result
-from ...media.figures import kernel_stack
-from ...media.layouts import channels_last
-from .pictures import Picture, from_array, from_file
+from ...media.animation import evenly, snapshots_in, solved_stages
+from ...media.figures import kernel_stack, luma_of, protocol_margins
+from ...media.images import read_image
+from ...media.layouts import channels_last, to_bchw
+from ...numerics.registration import aligned_psnr
+from .cases import MethodResult, case_section, size_text
+from .charts import Points
+from .page import (
+    CaseSection,
+    ColumnHead,
+    Method,
+    PageCell,
+    PageTable,
+    ReportPage,
+    SnapshotFrame,
+    cell_of,
+    facts_table,
+    method_of,
+    table_with,
+)
+from .pictures import Picture, Track, picture_of, picture_of_file, untracked
 
-__all__ = ["Given", "Run", "Snapshot", "dict_of", "is_run", "read_run", "run_of", "snapshots_of", "stages_of"]
+__all__ = ["Run", "is_run", "read_run", "run_in_memory", "runs_page"]
 
-RESULT = "result.json"
-SNAPSHOT = re.compile(r"(\d{2,})-(\d{5,})-image\.png")
+RESULT_JSON = "result.json"
+RUN_FRAMES = 24  # snapshots of a run that the page shows
+PSNR_POINTS = 60  # snapshots whose PSNR is measured
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A result that is to be shown.
+    """A result to be shown.
 
     Attributes:
-        label: what tells it from others: the folder's name, or a number.
-        facts: as result.json has them.
-        image: the restored picture, or None where it is none.
+        label: the folder's name, or a number.
+        details: the content of result.json.
+        image: the restored image, or None.
         kernel: (h, w) or (B, h, w), or None.
-        has_kernel: whether ``kernel`` is one.
-        before: what was restored, as far as it is kept with the run.
-        folder: where it lies, or None of one in memory.
+        has_kernel: whether ``kernel`` holds kernels and not another operator parameter.
+        before: the input, if it is kept with the run.
+        folder: of the run, or None for a result in memory.
     """
 
     label: str
-    facts: Mapping[str, Any]
+    details: Mapping[str, Any]
     image: Picture | None
     kernel: npt.NDArray[np.float64] | None
     has_kernel: bool = True
     before: Picture | None = None
     folder: Path | None = None
 
+    def table(self, key: str) -> Mapping[str, Any]:
+        """A table of the details; empty if it is missing."""
+        value = self.details.get(key)
+        return value if isinstance(value, dict) else {}
+
     @property
     def recipe(self) -> str:
         """The recipe's name."""
-        return str(dict_of(self.facts, "recipe").get("name") or self.label)
+        return str(self.table("recipe").get("name") or self.label)
 
     @property
     def losses(self) -> list[float]:
-        """The loss of every iteration; what was not finite is NaN."""
-        return [np.nan if loss is None else float(loss) for loss in self.facts.get("loss_history") or ()]
+        """The loss of every iteration; a loss that was not finite is NaN."""
+        return [np.nan if loss is None else float(loss) for loss in self.details.get("loss_history") or ()]
+
+    @property
+    def stages(self) -> list[Mapping[str, Any]]:
+        """The details of the stages."""
+        return [stage for stage in self.details.get("stages") or () if isinstance(stage, dict)]
+
+    @property
+    def inputs(self) -> list[Mapping[str, Any]]:
+        """Name and digest of the input files."""
+        given = self.details.get("image")
+        return [each for each in (given if isinstance(given, list) else [given]) if isinstance(each, dict)]
 
     @property
     def source(self) -> str:
-        """What tells its photograph from others: the digest of the file, or the run itself."""
-        given = self.facts.get("image")
+        """A text that is equal for runs of the same input."""
+        given = self.details.get("image")
         return json.dumps(given, sort_keys=True) if given else f"run {self.label}"
 
     @property
-    def photographs(self) -> list[Mapping[str, Any]]:
-        """Name and digest of the files that it was made from."""
-        return files_of(self.facts)
-
-    @property
     def photo(self) -> str:
-        """The photograph's name."""
-        files = self.photographs
+        """The name of the input."""
+        files = self.inputs
         more = f" and {len(files) - 1} more" if len(files) > 1 else ""
         return f"{files[0].get('file', self.label)}{more}" if files else self.label
 
 
-def dict_of(facts: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """A table of a result.json; an empty one where it holds none."""
-    value = facts.get(key)
-    return value if isinstance(value, dict) else {}
-
-
-def files_of(facts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Name and digest of the files that a run was made from."""
-    given = facts.get("image")
-    return [each for each in (given if isinstance(given, list) else [given]) if isinstance(each, dict)]
-
-
 def is_run(folder: Path) -> bool:
     """Whether a folder holds a run."""
-    return (folder / RESULT).is_file()
+    return (folder / RESULT_JSON).is_file()
 
 
 def read_run(folder: Path) -> Run:
-    """The run of a folder.
+    """The run in a folder.
 
     Raises:
         InputError: its result.json cannot be read.
     """
     try:
-        facts = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        details = json.loads((folder / RESULT_JSON).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{folder / RESULT} cannot be read ({error}); run it again") from error
-    if not isinstance(facts, dict):
-        raise InputError(f"{folder / RESULT} is not what a run leaves; give the --output of 'invkit deblur'")
+        raise InputError(f"{folder / RESULT_JSON} cannot be read ({error}); run it again") from error
+    if not isinstance(details, dict):
+        raise InputError(f"{folder / RESULT_JSON} is not of a run; give the --output of 'invkit deblur'")
     kept = {name: folder / name for name in ("image.png", "image.npy", "photograph.png") if (folder / name).is_file()}
     image = kept.get("image.png") or kept.get("image.npy")
     return Run(
         label=folder.resolve().name,
-        facts=facts,
-        image=None if image is None else from_file(image),
-        kernel=array_of(folder / "kernel.npy", folder / "operator_parameter.npy"),
+        details=details,
+        image=None if image is None else picture_of_file(image),
+        kernel=read_planes(folder / "kernel.npy", folder / "operator_parameter.npy"),
         has_kernel=(folder / "kernel.npy").is_file(),
-        before=from_file(kept["photograph.png"]) if "photograph.png" in kept else None,
+        before=picture_of_file(kept["photograph.png"]) if "photograph.png" in kept else None,
         folder=folder,
     )
 
 
-def array_of(*paths: Path) -> npt.NDArray[np.float64] | None:
-    """The numbers of the first file that can be read, (h, w) or (N, h, w)."""
+def read_planes(*paths: Path) -> npt.NDArray[np.float64] | None:
+    """The numbers in the first readable file, (h, w) or (N, h, w)."""
     for path in paths:
         try:
             values = np.asarray(np.load(path, allow_pickle=False), dtype=np.float64)
@@ -130,96 +148,243 @@ def array_of(*paths: Path) -> npt.NDArray[np.float64] | None:
     return None
 
 
-def run_of(result: Result, label: str) -> Run:
-    """A result in memory; of a batch its first picture."""
+def run_in_memory(result: Result, label: str) -> Run:
+    """A result in memory; of a batch the first image."""
     stack = kernel_stack(result.kernel)
     return Run(
         label=label,
-        facts=result.summary(),
-        image=from_array(channels_last(result.image)[0]),
+        details=result.summary(),
+        image=picture_of(channels_last(result.image)[0]),
         kernel=stack[0] if len(stack) == 1 else stack,
         has_kernel=result.has_kernel,
-        before=None if result.blurry is None else from_array(channels_last(result.blurry)[0]),
+        before=None if result.blurry is None else picture_of(channels_last(result.blurry)[0]),
     )
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """Pictures that a run left on the way.
+def runs_page(
+    runs: Sequence[Run], *, photos: Mapping[str, Path], truth: Path | None = None, track: Track = untracked
+) -> ReportPage:
+    """The page of runs.
 
-    Attributes:
-        solve: the how manieth, counted from 1.
-        iteration: of that solve.
-        stage: the name of the recipe's stage, or an empty text where solves are not stages.
-        begun: iterations of the stages before it.
-        image: the file.
-        kernel: that of the kernel, or None.
+    Args:
+        runs: at least one.
+        photos: input files by their digest, for runs that have not kept theirs.
+        truth: the sharp image, if all runs are of one photograph.
+        track: shows the progress of measuring snapshots.
+
+    Raises:
+        InputError: there is a truth, and the runs are of several photographs.
     """
-
-    solve: int
-    iteration: int
-    stage: str
-    begun: int
-    image: Path
-    kernel: Path | None
-
-
-def stages_of(run: Run) -> list[Mapping[str, Any]]:
-    """What result.json says of the stages."""
-    return [stage for stage in run.facts.get("stages") or () if isinstance(stage, dict)]
-
-
-def snapshots_of(run: Run) -> list[Snapshot]:
-    """The snapshots in a run's folder, in their order; those of the batch's further pictures are left out."""
-    folder = None if run.folder is None else run.folder / "snapshots"
-    if folder is None or not folder.is_dir():
-        return []
-    found = sorted(path for path in folder.iterdir() if SNAPSHOT.fullmatch(path.name))
-    return [snapshot_of(path, solved_stages(run)) for path in found]
-
-
-def solved_stages(run: Run) -> list[tuple[str, int]]:
-    """Name of each stage that was not skipped, and the iterations before it; none of a recipe of several starts."""
-    stages = [] if dict_of(run.facts, "recipe").get("candidates") else stages_of(run)
-    counts = [(str(stage.get("name", "")), int(stage.get("iterations") or 0)) for stage in stages]
-    solved = [(name, count) for name, count in counts if count]
-    return [(name, sum(count for _, count in solved[:i])) for i, (name, _) in enumerate(solved)]
+    names = unique_names([run.recipe for run in runs], [run.label for run in runs])
+    named = dict(zip(names, runs, strict=True))
+    methods = {name: method_of(name, look, run.details.get("recipe")) for look, (name, run) in enumerate(named.items())}
+    groups: dict[str, dict[str, Run]] = {}
+    for name, run in named.items():
+        groups.setdefault(run.source, {})[name] = run
+    if truth is not None and len(groups) > 1:
+        raise InputError(
+            f"the runs are of {len(groups)} photographs, and the truth {truth} is of one; give runs of one photograph"
+        )
+    cases = tuple(run_case(group, methods, photos, truth, track) for group in groups.values())
+    places = {name: place for place, group in enumerate(groups.values()) for name in group}
+    without = ", ".join(case.name for case in cases if case.before is None)
+    missing = f"The photograph {without} is not beside the run; give it with --photo to compare with it."
+    return ReportPage(
+        title=names[0] if len(names) == 1 else f"{len(names)} runs",
+        about=", ".join(case.name for case in cases[:3]) + (" and others" if len(cases) > 3 else ""),
+        methods=tuple(methods.values()),
+        cases=cases,
+        records=(run_results(named, places),),
+        facts=(run_timings(named), run_environment(named)),
+        remarks=(missing,) if without else (),
+    )
 
 
-def snapshot_of(path: Path, stages: Sequence[tuple[str, int]]) -> Snapshot:
-    """One snapshot, as 02-00100-image.png, of the second solve after 100 iterations."""
-    solve, iteration = (int(number) for number in path.name.split("-")[:2])
-    others = [path.with_name(path.name.replace("image", what)) for what in ("kernel", "operator_parameter")]
-    stage, begun = stages[solve - 1] if solve <= len(stages) else ("", 0)
-    return Snapshot(solve, iteration, stage, begun, path, next((other for other in others if other.is_file()), None))
+def unique_names(names: Sequence[str], labels: Sequence[str]) -> list[str]:
+    """The names; repeated names with their label, and with a number if that is repeated too."""
+    longer = [
+        name if names.count(name) == 1 else f"{name} ({label})" for name, label in zip(names, labels, strict=True)
+    ]
+    return [n if longer.count(n) == 1 else f"{n} {1 + longer[:place].count(n)}" for place, n in enumerate(longer)]
 
 
-@dataclass(frozen=True)
-class Given:
-    """Photographs by their digest, for runs that have kept none; and the sharp picture of all, if it is known."""
+def run_case(
+    runs: Mapping[str, Run], methods: Mapping[str, Method], photos: Mapping[str, Path], truth: Path | None, track: Track
+) -> CaseSection:
+    """The section of a photograph.
 
-    photos: Sequence[Path] = ()
-    truth: Path | None = None
-    digests: dict[Path, str] = field(default_factory=dict)
+    Args:
+        runs: of the photograph, by the names of their methods.
+        methods: by name.
+        photos: input files by their digest.
+        truth: the sharp image, or None.
+        track: shows the progress.
+    """
+    first = next(iter(runs.values()))
+    size = first.details.get("image_size")
+    return case_section(
+        first.photo,
+        [method_result(run, methods[name], truth, track) for name, run in runs.items()],
+        before=next((found for run in runs.values() if (found := input_picture(run, photos)) is not None), None),
+        truth=None if truth is None else picture_of_file(truth),
+        size=size_text(size[1], size[0]) if isinstance(size, list) and len(size) == 2 else "",
+    )
 
-    def before(self, run: Run) -> Picture | None:
-        """What a run was made from: a photograph given, or of the same name and contents where one would look."""
-        files = files_of(run.facts)
-        if not files:
-            return run.before
-        name, wanted = str(files[0].get("file")), files[0].get("sha256")
-        places = [] if run.folder is None else [run.folder, run.folder.resolve().parent, Path()]
-        near = [place / name for place in places if Path(name).name == name]
-        for path in (*self.photos, *near):
-            if self.digest(path) == wanted:
-                return from_file(path)
+
+def input_picture(run: Run, photos: Mapping[str, Path]) -> Picture | None:
+    """The input of a run: a given file, or a file with the right name and content in the usual folders."""
+    if not run.inputs:
         return run.before
+    name, wanted = (str(run.inputs[0].get(key)) for key in ("file", "sha256"))
+    folders = [] if run.folder is None else [run.folder, run.folder.resolve().parent, Path()]
+    near = [folder / name for folder in folders if Path(name).name == name and (folder / name).is_file()]
+    given = [photos[wanted]] if wanted in photos else []
+    for path in [*given, *near]:
+        try:
+            if sha256_of(path) == wanted:
+                return picture_of_file(path)
+        except OSError:
+            continue
+    return run.before
 
-    def digest(self, path: Path) -> str:
-        """Of a file, taken once; an empty text where it cannot be read."""
-        if path not in self.digests:
-            try:
-                self.digests[path] = sha256_of(path) if path.is_file() else ""
-            except OSError:
-                self.digests[path] = ""
-        return self.digests[path]
+
+def method_result(run: Run, method: Method, truth: Path | None, track: Track) -> MethodResult:
+    """The result of a run.
+
+    Args:
+        run: the run.
+        method: its recipe.
+        truth: the sharp image, or None.
+        track: shows the progress.
+    """
+    psnr, seconds = run.table("psnr").get("after"), run.details.get("seconds")
+    about = [f"{psnr:.2f} dB"] if isinstance(psnr, float) else []
+    about += [f"{seconds:.1f} s"] if isinstance(seconds, int | float) else []
+    warnings = [f"warning: {warning}" for warning in run.details.get("warnings") or ()]
+    ends = accumulate(int(stage.get("iterations") or 0) for stage in run.stages)
+    starts = zip(ends, run.stages[1:], strict=False)
+    return MethodResult(
+        method=method,
+        about=", ".join(about),
+        picture=run.image,
+        remarks=(*warnings, *(["there is no image of it"] if run.image is None else [])),
+        kernel=run.kernel,
+        has_kernel=run.has_kernel,
+        losses=list(enumerate(run.losses, start=1)),
+        stages=[(end + 0.5, str(stage.get("name", ""))) for end, stage in starts],
+        quality=() if truth is None else psnr_curve(run, truth, track),
+        frames=snapshot_frames(run),
+    )
+
+
+def snapshot_frames(run: Run) -> tuple[SnapshotFrame, ...]:
+    """Some of the snapshots in a run's folder; none if there are fewer than two."""
+    taken = [] if run.folder is None else snapshots_in(run.folder)
+    stages = solved_stages(run.details, max((one.solve for one in taken), default=0))
+    frames = [
+        SnapshotFrame(
+            f"iteration {one.iteration}",
+            stages[one.solve - 1][0] if stages else f"solve {one.solve}",
+            picture_of_file(one.image, "small"),
+            None if one.kernel is None else picture_of_file(one.kernel, "small"),
+        )
+        for one in evenly(taken, RUN_FRAMES)
+    ]
+    return tuple(frames) if len(frames) > 1 else ()
+
+
+def psnr_curve(run: Run, truth: Path, track: Track) -> Points:
+    """Iteration and PSNR of the snapshots and of the result, by Levin's protocol.
+
+    Snapshots smaller than the truth, as of a coarse scale, are left out. Larger ones are cut to their middle, because
+    the image behind a valid convolution extends beyond the photograph.
+
+    Args:
+        run: the run.
+        truth: the file of the sharp image.
+        track: shows the progress.
+
+    Raises:
+        InputError: the truth cannot be read.
+    """
+    sharp = read_luma(truth)
+    border, shift = protocol_margins(sharp.shape)
+    taken = [] if run.folder is None else snapshots_in(run.folder)
+    stages = solved_stages(run.details, max((one.solve for one in taken), default=0))
+    points = []
+    for one in track(evenly(taken if stages else [], PSNR_POINTS), f"PSNR of {run.label}"):
+        try:
+            image = read_luma(one.image)
+        except InputError:
+            continue
+        top, left = ((own - wanted) // 2 for own, wanted in zip(image.shape, sharp.shape, strict=True))
+        if top >= 0 and left >= 0:
+            middle = image[top : top + sharp.shape[0], left : left + sharp.shape[1]]
+            psnr = aligned_psnr(middle, sharp, border=border, max_shift=shift)
+            points.append((float(stages[one.solve - 1][1] + one.iteration), psnr))
+    last = run.table("psnr").get("after")
+    return [*points, (float(len(run.losses)), last)] if isinstance(last, float) else points
+
+
+def read_luma(path: Path) -> npt.NDArray[np.float32]:
+    """The luma of an image file, (H, W) in [0, 1]; raises `InputError`."""
+    return np.asarray(luma_of(channels_last(to_bchw(read_image(path).pixels)[0])[0], str(path)))
+
+
+def run_results(runs: Mapping[str, Run], places: Mapping[str, int]) -> PageTable:
+    """A row for each run; ``places`` are those of its case."""
+    numeric = ("PSNR before, dB", "PSNR, dB", "seconds", "iterations")
+    heads = [ColumnHead(text, text in numeric) for text in ("photograph", "recipe", *numeric, "ended", "kernel")]
+    rows = []
+    for name, run in runs.items():
+        psnr, size = run.table("psnr"), run.details.get("kernel_size")
+        numbers = [
+            cell_of(psnr.get("before"), 2),
+            cell_of(psnr.get("after"), 2),
+            cell_of(run.details.get("seconds"), 2),
+        ]
+        numbers += [cell_of(run.details.get("iterations")), cell_of(run.details.get("stopped"))]
+        kernel = cell_of(size_text(*size) if isinstance(size, list) and len(size) == 2 else None)
+        rows.append([PageCell(run.photo, case=places[name]), cell_of(name), *numbers, kernel])
+    return table_with("Every run", heads, rows, filtered=True)
+
+
+def run_timings(runs: Mapping[str, Run]) -> PageTable:
+    """A row for each stage of each run."""
+    heads = [ColumnHead(text, text in ("iterations", "seconds")) for text in
+             ("recipe", "stage", "solver", "iterations", "seconds", "ended")]  # fmt: skip
+    rows = [
+        [
+            cell_of(name),
+            *(cell_of(stage.get(key)) for key in ("name", "solver", "iterations")),
+            cell_of(stage.get("seconds"), 2),
+            cell_of(stage.get("stopped")),
+        ]
+        for name, run in runs.items()
+        for stage in run.stages or [run.details]
+    ]
+    return table_with("Timings", heads, rows)
+
+
+def run_environment(runs: Mapping[str, Run]) -> PageTable:
+    """Versions, devices, seeds and inputs; if two runs differ, the value of each run."""
+    facts = {name: environment_facts(run) for name, run in runs.items()}
+    rows: list[tuple[str, str]] = []
+    for key in dict.fromkeys(key for each in facts.values() for key in each):
+        values = {name: each.get(key, "") for name, each in facts.items()}
+        shared = len(set(values.values())) == 1
+        rows += [(key, next(iter(values.values())))] if shared else [(f"{key}, {n}", v) for n, v in values.items()]
+    return facts_table("Environment", rows)
+
+
+def environment_facts(run: Run) -> dict[str, str]:
+    """Everything beside the recipe that the result of a run depends on."""
+    noise, known_from = run.details.get("noise_sigma"), run.details.get("noise_sigma_from", "")
+    return {
+        **{name: str(version) for name, version in run.table("versions").items()},
+        "device": str(run.details.get("device") or ""),
+        "seed": str(run.details.get("seed", "")),
+        "noise level": f"{noise:.5f} ({known_from})" if isinstance(noise, float) else "",
+        "colour": str(run.details.get("color") or ""),
+        "SHA-256 of the photograph": ", ".join(str(each.get("sha256", ""))[:16] for each in run.inputs),
+    }

@@ -1,35 +1,51 @@
-"""The page of a benchmark: the folder that ``invkit bench run`` leaves."""
+"""The page of a benchmark: a folder that ``invkit bench run`` has written."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from ...benchmark.columns import titled
-from ...benchmark.convergence import losses_of
-from ...benchmark.curves import counts, cumulative, progress_of
-from ...benchmark.records import MetricOf, Named, Record, Store, natural, read_kernel_file, read_store
-from ...benchmark.scenes import Samples, of_case
-from ...benchmark.strips import figure_of, middle
-from ...benchmark.tables import Table as Summary
-from ...benchmark.tables import tables_of
+from ...benchmark.curves import cumulative_shares, has_ratio, loss_curve
+from ...benchmark.records import (
+    DatasetResults,
+    MetricInfo,
+    Record,
+    SuiteResults,
+    natural,
+    read_kernel_file,
+    read_results,
+)
+from ...benchmark.scenes import DatasetSamples, central_part
+from ...benchmark.strips import metric_curve, metric_text, record_text
+from ...benchmark.tables import ResultTable, tables_of
 from ...core.errors import InputError
-from .charts import Chart, Series, chart, cumulative_chart, evenly
-from .kernels import kernel_row
-from .page import Case, Cell, Evolution, Frame, Head, Method, Page, Shown, Table, cell, listed, method_of
-from .pictures import Picture, Track, from_array, from_file, untracked
+from ...media.animation import evenly
+from .cases import MethodResult, case_section, size_text
+from .charts import Chart, Series, ratio_chart
+from .page import (
+    CaseSection,
+    ColumnHead,
+    Method,
+    PageCell,
+    PageTable,
+    ReportPage,
+    SnapshotFrame,
+    cell_of,
+    facts_table,
+    method_of,
+    table_with,
+)
+from .pictures import Picture, Track, picture_of, picture_of_file, untracked
 
 __all__ = ["is_suite", "suite_page"]
 
-TRUE = "true"
-MOST_FRAMES = 12  # of a result: a benchmark has many
-DIGITS = {"dB": 2, "MB": 0}
+JOB_FRAMES = 12  # snapshots of a job that the page shows; a benchmark has many jobs
+UNIT_DECIMALS = {"dB": 2, "MB": 0}
 
 
 def is_suite(folder: Path) -> bool:
@@ -39,235 +55,209 @@ def is_suite(folder: Path) -> bool:
 
 def suite_page(
     root: Path, *, data: Path | None = None, first_case: int = 0, first_look: int = 0, track: Track = untracked
-) -> Page:
-    """The page of a benchmark's folder; failed and missing jobs are said to be so.
+) -> ReportPage:
+    """The page of a benchmark, with its failed and missing jobs.
 
     Args:
         root: the folder.
-        data: the folder of all data, for blurry and sharp pictures; None for the usual one.
+        data: the folder of all data, for blurry and sharp images; None for the default folder.
         first_case: the place of the first case in the page.
         first_look: the look of the first method.
-        track: watches the reading of the data.
+        track: shows the progress.
 
     Raises:
-        InputError: it holds no results.
+        InputError: the folder holds no results.
     """
-    store = read_store(root)
-    if not store.records:
+    suite = read_results(root)
+    if not suite.records:
         raise InputError(f"{root} holds a plan and no results yet; run the suite first")
-    methods = methods_of(store, first_look)
-    samples = {dataset.label: Samples(dataset, data) for dataset in store.datasets}
-    wanted = [(dataset, case) for dataset in store.datasets for case in cases_of(store, dataset)]
-    cases = tuple(case_of(store, d, case, samples[d.label], methods) for d, case in track(wanted, "cases"))
-    place = {(dataset.label, case): first_case + i for i, (dataset, case) in enumerate(wanted)}
-    return Page(
-        title=store.title or root.resolve().name,
-        about="; ".join(f"{d.heading}: {progress_of(store, d.label)}" for d in store.datasets if store.of(d.label)),
+    methods = suite_methods(suite, first_look)
+    samples = {results.dataset.label: DatasetSamples(results.dataset, data) for results in suite.measured()}
+    wanted = [(results, case) for results in suite.measured() for case in sorted(results.cases, key=natural)]
+    cases = tuple(
+        suite_case(results, case, samples[results.dataset.label], methods) for results, case in track(wanted, "cases")
+    )
+    places = {(results.dataset.label, case): first_case + place for place, (results, case) in enumerate(wanted)}
+    problems = (one.problem for one in samples.values() if one.problem)
+    return ReportPage(
+        title=suite.title or root.resolve().name,
+        about="; ".join(f"{results.dataset.heading}: {results.progress()}" for results in suite.measured()),
         methods=tuple(methods.values()),
         cases=cases,
-        overview=tuple(map(summary_table, tables_of(store))),
-        charts=tuple(ratio_charts(store, methods)),
-        records=(results_table(store, place),),
-        facts=(timings(store), environment(store)),
-        remarks=tuple(f"{one.problem[0].upper()}{one.problem[1:]}" for one in samples.values() if one.problem),
+        overview=tuple(map(overview_table, tables_of(suite))),
+        charts=tuple(ratio_charts(suite, methods)),
+        records=(job_results(suite, places),),
+        facts=(suite_timings(suite), suite_environment(suite)),
+        remarks=tuple(f"{problem[0].upper()}{problem[1:]}" for problem in problems),
     )
 
 
-def methods_of(store: Store, first_look: int) -> dict[str, Method]:
-    """The recipes of a suite by label, each with the resolved document of its first result."""
-    found = {}
-    for i, recipe in enumerate(store.recipes):
-        record = next((r for r in store.records if r.recipe == recipe.label and r.done), None)
-        method = method_of(recipe.label, first_look + i, None if record is None else document_of(record))
-        found[recipe.label] = method
-    return found
+def suite_methods(suite: SuiteResults, first_look: int) -> dict[str, Method]:
+    """The recipes of a suite by label, each with the resolved recipe of its first result."""
+    methods = {}
+    for look, recipe in enumerate(suite.recipes, start=first_look):
+        record = next((record for record in suite.records if record.recipe == recipe.label and record.done), None)
+        methods[recipe.label] = method_of(recipe.label, look, None if record is None else resolved_recipe(record))
+    return methods
 
 
-def document_of(record: Record) -> Any:
-    """The resolved recipe of a job; None where it cannot be read."""
+def resolved_recipe(record: Record) -> Any:
+    """The resolved recipe of a job; None if it cannot be read."""
     try:
         return json.loads((record.folder / "result.json").read_text(encoding="utf-8")).get("recipe_document")
     except (OSError, ValueError, AttributeError):
         return None
 
 
-def cases_of(store: Store, dataset: Named) -> list[str]:
-    """The cases of a dataset that have a result, in natural order."""
-    return sorted({record.case for record in store.of(dataset.label)}, key=natural)
+def suite_case(
+    results: DatasetResults, case: str, samples: DatasetSamples, methods: Mapping[str, Method]
+) -> CaseSection:
+    """The section of a case.
 
-
-def case_of(store: Store, dataset: Named, case: str, samples: Samples, methods: Mapping[str, Method]) -> Case:
-    """A case and its results."""
-    sample, records = samples.of(case), of_case(store, dataset.label, case)
-    quality = next(iter(store.metrics), None)
-    before = None if sample is None else sample.image
-    sharp = None if sample is None or sample.truth is None else middle(sample.truth, sample.image.shape)
-    truth = {} if sample is None or sample.kernel is None else {TRUE: np.asarray(sample.kernel, dtype=np.float64)}
-    kernels = {label: found for label, r in records.items() if (found := r.kernel()) is not None}
-    row = kernel_row(truth | kernels)
-    return Case(
-        name=case if len(store.datasets) == 1 else f"{dataset.label}: {case}",
-        before=None if before is None else from_array(before),
-        truth=None if sharp is None else from_array(sharp),
-        results=tuple(shown(record, quality, methods[label].look) for label, record in records.items()),
-        kernels=() if row is None else (row,),
-        charts=tuple(charts_of(records, store.metrics, methods)),
-        evolutions=tuple(filter(None, (evolution(record, quality) for record in records.values()))),
-        size="" if before is None else f"{before.shape[1]} × {before.shape[0]}",  # noqa: RUF001
+    Args:
+        results: on the dataset.
+        case: its name.
+        samples: of the dataset.
+        methods: by the label of the recipe.
+    """
+    sample, suite = samples.of(case), results.suite
+    metric = next(iter(suite.metrics), None)
+    known = sample is not None and sample.truth is not None
+    sharp = central_part(np.asarray(sample.truth), sample.image.shape) if sample is not None and known else None
+    return case_section(
+        case if len(suite.datasets) == 1 else f"{results.dataset.label}: {case}",
+        [job_result(record, methods[label], metric) for label, record in results.of_case(case).items()],
+        before=None if sample is None else picture_of(sample.image),
+        truth=None if sharp is None else picture_of(sharp),
+        true_kernel=None if sample is None or sample.kernel is None else np.asarray(sample.kernel, dtype=np.float64),
+        metric=("", "") if metric is None else (metric.label, metric.titled),
+        size="" if sample is None else size_text(sample.image.shape[1], sample.image.shape[0]),
     )
 
 
-def shown(record: Record, quality: MetricOf | None, look: int) -> Shown:
-    """A result beside others; of a failed one its error."""
-    picture = record.folder / "image.png"
-    words = [figure_of(record, quality), *([f"{record.seconds:.1f} s"] if record.done and record.seconds else [])]
-    there = record.done and picture.is_file()
-    remarks = (record.error,) if record.error else () if there else ("its picture was not kept",)
-    return Shown(record.recipe, look, ", ".join(filter(None, words)), from_file(picture) if there else None, remarks)
+def job_result(record: Record, method: Method, metric: MetricInfo | None) -> MethodResult:
+    """The result of a job; of a failed one the error.
 
-
-def charts_of(
-    records: Mapping[str, Record], metrics: Sequence[MetricOf], methods: Mapping[str, Method]
-) -> Iterator[Chart]:
-    """Quality at the snapshots, of all recipes together, and the losses, each alone: those of two do not compare."""
-    quality = next(iter(metrics), None)
-    if quality is not None:
-        lines = [Series(label, methods[label].look, progress(r, quality)) for label, r in records.items()]
-        found = chart(
-            f"{quality.label} on the way", "iteration", titled(quality), [s for s in lines if len(s.points) > 1]
-        )
-        yield from [found] if found is not None else []
-    for label, record in records.items():
-        iterations, losses = losses_of(record)
-        points = list(zip(iterations.tolist(), losses, strict=True))
-        found = chart(
-            f"Loss of {label}", "iteration", "loss", [Series(label, methods[label].look, points)], log=True, keyed=False
-        )
-        yield from [found] if found is not None else []
-
-
-def progress(record: Record, quality: MetricOf) -> list[tuple[float, float]]:
-    """Iterations and quality of the snapshots, and of the result."""
-    points = [(float(s.iteration), s.metrics[quality.label]) for s in record.snapshots if quality.label in s.metrics]
-    if points and record.iterations and record.iterations > points[-1][0] and quality.label in record.metrics:
-        points.append((float(record.iterations), record.metrics[quality.label]))
-    return points
-
-
-def evolution(record: Record, quality: MetricOf | None) -> Evolution | None:
-    """The snapshots of a result; None without any."""
+    Args:
+        record: the job.
+        method: its recipe.
+        metric: the first metric of the suite.
+    """
+    file = record.folder / "image.png"
+    kept = record.done and file.is_file()
+    seconds = f"{record.seconds:.1f} s" if record.done and record.seconds else ""
+    losses = zip(*loss_curve(record), strict=True)
+    taken = [(one, one.picture) for one in record.snapshots if one.picture is not None]
     frames = [
-        Frame(
-            f"iteration {one.iteration}", told(one.metrics, quality), from_file(one.picture, "small"), small(one.kernel)
+        SnapshotFrame(
+            f"iteration {one.iteration}",
+            metric_text(one.metrics, metric),
+            picture_of_file(picture, "small"),
+            None if one.kernel is None else kernel_thumbnail(one.kernel),
         )
-        for one in evenly([each for each in record.snapshots if each.picture is not None], MOST_FRAMES)
-        if one.picture is not None
+        for one, picture in evenly(taken, JOB_FRAMES)
     ]
-    return Evolution(record.recipe, tuple(frames)) if frames else None
+    return MethodResult(
+        method=method,
+        about=", ".join(filter(None, [record_text(record, metric), seconds])),
+        picture=picture_of_file(file) if kept else None,
+        remarks=(record.error,) if record.error else () if kept else ("its image was not kept",),
+        kernel=record.kernel(),
+        losses=[(float(iteration), loss) for iteration, loss in losses],
+        quality=metric_curve(record, metric) if record.snapshots else (),
+        frames=tuple(frames),
+    )
 
 
-def told(metrics: Mapping[str, float], quality: MetricOf | None) -> str:
-    """The quality of a snapshot in words."""
-    known = quality is not None and quality.label in metrics
-    return f"{metrics[quality.label]:.2f} {quality.unit}".strip() if known and quality is not None else ""
+def kernel_thumbnail(path: Path) -> Picture | None:
+    """The picture of a kernel file, its maximum white."""
+    kernel = read_kernel_file(path)
+    return None if kernel is None else picture_of(kernel / (float(kernel.max()) or 1.0), "exact")
 
 
-def small(path: Path | None) -> Picture | None:
-    """A kernel's file as a picture, its maximum white."""
-    kernel = None if path is None else read_kernel_file(path)
-    if kernel is None:
-        return None
-    return from_array(as_unit(kernel), "exact")
-
-
-def as_unit(kernel: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """A kernel whose maximum is one."""
-    return np.asarray(kernel / (float(kernel.max()) or 1.0))
-
-
-def summary_table(table: Summary) -> Table:
+def overview_table(table: ResultTable) -> PageTable:
     """A table of `invkit bench table`, with numbers to sort by."""
-    heads = tuple(Head(head, numeric=place > 0) for place, head in enumerate(table.heads))
+    heads = tuple(ColumnHead(head, numeric=place > 0) for place, head in enumerate(table.heads))
     rows = tuple(
-        (Cell(" ".join([row.name, *row.marks])), *(Cell(c.text, sortable(c.text), bold=c.bold) for c in row.cells))
+        (
+            PageCell(" ".join([row.name, *row.marks])),
+            *(PageCell(cell.text, leading_number(cell.text), bold=cell.bold) for cell in row.cells),
+        )
         for row in table.rows
     )
     notes = tuple(f"{note.mark} {note.text}".strip() for note in table.notes)
-    return Table(table.title, heads, rows, table.about, notes)
+    return PageTable(table.title, heads, rows, table.about, notes)
 
 
-def sortable(text: str) -> float | None:
-    """The number that a cell begins with, None where it begins with none."""
+def leading_number(text: str) -> float | None:
+    """The number at the start of a cell, or None.
+
+    >>> leading_number("33.07 ± 0.41"), leading_number("88%"), leading_number("none")
+    (33.07, 88.0, None)
+    """
     try:
         return float(text.partition(" ")[0].removesuffix("%").replace("∞", "inf"))
     except ValueError:
         return None
 
 
-def ratio_charts(store: Store, methods: Mapping[str, Method]) -> Iterator[Chart]:
-    """The cumulative error ratios of each dataset; a failed run counts as one of an infinite ratio."""
-    for metric in (metric for metric in store.metrics if metric.name == "error-ratio"):
-        for dataset in store.datasets:
-            title = f"{metric.label}, {dataset.title}" if len(store.datasets) > 1 else f"Cumulative {metric.label}"
-            found = cumulative_chart(title, metric.label, list(ratio_lines(store, dataset, metric, methods)))
-            yield from [found] if found is not None else []
+def ratio_charts(suite: SuiteResults, methods: Mapping[str, Method]) -> Iterator[Chart]:
+    """The cumulative error ratios on each dataset; a failed run counts as a run with an infinite ratio."""
+    for metric in (metric for metric in suite.metrics if metric.name == "error-ratio"):
+        for results in suite.measured():
+            where = f", {results.dataset.title}" if len(suite.datasets) > 1 else ""
+            lines = []
+            for label, records in results.with_metric(metric.label).items():
+                ratios = [r.metrics.get(metric.label, math.inf) for r in records if has_ratio(r, metric)]
+                if any(map(math.isfinite, ratios)):
+                    lines.append(Series(label, methods[label].look, list(zip(*cumulative_shares(ratios), strict=True))))
+            chart = ratio_chart(f"Cumulative {metric.label}{where}", metric.label, lines)
+            yield from [] if chart is None else [chart]
 
 
-def ratio_lines(store: Store, dataset: Named, metric: MetricOf, methods: Mapping[str, Method]) -> Iterator[Series]:
-    """A line for each recipe that has any ratio."""
-    for recipe in store.recipes:
-        records = store.of(dataset.label, recipe.label)
-        ratios = [r.metrics.get(metric.label, math.inf) for r in records if counts(r, metric)]
-        if any(math.isfinite(ratio) for ratio in ratios):
-            yield Series(recipe.label, methods[recipe.label].look, list(zip(*cumulative(ratios), strict=True)))
-
-
-def results_table(store: Store, place: Mapping[tuple[str, str], int]) -> Table:
-    """A line for each job."""
-    several = len({r.seed for r in store.records}) > 1, len(store.datasets) > 1
-    metrics = [metric for metric in store.metrics if any(metric.label in r.metrics for r in store.records)]
-    heads = (
-        *([Head("dataset")] if several[1] else []),
-        *(Head("case"), Head("recipe")),
-        *([Head("seed", True)] if several[0] else []),
-        *(Head(titled(metric), True) for metric in metrics),
-        *(Head("iterations", True), Head("status")),
-    )
-    rows = tuple(
-        (
-            *([cell(r.dataset)] if several[1] else []),
-            *(Cell(r.case, case=place[r.dataset, r.case]), cell(r.recipe)),
-            *([cell(r.seed)] if several[0] else []),
-            *(cell(r.metrics.get(m.label), DIGITS.get(m.unit, 3)) for m in metrics),
-            *(cell(r.iterations), cell(r.error.partition(":")[0] or r.status)),
-        )
-        for r in store.records
-    )
-    return Table("Every job", heads, rows, filtered=True)
-
-
-def timings(store: Store) -> Table:
-    """Seconds of each recipe over its runs."""
-    heads = (Head("recipe"), *(Head(text, True) for text in ("runs", "median, s", "least, s", "most, s", "all, s")))
-    rows = []
-    for recipe in store.recipes:
-        seconds = [r.seconds for r in store.records if r.recipe == recipe.label and r.done and r.seconds is not None]
-        if seconds:
-            figures = (float(np.median(seconds)), min(seconds), max(seconds), sum(seconds))
-            rows.append((cell(recipe.label), cell(len(seconds)), *(cell(figure, 2) for figure in figures)))
-    return Table("Timings", heads, tuple(rows))
-
-
-def environment(store: Store) -> Table:
-    """Versions and machines of the results, and where the data are from."""
-    return listed(
-        "Environment",
+def job_results(suite: SuiteResults, places: Mapping[tuple[str, str], int]) -> PageTable:
+    """A row for each job; ``places`` are those of the cases, by dataset and case."""
+    several_datasets, several_seeds = len(suite.datasets) > 1, len({record.seed for record in suite.records}) > 1
+    heads = [ColumnHead("dataset"), ColumnHead("case"), ColumnHead("recipe"), ColumnHead("seed", True)]
+    heads += [ColumnHead(metric.titled, True) for metric in suite.metrics]
+    heads += [ColumnHead("iterations", True), ColumnHead("status")]
+    rows = [
         [
-            *(("made by", words) for words in dict.fromkeys(r.made_by for r in store.records)),
-            *(("machine", words) for words in dict.fromkeys(r.machine for r in store.records)),
-            ("seeds", ", ".join(map(str, sorted({r.seed for r in store.records})))),
-            ("first begun", min((r.started for r in store.records if r.started), default="")),
-            ("last begun", max((r.started for r in store.records if r.started), default="")),
-            *((f"data of {dataset.title}", dataset.citation) for dataset in store.datasets),
-        ],
-    )
+            cell_of(r.dataset if several_datasets else None),
+            PageCell(r.case, case=places[r.dataset, r.case]),
+            cell_of(r.recipe),
+            cell_of(r.seed if several_seeds else None),
+            *(cell_of(r.metrics.get(m.label), UNIT_DECIMALS.get(m.unit, 3)) for m in suite.metrics),
+            cell_of(r.iterations),
+            cell_of(r.error.partition(":")[0] or r.status),
+        ]
+        for r in suite.records
+    ]
+    return table_with("Every job", heads, rows, filtered=True)
+
+
+def suite_timings(suite: SuiteResults) -> PageTable:
+    """The seconds of each recipe over its jobs."""
+    texts = ("runs", "median, s", "minimum, s", "maximum, s", "total, s")
+    rows = []
+    for recipe in suite.recipes:
+        records = [record for record in suite.records if record.recipe == recipe.label and record.done]
+        seconds = [record.seconds for record in records if record.seconds is not None]
+        if seconds:
+            values = (float(np.median(seconds)), min(seconds), max(seconds), sum(seconds))
+            rows.append([cell_of(recipe.label), cell_of(len(seconds)), *(cell_of(value, 2) for value in values)])
+    return table_with("Timings", [ColumnHead("recipe"), *(ColumnHead(text, True) for text in texts)], rows)
+
+
+def suite_environment(suite: SuiteResults) -> PageTable:
+    """Versions and machines of the results, and the sources of the data."""
+    started = [record.started for record in suite.records if record.started]
+    rows = [
+        *(("made by", text) for text in dict.fromkeys(record.made_by for record in suite.records)),
+        *(("machine", text) for text in dict.fromkeys(record.machine for record in suite.records)),
+        ("seeds", ", ".join(map(str, sorted({record.seed for record in suite.records})))),
+        ("first job started", min(started, default="")),
+        ("last job started", max(started, default="")),
+        *((f"data of {dataset.title}", dataset.citation) for dataset in suite.datasets),
+    ]
+    return facts_table("Environment", rows)
