@@ -21,6 +21,7 @@ from .nested import Component
 from .plugin_loading import timed_import, unmet_requirement
 
 __all__ = [
+    "COMPONENT_LISTS",
     "FAMILIES",
     "FAMILIES_OUTSIDE_RECIPES",
     "PLACES",
@@ -71,6 +72,9 @@ PLACES: dict[str, str] = {
     "selection": "no_reference_metrics",
 }
 """Each place of a recipe, and the family of its components. The selection is not a part of a problem or a solver."""
+
+COMPONENT_LISTS = ("fidelity", "regularizers", "selection")
+"""The places of a recipe that hold several components."""
 
 THIS_SESSION = "this session"
 OWN_DISTRIBUTION = "invkit"

@@ -18,29 +18,23 @@ from ..core.problem import Problem, Term
 from ..core.result import Array, Result
 from .animation import animate
 from .figures import comparison, counted_title, drawable, kernel_stack, overview
+from .html import MUTED, card_html
 from .images import quantised
 from .kernels import planes_picture
 from .layouts import channels_last
 from .output import save_result
 
 __all__ = [
-    "MUTED",
     "animate",
-    "card_html",
     "comparison",
     "overview",
     "problem_html",
     "result_html",
     "save_result",
-    "table_html",
 ]
 
 IMAGE_SIDE, PLANES_SIDE = 300, 200  # pixels; two images and a kernel fit side by side
 WEBP_QUALITY = 90  # an image of that size takes about 20 kB
-BORDER = "1px solid rgba(127,127,127,.35)"  # visible on white and on black
-CARD = f"border:{BORDER};border-radius:6px;padding:.7em 1em;display:inline-block;max-width:100%;text-align:left"
-MUTED = "opacity:.7;font-size:90%"
-CELL = f"text-align:left;vertical-align:top;padding:.15em 1em .15em 0;border:0;border-top:{BORDER};background:none"
 FIGURE = "display:inline-block;margin:.5em .8em .2em 0;vertical-align:top"
 
 
@@ -96,28 +90,6 @@ def prior_text(prior: nn.Module, shape: Iterable[int]) -> str:
 def shape_text(shape: Iterable[int]) -> str:
     """A shape as ``3 × 5``."""  # noqa: RUF002  a true times sign
     return " × ".join(map(str, shape))  # noqa: RUF001
-
-
-def card_html(title: str, subtitle: str, body: str, rows: Iterable[tuple[str, str]]) -> str:
-    """A frame with a heading, a body and a table.
-
-    Args:
-        title: text.
-        subtitle: text, may be empty.
-        body: HTML.
-        rows: pairs of texts.
-    """
-    head = f"<b>{escape(title)}</b>" + (f" <span>{escape(subtitle)}</span>" if subtitle else "")
-    return f'<div style="{CARD}"><div>{head}</div>{body}{table_html(rows)}</div>'
-
-
-def table_html(rows: Iterable[tuple[str, str]]) -> str:
-    """A table of names and texts; empty without rows."""
-    lines = "".join(
-        f'<tr><td style="{CELL};opacity:.7">{escape(name)}</td><td style="{CELL}">{escape(text)}</td></tr>'
-        for name, text in rows
-    )
-    return f'<table style="margin:.4em 0 0;border-collapse:collapse">{lines}</table>' if lines else ""
 
 
 def image_html(image: Array, caption: str) -> str:

@@ -174,7 +174,10 @@ class Recipe(Strict):
         from .notebook import recipe_html
 
         parts = [
-            (f"{before.rstrip('.')}: {one.name}" if before else "", [(at, spec) for at, _, spec in one.own_components()])
+            (
+                f"{before.rstrip('.')}: {one.name}" if before else "",
+                [(at, spec) for at, _, spec in one.own_components()],
+            )
             for before, one in self.tree()
         ]
         return recipe_html(self.name, self.title, self.source, self.notes, parts)

@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from ..core.nested import ComponentSpec
-from ..media.presentation import MUTED, card_html, table_html
+from ..media.html import MUTED, card_html, table_html
 
 __all__ = ["recipe_html"]
 

@@ -26,7 +26,7 @@ from ..core.nested import listed, named
 from ..core.parameters import parameters_of
 from .messages import name_missing_components_at, nearest_name
 from .places import PLAIN_FIELDS, Site, find_site
-from .toml import COMPONENT_LISTS, parse_value, read_toml, registered_text
+from .toml import parse_value, read_toml, registered_text
 
 __all__ = ["apply_settings", "changed_title", "expanded", "expanded_recipe", "expanded_recipes"]
 
@@ -44,7 +44,7 @@ def expanded(document: Mapping[str, Any], ancestors: Ancestors = ()) -> dict[str
     Raises:
         UnknownNameError, PluginError, RecipeError: a recipe inside it cannot be loaded, or contains itself.
     """
-    whole = {place: listed(value) if place in COMPONENT_LISTS else value for place, value in document.items()}
+    whole = {place: listed(value) if place in registry.COMPONENT_LISTS else value for place, value in document.items()}
     whole = {place: named(value) if place in registry.PLACES else value for place, value in whole.items()}
     inside = {"next": expanded_recipe, "candidates": expanded_recipes}
     return {place: inside[place](value, ancestors) if place in inside else value for place, value in whole.items()}

@@ -16,7 +16,6 @@ from ..core.errors import InvkitError
 from ..core.nested import listed, named
 from ..core.parameters import nested_components_of, parameters_of
 from .messages import nearest_name
-from .toml import COMPONENT_LISTS
 
 __all__ = ["PLAIN_FIELDS", "Site", "find_site", "places_named", "sites"]
 
@@ -145,7 +144,7 @@ def sites(document: Mapping[str, Any], keys: tuple[str | int, ...] = (), names: 
         yield Site((*keys, field), (*names, (field,)))
     for place, family in registry.PLACES.items():
         here, called = (*keys, place), (*names, (place,))
-        if place in COMPONENT_LISTS:
+        if place in registry.COMPONENT_LISTS:
             yield from list_sites(document.get(place), here, called, family, SPEC_FIELDS[place])
         else:
             yield from component_sites(document.get(place), here, called, family)

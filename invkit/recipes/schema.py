@@ -10,7 +10,6 @@ from ..core.errors import InvkitError, PluginError
 from ..core.nested import FAMILY_KEY
 from ..core.parameters import parameters_schema
 from .model import Recipe, RegularizerSpec, SelectionSpec, check_parameters, check_recipe, load_recipe, resolved_recipe
-from .toml import COMPONENT_LISTS
 
 __all__ = ["describe", "problem_of", "recipe_schema"]
 
@@ -100,13 +99,17 @@ def recipe_schema() -> dict[str, Any]:
     candidates = schema["properties"]["candidates"]
     said = {key: value for key, value in candidates.items() if key not in ("type", "items")}
     schema["properties"]["candidates"] = said | {"anyOf": [*one, {"type": "array", "items": {"anyOf": one}}]}
-    families = {family: _family_schema(family) for family in registry.FAMILIES if family not in registry.FAMILIES_OUTSIDE_RECIPES}
+    families = {
+        family: _family_schema(family)
+        for family in registry.FAMILIES
+        if family not in registry.FAMILIES_OUTSIDE_RECIPES
+    }
     return schema | {"$defs": definitions | families}
 
 
 def _place_schema(place: str, family: str) -> dict[str, Any]:
     """What may stand in one place: a table, or its name alone where nothing else is needed, or a list of them."""
-    if place not in COMPONENT_LISTS:
+    if place not in registry.COMPONENT_LISTS:
         return {"$ref": f"#/$defs/{family}"}
     names = registry.names(family)
     options: list[dict[str, Any]] = [{"oneOf": [_item_schema(family, name) for name in (*names, None)]}]

@@ -20,9 +20,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["COMPONENT_LISTS", "parse_value", "read_result_document", "read_toml", "recipe_text", "registered_text"]
-
-COMPONENT_LISTS = ("fidelity", "regularizers", "selection")  # the places of a recipe that hold several components
+__all__ = ["parse_value", "read_result_document", "read_toml", "recipe_text", "registered_text"]
 
 
 def read_toml(text: str, origin: str) -> dict[str, Any]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 import warnings
 from importlib import import_module
+from importlib.metadata import version
 from typing import Annotated, Any, TextIO
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
-from ... import __version__
 from ...core.errors import InvkitError
 from .shared import Debug, Debugging, err, print_line
 
@@ -103,7 +103,7 @@ app = typer.Typer(
 
 def _version(value: bool) -> None:
     if value:
-        print_line(f"invkit {__version__}")
+        print_line(f"invkit {version('invkit')}")
         raise typer.Exit
 
 

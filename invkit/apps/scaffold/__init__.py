@@ -7,10 +7,9 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from importlib.metadata import packages_distributions
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
-from ... import __version__
 from ...core import registry
 from ...core.errors import InputError
 
@@ -153,7 +152,7 @@ def render_template(template: str, names: PluginNames) -> str:
     environment = Environment(
         loader=loader, undefined=StrictUndefined, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True
     )
-    major, minor = map(int, __version__.split(".")[:2])
+    major, minor = map(int, version("invkit").split(".")[:2])
     versions = f">={major}.{minor},<{major}.{minor + 1}" if major == 0 else f">={major}.{minor},<{major + 1}"
     return environment.get_template(f"{template}.jinja").render(**asdict(names), versions=versions)
 
