@@ -1,11 +1,11 @@
-"""The words of the toolkit's one sentence, as abstract interfaces.
+"""The abstract interfaces of the components in the toolkit's objective.
 
-    minimise over the unknowns of the image prior and the kernel prior
+    minimise over the parameters of the image prior and of the kernel prior
     ``fidelity(A(x, k), y) + sum_i weight_i R_i``,   ``x = image_prior()``,  ``k = kernel_prior()``
 
-Every class here is abstract. Constructors of components follow one rule (`invkit.core.parameters`): positional arguments
-are given by the problem, keyword-only arguments may be set by a recipe. The solver, who does the minimising, is in
-`invkit.core.solver`.
+Constructors of components follow one rule (`invkit.core.parameters`): positional arguments come from the problem,
+keyword-only arguments may be set by a recipe. The solver, which minimises, is in `invkit.core.solver`. An ability that
+a solver needs is a class here, such as `Assignable`; a component has the ability if it derives from this class.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ PARAMETER_TOLERANCE = 1e-3  # deviation of a given operator parameter from its r
 
 
 class OperatorParameterPrior(Component, nn.Module, ABC):
-    """How a parameter of the operator is parametrised: what is optimised is ``parameters()``.
+    """How a parameter of the operator is parametrised: ``parameters()`` are optimised.
 
     Attributes:
         rule: property of all its values by construction, to complete "it must be ...".
@@ -107,14 +107,15 @@ class KernelPrior(OperatorParameterPrior):
 
 
 class ForwardOperator(Component, nn.Module, ABC):
-    """``y = A(x; k)``, linear in the image x; k is the operator's unknown, in most of them a blur kernel.
+    """``y = A(x; k)``, linear in the image x; k is the operator's parameter, mostly a blur kernel.
 
-    Stateless: a call never stores its arguments, so that two calls with two kernels and one backward pass are exact.
+    An operator is stateless: a call never stores its arguments. Two calls with two kernels and one backward pass are
+    therefore exact.
 
     Attributes:
-        parameter_prior: what k is, as the class that its priors derive from.
-        data_range: what the data lie in: (0, 1) where they are pictures, None where they are numbers of another kind.
-        example: a shape that data may have, which the conformance suite tries.
+        parameter_prior: the class of the priors of k.
+        data_range: of the data: (0, 1) for pictures, None for other numbers.
+        example: a shape that data may have; the conformance checks use it.
     """
 
     family: ClassVar[str] = "operators"
@@ -135,23 +136,23 @@ class ForwardOperator(Component, nn.Module, ABC):
         """Shape of the image that produces data of ``data_shape``; for a valid convolution H = H' + h - 1."""
 
     def parameter_shape(self, data_shape: Shape, kernel_size: Size) -> Shape:
-        """Shape of the unknown; here of a blur kernel of ``kernel_size`` for each image of the data's batch."""
+        """Shape of the parameter: by default one blur kernel of ``kernel_size`` for each image of the data's batch."""
         return data_shape[0], 1, *kernel_size
 
     def initial_parameter(self, data: Tensor, shape: Shape) -> Tensor | None:
-        """What a prior of the unknown may start from, of a shape, told from the data alone; here nothing."""
+        """A value of the parameter that its prior may start from, estimated from the data; by default None."""
         return None
 
     @torch.no_grad()
     def initial_image(self, data: Tensor, kernel: Tensor) -> Tensor:
-        """What an image may start from: here the adjoint of the data, scaled to explain them best, in [0, 1].
+        """An image that its prior may start from: by default the adjoint of the data, scaled to fit them best.
 
         Args:
             data: (B, C, H', W').
-            kernel: of `parameter_shape`, what there is of it so far.
+            kernel: the current value of the parameter, of `parameter_shape`.
 
         Returns:
-            Of `image_shape`, or smaller where it is the middle of the image.
+            In [0, 1], of `image_shape`, or smaller if it is the middle of the image.
         """
         back = self.adjoint(data, kernel)
         again: Tensor = self(back, kernel)
@@ -160,22 +161,22 @@ class ForwardOperator(Component, nn.Module, ABC):
 
 
 class Blur(ForwardOperator):
-    """The ability of an operator to be a convolution by its kernel, which solvers may do by Fourier transforms.
+    """The ability of an operator to be a convolution by its kernel, which solvers may compute by Fourier transforms.
 
     Attributes:
-        padding: "valid" (the image sticks out of the data by the kernel's size less one) or what lies beyond the
-            border of an image of the data's size: "circular", "replicate", "reflect".
+        padding: "valid" (the image is larger than the data by the kernel's size less one), or how an image of the
+            data's size continues beyond its border: "circular", "replicate", "reflect".
     """
 
     padding: Literal["valid", "circular", "replicate", "reflect"]
 
     def initial_image(self, data: Tensor, kernel: Tensor) -> Tensor:
-        """The data themselves, (B, C, H', W'), which lie in the middle of the image."""
+        """The data, (B, C, H', W'), which are the middle of the image."""
         return data
 
 
 class ImagePrior(Component, nn.Module, ABC):
-    """How the image is parametrised: what is optimised is ``parameters()``; calling the prior changes nothing in it."""
+    """How the image is parametrised: ``parameters()`` are optimised; a call does not change the prior."""
 
     family: ClassVar[str] = "image_priors"
 
@@ -188,7 +189,7 @@ class ImagePrior(Component, nn.Module, ABC):
         """The image, (B, C, H, W) = ``self.shape``, in [0, 1]."""
 
     def memory_needed(self) -> int:
-        """Bytes that a gradient of the prior takes, roughly; here: a few copies of the image."""
+        """Approximate bytes that a gradient of the prior needs: by default a few copies of the image."""
         return 32 * math.prod(self.shape)
 
 
@@ -199,40 +200,40 @@ class LatentPrior(nn.Module, ABC):
 
     @abstractmethod
     def decode(self, latent: Tensor) -> Tensor:
-        """What the prior would give for another input of the shape of ``self.latent``."""
+        """The output for another input of the shape of ``self.latent``."""
 
     def forward(self) -> Tensor:
-        """What the prior gives for its own fixed input."""
+        """The output for the prior's own fixed input."""
         return self.decode(self.latent)
 
 
 class Assignable(ABC):
-    """The ability of a prior to give any value of its kind, so that a solver may compute the unknown directly."""
+    """The ability of a prior to be set to a given image or kernel, so that a solver may compute it directly."""
 
     @abstractmethod
     def assigned(self, value: Tensor) -> Self:
-        """A new prior with the same settings that gives ``value``, or the nearest to it that an image or kernel is.
+        """A new prior with the same settings that gives ``value``, or the nearest valid image or kernel.
 
         Args:
-            value: (B, C, H, W) of any size; on its device and in its precision the new prior is.
+            value: (B, C, H, W) of any size; the new prior has its device and precision.
         """
 
 
 class Resizable(ABC):
-    """The ability of a prior to go on, on a finer or coarser grid, from where it is."""
+    """The ability of a prior to continue on a finer or coarser grid."""
 
     @abstractmethod
     def resized(self, shape: Shape, scale: float) -> Self:
-        """A new prior of ``shape`` that gives about what this one gives now, resampled about the centre.
+        """A new prior whose output is about that of this one, resampled about the centre.
 
         Args:
-            shape: of what the new prior gives, (B, C, H, W).
-            scale: new pixels per old pixel along each side; the rest of the new size is cropped or made up.
+            shape: of the new prior's output, (B, C, H, W).
+            scale: new pixels per old pixel along each side; the rest of the new size is cropped or filled.
         """
 
 
 class Regularizer(Component, nn.Module, ABC):
-    """A penalty R on an image or a kernel; its weight belongs to the problem, not to it."""
+    """A penalty R on an image or a kernel; its weight belongs to the problem."""
 
     family: ClassVar[str] = "regularizers"
 
@@ -242,12 +243,12 @@ class Regularizer(Component, nn.Module, ABC):
 
 
 class Proximable(Regularizer):
-    """The ability to be ``R(u) = g(D u)`` with small linear filters D and a g whose proximal map is known.
+    """The ability to be ``R(u) = g(D u)`` with small linear filters D and a g with a known proximal map.
 
     For a penalty on the pixels themselves D is the identity, and `prox` is the proximal map of R.
 
     Attributes:
-        filters: the filters, K of them.
+        filters: the K filters of D.
     """
 
     filters: tuple[DifferenceFilter, ...] = (IDENTITY,)
@@ -261,12 +262,12 @@ class Proximable(Regularizer):
         """``argmin_z step * g(z) + ||z - coefficients||^2 / 2``: (K, B, C, H, W), step > 0 -> the same shape."""
 
     def forward(self, value: Tensor) -> Tensor:
-        """Value (B, C, H, W) -> (B,); what the filters would read beyond the border is zero."""
+        """Value (B, C, H, W) -> (B,); filter responses that reach beyond the border count as zero."""
         return self.penalty(apply_filters(value, self.filters, wrap=False))
 
 
 class Denoising(Proximable):
-    """The ability to be known by its proximal map alone, a denoiser; its penalty need not be what the map minimises."""
+    """The ability to be given by its proximal map alone, a denoiser; its penalty need not match the map."""
 
 
 class Reweightable(Proximable):
@@ -281,16 +282,16 @@ class Reweightable(Proximable):
 
 
 class Fidelity(Component, nn.Module, ABC):
-    """How predicted data are compared with the measured."""
+    """How predicted data are compared with measured data."""
 
     family: ClassVar[str] = "fidelities"
 
     @abstractmethod
     def forward(self, predicted: Tensor, data: Tensor) -> Tensor:
-        """Two tensors (B, C, H, W) in [0, 1] -> (B,), zero where they are equal."""
+        """Two tensors (B, C, H, W) in [0, 1] -> (B,), zero for equal ones."""
 
     def at(self, iteration: int) -> Fidelity:
-        """The fidelity to use at an iteration (counted from 0): itself, unless it is a schedule."""
+        """The fidelity at an iteration (counted from 0): itself, unless it is a schedule."""
         return self
 
 

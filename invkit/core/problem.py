@@ -87,8 +87,8 @@ class Problem:
         check_instance("kernel_prior", self.kernel_prior, OperatorParameterPrior)
         if not isinstance(self.kernel_prior, self.operator.parameter_prior):
             raise AssemblyError(
-                f"{type_name(self.operator)} needs a kernel prior of type {type_name(self.operator.parameter_prior)}, and "
-                f"{type_name(self.kernel_prior)} is not"
+                f"{type_name(self.operator)} needs a kernel prior of type "
+                f"{type_name(self.operator.parameter_prior)}, and {type_name(self.kernel_prior)} is not"
             )
         check_instance("fidelity", self.fidelity, Fidelity)
         self._check_shapes()
@@ -169,7 +169,8 @@ def as_terms(given: object) -> tuple[Term, ...]:
     for index, term in enumerate(given):
         if not isinstance(term, Term):
             raise AssemblyError(
-                f"regularizers[{index}] is {type_name(term)}, and must be a Term: give Term({type_name(term)}(...), weight)"
+                f"regularizers[{index}] is {type_name(term)}, and must be a Term: give "
+                f"Term({type_name(term)}(...), weight)"
             )
     return tuple(given)
 

@@ -150,7 +150,7 @@ class Solver(Component, ABC, Generic[StateT]):
         iterations: the highest number of steps.
         needs: the abilities that the problem's components must have, as types, by part: "operator", "image_prior",
             "kernel_prior", "fidelity" or "regularizers" (all of those on the image, and at least one).
-        keeps_large_blocks: whether the C library keeps freed memory after the first step (`invkit.core.runtime.memory`).
+        keeps_large_blocks: whether the C library keeps freed memory after the first step (`runtime.memory`).
             Set it for solvers whose steps allocate large tensors again and again.
     """
 

@@ -1,4 +1,4 @@
-"""Recipes and components described for people and editors."""
+"""Descriptions of recipes and components, and the JSON schema of recipe files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["describe", "problem_of", "recipe_schema"]
 
 
 def describe(family: str, name: str) -> dict[str, Any]:
-    """What a component is and what may be set on it, or what a recipe says and consists of, as plain data.
+    """A component with its parameters, or a recipe with its components, as plain data.
 
     Raises:
         UnknownNameError, PluginError: as `registry.load` and `parameters_schema`.
@@ -31,7 +31,7 @@ def describe(family: str, name: str) -> dict[str, Any]:
 
 
 def problem_of(entry: registry.Entry) -> str:
-    """What keeps a registered component or recipe from being used, in a sentence; empty where nothing does."""
+    """Why a registered component or recipe cannot be used, in a sentence; empty if it can."""
     name = f"{entry.distribution}:{entry.name}"
     try:
         if entry.family == "recipes":
@@ -77,16 +77,16 @@ CHANGED_RECIPE: dict[str, Any] = {
         "name": {"type": "string"},
     },
 }
-"""A registered recipe with settings, within a recipe."""
+"""A registered recipe with settings inside another recipe."""
 
 QUALIFIED: dict[str, Any] = {"type": "string", "pattern": "^[^:]+:[^:]+$"}
-"""A name with where it is from: ``distribution:name``, or ``adapter:name``, of which there may be any number."""
+"""A name with its origin: ``distribution:name``, or ``adapter:name``, of which there may be any number."""
 
 
 def recipe_schema() -> dict[str, Any]:
     """The JSON schema of recipe files, with the parameters of every component that can be loaded.
 
-    What may stand in a slot is written once a family, under ``$defs``, since a solver may hold a solver.
+    Nested components are defined once for each family, under ``$defs``, because a solver may hold a solver.
     """
     definitions = Recipe.model_json_schema()["$defs"]
     schema: dict[str, Any] = definitions.pop("Recipe")
@@ -97,8 +97,8 @@ def recipe_schema() -> dict[str, Any]:
     one = [{"$ref": "#"}, {"enum": registry.names("recipes")}, CHANGED_RECIPE]
     schema["properties"]["next"]["anyOf"] = [*one, {"type": "null"}]
     candidates = schema["properties"]["candidates"]
-    said = {key: value for key, value in candidates.items() if key not in ("type", "items")}
-    schema["properties"]["candidates"] = said | {"anyOf": [*one, {"type": "array", "items": {"anyOf": one}}]}
+    described = {key: value for key, value in candidates.items() if key not in ("type", "items")}
+    schema["properties"]["candidates"] = described | {"anyOf": [*one, {"type": "array", "items": {"anyOf": one}}]}
     families = {
         family: _family_schema(family)
         for family in registry.FAMILIES
@@ -108,25 +108,25 @@ def recipe_schema() -> dict[str, Any]:
 
 
 def _place_schema(place: str, family: str) -> dict[str, Any]:
-    """What may stand in one place: a table, or its name alone where nothing else is needed, or a list of them."""
+    """The schema of one place: a table, a name alone if nothing else is required, or a list of them."""
     if place not in registry.COMPONENT_LISTS:
         return {"$ref": f"#/$defs/{family}"}
     names = registry.names(family)
     options: list[dict[str, Any]] = [{"oneOf": [_item_schema(family, name) for name in (*names, None)]}]
-    if place != "regularizers":  # which need a weight
+    if place != "regularizers":  # regularizers need a weight
         options += [{"enum": names}, QUALIFIED]
     return {"anyOf": [*options, {"type": "array", "items": {"anyOf": options}}]}
 
 
 def _family_schema(family: str) -> dict[str, Any]:
-    """One component of a family: a table, or its name alone."""
+    """The schema of one component of a family: a table, or its name alone."""
     names = registry.names(family)
     tables = [_component_schema(family, name) for name in (*names, None)]
     return {"anyOf": [{"oneOf": tables}, {"enum": names}, QUALIFIED]} if names else {"not": {}}
 
 
 def _item_schema(family: str, name: str | None) -> dict[str, Any]:
-    """A table that names one component of a list of a recipe, where more is said of it than its parameters."""
+    """The schema of an item of a recipe's list, which has more fields than name and parameters."""
     table = _component_schema(family, name)
     if family == "fidelities":
         table["properties"]["until_iteration"] = {"type": ["integer", "null"]}
@@ -139,9 +139,10 @@ def _item_schema(family: str, name: str | None) -> dict[str, Any]:
 
 
 def _component_schema(family: str, name: str | None) -> dict[str, Any]:
-    """A table that names one component; of one that cannot be loaded the parameters are left open, and it says why.
+    """The schema of a table that names one component.
 
-    Without a name: a table for what is named with where it is from, whose parameters are not looked into.
+    If the component cannot be loaded, any parameters are allowed and the description says why. Without a name, the
+    schema of a name with its origin, with any parameters.
     """
     table: dict[str, Any] = {"type": "object", "required": ["name"], "additionalProperties": False}
     if name is None:
@@ -156,7 +157,7 @@ def _component_schema(family: str, name: str | None) -> dict[str, Any]:
 
 
 def _linked(schema: Any) -> Any:
-    """A schema of parameters in which each slot refers to what the recipe's schema says of its family."""
+    """A schema of parameters in which nested components refer to the definition of their family."""
     if isinstance(schema, list):
         return [_linked(item) for item in schema]
     if not isinstance(schema, dict):
