@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from importlib.resources import files
+from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from torch import Tensor
 
 from invkit.core.errors import InputError
+from invkit.core.interfaces import KernelPrior
 from invkit.kernel_priors import generative
 from invkit.kernel_priors.generative import GENERATOR_SIDE, LATENT_SIZE, GenerativeKernel, trained_weights
 from invkit.kernel_priors.motion_path import SPLINE_DEGREE, MotionPath
 from invkit.kernel_priors.zernike import ZernikeKernel, noll, zernike
 from invkit.metrics.kernel_similarity import kernel_similarity
 from invkit.numerics.framing import centroid
-from invkit.numerics.geometry import centre
+from invkit.numerics.geometry import Shape, centre
 from invkit.testing import assert_kernel, check_kernel_prior
+
+Component: TypeAlias = type[MotionPath | ZernikeKernel | GenerativeKernel]
+Floats: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 CLASSES = [MotionPath, ZernikeKernel, GenerativeKernel]
 
 
-def fit(prior, target, steps, rate):
+def fit(prior: KernelPrior, target: Tensor, steps: int, rate: float) -> float:
     """The similarity to a kernel after descending the Kullback-Leibler divergence from it."""
     optimizer = torch.optim.Adam(prior.parameters(), lr=rate)
     for _ in range(steps):
@@ -33,12 +41,12 @@ def fit(prior, target, steps, rate):
 
 
 @pytest.mark.parametrize("component", CLASSES)
-def test_has_every_property_of_a_kernel_prior(component):
+def test_has_every_property_of_a_kernel_prior(component: Component) -> None:
     check_kernel_prior(component)
 
 
 @pytest.mark.parametrize("component", CLASSES)
-def test_kernels_of_other_precisions_do_not_mix(component):
+def test_kernels_of_other_precisions_do_not_mix(component: Component) -> None:
     prior = component((1, 1, 9, 8))
     expected = prior()
     found = prior.double()()
@@ -46,12 +54,12 @@ def test_kernels_of_other_precisions_do_not_mix(component):
 
 
 @pytest.mark.parametrize("component", CLASSES)
-def test_another_batch_is_refused(component):
+def test_another_batch_is_refused(component: Component) -> None:
     with pytest.raises(InputError, match="height and width only"):
         component((1, 1, 9, 9)).resized((2, 1, 9, 9), 1.0)
 
 
-def straight(prior, start, end):
+def straight(prior: MotionPath, start: tuple[float, float], end: tuple[float, float]) -> None:
     """Give a path the control points of a straight line run through at a constant speed, in shares of the support."""
     points = prior.coordinates.shape[1]
     inner = torch.linspace(0, 1, points - SPLINE_DEGREE + 1)
@@ -64,13 +72,13 @@ def straight(prior, start, end):
 
 
 class TestMotionPath:
-    def test_at_rest_it_is_a_spot_in_the_middle(self):
+    def test_at_rest_it_is_a_spot_in_the_middle(self) -> None:
         prior = MotionPath((1, 1, 9, 9), width=1.1)
         torch.nn.init.zeros_(prior.coordinates)
         squares = (torch.arange(9) - 4.0).square()
         assert torch.allclose(prior()[0, 0], gaussian(squares, 1.1), atol=1e-6)
 
-    def test_control_points_of_a_line_give_a_line_at_constant_speed(self):
+    def test_control_points_of_a_line_give_a_line_at_constant_speed(self) -> None:
         prior = MotionPath((1, 1, 31, 31), width=1.0, exposure="uniform")
         straight(prior, (-0.4, -0.6), (0.4, 0.6))
         path = prior.path()[0].detach()
@@ -80,25 +88,26 @@ class TestMotionPath:
         lengths = torch.tensor([12.0, 18.0])  # of the line: shares of 15 pixels
         assert torch.allclose(moments, lengths.square() / 12 + 1, rtol=0.01)  # sampled at finitely many times
 
-    def test_exposure_moves_the_light_along_the_path(self):
+    def test_exposure_moves_the_light_along_the_path(self) -> None:
         prior = MotionPath((1, 1, 31, 31))
         straight(prior, (0.0, -0.6), (0.0, 0.6))
         assert abs(float(centroid(prior().detach())[0, 0, 1])) < 1e-3
+        assert prior.log_exposure is not None
         with torch.no_grad():
             prior.log_exposure[:, -1] = 20
         assert float(centroid(prior().detach())[0, 0, 1]) > 6
 
-    def test_without_free_exposure_there_is_no_such_unknown(self):
+    def test_without_free_exposure_there_is_no_such_unknown(self) -> None:
         names = dict(MotionPath((1, 1, 9, 9), exposure="uniform").named_parameters())
         assert sorted(names) == ["coordinates", "log_width"]
 
-    def test_starts_about_the_middle_with_the_extent_asked_for(self):
+    def test_starts_about_the_middle_with_the_extent_asked_for(self) -> None:
         prior = MotionPath((3, 1, 41, 41), extent=0.2, points=20)
         shares = torch.tanh(prior.coordinates.detach())
         assert torch.allclose(shares.mean(1), torch.zeros(3, 2), atol=1e-6)
         assert torch.allclose(shares.square().mean((1, 2)).sqrt(), torch.full((3,), 0.2), atol=1e-6)
 
-    def test_resized_its_path_is_enlarged_about_the_centre_pixel(self):
+    def test_resized_its_path_is_enlarged_about_the_centre_pixel(self) -> None:
         prior = MotionPath((1, 1, 12, 15))
         finer = prior.resized((1, 1, 25, 30), 2.0)
         old = prior.path() - torch.tensor(centre((12, 15)))
@@ -107,7 +116,7 @@ class TestMotionPath:
         assert torch.allclose(new.mean(1), 2 * old.mean(1), atol=1e-2)
         assert torch.allclose(picked.amax(1), 2 * old.amax(1), atol=0.5)
 
-    def test_reaches_a_path_near_its_own(self):
+    def test_reaches_a_path_near_its_own(self) -> None:
         target = MotionPath((1, 1, 21, 21), seed=3, extent=0.4, width=0.6)
         prior = MotionPath((1, 1, 21, 21), seed=3, extent=0.4)
         with torch.no_grad():
@@ -116,18 +125,18 @@ class TestMotionPath:
         assert fit(prior, target().detach(), steps=150, rate=0.02) > 0.98
 
     @pytest.mark.parametrize("wrong", [{"points": 3}, {"width": 0.1}, {"extent": 1.0}, {"exposure": "none"}])
-    def test_wrong_parameters_are_refused(self, wrong):
+    def test_wrong_parameters_are_refused(self, wrong: dict[str, Any]) -> None:
         with pytest.raises(ValidationError):
             MotionPath((1, 1, 9, 9), **wrong)
 
 
-def gaussian(squares, width):
+def gaussian(squares: Tensor, width: float) -> Tensor:
     """The Gaussian of squared distances along two sides, scaled to sum one."""
     side = torch.softmax(-squares / (2 * width**2), dim=0)
     return side[:, None] * side
 
 
-def second_moments(kernel):
+def second_moments(kernel: Tensor) -> Tensor:
     """Variances along rows and columns, pixels squared."""
     moments = []
     for dim, side in enumerate(kernel.shape):
@@ -143,15 +152,15 @@ NOLL_TABLE = [
 
 
 class TestZernike:
-    def test_indices_are_those_of_nolls_table(self):
+    def test_indices_are_those_of_nolls_table(self) -> None:
         assert [noll(j) for j in range(1, 16)] == NOLL_TABLE
 
-    def test_indices_are_those_of_deepinv(self):
+    def test_indices_are_those_of_deepinv(self) -> None:
         from deepinv.physics.generator.zernike import Zernike
 
         assert [noll(j) for j in range(1, 67)] == [Zernike.index_conversion(j, convention="noll") for j in range(1, 67)]
 
-    def test_polynomials_are_orthonormal_over_the_disc(self):
+    def test_polynomials_are_orthonormal_over_the_disc(self) -> None:
         nodes, weights = np.polynomial.legendre.leggauss(20)  # exact for the products' degrees
         radius, parts = torch.from_numpy((nodes + 1) / 2), torch.from_numpy(weights / 2)
         angle = 2 * math.pi * torch.arange(40, dtype=torch.float64) / 40
@@ -162,7 +171,7 @@ class TestZernike:
         assert torch.allclose(products, torch.eye(36, dtype=torch.float64), atol=1e-12)
 
     @pytest.mark.parametrize("cutoff", [0.4, 1.0, 3.0])
-    def test_without_aberrations_it_is_the_airy_pattern(self, cutoff):
+    def test_without_aberrations_it_is_the_airy_pattern(self, cutoff: float) -> None:
         from scipy.special import j1
 
         size, points = 21, 64
@@ -176,7 +185,7 @@ class TestZernike:
         assert kernel_similarity(found, expected) > 0.998
         assert np.unravel_index(found.argmax(), found.shape) == centre((size, size))
 
-    def test_is_what_deepinv_computes_for_a_well_sampled_lens(self):
+    def test_is_what_deepinv_computes_for_a_well_sampled_lens(self) -> None:
         from deepinv.physics.generator import DiffractionBlurGenerator
 
         radians = torch.tensor([[0.5, 0.3, -0.4, 0.2, 0.3, -0.2, 0.1, 0.3]])
@@ -193,7 +202,7 @@ class TestZernike:
         assert sorted(shown.values())[-2] < 0.99
 
     @pytest.mark.parametrize(("radius", "cutoff"), [(4.0, 8.0), (6.0, 8.0)])
-    def test_a_large_defocus_is_a_disc_of_the_radius_of_geometrical_optics(self, radius, cutoff):
+    def test_a_large_defocus_is_a_disc_of_the_radius_of_geometrical_optics(self, radius: float, cutoff: float) -> None:
         size = 21
         prior = ZernikeKernel((1, 1, size, size), defocus=radius * math.pi * cutoff / (8 * math.sqrt(3)), cutoff=cutoff)
         found = prior()[0, 0].detach().numpy()
@@ -201,25 +210,25 @@ class TestZernike:
         others = [kernel_similarity(found, disc(size, other)) for other in (radius - 0.75, radius + 0.75)]
         assert max(others) < kernel_similarity(found, disc(size, radius))
 
-    def test_passes_no_frequency_above_the_cutoff(self):
+    def test_passes_no_frequency_above_the_cutoff(self) -> None:
         kernel = ZernikeKernel((1, 1, 64, 64), defocus=0.5, cutoff=0.5)()[0, 0].detach()
         spectrum = torch.fft.fft2(kernel).abs()
         frequency = torch.fft.fftfreq(64)
         beyond = torch.hypot(frequency[:, None], frequency) > 0.27  # the cutoff is at 0.25 cycles per pixel
         assert float(spectrum[beyond].max()) < 3e-3  # the light outside the support is missing
 
-    def test_starts_with_the_defocus_alone(self):
+    def test_starts_with_the_defocus_alone(self) -> None:
         coefficients = ZernikeKernel((2, 1, 9, 9), modes=3, defocus=-0.7).coefficients
         assert coefficients.tolist() == pytest.approx(np.array([[-0.7, 0, 0]] * 2))
 
-    def test_resized_the_lens_stays_and_the_pixels_change(self):
+    def test_resized_the_lens_stays_and_the_pixels_change(self) -> None:
         prior = ZernikeKernel((1, 1, 15, 15), defocus=2.0, cutoff=4.0)
         finer = prior.resized((1, 1, 45, 45), 3.0)
         binned = torch.nn.functional.avg_pool2d(finer(), 3) * 9  # three by three pixels lie in each of the old
         assert torch.equal(prior.coefficients, finer.coefficients)
         assert kernel_similarity(binned[0, 0].detach().numpy(), prior()[0, 0].detach().numpy()) > 0.999
 
-    def test_finds_the_aberrations_of_another(self):
+    def test_finds_the_aberrations_of_another(self) -> None:
         target = ZernikeKernel((1, 1, 15, 15), defocus=1.2)
         with torch.no_grad():
             target.coefficients[0, 1:4] = torch.tensor([0.3, -0.2, 0.4])
@@ -227,12 +236,12 @@ class TestZernike:
         assert fit(prior, target().detach(), steps=200, rate=0.02) > 0.999
 
     @pytest.mark.parametrize("wrong", [{"modes": 0}, {"cutoff": 0.0}, {"cutoff": 17.0}, {"defocus": math.inf}])
-    def test_wrong_parameters_are_refused(self, wrong):
+    def test_wrong_parameters_are_refused(self, wrong: dict[str, Any]) -> None:
         with pytest.raises(ValidationError):
             ZernikeKernel((1, 1, 9, 9), **wrong)
 
 
-TURNS = {
+TURNS: dict[str, Callable[[Tensor], Tensor]] = {
     "as it is": lambda k: k,
     "turned": lambda k: k.flip((2, 3)),
     "transposed": lambda k: k.mT,
@@ -240,29 +249,30 @@ TURNS = {
 }
 
 
-def disc(size, radius, points=16):
+def disc(size: int, radius: float, points: int = 16) -> Floats:
     """A uniform disc about the centre pixel, each pixel the mean of many points."""
     within = (np.arange(points * size) + 0.5) / points - 0.5 - size // 2
     inside = np.hypot(within[:, None], within) <= radius
-    return inside.reshape(size, points, size, points).mean((1, 3))
+    means: Floats = inside.reshape(size, points, size, points).mean((1, 3))
+    return means
 
 
 class TestGenerative:
-    def test_ships_few_finite_half_precision_weights(self):
+    def test_ships_few_finite_half_precision_weights(self) -> None:
         weights = trained_weights()
         assert all(value.dtype == np.float16 and np.isfinite(value).all() for value in weights.values())
         assert sum(value.size for value in weights.values()) <= 60_000
-        file = generative.files("invkit.kernel_priors") / generative.GENERATOR_WEIGHTS
+        file = files("invkit.kernel_priors") / generative.GENERATOR_WEIGHTS
         assert len(file.read_bytes()) <= 300_000
 
-    def test_only_latents_and_width_are_unknowns(self):
+    def test_only_latents_and_width_are_unknowns(self) -> None:
         prior = GenerativeKernel((2, 1, 9, 9))
         assert {name: tuple(p.shape) for name, p in prior.named_parameters()} == {
             "latent": (2, LATENT_SIZE),
             "log_width": (2, 1, 1),
         }
 
-    def test_the_weights_of_two_are_apart(self):
+    def test_the_weights_of_two_are_apart(self) -> None:
         first, second = GenerativeKernel((1, 1, 9, 9)), GenerativeKernel((1, 1, 9, 9))
         expected = second().detach()
         for buffer in first.buffers():
@@ -270,11 +280,11 @@ class TestGenerative:
         assert torch.equal(second(), expected)
         assert not torch.equal(first(), expected)
 
-    def test_without_spread_it_starts_at_the_generators_middle(self):
+    def test_without_spread_it_starts_at_the_generators_middle(self) -> None:
         kernels = GenerativeKernel((2, 1, 9, 9), spread=0.0)()
         assert torch.allclose(kernels[0], kernels[1], atol=1e-7)  # rounding of float32
 
-    def test_latents_far_beyond_those_of_training_change_nothing_more(self):
+    def test_latents_far_beyond_those_of_training_change_nothing_more(self) -> None:
         prior = GenerativeKernel((1, 1, 9, 9), spread=0.0)
         kernels = []
         for value in (1e3, 1e4):
@@ -283,7 +293,7 @@ class TestGenerative:
         assert torch.equal(*kernels)
 
     @pytest.mark.parametrize("shape", [(1, 1, 33, 33), (1, 1, 66, 33)])
-    def test_its_frame_is_stretched_to_the_support(self, shape):
+    def test_its_frame_is_stretched_to_the_support(self, shape: Shape) -> None:
         prior = GenerativeKernel(shape, spread=1.0, seed=2)
         square = GenerativeKernel((1, 1, GENERATOR_SIDE, GENERATOR_SIDE), spread=1.0, seed=2)
         stretch = torch.tensor([shape[2] / GENERATOR_SIDE, shape[3] / GENERATOR_SIDE])
@@ -291,7 +301,7 @@ class TestGenerative:
         # a wide spot at the border of the support is cut there
         assert torch.allclose(centroid(prior())[0, 0], stretch * centroid(square())[0, 0], atol=0.1)
 
-    def test_gives_motion_kernels_that_it_has_not_seen(self):
+    def test_gives_motion_kernels_that_it_has_not_seen(self) -> None:
         from deepinv.physics.generator import MotionBlurGenerator
 
         rng = torch.Generator().manual_seed(987)
@@ -301,6 +311,6 @@ class TestGenerative:
             assert fit(prior, kernel, steps=150, rate=0.05) > 0.8
 
     @pytest.mark.parametrize("wrong", [{"scale": 0.0}, {"spread": -1.0}, {"width": 0.0}])
-    def test_wrong_parameters_are_refused(self, wrong):
+    def test_wrong_parameters_are_refused(self, wrong: dict[str, Any]) -> None:
         with pytest.raises(ValidationError):
             GenerativeKernel((1, 1, 9, 9), **wrong)

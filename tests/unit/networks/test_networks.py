@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
 
 from invkit.core.errors import InputError
 from invkit.core.interfaces import ImagePrior, KernelPrior, LatentPrior
 from invkit.image_priors.dip_skip import DipSkipImage
 from invkit.kernel_priors.dip_skip import DipSkipKernel
 from invkit.networks.nonlocal_block import NonLocalBlock
-from invkit.networks.prepared_convolution import PreparedConvolution
+from invkit.networks.prepared_convolution import PaddingMode, PreparedConvolution
 from invkit.networks.random import seeded
 from invkit.networks.skip import SkipNetwork, SkipSettings, crop_centre, doubled, scales_that_fit, smallest_side
+from invkit.numerics.geometry import Shape
 
 
 def count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def small(shape, **settings):
+def small(shape: Shape, **settings: Any) -> DipSkipImage:
     return DipSkipImage(shape, **{"channels": 4, "skip_channels": 2, "latent_channels": 3, **settings})
 
 
@@ -33,7 +37,7 @@ def small(shape, **settings):
         pytest.param(3, 2_365_521, id="with the released code's non-local blocks"),
     ],
 )
-def test_the_paper_s_image_network_has_as_many_parameters_as_published(nonlocal_scales, parameters):
+def test_the_paper_s_image_network_has_as_many_parameters_as_published(nonlocal_scales: int, parameters: int) -> None:
     assert count(DipSkipImage((1, 1, 33, 33), nonlocal_scales=nonlocal_scales)) == parameters
 
 
@@ -45,7 +49,9 @@ def test_the_paper_s_image_network_has_as_many_parameters_as_published(nonlocal_
         pytest.param((33, 65), 5, [(33, 65), (17, 33), (9, 17), (5, 9), (3, 5)], id="the smallest"),
     ],
 )
-def test_each_scale_halves_the_size_rounding_up(size, scales, sizes):
+def test_each_scale_halves_the_size_rounding_up(
+    size: tuple[int, int], scales: int, sizes: list[tuple[int, int]]
+) -> None:
     prior, seen = small((1, 1, *size), scales=scales), []
     for module in prior.modules():
         if type(module).__name__ == "_Scale":
@@ -57,7 +63,9 @@ def test_each_scale_halves_the_size_rounding_up(size, scales, sizes):
 @pytest.mark.parametrize("upsampling", ["bilinear", "nearest", "bicubic"])
 @pytest.mark.parametrize("padding", ["reflect", "replicate", "zeros"])
 @pytest.mark.parametrize("kernel_size", [1, 3, 5])
-def test_every_setting_gives_an_image_of_the_shape_asked_for(kernel_size, padding, upsampling):
+def test_every_setting_gives_an_image_of_the_shape_asked_for(
+    kernel_size: int, padding: PaddingMode, upsampling: str
+) -> None:
     shape = (2, 3, 21, 18)
     prior = small(shape, scales=2, kernel_size=kernel_size, padding=padding, upsampling=upsampling)
     image = prior()
@@ -69,7 +77,9 @@ def test_every_setting_gives_an_image_of_the_shape_asked_for(kernel_size, paddin
 
 
 @given(st.integers(1, 3), st.integers(0, 20), st.integers(0, 20), st.sampled_from([1, 3, 5]))
-def test_any_size_from_the_smallest_on_is_kept(scales, extra_height, extra_width, kernel_size):
+def test_any_size_from_the_smallest_on_is_kept(
+    scales: int, extra_height: int, extra_width: int, kernel_size: int
+) -> None:
     least = smallest_side(scales, kernel_size)
     shape = (1, 1, least + extra_height, least + extra_width)
     assert small(shape, scales=scales, kernel_size=kernel_size)().shape == shape
@@ -77,7 +87,7 @@ def test_any_size_from_the_smallest_on_is_kept(scales, extra_height, extra_width
 
 @pytest.mark.parametrize("kernel_size", [1, 3, 5, 7])
 @pytest.mark.parametrize("scales", [1, 3, 5])
-def test_the_smallest_side_is_the_least_that_works(scales, kernel_size):
+def test_the_smallest_side_is_the_least_that_works(scales: int, kernel_size: int) -> None:
     least = smallest_side(scales, kernel_size)
     assert scales_that_fit(least, kernel_size) == scales
     assert scales_that_fit(least - 1, kernel_size) == scales - 1
@@ -85,13 +95,13 @@ def test_the_smallest_side_is_the_least_that_works(scales, kernel_size):
         small((1, 1, least - 1, 99), scales=scales, kernel_size=kernel_size)
 
 
-def test_too_small_an_image_is_refused_with_the_number_of_scales_that_would_do():
+def test_too_small_an_image_is_refused_with_the_number_of_scales_that_would_do() -> None:
     with pytest.raises(InputError, match="use scales=4"):
         DipSkipImage((1, 1, 20, 70))
 
 
 @pytest.mark.parametrize("settings", [{"channels": 5}, {"scales": 0}, {"kernel_size": 4}, {"chanels": 8}])
-def test_settings_that_mean_nothing_are_refused(settings):
+def test_settings_that_mean_nothing_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(settings))):
         DipSkipImage((1, 1, 64, 64), **settings)
 
@@ -104,7 +114,7 @@ def test_settings_that_mean_nothing_are_refused(settings):
     ],
     ids=["image", "kernel"],
 )
-def test_a_call_changes_nothing_and_training_mode_means_nothing(prior):
+def test_a_call_changes_nothing_and_training_mode_means_nothing(prior: DipSkipImage | DipSkipKernel) -> None:
     before = {name: tensor.clone() for name, tensor in prior.state_dict().items()}
     first = prior()
     prior.eval()
@@ -114,7 +124,9 @@ def test_a_call_changes_nothing_and_training_mode_means_nothing(prior):
 
 
 @pytest.mark.parametrize("build", [small, DipSkipKernel], ids=["image", "kernel"])
-def test_the_seed_alone_decides_and_the_global_generator_is_left_alone(build):
+def test_the_seed_alone_decides_and_the_global_generator_is_left_alone(
+    build: Callable[..., DipSkipImage | DipSkipKernel],
+) -> None:
     shape = (1, 1, 33, 33)
     torch.manual_seed(1)
     expected = torch.rand(3)
@@ -127,7 +139,7 @@ def test_the_seed_alone_decides_and_the_global_generator_is_left_alone(build):
     assert not torch.equal(first.latent, other.latent)
 
 
-def test_a_seed_draws_the_same_when_another_device_is_the_default():
+def test_a_seed_draws_the_same_when_another_device_is_the_default() -> None:
     with seeded(3):
         expected = torch.rand(4)
     with torch.device("meta"), seeded(3):
@@ -137,7 +149,7 @@ def test_a_seed_draws_the_same_when_another_device_is_the_default():
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.1])
-def test_the_latent_is_uniform_up_to_its_scale(scale):
+def test_the_latent_is_uniform_up_to_its_scale(scale: float) -> None:
     latent = small((1, 1, 65, 65), latent_scale=scale).latent
     assert latent.min() >= 0
     assert latent.max() <= scale
@@ -147,7 +159,7 @@ def test_the_latent_is_uniform_up_to_its_scale(scale):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("size", [(1, 1), (1, 8), (2, 3), (5, 7), (8, 12), (35, 33)])
-def test_the_kernel_network_gives_a_kernel_of_any_size(size, dtype):
+def test_the_kernel_network_gives_a_kernel_of_any_size(size: tuple[int, int], dtype: torch.dtype) -> None:
     prior = DipSkipKernel((2, 1, *size), channels=4).to(dtype)
     kernel = prior()
     assert kernel.shape == (2, 1, *size)
@@ -156,7 +168,7 @@ def test_the_kernel_network_gives_a_kernel_of_any_size(size, dtype):
     torch.testing.assert_close(kernel.sum((1, 2, 3)), torch.ones(2, dtype=dtype), rtol=0, atol=1e-6)
 
 
-def test_priors_of_both_families_have_a_latent():
+def test_priors_of_both_families_have_a_latent() -> None:
     image, kernel = small((1, 1, 33, 33)), DipSkipKernel((1, 1, 5, 5), channels=4)
     assert isinstance(image, ImagePrior)
     assert isinstance(kernel, KernelPrior)
@@ -166,13 +178,13 @@ def test_priors_of_both_families_have_a_latent():
         assert not torch.equal(prior.decode(prior.latent.flip(2)), prior())
 
 
-def test_a_non_local_block_starts_as_the_identity():
+def test_a_non_local_block_starts_as_the_identity() -> None:
     with seeded(0):
         block, features = NonLocalBlock(6), torch.randn(2, 6, 5, 7)
     assert torch.equal(block(features), features)
 
 
-def test_a_non_local_block_is_the_mean_over_all_pooled_positions():
+def test_a_non_local_block_is_the_mean_over_all_pooled_positions() -> None:
     with seeded(0):
         block, x = NonLocalBlock(4).double(), torch.randn(1, 4, 4, 6, dtype=torch.float64)
         nn.init.normal_(block.norm.weight)
@@ -188,14 +200,14 @@ def test_a_non_local_block_is_the_mean_over_all_pooled_positions():
 
 
 @pytest.mark.parametrize(("size", "first"), [((5, 5), 0), ((4, 3), 0), ((3, 3), 1), ((1, 1), 2)])
-def test_the_crop_is_central_and_of_two_middles_the_upper_left(size, first):
+def test_the_crop_is_central_and_of_two_middles_the_upper_left(size: tuple[int, int], first: int) -> None:
     grid = torch.arange(25.0).view(1, 1, 5, 5)
     cropped = crop_centre(grid, *size)
     assert cropped.shape[-2:] == size
     assert cropped[0, 0, 0, 0] == grid[0, 0, first, (5 - size[1]) // 2]
 
 
-def test_low_precision_ends_before_the_sigmoid():
+def test_low_precision_ends_before_the_sigmoid() -> None:
     prior = small((1, 1, 33, 33), scales=2)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         image = prior()
@@ -205,12 +217,13 @@ def test_low_precision_ends_before_the_sigmoid():
     assert torch.equal(image, torch.sigmoid(logits.float()))
 
 
-def test_the_network_is_the_one_drawn_in_the_paper():
+def test_the_network_is_the_one_drawn_in_the_paper() -> None:
     """A scale by hand: down twice, up, joined with the skip connection; layers as plain torch modules."""
     with seeded(0):
         settings = SkipSettings(latent_channels=3, channels=4, skip_channels=2, scales=1)
         network, x = SkipNetwork(settings, 2).double(), torch.rand(1, 3, 7, 9).double()
-    scale, last = network[0], network[1]
+    modules: list[Any] = list(network)
+    scale, last = modules
     act = nn.LeakyReLU(0.2)
     across = act(scale.across[1](scale.across[0](x)))
     halving, second, norm, _ = scale.down
@@ -227,18 +240,23 @@ def test_the_network_is_the_one_drawn_in_the_paper():
     torch.testing.assert_close(network(x), expected)
 
 
-def plainly(layer, activation, padding, features):
+def plainly(
+    layer: PreparedConvolution, activation: Callable[[Tensor], Tensor], padding: PaddingMode, features: Tensor
+) -> Tensor:
     """What a `PreparedConvolution` stands for, by torch's own modules."""
     ready = activation(layer.norm(features))
     border = [layer.border] * 4
     padded = nn.functional.pad(ready, border, "constant" if padding == "zeros" else padding) if layer.border else ready
-    return layer.conv(padded)
+    result: Tensor = layer.conv(padded)
+    return result
 
 
 @pytest.mark.parametrize("padding", ["reflect", "replicate", "zeros"])
 @pytest.mark.parametrize("slope", [1.0, 0.2, 0.0])
 @pytest.mark.parametrize("size", [1, 3, 5])
-def test_a_prepared_convolution_and_its_gradients_are_those_of_its_layers(size, slope, padding):
+def test_a_prepared_convolution_and_its_gradients_are_those_of_its_layers(
+    size: int, slope: float, padding: PaddingMode
+) -> None:
     with seeded(1):
         layer = PreparedConvolution(3, 4, size, padding=padding, negative_slope=slope).double()
         nn.init.normal_(layer.norm.weight)
@@ -252,7 +270,7 @@ def test_a_prepared_convolution_and_its_gradients_are_those_of_its_layers(size, 
     torch.testing.assert_close(results[0], results[1])
 
 
-def test_a_prepared_convolution_in_bfloat16_has_the_gradients_of_its_layers_in_bfloat16():
+def test_a_prepared_convolution_in_bfloat16_has_the_gradients_of_its_layers_in_bfloat16() -> None:
     with seeded(1):
         layer, x = PreparedConvolution(3, 4, 3, negative_slope=0.2), torch.randn(1, 3, 8, 8).bfloat16()
     results = []
@@ -267,7 +285,7 @@ def test_a_prepared_convolution_in_bfloat16_has_the_gradients_of_its_layers_in_b
 
 @pytest.mark.parametrize("mode", ["bilinear", "nearest", "bicubic"])
 @pytest.mark.parametrize("size", [(12, 10), (11, 9), (11, 10)])
-def test_doubling_is_interpolation_by_two_cropped(mode, size):
+def test_doubling_is_interpolation_by_two_cropped(mode: str, size: tuple[int, int]) -> None:
     with seeded(0):
         features = torch.rand(2, 3, 6, 5)
     align = None if mode == "nearest" else False
