@@ -8,32 +8,29 @@ from typing import Annotated
 import typer
 
 from ...core.errors import InputError
-from .shared import err, out
+from .shared import err, print_line
 
 __all__ = ["ui"]
 
-HOME = "127.0.0.1"
-PORT = 8712
+WEB_PACKAGES = ("nicegui", "fastapi", "starlette")  # all come with the extra "ui"
 
 
 def ui(
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets the whole network in.")] = HOME,
+    host: Annotated[str, typer.Option(help="Address to listen on. 0.0.0.0 admits the whole network.")] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port; another one where it is taken. 0: any that is free.")
-    ] = PORT,
-    open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Show the page in a browser.")] = True,
+        int, typer.Option(min=0, max=65535, help="Port. If it is taken, another one is used. 0: any free port.")
+    ] = 8712,
+    open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
     folder: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder for all its files; default: one in the user's data.")
+        Path | None, typer.Option(metavar="DIR", help="Folder of all files. Default: a folder in the user's data.")
     ] = None,
-    max_upload: Annotated[float, typer.Option(min=0.001, metavar="MB", help="The largest file that is taken.")] = 50.0,
-    max_pixels: Annotated[
-        float, typer.Option(min=0.001, metavar="MP", help="The largest picture that is taken.")
-    ] = 50.0,
+    max_upload: Annotated[float, typer.Option(min=0.001, metavar="MB", help="The largest file to accept.")] = 50.0,
+    max_pixels: Annotated[float, typer.Option(min=0.001, metavar="MP", help="The largest picture to accept.")] = 50.0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
 ) -> None:
     """Restore photographs on a web page of this computer.
 
-    Drop a photo, choose a recipe, watch image and kernel become sharp, compare, download. Runs are kept in a gallery.
+    Drop a photo, choose a recipe, watch image and kernel become sharp, compare and download. A gallery keeps the runs.
 
     [bold]Examples[/bold]
 
@@ -42,30 +39,27 @@ def ui(
       invkit ui --port 9000 --no-open --folder ~/deblurred
     """
     try:
-        from ..ui.serving import Settings, serve
+        from ..ui.server import ServerSettings, serve
+        from ..ui.uploads import UploadLimits
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "nicegui":
+        if (error.name or "").partition(".")[0] not in WEB_PACKAGES:
             raise
         raise InputError("invkit ui needs NiceGUI, which is not installed: pip install 'invkit[ui]'") from error
-    from ..ui.limits import Limits
 
-    where = (folder or own_folder()).expanduser().absolute()
-    settings = Settings(where, host, port, open_browser, Limits(max_upload, max_pixels), device)
+    folder = (folder or default_folder()).expanduser().absolute()
+    settings = ServerSettings(folder, host, port, open_browser, UploadLimits(max_upload, max_pixels), device)
     if not settings.is_private:
-        say_warning(
-            f"at {host} everybody who reaches this computer by the network sees all photos; there is no password"
+        err.print("[yellow]warning:[/yellow]", end=" ")
+        print_line(
+            f"the host is {host}: everybody who reaches this computer over the network can see all photos, because "
+            "there is no password",
+            err,
         )
-    serve(settings, lambda line: out.print(line, markup=False, highlight=False, soft_wrap=True))
+    serve(settings, print_line)
 
 
-def own_folder() -> Path:
+def default_folder() -> Path:
     """The page's folder in the user's data."""
     from platformdirs import user_data_path
 
     return user_data_path("invkit", appauthor=False) / "ui"
-
-
-def say_warning(words: str) -> None:
-    """A warning on the standard error."""
-    err.print("[yellow]warning:[/yellow]", end=" ")
-    err.print(words, markup=False, highlight=False, soft_wrap=True)

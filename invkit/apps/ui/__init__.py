@@ -1,5 +1,4 @@
-"""The web page of ``invkit ui``: a photograph is dropped, restored by a process of its own, and kept in a gallery.
+"""The web page of ``invkit ui``. A visitor drops a photograph, a worker process restores it, and a gallery keeps it.
 
-What serves the page (`serving` and what it imports) imports no torch; what restores (`worker`, `restoring`,
-`previews`) imports no NiceGUI.
+The server (`server` and the modules that it imports) imports no torch. The worker (`worker`) imports no NiceGUI.
 """

@@ -1,171 +1,202 @@
-"""Jobs, one at a time, in the order they were asked for."""
+"""The queue of restorations. One job runs at a time, in a worker process of its own."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import shutil
+import sys
 import time
-from collections.abc import Awaitable, Callable
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from .asked import Asked
-from .messages import MADE, Begun, Done, Failed, News, Order, Saving, Step
-from .process import Worker
-from .store import Store
+from . import messages
+from .messages import RestorationRequest, WorkerMessage, WorkerOrder
+from .store import RunStore
 
-__all__ = ["Job", "JobState", "Queue"]
+__all__ = ["JobQueue", "RestorationJob", "WorkerProcess"]
+
+WORKER_MODULE = "invkit.apps.ui.worker"
+KILLED_CODE = -9  # exit code of a process that the system has killed, mostly because memory ran out
 
 JobState = Literal["waiting", "starting", "solving", "saving", "done", "failed", "cancelled"]
-OVER: tuple[JobState, ...] = ("done", "failed", "cancelled")
+FINAL_STATES: tuple[JobState, ...] = ("done", "failed", "cancelled")
+
+
+class WorkerProcess:
+    """A process that restores one photograph. `start` makes one."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+
+    @classmethod
+    async def start(cls) -> WorkerProcess:
+        """Start a process, which imports the modules that it needs and then waits for an order."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", WORKER_MODULE),
+            stdin=PIPE,
+            stdout=PIPE,
+            start_new_session=True,  # Ctrl-C in the terminal reaches the page alone, which kills the worker itself
+            env={**os.environ, "MPLBACKEND": "Agg"},
+        )
+        return cls(process)
+
+    async def carry_out(self, order: WorkerOrder) -> AsyncIterator[WorkerMessage]:
+        """The worker's messages up to `Done` or `Failed`. A worker that exits without either has failed."""
+        self.send(order.model_dump_json())
+        assert self.process.stdout is not None
+        async for line in self.process.stdout:
+            message = messages.read_message(line)
+            yield message
+            if isinstance(message, messages.Done | messages.Failed):
+                return
+        yield messages.Failed(error=exit_reason(await self.process.wait()))
+
+    def stop(self) -> None:
+        """Ask the worker to stop after the current iteration and to keep the result so far."""
+        self.send(messages.STOP_COMMAND)
+
+    def send(self, line: str) -> None:
+        """Write a line to the worker, which may have exited."""
+        assert self.process.stdin is not None
+        with suppress(ConnectionError, RuntimeError):
+            self.process.stdin.write(f"{line}\n".encode())
+
+    async def kill(self) -> None:
+        """Kill the worker and wait until it has exited."""
+        with suppress(ProcessLookupError):
+            self.process.kill()
+        await self.process.wait()
+
+
+def exit_reason(code: int) -> str:
+    """Why a worker may have exited without a message."""
+    if code == KILLED_CODE:
+        return "the system killed the worker process, most likely because memory ran out; select a smaller region"
+    return f"the worker process exited unexpectedly (code {code}); the terminal of invkit may show the reason"
 
 
 @dataclass
-class Job:
-    """A photograph on its way.
+class RestorationJob:
+    """A request in the queue.
 
-    Attributes:
-        asked: of it.
-        folder: of its work, which it has until it is over; the name of that is the run's.
-        photo: the file in it.
-        state: where it is.
-        begun: when it left the queue, on the monotonic clock.
-        facts: what is known of it before the first step.
-        step: the newest pictures.
-        words: why it has failed.
+    The job's folder is removed when the job ends; the run gets the same name.
     """
 
-    asked: Asked
+    request: RestorationRequest
     folder: Path
-    photo: Path
+    photo: Path  # the photograph's file in the folder
     state: JobState = "waiting"
-    begun: float | None = None
-    facts: Begun | None = None
-    step: Step | None = None
-    words: str = ""
+    started: float | None = None  # when the job left the queue, in seconds of the monotonic clock
+    prepared: messages.Prepared | None = None  # known before the first iteration
+    latest: messages.Iterated | None = None  # the newest previews
+    error: str = ""  # why the job has failed
 
     @property
     def id(self) -> str:
-        """The name of its folder, and of the run that it becomes."""
+        """The name of the job's folder, and of the run."""
         return self.folder.name
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more happens to it."""
-        return self.state in OVER
+        """Whether the job has reached a final state."""
+        return self.state in FINAL_STATES
 
     @property
     def seconds(self) -> float:
-        """Since it left the queue."""
-        return 0.0 if self.begun is None else time.monotonic() - self.begun
+        """Seconds since the job left the queue."""
+        return 0.0 if self.started is None else time.monotonic() - self.started
 
-    @property
-    def is_grey(self) -> bool:
-        """Whether the newest picture lacks the colours that the photograph has."""
-        return bool(self.facts and self.step and self.step.channels < self.facts.channels)
-
-    def hear(self, news: News) -> None:
-        """Take over what its worker tells; one that is over stays so."""
+    def receive(self, message: WorkerMessage) -> None:
+        """Update the job from a message of its worker; a final state remains."""
         if self.is_over:
             return
-        match news:
-            case Begun():
-                self.facts = news
-            case Step():
-                self.step, self.state = news, "solving"
-            case Saving():
-                self.state = "saving"
-            case Done():
-                self.state = "done"
-            case Failed():
-                self.words, self.state = news.words, "failed"
+        self.state = message.kind
+        if isinstance(message, messages.Prepared):
+            self.prepared = message
+        elif isinstance(message, messages.Iterated):
+            self.latest = message
+        elif isinstance(message, messages.Failed):
+            self.error = message.error
 
 
 @dataclass
-class Queue:
-    """Who waits, and who is served. One worker is always ready for the next: what it imports takes seconds.
+class JobQueue:
+    """The jobs, first in, first out. One worker is always ready, because its imports take seconds."""
 
-    Attributes:
-        store: where the work is.
-        device: where to solve, as for `invkit.deblur`.
-        start: begins a worker.
-        jobs: those that are not over, in their order; the first is the one that is served.
-    """
+    store: RunStore
+    device: str = "auto"  # where to solve, as in `invkit.deblur`
+    start_worker: Callable[[], Awaitable[WorkerProcess]] = WorkerProcess.start
+    jobs: list[RestorationJob] = field(default_factory=list)  # those that are not over; the first one runs
+    _added: asyncio.Event = field(default_factory=asyncio.Event)
+    _worker: WorkerProcess | None = None
 
-    store: Store
-    device: str = "auto"
-    start: Callable[[], Awaitable[Worker]] = Worker.started
-    jobs: list[Job] = field(default_factory=list)
-    _came: asyncio.Event = field(default_factory=asyncio.Event)
-    _worker: Worker | None = None
-
-    def add(self, asked: Asked, photo: Path) -> Job:
-        """Queue a photograph; the file is the caller's, and may be gone later."""
+    def add(self, request: RestorationRequest, photo: Path) -> RestorationJob:
+        """Queue a request. The caller may delete the photograph's file afterwards."""
         folder = self.store.new_work()
-        own = folder / f"photo{photo.suffix}"
+        copy = folder / f"photo{photo.suffix}"
         try:
-            os.link(photo, own)
+            os.link(photo, copy)
         except OSError:  # a file system without links
-            shutil.copyfile(photo, own)
-        job = Job(asked, folder, own)
+            shutil.copyfile(photo, copy)
+        job = RestorationJob(request, folder, copy)
         self.jobs.append(job)
-        self._came.set()
+        self._added.set()
         return job
 
-    def place(self, job: Job) -> int:
-        """How many are before it; 0 is the one that is served."""
+    def position(self, job: RestorationJob) -> int:
+        """The number of jobs before this one; 0 for the running job."""
         return self.jobs.index(job) if job in self.jobs else 0
 
-    async def cancel(self, job: Job) -> None:
-        """Take a job out, and end it where it is being served; nothing is kept of it."""
+    async def cancel(self, job: RestorationJob) -> None:
+        """Remove a job, and kill its worker if the job is running. Nothing is kept."""
         if job.is_over:
             return
-        is_served, job.state = job.begun is not None, "cancelled"
-        if is_served and self._worker:
-            await self._worker.end()
-        elif not is_served:
-            self.leave(job)
+        is_running, job.state = job.started is not None, "cancelled"
+        if is_running and self._worker:
+            await self._worker.kill()
+        elif not is_running:
+            self.remove(job)
 
-    def finish(self, job: Job) -> None:
-        """Have a job stop after the step it is in, with the result so far."""
+    def stop(self, job: RestorationJob) -> None:
+        """Let a job stop after the current iteration, with the result so far."""
         if job.state == "solving" and self._worker:
-            self._worker.finish()
+            self._worker.stop()
 
-    async def serve(self) -> None:
-        """Do one job after the other, for ever."""
+    async def run(self) -> None:
+        """Run the jobs one after the other, without end."""
         while True:
-            self._worker = await self.start()
-            await self.serve_one(self._worker, await self.next())
-            await self._worker.end()
+            self._worker = await self.start_worker()
+            while not self.jobs:
+                self._added.clear()
+                await self._added.wait()
+            await self.run_job(self._worker, self.jobs[0])
+            await self._worker.kill()
 
     async def close(self) -> None:
-        """End the worker, in whatever it is."""
+        """Kill the worker."""
         if self._worker:
-            await self._worker.end()
+            await self._worker.kill()
 
-    async def next(self) -> Job:
-        """The first in the queue, as soon as there is one."""
-        while not self.jobs:
-            self._came.clear()
-            await self._came.wait()
-        return self.jobs[0]
-
-    async def serve_one(self, worker: Worker, job: Job) -> None:
-        """Have a worker do a job."""
-        job.begun, job.state = time.monotonic(), "starting"
-        order = Order(asked=job.asked, photo=job.photo, folder=job.folder, device=self.device)
+    async def run_job(self, worker: WorkerProcess, job: RestorationJob) -> None:
+        """Let a worker carry out a job."""
+        job.started, job.state = time.monotonic(), "starting"
+        order = WorkerOrder(request=job.request, photo=job.photo, folder=job.folder, device=self.device)
         try:
-            async for news in worker.do(order):
-                if isinstance(news, Done) and not job.is_over:
-                    self.store.keep(job.folder / MADE, job.id)
-                job.hear(news)
+            async for message in worker.carry_out(order):
+                if isinstance(message, messages.Done) and not job.is_over:
+                    self.store.keep(job.folder / messages.RUN_FOLDER, job.id)
+                job.receive(message)
         except (OSError, ValueError) as error:
-            job.hear(Failed(words=str(error)))
-        self.leave(job)
+            job.receive(messages.Failed(error=str(error)))
+        self.remove(job)
 
-    def leave(self, job: Job) -> None:
-        """Forget a job that is over, and remove its work."""
+    def remove(self, job: RestorationJob) -> None:
+        """Remove a job that is over, with its folder."""
         self.jobs.remove(job)
         shutil.rmtree(job.folder, ignore_errors=True)

@@ -1,6 +1,6 @@
-"""The folder of the page: work in progress, and the runs that are kept.
+"""The page's folder: unfinished work, finished runs, and the addresses of their files.
 
-Every name in it is made here; none is taken from an upload or an address.
+Every name in the folder is made here; no name comes from an upload or an address.
 """
 
 from __future__ import annotations
@@ -19,69 +19,70 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ...core.errors import InputError
-from .asked import Asked
+from .messages import RestorationRequest
 
-__all__ = ["FACTS", "VIEW", "KeptRun", "Store", "new_id"]
+__all__ = ["KeptRun", "RunStore", "new_id", "work_address"]
 
-ID = r"\d{8}-\d{6}-[0-9a-f]{8}"
-VIEW = "view"  # folder of a run with what the page shows of it
-FACTS = "facts.json"
-SHOWN = ("before.jpg", "after.jpg", "thumbnail.jpg")
-WORKING = ("photo.jpg", "image.png", "kernel.png")  # of an upload, and of a job
+UPLOAD_ADDRESS = "/upload"
+ARCHIVE_NAME = "all.zip"
+ID_PATTERN = r"\d{8}-\d{6}-[0-9a-f]{8}"
+VIEW_FOLDER = "view"  # the folder of a run with the page's own files
+FACTS_FILE = "facts.json"
+VIEW_PICTURES = ("before.jpg", "after.jpg", "thumbnail.jpg")
+WORK_PICTURES = ("photo.jpg", "image.png", "kernel.png")  # of an upload, and of a job
 
 
 def new_id() -> str:
-    """A name of a folder, which sorts by its time and cannot be guessed."""
+    """A new folder name. Names sort by time, and nobody can guess them."""
     return f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
+
+
+def work_address(work: str, name: str) -> str:
+    """The address of a picture of an upload or a job. A query after the name makes the browser load it again."""
+    return f"/work/{work}/{name}"
 
 
 @dataclass(frozen=True)
 class KeptRun:
-    """A run of the gallery.
+    """A finished run of the gallery."""
 
-    Attributes:
-        id: its folder's name.
-        folder: with the files that `Result.save` writes, and `VIEW`.
-        asked: what was.
-        facts: how it went, in words and numbers.
-    """
-
-    id: str
-    folder: Path
-    asked: Asked
-    facts: Mapping[str, Any]
+    id: str  # the folder's name
+    folder: Path  # with the files that `Result.save` writes and `VIEW_FOLDER`
+    request: RestorationRequest
+    facts: Mapping[str, Any]  # recipe, duration, warnings and other facts that the page shows
 
     @classmethod
     def read(cls, folder: Path) -> KeptRun | None:
-        """The run in a folder, None where there is none that can be read."""
+        """The run in a folder, or None if the folder holds no readable run."""
         try:
-            facts = json.loads((folder / VIEW / FACTS).read_text(encoding="utf-8"))
-            return cls(folder.name, folder, Asked(**facts.pop("asked")), facts)
+            facts = json.loads((folder / VIEW_FOLDER / FACTS_FILE).read_text(encoding="utf-8"))
+            return cls(folder.name, folder, RestorationRequest(**facts.pop("request")), facts)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
     @property
     def files(self) -> dict[str, Path]:
-        """What may be downloaded, by name."""
+        """The files that may be downloaded, by name."""
         return {path.name: path for path in sorted(self.folder.iterdir()) if path.is_file()}
 
     def file(self, name: str) -> Path | None:
-        """A file that may be seen or downloaded, None where there is none of that name."""
-        path = self.folder / VIEW / name if name in SHOWN else self.files.get(name)
+        """A file that the page may show or that may be downloaded, or None if there is no such file."""
+        path = self.folder / VIEW_FOLDER / name if name in VIEW_PICTURES else self.files.get(name)
         return path if path is not None and path.is_file() else None
 
+    def address(self, name: str, *, download: bool = False) -> str:
+        """The address of a file of the run."""
+        return f"/runs/{self.id}/{name}{'?download=true' if download else ''}"
 
-class Store:
-    """The folder, which one page at a time may use.
 
-    Args:
-        folder: made where it is missing.
+class RunStore:
+    """The page's folder, which is made if it is missing. One server at a time may use it.
 
     Attributes:
-        changes: how often the gallery has changed, so that pages know when to look again.
+        changes: number of changes of the gallery, by which pages notice that they must show it again.
 
     Raises:
-        InputError: it cannot be written, or another page uses it.
+        InputError: the folder cannot be written, or another server uses it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -90,7 +91,7 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(folder / "lock")
             self._lock.acquire(timeout=0)
-            self.clear()
+            self.clear_work()
             self.runs.mkdir(exist_ok=True)
         except Timeout as error:
             raise InputError(f"another invkit ui uses {folder}; use its page, or give another --folder") from error
@@ -99,51 +100,51 @@ class Store:
                 f"the folder {folder} cannot be written ({error.strerror or error}); give another --folder"
             ) from error
 
-    def clear(self) -> None:
-        """Remove what is left of work that was not finished."""
+    def clear_work(self) -> None:
+        """Remove uploads and unfinished jobs."""
         shutil.rmtree(self.work, ignore_errors=True)
         self.work.mkdir(exist_ok=True)
 
     def close(self) -> None:
-        """Leave the folder to others."""
-        self.clear()
+        """Remove unfinished work and release the folder."""
+        self.clear_work()
         self._lock.release()
 
     def new_work(self) -> Path:
-        """A fresh folder for an upload or a job."""
+        """A new folder for an upload or a job."""
         folder = self.work / new_id()
         folder.mkdir()
         return folder
 
-    def working_file(self, work: str, name: str) -> Path | None:
-        """A picture of work in progress, None where there is none of that name."""
+    def work_file(self, work: str, name: str) -> Path | None:
+        """A picture of an upload or a job, or None if there is no such picture."""
         path = self.work / work / name
-        return path if re.fullmatch(ID, work) and name in WORKING and path.is_file() else None
+        return path if re.fullmatch(ID_PATTERN, work) and name in WORK_PICTURES and path.is_file() else None
 
-    def keep(self, made: Path, run: str) -> None:
-        """Take over what a job has made, as a run of the gallery."""
-        made.replace(self.runs / run)
+    def keep(self, folder: Path, run_id: str) -> None:
+        """Move a finished run into the gallery."""
+        folder.replace(self.runs / run_id)
         self.changes += 1
 
-    def run(self, run: str) -> KeptRun | None:
-        """The run of that name."""
-        return KeptRun.read(self.runs / run) if re.fullmatch(ID, run) else None
+    def find(self, run_id: str) -> KeptRun | None:
+        """The run of that name, or None."""
+        return KeptRun.read(self.runs / run_id) if re.fullmatch(ID_PATTERN, run_id) else None
 
     def gallery(self) -> list[KeptRun]:
         """All runs, the newest first."""
-        found = [self.run(folder.name) for folder in sorted(self.runs.iterdir(), reverse=True)]
+        found = [self.find(folder.name) for folder in sorted(self.runs.iterdir(), reverse=True)]
         return [run for run in found if run]
 
-    def delete(self, run: str) -> None:
-        """Remove a run of the gallery."""
-        if re.fullmatch(ID, run):
-            shutil.rmtree(self.runs / run, ignore_errors=True)
+    def delete(self, run_id: str) -> None:
+        """Delete a run of the gallery."""
+        if re.fullmatch(ID_PATTERN, run_id):
+            shutil.rmtree(self.runs / run_id, ignore_errors=True)
             self.changes += 1
 
-    def zipped(self, run: KeptRun) -> Path:
-        """The files of a run in one archive, in the folder of work; whoever asked for it removes it."""
+    def write_archive(self, run: KeptRun) -> Path:
+        """Write all files of a run into a zip file; the caller must delete it."""
         path = self.work / f"{new_id()}.zip"
         with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:  # pictures are compressed already
             for name, file in run.files.items():
-                archive.write(file, f"{run.asked.stem}/{name}")
+                archive.write(file, f"{run.request.file_stem}/{name}")
         return path

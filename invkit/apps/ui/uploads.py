@@ -1,61 +1,83 @@
-"""Photographs that were dropped and may be restored, perhaps more than once; gone with the page they were given to."""
+"""Photographs that visitors upload: limits, reading, and pictures that a browser can show."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
 
 from ...core.errors import InputError
-from ...media.files import write_atomically
-from .limits import Limits, read_photo
-from .pictures import shown_samples
-from .store import Store
+from ...media.decoding import StoredImage, decode, detected_format
+from .store import RunStore
 
-__all__ = ["Upload", "Uploads", "without_path"]
+__all__ = ["Upload", "UploadLimits", "Uploads", "browser_jpeg", "read_photo"]
 
-SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "TIFF": ".tif", "BMP": ".bmp", "WebP": ".webp"}
+MEGA = 1_000_000
+SIGNATURE_BYTES = 16  # the first bytes of a file, which show its format
+PHOTO_SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "TIFF": ".tif", "BMP": ".bmp", "WebP": ".webp"}  # not NPY: any numbers
+SCREEN_SIDE = 1600  # pixels of a picture's longer side; a screen shows no more
+THUMBNAIL_SIDE = 320  # pixels
+BROWSER_JPEG_QUALITY = 92
+
+
+@dataclass(frozen=True)
+class UploadLimits:
+    """The largest file and the largest picture that may be uploaded."""
+
+    megabytes: float = 50.0  # of the file, 10^6 bytes each
+    megapixels: float = 50.0  # of the picture, 10^6 pixels each
+
+    def check_bytes(self, count: int) -> None:
+        """Raise `InputError` if a file of so many bytes is too large or empty."""
+        if count == 0:
+            raise InputError("the file is empty; copy or export it again")
+        if count > self.megabytes * MEGA:
+            raise InputError(
+                f"the file is larger than {self.megabytes:g} MB; shrink or crop it, or start invkit ui with a larger "
+                "--max-upload"
+            )
+
+    def check_pixels(self, width: int, height: int) -> None:
+        """Raise `InputError` if a picture has too many pixels."""
+        if width * height > self.megapixels * MEGA:
+            raise InputError(
+                f"the picture has {width} x {height} pixels, more than {self.megapixels:g} megapixels; shrink or crop "
+                "it, or start invkit ui with a larger --max-pixels"
+            )
 
 
 @dataclass(frozen=True)
 class Upload:
-    """A photograph that was read once, in full.
+    """A photograph that was uploaded and read in full."""
 
-    Attributes:
-        folder: its own; the name of that is the upload's.
-        path: the file as it came.
-        name: what its owner calls it.
-        width, height: pixels, upright.
-    """
-
-    folder: Path
-    path: Path
-    name: str
-    width: int
+    path: Path  # the file, in a folder of its own
+    name: str  # the file name that the visitor sees
+    width: int  # of the upright picture, pixels
     height: int
 
     @property
     def id(self) -> str:
-        """The name of its folder."""
-        return self.folder.name
+        """The name of the upload's folder."""
+        return self.path.parent.name
 
 
 @dataclass
 class Uploads:
-    """All of them, by their names.
+    """The uploaded photographs. A page deletes its own when it is closed."""
 
-    Attributes:
-        store: where they lie.
-        limits: on each.
-    """
-
-    store: Store
-    limits: Limits
-    held: dict[str, Upload] = field(default_factory=dict)
+    store: RunStore
+    limits: UploadLimits
+    by_id: dict[str, Upload] = field(default_factory=dict)
 
     async def receive(self, chunks: AsyncIterator[bytes], folder: Path) -> Path:
-        """Write a file as it comes; raises `InputError` as soon as it is too large."""
+        """Write a file chunk by chunk; raises `InputError` as soon as it is too large."""
         path, count = folder / "photo", 0
         with path.open("wb") as file:
             async for chunk in chunks:
@@ -66,33 +88,92 @@ class Uploads:
         return path
 
     def read(self, path: Path, name: str) -> Upload:
-        """Take in a file that lies in a folder of its own; raises `InputError` where it is no photograph."""
-        samples = read_photo(path, name, self.limits)
-        write_atomically(path.parent / "photo.jpg", shown_samples(samples))
-        suffixed = path.replace(path.with_name("original" + SUFFIXES[samples.format]))
-        height, width = samples.values.shape[:2]
-        upload = Upload(path.parent, suffixed, name, width, height)
-        self.held[upload.id] = upload
+        """Add a file that lies in a folder of its own; raises `InputError` if it is not a photograph."""
+        stored = read_photo(path, name, self.limits)
+        path.with_name("photo.jpg").write_bytes(stored_jpeg(stored))
+        path = path.replace(path.with_name("original" + PHOTO_SUFFIXES[stored.format]))
+        height, width = stored.values.shape[:2]
+        upload = Upload(path, name, width, height)
+        self.by_id[upload.id] = upload
         return upload
 
-    def take(self, path: Path, name: str) -> Upload:
-        """Take in a copy of a file of this machine; raises as `read`."""
-        folder = self.store.new_work()
-        return self.read(Path(shutil.copyfile(path, folder / "photo")), name)
+    def copy(self, path: Path, name: str) -> Upload:
+        """Add a copy of a file of this computer; raises as `read`."""
+        return self.read(Path(shutil.copyfile(path, self.store.new_work() / "photo")), name)
 
-    def drop(self, upload: str) -> None:
-        """Forget one and remove its file."""
-        found = self.held.pop(upload, None)
-        if found is not None:
-            shutil.rmtree(found.folder, ignore_errors=True)
-
-    def refuse(self, folder: Path) -> None:
-        """Remove the folder of a file that was no photograph."""
-        shutil.rmtree(folder, ignore_errors=True)
+    def delete(self, upload_id: str) -> None:
+        """Forget an upload and delete its file."""
+        upload = self.by_id.pop(upload_id, None)
+        if upload is not None:
+            shutil.rmtree(upload.path.parent, ignore_errors=True)
 
 
-def without_path(name: str) -> str:
-    """What a file is called, without folders; raises `InputError` for a name that is longer than any."""
-    if len(name) > 500:
-        raise InputError("the name of the file is longer than any file system takes; rename it")
-    return name.replace("\\", "/").rpartition("/")[2] or "photo"
+def read_photo(path: Path, name: str, limits: UploadLimits) -> StoredImage:
+    """Read a photograph in full, so that a damaged file is refused now, not after a wait in the queue.
+
+    Args:
+        path: the file.
+        name: the file name that the visitor sees, for the errors.
+        limits: the limits, which are checked before the pixels are read.
+
+    Raises:
+        InputError: the file is not a photograph, is damaged or is too large.
+    """
+    try:
+        limits.check_bytes(path.stat().st_size)
+        with path.open("rb") as file:
+            kind = detected_format(file.read(SIGNATURE_BYTES))
+        if kind is None or kind not in PHOTO_SUFFIXES:
+            known = ", ".join(PHOTO_SUFFIXES)
+            raise InputError(f"{name} is not a photograph that invkit can read; give a file of one of these: {known}")
+        limits.check_pixels(*header_size(path, kind))
+        return decode(path)
+    except InputError as error:
+        raise InputError(str(error).replace(str(path), name)) from error
+
+
+def header_size(path: Path, kind: str) -> tuple[int, int]:
+    """Width and height from the header alone; (0, 0) for a damaged header, which `decode` then reports."""
+    try:
+        if kind == "TIFF":
+            import tifffile
+
+            with tifffile.TiffFile(path) as file:
+                first = file.pages.first
+                return first.imagewidth, first.imagelength
+        with Image.open(path, formats=[kind.upper()]) as picture:
+            return picture.size
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{path} holds more pixels than invkit can read; crop or shrink it") from error
+    except Exception:  # a decoder may raise anything on damaged data
+        return 0, 0
+
+
+def browser_jpeg(pixels: npt.NDArray[Any], side: int = SCREEN_SIDE, icc_profile: bytes | None = None) -> bytes:
+    """A JPEG for the browser, which can show neither TIFF nor 16 bits, and is slow with 50 megapixels.
+
+    Args:
+        pixels: (H, W), (H, W, 1), (H, W, 3), or with an opacity, which is left out, (H, W, 2), (H, W, 4); uint8, or
+            floats in [0, 1].
+        side: the longer side of the JPEG has at most so many pixels.
+        icc_profile: colour profile of the pixels, without which colours may look dull.
+    """
+    planes = pixels[..., None] if pixels.ndim == 2 else pixels
+    planes = planes[..., 0] if planes.shape[-1] <= 2 else planes[..., :3]
+    if planes.dtype.kind == "f":
+        planes = np.rint(255 * np.clip(np.nan_to_num(planes), 0, 1)).astype(np.uint8)
+    picture, buffer = Image.fromarray(planes), BytesIO()
+    picture.thumbnail((side, side))
+    profile = {"icc_profile": icc_profile} if icc_profile else {}
+    picture.save(buffer, format="JPEG", quality=BROWSER_JPEG_QUALITY, **profile)
+    return buffer.getvalue()
+
+
+def stored_jpeg(stored: StoredImage) -> bytes:
+    """A JPEG for the browser from the samples of a file. It skips pixels of a large picture."""
+    step = max(1, max(stored.values.shape[:2]) // (2 * SCREEN_SIDE))
+    values = stored.values[::step, ::step]
+    if values.dtype != np.uint8:
+        white = stored.white or (1.0 if values.dtype.kind == "f" else float(np.iinfo(values.dtype).max))
+        values = values.astype(np.float32) / white
+    return browser_jpeg(values, icc_profile=stored.icc_profile)

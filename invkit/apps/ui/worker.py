@@ -36,19 +36,20 @@ from ...media.images import read_image, write_image
 from ...media.layouts import channels_last
 from ...media.output import save_result
 from ...media.snapshot_files import pictures
-from ...numerics.geometry import size_of, visible_part
+from ...numerics.framing import visible_part
+from ...numerics.geometry import size_of
 from ...pipeline.job import Job, prepare
 from . import messages
 from .messages import Crop, RestorationRequest, WorkerMessage, WorkerOrder
 from .store import FACTS_FILE, VIEW_FOLDER
 from .uploads import THUMBNAIL_SIDE, browser_jpeg
 
-__all__ = ["main", "restore_photo", "warm_up"]
+__all__ = ["preload", "restore_photo", "run_worker"]
 
 PREVIEW_INTERVAL = 0.5  # seconds between two previews
 PREVIEW_SIDE = 512  # pixels of a preview's longer side
 FLOAT_BITS = 32  # samples of this depth need TIFF; PNG holds at most 16 bits
-WARM_UP_SECONDS = 0.01  # time limit of a solve that only has to begin
+PRELOAD_SECONDS = 0.01  # time limit of a solve that only has to begin
 
 
 class MessageChannel:
@@ -67,12 +68,12 @@ class MessageChannel:
             os._exit(1)
 
 
-def main() -> None:
+def run_worker() -> None:
     """Carry out one order."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)  # only a solve reacts to it (`deferred_interrupt`)
     send = MessageChannel().send
-    warm_up()
+    preload()
     line = sys.stdin.readline()
     if not line.strip():
         return
@@ -96,11 +97,11 @@ def listen() -> None:
     os._exit(1)
 
 
-def warm_up() -> None:
+def preload() -> None:
     """Start a small solve, which imports every module that a solve needs."""
     squares = np.kron(np.arange(36.0).reshape(6, 6) % 7 / 7, np.ones((8, 8)))
     with suppress(InvkitError):
-        prepare(squares, recipe="fast", kernel_size=5).run(time_limit=WARM_UP_SECONDS)
+        prepare(squares, recipe="fast", kernel_size=5).run(time_limit=PRELOAD_SECONDS)
 
 
 def restore_photo(order: WorkerOrder, send: Callable[[WorkerMessage], None]) -> None:
@@ -122,7 +123,7 @@ def restore_photo(order: WorkerOrder, send: Callable[[WorkerMessage], None]) -> 
         device=order.device,
         time_limit=request.time_limit,
     )
-    send(prepared(job))
+    send(prepared_message(job))
     result = job.run(time_limit=request.time_limit, progress=partial(StagePreviews, Previews(order.folder, send)))
     send(messages.Saving())
     write_run(result, request, order.folder / messages.RUN_FOLDER)
@@ -149,7 +150,7 @@ def write_crop(photo: Path, crop: Crop) -> Path:
     return path
 
 
-def prepared(job: Job) -> messages.Prepared:
+def prepared_message(job: Job) -> messages.Prepared:
     """What is known before the first iteration."""
     height, width = job.image.data.shape[-2:]
     kernel_height, kernel_width = job.assembly.problem.kernel_prior.shape[-2:]
@@ -202,11 +203,9 @@ def facts_of(result: Result) -> dict[str, Any]:
 
 
 class Previews:
-    """Writes pictures of image and kernel during all stages of a job.
+    """Writes ``image.png`` and ``kernel.png`` during all stages of a job, and sends a message for every pair.
 
-    Args:
-        folder: where ``image.png`` and ``kernel.png`` are written and replaced, each atomically.
-        send: sends a message for every pair of pictures.
+    Each picture is replaced atomically, because the page may read it at any time.
     """
 
     def __init__(self, folder: Path, send: Callable[[WorkerMessage], None]) -> None:
@@ -271,4 +270,4 @@ def reduced(image: Tensor) -> Tensor:
 
 
 if __name__ == "__main__":
-    main()
+    run_worker()

@@ -1,4 +1,4 @@
-// A place to drop a photograph, or to choose one; sends the file as it is and says what the server made of it.
+// An area where a visitor drops or chooses a photograph. It sends the file and emits the server's answer.
 export default {
   template: `
     <label class="drop" :class="{over, busy}"
@@ -7,7 +7,7 @@ export default {
       <strong>{{ busy ? "Reading the photo …" : title }}</strong>
       <span>{{ hint }}</span>
     </label>`,
-  props: { url: String, accept: String, title: String, hint: String, mostBytes: Number, tooLarge: String },
+  props: { address: String, accept: String, title: String, hint: String, maxBytes: Number, tooLarge: String },
   data() {
     return { over: false, busy: false };
   },
@@ -22,15 +22,15 @@ export default {
     },
     async send(file) {
       if (this.busy) return;
-      if (file.size > this.mostBytes) return this.$emit("refused", this.tooLarge);
+      if (file.size > this.maxBytes) return this.$emit("refused", this.tooLarge);
       this.busy = true;
       try {
-        // a header of our own: a browser lets no other site send it without asking us first
+        // a browser does not let other sites send this header
         const headers = { "X-Invkit": "upload", "Content-Type": "application/octet-stream" };
-        const url = `${window.path_prefix || ""}${this.url}?name=${encodeURIComponent(file.name)}`;
+        const url = `${window.path_prefix || ""}${this.address}?name=${encodeURIComponent(file.name)}`;
         const answer = await (await fetch(url, { method: "POST", headers, body: file })).json();
-        if (answer.words) this.$emit("refused", answer.words);
-        else this.$emit("taken", answer.upload);
+        if (answer.error) this.$emit("refused", answer.error);
+        else this.$emit("uploaded", answer.upload);
       } catch {
         this.$emit("refused", "the photo could not be sent; is invkit still running?");
       } finally {
