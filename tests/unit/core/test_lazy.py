@@ -51,9 +51,9 @@ def test_a_misspelt_component_is_refused_with_the_nearest_name() -> None:
 
 
 def test_a_module_of_the_package_is_still_a_module() -> None:
-    from invkit.fidelities import mse
+    from invkit.image_priors import pixels
 
-    assert mse.MSE is importlib.import_module("invkit.fidelities").MSE
+    assert pixels.Pixels is importlib.import_module("invkit.image_priors").Pixels
 
 
 def test_other_names_are_given_with_their_modules() -> None:
