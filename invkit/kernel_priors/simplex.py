@@ -25,7 +25,7 @@ __all__ = [
     "SimplexKernel",
     "checked_kernel",
     "closest_kernel",
-    "project_on_simplex",
+    "project_with_lazy_gradient",
     "softmax_kernel",
 ]
 
@@ -36,7 +36,8 @@ class SimplexKernel(KernelPrior, Assignable, Resizable):
     """Free pixels on the simplex: the prior can give every kernel of the size and prefers none.
 
     ``parametrization="softmax"`` keeps every pixel positive and its gradient exact. ``"projection"`` projects free
-    pixels on the simplex (see `project_on_simplex`) and gives kernels with exact zeros, as classical MAP methods do.
+    pixels on the simplex (see `project_with_lazy_gradient`). It gives kernels with exact zeros, as classical MAP
+    methods do.
 
     Args:
         shape: (B, 1, h, w).
@@ -73,7 +74,7 @@ class SimplexKernel(KernelPrior, Assignable, Resizable):
         """Give the kernel, (B, 1, h, w), >= 0, each summing to one."""
         if self.parametrization == "softmax":
             return softmax_kernel(self.free, self.shape)
-        return project_on_simplex(self.free.flatten(1)).view(self.shape)
+        return project_with_lazy_gradient(self.free.flatten(1)).view(self.shape)
 
     def assigned(self, value: Tensor) -> Self:
         """Return free pixels of the closest kernel to ``value``, (B, 1, h, w) of any size.
@@ -112,7 +113,7 @@ def softmax_kernel(logits: Tensor, shape: Shape) -> Tensor:
     return (weights / weights.sum(1, keepdim=True)).view(shape)  # a softmax alone is off by 1e-6 for large kernels
 
 
-def project_on_simplex(points: Tensor) -> Tensor:
+def project_with_lazy_gradient(points: Tensor) -> Tensor:
     """Return the nearest point of the simplex to each row, (B, n) -> (B, n), by sorting (Held, Wolfe, Crowder 1974).
 
     The backward pass gives the gradient along the plane ``sum = 1`` without the mask of the active pixels. Gradient
@@ -124,7 +125,7 @@ def project_on_simplex(points: Tensor) -> Tensor:
 
 
 class _Projection(torch.autograd.Function):
-    """The function `project_on_simplex` with its gradient."""
+    """The function `project_with_lazy_gradient` with its gradient."""
 
     @staticmethod
     def forward(ctx: Any, points: Tensor) -> Tensor:
@@ -140,7 +141,7 @@ def closest_kernel(value: Tensor) -> Tensor:
     """Return the closest kernel to any value (B, 1, h, w), without a gradient; raises `InputError` if not finite."""
     if not bool(torch.isfinite(value).all()):
         raise InputError("an estimated kernel contains NaN or infinite values; the kernel estimation diverged")
-    return project_on_simplex(value.detach().flatten(1)).view(value.shape)
+    return project_with_lazy_gradient(value.detach().flatten(1)).view(value.shape)
 
 
 def uniform_kernel(shape: Shape) -> Tensor:

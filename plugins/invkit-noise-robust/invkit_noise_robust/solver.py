@@ -156,7 +156,14 @@ class KernelFunctionAdam(AdamSolver):
         return image, best_of(kernels.detach(), objectives), loss
 
     def record(self, state: AdamState, image: Tensor, kernel: Tensor, losses: Tensor) -> None:
-        """Record the step and keep its kernel."""
+        """Record the step and keep its kernel.
+
+        Args:
+            state: is changed.
+            image: (B, C, H, W).
+            kernel: (B, 1, h, w).
+            losses: scalar or (B,), of the step.
+        """
         assert isinstance(state, EstimatedKernelState)
         super().record(state, image, kernel, losses)
         state.best = kernel.clone()

@@ -52,7 +52,13 @@ class TensorBoard(Observer):
         self._writer: Any = None
 
     def started(self, problem: Problem, state: State, iterations: int) -> None:
-        """Open the files of the next run; a resumed solve discards steps that an earlier process wrote later."""
+        """Open the files of the next run; a resumed solve discards steps that an earlier process wrote later.
+
+        Args:
+            problem: not used.
+            state: at the start, or where a resumed solve continues.
+            iterations: not used.
+        """
         self.solves, self.written, self.drawn = self.solves + 1, state.iteration, state.iteration
         self._writer = self._make_writer(str(self.folder / f"{self.solves:02}"), purge_step=state.iteration + 1)
 
@@ -64,7 +70,13 @@ class TensorBoard(Observer):
             self._write_images(state)
 
     def stopped(self, problem: Problem, state: State, reason: StopReason | None) -> None:
-        """Write the remaining losses, and the last images unless an error interrupted a step."""
+        """Write the remaining losses, and the last images unless an error interrupted a step.
+
+        Args:
+            problem: not used.
+            state: the last state.
+            reason: why the solve stopped; None after an error.
+        """
         self._write_losses(state)
         if reason is not None and self.drawn != state.iteration:
             self._write_images(state)
