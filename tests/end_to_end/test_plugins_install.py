@@ -1,4 +1,4 @@
-"""Each distribution under plugins/ installs in an environment of its own, and passes its tests and the suite."""
+"""Each distribution under plugins/ installs in a separate environment, and passes its tests and invkit's checks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ else:
     import tomli as tomllib
 
 FOLDERS = sorted(path.parent for path in (Path(invkit.__file__).parent.parent / "plugins").glob("*/pyproject.toml"))
-MADE = ("build", "*.egg-info", "__pycache__", ".pytest_cache")
+BUILD_FILES = ("build", "*.egg-info", "__pycache__", ".pytest_cache")
 
 SUITE = """
 import pytest
@@ -34,9 +34,9 @@ def test_suite(case):
 
 @pytest.fixture(params=FOLDERS, ids=lambda folder: folder.name)
 def source(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A copy of one plugin, as a build leaves traces in its folder."""
-    copy = tmp_path / request.param.name
-    shutil.copytree(request.param, copy, ignore=shutil.ignore_patterns(*MADE))
+    """A copy of one plugin, because a build leaves files in its folder."""
+    copy: Path = tmp_path / request.param.name
+    shutil.copytree(request.param, copy, ignore=shutil.ignore_patterns(*BUILD_FILES))
     return copy
 
 
@@ -46,7 +46,7 @@ def project(folder: Path) -> dict[str, object]:
 
 
 def absent(requirements: object) -> list[str]:
-    """Those of the requirements that are not installed here."""
+    """The requirements that are not installed here."""
     assert isinstance(requirements, list)
     found = []
     for name in (Requirement(line).name for line in requirements):
@@ -69,14 +69,14 @@ def test_a_plugin_installs_passes_its_tests_and_conforms(source: Path, tmp_path:
     environment.succeed(f"pip install ./{source.name}", tmp_path)
     shutil.rmtree(source / "build", ignore_errors=True)
     assert_listed(environment, str(facts["name"]), tmp_path)
-    said = environment.succeed(f"pytest -v -p no:cacheprovider {source.name}/tests", tmp_path)
-    assert " PASSED" in said
+    output = environment.succeed(f"pytest -v -p no:cacheprovider {source.name}/tests", tmp_path)
+    assert " PASSED" in output
     if missing:
-        pytest.skip(f"installed and tested, but {', '.join(missing)} is not here for the conformance suite")
-    assert "test_suite[case0] PASSED" in said
+        pytest.skip(f"installed and tested without the conformance checks, which need {', '.join(missing)}")
+    assert "test_suite[case0] PASSED" in output
 
 
 def assert_listed(environment: Environment, name: str, folder: Path) -> None:
-    """The components of the plugin are listed, whatever they need."""
+    """The components of the plugin are listed, even if their requirements are missing."""
     rows = json.loads(environment.succeed("invkit list --json", folder))
     assert name in {row["distribution"] for row in rows}
