@@ -1,4 +1,4 @@
-"""Penalties on an image or a kernel; a problem gives each its weight."""
+"""Regularizers, the penalties on an image or a kernel; a problem gives each its weight."""
 
 from ..core.lazy import lazy_attributes, lazy_names
 

@@ -11,32 +11,37 @@ from torch import Tensor
 from ..core.interfaces import Reweightable
 from ..core.parameters import validated
 from ..numerics.finite_differences import GRADIENT
-from .shrinkage import blockwise, mean_penalty, squared_length, values_of
+from .shrinkage import blockwise, mean_penalty, squared_length, values_per_image
 
 __all__ = ["TotalVariation"]
 
-NO_SMOOTHING = 1e-15  # below, the square leaves the range in which float32 can divide by it
-LEAST_LENGTH = 1e-8  # for weights, which without smoothing are infinite at zero
+MIN_TV_SMOOTHING = 1e-15  # float32 cannot divide by the square of a smaller number
+MIN_LENGTH = 1e-8  # for weights, which would be infinite at zero without smoothing
 
 
 class TotalVariation(Reweightable):
     """Total variation per pixel (Rudin, Osher, Fatemi 1992): the mean length of the image's gradient.
 
-    With forward differences ``d_h, d_w`` (zero across the border) and smoothing ``e``, the mean over the pixels and
-    channels of ``sqrt(d_h^2 + d_w^2 + e^2) - e`` (isotropic), or of the same of each difference alone, added
-    (anisotropic): zero exactly on constant images, with gradient zero there, and convex.
+    With forward differences ``d_h, d_w`` (zero across the border) and smoothing ``e``, this is the mean over pixels and
+    channels of ``sqrt(d_h^2 + d_w^2 + e^2) - e`` (isotropic), or the sum of the same for each difference alone
+    (anisotropic). It is convex. It is exactly zero on constant images, with gradient zero.
 
-    A mean, as the fidelities are, so that a weight does not depend on the image's size. For a paper that weights the
-    sum over the image's N pixels against the sum of squares over the data's M values (SelfDeblur's Eq. 6), this
-    weight is the paper's times N / M, which for a kernel much smaller than the image is the paper's.
+    It is a mean, as the fidelities are, so a weight does not depend on the size of the image. A paper may weight the
+    sum over the N pixels of the image against the sum of squares over the M values of the data (SelfDeblur's Eq. 6).
+    The weight here is then the paper's times N / M; for a kernel much smaller than the image, N / M is about 1.
 
-    The proximal map shortens gradients: without smoothing by ``step / (C H W)``, with it by a little less (Newton's
-    method, to 1e-6 of the length). Without smoothing, lengths below 1e-8 are reweighted as those of 1e-8.
+    The proximal map shortens gradients: without smoothing by ``step / (C H W)``, with smoothing by a little less
+    (Newton's method, to 1e-6 of the length). Without smoothing, lengths below 1e-8 have the weight of 1e-8.
 
     Args:
-        isotropic: the length of the gradient, or the sum of its parts' magnitudes.
-        smoothing: the difference in [0, 1] units below which the penalty turns quadratic; 0 for none, and then it is
-            homogeneous, R(c x) = |c| R(x).
+        isotropic: penalise the length of the gradient, or the sum of the magnitudes of its components.
+        smoothing: difference in [0, 1] units below which the penalty is quadratic. With 0 the penalty is homogeneous,
+            R(c x) = |c| R(x).
+
+    Example:
+        >>> step = torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(1, 1, 4, 4)  # 4 of 16 pixels have a gradient of 1
+        >>> TotalVariation(smoothing=0.0)(step)
+        tensor([0.2500])
     """
 
     filters = GRADIENT
@@ -46,7 +51,7 @@ class TotalVariation(Reweightable):
         self,
         *,
         isotropic: Annotated[
-            bool, Field(description="penalise the length of the gradient, else the sum of its parts' magnitudes")
+            bool, Field(description="penalise the length of the gradient, else the sum of its components' magnitudes")
         ] = True,
         smoothing: Annotated[
             float, Field(ge=0, le=1, description="difference ([0, 1] units) below which the penalty is quadratic")
@@ -62,18 +67,18 @@ class TotalVariation(Reweightable):
 
     def prox(self, coefficients: Tensor, step: float) -> Tensor:
         """Differences (2, B, C, H, W), step > 0 -> the same shape; without gradients."""
-        single = step / values_of(coefficients)
+        single = step / values_per_image(coefficients)
 
         def shorten(block: Tensor) -> Tensor:
-            return block * shrink(self.squared(block).sqrt_(), self.smoothing, single)
+            return block * shortening_factor(self.squared(block).sqrt_(), self.smoothing, single)
 
         return blockwise(shorten, coefficients)
 
     def weights(self, coefficients: Tensor) -> Tensor:
         """``1 / sqrt(length^2 + smoothing^2)`` over C H W; (2, B, C, H, W), > 0."""
-        least = max(self.smoothing, LEAST_LENGTH) ** 2 - self.smoothing**2
+        least = max(self.smoothing, MIN_LENGTH) ** 2 - self.smoothing**2
         roots = self.squared(coefficients).clamp_(min=least).add_(self.smoothing**2).rsqrt_()
-        return roots.div_(values_of(coefficients)).expand_as(coefficients).contiguous()
+        return roots.div_(values_per_image(coefficients)).expand_as(coefficients).contiguous()
 
     def squared(self, coefficients: Tensor) -> Tensor:
         """The squared lengths, (1, B, C, H, W), or each difference's square, (2, B, C, H, W)."""
@@ -81,7 +86,7 @@ class TotalVariation(Reweightable):
 
 
 def smooth_root(squared: Tensor, smoothing: float) -> Tensor:
-    """``sqrt(squared + smoothing^2) - smoothing``, without cancellation, and with gradient zero where it is zero."""
+    """``sqrt(squared + smoothing^2) - smoothing``, without cancellation; where it is zero, so is its gradient."""
     if smoothing**2 >= torch.finfo(squared.dtype).tiny:
         return squared / ((squared + smoothing**2).sqrt() + smoothing)
     positive = squared > 0
@@ -90,35 +95,45 @@ def smooth_root(squared: Tensor, smoothing: float) -> Tensor:
     return torch.where(positive, root, 0.0)
 
 
-def shrink(length: Tensor, smoothing: float, step: float) -> Tensor:
-    """The factor by which the proximal map of ``step * sqrt(t^2 + smoothing^2)`` shortens; overwrites ``length``.
+def shortening_factor(length: Tensor, smoothing: float, step: float) -> Tensor:
+    """The factor by which the proximal map of ``step * sqrt(t^2 + smoothing^2)`` multiplies a length.
 
-    The new length r solves ``r + step * r / sqrt(r^2 + smoothing^2) = length``, whose left side is concave: from a
-    point below the root Newton's method rises to it, and from one above it steps below. Four steps from the least of
-    three points above end within 2e-7 of the root for every length, smoothing and step.
+    The new length r solves ``r + step * r / sqrt(r^2 + smoothing^2) = length``. The left side is concave. From a point
+    below the root Newton's method rises to it; from a point above it, the next one is below. Four steps from the least
+    of three upper bounds have an error of at most 2e-7 of the root for every length, smoothing and step.
+
+    Args:
+        length: >= 0, any shape; overwritten.
+        smoothing: >= 0.
+        step: > 0.
     """
     length.clamp_(min=1e-30)
-    if smoothing < NO_SMOOTHING:
+    if smoothing < MIN_TV_SMOOTHING:
         return (step / length).neg_().add_(1).clamp_(min=0)
     floor = torch.maximum(length - step, length * (smoothing / (smoothing + step)))
-    root = ceiling(length, smoothing, step)
+    root = bound_of_root(length, smoothing, step)
     for _ in range(4):
         reciprocal = root.square().add_(smoothing**2).rsqrt_()
         slope = (reciprocal * smoothing).pow_(3).mul_(step / smoothing).add_(1)
-        ahead = length.sub(root.mul_(reciprocal).pow_(3), alpha=step)  # of the root less the step, times the slope
+        ahead = length.sub(root.mul_(reciprocal).pow_(3), alpha=step)  # the next point times the slope
         root = torch.maximum(ahead.div_(slope), floor)
     return root.div_(length)
 
 
-def ceiling(length: Tensor, smoothing: float, step: float) -> Tensor:
-    """A number above the root of `shrink`, near it.
+def bound_of_root(length: Tensor, smoothing: float, step: float) -> Tensor:
+    """A number above the root of `shortening_factor`, near it: the least of three upper bounds.
 
-    The least of three: what is left if the pull were that at ``length``; if the root took no part in the sum; and
-    ``max(length - step, 0) + (step smoothing^2 / 2)^(1/3)``, as the pull is at least
+    The first takes the slope of the penalty at ``length``; the second omits the first term of the equation; the third
+    is ``max(length - step, 0) + (step smoothing^2 / 2)^(1/3)``, because the second term of the equation is at least
     ``step (1 - smoothing^2 / (2 r^2))``.
+
+    Args:
+        length: > 0, any shape.
+        smoothing: > 0.
+        step: > 0.
     """
     squared = length.square()
-    least = squared.add(smoothing**2).rsqrt_().mul_(step).add_(1).reciprocal_().mul_(length)
-    alone = squared.neg_().add_(step**2).clamp_(min=1e-30).rsqrt_().mul_(length).mul_(smoothing)
-    corner = (length - step).clamp_(min=0).add_((step * smoothing**2 / 2) ** (1 / 3))
-    return torch.minimum(torch.minimum(least, alone), corner)
+    first = squared.add(smoothing**2).rsqrt_().mul_(step).add_(1).reciprocal_().mul_(length)
+    second = squared.neg_().add_(step**2).clamp_(min=1e-30).rsqrt_().mul_(length).mul_(smoothing)
+    third = (length - step).clamp_(min=0).add_((step * smoothing**2 / 2) ** (1 / 3))
+    return torch.minimum(torch.minimum(first, second), third)

@@ -1,4 +1,4 @@
-"""Sum of the magnitudes of wavelet coefficients."""
+"""Magnitudes of wavelet coefficients."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..core.interfaces import Proximable
 from ..core.parameters import validated
 from ..numerics.geometry import size_of
 from ..numerics.wavelets import Levels, Wavelet, compose, decompose, detail_mask
-from .shrinkage import mean_penalty, values_of
+from .shrinkage import mean_penalty, values_per_image
 
 __all__ = ["WaveletL1"]
 
@@ -18,16 +18,16 @@ __all__ = ["WaveletL1"]
 class WaveletL1(Proximable):
     """Mean of the magnitudes of an image's wavelet details (Donoho & Johnstone 1994; Figueiredo & Nowak 2003).
 
-    The sum of ``|W u|`` over the details of all levels, divided by the number C H W of the image's values: zero on
-    constant images, homogeneous, ``R(c u) = |c| R(u)``, and convex. W is `invkit.numerics.wavelets.decompose`, orthonormal and
-    periodic; it is not shift-invariant, so a strong penalty shows the grid of its finest coefficients, least with
-    the smoothest filters.
+    The sum of ``|W u|`` over the details of all levels, divided by the number C H W of the image's values. It is convex
+    and homogeneous, ``R(c u) = |c| R(u)``, and zero for constant images. W is `invkit.numerics.wavelets.decompose`,
+    which is orthonormal and periodic. W is not shift-invariant: a strong penalty shows the grid of its finest
+    coefficients, least with the smoothest filters.
 
-    The proximal map is exact, W being orthonormal: the details are moved to zero by ``step / (C H W)``.
+    The proximal map is exact, because W is orthonormal: it moves the details towards zero by ``step / (C H W)``.
 
     Args:
-        wavelet: "db1" (Haar) to "db4"; more vanishing moments keep slopes, fewer keep edges.
-        levels: times the size is halved.
+        wavelet: "db1" (Haar) to "db4"; more vanishing moments preserve slopes, fewer preserve edges.
+        levels: number of times that the size is halved.
     """
 
     @validated
@@ -45,7 +45,7 @@ class WaveletL1(Proximable):
     def prox(self, coefficients: Tensor, step: float) -> Tensor:
         """Pixels (1, B, C, H, W), step > 0 -> the same shape; without gradients."""
         found = decompose(coefficients, self.wavelet, self.levels)
-        shrunk = F.softshrink(found, step / values_of(coefficients))
+        shrunk = F.softshrink(found, step / values_per_image(coefficients))
         return compose(torch.where(self.details(coefficients), shrunk, found), self.wavelet, self.levels)
 
     def details(self, coefficients: Tensor) -> Tensor:

@@ -11,10 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from invkit.regularizers import shrinkage
-from invkit.regularizers.gradient_l2 import GradientL2
 from invkit.regularizers.hyper_laplacian import HyperLaplacian
-from invkit.regularizers.l0_gradient import L0Gradient
-from invkit.regularizers.l0_intensity import L0Intensity
+from invkit.regularizers.l0 import L0Gradient, L0Intensity
+from invkit.regularizers.l2 import GradientL2
 from invkit.regularizers.tv import TotalVariation
 from invkit.testing.common import drawn
 
@@ -215,7 +214,7 @@ def test_takes_each_pixel_by_itself_in_blocks_of_any_size(regularizer, seed, ste
     values = coefficients_for(regularizer, seed, dtype)
     whole = regularizer.prox(values, step)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shrinkage, "BLOCK", 24)
+        patch.setattr(shrinkage, "BLOCK_VALUES", 24)
         in_blocks = regularizer.prox(values.flip(-1), step).flip(-1)
     assert torch.allclose(whole, in_blocks, rtol=1e-5, atol=1e-6)  # another order of float32 operations
 

@@ -10,9 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from invkit.regularizers.dark_channel import DarkChannel, selections
 from invkit.regularizers.l1_over_l2 import L1OverL2
-from invkit.regularizers.patch_minimum import PatchMinimum
+from invkit.regularizers.local_minima import DarkChannel, PatchMinimum, selections
 from invkit.regularizers.shrinkage import truncated_square
 from invkit.testing.common import drawn
 

@@ -10,8 +10,7 @@ from pydantic import Field
 
 from ...core.interfaces import Regularizer
 from ...core.parameters import Positive, parameters_of
-from ...regularizers.deepinv_prior import DeepinvPrior, prior_classes
-from ...regularizers.plug_and_play import PlugAndPlay, classes
+from ...regularizers.deepinv_priors import DeepinvPrior, PlugAndPlay, denoiser_classes, prior_classes
 from .arguments import Argument, arguments_of, passed, signature
 
 __all__ = ["regularizer_class", "regularizer_names"]
@@ -47,14 +46,14 @@ class NamedDenoiser(PlugAndPlay):
 
 def regularizer_names() -> list[str]:
     """Priors and denoisers of deepinv."""
-    return sorted({*prior_classes(), *classes()})
+    return sorted({*prior_classes(), *denoiser_classes()})
 
 
 @cache
 def regularizer_class(name: str) -> type[Regularizer]:
     """The component of a prior or denoiser of deepinv; raises `PluginError` where no recipe can hold its arguments."""
     is_prior = name in prior_classes()
-    source, base = (prior_classes()[name], NamedPrior) if is_prior else (classes()[name], NamedDenoiser)
+    source, base = (prior_classes()[name], NamedPrior) if is_prior else (denoiser_classes()[name], NamedDenoiser)
     arguments = arguments_of(source)
     about = "explicit prior" if is_prior else "denoiser in the place of a proximal map (plug and play)"
     tells = "deepinv-prior" if is_prior else "plug-and-play"

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from invkit.core.errors import InputError, RecipeError
-from invkit.regularizers.plug_and_play import PlugAndPlay
+from invkit.regularizers.deepinv_priors import PlugAndPlay
 from invkit.testing.common import assert_documented, assert_portable, assert_unchanged, drawn
-from invkit.testing.regularizers import assert_differentiable, assert_penalty_of_coefficients, assert_per_image
+from invkit.testing.objective_terms import assert_differentiable, assert_penalty_of_coefficients, assert_per_image
 
 SHAPE = (2, 1, 24, 20)
 EXACT = {"n_it_max": 20_000, "crit": 1e-9}
@@ -174,7 +174,7 @@ class TestRefusals:
         ("denoiser", "settings", "said"),
         [
             ("TvDenoiser", {}, "no denoiser 'TvDenoiser'; did you mean 'TVDenoiser'"),
-            ("?", {}, "no denoiser '\\?'; there are .*MedianFilter"),
+            ("?", {}, "no denoiser '\\?'; it has .*MedianFilter"),
             ("TVDenoiser", {"iterations": 3}, "unexpected keyword argument 'iterations'"),
             ("DRUNet", {"chanels": 3}, "unexpected keyword argument 'chanels'"),
             ("EquivariantDenoiser", {}, "missing a required argument: 'denoiser'"),

@@ -7,10 +7,9 @@ import torch
 from pydantic import ValidationError
 
 from invkit.numerics.finite_differences import GRADIENT, SECOND_DIFFERENCES, apply_filters
-from invkit.regularizers.gradient_l2 import GradientL2
 from invkit.regularizers.hyper_laplacian import HyperLaplacian
-from invkit.regularizers.l0_gradient import L0Gradient
-from invkit.regularizers.l0_intensity import L0Intensity
+from invkit.regularizers.l0 import L0Gradient, L0Intensity
+from invkit.regularizers.l2 import GradientL2
 from invkit.regularizers.tv import TotalVariation
 from invkit.testing import check_regularizer
 from invkit.testing.common import drawn

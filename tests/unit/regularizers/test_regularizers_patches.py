@@ -6,9 +6,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from invkit.regularizers.dark_channel import DarkChannel
 from invkit.regularizers.l1_over_l2 import L1OverL2
-from invkit.regularizers.patch_minimum import PatchMinimum
+from invkit.regularizers.local_minima import DarkChannel, PatchMinimum
 from invkit.testing.common import drawn
 
 ALL = [PatchMinimum(), DarkChannel(patch=5), L1OverL2(), L1OverL2(of="value")]

@@ -9,8 +9,8 @@ import torch
 from pydantic import ValidationError
 
 from invkit.core.errors import RecipeError
-from invkit.regularizers.deepinv_prior import DeepinvPrior
-from invkit.regularizers.kernel_l2 import KernelL2
+from invkit.regularizers.deepinv_priors import DeepinvPrior
+from invkit.regularizers.l2 import KernelL2
 from invkit.regularizers.tv import TotalVariation
 from invkit.testing.common import drawn
 
