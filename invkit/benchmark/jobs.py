@@ -24,7 +24,8 @@ from ..core.result import Result
 from ..media.colour import from_luma_chroma, to_luma_chroma
 from ..media.images import encode_npy, encode_png, quantised
 from ..media.kernels import kernel_picture
-from ..numerics.geometry import size_of, visible_part
+from ..numerics.framing import visible_part
+from ..numerics.geometry import size_of
 from ..pipeline.job import Job as Restoration
 from ..pipeline.job import prepare, versions
 from .measuring import Meter, SnapshotKeeper, SolverSnapshot, machine_facts

@@ -19,7 +19,7 @@ from invkit.kernel_priors.simplex import SimplexKernel
 from invkit.numerics.framing import crop_to_data
 from invkit.numerics.geometry import shape_of
 from invkit.operators.convolution import Convolution
-from invkit.regularizers.kernel_l2 import KernelL2
+from invkit.regularizers.l2 import KernelL2
 from invkit.regularizers.tv import TotalVariation
 from invkit.solvers.adam import AdamState
 

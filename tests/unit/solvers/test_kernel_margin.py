@@ -12,7 +12,7 @@ from invkit.core.errors import AssemblyError
 from invkit.core.problem import Problem, Term
 from invkit.image_priors.dip_skip import DipSkipImage
 from invkit.operators.convolution import Convolution
-from invkit.regularizers.l0_gradient import L0Gradient
+from invkit.regularizers.l0 import L0Gradient
 from invkit.solvers.adam import JointAdam
 from invkit.solvers.alternating_map import AlternatingMAP
 from invkit.solvers.half_quadratic import HalfQuadratic

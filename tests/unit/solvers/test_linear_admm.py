@@ -14,7 +14,7 @@ from invkit.kernel_priors.known import KnownKernel
 from invkit.kernel_priors.simplex import SimplexKernel
 from invkit.operators.convolution import Convolution
 from invkit.operators.pixelwise import Identity
-from invkit.regularizers.kernel_l2 import KernelL2
+from invkit.regularizers.l2 import KernelL2
 from invkit.regularizers.tv import TotalVariation
 from invkit.solvers.admm import ADMM
 from invkit.solvers.alternating_admm import AlternatingADMM

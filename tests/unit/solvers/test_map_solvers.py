@@ -17,9 +17,9 @@ from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.simplex import SimplexKernel
 from invkit.kernel_priors.softmax_fcn import SoftmaxFCN
 from invkit.operators.convolution import Convolution
-from invkit.regularizers.gradient_l2 import GradientL2
-from invkit.regularizers.kernel_l2 import KernelL2
-from invkit.regularizers.l0_gradient import L0Gradient
+from invkit.regularizers.l2 import GradientL2
+from invkit.regularizers.l2 import KernelL2
+from invkit.regularizers.l0 import L0Gradient
 from invkit.regularizers.l1_over_l2 import L1OverL2
 from invkit.regularizers.tv import TotalVariation
 from invkit.solvers.alternating_map import AlternatingMAP

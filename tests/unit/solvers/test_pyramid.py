@@ -21,9 +21,9 @@ from invkit.kernel_priors.simplex import SimplexKernel
 from invkit.kernel_priors.softmax_fcn import SoftmaxFCN
 from invkit.numerics.resampling import downscale, resample, resample_kernel
 from invkit.operators.convolution import Convolution
-from invkit.regularizers.gradient_l2 import GradientL2
-from invkit.regularizers.kernel_l2 import KernelL2
-from invkit.regularizers.l0_gradient import L0Gradient
+from invkit.regularizers.l2 import GradientL2
+from invkit.regularizers.l2 import KernelL2
+from invkit.regularizers.l0 import L0Gradient
 from invkit.regularizers.l1_over_l2 import L1OverL2
 from invkit.solvers.adam import JointAdam
 from invkit.solvers.alternating_map import AlternatingMAP

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from invkit.core.errors import AssemblyError
 from invkit.core.problem import Term
 from invkit.operators.convolution import Convolution
-from invkit.regularizers.l0_gradient import L0Gradient
+from invkit.regularizers.l0 import L0Gradient
 from invkit.regularizers.tv import TotalVariation
 from invkit.solvers.half_quadratic import HalfQuadratic
 from invkit.solvers.irls import IRLS

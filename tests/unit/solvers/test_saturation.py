@@ -14,7 +14,7 @@ from invkit.core.problem import Term
 from invkit.image_priors.pixels import Pixels
 from invkit.operators.convolution import Convolution
 from invkit.regularizers.hyper_laplacian import HyperLaplacian
-from invkit.regularizers.l0_gradient import L0Gradient
+from invkit.regularizers.l0 import L0Gradient
 from invkit.solvers.admm import ADMM
 from invkit.solvers.alternating_map import AlternatingMAP, dilated_along, unsaturated_edges
 from invkit.solvers.half_quadratic import HalfQuadratic
