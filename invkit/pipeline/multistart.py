@@ -21,7 +21,7 @@ from ..numerics.geometry import size_of
 from .assemble import Assembly
 from .selection import Selection
 from .sequence import Outcome, Referee, StageSequence
-from .stages import RunControl, Stage, at_place, next_place
+from .stages import RunControl, Stage, at_place, next_place, stages_that_find_kernel
 
 __all__ = ["solve_stages"]
 
@@ -80,9 +80,8 @@ def worthwhile_workers(stage: Stage, device: torch.device, control: RunControl) 
     values, limit = stage.data.numel(), control.time_limit
     is_quick = len(stage.candidates) < MIN_CANDIDATES_FOR_WORKERS or values < MIN_VALUES_FOR_WORKERS
     is_short = limit is not None and limit < WORKER_START_SECONDS
-    if is_quick or is_short or device.type != "cpu" or control.observers or registry.is_extended():
-        return 0
-    if not can_start_workers():
+    must_stay_here = device.type != "cpu" or control.observers or registry.is_extended() or not can_start_workers()
+    if is_quick or is_short or must_stay_here:
         return 0
     processes = min(torch.get_num_threads(), len(stage.candidates), MAX_PROCESSES)
     return min(processes - 1, affordable_workers(WORKER_BYTES + values * BYTES_PER_VALUE))
@@ -164,7 +163,9 @@ class Multistart:
         first = self.stages[0]
         select = Selection.of(first.recipe, first.seed, first.data)
         with worker_pool(workers, __name__) as pool:
-            self.solve_candidates(pool)
+            self.solve_here(pool)
+            self.wait_for(pool)
+            self.solve_here(pool)  # the candidates whose worker was lost
         if not self.done:
             reasons = [f"{self.candidates[index][0].recipe.name} ({why})" for index, why in sorted(self.failed.items())]
             raise DivergedError(f"all candidates diverged: {'; '.join(reasons)}")
@@ -172,12 +173,6 @@ class Multistart:
         scores = self.scores(select)
         best = min(scores, key=lambda index: scores[index].get("sum", 0.0))
         return self.outcome(best, scores)
-
-    def solve_candidates(self, pool: Workers) -> None:
-        """Solve the candidates with workers, and then here the ones whose worker was lost."""
-        self.solve_here(pool)
-        self.wait_for(pool)
-        self.solve_here(pool)
 
     def solve_here(self, pool: Workers) -> None:
         """Solve waiting candidates in this process; start the workers once the noise level is fixed."""
@@ -296,7 +291,7 @@ class Multistart:
 
     def own_stages_solved(self, index: int) -> Outcome:
         """The outcome of a candidate's own stages."""
-        own, control = kernel_stages(self.candidates[index]), self.control_of(index)
+        own, control = stages_that_find_kernel(self.candidates[index]), self.control_of(index)
         if own[0].candidates:
             referee = Referee.of(own, self.device)
             return Multistart(own, self.kernel_size, self.device, control, self.interrupted, referee).solve_all()
@@ -401,14 +396,3 @@ def solve_in_worker(task: WorkerTask) -> tuple[SolvedCandidate | str, str | None
         return multistart.failed[task.index], multistart.stop
     one = multistart.done[task.index]
     return replace(one, stages=[replace(stage, candidates=()) for stage in one.stages]), multistart.stop
-
-
-def kernel_stages(stages: Sequence[Stage]) -> Sequence[Stage]:
-    """The stages of a candidate without the last ones that keep the kernel.
-
-    A candidate with candidates of its own keeps all stages: its last stage restores the images to compare.
-    """
-    own = list(stages)
-    while len(own) > 1 and own[-1].recipe.is_nonblind and not own[0].candidates:
-        own.pop()
-    return own

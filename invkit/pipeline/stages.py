@@ -26,7 +26,16 @@ from .model_error import model_error
 from .options import Color, Options, check_memory, check_parameter_prior, depends_on_noise, noise_level
 from .selection import build_selection
 
-__all__ = ["RunControl", "Stage", "at_place", "check_stages", "next_place", "plan_stages", "with_colors"]
+__all__ = [
+    "RunControl",
+    "Stage",
+    "at_place",
+    "check_stages",
+    "next_place",
+    "plan_stages",
+    "stages_that_find_kernel",
+    "with_colors",
+]
 
 MODEL_ERROR_FACTOR = 2.5  # weight of an error of the model against noise of the same size
 
@@ -183,6 +192,17 @@ def stages_of(recipe: Recipe, views: Views, color: Color | None) -> tuple[Stage,
         Stage(link, own, *seen.of(own), estimated, seed, tuple(stages_of(one, part, None) for one in link.candidates))
         for link, seen, own in zip((*before, last), [*(part for _ in before), views], colors, strict=True)
     )
+
+
+def stages_that_find_kernel(stages: Sequence[Stage]) -> Sequence[Stage]:
+    """The stages of a candidate without the last ones that keep the kernel.
+
+    A candidate with candidates of its own keeps all stages: its last stage restores the images to compare.
+    """
+    own = list(stages)
+    while len(own) > 1 and own[-1].recipe.is_nonblind and not own[0].candidates:
+        own.pop()
+    return own
 
 
 def split_color(picture: Tensor, color: Color) -> tuple[Tensor, Tensor | None]:
