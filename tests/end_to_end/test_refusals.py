@@ -71,7 +71,7 @@ CASES: dict[str, tuple[Case, list[str]]] = {
     "unknown recipe": (lambda t: [good(t), "--recipe", "selfdebur"], ["selfdebur", "did you mean", "selfdeblur"]),
     "unknown parameter": (
         lambda t: [good(t), *NETWORK, "--set", "kernel_prior.hiden=5"],
-        ["kernel_prior.hiden", "did you mean 'hidden'"],
+        ["kernel_prior.hiden", "did you mean 'kernel_prior.hidden'"],
     ),
     "parameter out of range": (
         lambda t: [good(t), *NETWORK, "--set", "solver.iterations=-1"],

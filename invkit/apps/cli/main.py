@@ -6,7 +6,7 @@ import sys
 import warnings
 from importlib import import_module
 from importlib.metadata import version
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -130,14 +130,7 @@ def main() -> None:
         sys.exit(2)
 
 
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    """Print a warning as a sentence, without the source line that gave it."""
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """Print a warning as a sentence, without its source line."""
     err.print("[yellow]warning:[/yellow]", end=" ")
     print_line(str(message), err)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import INPUT, KernelFile, RestoreOptions, RunOptions, TruthFile, with_options
+from .options import RestoreOptions, input_option, parse_kernel_size, with_options
 from .shared import BAR_DELAY, complete_recipes, err, print_line
 
 if TYPE_CHECKING:
@@ -19,20 +19,19 @@ if TYPE_CHECKING:
     from ...pipeline.inputs import ImageInput
     from ...pipeline.job import Job
 
-__all__ = ["deblur_command", "deconvolve_command", "run_job", "solve_command"]
+__all__ = ["deblur_command", "deconvolve_command", "rerun_command", "solve_command"]
 
 PhotoArgument = Annotated[Path, typer.Argument(help="The blurry photograph: PNG, JPEG, TIFF, BMP, WebP or NPY.")]
 ImageFiles = Annotated[
     list[Path] | None,
-    typer.Option(
-        help="The measurement. Default: the file of the recipe or of the earlier run. Repeatable, for several frames.",
-        rich_help_panel=INPUT,
+    input_option(
+        help="The measurement. Default: the file of the recipe or of the earlier run. Repeatable, for several frames."
     ),
 ]
 
 
-@with_options(RestoreOptions(), RunOptions(output=Path("deblurred")))
-def deblur_command(photo: PhotoArgument, options: RestoreOptions, run: RunOptions) -> None:
+@with_options(RestoreOptions(output=Path("deblurred")))
+def deblur_command(options: RestoreOptions, photo: PhotoArgument) -> None:
     """Restore a blurry photograph and estimate its blur kernel.
 
     Writes image.png, kernel.png, kernel.npy, overview.png and result.json to the output folder.
@@ -45,16 +44,13 @@ def deblur_command(photo: PhotoArgument, options: RestoreOptions, run: RunOption
 
       invkit deblur photo.jpg --time-limit 60 --output run1, then the same with --resume
     """
-    restore_image(photo, options, run)
+    restore_image(photo, options)
 
 
 @with_options(
-    RestoreOptions(recipe="sparse-admm"),
-    RunOptions(output=Path("deconvolved")),
-    required=("kernel",),
-    without=("kernel_size",),
+    RestoreOptions(output=Path("deconvolved"), recipe="sparse-admm"), required=["kernel"], without=["kernel_size"]
 )
-def deconvolve_command(photo: PhotoArgument, options: RestoreOptions, run: RunOptions) -> None:
+def deconvolve_command(options: RestoreOptions, photo: PhotoArgument) -> None:
     """Restore a blurry photograph whose blur kernel is known.
 
     Writes the same files as deblur. The recipe must use a known kernel.
@@ -65,13 +61,12 @@ def deconvolve_command(photo: PhotoArgument, options: RestoreOptions, run: RunOp
 
       invkit deconvolve photo.jpg --kernel kernel.png --recipe hyper-laplacian --set regularizers.0.weight=0.3
     """
-    restore_image(photo, options, run, nonblind=True)
+    restore_image(photo, options, nonblind=True)
 
 
-@with_options(RestoreOptions(), RunOptions(output=Path("solved")), without=("recipe",))
+@with_options(RestoreOptions(output=Path("solved")), without=["recipe"])
 def solve_command(
     options: RestoreOptions,
-    run: RunOptions,
     recipe: Annotated[str, typer.Argument(help="A recipe's .toml file or name.", autocompletion=complete_recipes)],
     image: ImageFiles = None,
 ) -> None:
@@ -89,21 +84,23 @@ def solve_command(
 
       invkit solve blind-tomography --image projections.npy
     """
-    restore_image(image_input(image), replace(options, recipe=recipe), run)
+    restore_image(image_input(image), replace(options, recipe=recipe))
 
 
-@with_options(RunOptions(output=Path("rerun")))
+@with_options(
+    RestoreOptions(output=Path("rerun")),
+    without=["kernel_size", "sigma", "recipe", "settings", "color", "seed"],
+)
 def rerun_command(
-    run: RunOptions,
+    options: RestoreOptions,
     result: Annotated[Path, typer.Argument(help="The result.json of the earlier run.")],
     image: ImageFiles = None,
-    kernel: KernelFile = None,
-    truth: TruthFile = None,
 ) -> None:
     """Repeat an earlier run from its result.json, bit for bit.
 
-    The recipe with all settings, kernel size, noise level, colour and seed are those of the earlier run, and so is the
-    device unless --device names one. With --image, another image is restored in the same way.
+    The recipe with all settings, kernel size, noise level, colour and seed are those of the earlier run.
+    The device is that of the earlier run, unless --device names one.
+    With --image, another image is restored in the same way.
 
     [bold]Examples[/bold]
 
@@ -112,29 +109,26 @@ def rerun_command(
       invkit rerun deblurred/result.json --image other.jpg --output other
     """
     from ...media.output import check_output
-    from ...pipeline.rerun import prepare_rerun
+    from ...pipeline.api import prepare_rerun
 
-    check_output(run.output, overwrite=run.overwrite, resume=run.resume)
-    device = None if run.device == "auto" else run.device
-    job = prepare_rerun(result, image=image_input(image), kernel=kernel, truth=truth, device=device)
-    run_job(job, run, named_observers(run, job.facts["seed"]))
+    check_output(options.output, overwrite=options.overwrite, resume=options.resume)
+    device = None if options.device == "auto" else options.device
+    job = prepare_rerun(result, image=image_input(image), kernel=options.kernel, truth=options.truth, device=device)
+    run_job(job, options, named_observers(options, job.facts["seed"]))
 
 
 def image_input(files: list[Path] | None) -> ImageInput | None:
-    """The file or files of --image, or None."""
+    """The file or the files of --image, or None."""
     paths: list[Any] = list(files or [])
     return paths if len(paths) > 1 else next(iter(paths), None)
 
 
-def restore_image(
-    image: ImageInput | None, options: RestoreOptions, run: RunOptions, *, nonblind: bool = False
-) -> None:
+def restore_image(image: ImageInput | None, options: RestoreOptions, *, nonblind: bool = False) -> None:
     """Check all options, compute, write the results and print a summary.
 
     Args:
         image: the measurement; None takes the file that the recipe names.
-        options: the problem and the method.
-        run: output folder, limits and observers.
+        options: the options of the command.
         nonblind: refuse a recipe that would not use the given kernel.
 
     Raises:
@@ -143,80 +137,80 @@ def restore_image(
     from ...media.output import check_output
     from ...pipeline.job import prepare
 
-    check_output(run.output, overwrite=run.overwrite, resume=run.resume)
-    observers = named_observers(run, options.seed)
+    check_output(options.output, overwrite=options.overwrite, resume=options.resume)
+    observers = named_observers(options, options.seed)
     job = prepare(
         image,
         recipe=options.recipe,
         kernel=options.kernel,
         truth=options.truth,
-        kernel_size=options.size,
+        kernel_size=parse_kernel_size(options.kernel_size),
         color=options.color,
         overrides=options.settings or (),
         seed=options.seed,
-        device=run.device,
+        device=options.device,
         sigma=options.sigma,
         nonblind=nonblind,
-        time_limit=run.time_limit,
+        time_limit=options.time_limit,
     )
-    run_job(job, run, observers)
+    run_job(job, options, observers)
 
 
-def named_observers(run: RunOptions, seed: int) -> list[Observer]:
+def named_observers(options: RestoreOptions, seed: int) -> list[Observer]:
     """The observers that --observe names; raises `InvkitError`."""
-    if not run.observe:
+    if not options.observe:
         return []
     from ...pipeline.observers import observers_of
 
-    return observers_of(run.observe, run.output, seed)
+    return observers_of(options.observe, options.output, seed)
 
 
-def run_job(job: Job, run: RunOptions, observers: Sequence[Observer]) -> None:
+def run_job(job: Job, options: RestoreOptions, observers: Sequence[Observer]) -> None:
     """Compute a checked job, write the results and print a summary.
 
     Args:
         job: what to compute.
-        run: output folder and limits.
+        options: output folder and limits.
         observers: observers of the solve.
     """
     from ...media.output import CHECKPOINT, check_inputs
 
-    checkpoint = run.output / CHECKPOINT
-    check_inputs(run.output, job.input_files)
+    checkpoint = options.output / CHECKPOINT
+    check_inputs(options.output, job.input_files)
     if "recipe_choice" in job.facts:
         print_line(f"recipe {job.facts['recipe_choice']}", err)
     try:
-        with output_folder(run):
-            result = compute(job, run, observers, checkpoint)
+        with output_folder(options):
+            result = compute(job, options, observers, checkpoint)
     except KeyboardInterrupt:  # the second Ctrl-C; the solver handles the first
         kept = "; --resume continues from the last checkpoint" if checkpoint.exists() else ""
         print_line(f"stopped without a result{kept}", err)
         raise typer.Exit(130) from None
-    summarize(result, run, resumable=checkpoint.exists())
+    summarize(result, options, resumable=checkpoint.exists())
 
 
 @contextmanager
-def output_folder(run: RunOptions) -> Iterator[None]:
+def output_folder(options: RestoreOptions) -> Iterator[None]:
     """Make the output folder, without the run that it replaces; remove it if an error leaves it empty."""
     from ...media.output import clear_run
 
-    new = not run.output.exists()
-    if run.overwrite:
-        clear_run(run.output)
-    run.output.mkdir(parents=True, exist_ok=True)
+    new = not options.output.exists()
+    if options.overwrite:
+        clear_run(options.output)
+    options.output.mkdir(parents=True, exist_ok=True)
     try:
         yield
     finally:
-        if new and not any(run.output.iterdir()):
-            run.output.rmdir()
+        if new and not any(options.output.iterdir()):
+            options.output.rmdir()
 
 
-def compute(job: Job, run: RunOptions, observers: Sequence[Observer], checkpoint: Path) -> Result:
+def compute(job: Job, options: RestoreOptions, observers: Sequence[Observer], checkpoint: Path) -> Result:
     """Run a job with a progress bar and checkpoints, and save its result.
 
     Args:
         job: what to compute.
-        run: output folder and limits.
+        options: output folder and limits.
         observers: observers of the solve.
         checkpoint: the file of the checkpoints.
     """
@@ -224,29 +218,29 @@ def compute(job: Job, run: RunOptions, observers: Sequence[Observer], checkpoint
     from ...core.runtime.workers import dismiss_workers
 
     result = job.run(
-        time_limit=run.time_limit,
+        time_limit=options.time_limit,
         observers=observers,
         progress=lambda title: ProgressBar(title, err, after=BAR_DELAY),
         checkpoint=checkpoint,
-        checkpoint_every=run.checkpoint_every,
-        resume=run.resume,
+        checkpoint_every=options.checkpoint_every,
+        resume=options.resume,
     )
     dismiss_workers()  # no other image follows; the workers end while this result is written
-    result.save(run.output, overwrite=True)
+    result.save(options.output, overwrite=True)
     if result.is_complete:
         checkpoint.unlink(missing_ok=True)
     return result
 
 
-def summarize(result: Result, run: RunOptions, *, resumable: bool) -> None:
+def summarize(result: Result, options: RestoreOptions, *, resumable: bool) -> None:
     """Print how a run ended and where its files are; with --json, the content of result.json.
 
     Args:
         result: the result.
-        run: output folder and form of the summary.
+        options: output folder and form of the summary.
         resumable: whether there is a checkpoint to resume from.
     """
-    if run.as_json:
+    if options.as_json:
         from ...media.output import strict_json
 
         typer.echo(strict_json(result.summary()), nl=False)
@@ -254,13 +248,12 @@ def summarize(result: Result, run: RunOptions, *, resumable: bool) -> None:
     ending = result.stopped
     if not result.is_complete:
         ending = f"stopped early ({ending}), result so far{'; --resume continues' if resumable else ''}"
-    lines = [f"{ending}: {result.iterations} iterations in {result.seconds:.1f} s"]
+    print_line(f"{ending}: {result.iterations} iterations in {result.seconds:.1f} s")
     if "psnr" in result.details:
         psnr = result.details["psnr"]
-        lines.append(f"PSNR {psnr['before']:.2f} dB before, {psnr['after']:.2f} dB after")
-    warnings = result.details.get("warnings", ())
-    lines += [f"warning: {warning}" for warning in warnings]
-    if warnings:
-        lines.append(f"the input is saved beside the result: {run.output / 'photograph.png'}")
-    for line in [*lines, f"see {run.output / 'overview.png'}"]:
-        print_line(line)
+        print_line(f"PSNR {psnr['before']:.2f} dB before, {psnr['after']:.2f} dB after")
+    for warning in result.details.get("warnings", ()):
+        print_line(f"warning: {warning}")
+    if result.details.get("warnings"):
+        print_line(f"the input is saved beside the result: {options.output / 'photograph.png'}")
+    print_line(f"see {options.output / 'overview.png'}")
