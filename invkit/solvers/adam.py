@@ -299,10 +299,10 @@ class JointAdam(AdamSolver):
 
     Example:
         >>> from invkit import Problem
-        >>> from invkit.fidelities.norms import MSE
-        >>> from invkit.image_priors.pixels import Pixels
-        >>> from invkit.kernel_priors.simplex import SimplexKernel
-        >>> from invkit.operators.convolution import Convolution
+        >>> from invkit.fidelities import MSE
+        >>> from invkit.image_priors import Pixels
+        >>> from invkit.kernel_priors import SimplexKernel
+        >>> from invkit.operators import Convolution
         >>> data = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(0))
         >>> image_prior, kernel_prior = Pixels((1, 1, 10, 10), data), SimplexKernel((1, 1, 3, 3), None)
         >>> problem = Problem(data, Convolution(), image_prior, kernel_prior, MSE())

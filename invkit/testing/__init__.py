@@ -1,20 +1,20 @@
-"""Tests for whoever writes a component: one check a family, and the cases of everything that is registered."""
+"""Tests for authors of components: one check per family, and the cases of all registered components."""
 
-from .adapters import check_adapter
-from .conformance import CHECKS, check_component, check_operator, conformance_cases
-from .datasets import check_dataset, check_dataset_class
-from .edge_selection import check_edge_selection
-from .fidelities import check_fidelity
-from .graph_safety import check_graph_safe, graph_safety_cases, host_accesses
-from .graphs import RecordedGraph, emulated_graphs
-from .kernel_parts import check_kernel_estimation, check_kernel_postprocessing
-from .metrics import check_metric
-from .no_reference_metrics import check_no_reference_metric
-from .observers import check_observer
-from .operators import assert_adjoint, assert_gradients, assert_linear, assert_shape_law, assert_stateless
+from .conformance import CHECKS, check_adapter, check_component, conformance_cases
+from .evaluation import check_dataset, check_dataset_class, check_metric, check_no_reference_metric
+from .graph_safety import RecordedGraph, check_graph_safe, emulated_graphs, graph_safety_cases, host_accesses
+from .map_steps import check_edge_selection, check_kernel_estimation, check_kernel_postprocessing
+from .objective_terms import check_fidelity, check_regularizer
+from .operators import (
+    assert_adjoint,
+    assert_gradients,
+    assert_linear,
+    assert_shape_law,
+    assert_stateless,
+    check_operator,
+)
 from .priors import assert_image, assert_kernel, check_image_prior, check_kernel_prior
-from .regularizers import check_regularizer
-from .solvers import check_solver
+from .solvers import check_observer, check_solver
 
 __all__ = [
     "CHECKS",

@@ -1,6 +1,6 @@
-"""What the checks of every family share: building a component, and what any component must and must not do.
+"""Checks that the components of every family share, and how checks build a component.
 
-Every check raises ``AssertionError`` with a sentence that says what the component did.
+Every check raises ``AssertionError`` with a sentence that says what the component did wrong.
 """
 
 from __future__ import annotations
@@ -22,65 +22,101 @@ from ..core import registry
 from ..core.nested import Component, ComponentSpec, named
 from ..core.parameters import nested_components_of, parameters_of, positional_names
 from ..numerics.geometry import Shape
-from .operators import demand
 
 __all__ = [
     "assert_documented",
     "assert_gradients_reach",
+    "assert_images_independent",
     "assert_portable",
+    "assert_pure",
     "assert_random_state_untouched",
     "assert_seeded",
     "assert_unchanged",
     "build",
+    "demand",
     "drawn",
 ]
 
-C = TypeVar("C")
+Built = TypeVar("Built")
 
-Settings = Mapping[str, Any]
-"""Parameters of a component that a check sets apart from its defaults."""
+ParameterValues = Mapping[str, Any]
+"""Parameters of a component that a check sets to other values than their defaults."""
+
+
+def demand(holds: bool, complaint: str) -> None:
+    """Raise ``AssertionError`` with the complaint unless it holds, also under ``python -O``.
+
+    Example:
+        >>> demand(1 + 1 == 2, "integers do not add up")
+    """
+    if not holds:
+        raise AssertionError(complaint)
 
 
 def drawn(shape: Shape | tuple[int, ...], seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Uniform numbers in [0, 1) that depend on nothing but the seed and the shape."""
+    """Draw uniform numbers in [0, 1) that depend only on the seed and the shape.
+
+    Args:
+        shape: of the result.
+        seed: of the random numbers.
+        dtype: of the result.
+
+    Example:
+        >>> bool((drawn((2, 3)) == drawn((2, 3))).all())
+        True
+    """
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
 
 
-def build(component: type[C], given: Mapping[str, object] | None = None, params: Settings | None = None) -> C:
-    """Construct a component as a recipe would: positional arguments from ``given``, the rest at its defaults.
+def build(
+    component: type[Built], given: Mapping[str, object] | None = None, params: ParameterValues | None = None
+) -> Built:
+    """Construct a component as a recipe would.
 
-    A required parameter takes the first of its examples, ``Field(examples=[...])``. What stands in a slot may be an
-    instance, or as in a recipe a registered name or a table of name and params; it is then built likewise.
+    A required parameter takes the first of its examples, ``Field(examples=[...])``. A nested component may be given as
+    an instance or, as in a recipe, as a registered name or a table of name and params; it is then built likewise.
+
+    Args:
+        component: the class.
+        given: values of the positional arguments, by name.
+        params: keyword arguments that differ from their defaults.
+
+    Example:
+        >>> from invkit.fidelities import MSE
+        >>> isinstance(build(MSE), MSE)
+        True
     """
     given = {} if given is None else given
     positional = positional_names(component)
     unknown = [name for name in positional if name not in given]
-    demand(not unknown, f"{component.__name__} asks for {', '.join(unknown)}; its family is given {', '.join(given)}")
+    demand(not unknown, f"{component.__name__} takes {', '.join(unknown)}, but its family provides {', '.join(given)}")
     chosen = {} if params is None else params
-    keywords = with_slots(component, {**examples(component, chosen), **chosen}, given)
+    keywords, kind = {**examples(component, chosen), **chosen}, cast(type, component)
+    for name, nested in nested_components_of(kind).items():
+        if name in keywords:
+            arguments = cast(type[Component], component).nested_arguments(name, given)
+            keywords[name] = nested_built(nested.family, keywords[name], arguments)
     return component(*(given[name] for name in positional), **keywords)
 
 
-def with_slots(component: type, keywords: Mapping[str, Any], given: Mapping[str, object]) -> dict[str, Any]:
-    """The keywords of a component with the slots filled."""
-    slots = {name: slot for name, slot in nested_components_of(component).items() if name in keywords}
-    holder = cast(type[Component], component)
-    held = {name: filled(slot.family, keywords[name], holder.nested_arguments(name, given)) for name, slot in slots.items()}
-    return {**keywords, **held}
+def nested_built(family: str, value: Any, given: Mapping[str, object]) -> Any:
+    """Build a nested component, or a list of them, unless it is an instance.
 
-
-def filled(family: str, there: Any, given: Mapping[str, object]) -> Any:
-    """What stands in a slot as an instance."""
-    if isinstance(there, list):
-        return [filled(family, one, given) for one in there]
-    if not isinstance(there, str | Mapping):
-        return there
-    spec = ComponentSpec(**named(there))
+    Args:
+        family: of the component.
+        value: an instance, a name, a table of name and params, or a list of these.
+        given: values of its positional arguments.
+    """
+    if isinstance(value, list):
+        return [nested_built(family, one, given) for one in value]
+    if not isinstance(value, str | Mapping):
+        return value
+    spec = ComponentSpec(**named(value))
     return build(registry.load(family, spec.name), given, spec.params)
 
 
-def examples(component: type, chosen: Settings | None = None) -> dict[str, Any]:
-    """The example of each required parameter that is not chosen."""
+def examples(component: type, chosen: ParameterValues | None = None) -> dict[str, Any]:
+    """Return the example of each required parameter that is not chosen."""
     found = {}
     for name, field in parameters_of(component).model_fields.items():
         if field.is_required() and name not in (chosen or ()):
@@ -90,7 +126,7 @@ def examples(component: type, chosen: Settings | None = None) -> dict[str, Any]:
 
 
 def assert_documented(component: type) -> None:
-    """The class says what it is, every parameter is named (no ``**kwargs``) and described."""
+    """The class has a docstring, and every parameter is named (no ``**kwargs``) and described."""
     demand(bool((vars(component).get("__doc__") or "").strip()), f"{component.__name__} has no docstring")
     demand(not inspect.isabstract(component), f"{component.__name__} is abstract")
     for name, field in parameters_of(component).model_fields.items():
@@ -98,19 +134,19 @@ def assert_documented(component: type) -> None:
 
 
 def snapshot(module: nn.Module) -> dict[str, Tensor]:
-    """A copy of every parameter and buffer, those that are not saved included."""
+    """Copy every parameter and buffer, including buffers that are not saved."""
     return {name: value.detach().clone() for name, value in chain(module.named_parameters(), module.named_buffers())}
 
 
 def differing(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> list[str]:
-    """The names under which two snapshots differ."""
+    """Return the names under which two snapshots differ."""
     names = sorted(before.keys() | after.keys())
     return [n for n in names if n not in before or n not in after or not torch.equal(before[n], after[n])]
 
 
 @contextmanager
 def assert_unchanged(module: nn.Module) -> Iterator[None]:
-    """What happens inside changes no parameter and no buffer."""
+    """The enclosed code changes no parameter and no buffer."""
     before = snapshot(module)
     yield
     changed = differing(before, snapshot(module))
@@ -119,19 +155,69 @@ def assert_unchanged(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def assert_random_state_untouched(what: str) -> Iterator[None]:
-    """What happens inside neither draws from nor seeds the global generators of torch, NumPy and Python."""
+    """The enclosed code neither draws from nor seeds the global generators of torch, NumPy and Python."""
     before = random_state()
     yield
     demand(before == random_state(), f"{what} changes the global random state; draw from a generator of its own")
 
 
 def random_state() -> bytes:
-    """The global generators of torch (CPU), NumPy and Python as bytes."""
+    """Return the states of the global generators of torch (CPU), NumPy and Python."""
     return pickle.dumps((torch.get_rng_state().numpy().tobytes(), np.random.get_state(), random.getstate()))
 
 
-def assert_seeded(component: type, given: Mapping[str, object], params: Settings | None = None) -> None:
-    """Two of the same seed are equal, two of different seeds are not, and building touches no global generator."""
+def assert_pure(part: nn.Module, *arguments: Any, between: tuple[Any, ...] | None = None) -> None:
+    """Two calls and one of a deep copy return the same; a call changes no argument, no parameter, no random state.
+
+    Args:
+        part: the component.
+        arguments: of the call; it returns a tensor or several.
+        between: arguments of another call between the two, which must not matter.
+    """
+    name, tensors = type(part).__name__, [one for one in arguments if isinstance(one, Tensor)]
+    before = [one.clone() for one in tensors]
+    with assert_unchanged(part), assert_random_state_untouched(f"calling {name}"):
+        first = [one.clone() for one in as_tensors(part(*arguments))]
+        if between is not None:
+            part(*between)
+        demand(all(map(torch.equal, tensors, before)), f"{name} changes its arguments")
+        again = as_tensors(part(*arguments))
+        demand(all(map(torch.equal, first, again)), f"two calls of {name} give different values")
+    copied = as_tensors(copy.deepcopy(part)(*arguments))
+    demand(all(map(torch.equal, first, copied)), f"a deep copy of {name} gives different values")
+
+
+def assert_images_independent(part: nn.Module, *arguments: Any, tolerance: float = 1e-5) -> None:
+    """Each image of a batch gives the same as alone.
+
+    Args:
+        part: the component.
+        arguments: of the call; all tensors have the same batch size.
+        tolerance: largest difference, relative to the largest value. Sums may be rounded otherwise.
+    """
+    whole, count = as_tensors(part(*arguments)), next(len(one) for one in arguments if isinstance(one, Tensor))
+    alone = [
+        as_tensors(part(*(one[i : i + 1] if isinstance(one, Tensor) else one for one in arguments)))
+        for i in range(count)
+    ]
+    for values, parts in zip(whole, zip(*alone, strict=True), strict=True):
+        error = (values - torch.cat(parts)).abs().max()
+        demand(bool(error <= tolerance * values.abs().max()), f"{type(part).__name__} mixes the images of a batch")
+
+
+def as_tensors(value: Any) -> list[Tensor]:
+    """Return the tensors that a component returned, one or several."""
+    return [value] if isinstance(value, Tensor) else list(value)
+
+
+def assert_seeded(component: type, given: Mapping[str, object], params: ParameterValues | None = None) -> None:
+    """Two instances of the same seed are equal and of different seeds are not; building draws no global numbers.
+
+    Args:
+        component: the class of a module.
+        given: values of its positional arguments.
+        params: keyword arguments that differ from their defaults.
+    """
     name, settings = component.__name__, {} if params is None else dict(params)
     with assert_random_state_untouched(f"building {name}"):
         first, second = (snapshot(build(component, given, settings)) for _ in range(2))
@@ -145,26 +231,25 @@ def assert_portable(module: nn.Module, *arguments: Tensor) -> None:
     """A deep copy, and a copy loaded from ``state_dict``, give the same; changing the copy leaves the original."""
     name, value = type(module).__name__, module(*arguments).detach().clone()
     copied = copy.deepcopy(module)
-    demand(torch.equal(copied(*arguments), value), f"a deep copy of {name} gives something else")
+    demand(torch.equal(copied(*arguments), value), f"a deep copy of {name} gives different values")
     with torch.no_grad():
         for parameter in copied.parameters():
             parameter.add_(1)
     demand(torch.equal(module(*arguments), value), f"a deep copy of {name} shares its parameters")
     copied.load_state_dict(module.state_dict())
-    demand(torch.equal(copied(*arguments), value), f"{name} loaded from its state_dict gives something else")
+    demand(torch.equal(copied(*arguments), value), f"{name} loaded from its state_dict gives different values")
 
 
 def assert_gradients_reach(module: nn.Module, output: Tensor) -> None:
-    """A generic loss of ``output`` has finite gradients in every parameter, not all of them zero."""
-    named = dict(module.named_parameters())
-    if not named:
+    """A generic loss of ``output`` has finite gradients in every parameter, and some are not zero."""
+    parameters = dict(module.named_parameters())
+    if not parameters:
         return
     name = type(module).__name__
     loss = (output * drawn(tuple(output.shape), seed=7, dtype=output.dtype)).sum()
-    gradients = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
-    for label, gradient in zip(named, gradients, strict=True):
+    gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+    for label, gradient in zip(parameters, gradients, strict=True):
         demand(gradient is not None, f"no gradient reaches '{label}' of {name}")
-        demand(
-            gradient is None or bool(gradient.isfinite().all()), f"the gradient in '{label}' of {name} is not finite"
-        )
+        finite = gradient is None or bool(gradient.isfinite().all())
+        demand(finite, f"the gradient in '{label}' of {name} is not finite")
     demand(any(bool(g.any()) for g in gradients if g is not None), f"all gradients in {name} are zero")

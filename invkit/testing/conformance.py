@@ -1,4 +1,4 @@
-"""The conformance suite: what every registered component must do, by family.
+"""The conformance suite: the check of each family, for every registered component.
 
 A plugin tests its components with::
 
@@ -9,88 +9,52 @@ A plugin tests its components with::
     def test_conformance(family, name):
         check_component(family, name)
 
-A parameter without default must carry an example, ``Field(examples=[...])``; the suite uses the first.
+A parameter without a default must have an example, ``Field(examples=[...])``; the suite uses the first.
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import torch
-
 from ..core import registry
-from ..core.interfaces import ForwardOperator, KernelPrior
-from ..numerics.geometry import Shape, Size
-from .adapters import check_adapter
-from .common import Settings, assert_documented, assert_random_state_untouched, build, drawn
-from .datasets import check_dataset_class
-from .edge_selection import check_edge_selection
-from .fidelities import check_fidelity
-from .kernel_parts import check_kernel_estimation, check_kernel_postprocessing
-from .metrics import check_metric
-from .no_reference_metrics import check_no_reference_metric
-from .observers import check_observer
-from .operators import (
-    assert_adjoint,
-    assert_first_image,
-    assert_gradients,
-    assert_linear,
-    assert_shape_law,
-    assert_stateless,
-    demand,
-)
+from ..core.errors import InvkitError
+from ..core.parameters import parameters_schema
+from ..core.registry import Adapter
+from .common import assert_documented, build, demand
+from .evaluation import check_dataset_class, check_metric, check_no_reference_metric
+from .map_steps import check_edge_selection, check_kernel_estimation, check_kernel_postprocessing
+from .objective_terms import check_fidelity, check_regularizer
+from .operators import check_operator
 from .priors import check_image_prior, check_kernel_prior
-from .regularizers import check_regularizer
-from .solvers import check_solver
+from .solvers import check_observer, check_solver
 
-__all__ = ["CHECKS", "check_component", "check_operator", "conformance_cases"]
-
-KERNEL_SIZE: Size = (3, 4)
+__all__ = ["CHECKS", "check_adapter", "check_component", "conformance_cases"]
 
 
-def check_operator(
-    component: type[ForwardOperator],
-    params: Settings | None = None,
-    *,
-    data_shape: Shape | None = None,
-    kernel_shape: Shape | None = None,
-) -> None:
-    """Every property of a forward operator: documented, linear, with its adjoint and gradients, and stateless.
-
-    Args:
-        component: the class.
-        params: that differ from its defaults.
-        data_shape: None takes the class's ``example``.
-        kernel_shape: of its unknown; None takes what it asks for, with kernels of 3x4 pixels.
-    """
+def check_adapter(component: type[Adapter]) -> None:
+    """Every property of an adapter: documented, unique names, and for each a component of its family or a reason."""
     assert_documented(component)
-    operator = build(component, {}, params)
-    data_shape = data_shape or operator.example
-    kernel_shape = kernel_shape or operator.parameter_shape(data_shape, KERNEL_SIZE)
-    assert_shape_law(operator, data_shape, kernel_shape)
-    for check in (assert_linear, assert_adjoint, assert_stateless, assert_first_image):
-        check(operator, data_shape, kernel_shape)
-    assert_gradients(operator, *smaller(operator, data_shape, kernel_shape))
-    assert_repeatable(operator, data_shape, kernel_shape)
+    adapter: Adapter = build(component)
+    usable = [name for family in registry.FAMILIES for name in usable_names(adapter, family)]
+    demand(bool(usable), f"{component.__name__} makes no component of any family")
 
 
-def smaller(operator: ForwardOperator, data_shape: Shape, kernel_shape: Shape) -> tuple[Shape, Shape]:
-    """Shapes of data and unknown whose gradients are soon checked, where the unknown is a kernel for each image."""
-    per_image = issubclass(operator.parameter_prior, KernelPrior) and kernel_shape[0] == data_shape[0] > 1
-    return ((1, 1, 4, 5), (1, *kernel_shape[1:])) if per_image else (data_shape, kernel_shape)
-
-
-def assert_repeatable(operator: ForwardOperator, data_shape: Shape, kernel_shape: Shape) -> None:
-    """Two calls, and one of a deep copy, give the same float32 data without a global random number."""
-    name, image = type(operator).__name__, drawn(operator.image_shape(data_shape, kernel_shape), seed=1)
-    kernel = operator.parameter_prior.allowed(drawn(kernel_shape, seed=2))
-    with assert_random_state_untouched(f"calling {name}"):
-        data, again = operator(image, kernel), operator(image, kernel)
-    demand(data.dtype == torch.float32, f"{name} gives {data.dtype} for float32")
-    demand(torch.equal(data, again), f"two calls of {name} give different data")
-    demand(torch.equal(data, copy.deepcopy(operator)(image, kernel)), f"a deep copy of {name} gives other data")
+def usable_names(adapter: Adapter, family: str) -> Iterator[str]:
+    """Yield the names of a family that an adapter makes components of; it must give a reason to refuse the others."""
+    title, names = type(adapter).__name__, list(adapter.names(family))
+    demand(len(set(names)) == len(names), f"{title} gives names of {family} twice")
+    demand(not any(":" in name or not name for name in names), f"{title} has empty names in {family}, or with ':'")
+    for name in names:
+        try:
+            made = adapter.component(family, name)
+        except InvkitError as error:
+            demand(bool(str(error)), f"{title} refuses '{name}' of {family} without a reason")
+            continue
+        registry.check_class(registry.Entry(family, name, title, "", repr(made)), made)
+        parameters_schema(made)
+        demand(adapter.component(family, name) is made, f"{title} makes another '{name}' of {family} at every call")
+        yield name
 
 
 CHECKS: dict[str, Callable[[type[Any]], None]] = {
@@ -113,7 +77,15 @@ CHECKS: dict[str, Callable[[type[Any]], None]] = {
 
 
 def conformance_cases(distribution: str | None = None) -> list[tuple[str, str]]:
-    """(family, name) of every registered component that has a check, or of those of one distribution; loads none."""
+    """Return (family, name) of every registered component that has a check; none of them is loaded.
+
+    Args:
+        distribution: None for the components of all distributions.
+
+    Example:
+        >>> ("solvers", "invkit:joint-adam") in conformance_cases("invkit")
+        True
+    """
     found = [entry for family in CHECKS for entry in registry.entries(family)]
     return [(e.family, f"{e.distribution}:{e.name}") for e in found if distribution in (None, e.distribution)]
 
@@ -122,7 +94,10 @@ def check_component(family: str, name: str) -> None:
     """Load a registered component and run the check of its family.
 
     Raises:
-        AssertionError: it does not do what it must.
-        UnknownNameError, PluginError: it cannot be loaded.
+        AssertionError: a property does not hold.
+        UnknownNameError, PluginError: the component cannot be loaded.
+
+    Example:
+        >>> check_component("fidelities", "mse")
     """
     CHECKS[family](registry.load(family, name))

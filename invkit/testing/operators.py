@@ -1,8 +1,8 @@
-"""Properties of every forward operator, for the tests of whoever writes one.
+"""Checks of forward operators.
 
-Each helper takes the operator with the shapes of its data and of its kernel (or whatever its unknown is), draws
-seeded random tensors in float64 and raises ``AssertionError`` with a sentence when the property does not hold.
-Kernels are drawn as their kind allows: blur kernels non-negative and summing to one.
+Each helper takes the operator with the shapes of its data and of its kernel (or other parameter), draws seeded random
+tensors in float64 and raises ``AssertionError`` with a sentence if the property does not hold. Kernels are drawn as
+their kind allows: blur kernels are non-negative and sum to one.
 """
 
 from __future__ import annotations
@@ -12,24 +12,66 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..core.interfaces import ForwardOperator
-from ..numerics.geometry import Shape
+from ..core.interfaces import ForwardOperator, KernelPrior
+from ..numerics.geometry import Shape, Size
+from .common import ParameterValues, assert_documented, assert_pure, build, demand, drawn
 
 __all__ = [
     "assert_adjoint",
-    "assert_first_image",
     "assert_gradients",
+    "assert_initial_image",
     "assert_linear",
     "assert_shape_law",
     "assert_stateless",
+    "check_operator",
 ]
 
-ROUNDING = 1e-10  # of float64 sums of a few thousand terms, with room for an FFT
+CHECKED_KERNEL_SIZE: Size = (3, 4)
+FLOAT64_TOLERANCE = 1e-10  # of float64 sums of a few thousand terms, with room for an FFT
+DIFFERENCES_TOLERANCE = 1e-6  # of central differences of step 1e-6 in float64
+
+
+def check_operator(
+    component: type[ForwardOperator],
+    params: ParameterValues | None = None,
+    *,
+    data_shape: Shape | None = None,
+    kernel_shape: Shape | None = None,
+) -> None:
+    """Every property of a forward operator: documented, linear, with its adjoint and gradients, and stateless.
+
+    Args:
+        component: the class.
+        params: keyword arguments that differ from their defaults.
+        data_shape: None takes the class's ``example``.
+        kernel_shape: of its parameter; None takes the shape that it requires for kernels of 3x4 pixels.
+    """
+    assert_documented(component)
+    operator = build(component, {}, params)
+    data_shape = data_shape or operator.example
+    kernel_shape = kernel_shape or operator.parameter_shape(data_shape, CHECKED_KERNEL_SIZE)
+    assert_shape_law(operator, data_shape, kernel_shape)
+    for check in (assert_linear, assert_adjoint, assert_stateless, assert_initial_image):
+        check(operator, data_shape, kernel_shape)
+    per_image = issubclass(operator.parameter_prior, KernelPrior) and kernel_shape[0] == data_shape[0] > 1
+    small = ((1, 1, 4, 5), (1, *kernel_shape[1:])) if per_image else (data_shape, kernel_shape)
+    assert_gradients(operator, *small)
+    image, kernel = drawn(operator.image_shape(data_shape, kernel_shape), 1), drawn(kernel_shape, 2)
+    kernel = operator.parameter_prior.allowed(kernel)
+    assert_pure(operator, image, kernel)
+    dtype = operator(image, kernel).dtype
+    demand(dtype == torch.float32, f"{component.__name__} gives {dtype} for float32")
 
 
 def assert_shape_law(operator: ForwardOperator, data_shape: Shape, kernel_shape: Shape) -> None:
-    """An image of ``image_shape(data_shape, kernel_shape)`` gives data of ``data_shape``, and the adjoint returns."""
-    image, data, kernel = draw(operator, data_shape, kernel_shape)
+    """An image of ``image_shape(data_shape, kernel_shape)`` gives data of ``data_shape``, and the adjoint the reverse.
+
+    Args:
+        operator: the operator.
+        data_shape: of its data.
+        kernel_shape: of its parameter.
+    """
+    image, data, kernel = random_arguments(operator, data_shape, kernel_shape)
     given, returned = tuple(operator(image, kernel).shape), tuple(operator.adjoint(data, kernel).shape)
     demand(
         given == tuple(data_shape),
@@ -42,21 +84,47 @@ def assert_shape_law(operator: ForwardOperator, data_shape: Shape, kernel_shape:
 
 
 def assert_linear(
-    operator: ForwardOperator, data_shape: Shape, kernel_shape: Shape, *, seed: int = 0, tolerance: float = ROUNDING
+    operator: ForwardOperator,
+    data_shape: Shape,
+    kernel_shape: Shape,
+    *,
+    seed: int = 0,
+    tolerance: float = FLOAT64_TOLERANCE,
 ) -> None:
-    """``A(2 x - 3 z) = 2 A x - 3 A z`` for the same kernel, to a relative ``tolerance``."""
-    image, _, kernel = draw(operator, data_shape, kernel_shape, seed)
-    other, _, _ = draw(operator, data_shape, kernel_shape, seed + 1)
+    """``A(2 x - 3 z) = 2 A x - 3 A z`` for the same kernel.
+
+    Args:
+        operator: the operator.
+        data_shape: of its data.
+        kernel_shape: of its parameter.
+        seed: of the random tensors.
+        tolerance: relative.
+    """
+    image, _, kernel = random_arguments(operator, data_shape, kernel_shape, seed)
+    other, _, _ = random_arguments(operator, data_shape, kernel_shape, seed + 1)
     combined = operator(2 * image - 3 * other, kernel)
     separate = 2 * operator(image, kernel) - 3 * operator(other, kernel)
     demand_close(combined, separate, tolerance, f"{operator} is not linear in the image")
 
 
 def assert_adjoint(
-    operator: ForwardOperator, data_shape: Shape, kernel_shape: Shape, *, seed: int = 0, tolerance: float = ROUNDING
+    operator: ForwardOperator,
+    data_shape: Shape,
+    kernel_shape: Shape,
+    *,
+    seed: int = 0,
+    tolerance: float = FLOAT64_TOLERANCE,
 ) -> None:
-    """``<A x, y> = <x, A^T y>`` (the dot test), relative to ``|A x| |y| + |x| |A^T y|``."""
-    image, data, kernel = draw(operator, data_shape, kernel_shape, seed)
+    """``<A x, y> = <x, A^T y>`` (the dot test).
+
+    Args:
+        operator: the operator.
+        data_shape: of its data.
+        kernel_shape: of its parameter.
+        seed: of the random tensors.
+        tolerance: relative to ``|A x| |y| + |x| |A^T y|``.
+    """
+    image, data, kernel = random_arguments(operator, data_shape, kernel_shape, seed)
     forward, backward = operator(image, kernel), operator.adjoint(data, kernel)
     left, right = (forward * data).sum(), (image * backward).sum()
     scale = forward.norm() * data.norm() + image.norm() * backward.norm()
@@ -66,30 +134,42 @@ def assert_adjoint(
     )
 
 
-def assert_gradients(
-    operator: ForwardOperator, data_shape: Shape, kernel_shape: Shape, *, seed: int = 0, tolerance: float = 1e-6
-) -> None:
-    """Gradients in image and kernel agree with central differences; use small shapes, the cost is quadratic.
+def assert_gradients(operator: ForwardOperator, data_shape: Shape, kernel_shape: Shape) -> None:
+    """Gradients in image and kernel agree with central differences.
 
-    The default tolerance is that of a difference of step 1e-6 in float64.
+    Args:
+        operator: the operator.
+        data_shape: of its data; small, since the cost is quadratic.
+        kernel_shape: of its parameter.
     """
-    image, _, kernel = draw(operator, data_shape, kernel_shape, seed)
+    image, _, kernel = random_arguments(operator, data_shape, kernel_shape)
     arguments = (image.requires_grad_(), kernel.requires_grad_())
     try:
-        torch.autograd.gradcheck(operator, arguments, atol=tolerance, rtol=tolerance)
+        torch.autograd.gradcheck(operator, arguments, atol=DIFFERENCES_TOLERANCE, rtol=DIFFERENCES_TOLERANCE)
     except RuntimeError as error:
-        raise AssertionError(f"the gradient of {operator} is not that of finite differences: {error}") from error
+        raise AssertionError(f"the gradient of {operator} differs from finite differences: {error}") from error
 
 
 def assert_stateless(
-    operator: ForwardOperator, data_shape: Shape, kernel_shape: Shape, *, seed: int = 0, tolerance: float = ROUNDING
+    operator: ForwardOperator,
+    data_shape: Shape,
+    kernel_shape: Shape,
+    *,
+    tolerance: float = FLOAT64_TOLERANCE,
 ) -> None:
-    """Two calls with two kernels and one backward pass equal two separate ones, and leave the operator as it was."""
+    """Two calls with two kernels and one backward pass equal two separate ones, and change no buffer.
+
+    Args:
+        operator: the operator.
+        data_shape: of its data.
+        kernel_shape: of its parameter.
+        tolerance: relative.
+    """
     before = {name: value.clone() for name, value in operator.state_dict().items()}
-    pairs = [draw(operator, data_shape, kernel_shape, seed + i)[::2] for i in range(2)]
+    pairs = [random_arguments(operator, data_shape, kernel_shape, seed)[::2] for seed in range(2)]
     try:
-        alone = [gradients(operator, [pair])[0] for pair in pairs]
-        together = gradients(operator, pairs)
+        alone = [gradients_of_squares(operator, [pair])[0] for pair in pairs]
+        together = gradients_of_squares(operator, pairs)
     except RuntimeError as error:
         raise AssertionError(f"{operator} cannot be called twice before a backward pass: {error}") from error
     for first, second in zip(alone, together, strict=True):
@@ -100,18 +180,24 @@ def assert_stateless(
     demand(unchanged, f"calling {operator} changes its parameters or buffers")
 
 
-def assert_first_image(operator: ForwardOperator, data_shape: Shape, kernel_shape: Shape) -> None:
-    """What an image may start from is in [0, 1], without a gradient, and no larger than the image."""
-    _, data, kernel = draw(operator, data_shape, kernel_shape)
+def assert_initial_image(operator: ForwardOperator, data_shape: Shape, kernel_shape: Shape) -> None:
+    """The initial image is in [0, 1], has no gradient, and is not larger than the image.
+
+    Args:
+        operator: the operator.
+        data_shape: of its data.
+        kernel_shape: of its parameter.
+    """
+    _, data, kernel = random_arguments(operator, data_shape, kernel_shape)
     data = data if operator.data_range is None else data.sigmoid()
     first, shape = operator.initial_image(data, kernel), operator.image_shape(data_shape, kernel_shape)
     inside = bool(((first >= 0) & (first <= 1)).all()) and not first.requires_grad
-    demand(inside, f"the first image of {operator} has a gradient, or values outside [0, 1]")
+    demand(inside, f"the initial image of {operator} has a gradient, or values outside [0, 1]")
     fits = tuple(first.shape[:2]) == tuple(shape[:2]) and first.shape[2] <= shape[2] and first.shape[3] <= shape[3]
-    demand(fits, f"the first image of {operator} has shape {tuple(first.shape)}, which is no part of {tuple(shape)}")
+    demand(fits, f"the initial image of {operator} has shape {tuple(first.shape)} and does not fit {tuple(shape)}")
 
 
-def gradients(operator: ForwardOperator, pairs: Sequence[Sequence[Tensor]]) -> list[tuple[Tensor, ...]]:
+def gradients_of_squares(operator: ForwardOperator, pairs: Sequence[Sequence[Tensor]]) -> list[tuple[Tensor, ...]]:
     """Call the operator on every (image, kernel), then take one backward pass of the sum of squares of all data."""
     leaves = [tuple(value.clone().requires_grad_() for value in pair) for pair in pairs]
     total = torch.stack([operator(*pair).square().sum() for pair in leaves]).sum()
@@ -120,10 +206,17 @@ def gradients(operator: ForwardOperator, pairs: Sequence[Sequence[Tensor]]) -> l
     return list(zip(found[::2], found[1::2], strict=True))
 
 
-def draw(
+def random_arguments(
     operator: ForwardOperator, data_shape: Shape, kernel_shape: Shape, seed: int = 0
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """A seeded image, data and kernel (or what the unknown of the operator is) in float64."""
+    """Draw an image, data and a kernel (or other parameter of the operator) in float64.
+
+    Args:
+        operator: the operator.
+        data_shape: of its data.
+        kernel_shape: of its parameter.
+        seed: of the random numbers.
+    """
     generator = torch.Generator().manual_seed(seed)
     image_shape = operator.image_shape(data_shape, kernel_shape)
     image, data = (torch.randn(s, generator=generator, dtype=torch.float64) for s in (image_shape, data_shape))
@@ -132,13 +225,14 @@ def draw(
 
 
 def demand_close(value: Tensor, expected: Tensor, tolerance: float, complaint: str) -> None:
-    """Raise unless the two agree to ``tolerance`` of the larger's largest entry."""
+    """Raise unless two tensors agree.
+
+    Args:
+        value: a tensor.
+        expected: a tensor of the same shape.
+        tolerance: relative to the largest entry of both.
+        complaint: start of the message.
+    """
     scale = max(float(value.abs().max()), float(expected.abs().max()))
     error = float((value - expected).abs().max())
     demand(error <= tolerance * scale, f"{complaint}: the two sides differ by {error:.3g}, of {scale:.3g} at most")
-
-
-def demand(holds: bool, complaint: str) -> None:
-    """Raise ``AssertionError`` with the sentence unless it holds; works under ``python -O`` too."""
-    if not holds:
-        raise AssertionError(complaint)

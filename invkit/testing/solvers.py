@@ -1,11 +1,13 @@
-"""Checks of solvers, on a deconvolution of 24x24 pixels."""
+"""Checks of solvers and observers, on a deconvolution of 24x24 pixels."""
 
 from __future__ import annotations
 
 import io
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,28 +23,29 @@ from ..core.result import Result
 from ..core.solver import Observer, Solver, State, StopReason
 from ..numerics.geometry import Shape
 from .common import (
-    Settings,
+    ParameterValues,
     assert_documented,
     assert_random_state_untouched,
     build,
+    demand,
     differing,
     drawn,
     examples,
     snapshot,
 )
-from .kernel_parts import strokes
-from .operators import demand
+from .map_steps import strokes
 from .priors import assert_image, assert_kernel
 
-__all__ = ["check_solver", "small_problem"]
+__all__ = ["check_observer", "check_solver", "small_problem"]
 
-DATA_SHAPE: Shape = (1, 1, 24, 24)
-KERNEL_SIZE = (9, 8)  # large enough that a pyramid has two levels
-ITERATIONS = 20
-FEW = 2  # steps after which the form of an image, or of what goes on, is seen as well as after more
-WEIGHT = 1e-3
+SMALL_DATA_SHAPE: Shape = (1, 1, 24, 24)
+SMALL_KERNEL_SIZE = (9, 8)  # large enough for a pyramid of two levels
+SOLVER_ITERATIONS = 20
+OBSERVED_ITERATIONS = 4
+FORM_STEPS = 2  # enough to see the form of a result
+SMALL_WEIGHT = 1e-3  # of the regularizer
 
-USUAL = {
+DEFAULT_COMPONENTS = {
     "operator": "convolution",
     "image_prior": "pixels",
     "kernel_prior": "simplex",
@@ -51,83 +54,86 @@ USUAL = {
 }
 
 
-def check_solver(component: type[Solver[Any]], params: Settings | None = None) -> None:
-    """Every property of a solver: it explains the data better, changes nothing, is exact to resume and to go on from.
+def check_solver(component: type[Solver[Any]], params: ParameterValues | None = None) -> None:
+    """Every property of a solver: it improves the fit, changes nothing, resumes exactly, and its priors can be reused.
 
-    It is built with the examples of what it requires, and with few iterations where it, or a solver that it holds,
-    has a parameter of that name. The problem is one that it does not refuse: of the usual components, of others with
-    the abilities that it needs, or of such with one of them exchanged.
+    It is built with the examples of its required parameters and with few iterations, if it or a solver inside it has a
+    parameter of that name. The problem is one that it accepts: of the default components, of others with the abilities
+    that it needs, or of these with one of them exchanged.
     """
     assert_documented(component)
-    solver = build(component, {}, {**shortened(component), **({} if params is None else params)})
-    problem, name, keeper = small_problem(solver), component.__name__, Keeper()
-    with assert_left_alone(problem, name):
+    solver = build(component, {}, {**few_iterations(component), **({} if params is None else params)})
+    problem, name, keeper = small_problem(solver), component.__name__, StateKeeper()
+    with assert_problem_unchanged(problem, name):
         result = solver.solve(problem, observers=[keeper])
-    assert_recorded(solver, problem, result)
+    history, most = torch.tensor(result.history), solver.steps(problem)
+    demand(len(history) == result.iterations, f"{name} records {len(history)} losses in {result.iterations} steps")
+    demand(bool(history.isfinite().all()), f"{name} records losses that are not finite")
+    demand(0 < result.iterations <= most, f"{name} takes {result.iterations} steps and announced at most {most}")
     assert_better(problem, torch.as_tensor(result.image), torch.as_tensor(result.kernel), name)
-    assert_same(result, solver.solve(problem), f"{name} solving again")
+    assert_same_result(result, solver.solve(problem), f"{name} solving again")
     for saved in keeper.thirds():
-        assert_same(result, solver.solve(problem, resume=saved), f"{name} resumed from a saved state")
-    assert_goes_on(solver, problem, keeper.state)
+        assert_same_result(result, solver.solve(problem, resume=saved), f"{name} resumed from a saved state")
+    assert_priors_reusable(solver, problem, keeper.state)
     assert_any_form(solver, problem)
 
 
-class Keeper(Observer):
-    """Saves the state after every step through a file's bytes, as a checkpoint does, and keeps the last one."""
+class StateKeeper(Observer):
+    """Saves the state after every step through a file's bytes, as a checkpoint does, and keeps the last state."""
 
     def __init__(self) -> None:
         self.files: list[bytes] = []
         self.state: State
 
     def stepped(self, problem: Problem, state: State) -> None:
-        """Save it."""
+        """Save the state."""
         file = io.BytesIO()
         torch.save(state.state_dict(), file)
         self.files.append(file.getvalue())
 
     def stopped(self, problem: Problem, state: State, reason: StopReason | None) -> None:
-        """Keep it."""
+        """Keep the state."""
         self.state = state
 
     def thirds(self) -> Iterator[Mapping[str, Any]]:
-        """What was saved after one and two thirds of the steps, and after the last: of one step, this alone."""
+        """Load the states saved after one third, two thirds and all of the steps, each once."""
         count = len(self.files)
         for steps in sorted({max(1, count // 3), max(1, 2 * count // 3), count}):
             yield torch.load(io.BytesIO(self.files[steps - 1]), weights_only=True)
 
 
-def shortened(component: type) -> dict[str, Any]:
-    """Parameters that make a solver short: few iterations of its own, and of the solvers that it must be given."""
+def few_iterations(component: type) -> dict[str, Any]:
+    """Return parameters that make a solver short: few iterations of its own and of the solvers that it requires."""
     known = parameters_of(component).model_fields
-    settings: dict[str, Any] = {"iterations": ITERATIONS} if "iterations" in known else {}
+    settings: dict[str, Any] = {"iterations": SOLVER_ITERATIONS} if "iterations" in known else {}
     required = examples(component)
-    for name, slot in nested_components_of(component).items():
-        if slot.family == Solver.family and name in required:
-            settings[name] = inner_shortened(required[name])
+    for name, nested in nested_components_of(component).items():
+        if nested.family == Solver.family and name in required:
+            settings[name] = with_few_iterations(required[name])
     return settings
 
 
-def inner_shortened(there: Any) -> Any:
-    """What an example puts into a slot for solvers, shortened; an instance stays as it is."""
-    if isinstance(there, list):
-        return [inner_shortened(one) for one in there]
-    if not isinstance(there, str | Mapping):
-        return there
-    spec = named(there)
-    short = shortened(registry.load(Solver.family, spec["name"]))
-    return {**spec, "params": {**short, **spec.get("params", {})}}
+def with_few_iterations(example: Any) -> Any:
+    """Return the example of a nested solver with few iterations; an instance is unchanged."""
+    if isinstance(example, list):
+        return [with_few_iterations(one) for one in example]
+    if not isinstance(example, str | Mapping):
+        return example
+    spec = named(example)
+    settings = few_iterations(registry.load(Solver.family, spec["name"]))
+    return {**spec, "params": {**settings, **spec.get("params", {})}}
 
 
 def small_problem(solver: Solver[Any]) -> Problem:
-    """A blurred 24x24 image in a problem that the solver does not refuse.
+    """Return a problem with a blurred 24x24 image that the solver accepts.
 
     Raises:
-        AssertionError: it refuses all that were tried; says why it did the last.
+        AssertionError: it refuses all problems that were tried; the message gives the last reason.
     """
     refusal: InvkitError | None = None
-    for chosen in choices(type(solver)):
+    for chosen in component_choices(type(solver)):
         try:
-            problem = blurred(chosen)
+            problem = blurred_problem(chosen)
             solver.check(problem)
         except InvkitError as error:
             refusal = error
@@ -136,50 +142,55 @@ def small_problem(solver: Solver[Any]) -> Problem:
     raise AssertionError(f"{type(solver).__name__} refuses every problem of registered components: {refusal}")
 
 
-def choices(solver: type[Solver[Any]]) -> Iterator[dict[str, type[Any]]]:
-    """Components for each part: the first that are able, and then these with one of them exchanged."""
-    candidates = {part: able(solver, part) for part in USUAL}
+def component_choices(solver: type[Solver[Any]]) -> Iterator[dict[str, type[Any]]]:
+    """Yield components for each part: the first with the abilities, then these with one of them exchanged."""
+    candidates = {part: suitable_components(solver, part) for part in DEFAULT_COMPONENTS}
     first = {part: components[0] for part, components in candidates.items()}
     yield first
-    for part in reversed(USUAL):  # most often it is the regularizer
+    for part in reversed(DEFAULT_COMPONENTS):  # most often the regularizer must change
         for other in candidates[part][1:]:
             yield {**first, part: other}
 
 
-def able(solver: type[Solver[Any]], part: str) -> list[type[Any]]:
-    """The registered components of a part that have the ability the solver needs, the usual one first if it does."""
+def suitable_components(solver: type[Solver[Any]], part: str) -> list[type[Any]]:
+    """Return the registered components of a part with the ability that the solver needs, the default one first."""
     needed: type = {str(k): v for k, v in solver.needs.items()}.get(part, object)
     found = []
-    for name in dict.fromkeys([USUAL[part], *registry.names(registry.PLACES[part])]):
+    for name in dict.fromkeys([DEFAULT_COMPONENTS[part], *registry.names(registry.PLACES[part])]):
         try:
             component: type[Any] = registry.load(registry.PLACES[part], name)
         except PluginError:
-            continue  # another distribution's fault
-        if issubclass(component, needed) and is_of_kernels(component):
+            continue  # a fault of another distribution
+        if issubclass(component, needed) and serves_kernels(component):
             found.append(component)
     demand(bool(found), f"{solver.__name__} needs a {needed.__name__}, and no registered component of {part} is one")
     return found
 
 
-def is_of_kernels(component: type[Any]) -> bool:
-    """Whether a component may stand in a problem whose unknown is a kernel, which is what solvers are tried on."""
+def serves_kernels(component: type[Any]) -> bool:
+    """Whether a component may be part of a problem with an unknown kernel, on which solvers are checked."""
     kind = component.parameter_prior if issubclass(component, ForwardOperator) else component
     return not issubclass(kind, OperatorParameterPrior) or issubclass(kind, KernelPrior)
 
 
-def blurred(
-    chosen: Mapping[str, type[Any]], data_shape: Shape = DATA_SHAPE, dtype: torch.dtype = torch.float32
+def blurred_problem(
+    chosen: Mapping[str, type[Any]], data_shape: Shape = SMALL_DATA_SHAPE, dtype: torch.dtype = torch.float32
 ) -> Problem:
-    """A problem of these components; a kernel prior that starts from a kernel starts from the true one.
+    """Return a problem of these components; a kernel prior that accepts a start starts from the true kernel.
 
-    From there any method is to improve the image, whereas blindly, with so few pixels, the best of them may fail.
+    From there every method should improve the image. A blind start would fail with so few pixels.
+
+    Args:
+        chosen: the class of each part.
+        data_shape: (B, C, H, W).
+        dtype: of the data.
     """
     batch, channels = data_shape[:2]
     operator = build(chosen["operator"])
-    kernel = strokes(batch, KERNEL_SIZE).to(dtype)
+    kernel = strokes(batch, SMALL_KERNEL_SIZE).to(dtype)
     kernel_prior = build(chosen["kernel_prior"], {"shape": tuple(kernel.shape), "start": kernel, "guess": None})
     shape = operator.image_shape(data_shape, kernel_prior.shape)
-    # Coarse blocks: an image that a blur damages, so that there is something to improve.
+    # Coarse blocks, which a blur damages, so that the solver can improve them.
     coarse = drawn((batch, channels, 5, 5), seed=5, dtype=dtype)
     data = operator(nn.functional.interpolate(coarse, size=shape[2:]), kernel).clamp(0, 1)
     return Problem(
@@ -188,43 +199,43 @@ def blurred(
         image_prior=build(chosen["image_prior"], {"shape": shape, "start": data}),
         kernel_prior=kernel_prior,
         fidelity=build(chosen["fidelity"]),
-        regularizers=(Term(build(chosen["regularizers"]), WEIGHT),),
+        regularizers=(Term(build(chosen["regularizers"]), SMALL_WEIGHT),),
     )
 
 
-def modules(problem: Problem) -> dict[str, Tensor]:
-    """Every parameter and buffer of a problem's components, and its data."""
-    parts: dict[str, nn.Module] = {part: getattr(problem, part) for part in USUAL if part != "regularizers"}
+def tensors_of(problem: Problem) -> dict[str, Tensor]:
+    """Copy every parameter and buffer of a problem's components, and its data."""
+    parts: dict[str, nn.Module] = {
+        part: getattr(problem, part) for part in DEFAULT_COMPONENTS if part != "regularizers"
+    }
     parts |= {f"regularizers.{i}": term.regularizer for i, term in enumerate(problem.regularizers)}
     found = {f"{part}: {name}": value for part, module in parts.items() for name, value in snapshot(module).items()}
     return found | {"data": problem.data.clone()}
 
 
 @contextmanager
-def assert_left_alone(problem: Problem, name: str) -> Iterator[None]:
-    """What happens inside changes neither the problem's data and components nor the global random state."""
-    before = modules(problem)
+def assert_problem_unchanged(problem: Problem, name: str) -> Iterator[None]:
+    """The enclosed code changes neither the problem's data and components nor the global random state."""
+    before = tensors_of(problem)
     with assert_random_state_untouched(f"solving with {name}"):
         yield
-    changed = differing(before, modules(problem))
+    changed = differing(before, tensors_of(problem))
     demand(not changed, f"{name} changes the problem's {', '.join(changed)}")
-
-
-def assert_recorded(solver: Solver[Any], problem: Problem, result: Result) -> None:
-    """There is a finite loss of every step, and no more steps than the solver says."""
-    name, most = type(solver).__name__, solver.steps(problem)
-    history = torch.tensor(result.history)
-    demand(len(history) == result.iterations, f"{name} records {len(history)} losses in {result.iterations} steps")
-    demand(bool(history.isfinite().all()), f"{name} records losses that are not finite")
-    demand(0 < result.iterations <= most, f"{name} takes {result.iterations} steps, having said at most {most}")
 
 
 @torch.no_grad()
 def assert_better(problem: Problem, image: Tensor, kernel: Tensor, name: str) -> None:
-    """A valid image and kernel that explain the data better than where the priors started.
+    """Image and kernel are valid and explain the data better than the start of the priors.
 
-    It is the fidelity that must be lower, not the objective: many a method minimises another one than the problem's,
-    as on a periodic image or on gradients, or several by turns, and no regularizer is worth worse data at `WEIGHT`.
+    The fidelity must be lower, not the objective: some methods minimise another objective than the problem's, for
+    example on a periodic image, on gradients, or several alternately, and at `SMALL_WEIGHT` no regularizer justifies a
+    worse fit.
+
+    Args:
+        problem: the problem.
+        image: the solver's image.
+        kernel: the solver's kernel.
+        name: of the solver, for the message.
     """
     assert_image(image, problem.image_prior.shape)
     assert_kernel(kernel, problem.kernel_prior.shape)
@@ -235,41 +246,96 @@ def assert_better(problem: Problem, image: Tensor, kernel: Tensor, name: str) ->
     demand(end < start, f"{name} ends at a fidelity of {end:.4g}, having started at {start:.4g}")
 
 
-def assert_same(one: Result, other: Result, what: str) -> None:
-    """Two results are equal to the bit."""
+def assert_same_result(one: Result, other: Result, what: str) -> None:
+    """Two results are bitwise equal.
+
+    Args:
+        one: a result.
+        other: another result.
+        what: how ``other`` was computed, for the message.
+    """
     demand(one.history == other.history, f"{what} has another history of losses")
     for part, first, second in (("image", one.image, other.image), ("kernel", one.kernel, other.kernel)):
-        demand(
-            torch.equal(torch.as_tensor(first), torch.as_tensor(second)),
-            f"{what} gives another {part} than uninterrupted",
-        )
+        same = torch.equal(torch.as_tensor(first), torch.as_tensor(second))
+        demand(same, f"{what} gives another {part}")
 
 
-def assert_goes_on(solver: Solver[Any], problem: Problem, state: State) -> None:
-    """The priors of the last state explain the data better than those of the problem, and can be solved for again."""
+def assert_priors_reusable(solver: Solver[Any], problem: Problem, state: State) -> None:
+    """The priors of the last state explain the data better than the problem's, and can be solved for again.
+
+    Args:
+        solver: the solver.
+        problem: its problem.
+        state: its last state.
+    """
     name = type(solver).__name__
-    with assert_left_alone(problem, name):
+    with assert_problem_unchanged(problem, name):
         image_prior, kernel_prior = state.priors(problem)
         assert_better(problem, image_prior().detach(), kernel_prior().detach(), f"{name}, in the priors it leaves,")
-        run_few(solver, replace(problem, image_prior=image_prior, kernel_prior=kernel_prior))
+        state_after_few(solver, replace(problem, image_prior=image_prior, kernel_prior=kernel_prior))
 
 
 def assert_any_form(solver: Solver[Any], problem: Problem) -> None:
-    """Two colour images in float64 with a kernel each come back in that form, finite."""
-    chosen = {part: type(getattr(problem, part)) for part in USUAL if part != "regularizers"}
+    """Two colour images in float64 with a kernel each give finite results of the same form."""
+    chosen = {part: type(getattr(problem, part)) for part in DEFAULT_COMPONENTS if part != "regularizers"}
     chosen["regularizers"] = type(problem.regularizers[0].regularizer)
-    many = blurred(chosen, (2, 3, *DATA_SHAPE[2:]), torch.float64)
-    image, kernel = run_few(solver, many).estimate()
+    many = blurred_problem(chosen, (2, 3, *SMALL_DATA_SHAPE[2:]), torch.float64)
+    image, kernel = state_after_few(solver, many).estimate()
     assert_image(image, many.image_prior.shape)
     assert_kernel(kernel, many.kernel_prior.shape)
     for part, value in (("image", image), ("kernel", kernel)):
         demand(value.dtype == torch.float64, f"{type(solver).__name__} gives an {part} in {value.dtype} for float64")
 
 
-def run_few(solver: Solver[Any], problem: Problem) -> State:
-    """The state after a few steps."""
+def state_after_few(solver: Solver[Any], problem: Problem) -> State:
+    """Return the state after at most `FORM_STEPS` steps."""
     state: State = solver.start(problem)
-    while state.iteration < min(FEW, solver.steps(problem)) and not state.converged:
+    while state.iteration < min(FORM_STEPS, solver.steps(problem)) and not state.converged:
         state = solver.step(problem, state)
         state.iteration += 1
     return state
+
+
+class TrialError(Exception):
+    """The error that `FailingObserver` raises."""
+
+
+class FailingObserver(Observer):
+    """Ends a solve with an error."""
+
+    def stepped(self, problem: Problem, state: State) -> None:
+        """Raise `TrialError`."""
+        raise TrialError
+
+
+def check_observer(component: type[Observer], params: ParameterValues | None = None) -> None:
+    """Every property of an observer: it is documented and does not change the solves that it observes.
+
+    It observes several solves, a resumed one and one that fails, and its constructor writes nothing.
+    """
+    assert_documented(component)
+    solver: Solver[Any] = build(registry.load(Solver.family, "joint-adam"), {}, {"iterations": OBSERVED_ITERATIONS})
+    problem, keeper, name = small_problem(solver), StateKeeper(), component.__name__
+    alone = solver.solve(problem, observers=[keeper])
+    half = torch.load(io.BytesIO(keeper.files[OBSERVED_ITERATIONS // 2 - 1]), weights_only=True)
+    with built_observer(component, params) as observer:
+        for resume in (None, half, None):
+            with assert_problem_unchanged(problem, name):
+                observed = solver.solve(problem, observers=[observer], resume=resume)
+                assert_same_result(alone, observed, f"a solve observed by {name}")
+        try:
+            solver.solve(problem, observers=[observer, FailingObserver()])
+        except TrialError:
+            return
+        raise AssertionError(f"{name} hides the error of a solve that it observes")
+
+
+@contextmanager
+def built_observer(component: type[Observer], params: ParameterValues | None) -> Iterator[Observer]:
+    """Build an observer with an output folder that does not exist; the constructor does not create the folder."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "run"
+        with assert_random_state_untouched(f"building {component.__name__}"):
+            observer = build(component, {"folder": folder}, params)
+        demand(not folder.exists(), f"{component.__name__} writes to its folder before it is started")
+        yield observer

@@ -15,7 +15,7 @@ from invkit.metrics.aligned import AlignedPSNR, AlignedSSIM, ErrorRatio
 from invkit.metrics.cost import CPUSeconds, PeakMemory, Seconds
 from invkit.metrics.kernel_similarity import KernelSimilarity
 from invkit.metrics.plain import PlainPSNR, PlainSSIM
-from invkit.testing.metrics import check_metric
+from invkit.testing.evaluation import check_metric
 
 
 @pytest.mark.parametrize(

@@ -30,18 +30,24 @@ ADAM = {"name": "joint-adam", "params": {"iterations": 10}}
 @pytest.mark.parametrize(
     ("component", "params"),
     [
-        pytest.param(Pyramid, {"inner": MAP, "begin": "two-taps"}, id="pyramid of maps"),
+        pytest.param(Pyramid, {"inner": MAP, "initial_kernel": "two-taps"}, id="pyramid of maps"),
         pytest.param(Pyramid, {"inner": {"name": "gradient-map", "params": {"iterations": 3}}}, id="of gradients"),
         # Solvers that keep nothing of the kernel but what follows from it: the kernel of a level must be saved.
-        pytest.param(Pyramid, {"inner": "half-quadratic", "begin": "delta"}, id="of half-quadratic splitting"),
+        pytest.param(Pyramid, {"inner": "half-quadratic", "initial_kernel": "delta"}, id="of half-quadratic splitting"),
         pytest.param(Pyramid, {"inner": {"name": "admm", "params": {"iterations": 4}}}, id="of admm"),
         pytest.param(
             AlternatingMAP, {"latent": "irls", "iterations": 3, "kernel_estimation": "support-detection"}, id="irls"
         ),
         pytest.param(AlternatingMAP, {"latent": "wiener", "edge_selection": "shock", "iterations": 4}, id="wiener"),
-        pytest.param(AlternatingMAP, {"latent": "gradient-descent", "edge_selection": "intensities"}, id="gradient descent"),
+        pytest.param(
+            AlternatingMAP, {"latent": "gradient-descent", "edge_selection": "intensities"}, id="gradient descent"
+        ),
         pytest.param(AlternatingMAP, {"latent": ADAM, "iterations": 2}, id="adam as latent"),
-        pytest.param(GradientMAP, {"kernel_estimation": "toeplitz", "kernel_postprocessing": "threshold"}, id="gradients, toeplitz"),
+        pytest.param(
+            GradientMAP,
+            {"kernel_estimation": "toeplitz", "kernel_postprocessing": "threshold"},
+            id="gradients, toeplitz",
+        ),
         pytest.param(HalfQuadratic, {"start_from_data": False}, id="from the prior's image"),
         pytest.param(JointAdam, {"ema": 0.9, "iterations": 12}, id="averaged"),
     ],

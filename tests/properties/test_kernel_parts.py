@@ -17,7 +17,7 @@ from invkit.solvers.map.kernel_estimation import (
 )
 from invkit.solvers.map.kernel_postprocessing import ThresholdPostprocessing
 from invkit.testing.common import drawn
-from invkit.testing.kernel_parts import blurred_edges, check_kernel_estimation, check_kernel_postprocessing
+from invkit.testing.map_steps import blurred_edges, check_kernel_estimation, check_kernel_postprocessing
 from invkit.testing.priors import assert_kernel
 
 STEPS = [

@@ -276,8 +276,8 @@ class ToeplitzLeastSquares(KernelEstimation):
         >>> sharp = torch.rand(1, 2, 12, 12, generator=torch.Generator().manual_seed(0)) - 0.5
         >>> delta = torch.zeros(1, 1, 3, 3)
         >>> delta[..., 1, 1] = 1
-        >>> fitted = ToeplitzLeastSquares(weight=0.0)(sharp, sharp[..., 1:-1, 1:-1], torch.full_like(delta, 1 / 9))
-        >>> bool((fitted - delta).abs().max() < 1e-3)
+        >>> fitted = ToeplitzLeastSquares()(sharp, sharp[..., 1:-1, 1:-1], torch.full_like(delta, 1 / 9))
+        >>> bool((fitted - delta).abs().max() < 0.01)
         True
     """
 

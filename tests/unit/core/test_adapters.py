@@ -12,7 +12,7 @@ from invkit.core.errors import PluginError, UnknownNameError
 from invkit.core.registry import Adapter
 from invkit.fidelities.norms import L1, MSE
 from invkit.recipes.model import check_parameters, parse_recipe
-from invkit.testing.adapters import check_adapter
+from invkit.testing.conformance import check_adapter
 
 MODULE = """
 from invkit.core.registry import Adapter
@@ -159,7 +159,7 @@ def test_an_adapter_can_be_registered_for_a_session():
     [
         (lambda family: ["L1", "L1"], lambda: L1, "gives names of operators twice"),
         (lambda family: ["a:L1"], lambda: L1, "has empty names in operators, or with ':'"),
-        (lambda family: [], lambda: L1, "makes no component of anything"),
+        (lambda family: [], lambda: L1, "makes no component of any family"),
         (lambda family: ["L1"] if family == "fidelities" else [], lambda: type("L1", (L1,), {}), "another 'L1' of fid"),
     ],
 )

@@ -28,7 +28,7 @@ from invkit.datasets.synthetic import BLUR_KINDS, Synthetic, blur_image, random_
 from invkit.media.images import write_image
 from invkit.numerics.registration import aligned_psnr
 from invkit.numerics.similarity import psnr
-from invkit.testing.datasets import check_dataset, check_dataset_class
+from invkit.testing.evaluation import check_dataset, check_dataset_class
 
 
 @pytest.mark.parametrize("component", [Levin, Lai, Folder, Synthetic])

@@ -10,7 +10,7 @@ from invkit.core.errors import InputError
 from invkit.core.evaluation import Sample, Trial
 from invkit.metrics import perceptual
 from invkit.metrics.perceptual import LPIPS
-from invkit.testing.metrics import check_metric
+from invkit.testing.evaluation import check_metric
 
 NAMED = {"alex": "alexnet-owt-7be5be79.pth", "vgg": "vgg16-397923af.pth", "squeeze": "squeezenet1_1-b8a52dc0.pth"}
 

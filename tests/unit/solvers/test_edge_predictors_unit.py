@@ -19,7 +19,7 @@ from invkit.solvers.map.edge_filters import (
 from invkit.solvers.map.edge_selection import Gradients, Intensities, RMap, Shock, edge_usefulness
 from invkit.solvers.map.gradient_selection import edge_directions, threshold_of_share, threshold_per_direction
 from invkit.testing.common import drawn
-from invkit.testing.edge_selection import check_edge_selection
+from invkit.testing.map_steps import check_edge_selection
 
 KERNEL = (5, 5)
 SELECTING = [Gradients(), Gradients(per_kernel=2), Shock(), RMap()]

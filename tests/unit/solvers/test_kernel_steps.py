@@ -31,7 +31,7 @@ from invkit.solvers.map.normal_equations import (
     toeplitz_matrix,
 )
 from invkit.testing.common import drawn
-from invkit.testing.kernel_parts import blurred_edges
+from invkit.testing.map_steps import blurred_edges
 
 SIZE = (5, 4)
 STEPS = [ConjugateGradients, ToeplitzLeastSquares, L1Reweighted, SupportDetection, ProjectedGradient]

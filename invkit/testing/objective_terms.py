@@ -1,76 +1,94 @@
-"""Checks of regularizers."""
+"""Checks of fidelities and regularizers."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from ..core.interfaces import Denoising, Proximable, Regularizer, Reweightable
+from ..core.interfaces import Denoising, Fidelity, Proximable, Regularizer, Reweightable
 from ..numerics.finite_differences import apply_filters
 from .common import (
-    Settings,
+    ParameterValues,
     assert_documented,
+    assert_images_independent,
     assert_portable,
+    assert_pure,
     assert_random_state_untouched,
     assert_unchanged,
     build,
+    demand,
     drawn,
 )
-from .operators import demand
 
-__all__ = ["check_regularizer"]
+__all__ = ["check_fidelity", "check_regularizer"]
 
-SHAPE = (2, 1, 24, 20)
-STEPS = (1e-2, 1.0, 10.0, 500.0)  # of a sum over the values as of a mean, which is 480 times less
+COMPARED_SHAPE = (2, 3, 24, 20)
+PENALISED_SHAPE = (2, 1, 24, 20)
+EQUAL_DATA_TOLERANCE = 1e-6  # rounding of a mean of float32 values near one
+PROX_STEPS = (1e-2, 1.0, 10.0, 500.0)  # of a sum over the values and of a mean, which is 480 times less
 
 
-def check_regularizer(component: type[Regularizer], params: Settings | None = None) -> None:
-    """Every property of a regularizer: documented, pure, one finite number an image, finite gradients everywhere."""
+def check_fidelity(component: type[Fidelity], params: ParameterValues | None = None) -> None:
+    """Every property of a fidelity: documented, pure, >= 0 and zero for equal data, with finite gradients."""
+    assert_documented(component)
+    fidelity = build(component, {}, params)
+    predicted, data = drawn(COMPARED_SHAPE, seed=1), drawn(COMPARED_SHAPE, seed=2)
+    assert_portable(fidelity, predicted, data)
+    assert_per_image(fidelity, predicted, data)
+    value, same = fidelity(predicted, data), float(fidelity(data, data).abs().max())
+    demand(bool((value > 0).all()), f"{component.__name__} of different data is {value.tolist()}, not positive")
+    demand(same <= EQUAL_DATA_TOLERANCE, f"{component.__name__} of equal data is {same:.3g}, not zero")
+    for point in (predicted, data, torch.zeros_like(data), torch.ones_like(data)):
+        assert_differentiable(fidelity, point, data)
+    assert_differentiable(fidelity, predicted.double(), data.double())
+    stage = fidelity.at(10)
+    demand(isinstance(stage, Fidelity), f"{component.__name__}.at(iteration) gives {stage!r}, not a Fidelity")
+
+
+def check_regularizer(component: type[Regularizer], params: ParameterValues | None = None) -> None:
+    """Every property of a regularizer: documented, pure, one finite number per image, finite gradients everywhere."""
     assert_documented(component)
     regularizer = build(component, {}, params)
-    value = drawn(SHAPE, seed=1)
+    value = drawn(PENALISED_SHAPE, seed=1)
     assert_portable(regularizer, value)
     assert_per_image(regularizer, value)
-    for point in (value, torch.zeros(SHAPE), torch.full(SHAPE, 0.5), value.double()):
+    for point in (value, torch.zeros(PENALISED_SHAPE), torch.full(PENALISED_SHAPE, 0.5), value.double()):
         assert_differentiable(regularizer, point)
     if isinstance(regularizer, Proximable):
         assert_penalty_of_coefficients(regularizer, value)
-        for step in STEPS:
+        for step in PROX_STEPS:
             assert_prox(regularizer, coefficients_of(regularizer, value), step)
     if isinstance(regularizer, Reweightable):
-        for point in (value, torch.full(SHAPE, 0.5), (2 * value).round()):
+        for point in (value, torch.full(PENALISED_SHAPE, 0.5), (2 * value).round()):
             assert_majorised(regularizer, coefficients_of(regularizer, point))
 
 
-def assert_per_image(regularizer: Regularizer, value: Tensor) -> None:
-    """(B, C, H, W) -> (B,), each image by itself, the same at every call."""
-    name = type(regularizer).__name__
-    with assert_unchanged(regularizer), assert_random_state_untouched(f"calling {name}"):
-        penalty, again = regularizer(value), regularizer(value)
-    demand(tuple(penalty.shape) == (len(value),), f"{name} gives shape {tuple(penalty.shape)}, not (B,)")
-    demand(torch.equal(penalty, again), f"two calls of {name} give different values")
-    alone = torch.cat([regularizer(image[None]) for image in value])
-    demand(torch.allclose(penalty, alone, rtol=1e-5), f"{name} mixes the images of a batch")  # rounding of sums
+def assert_per_image(term: Fidelity | Regularizer, *images: Tensor) -> None:
+    """Batches (B, C, H, W) -> (B,), each image separately, the same at every call."""
+    assert_pure(term, *images)
+    assert_images_independent(term, *images)
+    shape = tuple(term(*images).shape)
+    demand(shape == (len(images[0]),), f"{type(term).__name__} gives shape {shape}, not (B,)")
 
 
-def assert_differentiable(regularizer: Regularizer, point: Tensor) -> None:
-    """Value and gradient are finite and in the point's precision."""
-    name, leaf = type(regularizer).__name__, point.clone().requires_grad_()
-    penalty = regularizer(leaf)
-    demand(penalty.dtype == point.dtype, f"{name} gives {penalty.dtype} for {point.dtype}")
-    demand(bool(penalty.isfinite().all()), f"{name} is not finite")
-    demand(penalty.requires_grad, f"{name} is not differentiable")
-    (gradient,) = torch.autograd.grad(penalty.sum(), leaf)
+def assert_differentiable(term: Fidelity | Regularizer, point: Tensor, *others: Tensor) -> None:
+    """Value and gradient in ``point`` are finite and in its precision; ``others`` are further arguments."""
+    name, leaf = type(term).__name__, point.clone().requires_grad_()
+    value = term(leaf, *others)
+    demand(value.dtype == point.dtype, f"{name} gives {value.dtype} for {point.dtype}")
+    demand(bool(value.isfinite().all()), f"{name} is not finite")
+    demand(value.requires_grad, f"{name} is not differentiable")
+    (gradient,) = torch.autograd.grad(value.sum(), leaf)
     demand(bool(gradient.isfinite().all()), f"{name} has gradients that are not finite")
 
 
 def coefficients_of(regularizer: Proximable, value: Tensor) -> Tensor:
-    """What the penalty is taken of: (B, C, H, W) -> (K, B, C, H, W)."""
+    """Apply the regularizer's filters: (B, C, H, W) -> (K, B, C, H, W)."""
     return apply_filters(value, regularizer.filters, wrap=False)
 
 
 def assert_penalty_of_coefficients(regularizer: Proximable, value: Tensor) -> None:
-    """``forward`` is ``penalty`` of the filtered value; both leave the regularizer as it was."""
+    """``forward`` is ``penalty`` of the filtered value; neither changes the regularizer."""
     name = type(regularizer).__name__
     with assert_unchanged(regularizer), assert_random_state_untouched(f"calling {name}.penalty"):
         penalty = regularizer.penalty(coefficients_of(regularizer, value))
@@ -80,10 +98,15 @@ def assert_penalty_of_coefficients(regularizer: Proximable, value: Tensor) -> No
 
 
 def assert_prox(regularizer: Proximable, coefficients: Tensor, step: float) -> None:
-    """``prox`` lowers ``step * g(z) + |z - coefficients|^2 / 2`` below its value anywhere else.
+    """``prox`` minimises ``step * g(z) + |z - coefficients|^2 / 2`` among the points tried.
 
-    Tried are the coefficients themselves, zero, mixtures of these with the solution, and points around it. A denoiser
-    (`Denoising`) need not minimise anything; of it only what `assert_map` asks is asked.
+    They are the coefficients, zero, mixtures of these with the solution, and points around it. A denoiser (`Denoising`)
+    need not minimise anything, and only `assert_map` applies to it.
+
+    Args:
+        regularizer: the regularizer.
+        coefficients: (K, B, C, H, W).
+        step: > 0.
     """
     name, solution = type(regularizer).__name__, assert_map(regularizer, coefficients, step)
     if isinstance(regularizer, Denoising):
@@ -93,13 +116,22 @@ def assert_prox(regularizer: Proximable, coefficients: Tensor, step: float) -> N
     def objective(point: Tensor) -> float:
         return float((step * regularizer.penalty(point) + (point - given).square().sum((0, 2, 3, 4)) / 2).sum())
 
-    lowest = objective(found) - 1e-4 * abs(objective(given))  # an iterative prox ends within 1e-4
-    lower = [objective(point) < lowest for point in others(found, given)]
+    lowest = objective(found) - 1e-4 * abs(objective(given))  # an iterative prox is exact to 1e-4
+    lower = [objective(point) < lowest for point in comparison_points(found, given)]
     demand(not any(lower), f"{name}.prox does not minimise, with step {step}")
 
 
 def assert_map(regularizer: Proximable, coefficients: Tensor, step: float) -> Tensor:
-    """``prox`` gives what is finite and of the same kind, the same when it is called again, and changes nothing."""
+    """``prox`` returns finite values of the same shape and type, the same at every call, and changes nothing.
+
+    Args:
+        regularizer: the regularizer.
+        coefficients: (K, B, C, H, W).
+        step: > 0.
+
+    Returns:
+        The solution.
+    """
     name, before = type(regularizer).__name__, coefficients.clone()
     with assert_unchanged(regularizer), assert_random_state_untouched(f"calling {name}.prox"):
         solution = regularizer.prox(coefficients, step)
@@ -109,12 +141,12 @@ def assert_map(regularizer: Proximable, coefficients: Tensor, step: float) -> Te
     demand(solution.shape == coefficients.shape, f"{name}.prox gives shape {tuple(solution.shape)}")
     demand(solution.dtype == coefficients.dtype, f"{name}.prox gives {solution.dtype} for {coefficients.dtype}")
     demand(bool(solution.isfinite().all()), f"{name}.prox is not finite")
-    demand(torch.equal(solution, again), f"{name}.prox goes on from what it was given before")
+    demand(torch.equal(solution, again), f"{name}.prox depends on an earlier call")
     return solution
 
 
-def others(found: Tensor, given: Tensor) -> list[Tensor]:
-    """Points to compare a minimum with."""
+def comparison_points(found: Tensor, given: Tensor) -> list[Tensor]:
+    """Return points whose value is compared with that of a minimum."""
     noises = [drawn(tuple(found.shape), seed, found.dtype) for seed in range(5)]
     mixed = [torch.where(noise < 0.5, found, other) for noise in noises for other in (given, torch.zeros_like(given))]
     near = [found + size * (noise - 0.5) for noise in noises for size in (1e-3, 1e-2)]
@@ -131,7 +163,7 @@ def assert_majorised(regularizer: Reweightable, coefficients: Tensor) -> None:
     demand(bool(weights.isfinite().all()), f"{name} has weights that are not finite")
     demand(bool((weights >= 0).all()), f"{name} has negative weights")
     touched = regularizer.penalty(point)
-    for other in others(1.5 * point, point):
+    for other in comparison_points(1.5 * point, point):
         raised = (weights * (other.square() - point.square())).sum((0, 2, 3, 4)) / 2
         slack = 1e-9 * (touched.abs() + raised.abs())  # rounding of float64 sums
         above = regularizer.penalty(other) <= touched + raised + slack
