@@ -1,10 +1,10 @@
-"""Seconds per iteration of the recipe ``selfdeblur`` against the same mathematics written plainly in PyTorch.
+"""Seconds per iteration of the recipe ``selfdeblur``, beside the same mathematics written directly in PyTorch.
 
     python benchmarks/speed/against_plain.py [--rounds 15] [--threads 2] [--output benchmarks/results/speed.json]
 
-What ``invkit bench speed`` measures of it, without stages, beside the goals: the plain version, invkit in float32 and
-invkit in bfloat16 take turns, an iteration each, in processes of their own. Data of 255x255 pixels, a kernel of 27x27,
-128 channels. The first iterations are not counted. Peak memory is the process's, libraries included.
+These are the versions plain, float32 and bfloat16 of iteration.py, without stages, beside the goals. They run
+alternately, one iteration each, in processes of their own: data of 255x255 pixels, a kernel of 27x27, 128 channels.
+The first iterations are not counted. Peak memory is that of the process, with its libraries.
 """
 
 from __future__ import annotations
@@ -18,31 +18,23 @@ from statistics import median
 from typing import Any
 
 import psutil
+from iteration import print_progress
+from processes import SpeedRequest, measure_versions
+from subjects import PROBLEM_SIZES, WHOLE
 
-from invkit.benchmark.speed.setting import SIZES, WHOLE, Setting
-from invkit.benchmark.speed.turns import Measured, take_turns
-
-BENCHMARKS = Path(__file__).parent.parent
+RESULTS = Path(__file__).parent.parent / "results" / "speed.json"
 VERSIONS = ("plain", "float32", "bfloat16")
 GOALS = {"float32": 0.6, "bfloat16": 0.35}
-
-
-def measure(rounds: int, threads: int) -> Measured:
-    def tell(what: str, done: int, left: float | None) -> None:
-        if what == "done":
-            print(f"round {done} of {rounds}", file=sys.stderr)
-
-    return take_turns(Setting(SIZES["paper"], "cpu", threads), rounds, tell, VERSIONS)
 
 
 def summary(seconds: Mapping[str, list[float]], version: str, peak: int) -> dict[str, Any]:
     own, plain = seconds[version], seconds["plain"]
     return {
         "median_seconds": round(median(own), 4),
-        "least_seconds": round(min(own), 4),
+        "minimum_seconds": round(min(own), 4),
         "ratio_of_medians": round(median(own) / median(plain), 3),
         "median_of_ratios": round(median(a / b for a, b in zip(own, plain, strict=True)), 3),
-        "ratio_of_least": round(min(own) / min(plain), 3),
+        "ratio_of_minima": round(min(own) / min(plain), 3),
         "goal_ratio": GOALS.get(version),
         "peak_gigabytes": round(peak / 1e9, 3),
         "seconds": [round(value, 4) for value in own],
@@ -50,31 +42,32 @@ def summary(seconds: Mapping[str, list[float]], version: str, peak: int) -> dict
 
 
 def table(results: dict[str, dict[str, Any]]) -> str:
-    lines = [f"{'':10}{'median s':>10}{'least s':>10}{'ratio':>8}{'of least':>10}{'goal':>7}{'peak GB':>9}"]
+    lines = [f"{'':10}{'median s':>10}{'minimum s':>11}{'ratio':>8}{'of minima':>11}{'goal':>7}{'peak GB':>9}"]
     for version, row in results.items():
         goal = "" if row["goal_ratio"] is None else f"{row['goal_ratio']:.2f}"
         lines.append(
-            f"{version:10}{row['median_seconds']:10.3f}{row['least_seconds']:10.3f}{row['ratio_of_medians']:8.3f}"
-            f"{row['ratio_of_least']:10.3f}{goal:>7}{row['peak_gigabytes']:9.2f}"
+            f"{version:10}{row['median_seconds']:10.3f}{row['minimum_seconds']:11.3f}{row['ratio_of_medians']:8.3f}"
+            f"{row['ratio_of_minima']:11.3f}{goal:>7}{row['peak_gigabytes']:9.2f}"
         )
     return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=15, help="iterations of each version that count")
+    parser.add_argument("--rounds", type=int, default=15, help="iterations of each version")
     parser.add_argument("--threads", type=int, default=2, help="threads of each process")
-    parser.add_argument("--output", type=Path, default=BENCHMARKS / "results" / "speed.json")
-    arguments = parser.parse_args()
-    measured = measure(arguments.rounds, arguments.threads)
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    request = SpeedRequest(PROBLEM_SIZES["paper"], "cpu", options.threads)
+    measured = measure_versions(request, options.rounds, print_progress(options.rounds), VERSIONS)
     seconds = {version: [one[version][WHOLE] for one in measured.rounds] for version in VERSIONS}
     results = {version: summary(seconds, version, measured.peaks[version]) for version in VERSIONS}
     print(table(results))
     machine = {**measured.machine, "load_average": [round(load, 2) for load in psutil.getloadavg()]}
     report = {"command": " ".join(["python", *sys.argv]), "machine": machine, "results": results}
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(f"written to {arguments.output}")
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    print(f"written to {options.output}")
 
 
 if __name__ == "__main__":

@@ -3,15 +3,15 @@
     python benchmarks/speed/classical.py --against ../invkit-before [--rounds 3] [--recipes fast pan-l0 ...]
                                          [--cases 1,1 2,4 3,7] [--output benchmarks/results/classical.json]
 
-The two versions take turns, a process of its own each time, on images of Levin's (``image,kernel``; the folder of data
-sets is ``INVKIT_DATA``). A process loads its libraries and restores a small corner first, which does not count, and
-then each image once. It does so with the threads that a user gets who sets none, and with one. Seconds are sums over
-the images, medians over the rounds, of the processor, with the processes that help, and of the wall. PSNR is aligned,
-each image's by itself.
+The two versions run alternately, each time in a new process, on images of Levin et al. (``image,kernel``; the folder
+of all data is ``INVKIT_DATA``). A process loads its libraries and restores a small corner first, which does not count.
+Then it restores each image once, with the default number of threads and with one thread. Seconds are sums over the
+images and medians over the rounds, of the processor (with worker processes) and of the clock. PSNR is measured after
+alignment, for each image.
 
-Blind methods are chaotic: a selection that rounding tips over is another kernel in the end. So there is a control, the
-other checkout on data that differ by a millionth: differences of PSNR that are no larger say nothing.
-Ctrl-C keeps the rounds that were done.
+Blind methods are chaotic: rounding can change a selection, and then the kernel. Therefore the other checkout also runs
+on data that differ by a millionth, as a control. Differences of PSNR that are not larger than those of the control
+have no meaning. Ctrl-C keeps the complete rounds.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ Row: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Turn:
+class ProcessRun:
     """One process: a recipe on all images.
 
     Attributes:
@@ -63,49 +63,49 @@ class Turn:
     number: int
 
 
-def turns(recipes: Sequence[str], rounds: int) -> list[Turn]:
-    """All processes in their order: before and now by turns, and who is first by turns too."""
+def all_runs(recipes: Sequence[str], rounds: int) -> list[ProcessRun]:
+    """All processes in their order: before and now alternate, and so does the first of the two."""
     found = []
     for number in range(rounds):
         order = ("before", "now") if number % 2 == 0 else ("now", "before")
         for recipe in recipes:
-            found += [Turn(recipe, tree, threads, number) for threads in SETTINGS for tree in order]
-            found += [Turn(recipe, "control", "one", number)] if number == 0 else []
+            found += [ProcessRun(recipe, tree, threads, number) for threads in SETTINGS for tree in order]
+            found += [ProcessRun(recipe, "control", "one", number)] if number == 0 else []
     return found
 
 
-def taken(turn: Turn, trees: Mapping[str, Path], cases: Sequence[str]) -> Row:
-    """What a process has measured."""
+def taken(run: ProcessRun, trees: Mapping[str, Path], cases: Sequence[str]) -> Row:
+    """The measurements of one process."""
     inherited = {name: value for name, value in os.environ.items() if name not in THREADS}
-    few = dict.fromkeys(THREADS, "1") if turn.threads == "one" else {}
-    command = [sys.executable, str(HERE), "--one", turn.recipe, "--cases", *cases]
-    command += ["--change", str(CHANGE)] if turn.tree == "control" else []
-    environment = {**inherited, **few, "PYTHONPATH": str(trees[turn.tree])}
+    few = dict.fromkeys(THREADS, "1") if run.threads == "one" else {}
+    command = [sys.executable, str(HERE), "--one", run.recipe, "--cases", *cases]
+    command += ["--change", str(CHANGE)] if run.tree == "control" else []
+    environment = {**inherited, **few, "PYTHONPATH": str(trees[run.tree])}
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
-        raise SystemExit(f"{turn.recipe} of {trees[turn.tree]} failed with status {done.returncode}")
+        raise SystemExit(f"{run.recipe} of {trees[run.tree]} failed with status {done.returncode}")
     measured: Row = json.loads(done.stdout)
-    if Path(measured["package"]).resolve() != trees[turn.tree].resolve():
-        raise SystemExit(f"{trees[turn.tree]} has no invkit in it: {measured['package']} was taken")
-    return {"recipe": turn.recipe, "tree": turn.tree, "threads": turn.threads, "round": turn.number, **measured}
+    if Path(measured["package"]).resolve() != trees[run.tree].resolve():
+        raise SystemExit(f"{trees[run.tree]} has no invkit in it: {measured['package']} was taken")
+    return {"recipe": run.recipe, "tree": run.tree, "threads": run.threads, "round": run.number, **measured}
 
 
-def all_taken(todo: Sequence[Turn], trees: Mapping[str, Path], cases: Sequence[str]) -> Iterator[Row]:
-    """One after the other, with the time left on the standard error."""
+def all_taken(todo: Sequence[ProcessRun], trees: Mapping[str, Path], cases: Sequence[str]) -> Iterator[Row]:
+    """The measurements of all processes, with the time left on the standard error."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("left"))
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
         task = progress.add_task("", total=len(todo))
-        for turn in todo:
-            progress.update(task, description=f"{turn.recipe}, {turn.tree}, threads {turn.threads}")
-            yield taken(turn, trees, cases)
+        for run in todo:
+            progress.update(task, description=f"{run.recipe}, {run.tree}, threads {run.threads}")
+            yield taken(run, trees, cases)
             progress.advance(task)
 
 
 def one(recipe: str, cases: Sequence[str], change: float) -> Row:
-    """What a process measures, of the invkit that it finds first."""
+    """The measurements in this process, with the invkit that it imports."""
     import torch
 
     import invkit
@@ -117,6 +117,7 @@ def one(recipe: str, cases: Sequence[str], change: float) -> Row:
         image, kernel = map(int, name.split(","))
         case = levin.case(image, kernel)
         sample = levin.sample(case)
+        assert sample.kernel is not None
         if number == 0:
             restored(recipe, sample.image[:CORNER, :CORNER], sample.kernel[:9, :9], (9, 9))
         measured.append({"case": name, **timed(recipe, sample, case.kernel_size, change)})
@@ -141,11 +142,11 @@ def timed(recipe: str, sample: Any, size: Any, change: float) -> Row:
 
 
 def worked() -> float:
-    """Seconds of the processor, of this process and of those that help it."""
+    """Processor seconds of this process and of its worker processes."""
     import psutil
 
-    helpers = [child.cpu_times() for child in psutil.Process().children()]
-    return time.process_time() + sum(times.user + times.system for times in helpers)
+    workers = [child.cpu_times() for child in psutil.Process().children()]
+    return time.process_time() + float(sum(times.user + times.system for times in workers))
 
 
 def restored(recipe: str, image: Any, kernel: Any, size: Any) -> Any:
@@ -156,7 +157,7 @@ def restored(recipe: str, image: Any, kernel: Any, size: Any) -> Any:
 
 
 def summary(rows: Sequence[Row], recipe: str) -> Row:
-    """Medians, ratios and differences of one recipe; none of a recipe that was not measured to the end."""
+    """Medians, ratios and differences of one recipe; empty for an incomplete recipe."""
     found: Row = {}
     for threads in SETTINGS:
         for what in ("cpu", "wall"):
@@ -212,7 +213,7 @@ def compare(options: argparse.Namespace) -> None:
     trees = {"before": options.against, "control": options.against, "now": ROOT}
     rows: list[Row] = []
     with suppress(KeyboardInterrupt):
-        for row in all_taken(turns(options.recipes, options.rounds), trees, options.cases):
+        for row in all_taken(all_runs(options.recipes, options.rounds), trees, options.cases):
             rows.append(row)
     found = report(rows, options.recipes, options)
     print(table(found["results"]))

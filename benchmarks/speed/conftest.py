@@ -6,5 +6,5 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Three small sizes, to see whether it works."""
+    """Three small sizes, to check that the benchmark works."""
     parser.addoption("--quick", action="store_true", help="three sizes of photographs and of kernels only")

@@ -2,13 +2,13 @@
 
     python benchmarks/speed/scaling.py [--quick] [--threads 2] [--output FILE] [--figure FILE] [--draw-only]
 
-Grey photographs of 64 to 4096 pixels along the side with a kernel of 31 pixels, and kernels of 11 to 101 pixels with a
-photograph of 512 (for the networks 256). The median of the rounds counts, after one call that does not; calls of more
-than four seconds, and recipes above 512 pixels, have one round. Exponents are slopes of straight lines through the
-logarithms: over the three largest photographs, and over all kernels. --quick takes three small sizes of each and
-writes into build/.
+Grey photographs have a side of 64 to 4096 pixels with a kernel of 31 pixels. Kernels have a side of 11 to 101 pixels
+with a photograph of 512 pixels (256 for the networks). One call does not count; the median of the following rounds
+counts. Calls of more than four seconds, and recipes above 512 pixels, have one round. Exponents are slopes of straight
+lines through the logarithms, over the three largest photographs and over all kernels. --quick uses three small sizes of
+each and writes into build/.
 
-On a machine that does other things, take --threads 1: threads that wait for each other then wait for the others too.
+Use --threads 1 on a machine with other load, because threads that wait for each other then wait for other programs too.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ROOT = HERE.parent.parent
 RESULTS, FIGURE = ROOT / "benchmarks" / "results" / "scaling.json", ROOT / "docs" / "_static" / "scaling.png"
 TRIAL = ROOT / "build"
 KERNEL = 31  # pixels, while the photograph's side varies
-LARGEST = 3  # photographs by which the exponent of the pixels is fitted
+LARGEST = 3  # number of photographs for the fit of the exponent of the pixels
 PACKAGES = ("invkit", "torch", "numpy", "scipy", "deepinv", "pytest-benchmark")
 
 Row: TypeAlias = dict[str, Any]
@@ -53,9 +53,9 @@ def timed(quick: bool, threads: int) -> list[Row]:
 
 
 def row_of(benchmark: Mapping[str, Any]) -> Row:
-    """What is kept of a case."""
+    """The results of a case."""
     part, stats, stages = benchmark["group"].split(":")[0], benchmark["stats"], benchmark["extra_info"].get("stages")
-    figures = {"seconds": rounded(stats["median"]), "least": rounded(stats["min"]), "rounds": stats["rounds"]}
+    figures = {"seconds": rounded(stats["median"]), "minimum": rounded(stats["min"]), "rounds": stats["rounds"]}
     more = {} if stages is None else {"stages": {name: rounded(seconds) for name, seconds in stages.items()}}
     return {"part": part, **benchmark["params"], **figures, **more}
 
@@ -76,14 +76,14 @@ def by_pixels(rows: Sequence[Row], what: str) -> list[Row]:
 
 
 def by_kernel(rows: Sequence[Row], what: str) -> list[Row]:
-    """The rows of a workload over the sizes of the kernel, at the one size of photograph that has several."""
+    """The rows of a workload over the sizes of the kernel, at the size of photograph that has several kernels."""
     own = [row for row in rows if row["what"] == what]
     sides = {row["side"] for row in own if row["kernel"] != KERNEL}
     return sorted((row for row in own if row["side"] in sides), key=lambda row: int(row["kernel"]))
 
 
 def exponents(rows: Sequence[Row]) -> dict[str, dict[str, float | None]]:
-    """How the seconds of each workload grow with pixels and with the kernel's side; None where there are too few."""
+    """The growth of the seconds with the pixels and with the kernel's side; None for too few sizes."""
     found = {}
     for what in names(rows):
         large = by_pixels(rows, what)[-LARGEST:]
@@ -104,7 +104,7 @@ def exponent(sizes: Sequence[float], seconds: Sequence[float]) -> float | None:
 def machine(threads: int, load: Sequence[float]) -> dict[str, Any]:
     import torch
 
-    from invkit.benchmark.jobs import cpu_name
+    from invkit.benchmark.measuring import cpu_name
 
     return {
         "cpu": cpu_name(),
@@ -165,10 +165,10 @@ def table(report: Mapping[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="three small sizes, into build/")
-    parser.add_argument("--threads", type=int, default=2, help="threads of the process that is timed")
+    parser.add_argument("--threads", type=int, default=2, help="threads of the timed process")
     parser.add_argument("--output", type=Path, help="the medians, a JSON file")
     parser.add_argument("--figure", type=Path, help="the figure, a PNG file")
-    parser.add_argument("--draw-only", action="store_true", help="draw what --output holds, and measure nothing")
+    parser.add_argument("--draw-only", action="store_true", help="draw the content of --output without measuring")
     options = parser.parse_args()
     output: Path = options.output or (TRIAL / RESULTS.name if options.quick else RESULTS)
     figure: Path = options.figure or (TRIAL / FIGURE.name if options.quick else FIGURE)

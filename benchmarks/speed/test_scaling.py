@@ -2,8 +2,8 @@
 
     pytest benchmarks/speed/test_scaling.py [--quick] [-k "irls or alignment"] [--benchmark-json FILE]
 
-Needs pytest-benchmark (the extra ``bench``). No time is asserted, only that what was timed gave finite figures; the
-test suite does not collect it. ``benchmarks/speed/scaling.py`` runs it and condenses and draws what it finds.
+It needs pytest-benchmark (the extra ``bench``). No time is asserted, only that the results are finite. The test suite
+does not collect it. ``benchmarks/speed/scaling.py`` runs it, condenses the results and draws them.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from statistics import median
 from typing import Any
 
 import pytest
+from scenes import scene
 from workloads import WORKLOADS, Call, cases
 
-from invkit.benchmark.speed.scenes import scene
 from invkit.core.runtime.memory import keep_large_blocks
 
-SECONDS, FEWEST, MOST = 1.0, 3, 20  # for the rounds of a case, and how many they are
-LONG = 4.0  # seconds of a call of which there is one round only
-LARGE = 512  # pixels along the side, above which there is one round of a recipe
+SECONDS, MIN_ROUNDS, MAX_ROUNDS = 1.0, 3, 20  # time for the rounds of a case, and limits of their number
+LONG_CALL = 4.0  # seconds; a longer call has one round only
+LARGE_SIDE = 512  # pixels; a recipe has one round for larger photographs
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """The cases, those left out as skipped tests with the reason."""
+    """The cases; a case that is left out is a skipped test with the reason."""
     chosen = [
         pytest.param(
             case.what,
@@ -42,12 +42,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def test_seconds(benchmark: Any, what: str, side: int, kernel: int) -> None:
-    """One case; seconds of stages, if it has any, go into ``extra_info``."""
+    """One case; the seconds of its stages, if there are any, go into ``extra_info``."""
     workload = WORKLOADS[what]
     recorded, call = recording(workload.make(scene(side, kernel)))
     if workload.part == "recipe":
         warm(what)
-        rounds = 1 if side > LARGE else FEWEST
+        rounds = 1 if side > LARGE_SIDE else MIN_ROUNDS
     else:
         rounds = rounds_for(call)
     benchmark.group = f"{workload.part}: {what}"
@@ -60,24 +60,24 @@ def test_seconds(benchmark: Any, what: str, side: int, kernel: int) -> None:
 
 
 def recording(call: Call) -> tuple[list[Mapping[str, float]], Callable[[], None]]:
-    """The call, and the list into which it puts what it gives."""
+    """A list, and the call that appends its result to that list."""
     given: list[Mapping[str, float]] = []
     return given, lambda: given.append(call())
 
 
 def rounds_for(call: Callable[[], None]) -> int:
-    """How many rounds there is time for, by a first call, which does not count.
+    """The number of rounds that fit into the time, estimated by a first call, which does not count.
 
-    After it the process keeps its memory, as it does after the first step of every solve.
+    After that call the process keeps its memory, as after the first step of every solve.
     """
     begun = time.perf_counter()
     call()
     seconds = time.perf_counter() - begun
     keep_large_blocks()
-    return 1 if seconds > LONG else max(FEWEST, min(MOST, int(SECONDS / seconds)))
+    return 1 if seconds > LONG_CALL else max(MIN_ROUNDS, min(MAX_ROUNDS, int(SECONDS / seconds)))
 
 
 @cache
 def warm(recipe: str) -> None:
-    """Run a recipe once at the smallest size, for what only the first run of a process does."""
+    """Run a recipe once at the smallest size, as the first run of a process does additional work."""
     WORKLOADS[recipe].make(scene(64, 11))()

@@ -1,4 +1,4 @@
-"""What the speed benchmark times, and at which sizes: iterations of solvers, building blocks, whole recipes."""
+"""The workloads of the scaling benchmark, and their sizes: iterations of solvers, building blocks, whole recipes."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import torch
+from scenes import SIGMA, Scene
 
-from invkit.benchmark.speed.scenes import SIGMA, Scene
 from invkit.core import registry
 from invkit.core.parameters import positional_names
 from invkit.core.problem import Problem
 from invkit.core.solver import Observer, State
 from invkit.numerics.finite_differences import apply_filters
-from invkit.numerics.geometry import crop_to_data, size_of
+from invkit.numerics.framing import crop_to_data
+from invkit.numerics.geometry import size_of
 from invkit.numerics.noise import estimate_sigma
 from invkit.numerics.registration import align
 from invkit.operators.convolution import Convolution
@@ -33,19 +34,19 @@ KERNEL = 31  # pixels, while the photograph's side varies
 
 Part: TypeAlias = Literal["iteration", "block", "recipe"]
 Call: TypeAlias = Callable[[], Mapping[str, float]]
-"""What is timed: returns figures that must be finite; of a recipe the seconds of its stages."""
+"""The timed function: returns numbers that must be finite; for a recipe, the seconds of its stages."""
 
 
 @dataclass(frozen=True)
 class Workload:
-    """Something to be timed.
+    """A computation to time.
 
     Attributes:
         part: an iteration of a solver, a building block, or a whole recipe.
-        make: all that is not to be timed; gives what is.
+        make: the preparation, which is not timed; returns the timed function.
         largest: side of the largest photograph, pixels.
-        because: why none larger.
-        side: of the photograph while the kernel's size varies, pixels; 0 where there is no kernel.
+        because: the reason for this limit.
+        side: of the photograph while the kernel's size varies, pixels; 0 if there is no kernel.
     """
 
     part: Part
@@ -57,7 +58,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class Case:
-    """A workload at one size; ``because`` says why it is left out, or nothing."""
+    """A workload at one size; ``because`` is the reason if it is left out, otherwise empty."""
 
     what: str
     side: int
@@ -66,7 +67,7 @@ class Case:
 
 
 def cases(quick: bool) -> list[Case]:
-    """Every case, workload by workload, from small to large, with those that are left out among them."""
+    """Every case, workload by workload, from small to large; it includes cases that are left out."""
     return [
         Case(what, side, kernel, workload.because if side > workload.largest else "")
         for what, workload in WORKLOADS.items()
@@ -75,21 +76,19 @@ def cases(quick: bool) -> list[Case]:
 
 
 def sizes(workload: Workload, quick: bool) -> list[tuple[int, int]]:
-    """Sides of photograph and kernel: first the one varies, then the other."""
-    if quick:
-        sides, kernels, fixed = QUICK_SIDES, QUICK_KERNELS, min(workload.side, 128)
-    else:
-        sides, kernels, fixed = SIDES, KERNELS, workload.side
+    """Sides of photograph and kernel: first the photograph varies, then the kernel."""
+    sides, kernels = (QUICK_SIDES, QUICK_KERNELS) if quick else (SIDES, KERNELS)
+    fixed = min(workload.side, 128) if quick else workload.side
     by_kernel = [(fixed, kernel) for kernel in kernels if fixed and kernel != KERNEL]
     return [*((side, KERNEL) for side in sides), *by_kernel]
 
 
 def iteration(recipe: str, link: int = 0) -> Callable[[Scene], Call]:
-    """One step of a recipe's solver, on the whole photograph even where the recipe would take tiles.
+    """One step of a recipe's solver, on the whole photograph, even if the recipe would split it into tiles.
 
     Args:
         recipe: a registered recipe.
-        link: 0 for itself, 1 for the one that goes on from it.
+        link: 0 for the recipe itself, 1 for the `next` recipe.
     """
 
     def make(scene: Scene) -> Call:
@@ -109,7 +108,7 @@ def iteration(recipe: str, link: int = 0) -> Callable[[Scene], Call]:
 
 
 def assembled(scene: Scene, recipe: str, link: int) -> Assembly:
-    """A recipe's problem and solver; a kernel prior that can start from a kernel starts from the true one."""
+    """The problem and solver of a recipe; a kernel prior that accepts a start gets the true kernel."""
     method = load_recipe(recipe).links()[link]
     prior = "known" if method.kernel_prior is None else method.kernel_prior.name
     starts = "start" in positional_names(registry.load("kernel_priors", prior))
@@ -130,14 +129,14 @@ def convolution(scene: Scene) -> Call:
 
 
 def prox(scene: Scene) -> Call:
-    """The proximal map of sparse-admm's regularizer, on an image's five differences, with the step it has there."""
+    """The proximal map of sparse-admm's regularizer, on an image's five differences, with the step of that recipe."""
     regularizer = HyperLaplacian(power=0.8, second=0.25, smoothing=0.0)
     coefficients, step = apply_filters(scene.truth, regularizer.filters), scene.truth.numel() / 200
     return lambda: {"first": float(regularizer.prox(coefficients, step).flatten()[0])}
 
 
 def kernel_estimation(scene: Scene) -> Call:
-    """The kernel from selected edges, as fast-map's refinement fits it; the selection is not timed."""
+    """The kernel from selected edges, as in the refinement of fast-map; the selection is not timed."""
     edges = Gradients(share=0.25, relax=1.0, max_pixels=16384)
     sharp, blurry = edges(scene.truth, scene.data, scene.kernel_size, 0)
     fit = ToeplitzLeastSquares(weight=1e-3)
@@ -156,7 +155,7 @@ def alignment(scene: Scene) -> Call:
 
 
 class Clock(Observer):
-    """Notes when each stage of a recipe ends."""
+    """Notes the end of each stage of a recipe."""
 
     def __init__(self) -> None:
         self.ends: list[float] = []
@@ -169,8 +168,8 @@ class Clock(Observer):
 def whole(recipe: str, blind: bool) -> Callable[[Scene], Call]:
     """A recipe from the photograph to the result, without files.
 
-    Its stages are called by their solvers; what a stage prepares is in its seconds. Before them comes the check of
-    everything, with the noise level, and after them what puts the result together.
+    Stages have the names of their solvers; their seconds include their preparation. The stage "preparation" is the
+    check of all inputs, with the noise level. The stage "completion" assembles the result.
     """
 
     def make(scene: Scene) -> Call:
@@ -190,7 +189,7 @@ def whole(recipe: str, blind: bool) -> Callable[[Scene], Call]:
     return make
 
 
-NETWORK = "a network, which takes hundreds of iterations or thousands: too slow on a processor at this size"
+NETWORK = "a network needs hundreds or thousands of iterations: too slow on a processor at this size"
 WORKLOADS = {
     "admm, sparse": Workload("iteration", iteration("sparse-admm")),
     "admm, tv": Workload("iteration", iteration("tv-admm")),

@@ -1,168 +1,151 @@
-"""Figures of numbers: error ratios, quality against time, quality case by case."""
+"""Figures of numbers: error ratios, quality against time, quality case by case, and losses."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .columns import titled
-from .labels import label_ends, label_points
-from .records import MetricOf, Named, Record, Store, natural
-from .statistics import SHARES, over_cases
-from .style import GREY, SMALL, looks, plain_axes, titles
+from .records import DatasetResults, MetricInfo, Record, natural
+from .scenes import Choice
+from .statistics import SUCCESS_RATIOS, means_over_seeds
+from .style import MUTED, SMALL_FONT, add_legend, headed, looks, named_figure, plain_axes, without_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["case_figure", "progress_of", "ratio_figure", "time_figure"]
+__all__ = ["case_figure", "cumulative_shares", "draw_losses", "has_ratio", "loss_curve", "loss_figure", "ratio_figure",
+           "time_figure"]  # fmt: skip
 
-RATIOS = (1.0, 6.0)  # as the field draws them
-NAMED = 60  # cases whose names can be read below a figure
-NUMBERED = 40  # cases whose figures can be read in the map
-QUARTILES = (25, 75)
-CROSS = "×"  # noqa: RUF001
-
-
-def progress_of(store: Store, dataset: str) -> str:
-    """How many of a dataset's jobs the figures are of."""
-    records = store.of(dataset)
-    jobs = sum(store.missing(dataset, recipe.label) for recipe in store.recipes) + len(records)
-    failed = sum(record.failed for record in records)
-    done = f"{sum(record.done for record in records)} of {jobs} jobs done"
-    return f"{done}, {failed} failed" if failed else done
+RATIO_RANGE = (1.0, 6.0)  # of the horizontal axis, as usual in the field
+MAX_CASE_NAMES = 60  # cases whose names are readable below a figure
+MAX_CASE_VALUES = 40  # cases whose values are readable in the map
+LOSS_PANEL_COLUMNS = 4
+FAILED_SIGN = "×"  # noqa: RUF001
+QUARTILE_LINE: dict[str, Any] = {"linewidth": 1.1, "alpha": 0.55, "solid_capstyle": "butt"}
 
 
-def with_figures(store: Store, dataset: str, metric: str) -> dict[str, list[Record]]:
-    """The records of those recipes that have a figure."""
-    records = {recipe.label: store.of(dataset, recipe.label) for recipe in store.recipes}
-    return {label: some for label, some in records.items() if any(metric in record.metrics for record in some)}
+def ratio_figure(results: DatasetResults, metric: MetricInfo) -> Figure | None:
+    """The share of runs whose error ratio is at most r, for r from 1 to 6; None without a value.
 
-
-def ratio_figure(store: Store, dataset: Named, metric: MetricOf) -> Figure | None:
-    """The share of images whose error ratio is at most r, for r from 1 to 6; None without a figure.
-
-    A failed run counts as one of an infinite ratio.
+    A failed run counts as a run with an infinite ratio.
     """
     from matplotlib.figure import Figure
 
-    recipes = with_figures(store, dataset.label, metric.label)
+    recipes = results.with_metric(metric.label)
     if not recipes:
         return None
-    figure = Figure(figsize=(5.6, 3.6))
-    axes, style, curves = figure.add_subplot(), looks(store.recipes), {}
+    axes, style, lines = Figure(figsize=(5.6, 3.6)).add_subplot(), looks(results.suite.recipes), []
     for label, records in recipes.items():
-        ratios = [record.metrics.get(metric.label, math.inf) for record in records if counts(record, metric)]
-        curves[label] = cumulative(ratios)
-        axes.step(*curves[label], where="post", color=style[label].color, linestyle=style[label].line)
-    order = sorted(curves, key=lambda label: area(*curves[label]), reverse=True)
-    axes.set(xlim=RATIOS, ylim=(0, 102), yticks=range(0, 101, 20))
+        shares = cumulative_shares([r.metrics.get(metric.label, math.inf) for r in records if has_ratio(r, metric)])
+        look, name = style[label], with_failures(label, records)
+        lines += axes.step(*shares, where="post", color=look.color, linestyle=look.line, label=name)
+    axes.set(xlim=RATIO_RANGE, ylim=(0, 102), yticks=range(0, 101, 20))
     axes.yaxis.set_major_formatter("{x:.0f}%")
-    for limit in SHARES:
+    for limit in SUCCESS_RATIOS:
         axes.axvline(limit, color="0.75", linewidth=0.8, linestyle=":", zorder=0)
     plain_axes(axes, f"{metric.label} r", "share of runs with a ratio of at most r")
-    titles(axes, dataset.heading, progress_of(store, dataset.label))
-    ends = {label: curves[label][1][-1] for label in order}
-    label_ends(figure, axes, ends, style, {label: with_failures(label, some) for label, some in recipes.items()})
-    return figure
+    headed(axes, results.dataset.heading, results.progress())
+    add_legend(axes, lines)
+    return axes.get_figure(root=True)
 
 
-def area(x: Sequence[float], y: Sequence[float]) -> float:
-    """The area below a line of steps."""
-    return float(np.sum(np.diff(x) * np.asarray(y)[:-1]))
-
-
-def counts(record: Record, metric: MetricOf) -> bool:
-    """Whether a run has a ratio, or failed to have one."""
+def has_ratio(record: Record, metric: MetricInfo) -> bool:
+    """Whether a run has an error ratio, or failed before it had one."""
     return record.failed or (record.done and metric.label in record.metrics)
 
 
-def cumulative(ratios: Sequence[float]) -> tuple[list[float], list[float]]:
-    """The corners of the cumulative histogram from r = 1 to 6: r, and the share in per cent."""
-    low, high = RATIOS
+def cumulative_shares(ratios: Sequence[float]) -> tuple[list[float], list[float]]:
+    """The corners of the cumulative histogram from r = 1 to 6: r, and the share of ratios of at most r in per cent."""
+    low, high = RATIO_RANGE
     inside = sorted({min(max(ratio, low), high) for ratio in ratios if ratio <= high} | {low, high})
     return inside, [100 * sum(ratio <= r for ratio in ratios) / len(ratios) for r in inside]
 
 
 def with_failures(label: str, records: Sequence[Record]) -> str:
-    """A recipe's name, with how many of its jobs failed."""
+    """The name of a recipe, with the number of its failed jobs."""
     failed = sum(record.failed for record in records)
     return f"{label} ({failed} failed)" if failed else label
 
 
-def time_figure(store: Store, dataset: Named, metric: MetricOf) -> Figure | None:
-    """Quality against seconds: the median over the runs, a line from quartile to quartile; None without a figure."""
+def time_figure(results: DatasetResults, metric: MetricInfo) -> Figure | None:
+    """Quality against seconds: the median over the runs, and lines from quartile to quartile; None without a value."""
     from matplotlib.figure import Figure
 
-    recipes = {
-        label: points
-        for label, records in with_figures(store, dataset.label, metric.label).items()
-        if (points := timed(records, metric.label)).size
-    }
+    recipes = {label: timed_values(some, metric.label) for label, some in results.with_metric(metric.label).items()}
+    recipes = {label: points for label, points in recipes.items() if points.size}
     if not recipes:
         return None
-    figure, style = Figure(figsize=(6.0, 3.8)), looks(store.recipes)
-    axes = figure.add_subplot()
+    axes, style, medians = Figure(figsize=(6.0, 3.8)).add_subplot(), looks(results.suite.recipes), []
     axes.set_xscale("log")
     for label, points in recipes.items():
-        middle, (low, high) = np.median(points, axis=0), np.percentile(points, QUARTILES, axis=0)
-        color = style[label].color
-        axes.plot([low[0], high[0]], [middle[1]] * 2, color=color, linewidth=1.1, alpha=0.55, solid_capstyle="butt")
-        axes.plot([middle[0]] * 2, [low[1], high[1]], color=color, linewidth=1.1, alpha=0.55, solid_capstyle="butt")
-        axes.plot(*middle, style[label].marker, color=color, markersize=6, markeredgecolor="white", markeredgewidth=0.7)
+        low, (x, y), high = np.percentile(points, (25, 50, 75), axis=0)
+        look, name = style[label], with_failures(label, results.of(label))
+        axes.plot([low[0], high[0]], [y, y], color=look.color, **QUARTILE_LINE)
+        axes.plot([x, x], [low[1], high[1]], color=look.color, **QUARTILE_LINE)
+        medians += axes.plot([x], [y], look.marker, color=look.color, markeredgecolor="white", label=name)
     axes.margins(0.12)
     seconds_axis(axes)
-    plain_axes(axes, "seconds for an image", titled(metric))
-    titles(axes, dataset.heading, f"median and quartiles; {progress_of(store, dataset.label)}")
-    texts = {label: with_failures(label, store.of(dataset.label, label)) for label in recipes}
-    label_points(figure, axes, recipes, style, texts)
-    return figure
+    plain_axes(axes, "seconds for an image", metric.titled)
+    headed(axes, results.dataset.heading, f"median and quartiles; {results.progress()}")
+    add_legend(axes, medians)
+    return axes.get_figure(root=True)
 
 
-def timed(records: Sequence[Record], metric: str) -> npt.NDArray[np.float64]:
-    """(N, 2): seconds and the finite figure of each run."""
+def timed_values(records: Sequence[Record], metric: str) -> npt.NDArray[np.float64]:
+    """(N, 2): seconds and the finite value of a metric for each run."""
     pairs = [(r.seconds, r.metrics[metric]) for r in records if r.done and r.seconds and metric in r.metrics]
     return np.array([pair for pair in pairs if np.isfinite(pair).all()], dtype=np.float64).reshape(-1, 2)
 
 
 def seconds_axis(axes: Axes) -> None:
-    """Plain numbers on a logarithmic axis, at 1, 2 and 5 times the powers of ten where there is room."""
+    """Plain numbers on a logarithmic axis, at 1, 2 and 5 times the powers of ten if there is space."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     low, high = axes.get_xlim()
-    steps = (1.0, 2.0, 5.0) if high / low < 300 else (1.0,)
-    axes.xaxis.set_major_locator(LogLocator(subs=steps))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 300 else (1.0,)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def case_figure(store: Store, dataset: Named, metric: MetricOf) -> Figure | None:
-    """Case by case: above each recipe's figures in their order, below a map with the cases from hard to easy."""
+def case_figure(results: DatasetResults, metric: MetricInfo) -> Figure | None:
+    """Case by case: above, the sorted values of each recipe; below, a map with the cases from hard to easy."""
     from matplotlib.figure import Figure
 
-    values = {
-        label: over_cases(some, metric.label)
-        for label, some in with_figures(store, dataset.label, metric.label).items()
-    }
+    values = case_values(results, metric)
     if not values:
         return None
-    cases = from_hard_to_easy(values, lower=metric.better == "lower")
-    width, rows = min(12.0, max(6.0, 0.29 * len(cases) + 2)), 0.27 * len(values) + 0.2
-    figure = Figure(figsize=(width, 3.0 + rows + 0.9))
-    grid = figure.add_gridspec(2, 1, height_ratios=[3.0, rows], hspace=0.75 / (1.5 + rows / 2))
-    upper, lower = figure.add_subplot(grid[0]), figure.add_subplot(grid[1])
-    draw_sorted(figure, upper, values, metric, store)
-    titles(upper, dataset.heading, progress_of(store, dataset.label))
-    draw_map(figure, lower, values, cases, metric, store.of(dataset.label))
+    lower_is_better, style, lines = metric.better == "lower", looks(results.suite.recipes), []
+    cases = from_hard_to_easy(values, lower=lower_is_better)
+    width, height = min(12.0, max(6.0, 0.29 * len(cases) + 2)), 0.27 * len(values) + 0.2
+    figure = Figure(figsize=(width, 3.9 + height))
+    upper, lower = figure.subplots(2, 1, height_ratios=[3.0, height], gridspec_kw={"hspace": 0.75 / (1.5 + height / 2)})
+    for label, each in values.items():
+        ordered = sorted((value for value in each.values() if math.isfinite(value)), reverse=lower_is_better)
+        if ordered:
+            share, look = (np.arange(len(ordered)) + 0.5) / len(ordered), style[label]
+            shown: dict[str, Any] = {"color": look.color, "linestyle": look.line, "marker": ".", "markersize": 3}
+            lines += upper.plot(share, ordered, label=label, **shown)
+    upper.set_xlim(0, 1)
+    upper.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    plain_axes(upper, "cases, those of each recipe from its worst to its best", metric.titled)
+    headed(upper, results.dataset.heading, results.progress())
+    add_legend(upper, lines)
+    draw_map(lower, results, metric, cases)
     return figure
 
 
+def case_values(results: DatasetResults, metric: MetricInfo) -> dict[str, dict[str, float]]:
+    """The mean over the seeds by recipe and case."""
+    return {label: means_over_seeds(some, metric.label) for label, some in results.with_metric(metric.label).items()}
+
+
 def from_hard_to_easy(values: Mapping[str, Mapping[str, float]], *, lower: bool) -> list[str]:
-    """All cases by the mean of the recipes' finite figures."""
+    """All cases, ordered by the mean of the recipes' finite values; ``lower`` says that lower values are better."""
     cases = sorted({case for each in values.values() for case in each}, key=natural)
     means = {}
     for case in cases:
@@ -171,58 +154,85 @@ def from_hard_to_easy(values: Mapping[str, Mapping[str, float]], *, lower: bool)
     return sorted(cases, key=lambda case: means[case], reverse=lower)
 
 
-def draw_sorted(
-    figure: Figure, axes: Axes, values: Mapping[str, Mapping[str, float]], metric: MetricOf, store: Store
-) -> None:
-    """Each recipe's figures from its worst to its best."""
-    style, ends = looks(store.recipes), {}
-    for label, each in values.items():
-        ordered = sorted((v for v in each.values() if math.isfinite(v)), reverse=metric.better == "lower")
-        if ordered:
-            share = (np.arange(len(ordered)) + 0.5) / len(ordered)
-            axes.plot(share, ordered, color=style[label].color, linestyle=style[label].line, marker=".", markersize=3)
-            ends[label] = ordered[-1]
-    axes.set_xlim(0, 1)
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    plain_axes(axes, "cases, each recipe's from its worst to its best", titled(metric))
-    label_ends(figure, axes, ends, style, {label: label for label in ends})
+def draw_map(axes: Axes, results: DatasetResults, metric: MetricInfo, cases: Sequence[str]) -> None:
+    """A coloured square for each recipe and case, with its value if there is space, and a cross if a run failed.
 
-
-def draw_map(
-    figure: Figure,
-    axes: Axes,
-    values: Mapping[str, Mapping[str, float]],
-    cases: Sequence[str],
-    metric: MetricOf,
-    records: Sequence[Record],
-) -> None:
-    """A square for each recipe and case; a cross where it failed, empty where there is nothing."""
+    Args:
+        axes: the axes.
+        results: the results.
+        metric: the metric.
+        cases: in their order.
+    """
+    values = case_values(results, metric)
     table = np.array([[each.get(case, np.nan) for case in cases] for each in values.values()])
     shades = "cividis_r" if metric.better == "lower" else "cividis"
-    drawn = axes.imshow(
-        np.where(np.isfinite(table), table, np.nan), aspect="auto", cmap=shades, interpolation="nearest"
-    )
+    finite = np.where(np.isfinite(table), table, np.nan)
+    drawn = axes.imshow(finite, aspect="auto", cmap=shades, interpolation="nearest")
+    without_axes(axes)
     axes.set_yticks(range(len(values)), list(values))
-    axes.set_xticks(range(len(cases)), cases if len(cases) <= NAMED else [""] * len(cases), rotation=90, fontsize=6.5)
+    if len(cases) <= MAX_CASE_NAMES:
+        axes.set_xticks(range(len(cases)), cases, rotation=90, fontsize=6.5)
     axes.tick_params(length=0)
-    axes.grid(visible=False)
-    axes.spines[:].set_visible(False)
-    failed = {(record.recipe, record.case) for record in records if record.failed}
-    shades_of: npt.NDArray[np.float64] = np.ma.filled(np.ma.asarray(drawn.norm(table)), 1.0)
+    failed = {(record.recipe, record.case) for record in results.records if record.failed}
+    brightness: npt.NDArray[np.float64] = np.ma.filled(np.ma.asarray(drawn.norm(table)), 1.0)
     for (row, column), value in np.ndenumerate(table):
         crossed = (list(values)[row], cases[column]) in failed
-        text, dark = (CROSS, True) if crossed else (number(value, len(cases)), shades_of[row, column] > 0.45)
-        axes.text(column, row, text, ha="center", va="center", fontsize=6, color="black" if dark else "white")
-    bar = figure.colorbar(drawn, ax=axes, fraction=0.02, pad=0.015)
+        text = FAILED_SIGN if crossed else short_number(value) if len(cases) <= MAX_CASE_VALUES else ""
+        color = "black" if crossed or brightness[row, column] > 0.45 else "white"
+        axes.text(column, row, text, ha="center", va="center", fontsize=6, color=color)
+    bar = drawn.axes.figure.colorbar(drawn, ax=axes, fraction=0.02, pad=0.015)
     bar.outline.set_visible(False)
-    bar.ax.tick_params(labelsize=SMALL, length=0)
-    axes.set_title(f"{titled(metric)}, the cases from hard to easy", fontsize=SMALL, fontweight="normal", color=GREY)
+    bar.ax.tick_params(labelsize=SMALL_FONT, length=0)
+    about = f"{metric.titled}, the cases from hard to easy"
+    axes.set_title(about, fontsize=SMALL_FONT, fontweight="normal", color=MUTED)
 
 
-def number(value: float, cases: int) -> str:
-    """A figure for a small square, where there is room."""
-    if cases > NUMBERED or math.isnan(value):
-        return ""
-    if math.isinf(value):
-        return "∞"
+def short_number(value: float) -> str:
+    """A value for a small square."""
+    if not math.isfinite(value):
+        return "" if math.isnan(value) else "∞"
     return f"{value:.0f}" if abs(value) >= 10 else f"{value:.1f}" if abs(value) >= 1 else f"{value:.2f}".lstrip("0")
+
+
+def loss_figure(results: DatasetResults, choice: Choice) -> Figure | None:
+    """The losses of a case, one panel for each recipe, as losses of two recipes do not compare; None without any."""
+    runs: dict[str, list[Record]] = {}
+    for record in results.records:
+        if record.case == choice.case and record.history:
+            runs.setdefault(record.recipe, []).append(record)
+    if not runs:
+        return None
+    columns, style = min(LOSS_PANEL_COLUMNS, len(runs)), looks(results.suite.recipes)
+    rows = -(-len(runs) // columns)
+    figure = named_figure((2.35 * columns, 1.75 * rows), results, choice.text())
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for place, (label, records) in enumerate(runs.items()):
+        draw_losses(panels[place], records, style[label].color)
+        panels[place].set_title(label, fontsize=8, color=style[label].color)
+        is_lowest = place >= len(runs) - columns
+        plain_axes(panels[place], "iteration" if is_lowest else "", "" if place % columns else "loss")
+    for empty in panels[len(runs) :]:
+        empty.remove()
+    return figure
+
+
+def draw_losses(axes: Axes, records: Sequence[Record], color: str) -> None:
+    """The losses of each seed, on a logarithmic scale if all of them are positive.
+
+    Args:
+        axes: the axes.
+        records: the runs.
+        color: of the lines.
+    """
+    for record in records:
+        few = "." if len(record.history) < 3 else ""
+        alpha = 1.0 if len(records) == 1 else 0.6
+        axes.plot(*loss_curve(record), color=color, linewidth=1.0, alpha=alpha, marker=few)
+    if all(np.nanmin(record.history, initial=np.inf) > 0 for record in records):
+        axes.set_yscale("log")
+    axes.tick_params(labelsize=SMALL_FONT)
+
+
+def loss_curve(record: Record) -> tuple[npt.NDArray[np.int64], Sequence[float]]:
+    """The iterations, counted from 1, and the losses of a run."""
+    return 1 + record.history_every * np.arange(len(record.history)), record.history

@@ -1,64 +1,248 @@
-"""Jobs done by the workers of a Dask cluster: processes of this machine, an existing cluster, or SLURM's.
+"""Jobs on a Dask cluster: processes of this machine, an existing cluster, or workers from SLURM.
 
-Workers read the data themselves, from the same folder as here, and send results back: this process alone writes them,
-so that workers need no folder of results, and nothing of a worker that died is ever kept. A worker is given one job at
-a time, so that its death costs that job one attempt and no other anything. The scheduler gives a lost job to another
-worker; when three have died of it, it counts as failed (of an existing cluster its own setting holds).
+Workers read the data from the same folder as this process and send their results back. This process alone writes, so
+workers need no folder of results, and nothing is kept from a worker that died. A worker has one job at a time. If it
+dies, this costs one attempt of that job and nothing else: the scheduler gives the job to another worker, and after
+three dead workers it counts as failed. (An existing cluster has its own number of attempts.)
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import threading
 import time
 import uuid
 import warnings
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pydantic import Field, ValidationError
 
 from ..core.errors import InputError
 from ..core.nested import Strict
-from ..core.runtime.environment import thread_variables
-from .jobs import Finished, failure, perform
-from .plan import Job
-from .runner import Execute
+from ..core.runtime.threads import thread_variables
+from .plan import BenchmarkJob
+from .runner import Perform
+from .store import Finished
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-__all__ = ["SlurmOptions", "on_cluster", "on_slurm", "on_workers", "slurm_options"]
+__all__ = [
+    "Cluster",
+    "DaskRunner",
+    "SlurmOptions",
+    "existing_cluster",
+    "local_workers",
+    "slurm_options",
+    "slurm_workers",
+]
 
-DEATHS = 3  # of workers, after which a job counts as failed
-POLL = 0.2  # seconds between two looks for Ctrl-C and for new workers
-CONNECT = 20.0  # seconds to find a scheduler
-PATIENCE = 15.0  # seconds without a worker before that is told
-REMEDY = 'pip install "invkit[cluster]"'
+MAX_DEATHS = 3  # dead workers, after which a job counts as failed
+POLL_SECONDS = 0.2  # between two looks for Ctrl-C and for new workers
+CONNECT_SECONDS = 20.0  # to find a scheduler
+WORKER_WAIT = 15.0  # seconds without a worker before a warning
+SAME_INSTALLATION = "install the same invkit and the same plugins there as here"
+
+Cluster: TypeAlias = Callable[[], "AbstractContextManager[Client]"]
+
+
+@dataclass(frozen=True)
+class DaskRunner:
+    """Does jobs on a cluster that is started before them and ended after them; an `invkit.benchmark.runner.Execute`.
+
+    Attributes:
+        cluster: opens the cluster: `local_workers`, `existing_cluster` or `slurm_workers`.
+        perform: does one job, in a worker: `invkit.benchmark.jobs.perform`.
+        failure: records a job whose workers died, from its kind and message: `invkit.benchmark.jobs.failure`.
+    """
+
+    cluster: Cluster
+    perform: Perform
+    failure: Callable[[BenchmarkJob, str, str], Finished]
+
+    def __call__(self, jobs: Sequence[BenchmarkJob], interrupted: threading.Event) -> Generator[Finished, None, None]:
+        """Do the jobs, and cancel them soon after ``interrupted`` is set; raises `InputError` if the cluster fails."""
+        with silent_logging(), self.cluster() as client:
+            yield from self.through(client, jobs, interrupted)
+
+    def through(
+        self, client: Client, jobs: Sequence[BenchmarkJob], interrupted: threading.Event
+    ) -> Generator[Finished, None, None]:
+        """Do jobs with the workers of a client, one job at a time each; other arguments as `__call__`."""
+        waiting, ended = deque(jobs), SimpleQueue[str]()
+        running: dict[str, tuple[Future, BenchmarkJob]] = {}
+        run, warn_at = uuid.uuid4().hex[:8], time.monotonic() + WORKER_WAIT
+        try:
+            while (waiting or running) and not interrupted.is_set():
+                workers = worker_count(client)
+                if not workers and time.monotonic() > warn_at:
+                    warn_at = float("inf")
+                    warnings.warn("no worker has connected yet; the jobs wait for one", RuntimeWarning, stacklevel=2)
+                while waiting and len(running) < max(1, workers):
+                    job = waiting.popleft()
+                    future = client.submit(self.perform, job, key=f"{job.id}-{run}", pure=False)
+                    running[future.key] = future, job
+                    future.add_done_callback(lambda future: ended.put(future.key))
+                try:
+                    future, job = running.pop(ended.get(timeout=POLL_SECONDS))
+                except Empty:
+                    continue
+                yield self.result_of(future, job)
+        finally:
+            client.cancel([future for future, _ in running.values()], force=True)
+
+    def result_of(self, future: Future, job: BenchmarkJob) -> Finished:
+        """The result of a job; raises `InputError` if the cluster cannot be used."""
+        from distributed import CancelledError, KilledWorker
+
+        try:
+            finished: Finished = future.result()
+        except KilledWorker:
+            died = f"{MAX_DEATHS} workers died during this job, one after the other; give the workers more memory"
+            return self.failure(job, "WorkerDied", died)
+        except (CancelledError, OSError) as error:
+            raise lost_connection() from error
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise InputError(f"the workers cannot do the job {job.id} ({reason}); {SAME_INSTALLATION}") from error
+        return finished
+
+
+def worker_count(client: Client) -> int:
+    """The number of connected workers; raises `InputError` if the scheduler has ended."""
+    try:
+        return len(client.nthreads())
+    except OSError as error:
+        raise lost_connection() from error
+
+
+def lost_connection() -> InputError:
+    """The error for a scheduler that has ended."""
+    return InputError("the connection to the Dask scheduler is lost; results are kept, run the same command again")
+
+
+@contextmanager
+def silent_logging() -> Iterator[None]:
+    """Without the log messages of Dask; important events are errors or records of invkit."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def local_workers(count: int, device: str) -> Cluster:
+    """New processes on this machine, each with its share of the cores; jobs on GPUs get one process for each GPU.
+
+    Raises:
+        InputError: Dask is not installed.
+    """
+    cluster_library("distributed")
+    gpus = visible_gpus(device)
+    return partial(local_client, min(count, len(gpus)) if gpus else count, gpus)
+
+
+@contextmanager
+def local_client(count: int, gpus: Sequence[str]) -> Iterator[Client]:
+    """A client of ``count`` new processes, whose environment is set before they start."""
+    from distributed import Client, Nanny, Scheduler, SpecCluster
+
+    threads = threads_each(count)
+    options = {"host": "127.0.0.1", "nthreads": 1, "memory_limit": 0, "dashboard": False}
+
+    def worker(index: int) -> dict[str, Any]:
+        own = {"CUDA_VISIBLE_DEVICES": gpus[index]} if gpus else {}
+        environment = {**thread_variables(threads), **own}
+        return {"cls": Nanny, "options": {**options, "silence_logs": logging.CRITICAL, "env": environment}}
+
+    scheduler = {"host": "127.0.0.1", "port": 0, "dashboard": False, "allowed_failures": MAX_DEATHS - 1}
+    with (
+        SpecCluster(
+            workers={index: worker(index) for index in range(count)},
+            scheduler={"cls": Scheduler, "options": scheduler},
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield with_prepared_workers(client, threads)
+
+
+def visible_gpus(device: str) -> list[str]:
+    """The GPUs for the jobs, as in CUDA_VISIBLE_DEVICES; none if the jobs run on the CPU or on one named GPU."""
+    import torch
+
+    if device not in ("auto", "cuda") or not torch.cuda.is_available():
+        return []
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    return [name.strip() for name in visible if name.strip()] or list(map(str, range(torch.cuda.device_count())))
+
+
+def threads_each(count: int) -> int:
+    """The threads of each of ``count`` processes: an equal share of the cores, at most OMP_NUM_THREADS."""
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    share = max(1, cores // count)
+    return min(share, int(limit)) if limit.isdigit() and int(limit) > 0 else share
+
+
+def existing_cluster(address: str) -> Cluster:
+    """A cluster that runs already, by the address of its scheduler, as ``tcp://host:8786``.
+
+    Raises:
+        InputError: Dask is not installed.
+    """
+    cluster_library("distributed")
+    return partial(connected_client, address)
+
+
+@contextmanager
+def connected_client(address: str) -> Iterator[Client]:
+    """A client of an existing cluster; raises `InputError` if there is no scheduler."""
+    from distributed import Client
+
+    try:
+        client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError) as error:  # the timeouts of distributed are OSErrors
+        raise InputError(
+            f"there is no Dask scheduler at {address} ({error}); start one with 'dask scheduler', and workers with "
+            "'dask worker ADDRESS'"
+        ) from error
+    with client:
+        yield with_prepared_workers(client, None)
 
 
 class SlurmOptions(Strict):
-    """What to ask SLURM for; each of its jobs is one worker."""
+    """The resources to request from SLURM; each SLURM job is one worker."""
 
-    queue: str | None = Field(default=None, description="partition; none: SLURM's own default")
-    account: str | None = Field(default=None, description="account; none: SLURM's own default")
+    queue: str | None = Field(default=None, description="partition; none: the default of SLURM")
+    account: str | None = Field(default=None, description="account; none: the default of SLURM")
     gpus: int = Field(default=0, ge=0, description="GPUs of each worker")
     cores: int = Field(default=4, ge=1, description="cores, and threads of torch, of each worker")
     memory: str = Field(default="16GB", description="of each worker")
-    walltime: str = Field(default="04:00:00", description="after which SLURM ends a worker, and another is asked for")
+    walltime: str = Field(default="04:00:00", description="after this time SLURM ends a worker, and another is started")
     jobs: int = Field(default=1, ge=1, description="workers")
 
 
 def slurm_options(text: str) -> SlurmOptions:
-    """The options of ``queue=gpu,gpus=1,memory=32GB,walltime=08:00:00,jobs=4``; raises `InputError`."""
+    """The options in a text; raises `InputError`.
+
+    Example:
+        >>> slurm_options("queue=gpu,gpus=1,jobs=4").jobs
+        4
+    """
     pairs = [part.partition("=") for part in text.split(",") if part.strip()]
     known = ", ".join(SlurmOptions.model_fields)
     if not all(equals for _, equals, _ in pairs):
@@ -71,123 +255,28 @@ def slurm_options(text: str) -> SlurmOptions:
         raise InputError(f"--slurm: {what} cannot be used ({wrong['msg']}); known are {known}") from error
 
 
-def on_workers(count: int, device: str) -> Execute:
-    """Processes of this machine, each with one job at a time and its share of the cores.
+def slurm_workers(options: SlurmOptions, logs: Path) -> Cluster:
+    """Workers from SLURM, requested from this machine; a worker that ends before the suite is replaced.
 
     Args:
-        count: of processes; where jobs run on GPUs, at most one for each.
-        device: of the suite.
-
-    Raises:
-        InputError: Dask is not installed.
-    """
-    imported("distributed")
-    gpus = visible_gpus(device)
-    return partial(execute, partial(local_cluster, min(count, len(gpus)) if gpus else count, gpus))
-
-
-def on_cluster(address: str) -> Execute:
-    """The workers of an existing cluster, by the address of its scheduler, as ``tcp://host:8786``.
-
-    Raises:
-        InputError: Dask is not installed.
-    """
-    imported("distributed")
-    return partial(execute, partial(existing_cluster, address))
-
-
-def on_slurm(options: SlurmOptions, logs: Path) -> Execute:
-    """Jobs of SLURM, asked for from here; those that end before the suite are replaced by new ones.
-
-    Args:
-        options: what to ask for.
-        logs: folder for what the workers write.
+        options: the resources.
+        logs: folder for the output of the workers.
 
     Raises:
         InputError: Dask or dask-jobqueue is not installed.
     """
-    imported("dask_jobqueue")
-    return partial(execute, partial(slurm_cluster, options, logs))
-
-
-def imported(name: str) -> ModuleType:
-    """A library of the extra "cluster"; raises `InputError` where it is not installed."""
-    from importlib import import_module
-
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise InputError(f"running on a cluster needs {name}, which is not installed here: {REMEDY}") from error
-
-
-def visible_gpus(device: str) -> list[str]:
-    """The GPUs to spread jobs over, as CUDA_VISIBLE_DEVICES names them; none where they run elsewhere or on one."""
-    import torch
-
-    if device not in ("auto", "cuda") or not torch.cuda.is_available():
-        return []
-    named = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-    return [name.strip() for name in named if name.strip()] or [str(i) for i in range(torch.cuda.device_count())]
-
-
-def threads_each(count: int) -> int:
-    """The threads of torch for each of ``count`` processes: cores are shared out, and OMP_NUM_THREADS is the most."""
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    most = os.environ.get("OMP_NUM_THREADS", "")
-    share = max(1, cores // count)
-    return min(share, int(most)) if most.isdigit() and int(most) > 0 else share
+    cluster_library("dask_jobqueue")
+    return partial(slurm_client, options, logs)
 
 
 @contextmanager
-def local_cluster(count: int, gpus: Sequence[str]) -> Iterator[Client]:
-    """A client of ``count`` new processes, whose environment is set before they start."""
-    from distributed import Client, Nanny, Scheduler, SpecCluster
-
-    threads = threads_each(count)
-    options = {"host": "127.0.0.1", "nthreads": 1, "memory_limit": 0, "dashboard": False}
-
-    def worker(index: int) -> dict[str, Any]:
-        own = {"CUDA_VISIBLE_DEVICES": gpus[index]} if gpus else {}
-        environment = {**thread_variables(threads), **own}
-        return {"cls": Nanny, "options": {**options, "silence_logs": logging.CRITICAL, "env": environment}}
-
-    scheduler = {"host": "127.0.0.1", "port": 0, "dashboard": False, "allowed_failures": DEATHS - 1}
-    with (
-        SpecCluster(
-            workers={index: worker(index) for index in range(count)},
-            scheduler={"cls": Scheduler, "options": scheduler},
-            silence_logs=logging.CRITICAL,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        yield steadied(client, threads)
-
-
-@contextmanager
-def existing_cluster(address: str) -> Iterator[Client]:
-    """A client of a cluster that others have started; raises `InputError` where it is not there."""
-    from distributed import Client
-
-    try:
-        client = Client(address, timeout=CONNECT, set_as_default=False)
-    except (OSError, ValueError) as error:  # distributed's timeouts are OSErrors
-        raise InputError(
-            f"there is no Dask scheduler at {address} ({error}); start one with 'dask scheduler', and workers with "
-            "'dask worker ADDRESS'"
-        ) from error
-    with client:
-        yield steadied(client, None)
-
-
-@contextmanager
-def slurm_cluster(options: SlurmOptions, logs: Path) -> Iterator[Client]:
+def slurm_client(options: SlurmOptions, logs: Path) -> Iterator[Client]:
     """A client of workers that SLURM starts."""
+    from dask_jobqueue import SLURMCluster
     from distributed import Client
 
-    jobqueue = imported("dask_jobqueue")
-    variables = [f"export {name}={value}" for name, value in thread_variables(options.cores).items()]
     with (
-        jobqueue.SLURMCluster(
+        SLURMCluster(
             queue=options.queue,
             account=options.account,
             cores=1,  # of Dask: jobs at a time
@@ -196,105 +285,54 @@ def slurm_cluster(options: SlurmOptions, logs: Path) -> Iterator[Client]:
             memory=options.memory,
             walltime=options.walltime,
             job_extra_directives=[f"--gres=gpu:{options.gpus}"] if options.gpus else [],
-            job_script_prologue=variables,
-            worker_extra_args=["--memory-limit", "0"],  # SLURM's own holds
+            job_script_prologue=[f"export {k}={value}" for k, value in thread_variables(options.cores).items()],
+            worker_extra_args=["--memory-limit", "0"],  # SLURM's own limit is enough
             log_directory=str(logs),
             job_name="invkit-bench",
-            scheduler_options={"dashboard": False, "allowed_failures": DEATHS - 1},
+            scheduler_options={"dashboard": False, "allowed_failures": MAX_DEATHS - 1},
         ) as cluster,
         Client(cluster) as client,
     ):
-        cluster.adapt(minimum_jobs=options.jobs, maximum_jobs=options.jobs)  # unlike scale, it replaces those that end
-        yield steadied(client, options.cores)
+        cluster.adapt(minimum_jobs=options.jobs, maximum_jobs=options.jobs)  # unlike scale, it replaces ended workers
+        yield with_prepared_workers(client, options.cores)
 
 
-def steadied(client: Client, threads: int | None) -> Client:
-    """A client whose workers, later ones too, are fit for the jobs; raises `InputError` where one is not."""
-    from .dask_worker import Steady
-
+def cluster_library(name: str) -> None:
+    """Import a library of the extra "cluster"; raises `InputError` if it is not installed."""
     try:
-        client.register_plugin(Steady(threads))
-    except Exception as error:  # what the worker raised, or could not import
-        raise InputError(
-            f"the workers cannot do the jobs ({type(error).__name__}: {error}); they need the same invkit, and the "
-            "same plugins, as are installed here"
-        ) from error
+        import_module(name)
+    except ImportError as error:
+        remedy = 'pip install "invkit[cluster]"'
+        raise InputError(f"a cluster needs {name}, which is not installed here: {remedy}") from error
+
+
+def with_prepared_workers(client: Client, threads: int | None) -> Client:
+    """A client whose present and future workers can do the jobs; raises `InputError` if a worker cannot."""
+    try:
+        client.register_worker_callbacks(partial(prepare_worker, threads, version("invkit")))
+    except Exception as error:  # an error in the worker, or an import that failed there
+        reason = f"{type(error).__name__}: {error}"
+        raise InputError(f"the workers cannot do the jobs ({reason}); {SAME_INSTALLATION}") from error
     return client
 
 
-def execute(cluster: Any, jobs: Sequence[Job], asked: threading.Event) -> Generator[Finished, None, None]:
-    """Do jobs on a cluster, which is started for them and ended after them; see `invkit.benchmark.runner.Execute`."""
-    with quietly(), cluster() as client:
-        yield from through(client, jobs, asked)
+def prepare_worker(threads: int | None, expected: str) -> None:
+    """At the start of a worker: check the version, ignore Ctrl-C, and set the threads.
 
+    Ctrl-C in a terminal reaches every process that was started from it, but the command ends its workers itself.
 
-@contextmanager
-def quietly() -> Iterator[None]:
-    """Without Dask's own messages on the standard error: what matters of them is an error or a record here."""
-    import distributed  # noqa: F401 - makes its loggers
+    Args:
+        threads: of torch; None keeps the present number.
+        expected: the version of invkit in the command.
 
-    names = [name for name in logging.root.manager.loggerDict if name.partition(".")[0] == "distributed"]
-    levels = {name: logging.getLogger(name).level for name in names}
-    for name in levels:
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        for name, level in levels.items():
-            logging.getLogger(name).setLevel(level)
+    Raises:
+        RuntimeError: this worker has another version.
+    """
+    import torch
 
-
-def through(client: Client, jobs: Sequence[Job], asked: threading.Event) -> Generator[Finished, None, None]:
-    """Do jobs by the workers of a client, one at a time each; those begun when ``asked`` is set are given up."""
-    waiting, ended = deque(jobs), SimpleQueue[str]()
-    running: dict[str, tuple[Future, Job]] = {}
-    run, patience = uuid.uuid4().hex[:8], time.monotonic() + PATIENCE
-    try:
-        while (waiting or running) and not asked.is_set():
-            workers = workers_of(client)
-            if not workers and time.monotonic() > patience:
-                patience = float("inf")
-                warnings.warn("no worker is there yet; jobs wait for the first one", RuntimeWarning, stacklevel=2)
-            while waiting and len(running) < max(1, workers):
-                job = waiting.popleft()
-                future = client.submit(perform, job, key=f"{job.id}-{run}", pure=False)
-                running[future.key] = future, job
-                future.add_done_callback(lambda future: ended.put(future.key))
-            try:
-                future, job = running.pop(ended.get(timeout=POLL))
-            except Empty:
-                continue
-            yield outcome_of(future, job)
-    finally:
-        client.cancel([future for future, _ in running.values()], force=True)
-
-
-def workers_of(client: Client) -> int:
-    """How many workers there are now; raises `InputError` when the scheduler is gone."""
-    try:
-        return len(client.nthreads())
-    except OSError as error:
-        raise lost() from error
-
-
-def outcome_of(future: Future, job: Job) -> Finished:
-    """What came of a job; raises `InputError` when the cluster is of no use."""
-    from distributed import CancelledError, KilledWorker
-
-    try:
-        finished: Finished = future.result()
-    except KilledWorker:
-        return failure(job, "WorkerDied", f"{DEATHS} workers died of it, one after the other; was there enough memory?")
-    except (CancelledError, OSError) as error:
-        raise lost() from error
-    except Exception as error:
-        raise InputError(
-            f"the job {job.id} cannot be done by the workers ({type(error).__name__}: {error}); they need the same "
-            "invkit, and the same plugins, as are installed here"
-        ) from error
-    return finished
-
-
-def lost() -> InputError:
-    """The error that says that the scheduler is gone."""
-    return InputError("the connection to the Dask scheduler is lost; what was done is kept: the same command goes on")
+    if version("invkit") != expected:
+        raise RuntimeError(f"a worker has invkit {version('invkit')}, the command has {expected}")
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if threads is not None:
+        torch.set_num_threads(threads)

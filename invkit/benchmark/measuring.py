@@ -1,17 +1,21 @@
-"""What a job takes: time, work and memory; and what it had come to on the way."""
+"""The time, processor work and memory of a computation, its intermediate states, and the machine it runs on."""
 
 from __future__ import annotations
 
 import atexit
 import ctypes
 import gc
+import platform
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from types import TracebackType
+from typing import Any, NamedTuple
 
 import psutil
 import torch
@@ -20,23 +24,23 @@ from torch import Tensor
 from ..core.problem import Problem
 from ..core.solver import Observer, State
 
-__all__ = ["Meter", "SnapshotsAt", "Taken"]
+__all__ = ["Meter", "SnapshotKeeper", "SolverSnapshot", "cpu_name", "machine_facts"]
 
-EVERY = 0.015  # seconds between two looks at the memory
+MEMORY_PERIOD = 0.015  # seconds between two samples of the memory
 
 
 @dataclass
 class Meter:
-    """Measures what happens within a ``with`` statement.
+    """Measures the computation inside a ``with`` statement.
 
-    Memory on the CPU is what the process has grown by at most, as seen every 15 ms. What earlier jobs have freed is
-    given back to the system before, where the C library can, so that it does not hide what this one takes.
+    On the CPU, memory is the largest growth of the process, sampled every 15 ms. Memory that earlier jobs have freed is
+    returned to the system first, if the C library can do so, because it would hide the growth.
 
     Attributes:
         seconds: of the clock.
         cpu_seconds: of all threads of the process.
-        grown: bytes that the process has grown by at most.
-        allocated: bytes, the most that torch has held on each GPU, by its index.
+        grown: largest growth of the process, bytes.
+        allocated: largest allocation of torch on each GPU, bytes, by its index.
     """
 
     seconds: float = 0.0
@@ -46,48 +50,52 @@ class Meter:
 
     def __enter__(self) -> Meter:
         """Start the clocks last."""
-        give_back_memory()
+        return_memory()
         self._process, self._done = psutil.Process(), threading.Event()
         self._resident = self._process.memory_info().rss
         for gpu in gpus():
             torch.cuda.reset_peak_memory_stats(gpu)
-        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread = threading.Thread(target=self._sample_until_done, daemon=True)
         self._thread.start()
-        self.begun, self.cpu_begun = time.perf_counter(), time.process_time()
+        self._started = time.perf_counter(), time.process_time()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop the clocks first."""
-        self.seconds, self.cpu_seconds = time.perf_counter() - self.begun, time.process_time() - self.cpu_begun
+        self.seconds, self.cpu_seconds = self.elapsed()
         self._done.set()
         self._thread.join()
-        self._look()
+        self._sample()
         self.allocated = {gpu: torch.cuda.max_memory_allocated(gpu) for gpu in gpus()}
 
+    def elapsed(self) -> tuple[float, float]:
+        """Seconds of the clock, and of all threads, since the start."""
+        return time.perf_counter() - self._started[0], time.process_time() - self._started[1]
+
     def peak(self, device: torch.device) -> int:
-        """The memory of a device: of a GPU what was allocated there, else what the process has grown by; bytes."""
+        """The peak memory of a device, bytes: on a GPU the allocated memory, otherwise the growth of the process."""
         if device.type == "cuda":
             return self.allocated.get(torch.cuda.current_device() if device.index is None else device.index, 0)
         return self.grown
 
-    def _watch(self) -> None:
-        while not self._done.wait(EVERY):
-            self._look()
+    def _sample_until_done(self) -> None:
+        while not self._done.wait(MEMORY_PERIOD):
+            self._sample()
 
-    def _look(self) -> None:
+    def _sample(self) -> None:
         self.grown = max(self.grown, self._process.memory_info().rss - self._resident)
 
 
 def gpus() -> range:
-    """The GPUs that this process may use."""
+    """The indices of the GPUs that this process may use."""
     return range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
 
 
-def give_back_memory() -> None:
-    """Free what nobody needs, down to the system."""
-    settle()
+def return_memory() -> None:
+    """Return unused memory to the system."""
+    freeze_garbage()
     gc.collect()
     if sys.platform.startswith("linux"):
         with suppress(OSError, AttributeError):  # another C library
@@ -95,55 +103,76 @@ def give_back_memory() -> None:
 
 
 @cache
-def settle() -> None:
-    """Spare the garbage collector, once a process, all that is there for good: else each call takes a fifth second."""
+def freeze_garbage() -> None:
+    """Exempt all present objects from garbage collection, once a process; otherwise each collection takes 0.2 s."""
     gc.collect()
     gc.freeze()
-    atexit.register(gc.unfreeze)  # libraries complain of what is not collected at the end
+    atexit.register(gc.unfreeze)  # some libraries warn about objects that are not collected at the end
 
 
-@dataclass(frozen=True, eq=False)
-class Taken:
-    """Image and kernel on the way.
+class SolverSnapshot(NamedTuple):
+    """Image and kernel during a solve.
 
     Attributes:
-        iteration: counted over all stages.
-        image: (B, C, H, W), on the CPU, as large as the solver's unknown.
+        image: (B, C, H, W), on the CPU, of the size of the solver's unknown.
         kernel: (B, 1, h, w), on the CPU.
         data_size: (H', W') of the data of the stage.
-        at: what the clock showed, in the seconds of `time.perf_counter`.
-        cpu_at: what the process had worked, in the seconds of `time.process_time`.
+        seconds, cpu_seconds: since the start of the measurement.
     """
 
-    iteration: int
     image: Tensor
     kernel: Tensor
     data_size: tuple[int, int]
-    at: float
-    cpu_at: float
+    seconds: float
+    cpu_seconds: float
 
 
-class SnapshotsAt(Observer):
+class SnapshotKeeper(Observer):
     """Keeps image and kernel after chosen iterations, counted over all stages of a recipe.
 
+    Args:
+        iterations: the chosen ones.
+        meter: of the computation.
+
     Attributes:
-        taken: in the order they were taken.
+        kept: the snapshots by iteration.
     """
 
-    def __init__(self, iterations: tuple[int, ...]) -> None:
-        self.wanted = frozenset(iterations)
-        self.taken: list[Taken] = []
+    def __init__(self, iterations: Sequence[int], meter: Meter) -> None:
+        self.wanted, self.meter = frozenset(iterations), meter
+        self.kept: dict[int, SolverSnapshot] = {}
         self._before = self._done = 0
 
     def started(self, problem: Problem, state: State, iterations: int) -> None:
-        """Go on counting from the stage before."""
+        """Continue to count from the previous stage."""
         self._before = self._done
 
     def stepped(self, problem: Problem, state: State) -> None:
-        """Keep a copy where it is wanted."""
+        """Keep a copy after a chosen iteration."""
         self._done = self._before + state.iteration
-        if self._done not in self.wanted:
-            return
-        image, kernel = (value.detach().cpu().clone() for value in state.estimate())
-        size = (problem.data.shape[-2], problem.data.shape[-1])
-        self.taken.append(Taken(self._done, image, kernel, size, time.perf_counter(), time.process_time()))
+        if self._done in self.wanted:
+            image, kernel = (value.detach().cpu().clone() for value in state.estimate())
+            size = (problem.data.shape[-2], problem.data.shape[-1])
+            self.kept[self._done] = SolverSnapshot(image, kernel, size, *self.meter.elapsed())
+
+
+def machine_facts(device: torch.device | None = None) -> dict[str, Any]:
+    """The machine, JSON-like: host, processor, cores, threads, and the device that is used."""
+    kind = "cpu" if device is None else device.type
+    return {
+        "host": platform.node(),
+        "cpu": cpu_name(),
+        "cores": psutil.cpu_count(logical=True),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name(device) if kind == "cuda" else kind,
+    }
+
+
+@cache
+def cpu_name() -> str:
+    """The name of the processor, as far as the system gives it."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

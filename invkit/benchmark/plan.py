@@ -1,52 +1,46 @@
-"""A suite and data -> jobs, each with an id that tells whether a result is still its own.
+"""A suite and data -> jobs, each with an id that shows whether a result still belongs to it.
 
-Planning reads no pixels and loads none of the recipes' components: it looks names up and hashes files.
+Planning reads no pixels and imports no component of a recipe: it looks names up and hashes files.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from .. import __version__
 from ..core import registry
 from ..core.errors import InvkitError
 from ..core.evaluation import Case
-from ..core.interfaces import Dataset, Metric
-from ..recipes.messages import placed
-from ..recipes.model import CheckedComponent, Recipe, check_recipe, load_recipe, read_parameters
-from .digests import data_digest, file_digest, hash_ahead
-from .suite import DatasetSpec, MetricSpec, RecipeSpec, Suite
+from ..recipes.model import Recipe, check_recipe, load_recipe
+from .store import data_digest, file_digest, hash_ahead
+from .suite import DatasetSpec, RecipeSpec, Suite
 
-__all__ = ["Job", "Plan", "build_dataset", "build_metric", "check", "make_plan", "spread"]
+__all__ = ["BenchmarkJob", "Plan", "check_recipes", "evenly_chosen", "make_plan"]
 
-DIGITS = 12  # of an id's digest
-LONGEST = 80  # characters of a case's name in an id: file systems hold 255, and the labels take their part
-WORDS = ("title", "source", "notes")  # of a recipe; they change no number
+ID_DIGITS = 12  # of the digest in an id
+MAX_CASE_NAME = 80  # characters of the case in an id; a file name holds 255, and the labels need their part
+DESCRIPTIVE_FIELDS = ("title", "source", "notes")  # fields of a recipe that change no result
+DATASET_FACTS = ("title", "citation", "licence", "homepage")
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
-    """One recipe on one case with one seed; small, and can be sent to another process.
+class BenchmarkJob:
+    """One recipe on one case with one seed; it is small and can be sent to another process.
 
     Attributes:
-        id: recipe, dataset, case, seed and a digest of all that determines the result.
+        id: recipe, dataset, case, seed, and a digest of everything that determines the result.
         label: of the recipe in the suite.
-        recipe: the method, with its settings applied.
-        dataset: what the case is of.
+        recipe: the recipe with its settings applied.
+        dataset: the dataset of the case.
         root: the folder of all data, absolute, or None.
         case: the case.
-        seed: of every random number of the recipe.
-        metrics: what is measured.
-        snapshots: iterations, counted over all stages, after which image and kernel are kept.
-        color: as for `invkit.deblur`.
-        device: as for `invkit.deblur`.
-        time_limit: seconds, or None.
-        pictures: whether the restored pictures are kept.
-        versions: of the distributions that the components are from.
+        seed: seed of all random numbers of the recipe.
+        suite: the suite, with the metrics and the settings of all jobs.
+        versions: of the distributions that provide the components.
     """
 
     id: str
@@ -56,13 +50,13 @@ class Job:
     root: Path | None
     case: Case
     seed: int
-    metrics: tuple[MetricSpec, ...]
-    snapshots: tuple[int, ...]
-    color: Literal["luma", "rgb"] | None
-    device: str
-    time_limit: float | None
-    pictures: bool
+    suite: Suite
     versions: Mapping[str, str]
+
+    @property
+    def keeps_images(self) -> bool:
+        """Whether the restored images are kept: of all seeds or of the first one. Kernels are always kept."""
+        return self.suite.keep == "images" or self.seed == self.suite.seeds[0]
 
 
 @dataclass(frozen=True)
@@ -70,84 +64,63 @@ class Plan:
     """All jobs of a suite.
 
     Attributes:
-        suite: what it is of.
-        jobs: in the order they are run: all recipes on a case before the next case, all cases before the next seed.
-        facts: what ``suite.json`` says, JSON-like.
+        suite: the suite.
+        jobs: in the order of execution: all recipes on a case before the next case, all cases before the next seed.
+        facts: the content of ``suite.json``, JSON-like.
     """
 
     suite: Suite
-    jobs: tuple[Job, ...]
+    jobs: tuple[BenchmarkJob, ...]
     facts: Mapping[str, Any]
 
 
 def make_plan(suite: Suite, root: Path | None) -> Plan:
-    """The jobs of a suite.
-
-    Args:
-        suite: the suite.
-        root: the folder of all data, for the datasets that need one.
+    """The jobs of a suite, whose datasets are in the folder ``root`` of all data.
 
     Raises:
-        InvkitError: a recipe, dataset or metric of the suite cannot be had, or data are missing; says which.
+        InvkitError: a recipe, dataset or metric cannot be loaded, or data are missing; the message names it.
     """
     planner = Planner(suite, None if root is None else root.resolve())
     jobs = tuple(planner.jobs())
     return Plan(suite, jobs, {**planner.facts(), "jobs": [job.id for job in jobs]})
 
 
-def check(plan: Plan) -> None:
+def check_recipes(plan: Plan) -> None:
     """Load every component of every recipe and check its parameters, before anything is computed.
 
     Raises:
-        InvkitError: one of them cannot be used; says of which recipe.
+        InvkitError: a component cannot be used; the message names its recipe.
     """
     for label, recipe in {job.label: job.recipe for job in plan.jobs}.items():
-        with of_recipe(label):
+        with errors_of_recipe(label):
             check_recipe(recipe)
 
 
 @contextmanager
-def of_recipe(label: str) -> Iterator[None]:
-    """Say of an error to which recipe of the suite it belongs."""
+def errors_of_recipe(label: str) -> Iterator[None]:
+    """Name the recipe of the suite in an error."""
     try:
         yield
     except InvkitError as error:
         raise type(error)(f"the suite's recipe {label}: {error}") from error
 
 
-def recipe_of(spec: RecipeSpec, common: Sequence[str]) -> Recipe:
-    """A recipe with the settings of all recipes and its own applied; raises `InvkitError`."""
-    with of_recipe(spec.label):
-        recipe = load_recipe(spec.name)
-        settings = [*common, *spec.overrides]
+def recipe_of(spec: RecipeSpec, common: Sequence[str] = ()) -> Recipe:
+    """A recipe with the ``common`` settings of all recipes and its own settings; raises `InvkitError`."""
+    with errors_of_recipe(spec.label):
+        recipe, settings = load_recipe(spec.name), [*common, *spec.overrides]
         return recipe.with_overrides(settings) if settings else recipe
 
 
-def build_dataset(spec: DatasetSpec, root: Path | None) -> Dataset:
-    """The dataset that a suite names; raises `InvkitError`."""
-    dataset: Dataset = parameters("datasets", spec).build({"root": root})
-    return dataset
+def evenly_chosen(cases: Sequence[Case], limit: int | None) -> list[Case]:
+    """At most ``limit`` cases, from the first to the last, as evenly as possible.
 
+    In a list of images, each with all kernels, this takes different kernels with different images. A fixed stride of a
+    multiple of the kernels would not.
 
-def build_metric(spec: MetricSpec) -> Metric:
-    """The metric that a suite names; raises `InvkitError`."""
-    metric: Metric = parameters("metrics", spec).build({})
-    return metric
-
-
-def parameters(family: str, spec: DatasetSpec | MetricSpec) -> CheckedComponent:
-    """The checked parameters of a dataset or a metric; raises `InvkitError`."""
-    place = f"{family}.{spec.label}"
-    with placed(place):
-        component = registry.load(family, spec.name)
-    return CheckedComponent(place, component, read_parameters(component, spec.params, "the suite", f"{place}.params"))
-
-
-def spread(cases: Sequence[Case], limit: int | None) -> list[Case]:
-    """At most ``limit`` cases, from the first to the last, as evenly as can be.
-
-    In a list of images, each with all kernels, that takes different kernels with different images, as a fixed stride
-    of a multiple of the kernels would not.
+    Example:
+        >>> [case.name for case in evenly_chosen([Case(name) for name in "abcdefg"], 3)]
+        ['a', 'd', 'g']
     """
     last = len(cases) - 1
     if limit is None or limit > last:
@@ -157,102 +130,76 @@ def spread(cases: Sequence[Case], limit: int | None) -> list[Case]:
 
 
 class Planner:
-    """A suite with its recipes, datasets and metrics at hand.
-
-    Raises:
-        InvkitError: as `make_plan`.
-    """
+    """A suite with its recipes, datasets and metrics loaded; raises `InvkitError` as `make_plan`."""
 
     def __init__(self, suite: Suite, root: Path | None) -> None:
         self.suite, self.root = suite, root
         self.recipes = [recipe_of(spec, suite.overrides) for spec in suite.recipes]
-        self.datasets = [build_dataset(spec, root) for spec in suite.datasets]
-        self.metrics = [build_metric(spec) for spec in suite.metrics]
-        self.documents = [document(recipe) for recipe in self.recipes]
+        self.datasets = [spec.build(root) for spec in suite.datasets]
+        self.metrics = [spec.build() for spec in suite.metrics]
+        self.documents = [without_descriptions(recipe.model_dump(mode="json")) for recipe in self.recipes]
         others = [spec.name for spec in (*suite.datasets, *suite.metrics)]
-        self.versions = [providers([method, others]) for method in self.documents]
+        self.versions = [distributions_of([document, others]) for document in self.documents]
 
-    def jobs(self) -> Iterator[Job]:
+    def jobs(self) -> Iterator[BenchmarkJob]:
         """The jobs in their order."""
-        cases = [spread(dataset.cases(), self.suite.limit) for dataset in self.datasets]
+        cases = [evenly_chosen(dataset.cases(), self.suite.limit) for dataset in self.datasets]
         hash_ahead(file for some in cases for case in some for file in case.files)
-        common = self.common()
+        recipes = list(zip(self.suite.recipes, self.recipes, self.versions, self.common(), strict=True))
         for seed in self.suite.seeds:
             for dataset, some in zip(self.suite.datasets, cases, strict=True):
                 for case in some:
-                    data = [*resolved("datasets", dataset), *identity(case)]
-                    for index in range(len(self.recipes)):
-                        yield self.job(index, dataset, case, seed, {**common[index], "data": data})
-
-    def job(self, index: int, dataset: DatasetSpec, case: Case, seed: int, determined: Mapping[str, Any]) -> Job:
-        """One job of the recipe at an index; ``determined`` is what its result depends on beside the seed."""
-        suite, label, pictures = self.suite, self.suite.recipes[index].label, self.suite.keeps_pictures(seed)
-        digits = data_digest({**determined, "seed": seed, "pictures": pictures})[:DIGITS]
-        return Job(
-            id=f"{label}--{dataset.label}--{case.name[:LONGEST]}--s{seed}--{digits}",
-            label=label,
-            recipe=self.recipes[index],
-            dataset=dataset,
-            root=self.root,
-            case=case,
-            seed=seed,
-            metrics=tuple(suite.metrics),
-            snapshots=tuple(suite.snapshots),
-            color=suite.color,
-            device=suite.device,
-            time_limit=suite.time_limit,
-            pictures=pictures,
-            versions=self.versions[index],
-        )
+                    data = [*dataset.written_out(), case.name, case.kernel_size, list(map(file_digest, case.files))]
+                    for spec, recipe, versions, common in recipes:
+                        place = (dataset, self.root, case, seed)
+                        job = BenchmarkJob("", spec.label, recipe, *place, self.suite, versions)
+                        yield with_id(job, {**common, "data": data})
 
     def common(self) -> list[dict[str, Any]]:
-        """For each recipe, what its results depend on, whatever the case and the seed."""
+        """For each recipe, everything that determines its results for all cases and seeds."""
         suite = self.suite
-        metrics = [[spec.label, *resolved("metrics", spec)] for spec in suite.metrics]
+        metrics = [[spec.label, *spec.written_out()] for spec in suite.metrics]
         settings = [suite.snapshots, suite.color, suite.device, suite.time_limit]
         return [
-            {"recipe": method, "metrics": metrics, "settings": settings, "versions": versions}
-            for method, versions in zip(self.documents, self.versions, strict=True)
+            {"recipe": document, "metrics": metrics, "settings": settings, "versions": versions}
+            for document, versions in zip(self.documents, self.versions, strict=True)
         ]
 
     def facts(self) -> dict[str, Any]:
-        """What the suite is, in plain data."""
-        suite = self.suite
-        return {
-            **suite.model_dump(mode="json"),
-            "datasets": [told(spec, of_dataset(it)) for spec, it in zip(suite.datasets, self.datasets, strict=True)],
-            "recipes": [told(spec, of_method(it)) for spec, it in zip(suite.recipes, self.recipes, strict=True)],
-            "metrics": [told(spec, of_metric(it)) for spec, it in zip(suite.metrics, self.metrics, strict=True)],
-            "versions": {"invkit": __version__},
+        """The suite as plain data."""
+        described: dict[str, list[dict[str, Any]]] = {
+            "datasets": [{name: str(getattr(dataset, name)) for name in DATASET_FACTS} for dataset in self.datasets],
+            "recipes": [
+                {"title": recipe.title, "source": recipe.source, "document": recipe.model_dump(mode="json")}
+                for recipe in self.recipes
+            ],
+            "metrics": [{"unit": metric.unit, "better": metric.better} for metric in self.metrics],
         }
+        document = self.suite.model_dump(mode="json")
+        for key, facts in described.items():
+            document[key] = [{**item, **more} for item, more in zip(document[key], facts, strict=True)]
+        return {**document, "versions": {"invkit": version("invkit")}}
 
 
-def document(recipe: Recipe) -> dict[str, Any]:
-    """A recipe as plain data without the words that change no number; short forms are written out."""
-    return without_words(recipe.model_dump(mode="json"))
+def with_id(job: BenchmarkJob, determining: Mapping[str, Any]) -> BenchmarkJob:
+    """The job with its id; ``determining`` is everything besides the seed that determines the result, JSON-like."""
+    digits = data_digest({**determining, "seed": job.seed, "pictures": job.keeps_images})[:ID_DIGITS]
+    case = job.case.name[:MAX_CASE_NAME]
+    return replace(job, id=f"{job.label}--{job.dataset.label}--{case}--s{job.seed}--{digits}")
 
 
-def without_words(method: Mapping[str, Any]) -> dict[str, Any]:
-    """A recipe's document, and those of the recipes that go on, without their words."""
-    kept = {place: value for place, value in method.items() if place not in WORDS}
-    return {**kept, "next": without_words(kept["next"]) if kept["next"] else None}
+def without_descriptions(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The document of a recipe, and of the recipes that follow it, without the fields that change no result."""
+    kept = {place: value for place, value in document.items() if place not in DESCRIPTIVE_FIELDS}
+    return {**kept, "next": without_descriptions(kept["next"]) if kept["next"] else None}
 
 
-def identity(case: Case) -> list[Any]:
-    """What a case is, JSON-like: its files count by their contents, wherever they lie."""
-    return [case.name, case.kernel_size, [file_digest(file) for file in case.files]]
+def distributions_of(names: Any) -> dict[str, str]:
+    """The distributions, with their versions, of every component that a text in plain data may name.
 
-
-def resolved(family: str, spec: DatasetSpec | MetricSpec) -> list[Any]:
-    """Name and parameters of a component, every default written out."""
-    return [spec.name, parameters(family, spec).written_out()]
-
-
-def providers(names: Any) -> dict[str, str]:
-    """The distributions, with their versions, of every component that may be meant by a text in plain data.
-
-    Components that others hold are named in their parameters, where only the loaded component could tell a name from
-    another text: each text counts that some family knows. At worst a result is counted as outdated without need.
+    Nested components are named in the parameters of others, and only the loaded component could distinguish a name
+    from another text. Hence every text counts that is a registered name. In the worst case a result counts as outdated
+    without need.
     """
     known: dict[str, dict[str, str]] = {}
     for family in registry.FAMILIES:
@@ -260,41 +207,20 @@ def providers(names: Any) -> dict[str, str]:
             known.setdefault(entry.name, {})[entry.distribution] = entry.version
     libraries = {adapter.name: registry.library_version(adapter) for adapter in registry.entries("adapters")}
     found: dict[str, str] = {}
-    for text in texts(names):
+    for text in texts_in(names):
         origin, _, name = text.rpartition(":")
         found |= known.get(name, {})
         if origin in libraries:
             found[origin] = libraries[origin]
-    return dict(sorted((found | {"invkit": __version__}).items()))
+    return dict(sorted((found | {"invkit": version("invkit")}).items()))
 
 
-def texts(data: Any) -> Iterator[str]:
+def texts_in(data: Any) -> Iterator[str]:
     """Every text in JSON-like data."""
     if isinstance(data, str):
         yield data
     elif isinstance(data, Mapping):
-        yield from texts(list(data.values()))
+        yield from texts_in(list(data.values()))
     elif isinstance(data, list):
         for item in data:
-            yield from texts(item)
-
-
-def told(spec: DatasetSpec | MetricSpec | RecipeSpec, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """What a suite says of an item, and what there is to say of it."""
-    return {**spec.model_dump(mode="json"), **facts}
-
-
-def of_dataset(dataset: Dataset) -> dict[str, str]:
-    """What a dataset says of itself."""
-    names = ("title", "citation", "licence", "homepage")
-    return {name: str(getattr(dataset, name)) for name in names}
-
-
-def of_method(recipe: Recipe) -> dict[str, Any]:
-    """What a recipe says of itself, and all of it."""
-    return {"title": recipe.title, "source": recipe.source, "document": recipe.model_dump(mode="json")}
-
-
-def of_metric(metric: Metric) -> dict[str, str]:
-    """What a metric says of itself."""
-    return {"unit": metric.unit, "better": metric.better}
+            yield from texts_in(item)

@@ -2,118 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.errors import InputError
-from .convergence import loss_figure, snapshot_figure
-from .curves import case_figure, ratio_figure, time_figure
-from .records import MetricOf, Named, Store
-from .scenes import EVERYTHING, Choice, Samples, choose
-from .strips import kernel_figure, strip_figure
-from .style import save, styled
+from .curves import case_figure, loss_figure, ratio_figure, time_figure
+from .records import DatasetResults, MetricInfo, SuiteResults
+from .scenes import ALL_CASES, Choice, DatasetSamples, choose
+from .strips import kernel_figure, snapshot_figure, strip_figure
+from .style import save_figure, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["KINDS", "Drawn", "draw"]
-
-KINDS = ("ratios", "time", "cases", "losses", "snapshots", "kernels", "strips")
-"""Cumulative error ratios; quality against seconds; case by case; losses; what snapshots show; kernels; pictures."""
+__all__ = ["PLOT_KINDS", "Drawn", "draw"]
 
 
 @dataclass
 class Drawn:
-    """What came of drawing: the PNG files (an SVG file is beside each), and what could not be shown and why."""
+    """The PNG files (an SVG file is beside each), and remarks on figures that could not be drawn."""
 
     files: list[Path] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
 
-def draw(
-    store: Store,
-    output: Path,
-    *,
-    kinds: Sequence[str] = KINDS,
-    cases: Sequence[str] = (),
-    metric: MetricOf | None = None,
-    root: Path | None = None,
-) -> Drawn:
-    """Draw the figures of a suite.
+@dataclass(frozen=True)
+class PlotData:
+    """The data of all figures of one dataset: its results, the metric of quality, and the cases that are shown."""
 
-    Args:
-        store: of the suite.
-        output: the folder of the files; it need not exist.
-        kinds: some of `KINDS`.
-        cases: those whose pictures are shown, or "all"; none for the first, the worst, the median and the best.
-        metric: what quality is; None for the suite's first one.
-        root: the folder of all data, for blurry and sharp pictures; None for the usual one.
-
-    Raises:
-        InputError: a kind or a case is not known, or the files cannot be written.
-    """
-    check(store, kinds, cases)
-    quality = metric or next(iter(store.metrics), None)
-    drawn = Drawn()
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        with styled():
-            for dataset in store.datasets:
-                draw_dataset(store, dataset, output, kinds, cases, quality, root, drawn)
-    except OSError as error:
-        raise InputError(f"the figures cannot be written to {output}: {error}; choose another --output") from error
-    return drawn
+    results: DatasetResults
+    metric: MetricInfo | None
+    choices: Sequence[Choice]
+    samples: DatasetSamples
 
 
-def check(store: Store, kinds: Sequence[str], cases: Sequence[str]) -> None:
-    """Raise `InputError` for a kind or a case that there is not."""
-    for kind in kinds:
-        if kind not in KINDS:
-            raise InputError(f"there is no figure '{kind}'; there are {', '.join(KINDS)}")
-    known = {record.case for record in store.records}
-    for case in cases:
-        if case not in known and case != EVERYTHING:
-            some = ", ".join(sorted(known)[:5])
-            raise InputError(f"the suite has no result of a case '{case}'; its cases are {some}, ...")
-
-
-def draw_dataset(
-    store: Store,
-    dataset: Named,
-    output: Path,
-    kinds: Sequence[str],
-    cases: Sequence[str],
-    quality: MetricOf | None,
-    root: Path | None,
-    drawn: Drawn,
-) -> None:
-    """The figures of one dataset, added to ``drawn``."""
-    if not store.of(dataset.label):
-        return
-    samples = Samples(dataset, root)
-    choices = choose(store, dataset.label, quality, cases)
-    makers: dict[str, Callable[[], Iterable[tuple[str, Figure | None]]]] = {
-        "ratios": lambda: ratio_figures(store, dataset),
-        "time": lambda: named("time", time_figure(store, dataset, quality) if quality else None),
-        "cases": lambda: named("cases", case_figure(store, dataset, quality) if quality else None),
-        "losses": lambda: ((f"losses--{c.case}", loss_figure(store, dataset, c)) for c in choices),
-        "snapshots": lambda: snapshot_figures(store, dataset, quality, choices),
-        "kernels": lambda: named("kernels", kernel_figure(store, dataset, choices, samples)),
-        "strips": lambda: ((f"strip--{c.case}", strip_figure(store, dataset, quality, c, samples)) for c in choices),
-    }
-    for kind in (kind for kind in KINDS if kind in kinds):
-        figures = [(name, figure) for name, figure in makers[kind]() if figure is not None]
-        for name, figure in figures:
-            drawn.files.append(save(figure, output / f"{dataset.label}--{name}")[0])
-        if not figures:
-            drawn.remarks.append(f"no figure '{kind}' of {dataset.label}: {LACKS[kind]}")
-    if samples.problem:
-        drawn.remarks.append(samples.problem)
-
-
-LACKS = {
+PLOT_KINDS = {
     "ratios": "the suite measures no error-ratio",
     "time": "no result has that metric",
     "cases": "no result has that metric",
@@ -122,25 +47,77 @@ LACKS = {
     "kernels": "no result has a kernel",
     "strips": "no result has a picture",
 }
+"""Each kind of figure, with the usual reason why it cannot be drawn."""
 
 
-def named(name: str, figure: Figure | None) -> Iterator[tuple[str, Figure | None]]:
-    """One figure with its name."""
-    yield name, figure
-
-
-def ratio_figures(store: Store, dataset: Named) -> Iterator[tuple[str, Figure | None]]:
-    """A figure for each error ratio of the suite."""
-    for metric in store.metrics:
-        if metric.name == "error-ratio":
-            yield metric.label, ratio_figure(store, dataset, metric)
-
-
-def snapshot_figures(
-    store: Store, dataset: Named, quality: MetricOf | None, choices: Sequence[Choice]
-) -> Iterator[tuple[str, Figure | None]]:
-    """A figure for each case and recipe."""
+def figures_of(kind: str, data: PlotData) -> Iterator[tuple[str, Figure | None]]:
+    """The figures of a kind by name; None stands for a figure that cannot be drawn."""
+    results, metric, choices, samples = data.results, data.metric, data.choices, data.samples
+    if kind == "ratios":
+        ratios = [each for each in results.suite.metrics if each.name == "error-ratio"]
+        yield from ((ratio.label, ratio_figure(results, ratio)) for ratio in ratios)
+    elif kind in ("time", "cases") and metric is not None:
+        yield kind, time_figure(results, metric) if kind == "time" else case_figure(results, metric)
+    elif kind == "kernels":
+        yield kind, kernel_figure(results, choices, samples)
     for choice in choices:
-        for recipe in store.recipes:
-            name = f"snapshots--{recipe.label}--{choice.case}"
-            yield name, snapshot_figure(store, dataset, quality, recipe.label, choice)
+        if kind == "losses":
+            yield f"losses--{choice.case}", loss_figure(results, choice)
+        elif kind == "strips":
+            yield f"strip--{choice.case}", strip_figure(results, metric, choice, samples)
+        elif kind == "snapshots":
+            for recipe, record in results.of_case(choice.case).items():
+                yield f"snapshots--{recipe}--{choice.case}", snapshot_figure(record, results, metric)
+
+
+def draw(
+    suite: SuiteResults,
+    output: Path,
+    *,
+    kinds: Collection[str] = tuple(PLOT_KINDS),
+    cases: Sequence[str] = (),
+    metric: MetricInfo | None = None,
+    root: Path | None = None,
+) -> Drawn:
+    """Draw the figures of a suite.
+
+    Args:
+        suite: the results.
+        output: the folder of the files; it need not exist.
+        kinds: some of `PLOT_KINDS`.
+        cases: cases whose pictures are shown, or "all"; empty for the first, the worst, the median and the best.
+        metric: the metric of quality; None for the first metric of the suite.
+        root: the folder of all data, for blurry and sharp pictures; None for the default folder.
+
+    Raises:
+        InputError: a kind or a case is unknown, or the files cannot be written.
+    """
+    check_names(suite, kinds, cases)
+    quality, drawn = metric or next(iter(suite.metrics), None), Drawn()
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        with styled():
+            for results in suite.measured():
+                samples = DatasetSamples(results.dataset, root)
+                data = PlotData(results, quality, choose(results, quality, cases), samples)
+                for kind in (kind for kind in PLOT_KINDS if kind in kinds):
+                    figures = [(name, figure) for name, figure in figures_of(kind, data) if figure is not None]
+                    label = results.dataset.label
+                    drawn.files += [save_figure(figure, output / f"{label}--{name}") for name, figure in figures]
+                    drawn.remarks += [] if figures else [f"no figure '{kind}' of {label}: {PLOT_KINDS[kind]}"]
+                drawn.remarks += [samples.problem] if samples.problem else []
+    except OSError as error:
+        raise InputError(f"the figures cannot be written to {output}: {error}; choose another --output") from error
+    return drawn
+
+
+def check_names(suite: SuiteResults, kinds: Collection[str], cases: Sequence[str]) -> None:
+    """Raise `InputError` for an unknown kind or case; arguments as `draw`."""
+    unknown = [kind for kind in kinds if kind not in PLOT_KINDS]
+    if unknown:
+        raise InputError(f"there is no figure '{unknown[0]}'; there are {', '.join(PLOT_KINDS)}")
+    known = {record.case for record in suite.records}
+    missing = [case for case in cases if case not in known and case != ALL_CASES]
+    if missing:
+        some = ", ".join(sorted(known)[:5])
+        raise InputError(f"the suite has no result of a case '{missing[0]}'; its cases are {some}, ...")

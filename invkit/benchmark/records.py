@@ -1,34 +1,38 @@
-"""What a suite has left in its folder: the plan, and the results that belong to it."""
+"""The folder of a suite, read: the plan, and the results that belong to it."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic.dataclasses import dataclass as checked_dataclass
 
 from ..core.errors import InputError
 
-__all__ = ["MetricOf", "Named", "Record", "Snapshot", "Store", "natural", "read_store"]
+__all__ = ["RESULT_FILE", "SUITE_FILE", "DatasetResults", "MetricInfo", "Record", "SnapshotRecord", "SuiteItem",
+           "SuiteResults", "natural", "read_kernel_file", "read_picture", "read_results"]  # fmt: skip
 
-RESULT = "result.json"
+RESULT_FILE, SUITE_FILE = "result.json", "suite.json"
 
 
-@dataclass(frozen=True)
-class MetricOf:
+@checked_dataclass(frozen=True)
+class MetricInfo:
     """A metric of a suite.
 
     Attributes:
-        label: what results call it.
+        label: its name in the results.
         name: of the component, as "aligned-psnr".
-        params: what the suite set of it.
+        params: the parameters that the suite sets.
         unit: "dB", "s", "MB" or an empty text.
-        better: "higher", "lower", or an empty text where nobody has said.
+        better: "higher", "lower", or an empty text if that is unknown.
     """
 
     label: str
@@ -37,9 +41,15 @@ class MetricOf:
     unit: str = ""
     better: str = ""
 
+    @property
+    def titled(self) -> str:
+        """The label with the unit, unless the label already says it."""
+        known = not self.unit or (self.unit == "s" and "seconds" in self.label)
+        return self.label if known else f"{self.label}, {self.unit}"
 
-@dataclass(frozen=True)
-class Named:
+
+@checked_dataclass(frozen=True)
+class SuiteItem:
     """A dataset or a recipe of a suite: its label, its title, the component's name and parameters, its citation."""
 
     label: str
@@ -50,13 +60,13 @@ class Named:
 
     @property
     def heading(self) -> str:
-        """The title, with the label where the suite has given one: it may name a component several times."""
+        """The title, with the label if the suite has set one: a suite may name a component several times."""
         return self.title if self.label in (self.name, self.title) else f"{self.title} ({self.label})"
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """What a solve had come to; ``picture`` is None where its file is gone."""
+@checked_dataclass(frozen=True)
+class SnapshotRecord:
+    """A state of a solve: its metrics, and the files of its image and kernel, None if they are missing."""
 
     iteration: int
     seconds: float | None
@@ -65,17 +75,18 @@ class Snapshot:
     kernel: Path | None
 
 
-@dataclass(frozen=True, eq=False)
+@checked_dataclass(frozen=True, eq=False)
 class Record:
     """The result of a job.
 
     Attributes:
-        folder: where its files are.
-        status: "done", "failed", or "skipped" where the recipe needs what nobody knows of the case.
-        metrics: the figures that could be measured; what was null is not among them.
+        folder: of its files.
+        status: "done", "failed", or "skipped" if the recipe needs a kernel that is unknown for this case.
+        metrics: the values that are numbers, by label.
+        seconds: of the restoration.
         history: losses, one every ``history_every`` iterations.
-        error: the type and the message of what made it fail, or an empty text.
-        made_by: the versions and the code's digest, as one text, which differs where they do.
+        error: type and message of the error of a failed job, or an empty text.
+        made_by: versions and digest of the code, as one text; it differs where they differ.
         machine: host, processor and device, as one text.
         started: ISO time, or an empty text.
     """
@@ -87,17 +98,17 @@ class Record:
     dataset: str
     case: str
     seed: int
-    groups: Mapping[str, str]
-    metrics: Mapping[str, float]
-    seconds: float | None
-    iterations: int | None
-    history: tuple[float, ...]
-    history_every: int
-    snapshots: tuple[Snapshot, ...]
-    error: str
-    made_by: str
-    machine: str
-    started: str
+    groups: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    seconds: float | None = None
+    iterations: int | None = None
+    history: tuple[float, ...] = ()
+    history_every: int = 1
+    snapshots: tuple[SnapshotRecord, ...] = ()
+    error: str = ""
+    made_by: str = ""
+    machine: str = ""
+    started: str = ""
 
     @property
     def done(self) -> bool:
@@ -106,113 +117,171 @@ class Record:
 
     @property
     def failed(self) -> bool:
-        """Whether it should have one."""
+        """Whether it should have a result and has none."""
         return self.status not in ("done", "skipped")
 
     def picture(self) -> npt.NDArray[np.floating] | None:
-        """The restored image, (H, W) or (H, W, 3) in [0, 1]; None where it is not there or cannot be read."""
+        """The restored image, (H, W) or (H, W, 3) in [0, 1]; None if there is no readable file."""
         return read_picture(self.folder / "image.png")
 
     def kernel(self) -> npt.NDArray[np.float64] | None:
-        """The estimated kernel, (h, w); None where it is not there or cannot be read."""
+        """The estimated kernel, (h, w); None if there is no readable file."""
         return read_kernel_file(self.folder / "kernel.npy")
 
 
 @dataclass(frozen=True, eq=False)
-class Store:
-    """A suite's folder.
+class SuiteResults:
+    """The folder of a suite.
 
     Attributes:
-        planned: the ids of all jobs of the plan, done or not; without a ``suite.json`` those that were found.
+        planned: the ids of all jobs of the plan, done or not; without a ``suite.json`` the ids of all results.
         records: of the plan, in its order.
-        ignored: results that are not of the plan.
-        unreadable: files of the plan that are no results; their jobs count as missing.
+        ignored: number of results outside the plan.
+        unreadable: files of the plan that cannot be read; their jobs count as missing.
     """
 
     root: Path
     title: str
-    datasets: tuple[Named, ...]
-    recipes: tuple[Named, ...]
-    metrics: tuple[MetricOf, ...]
+    datasets: tuple[SuiteItem, ...]
+    recipes: tuple[SuiteItem, ...]
+    metrics: tuple[MetricInfo, ...]
     planned: tuple[str, ...]
     records: tuple[Record, ...]
     ignored: int = 0
     unreadable: tuple[Path, ...] = ()
 
-    def of(self, dataset: str, recipe: str | None = None) -> list[Record]:
-        """The records of a dataset, of one recipe or of all."""
-        return [r for r in self.records if r.dataset == dataset and recipe in (None, r.recipe)]
+    def on(self, dataset: SuiteItem) -> DatasetResults:
+        """The results on one dataset."""
+        return DatasetResults(self, dataset)
 
-    def missing(self, dataset: str, recipe: str) -> int:
-        """How many jobs of the plan have no result yet."""
+    def measured(self) -> list[DatasetResults]:
+        """The results on each dataset that has any."""
+        return [found for dataset in self.datasets if (found := self.on(dataset)).records]
+
+    @cached_property
+    def missing(self) -> Counter[tuple[str, str]]:
+        """The number of planned jobs without a result, by the labels of dataset and recipe."""
         present = {record.id for record in self.records}
-        return sum(self.whose(job) == (dataset, recipe) for job in self.planned if job not in present)
+        owners = (self.owner(job) for job in self.planned if job not in present)
+        return Counter(owner for owner in owners if owner is not None)
 
-    def whose(self, job: str) -> tuple[str, str] | None:
-        """The labels of dataset and recipe in a job's id; None where it bears none of the suite's."""
+    def owner(self, job: str) -> tuple[str, str] | None:
+        """The labels of dataset and recipe in the id of a job; None if they are not of the suite."""
         pairs = [(dataset.label, recipe.label) for recipe in self.recipes for dataset in self.datasets]
         fitting = [(d, r) for d, r in pairs if job.startswith(f"{r}--{d}--")]
         return max(fitting, key=lambda pair: len(pair[1]) + len(pair[0]), default=None)
 
     def progress(self) -> str:
-        """How much of the plan is done, in words."""
-        words = [f"{sum(record.done for record in self.records)} of {len(self.planned)} jobs done"]
-        others = {
+        """The state of the plan, as "30 of 32 jobs done, 2 failed"."""
+        counts = {
             "failed": sum(record.failed for record in self.records),
             "skipped": sum(record.status == "skipped" for record in self.records),
             "unreadable": len(self.unreadable),
             "results of other plans ignored": self.ignored,
         }
-        return ", ".join([*words, *(f"{count} {what}" for what, count in others.items() if count)])
+        done = f"{sum(record.done for record in self.records)} of {len(self.planned)} jobs done"
+        return ", ".join([done, *(f"{count} {kind}" for kind, count in counts.items() if count)])
 
 
-def read_store(root: str | Path) -> Store:
-    """Read a suite's folder; results that are not of its plan are left out.
+@dataclass(frozen=True, eq=False)
+class DatasetResults:
+    """The results of a suite on one dataset."""
 
-    Without a ``suite.json`` all results count; of several of one recipe, case and seed the newest.
+    suite: SuiteResults
+    dataset: SuiteItem
+
+    @cached_property
+    def records(self) -> list[Record]:
+        """All results, in the order of the plan."""
+        return [record for record in self.suite.records if record.dataset == self.dataset.label]
+
+    def of(self, recipe: str) -> list[Record]:
+        """The results of a recipe, by its label."""
+        return [record for record in self.records if record.recipe == recipe]
+
+    def missing(self, recipe: str) -> int:
+        """The number of planned jobs of a recipe without a result."""
+        return self.suite.missing[self.dataset.label, recipe]
+
+    def planned(self, recipe: str) -> int:
+        """The number of planned jobs of a recipe."""
+        return len(self.of(recipe)) + self.missing(recipe)
+
+    @property
+    def recipes(self) -> list[str]:
+        """The labels of the recipes that have jobs here."""
+        return [recipe.label for recipe in self.suite.recipes if self.planned(recipe.label)]
+
+    @property
+    def cases(self) -> list[str]:
+        """The names of the cases that have a result."""
+        return list(dict.fromkeys(record.case for record in self.records))
+
+    def with_metric(self, metric: str) -> dict[str, list[Record]]:
+        """The results of each recipe that has at least one value of a metric."""
+        found = {recipe: self.of(recipe) for recipe in self.recipes}
+        return {recipe: some for recipe, some in found.items() if any(metric in record.metrics for record in some)}
+
+    def of_case(self, case: str) -> dict[str, Record]:
+        """The result of each recipe for a case: of the first seed that is done, otherwise of the first seed."""
+        found: dict[str, Record] = {}
+        for recipe in self.recipes:
+            records = [record for record in self.of(recipe) if record.case == case]
+            done = sorted((record for record in records if record.done), key=lambda record: record.seed)
+            found |= {recipe: (done or records)[0]} if records else {}
+        return found
+
+    def group_values(self, by: str) -> list[str]:
+        """The values of a group of the cases, in natural order."""
+        return sorted({record.groups[by] for record in self.records if by in record.groups}, key=natural)
+
+    def progress(self) -> str:
+        """The state of the jobs, as "8 of 9 jobs done, 1 failed"."""
+        failed, planned = sum(record.failed for record in self.records), sum(map(self.planned, self.recipes))
+        done = f"{sum(record.done for record in self.records)} of {planned} jobs done"
+        return f"{done}, {failed} failed" if failed else done
+
+
+def read_results(root: str | Path) -> SuiteResults:
+    """Read the folder of a suite; results outside its plan are left out.
+
+    Without a ``suite.json`` all results count. Of several results for one recipe, case and seed the newest counts.
 
     Raises:
-        InputError: there is no such folder, no result in it, or its plan cannot be read.
+        InputError: the folder is missing, holds no result, or its plan cannot be read.
     """
     root = Path(root)
-    files = sorted(root.glob(f"jobs/*/{RESULT}"))
-    plan = read_plan(root)
-    if plan is None and not files:
+    found = {file: read_record(file) for file in sorted(root.glob(f"jobs/*/{RESULT_FILE}"))}
+    file = root / SUITE_FILE
+    if not found and not file.exists():
         raise InputError(
-            f"{root} holds no results (neither suite.json nor jobs/*/{RESULT}); give the folder that was the "
+            f"{root} holds no results (neither {SUITE_FILE} nor jobs/*/{RESULT_FILE}); give the folder that was the "
             "--output of 'invkit bench run'"
         )
-    found = {file: read_record(file) for file in files}
     try:
-        return planned_store(root, plan, found) if plan is not None else free_store(root, found)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{root / 'suite.json'} is no plan of a suite ({type(error).__name__}: {error}); run the suite again"
-        ) from error
+        plan = json.loads(file.read_text(encoding="utf-8")) if file.exists() else plan_of(found)
+        return planned_results(root, plan, found)
+    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{file} is not a plan ({type(error).__name__}: {error}); run the suite again") from error
 
 
-def read_plan(root: Path) -> Any:
-    """The suite.json of a folder, None where there is none; raises `InputError` where it is broken."""
-    file = root / "suite.json"
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file} cannot be read: {error}; run the suite again") from error
+def planned_results(root: Path, plan: Mapping[str, Any], found: Mapping[Path, Record | None]) -> SuiteResults:
+    """The results that belong to a plan.
 
-
-def planned_store(root: Path, plan: Mapping[str, Any], found: Mapping[Path, Record | None]) -> Store:
-    """The store of a plan and what was found of it."""
+    Args:
+        root: the folder.
+        plan: the content of suite.json.
+        found: the record in each file, None if it cannot be read.
+    """
     jobs = tuple(dict.fromkeys(plan["jobs"]))
     order = {job: place for place, job in enumerate(jobs)}
     records = [record for record in found.values() if record and record.id in order]
-    return Store(
+    return SuiteResults(
         root=root,
         title=str(plan.get("title") or ""),
-        datasets=tuple(named(entry) for entry in plan["datasets"]),
-        recipes=tuple(named(entry) for entry in plan["recipes"]),
-        metrics=tuple(metric_of(entry) for entry in plan["metrics"]),
+        datasets=tuple(map(suite_item, plan["datasets"])),
+        recipes=tuple(map(suite_item, plan["recipes"])),
+        metrics=tuple(map(metric_info, plan["metrics"])),
         planned=jobs,
         records=tuple(sorted(records, key=lambda record: order[record.id])),
         ignored=sum(record is not None and record.id not in order for record in found.values()),
@@ -220,58 +289,38 @@ def planned_store(root: Path, plan: Mapping[str, Any], found: Mapping[Path, Reco
     )
 
 
-def free_store(root: Path, found: Mapping[Path, Record | None]) -> Store:
-    """The store of results without a plan: what they say of themselves."""
+def plan_of(found: Mapping[Path, Record | None]) -> dict[str, Any]:
+    """A plan for a folder without one: all results, and of equal jobs the newest; arguments as `planned_results`."""
     newest: dict[tuple[str, str, str, int], Record] = {}
-    for record in sorted(filter(None, found.values()), key=lambda record: record.started):
+    for record in sorted((each for each in found.values() if each is not None), key=lambda each: each.started):
         newest[record.recipe, record.dataset, record.case, record.seed] = record
     records = sorted(newest.values(), key=lambda record: natural(record.id))
-    labels = dict.fromkeys(label for record in records for label in record.metrics)
-    return Store(
-        root=root,
-        title="",
-        datasets=plain(record.dataset for record in records),
-        recipes=plain(record.recipe for record in records),
-        metrics=tuple(MetricOf(label, label) for label in labels),
-        planned=tuple(record.id for record in records),
-        records=tuple(records),
-        ignored=sum(record is not None for record in found.values()) - len(records),
-        unreadable=tuple(file for file, record in found.items() if record is None),
-    )
+    return {
+        "jobs": [*(record.id for record in records), *(f.parent.name for f, record in found.items() if record is None)],
+        "datasets": dict.fromkeys(record.dataset for record in records),
+        "recipes": dict.fromkeys(record.recipe for record in records),
+        "metrics": [{"label": label} for label in dict.fromkeys(label for r in records for label in r.metrics)],
+    }
 
 
-def plain(labels: Iterable[str]) -> tuple[Named, ...]:
-    """Datasets or recipes of which only the labels are known."""
-    return tuple(Named(label, label, label) for label in dict.fromkeys(labels))
+def suite_item(entry: Any) -> SuiteItem:
+    """A dataset or a recipe as it stands in suite.json: a table, or a label alone."""
+    known = {"label": entry} if isinstance(entry, str) else present(entry)
+    return SuiteItem(**{"title": known["label"], "name": known["label"], **known})
 
 
-def named(entry: Any) -> Named:
-    """A dataset or a recipe as suite.json has it, a table or a label alone."""
-    table: Mapping[str, Any] = {"label": entry} if isinstance(entry, str) else entry
-    label = str(table["label"])
-    return Named(
-        label,
-        str(table.get("title") or label),
-        str(table.get("name") or label),
-        table.get("params") or {},
-        str(table.get("citation") or ""),
-    )
+def metric_info(entry: Mapping[str, Any]) -> MetricInfo:
+    """A metric as it stands in suite.json."""
+    return MetricInfo(**{"name": entry["label"], **present(entry)})
 
 
-def metric_of(entry: Mapping[str, Any]) -> MetricOf:
-    """A metric as suite.json has it."""
-    label = str(entry["label"])
-    return MetricOf(
-        label,
-        str(entry.get("name") or label),
-        entry.get("params") or {},
-        str(entry.get("unit") or ""),
-        str(entry.get("better") or ""),
-    )
+def present(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries that are not null."""
+    return {key: value for key, value in facts.items() if value is not None}
 
 
 def read_record(file: Path) -> Record | None:
-    """A job's result; None where the file is not one, as when it is of another version."""
+    """The result of a job; None if the file holds no result of this version."""
     try:
         return record_of(json.loads(file.read_text(encoding="utf-8")), file.parent)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -279,66 +328,51 @@ def read_record(file: Path) -> Record | None:
 
 
 def record_of(facts: Mapping[str, Any], folder: Path) -> Record:
-    """A record from a result.json; raises ``KeyError`` and its like where that is no result."""
-    error = facts.get("error") or {}
-    machine = facts.get("machine") or {}
-    return Record(
-        id=str(facts["id"]),
-        folder=folder,
-        status=str(facts["status"]),
-        recipe=str(facts["recipe"]),
-        dataset=str(facts["dataset"]),
-        case=str(facts["case"]),
-        seed=int(facts["seed"]),
-        groups={str(name): str(value) for name, value in (facts.get("groups") or {}).items()},
-        metrics=figures(facts.get("metrics")),
-        seconds=facts.get("seconds"),
-        iterations=facts.get("iterations"),
-        history=tuple(np.nan if loss is None else float(loss) for loss in facts.get("history") or ()),
-        history_every=int(facts.get("history_every") or 1),
-        snapshots=tuple(snapshot_of(entry, folder) for entry in facts.get("snapshots") or ()),
-        error=f"{error.get('type', 'error')}: {error.get('message', '')}" if error else "",
-        made_by=made_by(facts),
-        machine=told_of(machine),
-        started=str(facts.get("started") or ""),
-    )
+    """A record from a result.json; raises ``KeyError`` and similar errors if that is not a result."""
+    known = present(facts)
+    error, history = known.get("error", {}), known.get("history", ())
+    texts = {
+        "error": f"{error.get('type', 'error')}: {error.get('message', '')}" if error else "",
+        "made_by": code_text(known),
+        "machine": machine_text(known.get("machine", {})),
+    }
+    numbers = {
+        "metrics": numbers_of(facts.get("metrics")),
+        "history": [np.nan if loss is None else loss for loss in history],
+        "snapshots": [snapshot_record(entry, folder) for entry in known.get("snapshots", ())],
+    }
+    return Record(**{**known, "folder": folder, **texts, **numbers})
 
 
-def figures(metrics: Mapping[str, Any] | None) -> dict[str, float]:
-    """The figures that are numbers; NaN is none, infinity is."""
+def numbers_of(metrics: Mapping[str, Any] | None) -> dict[str, float]:
+    """The values that are numbers; infinity is a number, NaN is not."""
     values = {label: float(value) for label, value in (metrics or {}).items() if value is not None}
     return {label: value for label, value in values.items() if not np.isnan(value)}
 
 
-def snapshot_of(entry: Mapping[str, Any], folder: Path) -> Snapshot:
-    """A snapshot as result.json has it, with the files that are there."""
+def snapshot_record(entry: Mapping[str, Any], folder: Path) -> SnapshotRecord:
+    """A snapshot as it stands in result.json, with those of its files that exist."""
     iteration = int(entry["iteration"])
-    picture, kernel = folder / f"snapshot-{iteration}.png", folder / f"snapshot-{iteration}-kernel.npy"
-    return Snapshot(
-        iteration,
-        entry.get("seconds"),
-        figures(entry.get("metrics")),
-        picture if picture.exists() else None,
-        kernel if kernel.exists() else None,
-    )
+    names = (f"snapshot-{iteration}.png", f"snapshot-{iteration}-kernel.npy")
+    picture, kernel = (folder / name if (folder / name).exists() else None for name in names)
+    return SnapshotRecord(iteration, entry.get("seconds"), numbers_of(entry.get("metrics")), picture, kernel)
 
 
-def told_of(machine: Mapping[str, Any]) -> str:
+def machine_text(machine: Mapping[str, Any]) -> str:
     """Host, processor, device and threads as one text."""
     parts = [str(machine[key]) for key in ("host", "cpu", "device") if machine.get(key)]
     threads, cores = machine.get("threads"), machine.get("cores")
     return ", ".join([*parts, *([f"{threads} threads on {cores} cores"] if threads and cores else [])])
 
 
-def made_by(facts: Mapping[str, Any]) -> str:
-    """The versions and the code of a result as one text."""
-    versions = facts.get("versions") or {}
-    words = [f"{name} {version}" for name, version in sorted(versions.items())]
-    return ", ".join([f"code {str(facts['code'])[:12]}", *words] if facts.get("code") else words)
+def code_text(facts: Mapping[str, Any]) -> str:
+    """The digest of the code and the versions of a result as one text."""
+    versions = [f"{name} {version}" for name, version in sorted((facts.get("versions") or {}).items())]
+    return ", ".join([f"code {str(facts['code'])[:12]}", *versions] if facts.get("code") else versions)
 
 
 def read_picture(path: Path) -> npt.NDArray[np.floating] | None:
-    """A picture file, (H, W) or (H, W, 3) in [0, 1]; None where it cannot be read."""
+    """A picture file, (H, W) or (H, W, 3) in [0, 1]; None if it cannot be read."""
     from ..media.images import read_image
 
     try:
@@ -348,7 +382,7 @@ def read_picture(path: Path) -> npt.NDArray[np.floating] | None:
 
 
 def read_kernel_file(path: Path) -> npt.NDArray[np.float64] | None:
-    """A kernel file, (h, w); None where it cannot be read."""
+    """A kernel file, (h, w); None if it cannot be read."""
     try:
         values = np.asarray(np.load(path, allow_pickle=False), dtype=np.float64)
     except (OSError, ValueError, EOFError):
@@ -357,6 +391,11 @@ def read_kernel_file(path: Path) -> npt.NDArray[np.float64] | None:
 
 
 def natural(text: str) -> tuple[tuple[int, int, str], ...]:
-    """A key that sorts "kernel2" before "kernel10", and numbers before words."""
+    """A sorting key by which "kernel2" comes before "kernel10", and numbers before letters.
+
+    Example:
+        >>> sorted(["kernel10", "kernel2"], key=natural)
+        ['kernel2', 'kernel10']
+    """
     parts = [part for part in re.split(r"(\d+)", text) if part]
     return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts)

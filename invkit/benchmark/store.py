@@ -1,34 +1,59 @@
-"""Where results lie: a folder for each job, which is there as a whole or not at all, whatever ends the program.
+"""Where results are kept, and the digests by which a result is recognised.
 
-    OUTPUT/suite.json             what was planned last
-    OUTPUT/jobs/ID/result.json    with its pictures and kernels beside it
-    OUTPUT/.unfinished            what a run that was killed has left; emptied by the next
+    OUTPUT/suite.json             the plan of the last run
+    OUTPUT/jobs/ID/result.json    with the images and kernels of the job beside it
+    OUTPUT/.unfinished            remains of a run that was killed; the next run empties it
     OUTPUT/.lock                  held by the one run that may write here
 
-One process writes, also where many compute.
+A folder of a job is there completely or not at all, however the program ends. One process writes, even if many
+processes compute.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-import platform
 import shutil
-import sys
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from ..core.errors import InputError
-from ..media.files import write_atomically
+from ..core.files import sha256_of, write_atomically
 from ..media.output import strict_json
+from .records import RESULT_FILE, SUITE_FILE
 
-__all__ = ["RESULT", "JobStore"]
+__all__ = ["INTERRUPTED", "Finished", "JobStore", "code_digest", "data_digest", "file_digest", "hash_ahead"]
 
-RESULT = "result.json"
-SUITE = "suite.json"
+INTERRUPTED = {"stopped": "interrupted"}
+
+
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """The result of a job, in memory.
+
+    Attributes:
+        record: the content of result.json.
+        files: contents by name.
+        wall: seconds of the whole job, with measuring and encoding.
+    """
+
+    record: Mapping[str, Any]
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    wall: float = 0.0
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C stopped the job; such a job counts as not started."""
+        return bool(self.record["stopped"] == INTERRUPTED["stopped"])
 
 
 class JobStore:
@@ -43,123 +68,89 @@ class JobStore:
         self.jobs, self.unfinished = root / "jobs", root / ".unfinished"
 
     def record(self, job: str) -> dict[str, Any] | None:
-        """What is recorded of a job, by its id; None where there is nothing, or nothing that can be read."""
+        """The record of a job, by its id; None if there is no readable record."""
         try:
-            found = json.loads((self.jobs / job / RESULT).read_text(encoding="utf-8"))
+            found = json.loads((self.jobs / job / RESULT_FILE).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
         return found if isinstance(found, dict) and found.get("id") == job else None
 
-    def records(self, jobs: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """The records of those jobs that have one."""
-        found = {job: self.record(job) for job in jobs}
-        return {job: record for job, record in found.items() if record is not None}
+    def records(self, jobs: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """The records of those jobs that have one, by id."""
+        return {job: record for job in jobs if (record := self.record(job)) is not None}
 
     @contextmanager
     def opened(self) -> Iterator[JobStore]:
-        """The store, ready to be written to, by this process alone.
+        """The store, open for writing by this process alone.
 
         Raises:
-            InputError: it cannot be written, or another run is writing to it.
+            InputError: the folder cannot be written, or another run is writing to it.
         """
-        with complaining(self.root):
+        with explained_errors(self.root):
             self.jobs.mkdir(parents=True, exist_ok=True)
-        with locked(self.root / ".lock"), complaining(self.root):
-            shutil.rmtree(self.unfinished, ignore_errors=True)
-            self.unfinished.mkdir(exist_ok=True)
-            yield self
-            shutil.rmtree(self.unfinished, ignore_errors=True)
+            with locked(self.root / ".lock"):
+                shutil.rmtree(self.unfinished, ignore_errors=True)
+                self.unfinished.mkdir(exist_ok=True)
+                yield self
+                shutil.rmtree(self.unfinished, ignore_errors=True)
 
     def write_suite(self, facts: Mapping[str, Any]) -> None:
-        """Say what is planned; raises `InputError`."""
-        with complaining(self.root):
-            write_atomically(self.root / SUITE, strict_json(facts).encode())
+        """Write the plan; raises `InputError`."""
+        with explained_errors(self.root):
+            write_atomically(self.root / SUITE_FILE, strict_json(facts).encode())
 
-    def write(self, record: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
-        """Keep the result of a job, instead of an earlier one.
-
-        Args:
-            record: what result.json holds.
-            files: contents by name.
+    def write(self, finished: Finished) -> None:
+        """Keep the result of a job and replace an earlier one.
 
         Raises:
-            InputError: it cannot be written, as when the disk is full.
+            InputError: the result cannot be written, for example because the disk is full.
         """
-        temporary = self.unfinished / uuid.uuid4().hex
-        with complaining(self.root):
+        job, temporary = str(finished.record["id"]), self.unfinished / uuid.uuid4().hex
+        with explained_errors(self.root):
             temporary.mkdir()
-            for name, content in {**files, RESULT: strict_json(record).encode()}.items():
-                write_through(temporary / name, content)
+            for name, content in {**finished.files, RESULT_FILE: strict_json(finished.record).encode()}.items():
+                write_atomically(temporary / name, content)
             sync(temporary)
-            self.forget([str(record["id"])])
-            temporary.replace(self.jobs / str(record["id"]))
+            with suppress(FileNotFoundError):
+                (self.jobs / job).replace(self.unfinished / uuid.uuid4().hex)
+            temporary.replace(self.jobs / job)
             sync(self.jobs)
-
-    def forget(self, jobs: Sequence[str]) -> None:
-        """Take the results of those jobs away, each at once; raises `InputError`."""
-        with complaining(self.root):
-            for job in jobs:
-                with suppress(FileNotFoundError):
-                    (self.jobs / job).replace(self.unfinished / uuid.uuid4().hex)
 
 
 @contextmanager
-def complaining(root: Path) -> Iterator[None]:
-    """Say of the system's errors what could not be written."""
+def explained_errors(root: Path) -> Iterator[None]:
+    """Turn an ``OSError`` into an `InputError` that says what to do."""
     try:
         yield
     except OSError as error:
         raise InputError(
-            f"the results cannot be written to {root} ({error.strerror or error}); what is there is kept: mend it, or "
-            "choose another --output, and run the suite again"
+            f"the results cannot be written to {root} ({error.strerror or error}); earlier results are kept. Repair "
+            "the folder or choose another --output, and run the suite again"
         ) from error
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold a lock that the system takes back from a process that ends in any way.
+    """Hold a lock that the system releases when the process ends in any way; raises `InputError` if it is held.
 
-    Where the file system knows no locks, or on Windows, there is none.
-
-    Raises:
-        InputError: another process holds it.
+    On a file system without locks nothing is locked.
     """
-    with complaining(path.parent), path.open("a+", encoding="utf-8") as file:
-        if not lock(file.fileno()):
-            file.seek(0)
-            holder = file.read().strip() or "another process"
-            raise InputError(f"{holder} is running a suite in {path.parent}; wait for it, or choose another --output")
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {platform.node()}")
-        file.flush()
-        yield
-
-
-def lock(descriptor: int) -> bool:
-    """Lock an open file until it is closed; False where another process has locked it."""
-    if sys.platform == "win32":
-        return True
-    import fcntl
-
+    guard = FileLock(path)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True  # no locks here
-    return True
-
-
-def write_through(path: Path, content: bytes) -> None:
-    """Write a file to the disk itself; raises ``OSError``."""
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+        with suppress(NotImplementedError):
+            guard.acquire(timeout=0)
+    except Timeout as error:
+        raise InputError(
+            f"another process is running a suite in {path.parent}; wait for it, or choose another --output"
+        ) from error
+    try:
+        yield
+    finally:
+        guard.release()
 
 
 def sync(folder: Path) -> None:
-    """Write a folder's names to the disk itself, where the system can; raises ``OSError``."""
+    """Write the names in a folder to the disk itself, if the system can; raises ``OSError``."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -167,3 +158,47 @@ def sync(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file, hexadecimal. A file is read once a process, unless its size or time changes.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    try:
+        facts = path.stat()
+        return _digest(path, facts.st_size, facts.st_mtime_ns)
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"the data file {path} cannot be read ({reason}); get the data again") from error
+
+
+@cache
+def _digest(path: Path, size: int, modified: int) -> str:
+    return sha256_of(path)
+
+
+def hash_ahead(paths: Iterable[Path]) -> None:
+    """Hash many files in parallel; later calls of `file_digest` are then immediate. Raises `InputError`."""
+    with ThreadPoolExecutor() as pool:
+        for _ in pool.map(file_digest, dict.fromkeys(paths)):
+            pass
+
+
+def data_digest(data: Any) -> str:
+    """The SHA-256 of JSON-like data, hexadecimal.
+
+    Example:
+        >>> data_digest({"b": 1, "a": 2}) == data_digest({"a": 2, "b": 1})
+        True
+    """
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+@cache
+def code_digest() -> str:
+    """The SHA-256 of the installed sources and recipes of invkit; a record shows by it which program made it."""
+    package = Path(__file__).parents[1]
+    sources = sorted(path for suffix in (".py", ".toml") for path in package.rglob(f"*{suffix}"))
+    return data_digest([[path.relative_to(package).as_posix(), file_digest(path)] for path in sources])

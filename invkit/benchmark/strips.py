@@ -1,248 +1,258 @@
-"""Figures of pictures: the recipes' results side by side with a part enlarged, and their kernels."""
+"""Figures of pictures: the results of the recipes with a part enlarged, their kernels, and the snapshots of a solve."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from .records import MetricOf, Named, Record, Store
-from .scenes import Choice, Samples, Window, busiest, of_case
-from .style import GREY, SMALL, blank
+from ..core.evaluation import Floats
+from ..media.kernels import centred_kernel, padded_kernel
+from .curves import draw_losses
+from .records import DatasetResults, MetricInfo, Record, read_kernel_file, read_picture
+from .scenes import Choice, DatasetSamples, PictureWindow, busiest, central_part
+from .style import MUTED, RECIPE_COLORS, SMALL_FONT, blank, named_figure, plain_axes, without_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["arranged", "centred", "draw_kernel", "draw_picture", "figure_of", "kernel_figure", "strip_figure"]
+__all__ = ["kernel_figure", "record_text", "snapshot_figure", "strip_figure"]
 
-Picture = npt.NDArray[np.floating]
-ACROSS = 6  # pictures in a row
-TILE = 2.0  # inches, the width of one
-GAP = 0.06
-HEAD = 0.36  # inches above a picture, for its name
-TIMES = " × "  # noqa: RUF001
-TOP = 0.3  # inches, of the headline
-GIVEN = ("blurry", "sharp")  # the pictures that no recipe has made
-TRUE = "true"  # the kernel that none has
-MARK = "#F0E442"  # the frame of what is enlarged; yellow shows on light and dark
+Kernel = npt.NDArray[np.float64]
+MAX_COLUMNS = 6  # pictures in a row
+TILE_WIDTH, KERNEL_WIDTH = 2.0, 1.15  # inches, of a picture and of a kernel in a row
+NAME_HEIGHT = 0.36  # inches above a picture, for its name
+KERNEL_INSET = 0.3  # side of the kernel in the corner of a picture, as a share of the picture's width
+BLURRY, SHARP, TRUE_KERNEL = "blurry", "sharp", "true"  # the pictures and the kernel of the dataset
+FRAME: dict[str, Any] = {"edgecolor": "#F0E442", "linewidth": 1.2}  # of the enlarged part; visible on light and dark
 
 
-@dataclass(frozen=True)
-class Tile:
-    """A picture with its name and figure; without a picture, what there is to say instead."""
+class PictureTile(NamedTuple):
+    """A picture with its name and a remark, and perhaps a kernel; the picture is None if there is no file."""
 
     name: str
     about: str
-    picture: Picture | None
+    picture: Floats | None
+    kernel: Kernel | None = None
 
 
 def strip_figure(
-    store: Store, dataset: Named, metric: MetricOf | None, choice: Choice, samples: Samples
+    results: DatasetResults, metric: MetricInfo | None, choice: Choice, samples: DatasetSamples
 ) -> Figure | None:
     """The results of all recipes for a case, and below each the same part enlarged; None without any result.
 
-    The part is where the sharp picture, or without that the first result, has the most gradient energy.
+    The part is where the sharp picture has the highest gradient energy; without it, the first result decides.
+
+    Args:
+        results: on the dataset.
+        metric: whose value is shown, or None.
+        choice: the case.
+        samples: the data of the dataset.
     """
-    tiles = tiles_of(store, dataset.label, metric, choice.case, samples)
-    pictures = [tile.picture for tile in tiles if tile.picture is not None and tile.name not in GIVEN]
-    if not pictures:
+    records, sample = results.of_case(choice.case), samples.of(choice.case)
+    tiles = [PictureTile(recipe, record_text(one, metric), one.picture()) for recipe, one in records.items()]
+    reference = next((tile.picture for tile in tiles if tile.picture is not None), None)
+    if reference is None:
         return None
-    truth = next((tile.picture for tile in tiles if tile.name == GIVEN[1]), None)
-    reference = pictures[0] if truth is None else truth
-    height, width = reference.shape[:2]
-    return drawn_strips(dataset, choice, tiles, busiest(reference), height / width)
-
-
-def tiles_of(store: Store, dataset: str, metric: MetricOf | None, case: str, samples: Samples) -> list[Tile]:
-    """The recipes' results, then what they were made from, where it is known."""
-    results = of_case(store, dataset, case)
-    tiles = [Tile(recipe, figure_of(record, metric), record.picture()) for recipe, record in results.items()]
-    sample = samples.of(case)
-    if sample is None:
-        return tiles
-    truth = [] if sample.truth is None else [Tile(GIVEN[1], "", middle(sample.truth, sample.image.shape))]
-    return [Tile(GIVEN[0], "", sample.image), *tiles, *truth]
-
-
-def middle(picture: Picture, shape: tuple[int, ...]) -> Picture:
-    """The middle of a picture that is larger than another, of that one's height and width, as metrics lay them."""
-    top, left = (max(0, mine - its) // 2 for mine, its in zip(picture.shape[:2], shape[:2], strict=True))
-    return picture[top : top + shape[0], left : left + shape[1]]
-
-
-def figure_of(record: Record, metric: MetricOf | None) -> str:
-    """A result's figure in words, as "33.07 dB"; of a failed one its error."""
-    if not record.done:
-        return record.error.partition(":")[0] or record.status
-    if metric is None or metric.label not in record.metrics:
-        return ""
-    value = record.metrics[metric.label]
-    return f"{value:.2f} {metric.unit}" if metric.unit else f"{value:.3f}"
-
-
-def drawn_strips(dataset: Named, choice: Choice, tiles: Sequence[Tile], window: Window, shape: float) -> Figure:
-    """Rows of pictures, each with a row of enlarged parts below."""
-    from matplotlib.figure import Figure
-
-    rows, columns = arranged(len(tiles))
-    heights = [HEAD, TILE * shape, GAP, TILE] * rows
-    figure = Figure(figsize=(columns * (TILE + GAP), sum(heights) + TOP))
-    top = 1 - TOP / (sum(heights) + TOP)
-    grid = figure.add_gridspec(
-        len(heights), columns, height_ratios=heights, hspace=0, wspace=GAP / TILE, left=0, right=1, bottom=0, top=top
+    if sample is not None:
+        tiles.insert(0, PictureTile(BLURRY, "", sample.image))
+    if sample is not None and sample.truth is not None:
+        reference = central_part(sample.truth, sample.image.shape)
+        tiles.append(PictureTile(SHARP, "", reference))
+    (rows, columns), shape = balanced_rows(len(tiles)), reference.shape[0] / reference.shape[1]
+    figure = named_figure(
+        (TILE_WIDTH * columns, rows * (NAME_HEIGHT + TILE_WIDTH * (shape + 1))), results, choice.text()
     )
-    headline(figure, dataset.heading, choice.words())
-    for place, tile in enumerate(tiles):
+    panels = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=[shape, 1] * rows)
+    window = busiest(reference)
+    for place in range(rows * columns):
         row, column = divmod(place, columns)
-        whole = figure.add_subplot(grid[4 * row + 1, column])
-        part = figure.add_subplot(grid[4 * row + 3, column])
-        draw_tile(whole, part, tile, window)
+        pair = panels[2 * row, column], panels[2 * row + 1, column]
+        if place < len(tiles):
+            draw_strip(pair, tiles[place], window)
+        else:
+            blank(pair[0])
+            blank(pair[1])
     return figure
 
 
-def arranged(count: int) -> tuple[int, int]:
-    """Rows and columns for so many pictures, the rows about equally full."""
-    rows = -(-count // ACROSS)
+def record_text(record: Record, metric: MetricInfo | None) -> str:
+    """The value of a result, as "33.07 dB"; the error of a failed one."""
+    if not record.done:
+        return record.error.partition(":")[0] or record.status
+    return metric_text(record.metrics, metric)
+
+
+def metric_text(values: Mapping[str, float], metric: MetricInfo | None) -> str:
+    """The value of a metric with its unit; empty if there is none."""
+    if metric is None or metric.label not in values:
+        return ""
+    return f"{values[metric.label]:.2f} {metric.unit}" if metric.unit else f"{values[metric.label]:.3f}"
+
+
+def balanced_rows(count: int) -> tuple[int, int]:
+    """Rows and columns for a number of pictures, all rows about equally full."""
+    rows = -(-count // MAX_COLUMNS)
     return rows, -(-count // rows)
 
 
-def headline(figure: Figure, title: str, about: str) -> None:
-    """The dataset, and below it, small, what there is to say of the figure; takes `TOP` inches."""
-    height = figure.get_size_inches()[1]
-    figure.text(0, 1, title, fontsize=10, fontweight="bold", va="top")
-    figure.text(0, 1 - 0.19 / height, about, fontsize=SMALL, color=GREY, va="top")
+def draw_strip(pair: tuple[Axes, Axes], tile: PictureTile, window: PictureWindow) -> None:
+    """A picture with a frame around the enlarged part, and that part.
 
-
-def draw_tile(whole: Axes, part: Axes, tile: Tile, window: Window) -> None:
-    """A picture with the frame of what is enlarged, and the enlarged part."""
+    Args:
+        pair: axes of the picture and of the part.
+        tile: the picture.
+        window: the part.
+    """
     from matplotlib.patches import Rectangle
 
-    name_above(whole, tile.name, tile.about)
+    draw_tile(pair[0], tile)
     if tile.picture is None:
-        blank(whole, "no picture")
-        blank(part)
+        blank(pair[1])
         return
-    draw_picture(whole, tile.picture)
     top, left, height, width = window.pixels(*tile.picture.shape[:2])
-    frame = Rectangle((left - 0.5, top - 0.5), width, height, fill=False, edgecolor=MARK, linewidth=1.2)
-    whole.add_patch(frame)
-    draw_picture(part, window.cut(tile.picture), smooth=True)
-    for spine in part.spines.values():
-        spine.set(visible=True, edgecolor=MARK, linewidth=1.2)
+    pair[0].add_patch(Rectangle((left - 0.5, top - 0.5), width, height, fill=False, **FRAME))
+    show_picture(pair[1], window.cut(tile.picture), interpolation="lanczos")
+    pair[1].spines[:].set(visible=True, **FRAME)
 
 
-def name_above(axes: Axes, name: str, about: str) -> None:
-    """A name to the left and a figure to the right, a line lower where both are long."""
-    long = len(name) + len(about) > 26
-    axes.set_title(f"{name}\n" if long else name, fontsize=8, loc="left", pad=3)
-    axes.set_title(about, fontsize=SMALL, loc="right", fontweight="normal", color="0.25", pad=3)
+def draw_tile(axes: Axes, tile: PictureTile) -> None:
+    """A picture with its name on the left above it, the remark on the right, and its kernel in the corner."""
+    long = len(tile.name) + len(tile.about) > 26
+    axes.set_title(f"{tile.name}\n" if long else tile.name, fontsize=8, loc="left", pad=3)
+    axes.set_title(tile.about, fontsize=SMALL_FONT, loc="right", fontweight="normal", color="0.25", pad=3)
+    if tile.picture is None:
+        blank(axes, "no picture")
+        return
+    show_picture(axes, tile.picture)
+    if tile.kernel is not None:
+        height = KERNEL_INSET * tile.picture.shape[1] / tile.picture.shape[0]
+        inset = axes.inset_axes((1 - KERNEL_INSET, 0, KERNEL_INSET, height))
+        inset.imshow(tile.kernel, cmap="gray", vmin=0, interpolation="nearest", aspect="auto")
+        without_axes(inset)
+        inset.spines[:].set(visible=True, color="0.6", linewidth=0.6)
 
 
-def draw_picture(axes: Axes, picture: Picture, *, smooth: bool = False) -> None:
-    """A picture in its own tones: black is 0, white is 1; enlarged, with smooth steps from pixel to pixel."""
-    how = "lanczos" if smooth else "antialiased"
-    axes.imshow(np.clip(picture, 0, 1), cmap="gray", vmin=0, vmax=1, interpolation=how, aspect="auto")
-    axes.set(xticks=[], yticks=[])
-    axes.grid(visible=False)
-    axes.spines[:].set_visible(False)
+def show_picture(axes: Axes, picture: Floats, interpolation: str = "antialiased") -> None:
+    """A picture in its own tones: 0 is black, 1 is white.
 
-
-def kernel_figure(store: Store, dataset: Named, choices: Sequence[Choice], samples: Samples) -> Figure | None:
-    """A row of kernels for each case, each centred and scaled to its own maximum; None where there are none.
-
-    Those of a case are shown at one size of pixels, so that their extents compare.
+    Args:
+        axes: the axes.
+        picture: (H, W) or (H, W, 3).
+        interpolation: of Matplotlib.
     """
-    rows = {choice: kernels_of(store, dataset.label, choice.case, samples) for choice in choices}
-    rows = {choice: kernels for choice, kernels in rows.items() if set(kernels) - {TRUE}}
+    axes.imshow(np.clip(picture, 0, 1), cmap="gray", vmin=0, vmax=1, interpolation=interpolation, aspect="auto")
+    without_axes(axes)
+
+
+def kernel_figure(results: DatasetResults, choices: Sequence[Choice], samples: DatasetSamples) -> Figure | None:
+    """A row of kernels for each case, each kernel centred and scaled to its own maximum; None without any kernel.
+
+    The kernels of a case have one pixel size, so that their extents can be compared.
+
+    Args:
+        results: on the dataset.
+        choices: the cases.
+        samples: the data of the dataset, for the true kernels.
+    """
+    rows: dict[Choice, dict[str, Kernel]] = {}
+    for choice in choices:
+        estimated = {recipe: record.kernel() for recipe, record in results.of_case(choice.case).items()}
+        kernels = {recipe: kernel for recipe, kernel in estimated.items() if kernel is not None}
+        sample = samples.of(choice.case)
+        if kernels and sample is not None and sample.kernel is not None:
+            kernels[TRUE_KERNEL] = np.asarray(sample.kernel, dtype=np.float64)
+        rows |= {choice: kernels} if kernels else {}
     if not rows:
         return None
-    names = [name for name in (TRUE, *(r.label for r in store.recipes)) if any(name in k for k in rows.values())]
-    return drawn_kernels(dataset, rows, names)
-
-
-def kernels_of(store: Store, dataset: str, case: str, samples: Samples) -> dict[str, npt.NDArray[np.float64]]:
-    """The kernels of a case by recipe, and the "true" one where it is known."""
-    sample = samples.of(case)
-    truth = {} if sample is None or sample.kernel is None else {TRUE: np.asarray(sample.kernel, dtype=np.float64)}
-    found = {recipe: record.kernel() for recipe, record in of_case(store, dataset, case).items()}
-    return truth | {recipe: kernel for recipe, kernel in found.items() if kernel is not None}
-
-
-def drawn_kernels(
-    dataset: Named, rows: Mapping[Choice, Mapping[str, npt.NDArray[np.float64]]], names: Sequence[str]
-) -> Figure:
-    """The figure of `kernel_figure`."""
-    from matplotlib.figure import Figure
-
-    tile = 1.15
-    height = 1.16 * tile * len(rows) + TOP + 0.25
-    figure = Figure(figsize=(tile * len(names) + 0.2, height))
-    grid = figure.add_gridspec(
-        len(rows), len(names), wspace=0.06, hspace=0.12, left=0, right=1, bottom=0, top=1 - (TOP + 0.25) / height
-    )
-    headline(figure, dataset.heading, "each kernel centred, its maximum white")
-    for row, (choice, kernels) in enumerate(rows.items()):
-        side = max(max(centred(kernel).shape) for kernel in kernels.values())
-        for column, name in enumerate(names):
-            axes = figure.add_subplot(grid[row, column])
-            if name in kernels:
-                draw_kernel(axes, kernels[name], side)
-            else:
-                blank(axes, "none")
-            if row == 0:
-                axes.set_title(name, fontsize=8, loc="center", fontweight="bold", pad=4)
-            if column == 0:
-                axes.text(
-                    -0.08,
-                    0.5,
-                    f"{choice.case}\n{choice.why}".strip(),
-                    rotation=90,
-                    ha="right",
-                    va="center",
-                    multialignment="center",
-                    transform=axes.transAxes,
-                    fontsize=SMALL,
-                    color=GREY,
-                )
+    order = (TRUE_KERNEL, *(recipe.label for recipe in results.suite.recipes))
+    names = [name for name in order if any(name in kernels for kernels in rows.values())]
+    size = KERNEL_WIDTH * len(names), 1.16 * KERNEL_WIDTH * len(rows) + 0.25
+    figure = named_figure(size, results, "each kernel centred, its maximum white")
+    panels = figure.subplots(len(rows), len(names), squeeze=False)
+    for row, (choice, kernels) in zip(panels, rows.items(), strict=True):
+        side = max(max(centred_kernel(kernel).shape) for kernel in kernels.values())
+        for axes, name in zip(row, names, strict=True):
+            draw_kernel(axes, kernels.get(name), side)
+        row[0].text(-0.08, 0.5, f"{choice.case}\n{choice.why}".strip(), transform=row[0].transAxes, rotation=90,
+                    ha="right", va="center", multialignment="center", fontsize=SMALL_FONT, color=MUTED)  # fmt: skip
+    for axes, name in zip(panels[0], names, strict=True):
+        axes.set_title(name, fontsize=8, loc="center", fontweight="bold", pad=4)
     return figure
 
 
-def draw_kernel(axes: Axes, kernel: npt.NDArray[np.float64], side: int) -> None:
-    """A kernel in the middle of a square of ``side`` pixels, with its size below."""
-    height, width = kernel.shape
-    axes.imshow(padded(centred(kernel), side), cmap="gray", vmin=0, interpolation="nearest")
-    axes.set(xticks=[], yticks=[])
-    axes.grid(visible=False)
-    axes.spines[:].set_visible(False)
-    axes.text(
-        0.96,
-        0.04,
-        f"{height}{TIMES}{width}",
-        transform=axes.transAxes,
-        ha="right",
-        va="bottom",
-        fontsize=6,
-        color="0.8",
-    )
+def draw_kernel(axes: Axes, kernel: Kernel | None, side: int) -> None:
+    """A kernel in the centre of a square, with its size; a text if there is none.
+
+    Args:
+        axes: the axes.
+        kernel: (h, w), or None.
+        side: of the square, pixels.
+    """
+    if kernel is None:
+        blank(axes, "none")
+        return
+    axes.imshow(padded_kernel(centred_kernel(kernel), side), cmap="gray", vmin=0, interpolation="nearest")
+    without_axes(axes)
+    size = f"{kernel.shape[0]} × {kernel.shape[1]}"  # noqa: RUF001
+    axes.text(0.96, 0.04, size, transform=axes.transAxes, ha="right", va="bottom", fontsize=6, color="0.8")
 
 
-def centred(kernel: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """A kernel in a square a little larger than it is, its centre of mass in the middle; empty borders are cut."""
-    mass = np.clip(np.nan_to_num(kernel), 0, None)
-    if mass.sum() == 0:
-        return kernel
-    ys, xs = np.nonzero(mass > 0.01 * mass.max())
-    y, x = (round(float((np.indices(mass.shape)[axis] * mass).sum() / mass.sum())) for axis in (0, 1))
-    reach = 1 + max(y - ys.min(), ys.max() - y, x - xs.min(), xs.max() - x)
-    wide = np.pad(mass, reach)
-    return np.asarray(wide[y : y + 2 * reach + 1, x : x + 2 * reach + 1])
+def snapshot_figure(record: Record, results: DatasetResults, metric: MetricInfo | None) -> Figure | None:
+    """The image and kernel of a recipe during its solve, and below them the loss and the metric over the iterations.
+
+    None if no snapshot has a picture.
+
+    Args:
+        record: the result of the recipe.
+        results: on the same dataset.
+        metric: whose values are shown, or None.
+    """
+    tiles = [
+        PictureTile(
+            f"iteration {taken.iteration}",
+            metric_text(taken.metrics, metric),
+            read_picture(taken.picture),
+            None if taken.kernel is None else read_kernel_file(taken.kernel),
+        )
+        for taken in record.snapshots
+        if taken.picture is not None
+    ]
+    if not tiles:
+        return None
+    result, text = record.picture(), record_text(record, metric)
+    tiles.append(PictureTile(f"result ({record.iterations})", text, result, record.kernel()))
+    rows, columns = balanced_rows(len(tiles))
+    height = TILE_WIDTH * (1.0 if result is None else result.shape[0] / result.shape[1]) + NAME_HEIGHT
+    figure = named_figure((TILE_WIDTH * columns, rows * height + 2), results, f"{record.recipe}, {record.case}")
+    above, below = figure.subfigures(2, 1, height_ratios=[rows * height, 2], squeeze=False)[:, 0]
+    panels = above.subplots(rows, columns, squeeze=False).ravel()
+    for axes, tile in zip(panels, tiles, strict=False):
+        draw_tile(axes, tile)
+    for axes in panels[len(tiles) :]:
+        blank(axes)
+    losses, values = below.subplots(1, 2)
+    draw_losses(losses, [record], RECIPE_COLORS[0])
+    plain_axes(losses, "iteration", "loss")
+    points = metric_curve(record, metric)
+    if points:
+        values.plot(*zip(*points, strict=True), color=RECIPE_COLORS[1], marker="o", markersize=4)
+    plain_axes(values, "iteration", metric.titled if metric else "")
+    for axes in (losses, values):
+        for taken in record.snapshots:
+            axes.axvline(taken.iteration, color=MUTED, linewidth=0.6, linestyle=":", zorder=0)
+        axes.set_xlim(0, None)
+    return figure
 
 
-def padded(square: npt.NDArray[np.float64], side: int) -> npt.NDArray[np.float64]:
-    """A square in the middle of a larger one."""
-    before = (side - square.shape[0]) // 2
-    return np.pad(square, (before, side - square.shape[0] - before))
+def metric_curve(record: Record, metric: MetricInfo | None) -> list[tuple[int, float]]:
+    """Iterations and finite values of the snapshots and of the result."""
+    if metric is None:
+        return []
+    values = [(taken.iteration, taken.metrics) for taken in record.snapshots]
+    values += [] if record.iterations is None else [(record.iterations, record.metrics)]
+    found = {iteration: metrics[metric.label] for iteration, metrics in values if metric.label in metrics}
+    return sorted((iteration, value) for iteration, value in found.items() if np.isfinite(value))

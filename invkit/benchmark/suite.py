@@ -1,20 +1,21 @@
-"""A suite: which recipes are to be tried on which datasets, and what is to be measured, as a small TOML file."""
+"""A suite: a small TOML file that says which recipes are tried on which datasets, and which metrics are measured."""
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
-from ..core.errors import InputError
+from ..core import registry
+from ..core.errors import InputError, InvkitError, PluginError, one_line
 from ..core.nested import Strict, listed, named
-from ..core.parameters import read_strictly
-from ..recipes.messages import Place, explain, hint
+from ..core.parameters import parameters_of, positional_names, read_strictly
+from ..recipes.messages import Place, describe_errors, name_missing_components_at, nearest_name
 from ..recipes.toml import read_toml
 
 __all__ = [
@@ -29,8 +30,9 @@ __all__ = [
 ]
 
 LABEL = re.compile(r"(?!.*--)[A-Za-z0-9._-]{1,60}", re.ASCII)
-LISTS = ("datasets", "recipes", "metrics")
-NAME = "registered name, or 'distribution:name'"
+REGISTERED_NAME = "registered name, or 'distribution:name'"
+
+M = TypeVar("M", bound=BaseModel)
 
 
 def _check_label(label: str) -> str:
@@ -40,29 +42,62 @@ def _check_label(label: str) -> str:
 
 
 class Labelled(Strict):
-    """What a suite names, and how its results call it."""
+    """An item of a suite: its registered name, and the label that results use for it."""
 
-    name: str = Field(min_length=1, description=NAME)
+    name: str = Field(min_length=1, description=REGISTERED_NAME)
     label: Annotated[str, AfterValidator(_check_label)] = Field(description="short name in tables and file names")
 
 
-class DatasetSpec(Labelled):
-    """A dataset and what differs from its defaults."""
+class ParameterisedSpec(Labelled):
+    """A component of a suite, and the parameters that differ from its defaults."""
 
-    params: dict[str, Any] = Field(default_factory=dict, description="parameters of the dataset")
+    family: ClassVar[str]
+    params: dict[str, Any] = Field(default_factory=dict, description="parameters of the component")
+
+    def checked(self) -> tuple[type, BaseModel]:
+        """The class of the component and its checked parameters; raises `InvkitError`."""
+        with name_missing_components_at(f"{self.family}.{self.label}"):
+            component = registry.load(self.family, self.name)
+        place = f"{self.family}.{self.label}.params"
+        return component, read_checked(parameters_of(component), self.params, "the suite", place)
+
+    def written_out(self) -> list[Any]:
+        """The name and all parameters with their defaults, JSON-like; raises `InvkitError`."""
+        return [self.name, self.checked()[1].model_dump(mode="json")]
+
+    def build(self, root: Path | None = None) -> Any:
+        """The component; ``root``, the folder of all data, is the positional argument of a dataset.
+
+        Raises:
+            InvkitError: the component cannot be loaded, refuses its parameters, or fails.
+        """
+        component, values = self.checked()
+        try:
+            return component(*(root for _ in positional_names(component)), **dict(values))
+        except InvkitError:
+            raise
+        except Exception as error:
+            place = f"{self.family}.{self.label}: the component {component.__module__}.{component.__qualname__}"
+            raise PluginError(f"{place} failed: {one_line(error)}; check its params in the suite") from error
+
+
+class DatasetSpec(ParameterisedSpec):
+    """A dataset of a suite."""
+
+    family: ClassVar[str] = "datasets"
+
+
+class MetricSpec(ParameterisedSpec):
+    """A metric of a suite."""
+
+    family: ClassVar[str] = "metrics"
 
 
 class RecipeSpec(Labelled):
-    """A recipe and what is changed in it."""
+    """A recipe of a suite, and the settings that the suite changes."""
 
-    name: str = Field(min_length=1, description=f"{NAME}, or a .toml file beside the suite")
+    name: str = Field(min_length=1, description=f"{REGISTERED_NAME}, or a .toml file beside the suite")
     overrides: list[str] = Field(default_factory=list, description="settings, as 'solver.params.iterations=500'")
-
-
-class MetricSpec(Labelled):
-    """A metric and what differs from its defaults."""
-
-    params: dict[str, Any] = Field(default_factory=dict, description="parameters of the metric")
 
 
 L = TypeVar("L", bound=Labelled)
@@ -82,40 +117,35 @@ def _once(items: list[int]) -> list[int]:
     return items
 
 
-Item = BeforeValidator(named)
-Listed = BeforeValidator(listed)
-Distinct = AfterValidator(_distinct)
+AsTable, AsList, Distinct = BeforeValidator(named), BeforeValidator(listed), AfterValidator(_distinct)
 Seeds = Annotated[list[Annotated[int, Field(ge=0, lt=2**63)]], AfterValidator(_once)]
-Iterations = Annotated[list[Annotated[int, Field(ge=1)]], AfterValidator(_once)]
+SnapshotIterations = Annotated[list[Annotated[int, Field(ge=1)]], AfterValidator(_once)]
+SETTINGS_TABLE = "names, or tables {name = ..., label = ..., %s}"
 
 
 class Suite(Strict):
     """Every recipe is tried on every case of every dataset, once for each seed."""
 
     title: str = ""
-    datasets: Annotated[list[Annotated[DatasetSpec, Item]], Listed, Distinct] = Field(
-        min_length=1, description="names, or tables {name = ..., label = ..., params = {...}}"
+    datasets: Annotated[list[Annotated[DatasetSpec, AsTable]], AsList, Distinct] = Field(
+        min_length=1, description=SETTINGS_TABLE % "params = {...}"
     )
-    recipes: Annotated[list[Annotated[RecipeSpec, Item]], Listed, Distinct] = Field(
-        min_length=1, description="names, or tables {name = ..., label = ..., overrides = [...]}"
+    recipes: Annotated[list[Annotated[RecipeSpec, AsTable]], AsList, Distinct] = Field(
+        min_length=1, description=SETTINGS_TABLE % "overrides = [...]"
     )
-    metrics: Annotated[list[Annotated[MetricSpec, Item]], Listed, Distinct] = Field(
-        min_length=1, description="names, or tables {name = ..., label = ..., params = {...}}"
+    metrics: Annotated[list[Annotated[MetricSpec, AsTable]], AsList, Distinct] = Field(
+        min_length=1, description=SETTINGS_TABLE % "params = {...}"
     )
-    seeds: Seeds = Field(default=[0], min_length=1, description="of every random number of a recipe")
-    snapshots: Iterations = Field(default=[], description="iterations after which image and kernel are kept")
-    overrides: list[str] = Field(default=[], description="settings of every recipe; its own come after them")
+    seeds: Seeds = Field(default=[0], min_length=1, description="seeds of all random numbers of a recipe")
+    snapshots: SnapshotIterations = Field(default=[], description="iterations whose image and kernel are kept")
+    overrides: list[str] = Field(default=[], description="settings of every recipe; its own settings come later")
     limit: int | None = Field(default=None, ge=1, description="cases of each dataset, spread evenly; none: all")
-    color: Literal["luma", "rgb"] | None = Field(default=None, description="what is restored; none: the recipe's")
+    color: Literal["luma", "rgb"] | None = Field(default=None, description="restored channels; none: the recipe's")
     device: str = Field(default="auto", min_length=1, description="auto, cpu, cuda, cuda:1, mps")
-    time_limit: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="seconds of one job")
+    time_limit: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="seconds for one job")
     keep: Literal["images", "figures"] = Field(
-        default="images", description="'images': every restored picture; 'figures': those of the first seed"
+        default="images", description="'images': every restored image; 'figures': only the images of the first seed"
     )
-
-    def keeps_pictures(self, seed: int) -> bool:
-        """Whether the pictures of a seed's jobs are kept: figures show those of the first one. Kernels always are."""
-        return self.keep == "images" or seed == self.seeds[0]
 
 
 SPECS: dict[str, type[Labelled]] = {"datasets": DatasetSpec, "recipes": RecipeSpec, "metrics": MetricSpec}
@@ -128,15 +158,19 @@ def bundled() -> list[str]:
 
 
 def load_suite(name_or_path: str | Path, preset: str | None = None) -> Suite:
-    """A suite by name or from a ``.toml`` file; recipes named as files are looked for beside it.
+    """A suite by name or from a ``.toml`` file. A recipe that is named as a file is searched beside the suite.
 
     Args:
-        name_or_path: of a bundled suite, or the path of a file.
-        preset: one of the suite's presets, whose settings take the place of the suite's.
+        name_or_path: the name of a bundled suite, or the path of a file.
+        preset: a preset of the suite, whose settings replace those of the suite.
 
     Raises:
-        InputError: there is no such suite or preset, or what it says is not allowed; names the place.
-        RecipeError: it is not valid TOML.
+        InputError: the suite or the preset does not exist, or a setting is not allowed; the message names the place.
+        RecipeError: the file is not valid TOML.
+
+    Example:
+        >>> [recipe.label for recipe in load_suite("quick").recipes]
+        ['fast-map', 'sparse-admm']
     """
     given = str(name_or_path)
     if not given.endswith(".toml"):
@@ -144,10 +178,13 @@ def load_suite(name_or_path: str | Path, preset: str | None = None) -> Suite:
     try:
         text = Path(given).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"the suite {given} cannot be read: {error}") from error
+        raise InputError(f"the suite {given} cannot be read: {error}; check its path and its encoding") from error
     suite = parse_suite(text, given, preset)
     folder = Path(given).resolve().parent
-    beside = [recipe.model_copy(update={"name": file_beside(recipe.name, folder)}) for recipe in suite.recipes]
+    beside = [
+        recipe.model_copy(update={"name": str(folder / recipe.name)}) if recipe.name.endswith(".toml") else recipe
+        for recipe in suite.recipes
+    ]
     return suite.model_copy(update={"recipes": beside})
 
 
@@ -161,60 +198,74 @@ def bundled_text(name: str) -> str:
     return (files(__package__) / "suites" / f"{name}.toml").read_text(encoding="utf-8")
 
 
-def file_beside(name: str, folder: Path) -> str:
-    """The path of a recipe's file, or its registered name as it is."""
-    return str(folder / name) if name.endswith(".toml") else name
-
-
 def parse_suite(text: str, origin: str = "suite", preset: str | None = None) -> Suite:
-    """A suite from TOML text, and all of its presets checked; arguments and errors as `load_suite`."""
+    """A suite from TOML text; all of its presets are checked.
+
+    Args:
+        text: TOML.
+        origin: the name of the text in error messages.
+        preset: as for `load_suite`.
+
+    Raises:
+        InputError, RecipeError: as `load_suite`.
+    """
     document = read_toml(text, origin)
     presets = document.pop("presets", {})
     if not isinstance(presets, Mapping) or not all(isinstance(each, Mapping) for each in presets.values()):
         raise InputError(f"{origin}: presets: should be tables [presets.NAME], got {presets!r:.80}")
-    suites = {name: validated(merged(document, each), f"{origin}, preset {name}") for name, each in presets.items()}
+    suites = {name: suite_of(merged(document, each), f"{origin}, preset {name}") for name, each in presets.items()}
     if preset is None:
-        return validated(document, origin)
+        return suite_of(document, origin)
     if preset not in suites:
-        raise InputError(f"{origin} has no preset '{preset}'; {hint(preset, list(suites))}")
+        raise InputError(f"{origin} has no preset '{preset}'; {nearest_name(preset, list(suites))}")
     return suites[preset]
 
 
-def validated(document: Mapping[str, Any], origin: str) -> Suite:
+def suite_of(document: Mapping[str, Any], origin: str) -> Suite:
     """A suite from its document; raises `InputError`."""
-    written = written_out(document)
+    return read_checked(Suite, with_labels(document), origin)
+
+
+def read_checked(model: type[M], document: Mapping[str, Any], origin: str, prefix: str = "") -> M:
+    """A model from plain data.
+
+    Args:
+        model: of a suite, or of the parameters of a component.
+        document: the data.
+        origin: the name of the data in error messages.
+        prefix: the place of the data in the suite.
+
+    Raises:
+        InputError: a value is not allowed; the message names its place.
+    """
+    specs = SPECS if model is Suite else {}
+
+    def model_of(place: Place) -> type[BaseModel]:
+        return specs.get(str(place[0]), model) if len(place) > 1 else model
+
     try:
-        return read_strictly(Suite, written)
+        return read_strictly(model, document)
     except ValidationError as error:
-        raise InputError(f"{origin}: {explain(error, written, model_at)}") from error
+        raise InputError(f"{origin}: {describe_errors(error, document, model_of, prefix)}") from error
     except TypeError as error:
-        raise InputError(f"{origin} holds a value that no suite can: {error}") from error
+        raise InputError(f"{origin} holds a value that a suite cannot hold: {error}; use texts and numbers") from error
 
 
-def model_at(place: Place) -> type[BaseModel]:
-    """The model that knows the last name of a place in a suite."""
-    return SPECS.get(str(place[0]), Suite) if len(place) > 1 else Suite
-
-
-def written_out(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The document without short forms: lists of tables, each with its label."""
-    lists = {key: [with_label(item) for item in items_of(document[key])] for key in LISTS if is_list(document, key)}
+def with_labels(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The document without short forms: each dataset, recipe and metric is a table with a label."""
+    lists = {
+        key: [with_label(item) for item in named(listed(document[key]))] for key in SPECS if is_list(document, key)
+    }
     return {**document, **lists}
 
 
 def is_list(document: Mapping[str, Any], key: str) -> bool:
-    """Whether a document has a list, or the short form of one, at a key; validation refuses what else is there."""
+    """Whether a document has a list, or the short form of a list, at a key; validation refuses other values."""
     return isinstance(document.get(key), list | str | Mapping)
 
 
-def items_of(value: Any) -> list[Any]:
-    """The items of a list or of its short form, as tables."""
-    items: list[Any] = named(listed(value))
-    return items
-
-
 def with_label(item: Any) -> Any:
-    """A table with its label, which is its name unless it says otherwise."""
+    """A table with its label; by default the label is the name."""
     if not isinstance(item, Mapping) or "label" in item or not isinstance(item.get("name"), str):
         return item
     return {**item, "label": label_of(item["name"])}
@@ -226,24 +277,22 @@ def label_of(name: str) -> str:
 
 
 def merged(document: Mapping[str, Any], preset: Mapping[str, Any]) -> dict[str, Any]:
-    """The document with a preset laid over it.
+    """The document with the changes of a preset.
 
-    A value takes the place of the suite's, and ``overrides`` are added to the suite's. A dataset, recipe or metric of
-    a label that the suite has changes that one, where it has ``overrides`` and ``params`` added to its own; one of
-    another label is added.
+    A value replaces the value of the suite, and ``overrides`` are appended. A dataset, recipe or metric with a label
+    of the suite changes that item, and its ``overrides`` and ``params`` are added. An item with a new label is added.
     """
-    base, over = written_out(document), written_out(preset)
-    joined: dict[str, Callable[[Any, Any], Any]] = dict.fromkeys(LISTS, merged_lists)
-    joined["overrides"] = added
-    return base | {
-        key: joined[key](base[key], value) if key in joined and key in base else value for key, value in over.items()
-    }
+    base, over = with_labels(document), with_labels(preset)
+    for key, value in over.items():
+        if key in SPECS and isinstance(base.get(key), list) and isinstance(value, list):
+            base[key] = merged_items(base[key], value)
+        else:
+            base[key] = joined(base.get(key), value) if key == "overrides" else value
+    return base
 
 
-def merged_lists(base: Any, over: Any) -> Any:
-    """Two lists of labelled tables as one."""
-    if not (isinstance(base, list) and isinstance(over, list)):
-        return over
+def merged_items(base: Sequence[Any], over: Sequence[Any]) -> list[Any]:
+    """Two lists of labelled tables as one list."""
     result = list(base)
     places = {item["label"]: place for place, item in enumerate(base) if isinstance(item, Mapping) and "label" in item}
     for item in over:
@@ -251,18 +300,14 @@ def merged_lists(base: Any, over: Any) -> Any:
         if place is None:
             result.append(item)
         else:
-            result[place] = merged_item(result[place], item)
+            own = result[place]
+            both = {key: joined(own[key], item[key]) for key in ("overrides", "params") if key in own and key in item}
+            result[place] = {**own, **item, **both}
     return result
 
 
-def merged_item(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """A labelled table with the changes of a preset."""
-    joined = {key: added(base[key], over[key]) for key in ("overrides", "params") if key in base and key in over}
-    return {**base, **over, **joined}
-
-
-def added(base: Any, over: Any) -> Any:
-    """Two lists or two tables as one; the second alone where they are not of one kind."""
+def joined(base: Any, over: Any) -> Any:
+    """Two lists or two tables as one; the second value alone if the two have different kinds."""
     if isinstance(base, list) and isinstance(over, list):
         return [*base, *over]
     return {**base, **over} if isinstance(base, Mapping) and isinstance(over, Mapping) else over
@@ -277,36 +322,33 @@ def selected(
     limit: int | None = None,
     overrides: Sequence[str] = (),
 ) -> Suite:
-    """A part of a suite, or more than it: what is left empty stays as it is.
+    """A suite with other recipes, datasets, seeds or settings; an empty argument keeps the suite's.
 
     Args:
         suite: the suite.
-        recipes: labels of the suite's; another text is a registered recipe or the path of a file.
-        datasets: labels of the suite's; another text is a registered dataset.
-        seeds: instead of the suite's.
+        recipes: labels of the suite; any other text is a registered recipe or the path of a file.
+        datasets: labels of the suite; any other text is a registered dataset.
+        seeds: replace the seeds of the suite.
         limit: cases of each dataset.
-        overrides: further settings of every recipe, which come after those of the suite and the recipe.
+        overrides: further settings of every recipe; they come after those of the suite and of the recipe.
 
     Raises:
         InputError: as `load_suite`.
     """
-    changes: dict[str, Any] = {}
-    if recipes:
-        changes["recipes"] = [one_of(suite.recipes, name) for name in recipes]
-    if datasets:
-        changes["datasets"] = [one_of(suite.datasets, name) for name in datasets]
-    if seeds:
-        changes["seeds"] = list(seeds)
-    if limit is not None:
-        changes["limit"] = limit
-    document = suite.model_dump(mode="json") | changes
+    changes: dict[str, Any] = {
+        "recipes": [item_of(suite.recipes, name) for name in recipes],
+        "datasets": [item_of(suite.datasets, name) for name in datasets],
+        "seeds": list(seeds),
+        "limit": limit,
+    }
+    document = suite.model_dump(mode="json") | {key: value for key, value in changes.items() if value not in ([], None)}
     for recipe in document["recipes"]:
         recipe["overrides"] = [*recipe.get("overrides", ()), *overrides]
-    return validated(document, "the options")
+    return suite_of(document, "the options")
 
 
-def one_of(known: Sequence[Labelled], name: str) -> dict[str, Any]:
-    """What the suite has under that label, or else what bears the name."""
+def item_of(known: Sequence[Labelled], name: str) -> dict[str, Any]:
+    """The item of the suite with that label, otherwise a new item with that name."""
     found = next((item for item in known if item.label == name), None)
     if found is not None:
         return found.model_dump(mode="json")

@@ -1,207 +1,285 @@
-"""Tables of a suite: one a dataset, or one a dataset and metric where the cases are split into groups."""
+"""Tables of a suite: one for each dataset, or one for each dataset and metric if the cases are split into groups."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..core.errors import InputError
-from .columns import Column, Figure, Interval, by_group, same, side_by_side, titled
-from .notes import Note, general_notes, planned, recipe_notes, source_note
-from .published import PublishedRow, published_rows
-from .records import MetricOf, Named, Record, Store, natural
+from .published import PublishedRow, PublishedSource, published_rows
+from .records import DatasetResults, MetricInfo, Record, SuiteResults
+from .statistics import Column, Interval, Statistic, columns_by_group, columns_side_by_side, same_printed, summarise
 
-__all__ = ["Cell", "Row", "Table", "chosen_metrics", "group_values", "tables_of"]
+__all__ = ["Note", "ResultCell", "ResultRow", "ResultTable", "datasets_with_group", "selected_metrics", "tables_of"]
+
+FAILED, MISSING, INFINITE, SKIPPED, GAPS = "†", "‡", "§", "¶", "*"
+INTERVAL_NOTES = {
+    "cases": "±: half of the 95 % confidence interval of the mean over cases (Student's t); of one case, over seeds.",
+    "seeds": "±: half of the 95 % confidence interval of the mean over seeds (Student's t), for these very cases.",
+}
+BEST_NOTE = "Bold: the best of its column as printed, among recipes that have all figures."
+
+
+class Note(NamedTuple):
+    """A remark: its mark, its text, and its recipes; a remark on the whole table has the mark ""."""
+
+    mark: str
+    text: str
+    recipes: tuple[str, ...] = ()
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether its recipes lack results, so that their means are over fewer cases and cannot be the best."""
+        return self.mark in (FAILED, MISSING, SKIPPED, GAPS)
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A figure as text, as "33.07 ± 0.41"."""
+class ResultCell:
+    """A statistic as text, as "33.07 ± 0.41"."""
 
     text: str
     bold: bool = False
 
 
 @dataclass(frozen=True)
-class Row:
-    """A recipe, or a method that was published: its name, the marks of its notes, its figures."""
+class ResultRow:
+    """A recipe, or a published method: its name, the marks of its notes, its cells."""
 
     name: str
     marks: tuple[str, ...]
-    cells: tuple[Cell, ...]
+    cells: tuple[ResultCell, ...]
     published: bool = False
 
 
 @dataclass(frozen=True)
-class Table:
-    """A table to be written in some format.
+class ResultTable:
+    """A table for output in some format.
 
     Attributes:
-        title: the dataset's, with the metric where that has a table of its own.
-        about: what it is of: how much is done, and with which seeds.
-        heads: of the columns, the first being that of the names.
-        rows: measured ones first.
-        notes: what must be said below.
+        title: the title of the dataset, with the metric if the table shows only one.
+        about: the state of the jobs, the number of cases, and the seeds.
+        heads: of the columns; the first column holds the names.
+        rows: measured rows first.
+        notes: the remarks below the table.
     """
 
     title: str
     about: str
     heads: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[ResultRow, ...]
     notes: tuple[Note, ...]
 
 
 def tables_of(
-    store: Store,
+    suite: SuiteResults,
     *,
     metrics: Sequence[str] = (),
     by: str | None = None,
     published: bool = False,
     interval: Interval = "cases",
-) -> list[Table]:
+) -> list[ResultTable]:
     """The tables of a suite.
 
     Args:
-        store: of the suite.
-        metrics: labels of those to show, in this order; none for all.
-        by: the group by whose values the cases are split into columns, as "category".
-        published: whether what others have published is shown beside.
-        interval: what the confidence intervals are over.
+        suite: the results.
+        metrics: labels of the metrics to show, in this order; empty for all.
+        by: the group whose values become the columns, as "category".
+        published: whether published results are shown too.
+        interval: whether the confidence intervals are over "cases", over "seeds", or left out ("none").
 
     Raises:
-        InputError: the suite has no such metric, or no dataset such a group.
+        InputError: the suite lacks a metric, or no dataset has the group.
     """
-    chosen = chosen_metrics(store, metrics)
-    datasets = datasets_with(store, by)
-    return [
-        table_of(store, dataset, columns, published_rows(dataset.name, chosen, by) if published else [], interval)
-        for dataset in datasets
-        for columns in layouts(store, dataset.label, chosen, by)
-    ]
+    chosen, tables = selected_metrics(suite, metrics), []
+    for results in datasets_with_group(suite, by):
+        layouts = [columns_side_by_side(chosen)] if chosen and by is None else []
+        if by is not None:
+            layouts = [columns_by_group(metric, by, results.group_values(by)) for metric in chosen]
+        rows = published_rows(results.dataset.name, chosen, by) if published else []
+        tables += [table_of(results, columns, rows, interval) for columns in layouts]
+    return tables
 
 
-def chosen_metrics(store: Store, labels: Sequence[str]) -> list[MetricOf]:
-    """The metrics of those labels, or names; all of the suite without any.
+def selected_metrics(suite: SuiteResults, labels: Sequence[str]) -> list[MetricInfo]:
+    """The metrics of the suite with those labels or names; all metrics if there are no labels.
 
     Raises:
-        InputError: the suite has none of a label.
+        InputError: the suite has no such metric.
     """
-    known = {metric.name: metric for metric in store.metrics} | {metric.label: metric for metric in store.metrics}
+    known = {metric.name: metric for metric in suite.metrics} | {metric.label: metric for metric in suite.metrics}
     unknown = [label for label in labels if label not in known]
     if unknown:
-        there = ", ".join(metric.label for metric in store.metrics)
-        raise InputError(f"the suite has no metric '{unknown[0]}'; it has {there or 'none'}")
-    return [known[label] for label in labels] or list(store.metrics)
+        there = ", ".join(metric.label for metric in suite.metrics)
+        raise InputError(f"the suite has no metric '{unknown[0]}'; its metrics are {there or 'none'}")
+    return [known[label] for label in labels] or list(suite.metrics)
 
 
-def datasets_with(store: Store, by: str | None) -> list[Named]:
-    """The datasets that have any result, and the group; raises `InputError` where none has the group."""
-    datasets = [dataset for dataset in store.datasets if store.of(dataset.label)]
+def datasets_with_group(suite: SuiteResults, by: str | None) -> list[DatasetResults]:
+    """The datasets that have results and the group; raises `InputError` if no dataset has the group."""
+    measured = suite.measured()
     if by is None:
-        return datasets
-    grouped = [dataset for dataset in datasets if group_values(store, dataset.label, by)]
+        return measured
+    grouped = [results for results in measured if results.group_values(by)]
     if not grouped:
-        known = sorted({name for record in store.records for name in record.groups})
+        known = sorted({name for record in suite.records for name in record.groups})
         raise InputError(f"no case belongs to a group named '{by}'; the groups are {', '.join(known) or 'none'}")
     return grouped
 
 
-def group_values(store: Store, dataset: str, by: str) -> list[str]:
-    """The values of a group in a dataset, in natural order; none where the dataset is not grouped so."""
-    return sorted({record.groups[by] for record in store.of(dataset) if by in record.groups}, key=natural)
-
-
-def layouts(store: Store, dataset: str, metrics: Sequence[MetricOf], by: str | None) -> list[list[Column]]:
-    """The columns of each table of a dataset."""
-    if by is None:
-        return [side_by_side(metrics)] if metrics else []
-    return [by_group(metric, by, group_values(store, dataset, by)) for metric in metrics]
-
-
 def table_of(
-    store: Store, dataset: Named, columns: Sequence[Column], published: Sequence[PublishedRow], interval: Interval
-) -> Table:
-    """One table."""
-    recipes = [recipe.label for recipe in store.recipes if planned(store, dataset.label, recipe.label)]
-    measured = [[c.figure(store.of(dataset.label, recipe), interval) for c in columns] for recipe in recipes]
-    beside = [(row, figures) for row in published if known(figures := published_figures(row, columns))]
-    notes = recipe_notes(store, dataset.label, recipes, metrics_of(columns))
+    results: DatasetResults, columns: Sequence[Column], published: Sequence[PublishedRow], interval: Interval
+) -> ResultTable:
+    """One table.
+
+    Args:
+        results: on the dataset.
+        columns: the columns.
+        published: published results on the dataset.
+        interval: as for `tables_of`.
+    """
+    recipes, metric = results.recipes, columns[0].metric
+    measured = [[column.value(results.of(recipe), interval) for column in columns] for recipe in recipes]
+    beside = [(row, published_statistics(row, columns)) for row in published]
+    beside = [(row, values) for row, values in beside if any(each.value is not None for each in values)]
+    notes = recipe_notes(results, list({column.metric.label: column.metric for column in columns}.values()))
     eligible = [not any(recipe in note.recipes for note in notes if note.incomplete) for recipe in recipes]
-    lines = written(columns, measured, [figures for _, figures in beside], eligible)
-    sources = dict.fromkeys(row.source for row, _ in beside)
-    marks = {source: str(place) for place, source in enumerate(sources, start=1)}
-    records = store.of(dataset.label)
-    halves = any(figure.half is not None for line in measured for figure in line)
-    bold = any(cell.bold for line in lines for cell in line)
-    rows = [
-        *(Row(recipe, marks_of(notes, recipe), line) for recipe, line in zip(recipes, lines, strict=False)),
-        *(
-            Row(row.name, (marks[row.source],), line, published=True)
-            for (row, _), line in zip(beside, lines[len(recipes) :], strict=True)
-        ),
-    ]
-    return Table(
-        title=dataset.heading + (f": {titled(columns[0].metric)}, by {columns[0].by}" if columns[0].by else ""),
-        about=about(store, dataset.label),
+    lines = printed_cells(columns, [*measured, *(values for _, values in beside)], eligible)
+    marks = {source: str(i) for i, source in enumerate(dict.fromkeys(row.source for row, _ in beside), start=1)}
+    named = [(recipe, tuple(note.mark for note in notes if recipe in note.recipes), False) for recipe in recipes]
+    named += [(row.name, (marks[row.source],), True) for row, _ in beside]
+    general = code_and_machines(results.records)
+    if any(cell.bold for line in lines for cell in line):
+        general = [BEST_NOTE, *general]
+    if interval != "none" and any(value.half is not None for line in measured for value in line):
+        general = [INTERVAL_NOTES[interval], *general]
+    return ResultTable(
+        title=results.dataset.heading + (f": {metric.titled}, by {columns[0].by}" if columns[0].by else ""),
+        about=about_jobs(results),
         heads=("recipe", *(column.head for column in columns)),
-        rows=tuple(rows),
+        rows=tuple(ResultRow(name, own, line, is_p) for (name, own, is_p), line in zip(named, lines, strict=True)),
         notes=(
             *notes,
-            *general_notes(records, interval=interval, halves=halves, bold=bold),
-            *(source_note(mark, source, count_cases(records)) for source, mark in marks.items()),
+            *(Note("", text) for text in general),
+            *(source_note(mark, source, len(results.cases)) for source, mark in marks.items()),
         ),
     )
 
 
-def published_figures(row: PublishedRow, columns: Sequence[Column]) -> list[Figure]:
-    """What a published row has for each column."""
-    return [Figure(row.values.get((column.metric.label, column.statistic, column.group))) for column in columns]
+def published_statistics(row: PublishedRow, columns: Sequence[Column]) -> list[Statistic]:
+    """The values of a published row for each column."""
+    return [Statistic(row.values.get((column.metric.label, column.statistic, column.group))) for column in columns]
 
 
-def known(figures: Sequence[Figure]) -> bool:
-    """Whether there is any figure."""
-    return any(figure.value is not None for figure in figures)
+def printed_cells(
+    columns: Sequence[Column], lines: Sequence[Sequence[Statistic]], eligible: Sequence[bool]
+) -> list[tuple[ResultCell, ...]]:
+    """The cells of all rows, the best of each column in bold.
 
-
-def metrics_of(columns: Sequence[Column]) -> list[MetricOf]:
-    """The metrics of some columns, each once."""
-    return list({column.metric.label: column.metric for column in columns}.values())
-
-
-def written(
-    columns: Sequence[Column],
-    measured: Sequence[Sequence[Figure]],
-    published: Sequence[Sequence[Figure]],
-    eligible: Sequence[bool],
-) -> list[tuple[Cell, ...]]:
-    """The cells of all rows, the best of the eligible in bold; published rows come last and never are."""
-    lines: list[list[Cell]] = [[] for _ in (*measured, *published)]
+    Args:
+        columns: the columns.
+        lines: of each row, a statistic for each column.
+        eligible: of the first rows, whether they can be the best; further rows cannot.
+    """
+    rows: list[list[ResultCell]] = [[] for _ in lines]
     for place, column in enumerate(columns):
-        texts = column.texts([line[place] for line in (*measured, *published)])
-        mine = [text for text, whole in zip(texts, eligible, strict=False) if whole]
-        best = column.best(mine)
-        for row, (line, text) in enumerate(zip(lines, texts, strict=True)):
-            line.append(Cell(text, best is not None and row < len(eligible) and eligible[row] and same(text, best)))
-    return [tuple(line) for line in lines]
+        texts = column.texts([line[place] for line in lines])
+        can_be_best = [*eligible, *[False] * (len(lines) - len(eligible))]
+        best = column.best([text for text, can in zip(texts, can_be_best, strict=True) if can])
+        for row, text, can in zip(rows, texts, can_be_best, strict=True):
+            row.append(ResultCell(text, can and best is not None and same_printed(text, best)))
+    return [tuple(row) for row in rows]
 
 
-def marks_of(notes: Sequence[Note], recipe: str) -> tuple[str, ...]:
-    """The marks of the notes about a recipe."""
-    return tuple(note.mark for note in notes if recipe in note.recipes)
+def about_jobs(results: DatasetResults) -> str:
+    """The state of the jobs of a dataset, the number of cases, and the seeds."""
+    seeds = sorted({record.seed for record in results.records})
+    done, planned = sum(record.done for record in results.records), sum(map(results.planned, results.recipes))
+    listed = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+    return f"{done} of {planned} jobs done; {len(results.cases)} cases; {listed}"
 
 
-def count_cases(records: Sequence[Record]) -> int:
-    """How many different cases there are."""
-    return len({record.case for record in records})
+def recipe_notes(results: DatasetResults, metrics: Sequence[MetricInfo]) -> list[Note]:
+    """Remarks on single recipes."""
+    records = {recipe: results.of(recipe) for recipe in results.recipes}
+    skipped = {recipe: sum(record.status == "skipped" for record in some) for recipe, some in records.items()}
+    missing = {recipe: results.missing(recipe) for recipe in records}
+
+    def share(counts: Mapping[str, int]) -> dict[str, str]:
+        return {recipe: f"{n} of {results.planned(recipe)}" for recipe, n in counts.items() if n}
+
+    kinds = {recipe: Counter(r.error.partition(":")[0] or "no reason" for r in some if r.failed)
+             for recipe, some in records.items()}  # fmt: skip
+    failed = {
+        recipe: f"{text} ({', '.join(f'{kind} {count}' for kind, count in kinds[recipe].most_common())})"
+        for recipe, text in share({recipe: own.total() for recipe, own in kinds.items()}).items()
+    }
+    remarks = {
+        FAILED: ("failed jobs, left out of the means; in shares they count as misses", failed),
+        MISSING: ("not done yet, so the figures are of the other jobs", share(missing)),
+        SKIPPED: ("skipped, as the recipe needs a kernel that is unknown for the case", share(skipped)),
+        INFINITE: ("infinite figures, left out of the means", infinite_counts(records, metrics)),
+        GAPS: ("without a figure where other recipes have one", gap_counts(records, metrics)),
+    }
+    return [
+        Note(mark, f"{what}: {'; '.join(f'{recipe} {text}' for recipe, text in about.items())}.", tuple(about))
+        for mark, (what, about) in remarks.items()
+        if about
+    ]
 
 
-def about(store: Store, dataset: str) -> str:
-    """How much of a dataset's jobs is done, and what they are."""
-    records = store.of(dataset)
-    jobs = sum(planned(store, dataset, recipe.label) for recipe in store.recipes)
-    seeds = sorted({record.seed for record in records})
-    done = sum(record.done for record in records)
-    return (
-        f"{done} of {jobs} jobs done; {count_cases(records)} cases; "
-        f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
-    )
+def infinite_counts(records: Mapping[str, Sequence[Record]], metrics: Sequence[MetricInfo]) -> dict[str, str]:
+    """The recipes with infinite cases, as "psnr 1 of 32"."""
+    texts = {}
+    for recipe, some in records.items():
+        summaries = {metric.label: summarise(some, metric.label) for metric in metrics}
+        texts[recipe] = ", ".join(f"{label} {s.infinite} of {s.cases}" for label, s in summaries.items() if s.infinite)
+    return {recipe: text for recipe, text in texts.items() if text}
+
+
+def gap_counts(records: Mapping[str, Sequence[Record]], metrics: Sequence[MetricInfo]) -> dict[str, str]:
+    """The recipes that lack a metric on a finished case for which another recipe has it, as "psnr 2 cases"."""
+    measured = {
+        metric.label: {record.case for some in records.values() for record in some if metric.label in record.metrics}
+        for metric in metrics
+    }
+    texts = {}
+    for recipe, some in records.items():
+        gaps = {m: len({r.case for r in some if r.done and r.case in measured[m] and m not in r.metrics})
+                for m in measured}  # fmt: skip
+        texts[recipe] = ", ".join(f"{label} {count} cases" for label, count in gaps.items() if count)
+    return {recipe: text for recipe, text in texts.items() if text}
+
+
+def code_and_machines(records: Sequence[Record]) -> list[str]:
+    """The versions of the code and the machines that made the results."""
+    several = {
+        "Made by several versions of the code": Counter(record.made_by for record in records),
+        "Made on several machines, whose seconds do not compare": Counter(record.machine for record in records),
+    }
+    notes = []
+    for (text, kinds), one in zip(several.items(), ("Made with", "Made on"), strict=True):
+        if len(kinds) > 1:
+            notes.append(f"{text}: {differing_parts(kinds)}.")
+        notes += [f"{one} {only}." for only in kinds if only and len(kinds) == 1]
+    return notes
+
+
+def differing_parts(kinds: Counter[str]) -> str:
+    """The parts of texts in which they differ, with the number of jobs of each text."""
+    common = set.intersection(*(set(kind.split(", ")) for kind in kinds))
+    parts = {kind: ", ".join(part for part in kind.split(", ") if part not in common) for kind in kinds}
+    return "; ".join(f"{parts[kind] or 'unknown'} ({count} jobs)" for kind, count in kinds.most_common())
+
+
+def source_note(mark: str, source: PublishedSource, cases: int) -> Note:
+    """The source of published results, and whether the number of cases differs.
+
+    Args:
+        mark: of the note.
+        source: the source.
+        cases: number of cases in the table.
+    """
+    other = "" if cases == source.cases else f" Of {source.cases} cases, where this table has {cases}."
+    return Note(mark, f"published, not measured in this suite: {source.text}. Protocol: {source.protocol}.{other}")

@@ -1,4 +1,4 @@
-"""Benchmarks from the command line: ``invkit bench run``."""
+"""The group ``invkit bench``, and its command ``run``."""
 
 from __future__ import annotations
 
@@ -9,28 +9,29 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .bench_output import add_to
-from .bench_speed import add_to as add_speed_to
-from .shared import complete_last, complete_names, complete_suites, err, out
+from .bench_output import comma_separated, plot_command, table_command
+from .bench_speed import speed_command
+from .shared import complete_last, complete_names, complete_suites, err, out, print_line
 
 if TYPE_CHECKING:
-    from ...benchmark.plan import Plan
-    from ...benchmark.runner import Execute, Outcome
-    from ...benchmark.suite import Suite
+    from ...benchmark.dask_runner import Cluster
+    from ...benchmark.runner import Execute, RunOutcome
 
 __all__ = ["bench_app"]
 
 bench_app = typer.Typer(no_args_is_help=True, help="Try recipes on datasets, and make tables and figures of it.")
+bench_app.command("table")(table_command)
+bench_app.command("plot")(plot_command)
+bench_app.command("speed")(speed_command)
 
-add_to(bench_app)
-add_speed_to(bench_app)
-
-HELP = "Only these of the suite, or others by name."
-Recipes = Annotated[
-    str | None, typer.Option(metavar="A,B,...", help=HELP, autocompletion=complete_last(complete_names("recipes")))
+SELECTION_HELP = "Only these of the suite, or others by name."
+RecipeLabels = Annotated[
+    str | None,
+    typer.Option(metavar="A,B,...", help=SELECTION_HELP, autocompletion=complete_last(complete_names("recipes"))),
 ]
-Datasets = Annotated[
-    str | None, typer.Option(metavar="A,B,...", help=HELP, autocompletion=complete_last(complete_names("datasets")))
+DatasetLabels = Annotated[
+    str | None,
+    typer.Option(metavar="A,B,...", help=SELECTION_HELP, autocompletion=complete_last(complete_names("datasets"))),
 ]
 
 
@@ -42,19 +43,18 @@ def run(
             help="A suite that comes with invkit (quick, levin, lai) or a .toml file.", autocompletion=complete_suites
         ),
     ],
-    recipes: Recipes = None,
-    datasets: Datasets = None,
+    recipes: RecipeLabels = None,
+    datasets: DatasetLabels = None,
     data: Annotated[
         Path | None, typer.Option(envvar="INVKIT_DATA", help="The folder of all data; see 'invkit data'.")
     ] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="N cases of each dataset, spread evenly over it.")
     ] = None,
-    seeds: Annotated[str | None, typer.Option(metavar="0,1,...", help="Seeds instead of the suite's.")] = None,
+    seeds: Annotated[str | None, typer.Option(metavar="0,1,...", help="Seeds instead of those of the suite.")] = None,
     preset: Annotated[str | None, typer.Option(metavar="NAME", help="A preset of the suite.")] = None,
     settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="PLACE=VALUE", help="Change every recipe. Repeatable."),
+        list[str] | None, typer.Option("--set", metavar="PLACE=VALUE", help="Change every recipe. Repeatable.")
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the results; default: benchmarked/SUITE.")
@@ -63,19 +63,19 @@ def run(
         int | None, typer.Option(min=1, metavar="N", help="Processes here that share the cores, or one for each GPU.")
     ] = None,
     scheduler: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="A Dask cluster's scheduler, as tcp://host:8786.")
+        str | None, typer.Option(metavar="ADDRESS", help="The scheduler of a Dask cluster, as tcp://host:8786.")
     ] = None,
     slurm: Annotated[
         str | None,
         typer.Option(metavar="OPTIONS", help="Workers from SLURM: queue=gpu,gpus=1,cores=4,memory=16GB,jobs=8."),
     ] = None,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Do failed jobs again.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Repeat failed jobs.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the jobs and compute nothing.")] = False,
 ) -> None:
-    """Try every recipe of a suite on every case of its datasets; results are kept one by one.
+    """Try every recipe of a suite on every case of its datasets. Each result is kept at once.
 
-    The same command again does only what is missing, whatever ended the first. On a cluster, workers read the data
-    from the same folder; results are written from here.
+    If a run ends early for any reason, the same command does the missing jobs. The workers of a cluster read the data
+    from the same folder, and this process writes the results.
 
     [bold]Examples[/bold]
 
@@ -86,107 +86,106 @@ def run(
       invkit bench run lai --slurm queue=gpu,gpus=1,jobs=4
     """
     from ...benchmark.plan import make_plan
-    from ...benchmark.runner import missing
+    from ...benchmark.reporting import Reporter, plan_table, summary_table
+    from ...benchmark.runner import missing_jobs, run_plan
     from ...benchmark.store import JobStore
     from ...benchmark.suite import load_suite, selected
 
-    ways = [name for name, given in (("--workers", workers), ("--scheduler", scheduler), ("--slurm", slurm)) if given]
-    if len(ways) > 1:
-        raise typer.BadParameter(f"{' and '.join(ways)} cannot be given together; choose one")
+    given = [name for name, it in (("--workers", workers), ("--scheduler", scheduler), ("--slurm", slurm)) if it]
+    if len(given) > 1:
+        raise typer.BadParameter(f"{' and '.join(given)} cannot be given together; choose one")
     chosen = selected(
         load_suite(suite, preset),
-        recipes=listed(recipes),
-        datasets=listed(datasets),
-        seeds=numbers(seeds),
+        recipes=comma_separated(recipes),
+        datasets=comma_separated(datasets),
+        seeds=whole_numbers(seeds),
         limit=limit,
         overrides=settings or (),
     )
     folder = output or Path("benchmarked") / Path(suite).stem
-    execute, together = way_to_run(chosen, folder, workers, scheduler, slurm)
-    plan = make_plan(chosen, data)
+    cluster, together = requested_cluster((workers, scheduler, slurm), chosen.device, folder / "slurm")
+    plan, store = make_plan(chosen, data), JobStore(folder)
     if dry_run:
-        from ...benchmark.reporting import plan_table
-
-        out.print(plan_table(plan, missing(plan, JobStore(folder), retry_failed)))
+        out.print(plan_table(plan, missing_jobs(plan, store, retry_failed)))
         return
-    go(plan, folder, execute, together, retry_failed)
-
-
-def listed(text: str | None) -> list[str]:
-    """The words of a list with commas."""
-    return [word.strip() for word in (text or "").split(",") if word.strip()]
-
-
-def numbers(text: str | None) -> list[int]:
-    """Whole numbers of a list with commas; raises `typer.BadParameter`."""
     try:
-        return [int(word) for word in listed(text)]
+        with Reporter(err, together) as reporter:
+            outcome = run_plan(plan, store, reporter, execute_on(cluster), retry_failed=retry_failed)
+    except KeyboardInterrupt:  # the second one: the runner handles the first
+        print_line(f"stopped at once; results are kept; to continue: {given_command()}", err)
+        raise typer.Exit(130) from None
+    out.print(summary_table(plan, outcome))
+    report_outcome(outcome, len(plan.jobs), folder)
+
+
+def whole_numbers(text: str | None) -> list[int]:
+    """The whole numbers of a comma-separated list; raises `typer.BadParameter`."""
+    try:
+        return [int(word) for word in comma_separated(text)]
     except ValueError as error:
         raise typer.BadParameter(f"'{text}' are not whole numbers, as 0,1,2", param_hint="--seeds") from error
 
 
-def way_to_run(
-    suite: Suite, output: Path, workers: int | None, scheduler: str | None, slurm: str | None
-) -> tuple[Execute, int]:
-    """Who does the jobs, and how many at a time as far as is known."""
-    if not (workers or scheduler or slurm):
-        from ...benchmark.runner import serially
+def requested_cluster(
+    request: tuple[int | None, str | None, str | None], device: str, logs: Path
+) -> tuple[Cluster | None, int]:
+    """The requested cluster, None for this process, and the number of jobs at the same time, as far as it is known.
 
-        return serially, 1
+    Args:
+        request: the options --workers, --scheduler and --slurm.
+        device: of the suite.
+        logs: folder for the output of workers from SLURM.
+    """
     from ...benchmark import dask_runner
 
+    workers, scheduler, slurm = request
     if workers:
-        return dask_runner.on_workers(workers, suite.device), workers
+        return dask_runner.local_workers(workers, device), workers
     if scheduler:
-        return dask_runner.on_cluster(scheduler), 1
-    options = dask_runner.slurm_options(slurm or "")
-    return dask_runner.on_slurm(options, output / "slurm"), options.jobs
+        return dask_runner.existing_cluster(scheduler), 1
+    if slurm:
+        options = dask_runner.slurm_options(slurm)
+        return dask_runner.slurm_workers(options, logs), options.jobs
+    return None, 1
 
 
-def go(plan: Plan, output: Path, execute: Execute, together: int, retry_failed: bool) -> None:
-    """Do what is missing, and say how it went: exit code 1 where jobs have failed, 130 where some are left."""
-    from ...benchmark.reporting import Reporter
-    from ...benchmark.runner import run_plan
-    from ...benchmark.store import JobStore
+def execute_on(cluster: Cluster | None) -> Execute:
+    """The function that does the jobs, on a cluster or in this process."""
+    from ...benchmark.dask_runner import DaskRunner
+    from ...benchmark.jobs import failure, perform
+    from ...benchmark.runner import serially
 
-    try:
-        with Reporter(err, together) as reporter:
-            outcome = run_plan(plan, JobStore(output), reporter, execute, retry_failed=retry_failed)
-    except KeyboardInterrupt:  # the second one: the first is heard by the runner
-        say(f"stopped at once; what was done is kept; to go on: {command()}")
-        raise typer.Exit(130) from None
-    report(plan, outcome, output)
+    return serially(perform) if cluster is None else DaskRunner(cluster, perform, failure)
 
 
-def report(plan: Plan, outcome: Outcome, output: Path) -> None:
-    """Say how a run ended, and where to look."""
-    from ...benchmark.reporting import summary
+def report_outcome(outcome: RunOutcome, planned: int, folder: Path) -> None:
+    """Say how a run ended; the exit code is 1 if jobs have failed, 130 if jobs are left.
 
-    out.print(summary(plan, outcome))
-    skipped, failed = outcome.count("skipped"), outcome.count("failed")
+    Args:
+        outcome: of the run.
+        planned: number of jobs of the plan.
+        folder: of the results.
+    """
+    skipped, failed, others = outcome.count("skipped"), outcome.count("failed"), outcome.of_other_code()
     if skipped:
-        say(f"{skipped} jobs skipped: their recipes need a true kernel, which nobody knows")
+        print_line(f"{skipped} jobs skipped: their recipes need the true kernel, which is unknown", err)
     if failed:
-        say(f"{failed} jobs failed; see 'error' in {output / 'jobs'}/*/result.json, and --retry-failed does them again")
-    others = outcome.of_other_code()
+        records = folder / "jobs"
+        print_line(f"{failed} jobs failed; see 'error' in {records}/*/result.json; --retry-failed repeats them", err)
     if others:
-        say(
-            f"{others} results are of other sources of invkit than these, though of the same version; to make them "
-            "anew, remove them or choose another --output"
+        print_line(
+            f"{others} results were made by other sources of invkit with the same version; to make them again, remove "
+            "them or choose another --output",
+            err,
         )
     if outcome.left:
-        say(f"interrupted: {outcome.left} of {len(plan.jobs)} jobs are left; to go on: {command()}")
+        print_line(f"interrupted: {outcome.left} of {planned} jobs are left; to continue: {given_command()}", err)
         raise typer.Exit(130)
-    say(f"results are in {output}; make a table of them with 'invkit bench table {output}'")
+    print_line(f"results are in {folder}; make a table of them with 'invkit bench table {folder}'", err)
     if failed:
         raise typer.Exit(1)
 
 
-def command() -> str:
-    """The command that was given."""
+def given_command() -> str:
+    """The command line of this process."""
     return shlex.join(["invkit", *sys.argv[1:]])
-
-
-def say(line: str) -> None:
-    """A line for people."""
-    err.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,57 +1,60 @@
-"""Tables and figures of a finished suite from the command line: ``invkit bench table`` and ``invkit bench plot``."""
+"""The commands ``invkit bench table`` and ``invkit bench plot``: tables and figures of the results of a suite."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
 from ...core.errors import InputError
-from .shared import err, out
+from .shared import err, out, print_line
 
 if TYPE_CHECKING:
-    from ...benchmark.records import Store
+    from ...benchmark.records import SuiteResults
 
-__all__ = ["add_to"]
+__all__ = ["comma_separated", "plot_command", "save_text", "table_command"]
 
-Format: TypeAlias = Literal["md", "csv", "latex", "html", "json"]
-SUFFIXES: dict[str, Format] = {".md": "md", ".csv": "csv", ".tex": "latex", ".html": "html", ".json": "json"}
+TableFormat: TypeAlias = Literal["md", "csv", "latex", "html", "json"]
+TABLE_SUFFIXES: dict[str, TableFormat] = {
+    ".md": "md",
+    ".csv": "csv",
+    ".tex": "latex",
+    ".html": "html",
+    ".json": "json",
+}
 
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The --output of 'invkit bench run'.")]
+ResultsFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The --output of 'invkit bench run'.")]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the commands to the ``bench`` group."""
-    app.command()(table)
-    app.command()(plot)
-
-
-def table(
-    folder: Folder,
+def table_command(
+    folder: ResultsFolder,
     kind: Annotated[
-        Format | None, typer.Option("--format", help="Default: by the suffix of --output, else for the terminal.")
+        TableFormat | None,
+        typer.Option("--format", help="Default: the suffix of --output decides, otherwise a table for the terminal."),
     ] = None,
     metrics: Annotated[
         str | None, typer.Option(metavar="A,B,...", help="Labels of the metrics, in this order; default: all.")
     ] = None,
     by: Annotated[
-        str | None, typer.Option(metavar="GROUP", help="A column for each value of a group of the cases, as category.")
+        str | None, typer.Option(metavar="GROUP", help="One column for each value of a group, for example category.")
     ] = None,
     published: Annotated[
-        bool, typer.Option("--published", help="Show beside them what others have published, with its source.")
+        bool, typer.Option("--published", help="Show published results too, with their sources.")
     ] = False,
     interval: Annotated[
-        Literal["cases", "seeds", "none"], typer.Option(help="What the 95 % confidence intervals are over.")
+        Literal["cases", "seeds", "none"], typer.Option(help="Whether the 95 % intervals are over cases or seeds.")
     ] = "cases",
-    each: Annotated[bool, typer.Option("--each", help="One line for each job instead, as CSV.")] = False,
+    each: Annotated[bool, typer.Option("--each", help="One line for each job, as CSV.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For scripts: the same as --format json.")] = False,
-    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Instead of printing.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to a file instead of the terminal.")
+    ] = None,
 ) -> None:
-    """Show the results of a suite as tables, whether it is finished or not.
+    """Show the results of a suite as tables. The suite need not be finished.
 
-    CSV and JSON have one line for each dataset, recipe, metric and group, with every statistic; CSV with --each one for
-    each job; LaTeX needs booktabs.
+    CSV and JSON have one line for each dataset, recipe, metric and group, with all statistics. CSV with --each has one
+    line for each job. LaTeX needs booktabs.
 
     [bold]Examples[/bold]
 
@@ -61,74 +64,53 @@ def table(
 
       invkit bench table benchmarked/levin --json
     """
-    from ...benchmark.records import read_store
+    from ...benchmark.formats import as_job_lines, as_terminal
+    from ...benchmark.records import read_results
+    from ...benchmark.tables import tables_of
 
     kind = "json" if as_json else kind or (format_of(output) if output is not None else None)
     if each and (kind not in (None, "csv") or by or published):
-        raise typer.BadParameter("--each is CSV of single jobs, without --by and --published; leave them out")
-    store = read_store(folder)
+        raise typer.BadParameter("--each writes CSV of single jobs; leave out --by, --published and other formats")
+    suite, labels = read_results(folder), comma_separated(metrics)
+    options: dict[str, Any] = {"metrics": labels, "by": by, "published": published}
     if kind is None and not each:
-        show(store, names(metrics), by, published, interval)
+        tables = tables_of(suite, interval=interval, **options)
+        out.print(as_terminal(suite.title, tables, out.width))
+        print_line(suite.progress())
         return
-    text = each_job(store, names(metrics)) if each else written(store, kind, names(metrics), by, published, interval)
+    text = as_job_lines(suite, labels) if each else file_text(suite, kind or "csv", options | {"interval": interval})
     if output is None:
         typer.echo(text, nl=False)
         return
-    save(output, text)
-    err.print(f"{store.progress()}; see {output}", markup=False, highlight=False, soft_wrap=True)
+    save_text(output, text)
+    print_line(f"{suite.progress()}; see {output}", err)
 
 
-def show(
-    store: Store, metrics: list[str], by: str | None, published: bool, interval: Literal["cases", "seeds", "none"]
-) -> None:
-    """Print tables for reading."""
-    from ...benchmark.render import as_terminal
-    from ...benchmark.tables import tables_of
-
-    tables = tables_of(store, metrics=metrics, by=by, published=published, interval=interval)
-    out.print(as_terminal(store.title, tables, out.width))
-    out.print(store.progress(), markup=False, highlight=False)
-
-
-def each_job(store: Store, metrics: list[str]) -> str:
-    """One line for each job."""
-    from ...benchmark.job_lines import as_job_lines
-
-    return as_job_lines(store, metrics=metrics)
-
-
-def written(
-    store: Store,
-    kind: Format | None,
-    metrics: list[str],
-    by: str | None,
-    published: bool,
-    interval: Literal["cases", "seeds", "none"],
-) -> str:
-    """The tables in a format."""
-    from ...benchmark.long_table import as_csv, long_lines
-    from ...benchmark.render import as_html, as_latex, as_markdown
+def file_text(suite: SuiteResults, kind: TableFormat, options: dict[str, Any]) -> str:
+    """The tables in a format; ``options`` are the keywords of `invkit.benchmark.tables.tables_of`."""
+    from ...benchmark.formats import STATISTICS_HEADS, as_csv, as_page, statistics_lines
     from ...benchmark.tables import tables_of
     from ...media.output import strict_json
 
-    if kind is None or kind == "csv":
-        return as_csv(store, metrics=metrics, by=by, published=published)
+    lines = statistics_lines(suite, **{key: options[key] for key in ("metrics", "by", "published")})
+    if kind == "csv":
+        return as_csv(STATISTICS_HEADS, lines)
     if kind == "json":
-        return strict_json(list(long_lines(store, metrics=metrics, by=by, published=published)))
-    writers = {"md": as_markdown, "latex": as_latex, "html": as_html}
-    tables = tables_of(store, metrics=metrics, by=by, published=published, interval=interval)
-    return writers[kind](store.title, tables)
+        return strict_json(list(lines))
+    return as_page(kind, suite.title, tables_of(suite, **options))
 
 
-def format_of(path: Path) -> Format:
+def format_of(path: Path) -> TableFormat:
     """The format of a file by its suffix; raises `InputError`."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise InputError(f"the format of {path} is not known; end it in {', '.join(SUFFIXES)}, or give --format")
-    return SUFFIXES[path.suffix.lower()]
+    if path.suffix.lower() not in TABLE_SUFFIXES:
+        raise InputError(
+            f"the format of {path} is unknown; end its name in {', '.join(TABLE_SUFFIXES)}, or give --format"
+        )
+    return TABLE_SUFFIXES[path.suffix.lower()]
 
 
-def save(path: Path, text: str) -> None:
-    """Write a file, whole or not at all; raises `InputError`."""
+def save_text(path: Path, text: str) -> None:
+    """Write a file completely or not at all; raises `InputError`."""
     from ...core.files import write_atomically
 
     try:
@@ -138,20 +120,20 @@ def save(path: Path, text: str) -> None:
         raise InputError(f"{path} cannot be written: {error.strerror or error}; choose another place") from error
 
 
-def names(text: str | None) -> list[str]:
-    """The names between commas."""
-    return [name.strip() for name in (text or "").split(",") if name.strip()]
+def comma_separated(text: str | None) -> list[str]:
+    """The parts of a comma-separated list."""
+    return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
-def plot(
-    folder: Folder,
+def plot_command(
+    folder: ResultsFolder,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="DIR", help="For the figures; default: DIR/plots.")
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder for the figures; default: DIR/plots.")
     ] = None,
     kinds: Annotated[
         str | None,
         typer.Option(
-            metavar="A,B,...", help="Of ratios, time, cases, losses, snapshots, kernels, strips; default: all."
+            metavar="A,B,...", help="Some of ratios, time, cases, losses, snapshots, kernels, strips; default: all."
         ),
     ] = None,
     cases: Annotated[
@@ -162,7 +144,7 @@ def plot(
         ),
     ] = None,
     metric: Annotated[
-        str | None, typer.Option(help="The metric that stands for quality; default: the suite's first.")
+        str | None, typer.Option(help="The metric of quality; default: the first metric of the suite.")
     ] = None,
     data: Annotated[
         Path | None,
@@ -177,14 +159,13 @@ def plot(
 
       invkit bench plot benchmarked/levin --kinds strips,kernels --cases im1_kernel4,im4_kernel8
     """
-    from ...benchmark.plots import KINDS, draw
-    from ...benchmark.records import read_store
-    from ...benchmark.tables import chosen_metrics
+    from ...benchmark.plots import PLOT_KINDS, draw
+    from ...benchmark.records import read_results
+    from ...benchmark.tables import selected_metrics
 
-    store = read_store(folder)
-    quality = chosen_metrics(store, [metric])[0] if metric else None
-    place = output or folder / "plots"
-    drawn = draw(store, place, kinds=names(kinds) or KINDS, cases=names(cases), metric=quality, root=data)
-    lines = [*drawn.remarks, store.progress(), f"{len(drawn.files)} figures in {place}"]
-    for line in lines:
-        out.print(line, markup=False, highlight=False, soft_wrap=True)
+    suite, place = read_results(folder), output or folder / "plots"
+    quality = selected_metrics(suite, [metric])[0] if metric else None
+    chosen = comma_separated(kinds) or list(PLOT_KINDS)
+    drawn = draw(suite, place, kinds=chosen, cases=comma_separated(cases), metric=quality, root=data)
+    for line in (*drawn.remarks, suite.progress(), f"{len(drawn.files)} figures in {place}"):
+        print_line(line)

@@ -1,98 +1,82 @@
-"""How fast this machine is: ``invkit bench speed``."""
+"""The command ``invkit bench speed``."""
 
 from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .bench_output import save
-from .shared import err, out
+from .bench_output import save_text
+from .shared import complete_recipes, out, print_line
 
 if TYPE_CHECKING:
-    from ...benchmark.speed.turns import Progress
+    from rich.table import Table
 
-__all__ = ["add_to"]
-
-SizeName: TypeAlias = Literal["paper", "small"]
+__all__ = ["speed_command"]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the command to the ``bench`` group."""
-    app.command()(speed)
-
-
-def speed(
-    size: Annotated[
-        SizeName, typer.Option(help="Of the network: the paper's 128 channels, or 32 for a quick look.")
-    ] = "paper",
-    rounds: Annotated[int, typer.Option(min=1, metavar="N", help="Runs of each version that count.")] = 5,
+def speed_command(
+    recipe: Annotated[
+        str, typer.Argument(help="A registered recipe, or a .toml file.", autocompletion=complete_recipes)
+    ] = "selfdeblur",
+    side: Annotated[int, typer.Option(min=16, metavar="N", help="Height and width of the image, pixels.")] = 255,
+    kernel: Annotated[int, typer.Option("--kernel-size", min=1, metavar="N", help="Side of the kernel, pixels.")] = 27,
+    seconds: Annotated[float, typer.Option(min=0.1, metavar="S", help="Stop the run after S seconds.")] = 30.0,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="PLACE=VALUE", help="Change the recipe. Repeatable.")
+    ] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Threads on the processor; default: torch's choice.")
+        int | None, typer.Option(min=1, metavar="N", help="Threads on the processor; default: the choice of torch.")
     ] = None,
     device: Annotated[str, typer.Option(help="As for deblur: auto, cpu, cuda, cuda:1, ...")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="For scripts: the figures instead of the table.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For scripts: print the values as JSON.")] = False,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the figures there too, as JSON.")
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the values to a JSON file too.")
     ] = None,
 ) -> None:
-    """Measure what a restoration takes on this machine, stage by stage, and how near that is to what it can do.
+    """Measure the seconds of an iteration of a recipe on this machine.
 
-    An iteration of selfdeblur, on 255x255 pixels with a 27x27 kernel, in plain PyTorch and in invkit's float32 and
-    bfloat16, on a GPU also replayed from a graph; and a run of fast on as many pixels. Versions take turns. Ctrl-C
-    keeps the rounds that were done.
+    The recipe restores the bundled photograph in the given size, until it ends or the time is over. The table shows
+    the median and the minimum of the seconds of an iteration for each stage of the recipe. Press Ctrl-C to stop
+    earlier. The benchmarks in benchmarks/speed compare with plain PyTorch and with the limits of the machine.
 
     [bold]Examples[/bold]
 
       invkit bench speed
 
-      invkit bench speed --size small --rounds 3
+      invkit bench speed fast --threads 1
 
-      invkit bench speed --device cuda --output speed.json
+      invkit bench speed selfdeblur --set image_prior.params.channels=32 --device cuda --output speed.json
     """
-    from ...benchmark.speed.figures import figures_of
-    from ...benchmark.speed.setting import SIZES, Setting
-    from ...benchmark.speed.table import as_table
-    from ...benchmark.speed.turns import take_turns
+    from ...benchmark.speed import SpeedSetting, time_recipe
     from ...media.output import strict_json
 
-    setting = Setting(SIZES[size], device, threads)
-    try:
-        with shown(rounds) as progress:
-            measured = take_turns(setting, rounds, progress)
-    except KeyboardInterrupt:
-        err.print("interrupted before a round was done; nothing is kept")
-        raise typer.Exit(130) from None
-    figures = {"command": shlex.join(["invkit", *sys.argv[1:]]), **figures_of(measured, setting, rounds)}
+    measured = time_recipe(recipe, SpeedSetting(side, kernel, seconds, device, threads, settings or ()))
+    text = strict_json({"command": shlex.join(["invkit", *sys.argv[1:]]), **measured})
     if as_json:
-        typer.echo(strict_json(figures), nl=False)
+        typer.echo(text, nl=False)
     else:
-        out.print(as_table(figures), highlight=False)
-    if output is not None:  # last: a place that cannot be written should not cost the figures
-        save(output, strict_json(figures))
-    if measured.interrupted:
-        raise typer.Exit(130)
+        setting, machine = measured["setting"], measured["machine"]
+        sizes = f"{setting['side']}x{setting['side']} image, {setting['kernel']}x{setting['kernel']} kernel"
+        print_line(f"{recipe}: {sizes}; {machine['device']}, {machine['cpu']}, threads: {machine['threads']}")
+        out.print(speed_table(measured["stages"]), highlight=False)
+        total, peak = f"{measured['seconds']:.1f} s", f"{measured['peak_bytes'] / 1e6:.0f} MB"
+        print_line(f"{measured['stopped']} after {total}, peak memory {peak}")
+    if output is not None:
+        save_text(output, text)
 
 
-@contextmanager
-def shown(rounds: int) -> Iterator[Progress]:
-    """A bar with the time left, or a line for each round where the standard error is no terminal."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+def speed_table(stages: list[dict[str, Any]]) -> Table:
+    """The seconds of an iteration of each stage."""
+    from rich.table import Table
 
-    words = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
-    with Progress(*words, TextColumn("{task.fields[left]}"), console=err, disable=not err.is_terminal) as bar:
-        task = bar.add_task("starting", total=rounds, left="")
-
-        def tell(what: str, done: int, seconds: float | None) -> None:
-            left = "" if seconds is None else f"{timedelta(seconds=round(seconds))} left"
-            bar.update(task, description=what, completed=done, left=left)
-            if bar.disable and what == "done":
-                err.print(f"round {done} of {rounds}, {left}", highlight=False)
-
-        yield tell
+    table = Table("stage")
+    for head in ("iterations", "median, s", "minimum, s"):
+        table.add_column(head, justify="right")
+    for row in stages:
+        values = (f"{row[key]:.3g}" for key in ("median_seconds", "minimum_seconds"))
+        table.add_row(row["stage"], str(row["iterations"]), *values)
+    return table

@@ -24,7 +24,6 @@ from invkit.benchmark.records import SuiteItem, read_results
 from invkit.benchmark.scenes import Choice, DatasetSamples, choose
 from invkit.benchmark.strips import (
     balanced_rows,
-    centred_kernel,
     kernel_figure,
     metric_curve,
     snapshot_figure,
@@ -34,6 +33,7 @@ from invkit.benchmark.style import add_legend, looks
 from invkit.core import registry
 from invkit.core.errors import InputError
 from invkit.core.evaluation import Case, Dataset, Sample
+from invkit.media.kernels import centred_kernel
 
 RATIOS = {"one": (1.0, 1.5, 2.0, 4.0), "two": (1.2, 2.5, 7.0, 2.0)}
 SNAPSHOTS = [{"iteration": 4, "seconds": 1.0, "metrics": {"psnr": 25.0}}]

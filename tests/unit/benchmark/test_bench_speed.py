@@ -1,42 +1,37 @@
-"""``invkit bench speed``: what is counted is right, stages add up, and what is told is what was measured."""
+"""Speed: counts are right, stages add up, the tables show the measurements; and ``invkit bench speed``."""
 
 from __future__ import annotations
 
 import io
 import json
-import sys
+import os
 
 import pytest
 import torch
+from iteration import as_table, figures_of
+from processes import Measured, SpeedRequest, measure_versions
 from rich.console import Console
+from subjects import GraphIteration, Iteration, Machine, ProblemSize, StageNames, subject_of
+from survey import PeakMemory, StageListener, Survey, Tally, Work, bytes_of
 from typer.testing import CliRunner
 
 from invkit.apps.cli.main import app
-from invkit.benchmark.speed import setting, turns, worker
-from invkit.benchmark.speed.counting import Tally, Work, bytes_of
-from invkit.benchmark.speed.figures import figures_of
-from invkit.benchmark.speed.laps import Laps, Memory, Survey
-from invkit.benchmark.speed.setting import Setting, Size
-from invkit.benchmark.speed.subjects import Iteration, Machine, Replayed, Stages, subject_of
-from invkit.benchmark.speed.table import as_table
-from invkit.benchmark.speed.turns import Measured, take_turns
-from invkit.benchmark.speed.worker import arguments_of
+from invkit.benchmark.speed import SpeedSetting, time_recipe
 from invkit.core.errors import InputError
-from invkit.core.runtime.memory import OPT_OUT
 from invkit.solvers.graph_replay import PLAIN_STEPS_BEFORE_GRAPH
 from invkit.testing import emulated_graphs
 
 CPU = torch.device("cpu")
-TINY = Size(channels=4, side=64, kernel=5, matrix=16, megabytes=1)
+TINY = ProblemSize(channels=4, side=64, kernel=5, matrix=16, megabytes=1)
 
 
-class Names(Laps):
-    """Notes which stages there were."""
+class Names(StageListener):
+    """Notes the names of the stages."""
 
     def __init__(self):
         self.seen = []
 
-    def lap(self, stage, least=0):
+    def end_of(self, stage, traffic=0):
         self.seen.append(stage)
 
 
@@ -56,7 +51,7 @@ class TestCounting:
         first, second = torch.rand(3, 4), torch.rand(4, 5)
         with Tally() as tally:
             first @ second
-        assert tally.taken() == Work({"float32": 2 * 3 * 4 * 5}, 4 * (12 + 20 + 15))
+        assert tally.take() == Work({"float32": 2 * 3 * 4 * 5}, 4 * (12 + 20 + 15))
 
     def test_a_convolution_counts_in_its_precision_and_twice_more_for_its_gradients(self):
         weight = torch.rand(2, 3, 3, 3, dtype=torch.bfloat16, requires_grad=True)
@@ -64,25 +59,25 @@ class TestCounting:
         forward = 2 * 2 * 3 * 9 * 64
         with Tally() as tally:
             result = torch.nn.functional.conv2d(image, weight)
-            there = tally.taken()
+            there = tally.take()
             result.sum().backward()
         assert there.flops == {"bfloat16": forward}
-        assert tally.taken().flops == {"bfloat16": 2 * forward}
+        assert tally.take().flops == {"bfloat16": 2 * forward}
 
     def test_a_real_transform_counts_by_its_formula_and_its_inverse_as_much(self):
         with Tally() as tally:
             spectrum = torch.fft.rfft2(torch.rand(8, 16))
-            there = tally.taken()
+            there = tally.take()
             torch.fft.irfft2(spectrum, s=(8, 16))
         assert there.flops["float32"] == 2.5 * 128 * 7
         assert there.bytes == 4 * 128 + 8 * 8 * 9
         # the inverse is done in two steps, the first of them complex, on the half of the spectrum that is kept
-        assert tally.taken().flops["float32"] == pytest.approx(2.5 * 128 * 7, rel=0.3)
+        assert tally.take().flops["float32"] == pytest.approx(2.5 * 128 * 7, rel=0.3)
 
     def test_what_has_no_formula_counts_for_nothing(self):
         with Tally() as tally:
             torch.rand(10).exp().sum()
-        assert tally.taken() == Work()
+        assert tally.take() == Work()
 
     def test_bytes_are_of_all_tensors_within(self):
         assert (
@@ -124,22 +119,22 @@ class TestStages:
 
     def test_the_titles_of_fast_are_named_by_what_they_are_for(self):
         links = [("alternating-map", "fast"), ("alternating-map", "polish"), ("tiles", "sparse-admm")]
-        stages, names = Stages(Names(), links), []
+        stages, names = StageNames(links), []
         for start in ("fast 1 of 2: xu-l0", "fast 2 of 2: pan-l0"):
             turns = [f"{start}: alternating-map", f"{start}: alternating-map", f"{start}: tiles", f"{start}: tiles"]
-            names += [stages.named(title) for title in (start, *turns)]
+            names += [stages.name_of(title) for title in (start, *turns)]
         trials = ["trial deconvolutions"] * 2
         assert names == [
-            *("start xu-l0", "refinement", "polish", *trials),
-            *("start pan-l0", "refinement", "polish", *trials),
+            *("candidate xu-l0", "refinement", "polish", *trials),
+            *("candidate pan-l0", "refinement", "polish", *trials),
         ]
-        assert stages.named("fast: pan-l0: tiles") == "final deconvolution"
+        assert stages.name_of("fast: pan-l0: tiles") == "final deconvolution"
 
     def test_a_run_of_fast_has_the_stages_that_its_titles_say(self):
         names = Names()
         subject_of("fast", TINY, CPU).run(names)
         assert set(names.seen) == {
-            *("checks", "of which the noise level", "start xu-l0", "start pan-l0", "refinement", "polish"),
+            *("checks", "of which the noise level", "candidate xu-l0", "candidate pan-l0", "refinement", "polish"),
             *("trial deconvolutions", "final deconvolution", "completion"),
         }
 
@@ -156,10 +151,10 @@ class TestStages:
             replayed.run(names)
         assert names.seen == ["whole"]
         assert replayed.solver.precision == "bfloat16"
-        assert replayed.state.iteration == Replayed.BEFORE + 1 > PLAIN_STEPS_BEFORE_GRAPH + 2
+        assert replayed.state.iteration == GraphIteration.STEPS_BEFORE + 1 > PLAIN_STEPS_BEFORE_GRAPH + 2
 
     def test_memory_sees_what_was_there_for_a_moment(self):
-        memory = Memory(CPU)
+        memory = PeakMemory(CPU)
         memory.reset()
         before = memory.peak()
         held = torch.ones(25_000_000)  # 100 MB, more than the C library may have kept of what was freed before
@@ -191,7 +186,7 @@ def made_up(**seconds):
 
 
 class TestFigures:
-    FIGURES = figures_of(made_up(plain=[2.0, 4.0, 4.0], float32=[1.0, 1.0, 2.0]), Setting(TINY), 3)
+    FIGURES = figures_of(made_up(plain=[2.0, 4.0, 4.0], float32=[1.0, 1.0, 2.0]), SpeedRequest(TINY), 3)
 
     def test_the_floor_is_arithmetic_or_traffic_and_a_versions_the_sum(self):
         version = self.FIGURES["versions"]["float32"]
@@ -225,7 +220,7 @@ def stopped():
         if done == 1 and what == "machine":  # the first has been told of as done before
             raise KeyboardInterrupt
 
-    return take_turns(Setting(TINY, "cpu", 1), 5, interrupt, ("machine",))
+    return measure_versions(SpeedRequest(TINY, "cpu", 1), 5, interrupt, ("machine",))
 
 
 class TestTurns:
@@ -239,65 +234,49 @@ class TestTurns:
         assert stopped.machine["threads"] == 1
         assert stopped.peaks["machine"] > 0
 
-    def test_a_worker_answers_each_word_and_says_what_is_wrong(self, monkeypatch):
-        monkeypatch.setenv(OPT_OUT, "")
-        survey, run = answered(arguments_of("plain", Setting(TINY, "cpu")), "survey\nrun\n")
-        assert set(survey["stages"]) == {"whole"}
-        assert set(run["seconds"]) == {"whole"}
-        assert answered(arguments_of("plain", Setting(TINY, "abacus")), "survey\n")[0]["error"].startswith(
-            "there is no"
-        )
+    def test_a_device_that_does_not_exist_is_an_error(self):
+        with pytest.raises(InputError, match="there is no"):
+            measure_versions(SpeedRequest(TINY, "abacus", 1), 1, quiet, ("plain",))
 
     def test_a_version_that_the_device_does_not_have_is_left_out_with_a_word(self):
-        measured = take_turns(Setting(TINY, "cpu", 1), 1, quiet, ("graph", "machine"))
+        measured = measure_versions(SpeedRequest(TINY, "cpu", 1), 1, quiet, ("graph", "machine"))
         assert set(measured.surveys) == set(measured.rounds[0]) == {"machine"}
         assert set(measured.unavailable) == {"graph"}
         console = Console(width=100, record=True, file=io.StringIO())
-        console.print(as_table(figures_of(measured, Setting(TINY), 1)))
-        told = " ".join(console.export_text().split())
-        assert "Not measured: selfdeblur, float32, replayed; a graph of a step is for devices that replay" in told
+        console.print(as_table(figures_of(measured, SpeedRequest(TINY), 1)))
+        text = " ".join(console.export_text().split())
+        assert "Not measured: selfdeblur, float32, graph; only these devices replay a graph of a step" in text
 
-    def test_an_answer_that_says_what_is_wrong_is_raised(self, monkeypatch):
-        script = 'import sys; sys.stdin.readline(); print(\'{"error": "no such device"}\')'
-        monkeypatch.setattr(turns, "arguments_of", lambda *_: [sys.executable, "-c", script])
-        with pytest.raises(InputError, match="'fast' cannot be timed: no such device"):
-            take_turns(Setting(TINY), 1, quiet, ("fast",))
-
-    def test_a_process_that_dies_is_an_error_with_its_code(self, monkeypatch):
-        monkeypatch.setattr(turns, "arguments_of", lambda *_: [sys.executable, "-c", "raise SystemExit(3)"])
-        with pytest.raises(InputError, match="'fast' has ended with code 3"):
-            take_turns(Setting(TINY), 1, quiet, ("fast",))
+    def test_a_process_that_dies_is_an_error(self, monkeypatch):
+        monkeypatch.setattr("processes.first_survey", die)
+        with pytest.raises(InputError, match="the process that times 'fast' has ended"):
+            measure_versions(SpeedRequest(TINY, "cpu", 1), 1, quiet, ("fast",))
 
 
-def answered(arguments, words):
-    """What a worker says to words, in this process."""
-    answers = io.StringIO()
-    worker.main(arguments[-1], io.StringIO(words), answers)
-    return [json.loads(line) for line in answers.getvalue().splitlines()]
+def die(*_):
+    os._exit(3)
 
 
 class TestCommand:
-    def measured(self, monkeypatch, **changes):
-        """The command with figures made up at once."""
+    ARGUMENTS = ("bench", "speed", "wiener", "--side", "64", "--kernel-size", "5", "--device", "cpu")
 
-        def take(asked, rounds, progress, versions=setting.VERSIONS):
-            progress("done", rounds, 0.0)
-            measured = made_up(plain=[2.0] * rounds, float32=[1.0] * rounds)
-            measured.interrupted = changes.get("interrupted", False)
-            return measured
+    def test_iterations_are_timed_by_stage(self):
+        setting = SpeedSetting(64, 5, 5.0, "cpu", overrides=["solver.iterations=3"])
+        measured = time_recipe("richardson-lucy", setting)
+        (stage,) = measured["stages"]
+        assert stage["iterations"] == 3
+        assert 0 < stage["minimum_seconds"] <= stage["median_seconds"] <= measured["seconds"]
+        assert measured["machine"]["device"] == "cpu"
 
-        monkeypatch.setattr("invkit.benchmark.speed.turns.take_turns", take)
-
-    def test_json_is_alone_on_the_standard_output_and_the_same_in_the_file(self, monkeypatch, tmp_path):
-        self.measured(monkeypatch)
+    def test_json_is_alone_on_the_standard_output_and_the_same_in_the_file(self, tmp_path):
         file = tmp_path / "new" / "speed.json"
-        done = CliRunner().invoke(app, ["bench", "speed", "--rounds", "2", "--json", "--output", str(file)])
+        done = CliRunner().invoke(app, [*self.ARGUMENTS, "--json", "--output", str(file)])
         assert done.exit_code == 0
         assert json.loads(done.stdout) == json.loads(file.read_text())
-        assert json.loads(done.stdout)["rounds"] == 2
+        assert json.loads(done.stdout)["setting"]["side"] == 64
 
-    def test_an_interrupted_run_shows_its_figures_and_says_so_by_its_exit_code(self, monkeypatch):
-        self.measured(monkeypatch, interrupted=True)
-        done = CliRunner().invoke(app, ["bench", "speed", "--rounds", "2"])
-        assert done.exit_code == 130
-        assert "selfdeblur, plain PyTorch" in done.stdout
+    def test_the_table_shows_each_stage(self):
+        done = CliRunner().invoke(app, list(self.ARGUMENTS), env={"COLUMNS": "150"})
+        assert done.exit_code == 0
+        assert "wiener: 64x64 image, 5x5 kernel" in done.stdout
+        assert "peak memory" in done.stdout

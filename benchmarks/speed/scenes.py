@@ -1,4 +1,4 @@
-"""Made-up photographs of any size, blurred by kernels of any size: what speed is measured on."""
+"""A photograph of any size, blurred by a kernel of any size."""
 
 from __future__ import annotations
 
@@ -9,22 +9,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...datasets.pictures import luma, picture
-from ...datasets.samples import sample_path
-from ...datasets.synthetic import blurred, random_kernel
-
-__all__ = ["SIGMA", "Scene", "scene"]
+from invkit.datasets.pictures import as_luma, read_pixels
+from invkit.datasets.samples import sample_path
+from invkit.datasets.synthetic import blur_image, random_kernel
 
 SIGMA, SEED = 0.005, 0
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A grey photograph, and what is known of it.
+    """A grey photograph with its truth.
 
     Attributes:
         data: the blurry photograph, (1, 1, side, side) in [0, 1], float32.
-        truth: what was blurred, (1, 1, side + k - 1, side + k - 1).
+        truth: the sharp photograph, (1, 1, side + k - 1, side + k - 1).
         kernel: (1, 1, k, k), summing to one.
     """
 
@@ -41,16 +39,16 @@ class Scene:
 
 @cache
 def scene(side: int, kernel: int) -> Scene:
-    """The bundled photograph, continued by mirror images, under camera shake and noise; the same every time.
+    """The bundled photograph, continued by mirror images, with camera shake and noise; always the same.
 
     Args:
         side: of the data, pixels.
         kernel: side of the kernel, pixels.
     """
-    sharp, taps = luma(picture(sample_path("coffee-sharp"))), random_kernel("motion", kernel, [SEED, kernel])
+    sharp, taps = as_luma(read_pixels(sample_path("coffee-sharp"))), random_kernel("motion", kernel, [SEED, kernel])
     needed = side + kernel - 1
     sharp = np.pad(sharp, [(0, max(0, needed - length)) for length in sharp.shape], mode="symmetric")[:needed, :needed]
-    clean = blurred(sharp, taps)
+    clean = blur_image(sharp, taps)
     noise = np.random.default_rng(SEED).standard_normal(clean.shape)
     data = (clean + SIGMA * noise).clip(0, 1)
     return Scene(*(torch.from_numpy(array.astype(np.float32))[None, None] for array in (data, sharp, taps)))
