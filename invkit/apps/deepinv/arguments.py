@@ -1,8 +1,8 @@
-"""The arguments of deepinv's classes as parameters that a recipe can hold.
+"""The arguments of deepinv's classes as parameters of recipes.
 
-A recipe holds numbers, texts, booleans, lists and tables of them. A tensor stands there as nested lists, or as the
-name of an .npy file; a generator of random numbers as its seed. What has no such form (devices, noise models, other
-modules) keeps deepinv's default.
+A recipe contains numbers, texts, booleans, lists and tables. A tensor is given as nested lists or as the name of an
+.npy file, a random generator as its seed. Arguments without such a form (devices, noise models, other modules) keep
+deepinv's default.
 """
 
 from __future__ import annotations
@@ -25,140 +25,146 @@ from torch import Tensor
 
 from ...core.errors import InputError, PluginError, RecipeError
 
-__all__ = ["Argument", "arguments_of", "built", "passed", "signature"]
+__all__ = ["Argument", "build_instance", "component_signature", "constructor_arguments", "recipe_arguments"]
 
-LEFT_OUT = ("device", "dtype", "noise_model", "sensor_model")  # the data, or whoever solves, decide of them
-PLAIN = (bool, int, float, str)
-LISTS = (list, tuple, Sequence, Iterable)
-GENERATOR = "seed of the random numbers that deepinv draws when it is built"
-PLACEHOLDER = "warn"  # deepinv's default where it wants one to choose; None is what it then takes
+EXCLUDED_ARGUMENTS = ("device", "dtype", "noise_model", "sensor_model")  # the data or the solver determine them
+PLAIN_TYPES = (bool, int, float, str)
+SEQUENCE_TYPES = (list, tuple, Sequence, Iterable)
+SEED_DESCRIPTION = "seed of the random numbers that deepinv draws at construction"
+UNSET_DEFAULT = "warn"  # deepinv's default where it recommends a choice; it then uses None
 
 
 @dataclass(frozen=True)
 class Argument:
-    """One argument of a constructor.
+    """One argument of a constructor of deepinv.
 
     Attributes:
-        name: deepinv's.
+        name: deepinv's name.
         kind: its type in a recipe.
-        default: ``Parameter.empty`` where it is required.
-        own: deepinv's, which it has where it is not given.
-        description: what deepinv says of it.
+        default: its default in a recipe; ``Parameter.empty`` if it is required.
+        original_default: deepinv's default, which applies if the argument is not passed.
+        description: deepinv's description.
         is_tensor: whether lists and .npy files become tensors.
-        is_generator: whether it is a generator, which a recipe gives the seed of.
+        is_generator: whether it is a random generator, for which a recipe gives the seed.
     """
 
     name: str
     kind: Any
     default: Any
-    own: Any
+    original_default: Any
     description: str
     is_tensor: bool = False
     is_generator: bool = False
 
-    def value(self, given: Any) -> Any:
-        """What the constructor is to be given; raises `InputError` for a file or list that is no tensor."""
+    def converted(self, value: Any) -> Any:
+        """A value of a recipe as the constructor expects it; raises `InputError` if a tensor cannot be read."""
         if self.is_generator:
-            return torch.Generator().manual_seed(given)
-        if self.is_tensor and (isinstance(given, list) or str(given).endswith(".npy")):
-            return as_tensor(self.name, given)
-        return tuple(given) if isinstance(given, list) else given
+            return torch.Generator().manual_seed(value)
+        if self.is_tensor and (isinstance(value, list) or str(value).endswith(".npy")):
+            return read_tensor(self.name, value)
+        return tuple(value) if isinstance(value, list) else value
 
     def keyword(self) -> Parameter:
-        """As a keyword of a component."""
+        """The keyword of the component."""
         kind: Any = Annotated[self.kind, Field(description=self.description)]
         return Parameter(self.name, Parameter.KEYWORD_ONLY, default=self.default, annotation=kind)
 
 
 @cache
-def arguments_of(owner: type, without: tuple[str, ...] = ()) -> tuple[Argument, ...]:
-    """The arguments of a class of deepinv that a recipe can hold.
+def recipe_arguments(owner: type, without: tuple[str, ...] = ()) -> tuple[Argument, ...]:
+    """The arguments of a class of deepinv that a recipe can contain.
 
     Args:
         owner: the class.
-        without: names of those to leave out.
+        without: names of arguments to exclude.
 
     Raises:
-        PluginError: it cannot be built from a recipe, because it asks for what none can hold.
+        PluginError: a recipe cannot build the class, because a required argument has no form in a recipe.
     """
-    hints, found = hints_of(owner), []
+    hints, found = type_hints_of(owner), []
     for parameter in inspect.signature(owner).parameters.values():
         if parameter.kind in (Parameter.VAR_KEYWORD, Parameter.VAR_POSITIONAL) or parameter.name in without:
             continue
-        argument = argument_of(owner, parameter, hints.get(parameter.name, Parameter.empty))
+        argument = recipe_argument(owner, parameter, hints.get(parameter.name, Parameter.empty))
         if argument is not None:
             found.append(argument)
         elif parameter.default is Parameter.empty:
             raise PluginError(
-                f"deepinv's {owner.__name__} cannot stand in a recipe: it asks for '{parameter.name}', which is no "
+                f"deepinv's {owner.__name__} cannot be used in a recipe: it requires '{parameter.name}', which is no "
                 "number, text, list or table of them; write a component of your own that builds it"
             )
     return tuple(found)
 
 
-def argument_of(owner: type, parameter: Parameter, annotation: Any) -> Argument | None:
-    """One argument as a recipe can hold it; None where none can."""
-    name, default = parameter.name, None if parameter.default == PLACEHOLDER else parameter.default
-    kind = kind_of_untyped(name, default) if annotation is Parameter.empty else kind_of(annotation)
+def recipe_argument(owner: type, parameter: Parameter, annotation: Any) -> Argument | None:
+    """One argument in the form of a recipe; None if it has no such form.
+
+    Args:
+        owner: the class.
+        parameter: of its constructor.
+        annotation: the type of the parameter; ``Parameter.empty`` if unknown.
+    """
+    name, default = parameter.name, None if parameter.default == UNSET_DEFAULT else parameter.default
+    kind = type_by_default(name, default) if annotation is Parameter.empty else recipe_type(annotation)
     if annotation is torch.Generator:
-        return Argument(name, Annotated[int, Field(ge=0, lt=2**63)], 0, None, GENERATOR, is_generator=True)
-    if kind is None or name in LEFT_OUT or name.startswith("_") or not is_plain(default):
+        return Argument(name, Annotated[int, Field(ge=0, lt=2**63)], 0, None, SEED_DESCRIPTION, is_generator=True)
+    if kind is None or name in EXCLUDED_ARGUMENTS or name.startswith("_") or not fits_recipe(default):
         return None
-    wanted = kind | None if default is None else kind
+    optional_kind = kind | None if default is None else kind
     is_tensor = Tensor in (annotation, *get_args(annotation))
-    return Argument(name, wanted, default, parameter.default, described(owner, name), is_tensor)
+    return Argument(name, optional_kind, default, parameter.default, description_of(owner, name), is_tensor)
 
 
-def hints_of(owner: type) -> dict[str, Any]:
-    """The types of a constructor's arguments; none where they name what is not installed."""
+def type_hints_of(owner: type) -> dict[str, Any]:
+    """The types of a constructor's arguments; empty if they refer to a package that is not installed."""
     try:
         return get_type_hints(owner.__init__)  # type: ignore[misc]
     except (NameError, AttributeError):
         return {}
 
 
-def kind_of(annotation: Any) -> Any:
-    """A type as a recipe can hold it; None where it cannot."""
+def recipe_type(annotation: Any) -> Any:
+    """The type in a recipe for a type of deepinv; None if there is none."""
     origin = get_origin(annotation) or annotation
-    if annotation in PLAIN or origin is Literal:
+    if annotation in PLAIN_TYPES or origin is Literal:
         return annotation
     if origin in (Union, types.UnionType):
-        kinds = [kind for kind in map(kind_of, get_args(annotation)) if kind is not None]
+        kinds = [kind for kind in map(recipe_type, get_args(annotation)) if kind is not None]
         return reduce(or_, dict.fromkeys(kinds)) if kinds else None
     if annotation is Tensor:
         return list[Any] | str
-    if origin in LISTS:
-        items = {kind_of(item) for item in get_args(annotation) if item is not Ellipsis}
+    if origin in SEQUENCE_TYPES:
+        items = {recipe_type(item) for item in get_args(annotation) if item is not Ellipsis}
         return list[items.pop() or Any] if len(items) == 1 else list[Any]  # type: ignore[misc]
     return dict[str, Any] if origin in (dict, Mapping) else None
 
 
-def kind_of_untyped(name: str, default: Any) -> Any:
-    """The type of an argument that deepinv does not say, by its default or else its name; None where neither tells."""
+def type_by_default(name: str, default: Any) -> Any:
+    """The type of an argument that deepinv does not annotate, from its default or its name; None if neither tells."""
     if default is not None and default is not Parameter.empty:
-        return kind_of(type(default))
+        return recipe_type(type(default))
     return list[int] if name.endswith("_size") else None
 
 
-def is_plain(default: Any) -> bool:
-    """Whether a default can be written into a recipe, or there is none."""
-    known = default is Parameter.empty or default is None or isinstance(default, PLAIN)
-    return known or (isinstance(default, list | tuple) and all(is_plain(item) for item in default))
+def fits_recipe(default: Any) -> bool:
+    """Whether a recipe can contain a default, or there is no default."""
+    plain = default is Parameter.empty or default is None or isinstance(default, PLAIN_TYPES)
+    return plain or (isinstance(default, list | tuple) and all(fits_recipe(item) for item in default))
 
 
-def described(owner: type, name: str) -> str:
-    """The first sentence of what deepinv says of an argument."""
+def description_of(owner: type, name: str) -> str:
+    """The first sentence of deepinv's description of an argument."""
     text = inspect.getdoc(owner) or ""
     found = re.search(rf":param [^:\n]*\b{name}\s*:(.*?)(?=\n\s*:|\n\s*\n|\Z)", text, flags=re.DOTALL)
-    words = " ".join(found[1].split()) if found else ""
-    plain = re.sub(r":\w+:`~?([^`<]*)[^`]*`", r"\1", words).replace("`", "")
-    return re.split(r"(?<=[^.])\.(?: |$)", plain)[0].strip() or f"as deepinv's {owner.__name__} takes it"
+    joined = " ".join(found[1].split()) if found else ""
+    plain = re.sub(r":\w+:`~?([^`<]*)[^`]*`", r"\1", joined).replace("`", "")
+    return re.split(r"(?<=[^.])\.(?: |$)", plain)[0].strip() or f"see deepinv's {owner.__name__}"
 
 
-def as_tensor(name: str, given: list[Any] | str) -> Tensor:
-    """Nested lists, or an .npy file, as a tensor, of floating-point numbers in float32."""
+def read_tensor(name: str, value: list[Any] | str) -> Tensor:
+    """Nested lists, or the contents of an .npy file, as a tensor; floating-point numbers become float32."""
     try:
-        values = np.asarray(given) if isinstance(given, list) else np.load(Path(given), allow_pickle=False)
+        values = np.asarray(value) if isinstance(value, list) else np.load(Path(value), allow_pickle=False)
         tensor = torch.from_numpy(np.array(values))
     except (OSError, ValueError, TypeError) as error:
         raise InputError(
@@ -167,23 +173,23 @@ def as_tensor(name: str, given: list[Any] | str) -> Tensor:
     return tensor.float() if tensor.is_floating_point() else tensor
 
 
-def signature(arguments: Iterable[Argument], *more: Parameter) -> Signature:
-    """The signature of a component with such parameters, ``more`` first."""
+def component_signature(arguments: Iterable[Argument], *more: Parameter) -> Signature:
+    """The signature of a component with these arguments as keywords, after ``more``."""
     return Signature([*more, *(argument.keyword() for argument in arguments)])
 
 
-def passed(arguments: Iterable[Argument], values: Mapping[str, Any]) -> dict[str, Any]:
-    """What deepinv's constructor is given: what differs from its own defaults."""
-    named = [(argument, values[argument.name]) for argument in arguments]
-    return {one.name: one.value(given) for one, given in named if given != one.own}
+def constructor_arguments(arguments: Iterable[Argument], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that differ from deepinv's defaults, as its constructor expects them."""
+    pairs = [(argument, values[argument.name]) for argument in arguments]
+    return {argument.name: argument.converted(value) for argument, value in pairs if value != argument.original_default}
 
 
-def built(owner: type, given: Mapping[str, Any]) -> Any:
-    """An instance of a class of deepinv; raises `RecipeError` where it refuses, or needs a package."""
+def build_instance(owner: type, arguments: Mapping[str, Any]) -> Any:
+    """An instance of a class of deepinv; raises `RecipeError` if deepinv refuses the arguments or needs a package."""
     try:
-        return owner(**given)
-    except Exception as error:  # deepinv asserts, indexes and divides what it is given
-        shown = {name: value if isinstance(value, PLAIN) else type(value).__name__ for name, value in given.items()}
+        return owner(**arguments)
+    except Exception as error:  # deepinv's assertions, indexing and divisions raise many kinds of errors
+        shown = {k: value if isinstance(value, PLAIN_TYPES) else type(value).__name__ for k, value in arguments.items()}
         raise RecipeError(
             f"deepinv's {owner.__name__} cannot be built with {shown or 'its defaults'}: "
             f"{type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""Recipes as reconstruction models of deepinv."""
+"""Recipes as reconstructors of deepinv."""
 
 from __future__ import annotations
 
@@ -26,17 +26,16 @@ from ...pipeline.multistart import solve_stages
 from ...pipeline.options import ROUNDING_SIGMA, Color, KernelSize, Options, depends_on_noise, noise_level
 from ...pipeline.stages import RunControl
 from ...recipes.model import Recipe, check_parameters, check_recipe
-from .calls import as_data, physics_classes, throwaway
-from .operators import PICTURES
-from .physics import PhysicsOperator
+from .components import IMAGE_PHYSICS
+from .physics import PhysicsOperator, as_real_data, physics_classes, temporary_copy
 
 __all__ = ["as_reconstructor"]
 
 PADDINGS = ("valid", "circular", "replicate", "reflect")
-"""Of deepinv's those that invkit's convolution has."""
+"""The paddings of deepinv that invkit's convolution has, too."""
 
 PER_IMAGE = ("angle", "coil_maps", "filter", "filters", "mask", "multipliers")
-"""What a physics may have one of for each image of a batch."""
+"""Buffers of a physics that may have one entry for each image of a batch."""
 
 
 def as_reconstructor(
@@ -53,66 +52,74 @@ def as_reconstructor(
 ) -> nn.Module:
     """A recipe as a ``deepinv.models.Reconstructor``: ``model(y, physics)`` gives the image, as in ``deepinv.test``.
 
-    Blind, the recipe restores y as a photograph whose kernel is unknown: of the physics only the size of its image is
-    looked at, not its filter, and what of a picture lies outside [0, 1] is clipped.
+    A blind model restores y as a photograph with an unknown kernel. It uses only the size of the physics' image, not
+    its filter. Values of an image outside [0, 1] are clipped.
 
-    Not blind, the physics is the operator: a blur by a kernel as invkit's convolution, which every solver takes,
-    another linear one as it is, for the solvers that take any, as ``linear-admm`` and ``joint-adam``; y is taken as it
-    is, all its channels together.
+    For a non-blind model the physics is the operator. A blur by a kernel becomes invkit's convolution, which every
+    solver accepts. Another linear physics is used directly, with solvers for any linear operator, such as
+    ``linear-admm`` and ``joint-adam``. The values of y are not changed, and all channels are solved together.
 
-    The model has no parameters to train, and its images no gradient.
+    The model has no trainable parameters, and its images have no gradient.
 
     Args:
-        recipe: a registered recipe's name, a ``.toml`` file or a `Recipe`. Where it is not blind and goes on with
-            others (``next``), the last of them is used.
-        blind: whether the kernel is unknown; None: what the recipe says. False takes the physics, with its filter, in
-            the place of what the recipe would estimate.
-        kernel_size: of the unknown kernel, as `deblur`.
-        color: as `deblur`; of no matter if not blind.
-        overrides: as `deblur`.
-        seed: of every random number.
-        sigma: standard deviation of the noise, in y's units. None: not blind, that of the physics' ``GaussianNoise``
-            where it has one; else it is estimated, of pictures.
+        recipe: the name of a registered recipe, a ``.toml`` file or a `Recipe`. Of a recipe with several stages
+            (``next``), a non-blind model uses the last one.
+        blind: whether the kernel is unknown; None: as in the recipe. With False the physics and its filter replace
+            the recipe's estimate.
+        kernel_size: size of the unknown kernel, as for `deblur`.
+        color: as for `deblur`; without effect for a non-blind model.
+        overrides: as for `deblur`.
+        seed: of all random numbers.
+        sigma: standard deviation of the noise, in the units of y. None: that of the physics' ``GaussianNoise`` for a
+            non-blind model; without one, it is estimated if the data are images.
         time_limit: seconds for each image.
-        together: solve a batch at once instead of one image after the other: faster on a GPU, but then networks share
-            their weights among its images.
+        together: solve a batch at once instead of one image after the other. This is faster on a GPU, but the images
+            then share the weights of networks.
 
     Returns:
-        The model. Called with y of a batch of B and a linear physics, it gives (B, C, H, W) of the physics' image, on
-        y's device and in its precision.
+        The model. For y with a batch of B and a linear physics, it gives the physics' image (B, C, H, W) on the device
+        and in the precision of y.
 
     Raises:
-        InvkitError: the recipe or an option cannot be used; or, when it is called, the data cannot.
+        InvkitError: the recipe or an option cannot be used; at a call: the data cannot.
     """
     named = {"kernel_size": kernel_size, "color": color, "seed": seed, "sigma": sigma}
     chosen = Options.checked(overrides, named)
     method = read_recipe(recipe, chosen)
     check_recipe(method)
-    is_blind = not knows_operator(method) if blind is None else blind
-    if is_blind and knows_operator(method):
-        raise InputError(f"the recipe {method.name} finds no kernel, and cannot be blind; name another, or blind=False")
+    is_blind = not has_known_operator(method) if blind is None else blind
+    if is_blind and has_known_operator(method):
+        raise InputError(f"the recipe {method.name} estimates no kernel; choose a blind recipe, or blind=False")
     if kernel_size is not None and not is_blind:
         raise InputError(
-            f"the recipe {method.name} is not blind here: the physics has its kernel; leave kernel_size out"
+            f"the recipe {method.name} is not blind here, because the physics has a kernel; leave kernel_size out"
         )
-    restore = (
-        BlindRestoration(method, chosen, time_limit) if is_blind else Inversion(last_of(method), chosen, time_limit)
-    )
-    return model_class()(restore, together)
+    if is_blind:
+        return model_class()(BlindRestoration(method, chosen, time_limit), together)
+    return model_class()(Inversion(last_stage_of(method), chosen, time_limit), together)
 
 
 class Restoration(Protocol):
-    """How images come from data."""
+    """A function that computes images from data."""
 
     def __call__(self, y: Tensor, physics: Any, place: int) -> Tensor:
-        """Data of a batch, their physics and the place of the first in the whole batch -> images (B, C, H, W)."""
+        """Restore a batch, or a part of one.
+
+        Args:
+            y: the data.
+            physics: their physics.
+            place: position of the first image in the whole batch.
+
+        Returns:
+            The images, (B, C, H, W).
+        """
 
 
 class RecipeModel(nn.Module):
-    """A recipe as a model: y and the physics it was measured by -> the image.
+    """A recipe as a model: data y and their physics -> the image.
 
     Args:
-        restore: how.
+        restore: computes the images.
         together: whether a batch is solved at once.
     """
 
@@ -124,12 +131,12 @@ class RecipeModel(nn.Module):
         """Data of a batch of B -> images (B, C, H, W), without gradients; raises `InvkitError`."""
         check_physics(physics)
         name = type(physics).__name__
-        as_data(name, y)  # refuses what is no tensor of real numbers
+        as_real_data(name, y)  # refuses anything but a real tensor
         with torch.inference_mode(False), torch.enable_grad():
             data = y.detach().clone().to(torch.promote_types(y.dtype, torch.float32))
             parts = [data] if self.together else [*data[:, None]]
             images = [
-                self.restore(part, of_image(throwaway(physics, data), place, len(parts)), place)
+                self.restore(part, for_one_image(temporary_copy(physics, data), place, len(parts)), place)
                 for place, part in enumerate(parts)
             ]
         return torch.cat(images).detach().to(y)
@@ -137,7 +144,7 @@ class RecipeModel(nn.Module):
 
 @cache
 def model_class() -> type[RecipeModel]:
-    """`RecipeModel` as deepinv's models are."""
+    """`RecipeModel` as a class of deepinv's reconstructors."""
     from deepinv.models import Reconstructor
 
     class RecipeReconstructor(RecipeModel, Reconstructor):  # type: ignore[misc]
@@ -148,12 +155,12 @@ def model_class() -> type[RecipeModel]:
 
 @dataclass(frozen=True)
 class BlindRestoration:
-    """The restoration of photographs whose kernel is unknown.
+    """The restoration of photographs with an unknown kernel.
 
     Attributes:
-        recipe: the whole.
+        recipe: with all its stages.
         chosen: the options.
-        time_limit: seconds.
+        time_limit: seconds for each image.
     """
 
     recipe: Recipe
@@ -162,7 +169,7 @@ class BlindRestoration:
 
     def __call__(self, y: Tensor, physics: Any, place: int) -> Tensor:
         """See `Restoration`."""
-        data = as_data(type(physics).__name__, y)
+        data = as_real_data(type(physics).__name__, y)
         within = registry.load("operators", self.recipe.operator.name).data_range
         job = prepare(
             data.cpu() if within is None else data.cpu().clamp(*within),
@@ -177,24 +184,24 @@ class BlindRestoration:
         (stage, solved), wanted = outcome.last, image_size_of(physics, y)
         image, kernel = torch.as_tensor(solved.image), torch.as_tensor(solved.kernel)
         if not isinstance(job.operator, Blur):
-            check_size(self.recipe, size_of(image), wanted or size_of(image))
+            check_same_size(self.recipe, size_of(image), wanted or size_of(image))
             return image
-        frame = frame_of(size_of(data), wanted)
+        frame = valid_kernel_size(size_of(data), wanted)
         visible = visible_part(image, size_of(data), size_of(kernel))
         own = (1, 1) if visible is image else size_of(kernel)
-        plane = reframed(image, own, frame)
-        whole = plane if stage.chroma is None else from_luma_chroma(plane, reframed(stage.chroma, (1, 1), frame))
+        plane = change_margins(image, own, frame)
+        whole = plane if stage.chroma is None else from_luma_chroma(plane, change_margins(stage.chroma, (1, 1), frame))
         return whole.clamp(0, 1)
 
 
 @dataclass(frozen=True)
 class Inversion:
-    """The solution of a problem whose operator is a physics.
+    """The solution of a problem with a physics as its operator.
 
     Attributes:
-        recipe: of image prior, fidelity, regularizers and solver.
+        recipe: its image prior, fidelity, regularizers and solver are used.
         chosen: the options.
-        time_limit: seconds.
+        time_limit: seconds for each image.
     """
 
     recipe: Recipe
@@ -203,7 +210,7 @@ class Inversion:
 
     def __call__(self, y: Tensor, physics: Any, place: int) -> Tensor:
         """See `Restoration`."""
-        data = as_data(type(physics).__name__, y).cpu()
+        data = as_real_data(type(physics).__name__, y).cpu()
         sigma = self.sigma(data, physics, place)
         whole = PhysicsOperator(physics, measured=tuple(y.shape[1:])), None
         operator, kernel = known_blur(physics, len(data)) or whole
@@ -213,30 +220,36 @@ class Inversion:
             solver.check(problem)
         except AssemblyError as error:
             raise AssemblyError(
-                f"with deepinv's {type(physics).__name__} for its operator the recipe {self.recipe.name} cannot be "
-                f"solved: {error}; the solvers that take any linear operator are linear-admm and joint-adam"
+                f"with deepinv's {type(physics).__name__} as its operator the recipe {self.recipe.name} cannot be "
+                f"solved: {error}; the solvers for any linear operator are linear-admm and joint-adam"
             ) from error
         return torch.as_tensor(solver.solve(problem.to(y.device), time_limit=self.time_limit).image)
 
     def sigma(self, data: Tensor, physics: Any, place: int) -> float:
-        """The noise level; raises `InputError` where it is needed and cannot be told."""
+        """The noise level; raises `InputError` if the recipe needs it and nothing determines it.
+
+        Args:
+            data: (B, C, H, W).
+            physics: may have a noise model.
+            place: position of the first image in the whole batch.
+        """
         if self.chosen.sigma is not None:
             return self.chosen.sigma
-        told = noise_of(physics, place)
-        if told is not None:
-            return max(told, ROUNDING_SIGMA)
-        if type(physics).__name__ in PICTURES:
+        modelled = gaussian_noise_of(physics, place)
+        if modelled is not None:
+            return max(modelled, ROUNDING_SIGMA)
+        if type(physics).__name__ in IMAGE_PHYSICS:
             return noise_level(self.recipe, data) or 0.0
         if depends_on_noise(self.recipe):
             raise InputError(
-                f"the recipe {self.recipe.name} needs the noise level of the data, which those of deepinv's "
-                f"{type(physics).__name__} do not tell; give sigma=..., or the physics its GaussianNoise"
+                f"the recipe {self.recipe.name} needs the noise level, which cannot be estimated from the data of "
+                f"deepinv's {type(physics).__name__}; give sigma=..., or a physics with GaussianNoise"
             )
         return 0.0
 
 
 class KnownBlur(Convolution):
-    """A blur whose data may have noise beyond [0, 1]."""
+    """A blur for data with noise beyond [0, 1]."""
 
     data_range = None
 
@@ -246,7 +259,7 @@ class KnownBlur(Convolution):
 
 
 def known_blur(physics: Any, batch: int) -> tuple[ForwardOperator, Tensor] | None:
-    """A blur of deepinv as invkit's, and its kernels (B, 1, h, w); None for another physics, or filter."""
+    """A blur of deepinv as invkit's operator, with its kernels (B, 1, h, w); None for another physics or filter."""
     known = physics_classes()
     if not isinstance(physics, (known["Blur"], known["BlurFFT"])) or physics.filter is None or physics.filter.ndim != 4:
         return None
@@ -257,14 +270,14 @@ def known_blur(physics: Any, batch: int) -> tuple[ForwardOperator, Tensor] | Non
     return (KnownBlur(padding=padding), kernel.expand(batch, -1, -1, -1)) if padding in PADDINGS else None
 
 
-def knows_operator(recipe: Recipe) -> bool:
-    """Whether a recipe is given the operator's unknown, or there is none."""
+def has_known_operator(recipe: Recipe) -> bool:
+    """Whether the operator of a recipe has no parameter, or a known one."""
     prior = recipe.kernel_prior
     return not recipe.candidates and (prior is None or prior.name.rpartition(":")[2].startswith("known"))
 
 
-def last_of(recipe: Recipe) -> Recipe:
-    """The last link of a recipe, for an operator that is given."""
+def last_stage_of(recipe: Recipe) -> Recipe:
+    """The last stage of a recipe, for a given operator."""
     last = recipe.links()[-1]
     prior = last.kernel_prior if last.is_nonblind else ComponentSpec(name="known")
     own: dict[str, Any] = {
@@ -278,21 +291,27 @@ def last_of(recipe: Recipe) -> Recipe:
 
 
 def check_physics(physics: object) -> None:
-    """Refuse what is no linear physics; raises `InputError`."""
+    """Refuse anything but a linear physics; raises `InputError`."""
     if not isinstance(physics, physics_classes()["LinearPhysics"]):
         raise InputError(f"the physics must be one of deepinv's LinearPhysics, got {type(physics).__name__}")
 
 
-def of_image(physics: Any, place: int, batch: int) -> Any:
-    """A physics for one image of a batch, as it is where the batch is one; changes the physics given."""
+def for_one_image(physics: Any, place: int, batch: int) -> Any:
+    """Reduce a physics to one image of a batch; for a batch of one it stays the same.
+
+    Args:
+        physics: changed in place.
+        place: position of the image in the batch.
+        batch: number of images.
+    """
     for name, value in physics._buffers.items():
         if name in PER_IMAGE and batch > 1 and value is not None and value.ndim > 3 and len(value) == batch:
             physics._buffers[name] = value[place : place + 1]
     return physics
 
 
-def noise_of(physics: Any, place: int) -> float | None:
-    """The standard deviation of a physics' Gaussian noise, None of other noise."""
+def gaussian_noise_of(physics: Any, place: int) -> float | None:
+    """The standard deviation of a physics' Gaussian noise; None for other noise."""
     from deepinv.physics import GaussianNoise
 
     if not isinstance(physics.noise_model, GaussianNoise):
@@ -302,27 +321,33 @@ def noise_of(physics: Any, place: int) -> float | None:
 
 
 def image_size_of(physics: Any, y: Tensor) -> Size | None:
-    """(height, width) of the image that a physics makes such data of; None where it does not say, as without filter."""
+    """(height, width) of the image of a physics for such data; None if unknown, for example without a filter."""
     operator = PhysicsOperator(physics, measured=tuple(y.shape[1:]))
     try:
-        shape = operator.image_shape(shape_of(as_data(operator.name, y)), (1, 1, 1, 1))
+        shape = operator.image_shape(shape_of(as_real_data(operator.name, y)), (1, 1, 1, 1))
     except InputError:
         return None
     return shape[2], shape[3]
 
 
-def frame_of(data_size: Size, image_size: Size | None) -> Size:
-    """The size of the kernel that takes an image to data by a valid convolution; raises `InputError` for none."""
+def valid_kernel_size(data_size: Size, image_size: Size | None) -> Size:
+    """The kernel size for which a valid convolution of the image gives the data; raises `InputError` for none."""
     if image_size is None:
         return 1, 1
     rows, columns = (whole - seen + 1 for whole, seen in zip(image_size, data_size, strict=True))
     if rows < 1 or columns < 1:
-        raise InputError(f"the physics makes larger data of an image, {data_size} of {image_size}; it is no blur")
+        raise InputError(f"the physics is no blur: its data of {data_size} are larger than its image of {image_size}")
     return rows, columns
 
 
-def reframed(image: Tensor, own: Size, wanted: Size) -> Tensor:
-    """An image with the margins of one kernel, cropped or extended by its edge pixels to those of another."""
+def change_margins(image: Tensor, own: Size, wanted: Size) -> Tensor:
+    """Crop an image, or extend it by its edge pixels, from the margins of one kernel to those of another.
+
+    Args:
+        image: (B, C, H, W).
+        own: kernel size for the present margins.
+        wanted: kernel size for the new margins.
+    """
     (top, bottom), (left, right) = margins(wanted)
     (above, below), (before, after) = margins(own)
     sides = (left - before, right - after, top - above, bottom - below)
@@ -330,11 +355,17 @@ def reframed(image: Tensor, own: Size, wanted: Size) -> Tensor:
     return F.pad(cropped, [max(side, 0) for side in sides], mode="replicate")
 
 
-def check_size(recipe: Recipe, given: Size, wanted: Size) -> None:
-    """Refuse a recipe whose operator has another image than the physics; raises `InputError`."""
+def check_same_size(recipe: Recipe, given: Size, wanted: Size) -> None:
+    """Refuse a recipe with an image of another size than the physics; raises `InputError`.
+
+    Args:
+        recipe: named in the error message.
+        given: (height, width) of the recipe's image.
+        wanted: (height, width) of the physics' image.
+    """
     if given != wanted:
         raise InputError(
-            f"the recipe {recipe.name} gives images of {given[0]}x{given[1]} pixels, and the physics makes these data "
-            f"of {wanted[0]}x{wanted[1]}; name a recipe with an operator of its kind, or let the physics be the "
+            f"the recipe {recipe.name} gives images of {given[0]}x{given[1]} pixels, but the physics' image has "
+            f"{wanted[0]}x{wanted[1]}; choose a recipe with the same kind of operator, or use the physics as the "
             "operator with blind=False"
         )

@@ -17,7 +17,7 @@ from invkit.core.operator_parameters import MaskPrior
 from invkit.core.parameters import parameters_of, parameters_schema
 from invkit.operators.convolution import Convolution
 from invkit.recipes.model import check_parameters, load_recipe, parse_recipe
-from invkit.recipes.overrides import overridden
+from invkit.recipes.overrides import apply_settings
 from invkit.recipes.schema import describe
 from invkit.testing import check_component, check_operator, check_regularizer
 from invkit.testing.common import drawn
@@ -90,7 +90,9 @@ def test_data_are_those_that_deepinv_makes(case, hats):
     kernel_shape = kernel_shape or made.parameter_shape(data_shape, (2, 2))
     image = drawn(made.image_shape(data_shape, kernel_shape), seed=1)
     kernel = made.parameter_prior.allowed(drawn(kernel_shape, seed=2))
-    own = {key: tuple(value) if isinstance(value, list) else value for key, value in params.items() if key != "parameter"}
+    own = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in params.items() if key != "parameter"
+    }
     own |= {"multipliers": hats} if "multipliers" in own else {}
     own |= {"rng": torch.Generator().manual_seed(0)} if name in ("CompressedSensing", "SinglePixelCamera") else {}
     own |= {"filter": None} if name == "Downsampling" and "filter" not in own else {}
@@ -182,7 +184,7 @@ def test_a_physics_that_does_not_look_at_its_unknown_is_refused():
         def A_adjoint(self, y, filter=None, **kwargs):  # noqa: N802, A002
             return y * self.filter.sum()
 
-    with pytest.raises(InputError, match="Stale does not look at the filter"):
+    with pytest.raises(InputError, match="Stale ignores the filter"):
         PhysicsOperator(Stale(filter=torch.ones(1, 1, 1, 1)), "filter").image_shape((1, 1, 6, 6), (1, 1, 3, 3))
 
 
@@ -218,9 +220,9 @@ def test_the_parameters_are_those_of_deepinv_s_constructor():
     [
         ("Blurr", UnknownNameError, r"'deepinv:Blurr' in operators; did you mean 'deepinv:Blur'"),
         ("Haze", PluginError, "Haze is not linear in the image"),
-        ("Pansharpen", PluginError, "gives two pictures of different sizes, which no recipe can hold"),
+        ("Pansharpen", PluginError, "gives two images of different sizes; a recipe cannot describe it"),
         ("LinearPhysics", PluginError, "is made of functions or physics"),
-        ("BlurMultiScaler", PluginError, "it asks for 'physics', which is no number"),
+        ("BlurMultiScaler", PluginError, "it requires 'physics', which is no number"),
     ],
 )
 def test_what_can_be_no_operator_is_refused(name, error, said):
@@ -231,10 +233,18 @@ def test_what_can_be_no_operator_is_refused(name, error, said):
 @pytest.mark.parametrize(
     ("settings", "error", "said"),
     [
-        ("name = 'deepinv:Blur', params = { parameter = 'kernel'}", RecipeError, "parameter: should be 'filter', got 'ker"),
+        (
+            "name = 'deepinv:Blur', params = { parameter = 'kernel'}",
+            RecipeError,
+            "parameter: should be 'filter', got 'ker",
+        ),
         ("name = 'deepinv:Blur', params = {pading = 'valid'}", RecipeError, "did you mean 'padding'"),
         ("name = 'deepinv:Blur', params = {padding = 'moebius'}", InputError, "Blur has no image for .*'moebius' not"),
-        ("name = 'deepinv:Downsampling', params = {filter = 'bicubic'}", RecipeError, "is its unknown, and given"),
+        (
+            "name = 'deepinv:Downsampling', params = {filter = 'bicubic'}",
+            RecipeError,
+            "is given, but it is also the operator.s parameter",
+        ),
         ("name = 'deepinv:BlurFFT'", RecipeError, "img_size is missing"),
         ("name = 'deepinv:BlurFFT', params = {img_size = [1, 4, 4]}", InputError, r"an image of \(1, 1, 4, 4\) gives"),
         ("name = 'deepinv:Inpainting', params = {img_size = [1, 9, 8]}", AssemblyError, "needs a MaskPrior"),
@@ -278,7 +288,7 @@ def test_complex_data_are_refused():
 
 
 def test_a_recipe_holds_such_names_and_their_overrides():
-    document = overridden(load_recipe("selfdeblur").model_dump(), ["operator=deepinv:Blur"])
+    document = apply_settings(load_recipe("selfdeblur").model_dump(), ["operator=deepinv:Blur"])
     assert document["operator"] == {"name": "deepinv:Blur", "params": {"padding": "valid"}}  # which both have
 
 
@@ -312,7 +322,7 @@ def test_a_denoiser_is_a_plug_and_play_prior():
 
 
 def test_a_prior_without_a_value_is_refused():
-    with pytest.raises(PluginError, match="PnP cannot stand in a recipe: it asks for 'denoiser'"):
+    with pytest.raises(PluginError, match="PnP cannot be used in a recipe: it requires 'denoiser'"):
         registry.load("regularizers", "deepinv:PnP")
 
 
