@@ -174,7 +174,7 @@ def test_files_and_settings_that_cannot_be_used_are_refused_with_a_reason(opened
     give(opened, photo)
     choose(opened, "selfdeblur-small", "solver.iterationz=5")
     opened.get_by_role("button", name="Restore the photo").click()
-    problem.get_by_text("did you mean 'iterations'").wait_for()
+    problem.get_by_text("did you mean 'solver.iterations'").wait_for()
 
 
 def test_the_page_fits_a_phone_and_follows_the_system_into_the_dark(opened):

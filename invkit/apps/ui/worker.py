@@ -173,7 +173,9 @@ def write_run(result: Result, request: RestorationRequest, folder: Path) -> None
         request: the visitor's request.
         folder: the run's folder.
     """
-    details = {**result.details, "image": {**(result.details.get("image") or {}), "file": request.photo}}
+    source = {**result.details["image"], "file": request.photo}
+    source.pop("path", None)  # the upload is deleted
+    details = {**result.details, "image": source}
     details |= {} if request.crop is None else {"crop": request.crop.model_dump()}
     save_result(replace(result, details=details), folder)
     view, after, profile = folder / VIEW_FOLDER, channels_last(result.image)[0], result.icc_profile
@@ -248,7 +250,7 @@ class StagePreviews(Observer):
         self.previews, self.title, self.iterations = previews, title, 0
 
     def started(self, problem: Problem, state: State, iterations: int) -> None:
-        """Remember the most iterations of the stage."""
+        """Remember the most iterations of the stage. Args: as for `Observer.started`."""
         self.iterations = iterations
 
     def stepped(self, problem: Problem, state: State) -> None:
