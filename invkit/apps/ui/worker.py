@@ -250,7 +250,7 @@ class StagePreviews(Observer):
         self.previews, self.title, self.iterations = previews, title, 0
 
     def started(self, problem: Problem, state: State, iterations: int) -> None:
-        """Remember the most iterations of the stage. Args: as for `Observer.started`."""
+        """Remember the most iterations of the stage."""
         self.iterations = iterations
 
     def stepped(self, problem: Problem, state: State) -> None:
