@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RestoreOptions", "input_option", "parse_kernel_size", "with_options"]
 
-P = ParamSpec("P")
+Rest = ParamSpec("Rest")
 
 input_option = partial(typer.Option, rich_help_panel="Input")
 method_option = partial(typer.Option, rich_help_panel="Method")
@@ -105,7 +105,7 @@ class RestoreOptions:
 
 def with_options(
     defaults: RestoreOptions, *, required: Collection[str] = (), without: Collection[str] = ()
-) -> Callable[[Callable[Concatenate[RestoreOptions, P], None]], Callable[..., None]]:
+) -> Callable[[Callable[Concatenate[RestoreOptions, Rest], None]], Callable[..., None]]:
     """Replace the first parameter of a function by one option for each field of `RestoreOptions`.
 
     Args:
