@@ -114,7 +114,7 @@ class GradientMAP(Solver[GradientState]):
             if isinstance(term.regularizer, Proximable) and term.regularizer.filters != (IDENTITY,):
                 raise AssemblyError(
                     f"gradient-map needs regularizers on the values themselves, since its values are gradients, and "
-                    f"{type(term.regularizer).__name__} takes their differences; use l1-over-l2 with params.of=value"
+                    f"{type(term.regularizer).__name__} takes their differences; use l1-over-l2 with of=value"
                 )
 
     @torch.no_grad()

@@ -186,9 +186,9 @@ class Replay:
         """Continue with plain steps; raise `AssemblyError` if the user requires a graph."""
         problem = f"a step of this solve cannot be recorded as a graph: {reason}"
         if self.execution == "graph":
-            raise AssemblyError(f"{problem}; use solver.params.execution=plain, or another component")
+            raise AssemblyError(f"{problem}; use execution=plain, or another component")
         self.graphs = self.graph = None
-        remedy = "the solve continues step by step, which is slower; solver.params.execution=plain avoids this warning"
+        remedy = "the solve continues step by step, which is slower; execution=plain avoids this warning"
         warnings.warn(f"{problem}; {remedy}", RuntimeWarning, stacklevel=2)
 
 

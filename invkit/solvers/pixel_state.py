@@ -109,7 +109,7 @@ def check_padding(problem: Problem, solver: str, allowed: tuple[str, ...] = ("va
     if padding not in allowed:
         raise AssemblyError(
             f"{solver} needs an operator with padding {' or '.join(allowed)}, and it is '{padding}'; "
-            f"set operator.params.padding={allowed[0]}"
+            f"set operator.padding={allowed[0]}"
         )
 
 

@@ -57,8 +57,8 @@ class PyramidState(State):
         """Return the inner solver's priors, resized to the finest level's size."""
         image_prior, kernel_prior = self.inner.priors(self.problem)
         if self.level > 0:
-            image_prior = resized(image_prior, problem.image_prior.shape, self._scale())
-            kernel_prior = resized(kernel_prior, problem.kernel_prior.shape, self._scale())
+            image_prior = resized_prior(image_prior, problem.image_prior.shape, self._scale())
+            kernel_prior = resized_prior(kernel_prior, problem.kernel_prior.shape, self._scale())
         elif self.solver.margin > 0:
             image, kernel = self.estimate()
             return image_prior_of(problem.image_prior, image), kernel_prior_of(problem.kernel_prior, kernel)
@@ -167,12 +167,12 @@ class Pyramid(Solver[PyramidState]):
             raise AssemblyError(
                 f"pyramid cannot start from the kernel '{self.initial_kernel}', since "
                 f"{type(problem.kernel_prior).__name__} cannot be set to a kernel; "
-                "set solver.params.initial_kernel=prior"
+                "set initial_kernel=prior"
             )
         if self.margin > 0 and not all(isinstance(p, Assignable) for p in (problem.image_prior, problem.kernel_prior)):
             raise AssemblyError(
                 "pyramid with a margin crops image and kernel in the end, which needs priors that can be set to a "
-                "value; set solver.params.margin=0"
+                "value; set margin=0"
             )
 
     def _check_coarsest(self, problem: Problem) -> None:
@@ -183,7 +183,7 @@ class Pyramid(Solver[PyramidState]):
             height, width = self.data_size(problem, level)
             raise InputError(
                 f"pyramid, at its coarsest level, data of {height}x{width} pixels: {error}; for fewer levels, set a "
-                "larger solver.params.min_kernel_size"
+                "larger min_kernel_size"
             ) from error
 
     def levels(self, problem: Problem) -> int:
@@ -244,8 +244,8 @@ class Pyramid(Solver[PyramidState]):
         return replace(
             whole,
             data=data,
-            image_prior=resized(source.image_prior, image_shape, scale),
-            kernel_prior=resized(source.kernel_prior, kernel_shape, scale),
+            image_prior=resized_prior(source.image_prior, image_shape, scale),
+            kernel_prior=resized_prior(source.kernel_prior, kernel_shape, scale),
             regularizers=[replace(term, weight=term.weight / factor) for term in whole.regularizers],
         )
 
@@ -262,7 +262,7 @@ class Pyramid(Solver[PyramidState]):
 PriorOfEither = TypeVar("PriorOfEither", ImagePrior, OperatorParameterPrior)
 
 
-def resized(prior: PriorOfEither, shape: Shape, scale: float) -> PriorOfEither:
+def resized_prior(prior: PriorOfEither, shape: Shape, scale: float) -> PriorOfEither:
     """Return the prior on another grid; raise `AssemblyError` if it cannot be resized.
 
     Args:

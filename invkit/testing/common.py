@@ -37,7 +37,7 @@ __all__ = [
     "drawn",
 ]
 
-Built = TypeVar("Built")
+BuiltComponent = TypeVar("Built")
 
 ParameterValues = Mapping[str, Any]
 """Parameters of a component that a check sets to other values than their defaults."""
@@ -69,8 +69,8 @@ def drawn(shape: Shape | tuple[int, ...], seed: int = 0, dtype: torch.dtype = to
 
 
 def build(
-    component: type[Built], given: Mapping[str, object] | None = None, params: ParameterValues | None = None
-) -> Built:
+    component: type[BuiltComponent], given: Mapping[str, object] | None = None, params: ParameterValues | None = None
+) -> BuiltComponent:
     """Construct a component as a recipe would.
 
     A required parameter takes the first of its examples, ``Field(examples=[...])``. A nested component may be given as

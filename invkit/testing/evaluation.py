@@ -262,14 +262,14 @@ def trial_of(shape: tuple[int, ...], error: float) -> Trial:
     """Return a trial whose image and kernel have errors of about ``error``, and whose costs grow with it."""
     truth = smooth_picture(shape)
     kernel = np.outer([1.0, 2, 1], [1.0, 3, 1, 0]) / 20
-    references = {"known-kernel": with_noise(truth, 0.01, 2)}
-    sample = Sample(with_noise(truth, 0.3, 1), truth, kernel, references)
-    estimate = with_noise(kernel, error, 3)
-    image, costs = with_noise(truth, error, 4), (100 * error, 150 * error, int(1e9 * error))
+    references = {"known-kernel": with_uniform_noise(truth, 0.01, 2)}
+    sample = Sample(with_uniform_noise(truth, 0.3, 1), truth, kernel, references)
+    estimate = with_uniform_noise(kernel, error, 3)
+    image, costs = with_uniform_noise(truth, error, 4), (100 * error, 150 * error, int(1e9 * error))
     return Trial(sample, image, estimate / estimate.sum(), *costs)
 
 
-def with_noise(picture: Floats, error: float, seed: int) -> Floats:
+def with_uniform_noise(picture: Floats, error: float, seed: int) -> Floats:
     """Add uniform noise to a picture in [0, 1].
 
     Args:

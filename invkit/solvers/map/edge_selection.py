@@ -26,7 +26,7 @@ from .gradient_selection import (
 )
 from .interfaces import EdgeSelection
 
-__all__ = ["Gradients", "Intensities", "RMap", "Shock", "edge_usefulness"]
+__all__ = ["Gradients", "Intensities", "RMap", "Shock", "usefulness_map"]
 
 MIN_SIGMA_RANGE = 1e-6  # its square must not underflow
 
@@ -221,7 +221,7 @@ class RMap(EdgeSelection):
             iteration: of the scale, from 0.
         """
         count = math.ceil(self.useful * math.sqrt(math.prod(kernel_size) * math.prod(size_of(blurred))))
-        useful = edge_usefulness(blurred, kernel_size, self.offset)
+        useful = usefulness_map(blurred, kernel_size, self.offset)
         return mask_above(useful, edge_directions(blurred), count, self.relax**iteration)
 
 
@@ -237,7 +237,7 @@ def mask_above(value: Tensor, direction: Tensor, count: int, divisor: float) -> 
     return value >= threshold_per_direction(value, direction, count)[:, None, None] / divisor
 
 
-def edge_usefulness(gradients: Tensor, window: Size, offset: float) -> Tensor:
+def usefulness_map(gradients: Tensor, window: Size, offset: float) -> Tensor:
     """Xu & Jia's r, their Eq. 2; for several channels, lengths are roots of mean squares.
 
     Args:

@@ -198,9 +198,7 @@ def test_priors_that_cannot_be_set_and_made_up_borders_are_refused():
     for solver in (alternating(), GradientMAP(kernel_estimation=L1Reweighted())):
         with pytest.raises(AssemblyError, match="kernel_prior that are Assignable; SoftmaxFCN is not"):
             solver.check(network)
-        with pytest.raises(
-            AssemblyError, match=r"padding valid, and it is 'circular'; set operator.params.padding=valid"
-        ):
+        with pytest.raises(AssemblyError, match=r"padding valid, and it is 'circular'; set operator.padding=valid"):
             solver.check(circular)
     with pytest.raises(AssemblyError, match="SoftmaxFCN cannot be set to a kernel; use the kernel prior 'simplex'"):
         kernel_prior_of(network.kernel_prior, curve())

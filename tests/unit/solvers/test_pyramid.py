@@ -289,7 +289,9 @@ class Stout(Pixels):
 def test_a_prior_that_cannot_be_made_that_small_is_refused_before_it_starts():
     problem = empty((64, 60), (15, 15))
     problem = replace(problem, image_prior=Stout(problem.image_prior.shape, problem.data))
-    with pytest.raises(InputError, match=r"coarsest level, data of 23x21 pixels: needs 40 columns, got 25; .*min_kernel_size"):
+    with pytest.raises(
+        InputError, match=r"coarsest level, data of 23x21 pixels: needs 40 columns, got 25; .*min_kernel_size"
+    ):
         Pyramid(inner=Copying()).check(problem)
     Pyramid(inner=Copying(), min_kernel_size=8).check(problem)
 

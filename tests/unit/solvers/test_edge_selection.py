@@ -16,7 +16,7 @@ from invkit.solvers.map.edge_filters import (
     immerkaer_sigma,
     shock_filter,
 )
-from invkit.solvers.map.edge_selection import Gradients, Intensities, RMap, Shock, edge_usefulness
+from invkit.solvers.map.edge_selection import Gradients, Intensities, RMap, Shock, usefulness_map
 from invkit.solvers.map.gradient_selection import edge_directions, threshold_of_share, threshold_per_direction
 from invkit.testing.common import drawn
 from invkit.testing.map_steps import check_edge_selection
@@ -208,7 +208,7 @@ def test_r_map_prefers_a_step_to_a_line_and_to_texture():
     image = 0.1 + 0.8 * step_edge(64, 20)
     image[..., 40:42] = 0.1  # a line of two pixels
     image[..., 50:] = 0.9 - 0.8 * (torch.arange(14) // 2 % 2)  # stripes of two pixels
-    useful = edge_usefulness(forward_differences(image), window, 0.5)[0, 32]
+    useful = usefulness_map(forward_differences(image), window, 0.5)[0, 32]
     assert useful[19] > 0.9
     assert useful[39:42].max() < 0.2
     assert useful[54:60].max() < 0.4  # one of the three or four sides in the window is left over
@@ -220,7 +220,7 @@ def test_r_map_prefers_a_step_to_a_line_and_to_texture():
 
 def test_r_is_smaller_of_faint_edges_and_never_one():
     step = forward_differences(step_edge())
-    strong, faint = (edge_usefulness(factor * step, (5, 5), 0.5)[0, 16, 15].item() for factor in (1.0, 0.01))
+    strong, faint = (usefulness_map(factor * step, (5, 5), 0.5)[0, 16, 15].item() for factor in (1.0, 0.01))
     assert strong == pytest.approx(5 / 5.5)
     assert faint == pytest.approx(0.05 / 0.55)
 

@@ -205,7 +205,9 @@ class Impossible(RecordedGraph):
 def test_a_step_that_waits_goes_on_plainly_with_a_warning_that_says_where(graphs):
     of = problem(Hesitant())
     plain = JointAdam(iterations=STEPS, execution="plain").solve(of)
-    with pytest.warns(RuntimeWarning, match=r"_local_scalar_dense in test_replayed_adam.py, line \d+; it goes on step"):
+    with pytest.warns(
+        RuntimeWarning, match=r"_local_scalar_dense in test_graph_replay.py, line \d+; the solve continues step"
+    ):
         replayed = JointAdam(iterations=STEPS).solve(of)
     assert same(plain, replayed)
     assert graphs.recordings == 0
@@ -218,7 +220,7 @@ def test_a_recording_that_fails_leaves_the_plain_solve(solver):
     of = problem(MSE())
     plain = solver(iterations=STEPS, execution="plain").solve(of)
     with emulated_graphs(graph=Impossible):
-        with pytest.warns(RuntimeWarning, match="recording it failed: out of memory; it goes on step by step"):
+        with pytest.warns(RuntimeWarning, match="recording it failed: out of memory; the solve continues step by step"):
             replayed = solver(iterations=STEPS).solve(of)
         with pytest.raises(AssemblyError, match="recording it failed: out of memory; use solver"):
             solver(iterations=STEPS, execution="graph").solve(of)

@@ -57,7 +57,7 @@ def test_branches_begin_where_the_trunk_is_and_it_goes_on_when_all_are_done(monk
 
 @pytest.mark.skipif(
     not torch.cuda.is_available(),
-    reason="needs an Nvidia GPU: pytest tests/unit/solvers/test_branches.py on a machine with one",
+    reason="needs an Nvidia GPU: pytest tests/unit/networks/test_branches.py on a machine with one",
 )
 def test_a_recorded_graph_of_branches_has_the_gradients_of_plain_calls():
     networks = [nn.Sequential(nn.Conv2d(4, 8, 3), nn.ReLU(), nn.Conv2d(8, 1, 3)).cuda() for _ in range(4)]
