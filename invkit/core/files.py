@@ -1,13 +1,15 @@
-"""Files that are written completely or not at all, and their digests."""
+"""Files that are written completely or not at all, their digests, and JSON that may be missing or damaged."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
-__all__ = ["sha256_of", "write_atomically"]
+__all__ = ["read_json_table", "sha256_of", "write_atomically"]
 
 READ_BYTES = 2**20  # of a file at a time
 
@@ -40,3 +42,12 @@ def sha256_of(path: Path) -> str:
         while chunk := file.read(READ_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def read_json_table(path: Path) -> dict[str, Any]:
+    """The table in a JSON file; empty if the file is missing, damaged, or holds no table."""
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return table if isinstance(table, dict) else {}

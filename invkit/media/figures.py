@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from io import BytesIO
 from itertools import accumulate
 from pathlib import Path
@@ -211,17 +211,24 @@ def draw_loss_panel(axes: Axes, result: Result) -> None:
 
 @dataclass(frozen=True)
 class ComparedImage:
-    """An image, and its luma aligned with the luma of the truth.
+    """An image beside the truth.
 
     Attributes:
         title: of its panel.
-        batch: (1, H, W, C).
-        aligned: the two crops that are compared.
+        batch: (B, H, W, C).
+        reference: the truth, (1, H, W, C).
     """
 
     title: str
     batch: npt.NDArray[Any]
-    aligned: Aligned
+    reference: npt.NDArray[Any]
+
+    @cached_property
+    def aligned(self) -> Aligned:
+        """The two crops of luma that are compared; raises `InputError`."""
+        estimate, truth = luma_of(self.batch[0], self.title), luma_of(self.reference[0], "the truth")
+        border, shift = protocol_margins(truth.shape)
+        return align(estimate, truth, border=border, max_shift=shift)
 
     @property
     def scores(self) -> str:
@@ -244,8 +251,10 @@ def comparison(result: Result, truth: str | Path | Array, kernel: Array | None =
         truth: the sharp image or its file.
         kernel: the true kernel, (h, w), or None.
     """
-    reference = true_image(truth)
-    shown = [compared(title, image, reference) for title, image in before_and_after(result)]
+    sharp: Array = read_image(truth).pixels if isinstance(truth, str | Path) else truth
+    check_image(sharp, "the truth")
+    reference = channels_last(to_bchw(sharp)[0])[:1]
+    shown = [ComparedImage(title, channels_last(image), reference) for title, image in before_and_after(result)]
     columns = len(shown) + 1
     figure = new_figure(2 * row_height([reference.shape[1:3]] * columns) + 0.7)
     grid = figure.add_gridspec(2, columns)
@@ -258,29 +267,12 @@ def comparison(result: Result, truth: str | Path | Array, kernel: Array | None =
         planes["True kernel"] = as_kernel(kernel_stack(kernel), "the true kernel")[None]
     cells = grid[1, -1].subgridspec(1, len(planes))
     for column, (title, values) in enumerate(planes.items()):
-        draw_planes_panel(figure.add_subplot(cells[column]), values, title)
+        axes, aspect = figure.add_subplot(cells[column]), pixel_aspect(values.shape[1:])
+        axes.imshow(planes_picture(values), cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect=aspect)
+        axes.set(xticks=[], yticks=[])
+        axes.set_title(title, **TITLE)
+        axes.set_xlabel(f"{values.shape[2]} × {values.shape[1]}", fontsize=SMALL_FONT, color="0.4")  # noqa: RUF001
     return figure
-
-
-def true_image(truth: str | Path | Array) -> npt.NDArray[Any]:
-    """The truth as (1, H, W, C) in [0, 1]; raises `InputError`."""
-    image: Array = read_image(truth).pixels if isinstance(truth, str | Path) else truth
-    check_image(image, "the truth")
-    return channels_last(to_bchw(image)[0])[:1]
-
-
-def compared(title: str, image: Array, reference: npt.NDArray[Any]) -> ComparedImage:
-    """An image beside the truth; raises `InputError`.
-
-    Args:
-        title: of the image.
-        image: of any layout.
-        reference: the truth, (1, H, W, C).
-    """
-    batch = channels_last(image)
-    estimate, truth = luma_of(batch[0], title), luma_of(reference[0], "the truth")
-    border, shift = protocol_margins(truth.shape)
-    return ComparedImage(title, batch, align(estimate, truth, border=border, max_shift=shift))
 
 
 def protocol_margins(shape: tuple[int, ...]) -> tuple[int, int]:
@@ -311,18 +303,3 @@ def draw_error_panels(panels: Sequence[Axes], shown: Sequence[ComparedImage]) ->
     )
     bar.ax.tick_params(labelsize=SMALL_FONT)
     bar.outline.set_visible(False)
-
-
-def draw_planes_panel(axes: Axes, planes: npt.NDArray[np.float64], title: str) -> None:
-    """Draw kernels, or the planes of another operator parameter, from black to white.
-
-    Args:
-        axes: the panel.
-        planes: (B, h, w).
-        title: of the panel.
-    """
-    aspect = pixel_aspect(planes.shape[1:])
-    axes.imshow(planes_picture(planes), cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect=aspect)
-    axes.set(xticks=[], yticks=[])
-    axes.set_title(title, **TITLE)
-    axes.set_xlabel(f"{planes.shape[2]} × {planes.shape[1]}", fontsize=SMALL_FONT, color="0.4")  # noqa: RUF001

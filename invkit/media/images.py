@@ -19,33 +19,15 @@ from ..core.files import write_atomically
 from .decoding import decode
 from .layouts import Layout, check_image, depth_of, from_bchw, to_bchw, unit_range
 
-__all__ = [
-    "Layout",
-    "Photo",
-    "check_image",
-    "encode_npy",
-    "encode_png",
-    "from_bchw",
-    "quantised",
-    "read_image",
-    "to_bchw",
-    "write_image",
-]
+__all__ = ["Layout", "Photo", "check_image", "encode_npy", "encode_png", "from_bchw", "quantised", "read_image",
+           "to_bchw", "write_image"]  # fmt: skip
 
 PNG_LEVEL = 3  # half of the time of the usual level 6, for files that are 1 or 2 % larger
 JPEG_QUALITY = 95  # the highest quality at which a file is still much smaller than a PNG
 DEPTHS = {"PNG": (8, 16), "TIFF": (8, 16, 32), "NPY": (8, 16, 32), "JPEG": (8,), "BMP": (8,), "WebP": (8,)}
 OPAQUE_FORMATS = ("JPEG", "BMP")
-IMAGE_SUFFIXES = {
-    ".png": "PNG",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".bmp": "BMP",
-    ".webp": "WebP",
-    ".npy": "NPY",
-}
+IMAGE_SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP",
+                  ".webp": "WebP", ".npy": "NPY"}  # fmt: skip
 UNSIGNED_TYPES: dict[int, type[np.unsignedinteger[Any]]] = {8: np.uint8, 16: np.uint16}
 
 
@@ -83,7 +65,7 @@ def read_image(path: str | Path) -> Photo:
 
     Raises:
         InputError: the file is missing, unreadable, empty, truncated, of an unknown format or of several pages, has
-            more than `stored.MAX_PIXELS` pixels, or its pixels cannot be restored (`check_image`).
+            more than `decoding.MAX_PIXELS` pixels, or its pixels cannot be restored (`check_image`).
 
     Example:
         >>> import tempfile
@@ -123,42 +105,10 @@ def write_image(
         >>> write_image(Path(tempfile.mkdtemp()) / "grey.tif", np.full((4, 5), 0.5, dtype=np.float32))
     """
     path = Path(path)
-    content = encode(path, image, bits, icc_profile)
-    try:
-        write_atomically(path, content)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror or error}; choose another place") from error
-
-
-def encode(path: Path, image: npt.NDArray[Any], bits: int | None, icc_profile: bytes | None = None) -> bytes:
-    """The content of a file in the format of a path's suffix.
-
-    Args:
-        path: of the file; it is not written.
-        image: as for `write_image`.
-        bits: as for `write_image`.
-        icc_profile: as for `write_image`.
-    """
     kind = IMAGE_SUFFIXES.get(path.suffix.lower())
     if kind is None:
         known = ", ".join(IMAGE_SUFFIXES)
         raise InputError(f"{path} has no suffix of an image format that invkit writes; use one of {known}")
-    check_encodable(path, kind, image)
-    depth = bits or (max(DEPTHS[kind]) if image.dtype.kind == "f" else 8 * image.dtype.itemsize)
-    if depth not in DEPTHS[kind]:
-        held = " or ".join(map(str, DEPTHS[kind]))
-        raise InputError(f"{path} cannot be written with {depth} bits: {kind} holds {held}; use PNG (16) or TIFF (32)")
-    return ENCODERS[kind](quantised(image, depth), icc_profile)
-
-
-def check_encodable(path: Path, kind: str, image: npt.NDArray[Any]) -> None:
-    """Refuse an array that is not an image, or that a format cannot hold; raises `InputError`.
-
-    Args:
-        path: of the file, for the message.
-        kind: the format.
-        image: any array.
-    """
     channels = image.shape[-1] if image.ndim == 3 else 1
     if image.ndim not in (2, 3) or not 1 <= channels <= 4 or image.size == 0:
         raise InputError(f"{path}: an image must be (H, W) or (H, W, C) with C from 1 to 4, got {image.shape}")
@@ -166,6 +116,15 @@ def check_encodable(path: Path, kind: str, image: npt.NDArray[Any]) -> None:
         raise InputError(f"{path}: {kind} has no transparency; write PNG, TIFF or WebP, or leave alpha out")
     if image.dtype.kind == "f" and not bool(np.isfinite(image).all()):
         raise InputError(f"{path}: the image holds NaN or infinite values; replace them first")
+    depth = bits or (max(DEPTHS[kind]) if image.dtype.kind == "f" else 8 * image.dtype.itemsize)
+    if depth not in DEPTHS[kind]:
+        held = " or ".join(map(str, DEPTHS[kind]))
+        raise InputError(f"{path} cannot be written with {depth} bits: {kind} holds {held}; use PNG (16) or TIFF (32)")
+    content = ENCODERS[kind](quantised(image, depth), icc_profile)
+    try:
+        write_atomically(path, content)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}; choose another place") from error
 
 
 def quantised(image: npt.NDArray[Any], bits: int) -> npt.NDArray[Any]:

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.errors import InputError
-from .decoding import decode
-from .stored import StoredImage
+from .decoding import StoredImage, decode
 
-__all__ = ["as_kernel", "check_kernel", "kernel_picture", "mosaic", "planes_picture", "read_kernel"]
+__all__ = ["as_kernel", "centred_kernel", "check_kernel", "kernel_picture", "mosaic", "padded_kernel", "planes_picture",
+           "read_kernel"]  # fmt: skip
 
 VISIBLE_SIDE = 255  # pixels; the longer side of a kernel's picture has at least so many
 NEGATIVE_TOLERANCE = 0.01  # of the largest value: rounding and resampling leave such negative values
@@ -153,6 +153,24 @@ def planes_picture(planes: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
     low, high = float(planes.min()), float(planes.max())
     unit = (planes - low) / (high - low) if high > low else np.full_like(planes, 0.5)
     return kernel_picture(mosaic(unit, 1.0))
+
+
+def centred_kernel(kernel: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """A kernel in a slightly larger square with its centre of mass in the middle, without empty borders."""
+    mass = np.clip(np.nan_to_num(kernel), 0, None)
+    if mass.sum() == 0:
+        return kernel
+    ys, xs = np.nonzero(mass > 0.01 * mass.max())
+    y, x = (round(float((np.indices(mass.shape)[axis] * mass).sum() / mass.sum())) for axis in (0, 1))
+    reach = 1 + max(y - ys.min(), ys.max() - y, x - xs.min(), xs.max() - x)
+    wide = np.pad(mass, reach)
+    return np.asarray(wide[y : y + 2 * reach + 1, x : x + 2 * reach + 1])
+
+
+def padded_kernel(square: npt.NDArray[np.float64], side: int) -> npt.NDArray[np.float64]:
+    """A square kernel in the middle of a larger square of ``side`` pixels."""
+    before = (side - square.shape[0]) // 2
+    return np.pad(square, (before, side - square.shape[0] - before))
 
 
 def enlargement(kernel: npt.NDArray[np.float64]) -> int:

@@ -124,9 +124,22 @@ def checked_image(image: Array, name: str) -> npt.NDArray[Any]:
     """The image as (B, C, H, W) in [0, 1], perhaps as a view; raises as `check_image`."""
     if not isinstance(image, np.ndarray | Tensor):
         raise InputError(f"{name} must be a NumPy array or a tensor, got {type(image).__name__}; try np.asarray(image)")
-    values = numpy_view(image, name)
-    check_shape(values.shape, isinstance(image, Tensor), name)
-    unit = batched(unit_range(values, name), isinstance(image, Tensor))
+    values, is_tensor = numpy_view(image, name), isinstance(image, Tensor)
+    shape = values.shape
+    allowed = (
+        "a tensor must be (H, W), (C, H, W) or (B, C, H, W)" if is_tensor else "an array must be (H, W) or (H, W, C)"
+    )
+    if len(shape) not in ((2, 3, 4) if is_tensor else (2, 3)):
+        raise InputError(f"{name} has shape {shape}; {allowed}")
+    channels = 1 if len(shape) == 2 else shape[-3] if is_tensor else shape[-1]
+    if not 1 <= channels <= 4:
+        other = shape[-1] if is_tensor else shape[0]
+        mend = "permute(2, 0, 1)" if is_tensor else "np.moveaxis(image, 0, -1)"
+        hint = f"; move its channels with {mend}" if len(shape) == 3 and 1 <= other <= 4 else ""
+        raise InputError(f"{name} has shape {shape}; {allowed} with 1 to 4 channels C{hint}")
+    if 0 in shape:
+        raise InputError(f"{name} has shape {shape}, so it has no pixels; give an image with at least one")
+    unit = batched(unit_range(values, name), is_tensor)
     colour = unit[:, :-1] if unit.shape[1] in (2, 4) else unit
     if any(map(is_constant, colour)):
         raise InputError(
@@ -149,31 +162,6 @@ def numpy_view(image: Array, name: str) -> npt.NDArray[Any]:
         raise InputError(f"{name} is bfloat16, too coarse for an image; give it as float32")
     values: npt.NDArray[Any] = image.detach().cpu().numpy()
     return values
-
-
-def check_shape(shape: tuple[int, ...], is_tensor: bool, name: str) -> None:
-    """Refuse a shape that is not of an image.
-
-    Args:
-        shape: of the array or tensor.
-        is_tensor: whether its channels come first.
-        name: the image's name in the message.
-
-    Raises:
-        InputError: the shape has other dimensions or channels, or no pixels.
-    """
-    allowed = "(H, W), (C, H, W) or (B, C, H, W)" if is_tensor else "(H, W) or (H, W, C)"
-    kind = "a tensor" if is_tensor else "an array"
-    if len(shape) not in ((2, 3, 4) if is_tensor else (2, 3)):
-        raise InputError(f"{name} has shape {shape}; {kind} must be {allowed}")
-    channels = 1 if len(shape) == 2 else shape[-3] if is_tensor else shape[-1]
-    if not 1 <= channels <= 4:
-        other = shape[-1] if is_tensor else shape[0]
-        mend = "permute(2, 0, 1)" if is_tensor else "np.moveaxis(image, 0, -1)"
-        hint = f"; move its channels with {mend}" if len(shape) == 3 and 1 <= other <= 4 else ""
-        raise InputError(f"{name} has shape {shape}; {kind} must be {allowed} with 1 to 4 channels C{hint}")
-    if 0 in shape:
-        raise InputError(f"{name} has shape {shape}, so it has no pixels; give an image with at least one")
 
 
 def depth_of(dtype: np.dtype[Any]) -> BitDepth:

@@ -11,13 +11,14 @@ import tempfile
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from io import BytesIO
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..core.errors import InputError
-from ..core.files import write_atomically
+from ..core.files import read_json_table, write_atomically
 from ..core.result import Result
 from .figures import kernel_stack, overview
 from .images import encode_npy, encode_png, quantised
@@ -78,21 +79,16 @@ def check_inputs(directory: Path, inputs: Sequence[Path]) -> None:
     Raises:
         InputError: the run writes one of these files, perhaps through another path.
     """
-    for name in {*RUN_FILES, *run_files(directory)}:
-        for given in inputs:
-            if is_same_file(directory / name, given):
-                raise InputError(
-                    f"{given} is an input, and the run would replace it by its own {name}; choose another output "
-                    "folder, or give the input another name"
-                )
-
-
-def is_same_file(one: Path, other: Path) -> bool:
-    """Whether two paths lead to one file; False if one does not exist or cannot be accessed."""
-    try:
-        return one.samefile(other)
-    except (OSError, ValueError):
-        return False
+    for given, name in product(inputs, {*RUN_FILES, *run_files(directory)}):
+        try:
+            is_same = given.samefile(directory / name)
+        except (OSError, ValueError):
+            continue
+        if is_same:
+            raise InputError(
+                f"{given} is an input, and the run would replace it by its own {name}; choose another output folder, "
+                "or give the input another name"
+            )
 
 
 def check_writable(directory: Path) -> None:
@@ -137,18 +133,9 @@ def check_resumable(directory: Path) -> None:
         return
     if not (directory / SUMMARY).exists():
         raise InputError(f"there is no run in {directory} to resume; check the folder, or start one without --resume")
-    if stop_reason(directory / SUMMARY) in COMPLETE:
+    if read_json_table(directory / SUMMARY).get("stopped") in COMPLETE:
         raise InputError(f"the run in {directory} is finished; nothing to resume")
     raise InputError(f"the run in {directory} left no {CHECKPOINT} to resume from; start it anew with --overwrite")
-
-
-def stop_reason(summary: Path) -> object:
-    """The reason in a result.json for which the run stopped; None if the file cannot be read."""
-    try:
-        facts = json.loads(summary.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return facts.get("stopped") if isinstance(facts, dict) else None
 
 
 def run_files(directory: Path, pattern: str = RUN_FILE) -> list[str]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from xml.etree import ElementTree
 
 from ...media.animation import evenly
@@ -30,24 +29,13 @@ SMALLEST_LOG = 1e-300  # a logarithmic axis needs larger values
 SETTINGS: Any = {  # of Matplotlib
     "svg.fonttype": "none",  # texts stay texts
     "text.parse_math": False,  # names may contain $
-    "axes.spines.left": False,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.linewidth": 0.8,
-    "axes.unicode_minus": False,
-    "xtick.bottom": False,
-    "ytick.left": False,
-    "grid.alpha": 0.3,
-    "grid.color": "black",
-    "grid.linewidth": 0.7,
-    "lines.color": "black",
-    "lines.linewidth": 1.8,
-    "lines.solid_capstyle": "butt",
+    **dict.fromkeys(("axes.spines.left", "axes.spines.right", "axes.spines.top", "xtick.bottom", "ytick.left"), False),
+    **{"grid.alpha": 0.3, "grid.color": "black", "grid.linewidth": 0.7, "lines.linewidth": 1.8},
+    **{"axes.unicode_minus": False, "lines.solid_capstyle": "butt"},
 }
 
 
-@dataclass(frozen=True)
-class Series:
+class Series(NamedTuple):
     """A line: its name, its look (a number that `look_class` makes a colour and a dash), and its points."""
 
     name: str
@@ -55,21 +43,13 @@ class Series:
     points: Points
 
 
-@dataclass(frozen=True)
-class Chart:
-    """A drawn chart.
-
-    Attributes:
-        title: of the chart.
-        about: a description for readers who cannot see it.
-        svg: the elements inside the ``svg`` element.
-        key: the series whose names the page lists below the chart.
-    """
+class Chart(NamedTuple):
+    """A drawn chart: its title, a description in words, the elements of its SVG, and the series that the key lists."""
 
     title: str
     about: str
     svg: str
-    key: tuple[Series, ...]
+    key: Sequence[Series]
     width: int = CHART_WIDTH
     height: int = CHART_HEIGHT
 
@@ -112,8 +92,11 @@ def line_chart(
         for number, (place, text) in enumerate(rule for rule in rules if low < rule[0] < high):
             draw_rule(axes, place, text, number % 3)
 
-    about = f"{labels[1]} against {labels[0]}. " + " ".join(map(series_text, lines))
-    return Chart(title, about, drawing(draw, labels), tuple(lines) if keyed else ())
+    texts = [f"{labels[1]} against {labels[0]}."]
+    for line in lines:
+        (x, first), (end, last) = line.points[0], line.points[-1]
+        texts.append(f"{line.name}: from {first:.4g} at {x:g} to {last:.4g} at {end:g}.")
+    return Chart(title, " ".join(texts), drawing(draw, labels), lines if keyed else ())
 
 
 def ratio_chart(title: str, label: str, series: Sequence[Series]) -> Chart | None:
@@ -133,9 +116,12 @@ def ratio_chart(title: str, label: str, series: Sequence[Series]) -> Chart | Non
         for ratio in (2, 3):
             draw_rule(axes, ratio)
 
-    about = "Share of runs whose error ratio is at most r. " + " ".join(map(shares_text, series))
+    texts = ["Share of runs whose error ratio is at most r."]
+    for line in series:
+        shares = [f"{max((y for x, y in line.points if x <= r), default=0):.0f}% at {r}" for r in (2, 3)]
+        texts.append(f"{line.name}: {', '.join(shares)}.")
     labels = f"{label} r", "runs with a ratio of at most r"
-    return Chart(title, about, drawing(draw, labels), tuple(series)) if series else None
+    return Chart(title, " ".join(texts), drawing(draw, labels), series) if series else None
 
 
 def draw_series(axes: Axes, line: Series) -> None:
@@ -223,15 +209,3 @@ def inline_svg(figure: Figure) -> str:
         element.tag = element.tag.rpartition("}")[2]
         element.text, element.tail = element.text if element.tag == "text" else None, None
     return "".join(ElementTree.tostring(child, encoding="unicode") for child in root if child.tag == "g")
-
-
-def series_text(series: Series) -> str:
-    """A line in words."""
-    (x, first), (end, last) = series.points[0], series.points[-1]
-    return f"{series.name}: from {first:.4g} at {x:g} to {last:.4g} at {end:g}."
-
-
-def shares_text(series: Series) -> str:
-    """A cumulative line in words: its shares at the ratios 2 and 3."""
-    shares = [f"{max((y for x, y in series.points if x <= r), default=0):.0f}% at {r}" for r in (2, 3)]
-    return f"{series.name}: {', '.join(shares)}."

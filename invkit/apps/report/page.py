@@ -4,47 +4,25 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
-from .charts import Chart
+import numpy as np
+import numpy.typing as npt
+
+from .charts import Chart, Points
 from .pictures import Picture
 
-__all__ = [
-    "CaseSection",
-    "ColumnHead",
-    "Evolution",
-    "KernelRow",
-    "KernelTile",
-    "Method",
-    "PageCell",
-    "PageTable",
-    "ReportPage",
-    "ShownResult",
-    "SnapshotFrame",
-    "cell_of",
-    "facts_table",
-    "joined_pages",
-    "method_of",
-    "table_with",
-]
+__all__ = ["CaseSection", "ColumnHead", "KernelRow", "KernelTile", "Method", "MethodResult", "PageCell", "PageTable",
+           "ReportPage", "SnapshotFrame", "cell_of", "facts_table", "joined_pages", "method_of",
+           "page_table"]  # fmt: skip
 
 DASH = "–"  # noqa: RUF001  an empty cell
 
 
-@dataclass(frozen=True)
-class Method:
-    """A recipe as it was run.
-
-    Attributes:
-        name: short, unique in the page.
-        look: number of its colour and dash.
-        title: of the recipe.
-        source: citation of the recipe.
-        notes: of the recipe.
-        recipe: the resolved recipe as JSON for ``--recipe``, or an empty text.
-    """
+class Method(NamedTuple):
+    """A recipe as it was run: a name that is unique in the page, a look, texts, and the JSON text for ``--recipe``."""
 
     name: str
     look: int
@@ -54,8 +32,7 @@ class Method:
     recipe: str = ""
 
 
-@dataclass(frozen=True)
-class SnapshotFrame:
+class SnapshotFrame(NamedTuple):
     """A snapshot: its time, a remark, image and kernel."""
 
     when: str
@@ -64,27 +41,36 @@ class SnapshotFrame:
     kernel: Picture | None = None
 
 
-@dataclass(frozen=True)
-class Evolution:
-    """The snapshots of a method's result."""
+@dataclass(frozen=True, eq=False)
+class MethodResult:
+    """The result of a method for a photograph.
 
-    name: str
-    frames: tuple[SnapshotFrame, ...]
+    Attributes:
+        method: the method.
+        about: its metrics, as "33.07 dB, 1.2 s".
+        picture: the restored image, or None.
+        remarks: warnings, or the reason for no image.
+        kernel: (h, w), (B, h, w) of several, or None.
+        has_kernel: whether ``kernel`` holds kernels and not another operator parameter.
+        losses: iteration and loss.
+        stages: the iteration at which each stage after the first starts, and its name.
+        quality: iteration and metric.
+        frames: snapshots.
+    """
 
-
-@dataclass(frozen=True)
-class ShownResult:
-    """The result of a method: its metrics as text, its image, and remarks (warnings, or the reason for no image)."""
-
-    name: str
-    look: int
+    method: Method
     about: str
     picture: Picture | None
-    remarks: tuple[str, ...] = ()
+    remarks: Sequence[str] = ()
+    kernel: npt.NDArray[np.float64] | None = None
+    has_kernel: bool = True
+    losses: Points = ()
+    stages: Sequence[tuple[float, str]] = ()
+    quality: Points = ()
+    frames: Sequence[SnapshotFrame] = ()
 
 
-@dataclass(frozen=True)
-class KernelTile:
+class KernelTile(NamedTuple):
     """A kernel: its method, its size as text, its picture."""
 
     name: str
@@ -92,12 +78,11 @@ class KernelTile:
     picture: Picture
 
 
-@dataclass(frozen=True)
-class KernelRow:
+class KernelRow(NamedTuple):
     """Kernels side by side; black is ``low``, white is ``high``."""
 
     title: str
-    tiles: tuple[KernelTile, ...]
+    tiles: Sequence[KernelTile]
     low: float
     high: float
 
@@ -108,42 +93,43 @@ class CaseSection:
 
     Attributes:
         name: short, for menus.
+        size: width and height of the photograph in pixels, as text.
         before: the input.
         truth: the sharp image, if it is known.
         results: one for each method.
         kernels: each row has one scale.
         charts: of this case.
-        evolutions: of the results with snapshots.
-        size: width and height of the photograph in pixels, as text.
     """
 
     name: str
+    size: str
     before: Picture | None
     truth: Picture | None
-    results: tuple[ShownResult, ...]
-    kernels: tuple[KernelRow, ...] = ()
-    charts: tuple[Chart, ...] = ()
-    evolutions: tuple[Evolution, ...] = ()
-    size: str = ""
+    results: Sequence[MethodResult]
+    kernels: Sequence[KernelRow]
+    charts: Sequence[Chart]
+
+    @property
+    def evolving(self) -> list[MethodResult]:
+        """The results with snapshots."""
+        return [result for result in self.results if result.frames]
 
     def pictures(self) -> Iterator[Picture]:
         """All pictures."""
         found = [self.before, *(result.picture for result in self.results), self.truth]
         found += [tile.picture for row in self.kernels for tile in row.tiles]
-        found += [each for one in self.evolutions for frame in one.frames for each in (frame.image, frame.kernel)]
+        found += [each for result in self.results for frame in result.frames for each in (frame.image, frame.kernel)]
         return (picture for picture in found if picture is not None)
 
 
-@dataclass(frozen=True)
-class ColumnHead:
+class ColumnHead(NamedTuple):
     """The head of a column; numbers are aligned to the right."""
 
     text: str
     numeric: bool = False
 
 
-@dataclass(frozen=True)
-class PageCell:
+class PageCell(NamedTuple):
     """A text, the number to sort it by, the place of the case that it links to, and whether it is the best."""
 
     text: str
@@ -152,15 +138,14 @@ class PageCell:
     bold: bool = False
 
 
-@dataclass(frozen=True)
-class PageTable:
+class PageTable(NamedTuple):
     """A table; without heads a list of names and values; ``filtered`` if readers can filter its rows."""
 
     title: str
-    heads: tuple[ColumnHead, ...]
-    rows: tuple[tuple[PageCell, ...], ...]
+    heads: Sequence[ColumnHead]
+    rows: Sequence[Sequence[PageCell]]
     about: str = ""
-    notes: tuple[str, ...] = ()
+    notes: Sequence[str] = ()
     filtered: bool = False
 
 
@@ -182,13 +167,13 @@ class ReportPage:
 
     title: str
     about: str
-    methods: tuple[Method, ...]
-    cases: tuple[CaseSection, ...]
-    overview: tuple[PageTable, ...] = ()
-    charts: tuple[Chart, ...] = ()
-    records: tuple[PageTable, ...] = ()
-    facts: tuple[PageTable, ...] = ()
-    remarks: tuple[str, ...] = ()
+    methods: Sequence[Method]
+    cases: Sequence[CaseSection]
+    overview: Sequence[PageTable] = ()
+    charts: Sequence[Chart] = ()
+    records: Sequence[PageTable] = ()
+    facts: Sequence[PageTable] = ()
+    remarks: Sequence[str] = ()
 
     def pictures(self) -> list[Picture]:
         """All pictures, each once."""
@@ -199,16 +184,16 @@ def joined_pages(pages: Sequence[ReportPage]) -> ReportPage:
     """One page with the content of several, whose cases and looks are numbered consecutively."""
     title = ", ".join(dict.fromkeys(page.title for page in pages))
     parts = [field.name for field in fields(ReportPage) if field.name not in ("title", "about")]
-    content: dict[str, Any] = {part: tuple(each for page in pages for each in getattr(page, part)) for part in parts}
+    content: dict[str, Any] = {part: [each for page in pages for each in getattr(page, part)] for part in parts}
     return ReportPage(title=title, about="; ".join(page.about for page in pages), **content)
 
 
 def cell_of(value: Any, digits: int | None = None) -> PageCell:
-    """A cell with a value.
+    """A cell with a value; a dash for None and NaN.
 
-    >>> cell_of(3.14159, 2).text, cell_of(None).text, cell_of("finished").text
-    ('3.14', '–', 'finished')
-    """  # noqa: RUF002  a dash
+    >>> cell_of(3.14159, 2).text, cell_of("finished").text
+    ('3.14', 'finished')
+    """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return PageCell(DASH)
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -219,27 +204,27 @@ def cell_of(value: Any, digits: int | None = None) -> PageCell:
     return PageCell(text, float(value))
 
 
-def table_with(
-    title: str, heads: Sequence[ColumnHead], rows: Iterable[Sequence[PageCell]], *, filtered: bool = False
-) -> PageTable:
+def page_table(title: str, columns: Mapping[str, int | None], rows: Sequence[Sequence[Any]]) -> PageTable:
     """A table without its empty columns.
 
     Args:
         title: of the table.
-        heads: of the columns.
-        rows: one cell for each column.
-        filtered: whether readers can filter the rows, if there are several.
+        columns: the decimals of each column of numbers, None for a column of texts, by the column's head.
+        rows: a value, or a `PageCell`, for each column.
     """
-    rows = list(rows)
-    used = [place for place in range(len(heads)) if any(row[place] != PageCell(DASH) for row in rows)]
-    cells = tuple(tuple(row[place] for place in used) for row in rows)
-    return PageTable(title, tuple(heads[place] for place in used), cells, filtered=filtered and len(rows) > 1)
+    decimals = list(columns.values())
+    cells = [
+        [v if isinstance(v, PageCell) else cell_of(v, digits) for v, digits in zip(row, decimals, strict=True)]
+        for row in rows
+    ]
+    used = [place for place in range(len(columns)) if any(row[place].text != DASH for row in cells)]
+    heads = [ColumnHead(head, digits is not None) for head, digits in columns.items()]
+    return PageTable(title, [heads[place] for place in used], [[row[place] for place in used] for row in cells])
 
 
 def facts_table(title: str, rows: Iterable[tuple[str, Any]]) -> PageTable:
     """A list of names and values, without empty values."""
-    known = [(PageCell(name), PageCell(str(value))) for name, value in rows if value not in (None, "")]
-    return PageTable(title, (), tuple(known))
+    return PageTable(title, (), [(PageCell(n), PageCell(str(v))) for n, v in rows if v not in (None, "")])
 
 
 def method_of(name: str, look: int, document: Any) -> Method:

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from random import Random
-from typing import Any, Literal, Protocol, TypeAlias, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from ...core.errors import InputError
 from ...media.decoding import decode
@@ -39,8 +40,7 @@ def untracked(items: Sequence[Tracked], what: str) -> Iterator[Tracked]:
     return iter(items)
 
 
-@dataclass(frozen=True)
-class Level:
+class Level(NamedTuple):
     """An encoding: PNG is lossless; the longer side of a picture has at most ``side`` pixels."""
 
     format: Literal["PNG", "WebP"]
@@ -59,8 +59,7 @@ LADDER = (Level("PNG", 4096), *(Level("WebP", side, quality) for side, quality i
 FIXED_LEVELS = {"small": Level("WebP", 384, 80), "exact": Level("PNG", 4096)}
 
 
-@dataclass(frozen=True, eq=False)
-class LoadedPicture:
+class LoadedPicture(NamedTuple):
     """Pixels (H, W), (H, W, 3) or (H, W, 4), uint8; their colour profile; the PNG file that holds them, if any."""
 
     pixels: npt.NDArray[np.uint8]
@@ -81,8 +80,7 @@ class Picture:
     kind: PictureKind = "whole"
 
 
-@dataclass(frozen=True)
-class EmbeddedPicture:
+class EmbeddedPicture(NamedTuple):
     """A picture in the page: its data URI, and its width and height there in pixels."""
 
     uri: str
@@ -106,11 +104,6 @@ class Album:
     def get(self, picture: Picture | None) -> EmbeddedPicture | None:
         """A picture as it is in the page, or None."""
         return None if picture is None else self.pictures.get(picture)
-
-    @property
-    def size(self) -> int:
-        """The bytes of all pictures."""
-        return sum(len(picture.uri) for picture in self.pictures.values())
 
 
 def picture_of(values: npt.NDArray[np.generic], kind: PictureKind = "whole") -> Picture:
@@ -156,12 +149,14 @@ def embed(pictures: Sequence[Picture], megabytes: float, track: Track = untracke
     """
     budget = PICTURE_SHARE * megabytes * BYTES_PER_MEGABYTE
     unique = list(dict.fromkeys(pictures))
-    for level in LADDER[:-1]:
-        if estimated_size(unique, level) <= budget:
-            album = encoded(unique, level, track)
-            if album.size <= budget:
-                return album
-    return encoded(unique, LADDER[-1], track)
+    for level in LADDER:
+        if level is not LADDER[-1] and estimated_size(unique, level) > budget:
+            continue
+        found = {picture: as_uri(picture, level) for picture in track(unique, "pictures")}
+        available = {picture: embedded for picture, embedded in found.items() if embedded is not None}
+        if sum(len(embedded.uri) for embedded in available.values()) <= budget:
+            break
+    return Album(available, str(level), level.format != "PNG")
 
 
 def estimated_size(pictures: Sequence[Picture], level: Level) -> float:
@@ -175,19 +170,6 @@ def estimated_size(pictures: Sequence[Picture], level: Level) -> float:
     return total
 
 
-def encoded(pictures: Sequence[Picture], level: Level, track: Track) -> Album:
-    """The pictures at one level.
-
-    Args:
-        pictures: without repetitions.
-        level: of the whole pictures.
-        track: shows the progress.
-    """
-    found = {picture: as_uri(picture, level) for picture in track(pictures, "pictures")}
-    available = {picture: embedded for picture, embedded in found.items() if embedded is not None}
-    return Album(available, str(level), level.format != "PNG")
-
-
 def as_uri(picture: Picture, level: Level) -> EmbeddedPicture | None:
     """One picture at the level of its kind; None if it is not available."""
     loaded = picture.load()
@@ -196,7 +178,10 @@ def as_uri(picture: Picture, level: Level) -> EmbeddedPicture | None:
     level = FIXED_LEVELS.get(picture.kind, level)
     pixels = resized(loaded.pixels, level.side)
     if level.format == "WebP":
-        content = encode_webp(pixels, level.quality, loaded.icc_profile)
+        buffer = BytesIO()
+        webp = Image.fromarray(pixels)
+        webp.save(buffer, "WEBP", quality=level.quality, icc_profile=loaded.icc_profile or b"")
+        content = buffer.getvalue()
     elif pixels is loaded.pixels and loaded.png is not None:
         content = loaded.png
     else:
@@ -211,22 +196,5 @@ def resized(pixels: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
     share = side / max(height, width)
     if share >= 1:
         return pixels
-    from PIL import Image
-
     size = max(1, round(share * width)), max(1, round(share * height))
     return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
-
-
-def encode_webp(pixels: npt.NDArray[np.uint8], quality: int, icc_profile: bytes | None) -> bytes:
-    """WebP, lossy.
-
-    Args:
-        pixels: (H, W) or (H, W, C).
-        quality: from 0 to 100.
-        icc_profile: colour profile, or None.
-    """
-    from PIL import Image
-
-    buffer = BytesIO()
-    Image.fromarray(pixels).save(buffer, "WEBP", quality=quality, icc_profile=icc_profile or b"")
-    return buffer.getvalue()

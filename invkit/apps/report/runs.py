@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -15,26 +16,14 @@ import numpy.typing as npt
 from ...core.errors import InputError
 from ...core.files import sha256_of
 from ...core.result import Result
-from ...media.animation import evenly, snapshots_in, solved_stages
+from ...media.animation import SnapshotFile, SolveHistory, evenly, snapshots_in
 from ...media.figures import kernel_stack, luma_of, protocol_margins
 from ...media.images import read_image
 from ...media.layouts import channels_last, to_bchw
 from ...numerics.registration import aligned_psnr
-from .cases import MethodResult, case_section, size_text
+from . import page
+from .cases import case_charts, case_kernels, size_text
 from .charts import Points
-from .page import (
-    CaseSection,
-    ColumnHead,
-    Method,
-    PageCell,
-    PageTable,
-    ReportPage,
-    SnapshotFrame,
-    cell_of,
-    facts_table,
-    method_of,
-    table_with,
-)
 from .pictures import Picture, Track, picture_of, picture_of_file, untracked
 
 __all__ = ["Run", "is_run", "read_run", "run_in_memory", "runs_page"]
@@ -72,16 +61,6 @@ class Run:
         return value if isinstance(value, dict) else {}
 
     @property
-    def recipe(self) -> str:
-        """The recipe's name."""
-        return str(self.table("recipe").get("name") or self.label)
-
-    @property
-    def losses(self) -> list[float]:
-        """The loss of every iteration; a loss that was not finite is NaN."""
-        return [np.nan if loss is None else float(loss) for loss in self.details.get("loss_history") or ()]
-
-    @property
     def stages(self) -> list[Mapping[str, Any]]:
         """The details of the stages."""
         return [stage for stage in self.details.get("stages") or () if isinstance(stage, dict)]
@@ -93,17 +72,21 @@ class Run:
         return [each for each in (given if isinstance(given, list) else [given]) if isinstance(each, dict)]
 
     @property
-    def source(self) -> str:
-        """A text that is equal for runs of the same input."""
-        given = self.details.get("image")
-        return json.dumps(given, sort_keys=True) if given else f"run {self.label}"
-
-    @property
     def photo(self) -> str:
         """The name of the input."""
         files = self.inputs
         more = f" and {len(files) - 1} more" if len(files) > 1 else ""
         return f"{files[0].get('file', self.label)}{more}" if files else self.label
+
+    @cached_property
+    def snapshots(self) -> list[SnapshotFile]:
+        """The snapshots in the folder."""
+        return [] if self.folder is None else snapshots_in(self.folder)
+
+    @cached_property
+    def history(self) -> SolveHistory:
+        """The stages of the snapshots."""
+        return SolveHistory(self.details, max((one.solve for one in self.snapshots), default=0))
 
 
 def is_run(folder: Path) -> bool:
@@ -163,7 +146,7 @@ def run_in_memory(result: Result, label: str) -> Run:
 
 def runs_page(
     runs: Sequence[Run], *, photos: Mapping[str, Path], truth: Path | None = None, track: Track = untracked
-) -> ReportPage:
+) -> page.ReportPage:
     """The page of runs.
 
     Args:
@@ -175,42 +158,52 @@ def runs_page(
     Raises:
         InputError: there is a truth, and the runs are of several photographs.
     """
-    names = unique_names([run.recipe for run in runs], [run.label for run in runs])
-    named = dict(zip(names, runs, strict=True))
-    methods = {name: method_of(name, look, run.details.get("recipe")) for look, (name, run) in enumerate(named.items())}
+    recipes = [str(run.table("recipe").get("name") or run.label) for run in runs]
+    named = dict(zip(unique_names(recipes, [run.label for run in runs]), runs, strict=True))
+    methods = {
+        name: page.method_of(name, look, run.details.get("recipe")) for look, (name, run) in enumerate(named.items())
+    }
     groups: dict[str, dict[str, Run]] = {}
     for name, run in named.items():
-        groups.setdefault(run.source, {})[name] = run
+        given = run.details.get("image")
+        groups.setdefault(json.dumps(given, sort_keys=True) if given else f"run {run.label}", {})[name] = run
     if truth is not None and len(groups) > 1:
         raise InputError(
             f"the runs are of {len(groups)} photographs, and the truth {truth} is of one; give runs of one photograph"
         )
-    cases = tuple(run_case(group, methods, photos, truth, track) for group in groups.values())
+    cases = [run_case(group, methods, photos, truth, track) for group in groups.values()]
     places = {name: place for place, group in enumerate(groups.values()) for name in group}
     without = ", ".join(case.name for case in cases if case.before is None)
     missing = f"The photograph {without} is not beside the run; give it with --photo to compare with it."
-    return ReportPage(
-        title=names[0] if len(names) == 1 else f"{len(names)} runs",
+    return page.ReportPage(
+        title=next(iter(named)) if len(named) == 1 else f"{len(named)} runs",
         about=", ".join(case.name for case in cases[:3]) + (" and others" if len(cases) > 3 else ""),
-        methods=tuple(methods.values()),
+        methods=list(methods.values()),
         cases=cases,
-        records=(run_results(named, places),),
-        facts=(run_timings(named), run_environment(named)),
-        remarks=(missing,) if without else (),
+        records=[run_results(named, places)],
+        facts=[run_timings(named), run_environment(named)],
+        remarks=[missing] if without else [],
     )
 
 
 def unique_names(names: Sequence[str], labels: Sequence[str]) -> list[str]:
-    """The names; repeated names with their label, and with a number if that is repeated too."""
-    longer = [
-        name if names.count(name) == 1 else f"{name} ({label})" for name, label in zip(names, labels, strict=True)
-    ]
+    """The names; repeated names with their label, and with a number if that is repeated too.
+
+    >>> unique_names(["fast", "best", "fast"], ["one", "two", "three"])
+    ['fast (one)', 'best', 'fast (three)']
+    """
+    pairs = zip(names, labels, strict=True)
+    longer = [name if names.count(name) == 1 else f"{name} ({label})" for name, label in pairs]
     return [n if longer.count(n) == 1 else f"{n} {1 + longer[:place].count(n)}" for place, n in enumerate(longer)]
 
 
 def run_case(
-    runs: Mapping[str, Run], methods: Mapping[str, Method], photos: Mapping[str, Path], truth: Path | None, track: Track
-) -> CaseSection:
+    runs: Mapping[str, Run],
+    methods: Mapping[str, page.Method],
+    photos: Mapping[str, Path],
+    truth: Path | None,
+    track: Track,
+) -> page.CaseSection:
     """The section of a photograph.
 
     Args:
@@ -222,12 +215,15 @@ def run_case(
     """
     first = next(iter(runs.values()))
     size = first.details.get("image_size")
-    return case_section(
-        first.photo,
-        [method_result(run, methods[name], truth, track) for name, run in runs.items()],
+    results = [method_result(run, methods[name], truth, track) for name, run in runs.items()]
+    return page.CaseSection(
+        name=first.photo,
+        size=size_text(size[1], size[0]) if isinstance(size, list) and len(size) == 2 else "",
         before=next((found for run in runs.values() if (found := input_picture(run, photos)) is not None), None),
         truth=None if truth is None else picture_of_file(truth),
-        size=size_text(size[1], size[0]) if isinstance(size, list) and len(size) == 2 else "",
+        results=results,
+        kernels=case_kernels(results),
+        charts=case_charts(results, "PSNR", "PSNR, dB"),
     )
 
 
@@ -248,7 +244,7 @@ def input_picture(run: Run, photos: Mapping[str, Path]) -> Picture | None:
     return run.before
 
 
-def method_result(run: Run, method: Method, truth: Path | None, track: Track) -> MethodResult:
+def method_result(run: Run, method: page.Method, truth: Path | None, track: Track) -> page.MethodResult:
     """The result of a run.
 
     Args:
@@ -260,37 +256,29 @@ def method_result(run: Run, method: Method, truth: Path | None, track: Track) ->
     psnr, seconds = run.table("psnr").get("after"), run.details.get("seconds")
     about = [f"{psnr:.2f} dB"] if isinstance(psnr, float) else []
     about += [f"{seconds:.1f} s"] if isinstance(seconds, int | float) else []
-    warnings = [f"warning: {warning}" for warning in run.details.get("warnings") or ()]
+    remarks = [f"warning: {warning}" for warning in run.details.get("warnings") or ()]
+    losses = [np.nan if loss is None else float(loss) for loss in run.details.get("loss_history") or ()]
+    shown = evenly(run.snapshots, RUN_FRAMES) if len(run.snapshots) > 1 else ()
     ends = accumulate(int(stage.get("iterations") or 0) for stage in run.stages)
-    starts = zip(ends, run.stages[1:], strict=False)
-    return MethodResult(
+    return page.MethodResult(
         method=method,
         about=", ".join(about),
         picture=run.image,
-        remarks=(*warnings, *(["there is no image of it"] if run.image is None else [])),
+        remarks=(*remarks, *(["there is no image of it"] if run.image is None else [])),
         kernel=run.kernel,
         has_kernel=run.has_kernel,
-        losses=list(enumerate(run.losses, start=1)),
-        stages=[(end + 0.5, str(stage.get("name", ""))) for end, stage in starts],
+        losses=list(enumerate(losses, start=1)),
+        stages=[(end + 0.5, str(stage.get("name", ""))) for end, stage in zip(ends, run.stages[1:], strict=False)],
         quality=() if truth is None else psnr_curve(run, truth, track),
-        frames=snapshot_frames(run),
+        frames=[snapshot_frame_of(one, run) for one in shown],
     )
 
 
-def snapshot_frames(run: Run) -> tuple[SnapshotFrame, ...]:
-    """Some of the snapshots in a run's folder; none if there are fewer than two."""
-    taken = [] if run.folder is None else snapshots_in(run.folder)
-    stages = solved_stages(run.details, max((one.solve for one in taken), default=0))
-    frames = [
-        SnapshotFrame(
-            f"iteration {one.iteration}",
-            stages[one.solve - 1][0] if stages else f"solve {one.solve}",
-            picture_of_file(one.image, "small"),
-            None if one.kernel is None else picture_of_file(one.kernel, "small"),
-        )
-        for one in evenly(taken, RUN_FRAMES)
-    ]
-    return tuple(frames) if len(frames) > 1 else ()
+def snapshot_frame_of(one: SnapshotFile, run: Run) -> page.SnapshotFrame:
+    """A snapshot of a run for the page."""
+    stage = run.history.stages[one.solve - 1][0] if run.history.stages else f"solve {one.solve}"
+    kernel = None if one.kernel is None else picture_of_file(one.kernel, "small")
+    return page.SnapshotFrame(f"iteration {one.iteration}", stage, picture_of_file(one.image, "small"), kernel)
 
 
 def psnr_curve(run: Run, truth: Path, track: Track) -> Points:
@@ -309,10 +297,8 @@ def psnr_curve(run: Run, truth: Path, track: Track) -> Points:
     """
     sharp = read_luma(truth)
     border, shift = protocol_margins(sharp.shape)
-    taken = [] if run.folder is None else snapshots_in(run.folder)
-    stages = solved_stages(run.details, max((one.solve for one in taken), default=0))
     points = []
-    for one in track(evenly(taken if stages else [], PSNR_POINTS), f"PSNR of {run.label}"):
+    for one in track(evenly(run.snapshots if run.history.stages else [], PSNR_POINTS), f"PSNR of {run.label}"):
         try:
             image = read_luma(one.image)
         except InputError:
@@ -321,9 +307,9 @@ def psnr_curve(run: Run, truth: Path, track: Track) -> Points:
         if top >= 0 and left >= 0:
             middle = image[top : top + sharp.shape[0], left : left + sharp.shape[1]]
             psnr = aligned_psnr(middle, sharp, border=border, max_shift=shift)
-            points.append((float(stages[one.solve - 1][1] + one.iteration), psnr))
+            points.append((float(run.history.stages[one.solve - 1][1] + one.iteration), psnr))
     last = run.table("psnr").get("after")
-    return [*points, (float(len(run.losses)), last)] if isinstance(last, float) else points
+    return [*points, (float(len(run.history.losses)), last)] if isinstance(last, float) else points
 
 
 def read_luma(path: Path) -> npt.NDArray[np.float32]:
@@ -331,42 +317,28 @@ def read_luma(path: Path) -> npt.NDArray[np.float32]:
     return np.asarray(luma_of(channels_last(to_bchw(read_image(path).pixels)[0])[0], str(path)))
 
 
-def run_results(runs: Mapping[str, Run], places: Mapping[str, int]) -> PageTable:
+def run_results(runs: Mapping[str, Run], places: Mapping[str, int]) -> page.PageTable:
     """A row for each run; ``places`` are those of its case."""
-    numeric = ("PSNR before, dB", "PSNR, dB", "seconds", "iterations")
-    heads = [ColumnHead(text, text in numeric) for text in ("photograph", "recipe", *numeric, "ended", "kernel")]
+    columns = {"photograph": None, "recipe": None, "PSNR before, dB": 2, "PSNR, dB": 2, "seconds": 2, "iterations": 0}
     rows = []
     for name, run in runs.items():
-        psnr, size = run.table("psnr"), run.details.get("kernel_size")
-        numbers = [
-            cell_of(psnr.get("before"), 2),
-            cell_of(psnr.get("after"), 2),
-            cell_of(run.details.get("seconds"), 2),
-        ]
-        numbers += [cell_of(run.details.get("iterations")), cell_of(run.details.get("stopped"))]
-        kernel = cell_of(size_text(*size) if isinstance(size, list) and len(size) == 2 else None)
-        rows.append([PageCell(run.photo, case=places[name]), cell_of(name), *numbers, kernel])
-    return table_with("Every run", heads, rows, filtered=True)
+        psnr, facts, size = run.table("psnr"), run.details, run.details.get("kernel_size")
+        kernel = size_text(*size) if isinstance(size, list) and len(size) == 2 else None
+        values = [psnr.get("before"), psnr.get("after"), *map(facts.get, ("seconds", "iterations", "stopped")), kernel]
+        rows.append([page.PageCell(run.photo, case=places[name]), name, *values])
+    found = page.page_table("Every run", {**columns, "ended": None, "kernel": None}, rows)
+    return found._replace(filtered=len(rows) > 1)
 
 
-def run_timings(runs: Mapping[str, Run]) -> PageTable:
+def run_timings(runs: Mapping[str, Run]) -> page.PageTable:
     """A row for each stage of each run."""
-    heads = [ColumnHead(text, text in ("iterations", "seconds")) for text in
-             ("recipe", "stage", "solver", "iterations", "seconds", "ended")]  # fmt: skip
-    rows = [
-        [
-            cell_of(name),
-            *(cell_of(stage.get(key)) for key in ("name", "solver", "iterations")),
-            cell_of(stage.get("seconds"), 2),
-            cell_of(stage.get("stopped")),
-        ]
-        for name, run in runs.items()
-        for stage in run.stages or [run.details]
-    ]
-    return table_with("Timings", heads, rows)
+    columns = {"recipe": None, "stage": None, "solver": None, "iterations": 0, "seconds": 2, "ended": None}
+    keys = ("name", "solver", "iterations", "seconds", "stopped")
+    rows = [[name, *map(facts.get, keys)] for name, run in runs.items() for facts in run.stages or [run.details]]
+    return page.page_table("Timings", columns, rows)
 
 
-def run_environment(runs: Mapping[str, Run]) -> PageTable:
+def run_environment(runs: Mapping[str, Run]) -> page.PageTable:
     """Versions, devices, seeds and inputs; if two runs differ, the value of each run."""
     facts = {name: environment_facts(run) for name, run in runs.items()}
     rows: list[tuple[str, str]] = []
@@ -374,7 +346,7 @@ def run_environment(runs: Mapping[str, Run]) -> PageTable:
         values = {name: each.get(key, "") for name, each in facts.items()}
         shared = len(set(values.values())) == 1
         rows += [(key, next(iter(values.values())))] if shared else [(f"{key}, {n}", v) for n, v in values.items()]
-    return facts_table("Environment", rows)
+    return page.facts_table("Environment", rows)
 
 
 def environment_facts(run: Run) -> dict[str, str]:

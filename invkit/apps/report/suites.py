@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from ...benchmark.curves import cumulative_shares, has_ratio, loss_curve
+from ...benchmark.curves import cumulative_shares, has_ratio
 from ...benchmark.records import (
     DatasetResults,
     MetricInfo,
@@ -20,26 +18,15 @@ from ...benchmark.records import (
     read_kernel_file,
     read_results,
 )
-from ...benchmark.scenes import DatasetSamples, central_part
-from ...benchmark.strips import metric_curve, metric_text, record_text
+from ...benchmark.scenes import DatasetSamples, cropped_to_shape
+from ...benchmark.strips import loss_curve, metric_curve, metric_text, record_text
 from ...benchmark.tables import ResultTable, tables_of
 from ...core.errors import InputError
+from ...core.files import read_json_table
 from ...media.animation import evenly
-from .cases import MethodResult, case_section, size_text
+from . import page
+from .cases import case_charts, case_kernels, size_text
 from .charts import Chart, Series, ratio_chart
-from .page import (
-    CaseSection,
-    ColumnHead,
-    Method,
-    PageCell,
-    PageTable,
-    ReportPage,
-    SnapshotFrame,
-    cell_of,
-    facts_table,
-    method_of,
-    table_with,
-)
 from .pictures import Picture, Track, picture_of, picture_of_file, untracked
 
 __all__ = ["is_suite", "suite_page"]
@@ -55,7 +42,7 @@ def is_suite(folder: Path) -> bool:
 
 def suite_page(
     root: Path, *, data: Path | None = None, first_case: int = 0, first_look: int = 0, track: Track = untracked
-) -> ReportPage:
+) -> page.ReportPage:
     """The page of a benchmark, with its failed and missing jobs.
 
     Args:
@@ -74,44 +61,35 @@ def suite_page(
     methods = suite_methods(suite, first_look)
     samples = {results.dataset.label: DatasetSamples(results.dataset, data) for results in suite.measured()}
     wanted = [(results, case) for results in suite.measured() for case in sorted(results.cases, key=natural)]
-    cases = tuple(
-        suite_case(results, case, samples[results.dataset.label], methods) for results, case in track(wanted, "cases")
-    )
+    cases = [suite_case(on, case, samples[on.dataset.label], methods) for on, case in track(wanted, "cases")]
     places = {(results.dataset.label, case): first_case + place for place, (results, case) in enumerate(wanted)}
     problems = (one.problem for one in samples.values() if one.problem)
-    return ReportPage(
+    return page.ReportPage(
         title=suite.title or root.resolve().name,
         about="; ".join(f"{results.dataset.heading}: {results.progress()}" for results in suite.measured()),
-        methods=tuple(methods.values()),
+        methods=list(methods.values()),
         cases=cases,
-        overview=tuple(map(overview_table, tables_of(suite))),
-        charts=tuple(ratio_charts(suite, methods)),
-        records=(job_results(suite, places),),
-        facts=(suite_timings(suite), suite_environment(suite)),
-        remarks=tuple(f"{problem[0].upper()}{problem[1:]}" for problem in problems),
+        overview=list(map(overview_table, tables_of(suite))),
+        charts=list(ratio_charts(suite, methods)),
+        records=[job_results(suite, places)],
+        facts=[suite_timings(suite), suite_environment(suite)],
+        remarks=[f"{problem[0].upper()}{problem[1:]}" for problem in problems],
     )
 
 
-def suite_methods(suite: SuiteResults, first_look: int) -> dict[str, Method]:
+def suite_methods(suite: SuiteResults, first_look: int) -> dict[str, page.Method]:
     """The recipes of a suite by label, each with the resolved recipe of its first result."""
     methods = {}
     for look, recipe in enumerate(suite.recipes, start=first_look):
         record = next((record for record in suite.records if record.recipe == recipe.label and record.done), None)
-        methods[recipe.label] = method_of(recipe.label, look, None if record is None else resolved_recipe(record))
+        details = {} if record is None else read_json_table(record.folder / "result.json")
+        methods[recipe.label] = page.method_of(recipe.label, look, details.get("recipe_document"))
     return methods
 
 
-def resolved_recipe(record: Record) -> Any:
-    """The resolved recipe of a job; None if it cannot be read."""
-    try:
-        return json.loads((record.folder / "result.json").read_text(encoding="utf-8")).get("recipe_document")
-    except (OSError, ValueError, AttributeError):
-        return None
-
-
 def suite_case(
-    results: DatasetResults, case: str, samples: DatasetSamples, methods: Mapping[str, Method]
-) -> CaseSection:
+    results: DatasetResults, case: str, samples: DatasetSamples, methods: Mapping[str, page.Method]
+) -> page.CaseSection:
     """The section of a case.
 
     Args:
@@ -123,19 +101,21 @@ def suite_case(
     sample, suite = samples.of(case), results.suite
     metric = next(iter(suite.metrics), None)
     known = sample is not None and sample.truth is not None
-    sharp = central_part(np.asarray(sample.truth), sample.image.shape) if sample is not None and known else None
-    return case_section(
-        case if len(suite.datasets) == 1 else f"{results.dataset.label}: {case}",
-        [job_result(record, methods[label], metric) for label, record in results.of_case(case).items()],
+    sharp = cropped_to_shape(np.asarray(sample.truth), sample.image.shape) if sample is not None and known else None
+    found = [job_result(record, methods[label], metric) for label, record in results.of_case(case).items()]
+    kernel = None if sample is None or sample.kernel is None else np.asarray(sample.kernel, dtype=np.float64)
+    return page.CaseSection(
+        name=case if len(suite.datasets) == 1 else f"{results.dataset.label}: {case}",
+        size="" if sample is None else size_text(sample.image.shape[1], sample.image.shape[0]),
         before=None if sample is None else picture_of(sample.image),
         truth=None if sharp is None else picture_of(sharp),
-        true_kernel=None if sample is None or sample.kernel is None else np.asarray(sample.kernel, dtype=np.float64),
-        metric=("", "") if metric is None else (metric.label, metric.titled),
-        size="" if sample is None else size_text(sample.image.shape[1], sample.image.shape[0]),
+        results=found,
+        kernels=case_kernels(found, kernel),
+        charts=case_charts(found, "" if metric is None else metric.label, "" if metric is None else metric.titled),
     )
 
 
-def job_result(record: Record, method: Method, metric: MetricInfo | None) -> MethodResult:
+def job_result(record: Record, method: page.Method, metric: MetricInfo | None) -> page.MethodResult:
     """The result of a job; of a failed one the error.
 
     Args:
@@ -149,7 +129,7 @@ def job_result(record: Record, method: Method, metric: MetricInfo | None) -> Met
     losses = zip(*loss_curve(record), strict=True)
     taken = [(one, one.picture) for one in record.snapshots if one.picture is not None]
     frames = [
-        SnapshotFrame(
+        page.SnapshotFrame(
             f"iteration {one.iteration}",
             metric_text(one.metrics, metric),
             picture_of_file(picture, "small"),
@@ -157,7 +137,7 @@ def job_result(record: Record, method: Method, metric: MetricInfo | None) -> Met
         )
         for one, picture in evenly(taken, JOB_FRAMES)
     ]
-    return MethodResult(
+    return page.MethodResult(
         method=method,
         about=", ".join(filter(None, [record_text(record, metric), seconds])),
         picture=picture_of_file(file) if kept else None,
@@ -165,7 +145,7 @@ def job_result(record: Record, method: Method, metric: MetricInfo | None) -> Met
         kernel=record.kernel(),
         losses=[(float(iteration), loss) for iteration, loss in losses],
         quality=metric_curve(record, metric) if record.snapshots else (),
-        frames=tuple(frames),
+        frames=frames,
     )
 
 
@@ -175,18 +155,18 @@ def kernel_thumbnail(path: Path) -> Picture | None:
     return None if kernel is None else picture_of(kernel / (float(kernel.max()) or 1.0), "exact")
 
 
-def overview_table(table: ResultTable) -> PageTable:
+def overview_table(table: ResultTable) -> page.PageTable:
     """A table of `invkit bench table`, with numbers to sort by."""
-    heads = tuple(ColumnHead(head, numeric=place > 0) for place, head in enumerate(table.heads))
+    heads = tuple(page.ColumnHead(head, numeric=place > 0) for place, head in enumerate(table.heads))
     rows = tuple(
         (
-            PageCell(" ".join([row.name, *row.marks])),
-            *(PageCell(cell.text, leading_number(cell.text), bold=cell.bold) for cell in row.cells),
+            page.PageCell(" ".join([row.name, *row.marks])),
+            *(page.PageCell(cell.text, leading_number(cell.text), bold=cell.bold) for cell in row.cells),
         )
         for row in table.rows
     )
     notes = tuple(f"{note.mark} {note.text}".strip() for note in table.notes)
-    return PageTable(table.title, heads, rows, table.about, notes)
+    return page.PageTable(table.title, heads, rows, table.about, notes)
 
 
 def leading_number(text: str) -> float | None:
@@ -201,7 +181,7 @@ def leading_number(text: str) -> float | None:
         return None
 
 
-def ratio_charts(suite: SuiteResults, methods: Mapping[str, Method]) -> Iterator[Chart]:
+def ratio_charts(suite: SuiteResults, methods: Mapping[str, page.Method]) -> Iterator[Chart]:
     """The cumulative error ratios on each dataset; a failed run counts as a run with an infinite ratio."""
     for metric in (metric for metric in suite.metrics if metric.name == "error-ratio"):
         for results in suite.measured():
@@ -215,41 +195,40 @@ def ratio_charts(suite: SuiteResults, methods: Mapping[str, Method]) -> Iterator
             yield from [] if chart is None else [chart]
 
 
-def job_results(suite: SuiteResults, places: Mapping[tuple[str, str], int]) -> PageTable:
+def job_results(suite: SuiteResults, places: Mapping[tuple[str, str], int]) -> page.PageTable:
     """A row for each job; ``places`` are those of the cases, by dataset and case."""
     several_datasets, several_seeds = len(suite.datasets) > 1, len({record.seed for record in suite.records}) > 1
-    heads = [ColumnHead("dataset"), ColumnHead("case"), ColumnHead("recipe"), ColumnHead("seed", True)]
-    heads += [ColumnHead(metric.titled, True) for metric in suite.metrics]
-    heads += [ColumnHead("iterations", True), ColumnHead("status")]
+    metrics = {metric.titled: UNIT_DECIMALS.get(metric.unit, 3) for metric in suite.metrics}
+    columns = {"dataset": None, "case": None, "recipe": None, "seed": 0, **metrics, "iterations": 0, "status": None}
     rows = [
         [
-            cell_of(r.dataset if several_datasets else None),
-            PageCell(r.case, case=places[r.dataset, r.case]),
-            cell_of(r.recipe),
-            cell_of(r.seed if several_seeds else None),
-            *(cell_of(r.metrics.get(m.label), UNIT_DECIMALS.get(m.unit, 3)) for m in suite.metrics),
-            cell_of(r.iterations),
-            cell_of(r.error.partition(":")[0] or r.status),
+            r.dataset if several_datasets else None,
+            page.PageCell(r.case, case=places[r.dataset, r.case]),
+            r.recipe,
+            r.seed if several_seeds else None,
+            *(r.metrics.get(metric.label) for metric in suite.metrics),
+            r.iterations,
+            r.error.partition(":")[0] or r.status,
         ]
         for r in suite.records
     ]
-    return table_with("Every job", heads, rows, filtered=True)
+    return page.page_table("Every job", columns, rows)._replace(filtered=len(rows) > 1)
 
 
-def suite_timings(suite: SuiteResults) -> PageTable:
+def suite_timings(suite: SuiteResults) -> page.PageTable:
     """The seconds of each recipe over its jobs."""
-    texts = ("runs", "median, s", "minimum, s", "maximum, s", "total, s")
+    columns = {"recipe": None, "runs": 0, "median, s": 2, "minimum, s": 2, "maximum, s": 2, "total, s": 2}
     rows = []
     for recipe in suite.recipes:
         records = [record for record in suite.records if record.recipe == recipe.label and record.done]
         seconds = [record.seconds for record in records if record.seconds is not None]
         if seconds:
             values = (float(np.median(seconds)), min(seconds), max(seconds), sum(seconds))
-            rows.append([cell_of(recipe.label), cell_of(len(seconds)), *(cell_of(value, 2) for value in values)])
-    return table_with("Timings", [ColumnHead("recipe"), *(ColumnHead(text, True) for text in texts)], rows)
+            rows.append([recipe.label, len(seconds), *values])
+    return page.page_table("Timings", columns, rows)
 
 
-def suite_environment(suite: SuiteResults) -> PageTable:
+def suite_environment(suite: SuiteResults) -> page.PageTable:
     """Versions and machines of the results, and the sources of the data."""
     started = [record.started for record in suite.records if record.started]
     rows = [
@@ -260,4 +239,4 @@ def suite_environment(suite: SuiteResults) -> PageTable:
         ("last job started", max(started, default="")),
         *((f"data of {dataset.title}", dataset.citation) for dataset in suite.datasets),
     ]
-    return facts_table("Environment", rows)
+    return page.facts_table("Environment", rows)

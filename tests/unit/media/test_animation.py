@@ -24,7 +24,7 @@ from invkit.fidelities.norms import MSE
 from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.simplex import SimplexKernel
 from invkit.media import animation
-from invkit.media.animation import animate_folder, evenly, frame_count, loss_finder, shown_size, snapshots_in
+from invkit.media.animation import SolveHistory, animate_folder, evenly, frame_count, shown_size, snapshots_in
 from invkit.media.snapshot_files import SnapshotFiles
 from invkit.operators.convolution import Convolution
 from invkit.recipes.model import parse_recipe
@@ -87,7 +87,7 @@ def test_a_recipe_of_several_stages_is_one_animation(tmp_path):
     result = invkit.deblur(blurry, recipe=recipe, kernel_size=3, observers=shots, progress=False)
     assert [(one.solve, one.iteration) for one in result.snapshots] == [(1, 2), (1, 3), (2, 2)]
     assert [one.loss for one in result.snapshots] == [result.history[i] for i in (1, 2, 4)]
-    assert animation.stage_names(result.details, 2) == ["first", "second"]
+    assert [name for name, _ in SolveHistory(result.details, 2).stages] == ["first", "second"]
     assert len(frames(result.animate(tmp_path / "chain.gif"))) == 3
 
 
@@ -147,7 +147,7 @@ def test_the_folder_of_a_run_gives_the_same_moments(tmp_path):
     assert [(one.solve, one.iteration) for one in snapshots_in(tmp_path)] == [
         (one.solve, one.iteration) for one in result.snapshots
     ]
-    loss = loss_finder(json.loads((tmp_path / "result.json").read_text()), 1)
+    loss = SolveHistory(json.loads((tmp_path / "result.json").read_text()), 1).loss
     assert [loss(one.solve, one.iteration) for one in result.snapshots] == [one.loss for one in result.snapshots]
     output = tmp_path / "evolution.gif"
     done = CliRunner().invoke(app, ["animate", str(tmp_path), "--output", str(output)], catch_exceptions=False)
@@ -165,9 +165,10 @@ def test_a_run_that_is_not_finished_is_animated_without_losses(tmp_path):
 
 def test_losses_are_told_only_where_stages_and_solves_agree():
     told = {"stages": [{"name": "a", "iterations": 2}, {"name": "b", "iterations": 0}], "loss_history": [1.0, 0.5]}
-    assert loss_finder(told, 1)(1, 2) == 0.5
-    assert loss_finder(told, 3)(1, 2) is None  # starts were solved too, and the history is not of them
-    assert animation.stage_names(told, 3) == ["solve 1 of 3", "solve 2 of 3", "solve 3 of 3"]
+    assert SolveHistory(told, 1).loss(1, 2) == 0.5
+    assert SolveHistory(told, 3).loss(1, 2) is None  # candidates were solved too, and the history is not theirs
+    shot = Snapshot(2, 5, 0.5, torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 1, 1))
+    assert SolveHistory(told, 3).lines(shot, 0.5) == ["solve 2 of 3", "iteration 5", "loss 5.000e-01"]
 
 
 def test_a_damaged_snapshot_is_named(tmp_path):

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile, ImageOps
 
 from invkit.core.errors import InputError, OutOfMemoryError
+from invkit.media.decoding import MAX_PIXELS, upright
 from invkit.media.images import check_image, from_bchw, read_image, to_bchw, write_image
-from invkit.media.stored import MAX_PIXELS, upright
 
 SIZE = (13, 17)
 LOSSLESS = [("png", 8), ("png", 16), ("tif", 8), ("tiff", 16), ("npy", 8), ("npy", 16), ("webp", 8), ("bmp", 8)]
