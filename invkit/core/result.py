@@ -60,6 +60,13 @@ class Result:
         icc_profile: colour profile that `save` writes with it, or None.
         has_kernel: whether ``kernel`` holds blur kernels, and not another operator parameter.
         snapshots: image and kernel during the solve, if requested by ``observers=[invkit.Snapshots(every=10)]``.
+
+    Example:
+        >>> result = Result(np.eye(8), np.full((3, 3), 1 / 9), (1.0, 0.5), "finished", iterations=2, seconds=0.1)
+        >>> result.is_complete, result.summary()["kernel_size"]
+        (True, [3, 3])
+        >>> "<img" in result._repr_html_()
+        True
     """
 
     image: Array

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from ..core.errors import InputError
 from ..core.result import Array, Result
 from ..numerics.registration import Aligned, align
-from ..numerics.similarity import psnr, ssim
+from ..numerics.similarity import SSIM_WINDOW, psnr, ssim
 from .colour import to_luma_chroma
 from .images import read_image
 from .kernels import as_kernel, mosaic, planes_picture
@@ -38,7 +38,6 @@ TITLE: dict[str, Any] = {"fontsize": 12, "loc": "left"}
 SMALL_FONT = 9
 SUBTITLE: dict[str, Any] = {"fontsize": SMALL_FONT, "loc": "right", "color": "0.4"}
 LEVIN_BORDER, LEVIN_SHIFT = 15, 5  # pixels: the border that Levin's protocol cuts, the largest shift that it allows
-SSIM_WINDOW = 11  # pixels
 
 
 def overview(result: Result) -> Figure:

@@ -21,7 +21,7 @@ __all__ = ["Layout", "channels_last", "check_image", "depth_of", "from_bchw", "t
 
 BitDepth: TypeAlias = Literal[8, 16, 32]
 
-RANGE_TOLERANCE = 1e-6  # a value may leave [0, 1] by the rounding of a colour conversion in float32
+UNIT_TOLERANCE = 1e-6  # a value may leave [0, 1] by the rounding of a colour conversion in float32
 WHITE_VALUES = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}
 
 
@@ -191,7 +191,7 @@ def unit_range(values: npt.NDArray[Any], name: str, white: float | None = None) 
     if not bool(np.isfinite(values).all()):
         raise InputError(f"{name} holds NaN or infinite values; replace them, or crop them away, first")
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
-    if low < -RANGE_TOLERANCE or high > 1 + RANGE_TOLERANCE:
+    if low < -UNIT_TOLERANCE or high > 1 + UNIT_TOLERANCE:
         raise InputError(f"{name} runs from {low:.4g} to {high:.4g}, not within [0, 1]; {scaling_advice(low, high)}")
     kept = values.astype(np.promote_types(native, np.float32), copy=False)
     return kept if low >= 0 and high <= 1 else np.clip(kept, 0, 1)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..core.errors import InputError
 
-__all__ = ["Floats", "Image", "downsample_for_ssim", "psnr", "ssd", "ssim"]
+__all__ = ["SSIM_WINDOW", "Floats", "Image", "downsample_for_ssim", "psnr", "ssd", "ssim"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Image: TypeAlias = npt.NDArray[np.generic] | Tensor

@@ -25,7 +25,6 @@ Tracked = TypeVar("Tracked")
 
 SAMPLE_SIZE = 12  # pictures of a kind that are encoded to estimate the size of all
 PICTURE_SHARE = 0.9  # of a page's size; the rest is text and charts
-BYTES_PER_MEGABYTE = 1_000_000
 
 
 class Track(Protocol):
@@ -147,7 +146,7 @@ def embed(pictures: Sequence[Picture], megabytes: float, track: Track = untracke
         megabytes: the limit for the page.
         track: shows the progress.
     """
-    budget = PICTURE_SHARE * megabytes * BYTES_PER_MEGABYTE
+    budget = PICTURE_SHARE * megabytes * 1e6
     unique = list(dict.fromkeys(pictures))
     for level in LADDER:
         if level is not LADDER[-1] and estimated_size(unique, level) > budget:
