@@ -204,7 +204,7 @@ def draw(found: Sequence[Mapping[str, Any]], file: Path) -> None:
 
 def lines(axes: Axes, found: Sequence[Mapping[str, Any]], what: str) -> None:
     """A line of each recipe on logarithmic axes, and a dotted one that grows in proportion to the pixels."""
-    from invkit.benchmark.style import MUTED, RECIPE_COLORS, RECIPE_MARKERS
+    from invkit.benchmark.style import MUTED_GREY, RECIPE_COLORS, RECIPE_MARKERS
 
     sizes = sorted({row["megapixels"] for row in found})
     for place, recipe in enumerate(dict.fromkeys(row["recipe"] for row in found)):
@@ -214,7 +214,7 @@ def lines(axes: Axes, found: Sequence[Mapping[str, Any]], what: str) -> None:
             [row["megapixels"] for row in own], [row[what] for row in own], color=color, marker=marker, label=recipe
         )
     most = 1.3 * max(row[what] for row in found)
-    axes.plot([sizes[-1] / 24, sizes[-1]], [most / 24, most], color=MUTED, linestyle=":")
+    axes.plot([sizes[-1] / 24, sizes[-1]], [most / 24, most], color=MUTED_GREY, linestyle=":")
     axes.set(xscale="log", yscale="log")
     axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
     axes.minorticks_off()

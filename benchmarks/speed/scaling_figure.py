@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from scaling import KERNEL, LARGEST, by_kernel, by_pixels, exponent, names
 
-from invkit.benchmark.style import MUTED, RECIPE_COLORS, RECIPE_MARKERS, add_legend, headed, plain_axes, styled
+from invkit.benchmark.style import MUTED_GREY, RECIPE_COLORS, RECIPE_MARKERS, add_legend, headed, plain_axes, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -91,7 +91,7 @@ def draw_panel(axes: Axes, rows: Sequence[Row], over: Over) -> None:
 
 def styles_of(rows: Sequence[Row]) -> dict[str, tuple[str, str]]:
     """Colour and marker of each workload, the same in both panels; grey follows the colours."""
-    colors = [*RECIPE_COLORS, MUTED]
+    colors = [*RECIPE_COLORS, MUTED_GREY]
     return {
         what: (colors[i % len(colors)], RECIPE_MARKERS[i % len(RECIPE_MARKERS)]) for i, what in enumerate(names(rows))
     }

@@ -1,4 +1,4 @@
-"""Figures of numbers: error ratios, quality against time, quality case by case, and losses."""
+"""Figures of numbers: error ratios, quality against time, and quality case by case."""
 
 from __future__ import annotations
 
@@ -10,21 +10,18 @@ import numpy as np
 import numpy.typing as npt
 
 from .records import DatasetResults, MetricInfo, Record, natural
-from .scenes import Choice
 from .statistics import SUCCESS_RATIOS, means_over_seeds
-from .style import MUTED, SMALL_FONT, add_legend, headed, looks, named_figure, plain_axes, without_axes
+from .style import MUTED_GREY, SMALL_FONT_SIZE, add_legend, headed, looks, plain_axes, without_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["case_figure", "cumulative_shares", "draw_losses", "has_ratio", "loss_curve", "loss_figure", "ratio_figure",
-           "time_figure"]  # fmt: skip
+__all__ = ["case_figure", "cumulative_shares", "has_ratio", "ratio_figure", "time_figure"]
 
 RATIO_RANGE = (1.0, 6.0)  # of the horizontal axis, as usual in the field
 MAX_CASE_NAMES = 60  # cases whose names are readable below a figure
 MAX_CASE_VALUES = 40  # cases whose values are readable in the map
-LOSS_PANEL_COLUMNS = 4
 FAILED_SIGN = "×"  # noqa: RUF001
 QUARTILE_LINE: dict[str, Any] = {"linewidth": 1.1, "alpha": 0.55, "solid_capstyle": "butt"}
 
@@ -182,9 +179,9 @@ def draw_map(axes: Axes, results: DatasetResults, metric: MetricInfo, cases: Seq
         axes.text(column, row, text, ha="center", va="center", fontsize=6, color=color)
     bar = drawn.axes.figure.colorbar(drawn, ax=axes, fraction=0.02, pad=0.015)
     bar.outline.set_visible(False)
-    bar.ax.tick_params(labelsize=SMALL_FONT, length=0)
+    bar.ax.tick_params(labelsize=SMALL_FONT_SIZE, length=0)
     about = f"{metric.titled}, the cases from hard to easy"
-    axes.set_title(about, fontsize=SMALL_FONT, fontweight="normal", color=MUTED)
+    axes.set_title(about, fontsize=SMALL_FONT_SIZE, fontweight="normal", color=MUTED_GREY)
 
 
 def short_number(value: float) -> str:
@@ -192,47 +189,3 @@ def short_number(value: float) -> str:
     if not math.isfinite(value):
         return "" if math.isnan(value) else "∞"
     return f"{value:.0f}" if abs(value) >= 10 else f"{value:.1f}" if abs(value) >= 1 else f"{value:.2f}".lstrip("0")
-
-
-def loss_figure(results: DatasetResults, choice: Choice) -> Figure | None:
-    """The losses of a case, one panel for each recipe, as losses of two recipes do not compare; None without any."""
-    runs: dict[str, list[Record]] = {}
-    for record in results.records:
-        if record.case == choice.case and record.history:
-            runs.setdefault(record.recipe, []).append(record)
-    if not runs:
-        return None
-    columns, style = min(LOSS_PANEL_COLUMNS, len(runs)), looks(results.suite.recipes)
-    rows = -(-len(runs) // columns)
-    figure = named_figure((2.35 * columns, 1.75 * rows), results, choice.text())
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    for place, (label, records) in enumerate(runs.items()):
-        draw_losses(panels[place], records, style[label].color)
-        panels[place].set_title(label, fontsize=8, color=style[label].color)
-        is_lowest = place >= len(runs) - columns
-        plain_axes(panels[place], "iteration" if is_lowest else "", "" if place % columns else "loss")
-    for empty in panels[len(runs) :]:
-        empty.remove()
-    return figure
-
-
-def draw_losses(axes: Axes, records: Sequence[Record], color: str) -> None:
-    """The losses of each seed, on a logarithmic scale if all of them are positive.
-
-    Args:
-        axes: the axes.
-        records: the runs.
-        color: of the lines.
-    """
-    for record in records:
-        few = "." if len(record.history) < 3 else ""
-        alpha = 1.0 if len(records) == 1 else 0.6
-        axes.plot(*loss_curve(record), color=color, linewidth=1.0, alpha=alpha, marker=few)
-    if all(np.nanmin(record.history, initial=np.inf) > 0 for record in records):
-        axes.set_yscale("log")
-    axes.tick_params(labelsize=SMALL_FONT)
-
-
-def loss_curve(record: Record) -> tuple[npt.NDArray[np.int64], Sequence[float]]:
-    """The iterations, counted from 1, and the losses of a run."""
-    return 1 + record.history_every * np.arange(len(record.history)), record.history

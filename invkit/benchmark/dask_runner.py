@@ -50,7 +50,7 @@ __all__ = [
 ]
 
 MAX_DEATHS = 3  # dead workers, after which a job counts as failed
-POLL_SECONDS = 0.2  # between two looks for Ctrl-C and for new workers
+CLUSTER_POLL_SECONDS = 0.2  # between two looks for Ctrl-C and for new workers
 CONNECT_SECONDS = 20.0  # to find a scheduler
 WORKER_WAIT = 15.0  # seconds without a worker before a warning
 SAME_INSTALLATION = "install the same invkit and the same plugins there as here"
@@ -86,7 +86,7 @@ class DaskRunner:
         run, warn_at = uuid.uuid4().hex[:8], time.monotonic() + WORKER_WAIT
         try:
             while (waiting or running) and not interrupted.is_set():
-                workers = worker_count(client)
+                workers = len(client.nthreads())
                 if not workers and time.monotonic() > warn_at:
                     warn_at = float("inf")
                     warnings.warn("no worker has connected yet; the jobs wait for one", RuntimeWarning, stacklevel=2)
@@ -96,10 +96,12 @@ class DaskRunner:
                     running[future.key] = future, job
                     future.add_done_callback(lambda future: ended.put(future.key))
                 try:
-                    future, job = running.pop(ended.get(timeout=POLL_SECONDS))
+                    future, job = running.pop(ended.get(timeout=CLUSTER_POLL_SECONDS))
                 except Empty:
                     continue
                 yield self.result_of(future, job)
+        except OSError as error:  # the scheduler has ended
+            raise lost_connection() from error
         finally:
             client.cancel([future for future, _ in running.values()], force=True)
 
@@ -120,14 +122,6 @@ class DaskRunner:
         return finished
 
 
-def worker_count(client: Client) -> int:
-    """The number of connected workers; raises `InputError` if the scheduler has ended."""
-    try:
-        return len(client.nthreads())
-    except OSError as error:
-        raise lost_connection() from error
-
-
 def lost_connection() -> InputError:
     """The error for a scheduler that has ended."""
     return InputError("the connection to the Dask scheduler is lost; results are kept, run the same command again")
@@ -144,22 +138,18 @@ def silent_logging() -> Iterator[None]:
         logging.disable(before)
 
 
-def local_workers(count: int, device: str) -> Cluster:
-    """New processes on this machine, each with its share of the cores; jobs on GPUs get one process for each GPU.
+@contextmanager
+def local_workers(count: int, device: str) -> Iterator[Client]:
+    """New processes on this machine, each with its share of the cores; on GPUs at most one process for each GPU.
 
     Raises:
         InputError: Dask is not installed.
     """
-    cluster_library("distributed")
-    gpus = visible_gpus(device)
-    return partial(local_client, min(count, len(gpus)) if gpus else count, gpus)
-
-
-@contextmanager
-def local_client(count: int, gpus: Sequence[str]) -> Iterator[Client]:
-    """A client of ``count`` new processes, whose environment is set before they start."""
+    import_extra("distributed")
     from distributed import Client, Nanny, Scheduler, SpecCluster
 
+    gpus = visible_gpus(device)
+    count = min(count, len(gpus)) if gpus else count
     threads = threads_each(count)
     options = {"host": "127.0.0.1", "nthreads": 1, "memory_limit": 0, "dashboard": False}
 
@@ -198,19 +188,14 @@ def threads_each(count: int) -> int:
     return min(share, int(limit)) if limit.isdigit() and int(limit) > 0 else share
 
 
-def existing_cluster(address: str) -> Cluster:
+@contextmanager
+def existing_cluster(address: str) -> Iterator[Client]:
     """A cluster that runs already, by the address of its scheduler, as ``tcp://host:8786``.
 
     Raises:
-        InputError: Dask is not installed.
+        InputError: Dask is not installed, or there is no scheduler.
     """
-    cluster_library("distributed")
-    return partial(connected_client, address)
-
-
-@contextmanager
-def connected_client(address: str) -> Iterator[Client]:
-    """A client of an existing cluster; raises `InputError` if there is no scheduler."""
+    import_extra("distributed")
     from distributed import Client
 
     try:
@@ -255,23 +240,16 @@ def slurm_options(text: str) -> SlurmOptions:
         raise InputError(f"--slurm: {what} cannot be used ({wrong['msg']}); known are {known}") from error
 
 
-def slurm_workers(options: SlurmOptions, logs: Path) -> Cluster:
-    """Workers from SLURM, requested from this machine; a worker that ends before the suite is replaced.
+@contextmanager
+def slurm_workers(options: SlurmOptions, logs: Path) -> Iterator[Client]:
+    """Workers from SLURM, requested from this machine; ``logs`` is the folder for their output.
 
-    Args:
-        options: the resources.
-        logs: folder for the output of the workers.
+    A worker that ends before the suite is replaced.
 
     Raises:
         InputError: Dask or dask-jobqueue is not installed.
     """
-    cluster_library("dask_jobqueue")
-    return partial(slurm_client, options, logs)
-
-
-@contextmanager
-def slurm_client(options: SlurmOptions, logs: Path) -> Iterator[Client]:
-    """A client of workers that SLURM starts."""
+    import_extra("dask_jobqueue")
     from dask_jobqueue import SLURMCluster
     from distributed import Client
 
@@ -297,7 +275,7 @@ def slurm_client(options: SlurmOptions, logs: Path) -> Iterator[Client]:
         yield with_prepared_workers(client, options.cores)
 
 
-def cluster_library(name: str) -> None:
+def import_extra(name: str) -> None:
     """Import a library of the extra "cluster"; raises `InputError` if it is not installed."""
     try:
         import_module(name)
@@ -309,14 +287,14 @@ def cluster_library(name: str) -> None:
 def with_prepared_workers(client: Client, threads: int | None) -> Client:
     """A client whose present and future workers can do the jobs; raises `InputError` if a worker cannot."""
     try:
-        client.register_worker_callbacks(partial(prepare_worker, threads, version("invkit")))
+        client.register_worker_callbacks(partial(prepare_dask_worker, threads, version("invkit")))
     except Exception as error:  # an error in the worker, or an import that failed there
         reason = f"{type(error).__name__}: {error}"
         raise InputError(f"the workers cannot do the jobs ({reason}); {SAME_INSTALLATION}") from error
     return client
 
 
-def prepare_worker(threads: int | None, expected: str) -> None:
+def prepare_dask_worker(threads: int | None, expected: str) -> None:
     """At the start of a worker: check the version, ignore Ctrl-C, and set the threads.
 
     Ctrl-C in a terminal reaches every process that was started from it, but the command ends its workers itself.

@@ -10,8 +10,8 @@ from dataclasses import asdict
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from .published import ALL, PublishedRow, published_rows
-from .records import DatasetResults, MetricInfo, Record, SuiteResults
+from .published import PublishedRow, published_rows
+from .records import ALL, DatasetResults, MetricInfo, Record, SuiteResults
 from .statistics import SUCCESS_RATIOS, has_shares, share_at_most, summarise
 from .tables import ResultTable, datasets_with_group, selected_metrics
 

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core.evaluation import Dataset, Floats, Metric, Sample, Trial
+from ..core.evaluation import Dataset, Metric, Sample, Trial
 from ..core.result import Result
 from ..media.colour import from_luma_chroma, to_luma_chroma
 from ..media.images import encode_npy, encode_png, quantised
@@ -30,6 +30,7 @@ from ..pipeline.job import Job as Restoration
 from ..pipeline.job import prepare, versions
 from .measuring import Meter, SnapshotKeeper, SolverSnapshot, machine_facts
 from .plan import BenchmarkJob
+from .scenes import cropped_to_shape
 from .store import INTERRUPTED, Finished, code_digest
 from .suite import DatasetSpec, MetricSpec
 
@@ -174,16 +175,10 @@ def warm_up(job: BenchmarkJob, sample: Sample) -> None:
         return
     _warm.add((job.label, job.suite.device))
     kernel_size = job.case.kernel_size or (0, 0) if sample.kernel is None else sample.kernel.shape
-    part = central_square(sample.image, max(WARM_UP_SIDE, 3 * max(kernel_size)))
+    side = max(WARM_UP_SIDE, 3 * max(kernel_size))
     with suppress(Exception), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        prepared(job, replace(sample, image=part)).run(time_limit=0.01)
-
-
-def central_square(image: Floats, side: int) -> Floats:
-    """The central part of a picture (H, W[, C]), at most ``side`` pixels high and wide."""
-    top, left = (max(0, (length - side) // 2) for length in image.shape[:2])
-    return image[top : top + side, left : left + side]
+        prepared(job, replace(sample, image=cropped_to_shape(sample.image, (side, side)))).run(time_limit=0.01)
 
 
 @lru_cache(maxsize=4)

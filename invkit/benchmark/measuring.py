@@ -53,7 +53,7 @@ class Meter:
         return_memory()
         self._process, self._done = psutil.Process(), threading.Event()
         self._resident = self._process.memory_info().rss
-        for gpu in gpus():
+        for gpu in range(torch.cuda.device_count()):
             torch.cuda.reset_peak_memory_stats(gpu)
         self._thread = threading.Thread(target=self._sample_until_done, daemon=True)
         self._thread.start()
@@ -68,7 +68,7 @@ class Meter:
         self._done.set()
         self._thread.join()
         self._sample()
-        self.allocated = {gpu: torch.cuda.max_memory_allocated(gpu) for gpu in gpus()}
+        self.allocated = {gpu: torch.cuda.max_memory_allocated(gpu) for gpu in range(torch.cuda.device_count())}
 
     def elapsed(self) -> tuple[float, float]:
         """Seconds of the clock, and of all threads, since the start."""
@@ -86,11 +86,6 @@ class Meter:
 
     def _sample(self) -> None:
         self.grown = max(self.grown, self._process.memory_info().rss - self._resident)
-
-
-def gpus() -> range:
-    """The indices of the GPUs that this process may use."""
-    return range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
 
 
 def return_memory() -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.errors import InputError
-from .curves import case_figure, loss_figure, ratio_figure, time_figure
+from .curves import case_figure, ratio_figure, time_figure
 from .records import DatasetResults, MetricInfo, SuiteResults
 from .scenes import ALL_CASES, Choice, DatasetSamples, choose
-from .strips import kernel_figure, snapshot_figure, strip_figure
+from .strips import kernel_figure, loss_figure, snapshot_figure, strip_figure
 from .style import save_figure, styled
 
 if TYPE_CHECKING:

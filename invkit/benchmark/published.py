@@ -9,16 +9,14 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from .records import MetricInfo
+from .records import ALL, MetricInfo
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-__all__ = ["ALL", "PublishedRow", "PublishedSource", "published_rows", "published_tables"]
-
-ALL = ""  # the group of all cases of a dataset
+__all__ = ["PublishedRow", "PublishedSource", "published_rows", "published_tables"]
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,11 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 
 from ..core.errors import InputError
 
-__all__ = ["RESULT_FILE", "SUITE_FILE", "DatasetResults", "MetricInfo", "Record", "SnapshotRecord", "SuiteItem",
+__all__ = ["ALL", "RESULT_FILE", "SUITE_FILE", "DatasetResults", "MetricInfo", "Record", "SnapshotRecord", "SuiteItem",
            "SuiteResults", "natural", "read_kernel_file", "read_picture", "read_results"]  # fmt: skip
 
 RESULT_FILE, SUITE_FILE = "result.json", "suite.json"
+ALL = ""  # the group of all cases of a dataset
 
 
 @checked_dataclass(frozen=True)
@@ -161,15 +162,15 @@ class SuiteResults:
     @cached_property
     def missing(self) -> Counter[tuple[str, str]]:
         """The number of planned jobs without a result, by the labels of dataset and recipe."""
-        present = {record.id for record in self.records}
-        owners = (self.owner(job) for job in self.planned if job not in present)
-        return Counter(owner for owner in owners if owner is not None)
-
-    def owner(self, job: str) -> tuple[str, str] | None:
-        """The labels of dataset and recipe in the id of a job; None if they are not of the suite."""
+        done = {record.id for record in self.records}
         pairs = [(dataset.label, recipe.label) for recipe in self.recipes for dataset in self.datasets]
-        fitting = [(d, r) for d, r in pairs if job.startswith(f"{r}--{d}--")]
-        return max(fitting, key=lambda pair: len(pair[1]) + len(pair[0]), default=None)
+        pairs.sort(key=lambda pair: len("".join(pair)), reverse=True)  # a label may begin with another label
+        owners = (
+            next((pair for pair in pairs if job.startswith(f"{pair[1]}--{pair[0]}--")), ("", ""))
+            for job in self.planned
+            if job not in done
+        )
+        return Counter(owners)
 
     def progress(self) -> str:
         """The state of the plan, as "30 of 32 jobs done, 2 failed"."""
@@ -305,16 +306,16 @@ def plan_of(found: Mapping[Path, Record | None]) -> dict[str, Any]:
 
 def suite_item(entry: Any) -> SuiteItem:
     """A dataset or a recipe as it stands in suite.json: a table, or a label alone."""
-    known = {"label": entry} if isinstance(entry, str) else present(entry)
+    known = {"label": entry} if isinstance(entry, str) else without_nulls(entry)
     return SuiteItem(**{"title": known["label"], "name": known["label"], **known})
 
 
 def metric_info(entry: Mapping[str, Any]) -> MetricInfo:
     """A metric as it stands in suite.json."""
-    return MetricInfo(**{"name": entry["label"], **present(entry)})
+    return MetricInfo(**{"name": entry["label"], **without_nulls(entry)})
 
 
-def present(facts: Mapping[str, Any]) -> dict[str, Any]:
+def without_nulls(facts: Mapping[str, Any]) -> dict[str, Any]:
     """The entries that are not null."""
     return {key: value for key, value in facts.items() if value is not None}
 
@@ -329,7 +330,7 @@ def read_record(file: Path) -> Record | None:
 
 def record_of(facts: Mapping[str, Any], folder: Path) -> Record:
     """A record from a result.json; raises ``KeyError`` and similar errors if that is not a result."""
-    known = present(facts)
+    known = without_nulls(facts)
     error, history = known.get("error", {}), known.get("history", ())
     texts = {
         "error": f"{error.get('type', 'error')}: {error.get('message', '')}" if error else "",

@@ -1,10 +1,10 @@
-"""The messages of a run: its progress, its plan and its summary."""
+"""The messages of a run: its plan and its progress."""
 
 from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -13,12 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from .plan import BenchmarkJob, Plan
-from .runner import RunOutcome
 from .store import Finished
 
-__all__ = ["Reporter", "plan_table", "summary_table"]
-
-SUMMARY_METRICS = 4  # columns of the summary; 'invkit bench table' shows all metrics
+__all__ = ["Reporter", "plan_table"]
 
 
 class Reporter:
@@ -86,47 +83,15 @@ def result_line(record: Mapping[str, Any]) -> str:
     if record["status"] != "done":
         return f"{name}: {record['status']}, {record['error']['message'].strip().partition(chr(10))[0]}"
     label, value = next(iter(record["metrics"].items()))
-    return f"{name}: {label} {four_digits(value)}, {record['seconds']:.2f} s"
-
-
-def four_digits(value: float | None) -> str:
-    """A value to four digits, a dash for None."""
-    return "-" if value is None else f"{value:.4g}"
+    return f"{name}: {label} {'-' if value is None else f'{value:.4g}'}, {record['seconds']:.2f} s"
 
 
 def plan_table(plan: Plan, missing: Sequence[BenchmarkJob]) -> Table:
     """The number of jobs of each recipe and dataset, and how many of them have no result yet."""
     table = Table("recipe", "dataset", "jobs", "to do", title=plan.suite.title or None)
     every, left = (Counter((job.label, job.dataset.label) for job in jobs) for jobs in (plan.jobs, missing))
-    for pair in label_pairs(plan):
-        table.add_row(*pair, str(every[pair]), str(left[pair]))
+    for recipe in plan.suite.recipes:
+        for dataset in plan.suite.datasets:
+            pair = recipe.label, dataset.label
+            table.add_row(*pair, str(every[pair]), str(left[pair]))
     return table
-
-
-def summary_table(plan: Plan, outcome: RunOutcome) -> Table:
-    """The means of the first metrics for each recipe and dataset."""
-    metrics = plan.facts["metrics"][:SUMMARY_METRICS]
-    table = Table(title=plan.suite.title or None)
-    for head in ("recipe", "dataset", "jobs"):
-        table.add_column(head, no_wrap=head == "recipe", overflow="fold")
-    for metric in metrics:
-        unit = f" ({metric['unit']})" if metric["unit"] else ""
-        table.add_column(f"{metric['label']}{unit}", justify="right", overflow="fold")
-    for pair in label_pairs(plan):
-        own = [record for record in outcome.records.values() if (record["recipe"], record["dataset"]) == pair]
-        counts = Counter(record["status"] for record in own)
-        means = [known_mean(record["metrics"].get(metric["label"]) for record in own) for metric in metrics]
-        jobs = ", ".join(f"{count} {status}" for status, count in counts.items()) or "-"
-        table.add_row(*pair, jobs, *map(four_digits, means))
-    return table
-
-
-def label_pairs(plan: Plan) -> list[tuple[str, str]]:
-    """The labels of every recipe with every dataset."""
-    return [(recipe.label, dataset.label) for recipe in plan.suite.recipes for dataset in plan.suite.datasets]
-
-
-def known_mean(values: Iterable[float | None]) -> float | None:
-    """The mean of the values that are not None; None if there is no such value."""
-    known = [value for value in values if value is not None]
-    return statistics.fmean(known) if known else None

@@ -16,7 +16,7 @@ from .records import DatasetResults, MetricInfo, SuiteItem, natural
 from .statistics import means_over_seeds
 from .suite import DatasetSpec
 
-__all__ = ["ALL_CASES", "Choice", "DatasetSamples", "PictureWindow", "busiest", "central_part", "choose"]
+__all__ = ["ALL_CASES", "Choice", "DatasetSamples", "PictureWindow", "busiest", "choose", "cropped_to_shape"]
 
 WINDOW_SHARE = 0.3  # side of the enlarged part, as a share of the shorter side of the picture
 BORDER_SHARE = 0.06  # of the shorter side; deconvolution disturbs this border, and metrics cut it
@@ -101,7 +101,7 @@ class DatasetSamples:
         raise InputError(f"the dataset has no case {case} any more; run the suite again if the dataset has changed")
 
 
-def central_part(picture: Floats, shape: tuple[int, ...]) -> Floats:
+def cropped_to_shape(picture: Floats, shape: tuple[int, ...]) -> Floats:
     """The central part of a picture (H, W[, C]), at most as high and wide as ``shape`` says."""
     top, left = (max(0, own - wanted) // 2 for own, wanted in zip(picture.shape[:2], shape[:2], strict=True))
     return picture[top : top + shape[0], left : left + shape[1]]

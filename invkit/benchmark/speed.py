@@ -44,12 +44,7 @@ class SpeedSetting:
 
 
 class StageClock(Observer):
-    """Measures each iteration of one stage, and waits for the device at its end.
-
-    Args:
-        title: of the stage.
-        device: of the solve.
-    """
+    """Measures each iteration of one stage, with a wait for the device at its end."""
 
     def __init__(self, title: str, device: torch.device) -> None:
         self.title, self.device = title, device
@@ -74,9 +69,8 @@ def time_recipe(recipe: str, setting: SpeedSetting) -> dict[str, Any]:
     All candidates of a recipe run in this process, hence one after the other.
 
     Returns:
-        JSON-like: ``recipe``, ``setting``, ``machine``, ``versions``, ``stopped`` (as in a result), ``seconds`` (of the
-        whole run), ``peak_bytes`` (on a GPU of torch's allocations, otherwise of the growth of the process), and
-        ``stages``: the title, the number of iterations, and the median and minimum of their seconds.
+        JSON-like: the recipe, the setting, the machine and the versions; how the run ``stopped``; the ``seconds`` and
+        ``peak_bytes`` of the whole run; and for each stage the iterations, and the median and minimum of their seconds.
 
     Raises:
         InvkitError: the recipe, a setting or the device cannot be used.
@@ -106,12 +100,8 @@ def time_recipe(recipe: str, setting: SpeedSetting) -> dict[str, Any]:
         "seconds": meter.seconds,
         "peak_bytes": meter.peak(job.device),
         "stages": [
-            {
-                "stage": each.title,
-                "iterations": len(each.seconds),
-                "median_seconds": median(each.seconds),
-                "minimum_seconds": min(each.seconds),
-            }
+            {"stage": each.title, "iterations": len(each.seconds), "median_seconds": median(each.seconds)}
+            | {"minimum_seconds": min(each.seconds)}
             for each in clocks
             if each.seconds
         ],

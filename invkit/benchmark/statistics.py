@@ -10,10 +10,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from .published import ALL
-from .records import MetricInfo, Record
+from .records import ALL, MetricInfo, Record
 
-__all__ = ["SUCCESS_RATIOS", "Column", "Interval", "Statistic", "Summary", "columns_by_group", "columns_side_by_side",
+__all__ = ["SUCCESS_RATIOS", "Column", "Interval", "Statistic", "Summary", "columns_side_by_side",
            "has_shares", "means_over_seeds", "same_printed", "share_at_most", "summarise"]  # fmt: skip
 
 Interval = Literal["cases", "seeds", "none"]
@@ -219,14 +218,3 @@ def columns_side_by_side(metrics: Sequence[MetricInfo]) -> list[Column]:
 def has_shares(metric: MetricInfo) -> bool:
     """Whether the shares of at most 2 and 3 are defined: only for ratios of squared errors (Levin et al.)."""
     return metric.name == "error-ratio" and metric.params.get("kind", "ssd") == "ssd"
-
-
-def columns_by_group(metric: MetricInfo, by: str, values: Sequence[str]) -> list[Column]:
-    """The mean of one metric for each value of a group, and over all cases.
-
-    Args:
-        metric: the metric.
-        by: the group.
-        values: of the group.
-    """
-    return [*(Column(value, metric, by=by, group=value) for value in values), Column("all", metric, by=by)]

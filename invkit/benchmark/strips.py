@@ -1,4 +1,4 @@
-"""Figures of pictures: the results of the recipes with a part enlarged, their kernels, and the snapshots of a solve."""
+"""Figures of single cases: the images with a part enlarged, the kernels, and the snapshots and losses of a solve."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ import numpy.typing as npt
 
 from ..core.evaluation import Floats
 from ..media.kernels import centred_kernel, padded_kernel
-from .curves import draw_losses
 from .records import DatasetResults, MetricInfo, Record, read_kernel_file, read_picture
-from .scenes import Choice, DatasetSamples, PictureWindow, busiest, central_part
-from .style import MUTED, RECIPE_COLORS, SMALL_FONT, blank, named_figure, plain_axes, without_axes
+from .scenes import Choice, DatasetSamples, PictureWindow, busiest, cropped_to_shape
+from .style import MUTED_GREY, RECIPE_COLORS, SMALL_FONT_SIZE, blank, looks, named_figure, plain_axes, without_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
 __all__ = ["kernel_figure", "record_text", "snapshot_figure", "strip_figure"]
 
 Kernel = npt.NDArray[np.float64]
 MAX_COLUMNS = 6  # pictures in a row
+LOSS_PANELS = 4  # in a row
 TILE_WIDTH, KERNEL_WIDTH = 2.0, 1.15  # inches, of a picture and of a kernel in a row
 NAME_HEIGHT = 0.36  # inches above a picture, for its name
 KERNEL_INSET = 0.3  # side of the kernel in the corner of a picture, as a share of the picture's width
@@ -60,7 +61,7 @@ def strip_figure(
     if sample is not None:
         tiles.insert(0, PictureTile(BLURRY, "", sample.image))
     if sample is not None and sample.truth is not None:
-        reference = central_part(sample.truth, sample.image.shape)
+        reference = cropped_to_shape(sample.truth, sample.image.shape)
         tiles.append(PictureTile(SHARP, "", reference))
     (rows, columns), shape = balanced_rows(len(tiles)), reference.shape[0] / reference.shape[1]
     figure = named_figure(
@@ -115,7 +116,7 @@ def draw_strip(pair: tuple[Axes, Axes], tile: PictureTile, window: PictureWindow
         return
     top, left, height, width = window.pixels(*tile.picture.shape[:2])
     pair[0].add_patch(Rectangle((left - 0.5, top - 0.5), width, height, fill=False, **FRAME))
-    show_picture(pair[1], window.cut(tile.picture), interpolation="lanczos")
+    show_picture(pair[1], window.cut(tile.picture)).set_interpolation("lanczos")
     pair[1].spines[:].set(visible=True, **FRAME)
 
 
@@ -123,7 +124,7 @@ def draw_tile(axes: Axes, tile: PictureTile) -> None:
     """A picture with its name on the left above it, the remark on the right, and its kernel in the corner."""
     long = len(tile.name) + len(tile.about) > 26
     axes.set_title(f"{tile.name}\n" if long else tile.name, fontsize=8, loc="left", pad=3)
-    axes.set_title(tile.about, fontsize=SMALL_FONT, loc="right", fontweight="normal", color="0.25", pad=3)
+    axes.set_title(tile.about, fontsize=SMALL_FONT_SIZE, loc="right", fontweight="normal", color="0.25", pad=3)
     if tile.picture is None:
         blank(axes, "no picture")
         return
@@ -136,16 +137,10 @@ def draw_tile(axes: Axes, tile: PictureTile) -> None:
         inset.spines[:].set(visible=True, color="0.6", linewidth=0.6)
 
 
-def show_picture(axes: Axes, picture: Floats, interpolation: str = "antialiased") -> None:
-    """A picture in its own tones: 0 is black, 1 is white.
-
-    Args:
-        axes: the axes.
-        picture: (H, W) or (H, W, 3).
-        interpolation: of Matplotlib.
-    """
-    axes.imshow(np.clip(picture, 0, 1), cmap="gray", vmin=0, vmax=1, interpolation=interpolation, aspect="auto")
+def show_picture(axes: Axes, picture: Floats) -> AxesImage:
+    """A picture (H, W) or (H, W, 3) in its own tones: 0 is black, 1 is white."""
     without_axes(axes)
+    return axes.imshow(np.clip(picture, 0, 1), cmap="gray", vmin=0, vmax=1, aspect="auto")
 
 
 def kernel_figure(results: DatasetResults, choices: Sequence[Choice], samples: DatasetSamples) -> Figure | None:
@@ -170,15 +165,16 @@ def kernel_figure(results: DatasetResults, choices: Sequence[Choice], samples: D
         return None
     order = (TRUE_KERNEL, *(recipe.label for recipe in results.suite.recipes))
     names = [name for name in order if any(name in kernels for kernels in rows.values())]
-    size = KERNEL_WIDTH * len(names), 1.16 * KERNEL_WIDTH * len(rows) + 0.25
+    size = KERNEL_WIDTH * len(names), KERNEL_WIDTH * len(rows) + 0.25
     figure = named_figure(size, results, "each kernel centred, its maximum white")
     panels = figure.subplots(len(rows), len(names), squeeze=False)
     for row, (choice, kernels) in zip(panels, rows.items(), strict=True):
         side = max(max(centred_kernel(kernel).shape) for kernel in kernels.values())
         for axes, name in zip(row, names, strict=True):
             draw_kernel(axes, kernels.get(name), side)
-        row[0].text(-0.08, 0.5, f"{choice.case}\n{choice.why}".strip(), transform=row[0].transAxes, rotation=90,
-                    ha="right", va="center", multialignment="center", fontsize=SMALL_FONT, color=MUTED)  # fmt: skip
+        beside: dict[str, Any] = {"rotation": 90, "ha": "right", "va": "center", "multialignment": "center"}
+        name, font = f"{choice.case}\n{choice.why}".strip(), {"fontsize": SMALL_FONT_SIZE, "color": MUTED_GREY}
+        row[0].text(-0.08, 0.5, name, transform=row[0].transAxes, **beside, **font)
     for axes, name in zip(panels[0], names, strict=True):
         axes.set_title(name, fontsize=8, loc="center", fontweight="bold", pad=4)
     return figure
@@ -235,7 +231,7 @@ def snapshot_figure(record: Record, results: DatasetResults, metric: MetricInfo 
     for axes in panels[len(tiles) :]:
         blank(axes)
     losses, values = below.subplots(1, 2)
-    draw_losses(losses, [record], RECIPE_COLORS[0])
+    draw_losses(losses, [record])
     plain_axes(losses, "iteration", "loss")
     points = metric_curve(record, metric)
     if points:
@@ -243,9 +239,48 @@ def snapshot_figure(record: Record, results: DatasetResults, metric: MetricInfo 
     plain_axes(values, "iteration", metric.titled if metric else "")
     for axes in (losses, values):
         for taken in record.snapshots:
-            axes.axvline(taken.iteration, color=MUTED, linewidth=0.6, linestyle=":", zorder=0)
+            axes.axvline(taken.iteration, color=MUTED_GREY, linewidth=0.6, linestyle=":", zorder=0)
         axes.set_xlim(0, None)
     return figure
+
+
+def loss_figure(results: DatasetResults, choice: Choice) -> Figure | None:
+    """The losses of a case, one panel for each recipe, as losses of two recipes do not compare; None without any."""
+    runs: dict[str, list[Record]] = {}
+    for record in results.records:
+        if record.case == choice.case and record.history:
+            runs.setdefault(record.recipe, []).append(record)
+    if not runs:
+        return None
+    columns, style = min(LOSS_PANELS, len(runs)), looks(results.suite.recipes)
+    rows = -(-len(runs) // columns)
+    figure = named_figure((2.35 * columns, 1.75 * rows), results, choice.text())
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for place, (label, records) in enumerate(runs.items()):
+        panels[place].set_prop_cycle(color=[style[label].color])
+        draw_losses(panels[place], records)
+        panels[place].set_title(label, fontsize=8, color=style[label].color)
+        is_lowest = place >= len(runs) - columns
+        plain_axes(panels[place], "iteration" if is_lowest else "", "" if place % columns else "loss")
+    for empty in panels[len(runs) :]:
+        empty.remove()
+    return figure
+
+
+def draw_losses(axes: Axes, records: Sequence[Record]) -> None:
+    """The losses of each seed, on a logarithmic scale if all of them are positive."""
+    for record in records:
+        few = "." if len(record.history) < 3 else ""
+        alpha = 1.0 if len(records) == 1 else 0.6
+        axes.plot(*loss_curve(record), linewidth=1.0, alpha=alpha, marker=few)
+    if all(np.nanmin(record.history, initial=np.inf) > 0 for record in records):
+        axes.set_yscale("log")
+    axes.tick_params(labelsize=SMALL_FONT_SIZE)
+
+
+def loss_curve(record: Record) -> tuple[npt.NDArray[np.int64], Sequence[float]]:
+    """The iterations, counted from 1, and the losses of a run."""
+    return 1 + record.history_every * np.arange(len(record.history)), record.history
 
 
 def metric_curve(record: Record, metric: MetricInfo | None) -> list[tuple[int, float]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,41 +15,15 @@ if TYPE_CHECKING:
 
     from .records import DatasetResults, SuiteItem
 
-__all__ = ["MUTED", "RECIPE_COLORS", "RECIPE_MARKERS", "SMALL_FONT", "Look", "add_legend", "blank", "headed", "looks",
-           "named_figure", "plain_axes", "save_figure", "styled", "without_axes"]  # fmt: skip
+__all__ = ["MUTED_GREY", "RECIPE_COLORS", "RECIPE_MARKERS", "SMALL_FONT_SIZE", "Look", "add_legend", "blank", "headed",
+           "looks", "named_figure", "plain_axes", "save_figure", "styled", "without_axes"]  # fmt: skip
 
 RECIPE_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """The colours of Okabe and Ito, which colour-blind readers can distinguish, without the yellow, which is faint."""
 RECIPE_LINES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)))  # used when the colours repeat
 RECIPE_MARKERS = "osD^vPX"
-MUTED = "0.45"  # grey of secondary texts
-SMALL_FONT = 7.5  # points
-RC_SETTINGS: Mapping[str, Any] = {
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],  # comes with Matplotlib, so figures are equal on every machine
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.labelcolor": "0.25",
-    "axes.edgecolor": "0.5",
-    "axes.linewidth": 0.6,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "0.9",
-    "grid.linewidth": 0.6,
-    "xtick.color": "0.35",
-    "ytick.color": "0.35",
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "lines.linewidth": 1.6,
-    "legend.fontsize": 8,
-    "legend.frameon": False,
-    "svg.fonttype": "none",  # texts stay texts
-    "svg.hashsalt": "invkit",  # the same figure gives the same file
-}
+MUTED_GREY = "0.45"  # grey of secondary texts
+SMALL_FONT_SIZE = 7.5  # points
 
 
 @dataclass(frozen=True)
@@ -77,8 +51,7 @@ def styled() -> Iterator[None]:
     """The settings of Matplotlib for these figures, during a ``with`` statement."""
     import matplotlib as mpl
 
-    settings: Any = dict(RC_SETTINGS)
-    with mpl.rc_context(settings):
+    with mpl.rc_context(fname=Path(__file__).with_name("figures.mplstyle")):
         yield
 
 
@@ -101,7 +74,7 @@ def headed(axes: Axes, title: str, about: str) -> None:
     """
     axes.set_title(title, pad=18)
     place: dict[str, Any] = {"xycoords": "axes fraction", "xytext": (0, 6), "textcoords": "offset points"}
-    axes.annotate(about, (0, 1), **place, fontsize=SMALL_FONT, color=MUTED)
+    axes.annotate(about, (0, 1), **place, fontsize=SMALL_FONT_SIZE, color=MUTED_GREY)
 
 
 def named_figure(size: tuple[float, float], results: DatasetResults, about: str) -> Figure:
@@ -150,4 +123,4 @@ def blank(axes: Axes, text: str = "") -> None:
     """An empty place for a picture, with a text in it."""
     axes.set_axis_off()
     place: dict[str, Any] = {"ha": "center", "va": "center", "transform": axes.transAxes}
-    axes.text(0.5, 0.5, text, **place, color=MUTED, fontsize=SMALL_FONT, wrap=True)
+    axes.text(0.5, 0.5, text, **place, color=MUTED_GREY, fontsize=SMALL_FONT_SIZE, wrap=True)

@@ -32,7 +32,7 @@ __all__ = [
 LABEL = re.compile(r"(?!.*--)[A-Za-z0-9._-]{1,60}", re.ASCII)
 REGISTERED_NAME = "registered name, or 'distribution:name'"
 
-M = TypeVar("M", bound=BaseModel)
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 def _check_label(label: str) -> str:
@@ -97,7 +97,7 @@ class RecipeSpec(Labelled):
     """A recipe of a suite, and the settings that the suite changes."""
 
     name: str = Field(min_length=1, description=f"{REGISTERED_NAME}, or a .toml file beside the suite")
-    overrides: list[str] = Field(default_factory=list, description="settings, as 'solver.params.iterations=500'")
+    overrides: list[str] = Field(default_factory=list, description="settings, as 'solver.iterations=500'")
 
 
 L = TypeVar("L", bound=Labelled)
@@ -170,7 +170,7 @@ def load_suite(name_or_path: str | Path, preset: str | None = None) -> Suite:
 
     Example:
         >>> [recipe.label for recipe in load_suite("quick").recipes]
-        ['fast-map', 'sparse-admm']
+        ['fast-map', 'known-kernel']
     """
     given = str(name_or_path)
     if not given.endswith(".toml"):
@@ -213,20 +213,17 @@ def parse_suite(text: str, origin: str = "suite", preset: str | None = None) -> 
     presets = document.pop("presets", {})
     if not isinstance(presets, Mapping) or not all(isinstance(each, Mapping) for each in presets.values()):
         raise InputError(f"{origin}: presets: should be tables [presets.NAME], got {presets!r:.80}")
-    suites = {name: suite_of(merged(document, each), f"{origin}, preset {name}") for name, each in presets.items()}
+    suites = {
+        name: read_checked(Suite, merged(document, each), f"{origin}, preset {name}") for name, each in presets.items()
+    }
     if preset is None:
-        return suite_of(document, origin)
+        return read_checked(Suite, with_labels(document), origin)
     if preset not in suites:
         raise InputError(f"{origin} has no preset '{preset}'; {nearest_name(preset, list(suites))}")
     return suites[preset]
 
 
-def suite_of(document: Mapping[str, Any], origin: str) -> Suite:
-    """A suite from its document; raises `InputError`."""
-    return read_checked(Suite, with_labels(document), origin)
-
-
-def read_checked(model: type[M], document: Mapping[str, Any], origin: str, prefix: str = "") -> M:
+def read_checked(model: type[ModelT], document: Mapping[str, Any], origin: str, prefix: str = "") -> ModelT:
     """A model from plain data.
 
     Args:
@@ -253,15 +250,9 @@ def read_checked(model: type[M], document: Mapping[str, Any], origin: str, prefi
 
 def with_labels(document: Mapping[str, Any]) -> dict[str, Any]:
     """The document without short forms: each dataset, recipe and metric is a table with a label."""
-    lists = {
-        key: [with_label(item) for item in named(listed(document[key]))] for key in SPECS if is_list(document, key)
-    }
-    return {**document, **lists}
-
-
-def is_list(document: Mapping[str, Any], key: str) -> bool:
-    """Whether a document has a list, or the short form of a list, at a key; validation refuses other values."""
-    return isinstance(document.get(key), list | str | Mapping)
+    kinds = (list, str, Mapping)  # validation refuses other values
+    lists = {key: named(listed(document[key])) for key in SPECS if isinstance(document.get(key), kinds)}
+    return {**document, **{key: [with_label(item) for item in items] for key, items in lists.items()}}
 
 
 def with_label(item: Any) -> Any:
@@ -344,7 +335,7 @@ def selected(
     document = suite.model_dump(mode="json") | {key: value for key, value in changes.items() if value not in ([], None)}
     for recipe in document["recipes"]:
         recipe["overrides"] = [*recipe.get("overrides", ()), *overrides]
-    return suite_of(document, "the options")
+    return read_checked(Suite, document, "the options")
 
 
 def item_of(known: Sequence[Labelled], name: str) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..core.errors import InputError
-from .published import PublishedRow, PublishedSource, published_rows
-from .records import DatasetResults, MetricInfo, Record, SuiteResults
-from .statistics import Column, Interval, Statistic, columns_by_group, columns_side_by_side, same_printed, summarise
+from .published import PublishedRow, published_rows
+from .records import ALL, DatasetResults, MetricInfo, Record, SuiteResults
+from .statistics import Column, Interval, Statistic, columns_side_by_side, same_printed, summarise
 
 __all__ = ["Note", "ResultCell", "ResultRow", "ResultTable", "datasets_with_group", "selected_metrics", "tables_of"]
 
@@ -96,7 +96,8 @@ def tables_of(
     for results in datasets_with_group(suite, by):
         layouts = [columns_side_by_side(chosen)] if chosen and by is None else []
         if by is not None:
-            layouts = [columns_by_group(metric, by, results.group_values(by)) for metric in chosen]
+            groups = {value: value for value in results.group_values(by)} | {"all": ALL}
+            layouts = [[Column(h, metric, by=by, group=g) for h, g in groups.items()] for metric in chosen]
         rows = published_rows(results.dataset.name, chosen, by) if published else []
         tables += [table_of(results, columns, rows, interval) for columns in layouts]
     return tables
@@ -139,10 +140,12 @@ def table_of(
         published: published results on the dataset.
         interval: as for `tables_of`.
     """
-    recipes, metric = results.recipes, columns[0].metric
+    recipes, metric, sources = results.recipes, columns[0].metric, list[Note]()
     measured = [[column.value(results.of(recipe), interval) for column in columns] for recipe in recipes]
-    beside = [(row, published_statistics(row, columns)) for row in published]
-    beside = [(row, values) for row, values in beside if any(each.value is not None for each in values)]
+    keys = [(column.metric.label, column.statistic, column.group) for column in columns]
+    beside = [
+        (row, [Statistic(row.values.get(key)) for key in keys]) for row in published if set(keys) & set(row.values)
+    ]
     notes = recipe_notes(results, list({column.metric.label: column.metric for column in columns}.values()))
     eligible = [not any(recipe in note.recipes for note in notes if note.incomplete) for recipe in recipes]
     lines = printed_cells(columns, [*measured, *(values for _, values in beside)], eligible)
@@ -154,22 +157,17 @@ def table_of(
         general = [BEST_NOTE, *general]
     if interval != "none" and any(value.half is not None for line in measured for value in line):
         general = [INTERVAL_NOTES[interval], *general]
+    for source, mark in marks.items():
+        other = f" Of {source.cases} cases, where this table has {len(results.cases)}."
+        text = f"published, not measured in this suite: {source.text}. Protocol: {source.protocol}."
+        sources.append(Note(mark, text + ("" if len(results.cases) == source.cases else other)))
     return ResultTable(
         title=results.dataset.heading + (f": {metric.titled}, by {columns[0].by}" if columns[0].by else ""),
         about=about_jobs(results),
         heads=("recipe", *(column.head for column in columns)),
         rows=tuple(ResultRow(name, own, line, is_p) for (name, own, is_p), line in zip(named, lines, strict=True)),
-        notes=(
-            *notes,
-            *(Note("", text) for text in general),
-            *(source_note(mark, source, len(results.cases)) for source, mark in marks.items()),
-        ),
+        notes=(*notes, *(Note("", text) for text in general), *sources),
     )
-
-
-def published_statistics(row: PublishedRow, columns: Sequence[Column]) -> list[Statistic]:
-    """The values of a published row for each column."""
-    return [Statistic(row.values.get((column.metric.label, column.statistic, column.group))) for column in columns]
 
 
 def printed_cells(
@@ -271,15 +269,3 @@ def differing_parts(kinds: Counter[str]) -> str:
     common = set.intersection(*(set(kind.split(", ")) for kind in kinds))
     parts = {kind: ", ".join(part for part in kind.split(", ") if part not in common) for kind in kinds}
     return "; ".join(f"{parts[kind] or 'unknown'} ({count} jobs)" for kind, count in kinds.most_common())
-
-
-def source_note(mark: str, source: PublishedSource, cases: int) -> Note:
-    """The source of published results, and whether the number of cases differs.
-
-    Args:
-        mark: of the note.
-        source: the source.
-        cases: number of cases in the table.
-    """
-    other = "" if cases == source.cases else f" Of {source.cases} cases, where this table has {cases}."
-    return Note(mark, f"published, not measured in this suite: {source.text}. Protocol: {source.protocol}.{other}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -85,11 +86,14 @@ def run(
 
       invkit bench run lai --slurm queue=gpu,gpus=1,jobs=4
     """
+    from ...benchmark.formats import as_terminal
     from ...benchmark.plan import make_plan
-    from ...benchmark.reporting import Reporter, plan_table, summary_table
+    from ...benchmark.records import read_results
+    from ...benchmark.reporting import Reporter, plan_table
     from ...benchmark.runner import missing_jobs, run_plan
     from ...benchmark.store import JobStore
     from ...benchmark.suite import load_suite, selected
+    from ...benchmark.tables import tables_of
 
     given = [name for name, it in (("--workers", workers), ("--scheduler", scheduler), ("--slurm", slurm)) if it]
     if len(given) > 1:
@@ -114,7 +118,8 @@ def run(
     except KeyboardInterrupt:  # the second one: the runner handles the first
         print_line(f"stopped at once; results are kept; to continue: {given_command()}", err)
         raise typer.Exit(130) from None
-    out.print(summary_table(plan, outcome))
+    results = read_results(folder)
+    out.print(as_terminal(results.title, tables_of(results), out.width))
     report_outcome(outcome, len(plan.jobs), folder)
 
 
@@ -140,12 +145,12 @@ def requested_cluster(
 
     workers, scheduler, slurm = request
     if workers:
-        return dask_runner.local_workers(workers, device), workers
+        return partial(dask_runner.local_workers, workers, device), workers
     if scheduler:
-        return dask_runner.existing_cluster(scheduler), 1
+        return partial(dask_runner.existing_cluster, scheduler), 1
     if slurm:
         options = dask_runner.slurm_options(slurm)
-        return dask_runner.slurm_workers(options, logs), options.jobs
+        return partial(dask_runner.slurm_workers, options, logs), options.jobs
     return None, 1
 
 
@@ -181,7 +186,7 @@ def report_outcome(outcome: RunOutcome, planned: int, folder: Path) -> None:
     if outcome.left:
         print_line(f"interrupted: {outcome.left} of {planned} jobs are left; to continue: {given_command()}", err)
         raise typer.Exit(130)
-    print_line(f"results are in {folder}; make a table of them with 'invkit bench table {folder}'", err)
+    print_line(f"results are in {folder}; for other tables see 'invkit bench table {folder}'", err)
     if failed:
         raise typer.Exit(1)
 

@@ -87,7 +87,13 @@ def table_command(
 
 
 def file_text(suite: SuiteResults, kind: TableFormat, options: dict[str, Any]) -> str:
-    """The tables in a format; ``options`` are the keywords of `invkit.benchmark.tables.tables_of`."""
+    """The tables in a format.
+
+    Args:
+        suite: the results.
+        kind: the format.
+        options: keywords of `invkit.benchmark.tables.tables_of`.
+    """
     from ...benchmark.formats import STATISTICS_HEADS, as_csv, as_page, statistics_lines
     from ...benchmark.tables import tables_of
     from ...media.output import strict_json

@@ -14,8 +14,6 @@ from invkit.benchmark.curves import (
     case_figure,
     cumulative_shares,
     from_hard_to_easy,
-    loss_curve,
-    loss_figure,
     ratio_figure,
     time_figure,
 )
@@ -25,6 +23,8 @@ from invkit.benchmark.scenes import Choice, DatasetSamples, choose
 from invkit.benchmark.strips import (
     balanced_rows,
     kernel_figure,
+    loss_curve,
+    loss_figure,
     metric_curve,
     snapshot_figure,
     strip_figure,

@@ -13,8 +13,8 @@ from rich.console import Console
 from suite_folder import METRICS, SuiteFolder
 
 from invkit.benchmark.formats import STATISTICS_HEADS, as_csv, as_page, as_terminal, statistics_lines
-from invkit.benchmark.published import ALL, published_rows, published_tables
-from invkit.benchmark.records import MetricInfo, SuiteItem, read_results
+from invkit.benchmark.published import published_rows, published_tables
+from invkit.benchmark.records import ALL, MetricInfo, SuiteItem, read_results
 from invkit.benchmark.tables import tables_of
 from invkit.core.errors import InputError
 
