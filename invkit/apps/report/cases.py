@@ -17,16 +17,13 @@ __all__ = ["case_charts", "case_kernels", "kernel_row", "parameter_row", "size_t
 Planes = npt.NDArray[np.float64]
 
 
-def case_charts(results: Sequence[MethodResult], label: str, titled: str) -> list[Chart]:
-    """The metric of all methods in one chart, and a chart of each loss, because two recipes' losses do not compare.
+def case_charts(results: Sequence[MethodResult], metric: tuple[str, str]) -> list[Chart]:
+    """The chart of a metric, given by its label and its label with unit, and the chart of each loss.
 
-    Args:
-        results: of the methods.
-        label: of the metric.
-        titled: the label with the unit.
+    The losses of two recipes do not compare, so each has its own chart.
     """
     curves = [Series(r.method.name, r.method.look, r.quality) for r in results if len(r.quality) > 1]
-    charts = [line_chart(f"{label} of the snapshots", ("iteration", titled), curves)]
+    charts = [line_chart(f"{metric[0]} of the snapshots", ("iteration", metric[1]), curves)]
     for result in results:
         title, line = f"Loss of {result.method.name}", Series(result.method.name, result.method.look, result.losses)
         charts.append(line_chart(title, ("iteration", "loss"), [line], rules=result.stages, log=True, keyed=False))

@@ -87,10 +87,11 @@ def line_chart(
         for line in lines:
             draw_series(axes, line)
         axes.margins(x=0, y=0.06)
-        scale_axes(axes, [y for line in lines for _, y in line.points], log)
+        values = [y for line in lines for _, y in line.points]
+        if log and min(values) > SMALLEST_LOG:
+            use_decades(axes, values)
         low, high = axes.get_xlim()
-        for number, (place, text) in enumerate(rule for rule in rules if low < rule[0] < high):
-            draw_rule(axes, place, text, number % 3)
+        draw_rules(axes, [rule for rule in rules if low < rule[0] < high])
 
     texts = [f"{labels[1]} against {labels[0]}."]
     for line in lines:
@@ -113,8 +114,7 @@ def ratio_chart(title: str, label: str, series: Sequence[Series]) -> Chart | Non
             axes.step(*zip(*line.points, strict=True), where="post", color="black", gid=look_class(line.look))
         axes.set(xlim=RATIO_LIMITS, ylim=(0, 102), yticks=range(0, 101, 20))
         axes.yaxis.set_major_formatter("{x:.0f}%")
-        for ratio in (2, 3):
-            draw_rule(axes, ratio)
+        draw_rules(axes, [(2, ""), (3, "")])
 
     texts = ["Share of runs whose error ratio is at most r."]
     for line in series:
@@ -133,40 +133,24 @@ def draw_series(axes: Axes, line: Series) -> None:
         axes.plot(*dots, color="black", linewidth=5, solid_capstyle="round", gid=look.split()[0], clip_on=False)
 
 
-def scale_axes(axes: Axes, values: Sequence[float], log: bool) -> None:
-    """Choose scale and ticks; a logarithmic axis spans at least one decade, so that it has ticks.
+def use_decades(axes: Axes, values: Sequence[float]) -> None:
+    """Make the vertical axis logarithmic. It spans at least one decade, so that it has ticks."""
+    from matplotlib.ticker import LogLocator, NullLocator
 
-    Args:
-        axes: with its lines.
-        values: all values on the vertical axis.
-        log: whether a logarithmic axis is wanted.
-    """
-    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
-
-    axes.xaxis.set_major_locator(MaxNLocator(MAX_TICKS - 1, steps=[1, 2, 5, 10], integer=True))
-    if log and min(values) > SMALLEST_LOG:
-        low, high = math.log10(min(values)), math.log10(max(values))
-        margin = max(0.0, 1 - (high - low)) / 2 + 0.04
-        axes.set(yscale="log", ylim=(10 ** (low - margin), 10 ** (high + margin)))
-        axes.yaxis.set_major_locator(LogLocator(numticks=MAX_TICKS))
-        axes.yaxis.set_minor_locator(NullLocator())
-        axes.yaxis.set_major_formatter("{x:g}")
-    else:
-        axes.yaxis.set_major_locator(MaxNLocator(MAX_TICKS - 1, steps=[1, 2, 5, 10]))
+    low, high = math.log10(min(values)), math.log10(max(values))
+    margin = max(0.0, 1 - (high - low)) / 2 + 0.04
+    axes.set(yscale="log", ylim=(10 ** (low - margin), 10 ** (high + margin)))
+    axes.yaxis.set_major_locator(LogLocator(numticks=MAX_TICKS))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter("{x:g}")
 
 
-def draw_rule(axes: Axes, place: float, text: str = "", row: int = 0) -> None:
-    """Draw a vertical line with a text at its top.
-
-    Args:
-        axes: with its limits.
-        place: on the horizontal axis.
-        text: may be empty.
-        row: of the text, so that texts of close lines do not overlap.
-    """
-    axes.axvline(place, color="black", linewidth=0.8, dashes=(2, 3), clip_on=False)
-    at = (place, 1 - 0.07 * row)
-    axes.annotate(text, at, (4, 0), axes.get_xaxis_transform(), "offset points", va="top", annotation_clip=False)
+def draw_rules(axes: Axes, rules: Sequence[tuple[float, str]]) -> None:
+    """Draw vertical lines with texts at their top, in three rows so that neighbours do not overlap."""
+    for number, (place, text) in enumerate(rules):
+        axes.axvline(place, color="black", linewidth=0.8, dashes=(2, 3), clip_on=False)
+        at = (place, 1 - 0.07 * (number % 3))
+        axes.annotate(text, at, (4, 0), axes.get_xaxis_transform(), "offset points", va="top", annotation_clip=False)
 
 
 def drawing(draw: Callable[[Axes], None], labels: tuple[str, str]) -> str:
@@ -174,11 +158,14 @@ def drawing(draw: Callable[[Axes], None], labels: tuple[str, str]) -> str:
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     with mpl.rc_context(SETTINGS):
         figure = Figure(figsize=(CHART_WIDTH / 72, CHART_HEIGHT / 72))  # Matplotlib's SVG has 72 units an inch
         FigureCanvasSVG(figure)
         axes = figure.add_axes(AXES_PLACE)
+        axes.xaxis.set_major_locator(MaxNLocator(MAX_TICKS, steps=[1, 2, 5, 10], integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(MAX_TICKS - 1, steps=[1, 2, 5, 10]))
         draw(axes)
         axes.grid(axis="y")
         axes.set(xlabel=labels[0], ylabel=labels[1])

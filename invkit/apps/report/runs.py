@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -26,7 +26,7 @@ from .cases import case_charts, case_kernels, size_text
 from .charts import Points
 from .pictures import Picture, Track, picture_of, picture_of_file, untracked
 
-__all__ = ["Run", "is_run", "read_run", "run_in_memory", "runs_page"]
+__all__ = ["Run", "is_run", "read_run", "run_in_memory", "runs_page", "with_input"]
 
 RESULT_JSON = "result.json"
 RUN_FRAMES = 24  # snapshots of a run that the page shows
@@ -70,6 +70,12 @@ class Run:
         """Name and digest of the input files."""
         given = self.details.get("image")
         return [each for each in (given if isinstance(given, list) else [given]) if isinstance(each, dict)]
+
+    @property
+    def source(self) -> str:
+        """A text that is equal for runs of the same input."""
+        given = self.details.get("image")
+        return json.dumps(given, sort_keys=True) if given else f"run {self.label}"
 
     @property
     def photo(self) -> str:
@@ -144,41 +150,55 @@ def run_in_memory(result: Result, label: str) -> Run:
     )
 
 
-def runs_page(
-    runs: Sequence[Run], *, photos: Mapping[str, Path], truth: Path | None = None, track: Track = untracked
-) -> page.ReportPage:
+def with_input(run: Run, photos: Mapping[str, Path]) -> Run:
+    """A run with its input: a given file by its digest, or a file with the right name and content near the run."""
+    if not run.inputs:
+        return run
+    name, wanted = (str(run.inputs[0].get(key)) for key in ("file", "sha256"))
+    folders = [] if run.folder is None else [run.folder, run.folder.resolve().parent, Path()]
+    near = [folder / name for folder in folders if Path(name).name == name and (folder / name).is_file()]
+    for path in [photos[wanted]] if wanted in photos else near:
+        try:
+            if sha256_of(path) == wanted:
+                return replace(run, before=picture_of_file(path))
+        except OSError:
+            continue
+    return run
+
+
+def runs_page(runs: Sequence[Run], truth: Path | None = None, track: Track = untracked) -> page.ReportPage:
     """The page of runs.
 
     Args:
         runs: at least one.
-        photos: input files by their digest, for runs that have not kept theirs.
         truth: the sharp image, if all runs are of one photograph.
         track: shows the progress of measuring snapshots.
 
     Raises:
         InputError: there is a truth, and the runs are of several photographs.
     """
+    sources = len({run.source for run in runs})
+    if truth is not None and sources > 1:
+        raise InputError(
+            f"the runs are of {sources} photographs, and the truth {truth} is of one; give runs of one photograph"
+        )
     recipes = [str(run.table("recipe").get("name") or run.label) for run in runs]
     named = dict(zip(unique_names(recipes, [run.label for run in runs]), runs, strict=True))
-    methods = {
-        name: page.method_of(name, look, run.details.get("recipe")) for look, (name, run) in enumerate(named.items())
-    }
-    groups: dict[str, dict[str, Run]] = {}
-    for name, run in named.items():
-        given = run.details.get("image")
-        groups.setdefault(json.dumps(given, sort_keys=True) if given else f"run {run.label}", {})[name] = run
-    if truth is not None and len(groups) > 1:
-        raise InputError(
-            f"the runs are of {len(groups)} photographs, and the truth {truth} is of one; give runs of one photograph"
-        )
-    cases = [run_case(group, methods, photos, truth, track) for group in groups.values()]
+    groups: dict[str, dict[str, page.MethodResult]] = {}
+    for look, (name, run) in enumerate(named.items()):
+        group = groups.setdefault(run.source, {})
+        group[name] = method_result(run, page.method_of(name, look, run.details.get("recipe")))
+        if truth is not None:
+            group[name] = replace(group[name], quality=psnr_curve(run, truth, track))
+    cases = [run_case([named[name] for name in group], list(group.values())) for group in groups.values()]
+    cases = [case if truth is None else replace(case, truth=picture_of_file(truth)) for case in cases]
     places = {name: place for place, group in enumerate(groups.values()) for name in group}
     without = ", ".join(case.name for case in cases if case.before is None)
     missing = f"The photograph {without} is not beside the run; give it with --photo to compare with it."
     return page.ReportPage(
         title=next(iter(named)) if len(named) == 1 else f"{len(named)} runs",
         about=", ".join(case.name for case in cases[:3]) + (" and others" if len(cases) > 3 else ""),
-        methods=list(methods.values()),
+        methods=[result.method for group in groups.values() for result in group.values()],
         cases=cases,
         records=[run_results(named, places)],
         facts=[run_timings(named), run_environment(named)],
@@ -197,62 +217,22 @@ def unique_names(names: Sequence[str], labels: Sequence[str]) -> list[str]:
     return [n if longer.count(n) == 1 else f"{n} {1 + longer[:place].count(n)}" for place, n in enumerate(longer)]
 
 
-def run_case(
-    runs: Mapping[str, Run],
-    methods: Mapping[str, page.Method],
-    photos: Mapping[str, Path],
-    truth: Path | None,
-    track: Track,
-) -> page.CaseSection:
-    """The section of a photograph.
-
-    Args:
-        runs: of the photograph, by the names of their methods.
-        methods: by name.
-        photos: input files by their digest.
-        truth: the sharp image, or None.
-        track: shows the progress.
-    """
-    first = next(iter(runs.values()))
-    size = first.details.get("image_size")
-    results = [method_result(run, methods[name], truth, track) for name, run in runs.items()]
+def run_case(runs: Sequence[Run], results: Sequence[page.MethodResult]) -> page.CaseSection:
+    """The section of the runs of one photograph."""
+    size = runs[0].details.get("image_size")
     return page.CaseSection(
-        name=first.photo,
+        name=runs[0].photo,
         size=size_text(size[1], size[0]) if isinstance(size, list) and len(size) == 2 else "",
-        before=next((found for run in runs.values() if (found := input_picture(run, photos)) is not None), None),
-        truth=None if truth is None else picture_of_file(truth),
+        before=next((run.before for run in runs if run.before is not None), None),
+        truth=None,
         results=results,
         kernels=case_kernels(results),
-        charts=case_charts(results, "PSNR", "PSNR, dB"),
+        charts=case_charts(results, ("PSNR", "PSNR, dB")),
     )
 
 
-def input_picture(run: Run, photos: Mapping[str, Path]) -> Picture | None:
-    """The input of a run: a given file, or a file with the right name and content in the usual folders."""
-    if not run.inputs:
-        return run.before
-    name, wanted = (str(run.inputs[0].get(key)) for key in ("file", "sha256"))
-    folders = [] if run.folder is None else [run.folder, run.folder.resolve().parent, Path()]
-    near = [folder / name for folder in folders if Path(name).name == name and (folder / name).is_file()]
-    given = [photos[wanted]] if wanted in photos else []
-    for path in [*given, *near]:
-        try:
-            if sha256_of(path) == wanted:
-                return picture_of_file(path)
-        except OSError:
-            continue
-    return run.before
-
-
-def method_result(run: Run, method: page.Method, truth: Path | None, track: Track) -> page.MethodResult:
-    """The result of a run.
-
-    Args:
-        run: the run.
-        method: its recipe.
-        truth: the sharp image, or None.
-        track: shows the progress.
-    """
+def method_result(run: Run, method: page.Method) -> page.MethodResult:
+    """The result of a run."""
     psnr, seconds = run.table("psnr").get("after"), run.details.get("seconds")
     about = [f"{psnr:.2f} dB"] if isinstance(psnr, float) else []
     about += [f"{seconds:.1f} s"] if isinstance(seconds, int | float) else []
@@ -269,7 +249,6 @@ def method_result(run: Run, method: page.Method, truth: Path | None, track: Trac
         has_kernel=run.has_kernel,
         losses=list(enumerate(losses, start=1)),
         stages=[(end + 0.5, str(stage.get("name", ""))) for end, stage in zip(ends, run.stages[1:], strict=False)],
-        quality=() if truth is None else psnr_curve(run, truth, track),
         frames=[snapshot_frame_of(one, run) for one in shown],
     )
 

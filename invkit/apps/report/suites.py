@@ -111,7 +111,7 @@ def suite_case(
         truth=None if sharp is None else picture_of(sharp),
         results=found,
         kernels=case_kernels(found, kernel),
-        charts=case_charts(found, "" if metric is None else metric.label, "" if metric is None else metric.titled),
+        charts=case_charts(found, ("", "") if metric is None else (metric.label, metric.titled)),
     )
 
 

@@ -17,7 +17,7 @@ from ...media.decoding import read_bytes
 from .charts import look_class
 from .page import ReportPage, joined_pages
 from .pictures import Album, Track, embed, untracked
-from .runs import Run, is_run, read_run, run_in_memory, runs_page
+from .runs import Run, is_run, read_run, run_in_memory, runs_page, with_input
 from .suites import is_suite, suite_page
 
 __all__ = ["ReportSource", "report"]
@@ -61,7 +61,7 @@ def report(
     runs, suites = sorted_sources([sources] if isinstance(sources, Result | str | Path) else list(sources))
     given = {photo_digest(Path(photo), runs): Path(photo) for photo in photos}
     sharp = None if truth is None else Path(truth)
-    pages = [runs_page(runs, photos=given, truth=sharp, track=track)] if runs else []
+    pages = [runs_page([with_input(run, given) for run in runs], sharp, track)] if runs else []
     for suite in suites:
         cases, looks = sum(len(page.cases) for page in pages), sum(len(page.methods) for page in pages)
         pages.append(suite_page(suite, data=data, first_case=cases, first_look=looks, track=track))
