@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from invkit.solvers.map.edge_selection import Gradients, Intensities, RMap, Shock
 from invkit.testing.common import drawn
@@ -20,12 +23,12 @@ GRADIENTS = [Gradients(), Gradients(per_kernel=1.0), Shock(), Shock(per_kernel=2
 ALL = [*GRADIENTS, Intensities()]
 
 
-def label(predictor):
+def label(predictor: Any) -> str:
     selection = getattr(predictor, "selection", None)
     return f"{type(predictor).__name__}-{selection.per_kernel if selection else None}"
 
 
-def pair(size, kernel_size, seed):
+def pair(size: tuple[int, int], kernel_size: tuple[int, int], seed: int) -> tuple[Tensor, Tensor]:
     """An image and data, in float64 so that thresholds are not crossed by rounding."""
     image = drawn((1, 1, size[0] + kernel_size[0] - 1, size[1] + kernel_size[1] - 1), seed, torch.float64)
     return image, drawn((1, 1, *size), seed + 1, torch.float64)
@@ -34,7 +37,9 @@ def pair(size, kernel_size, seed):
 @pytest.mark.parametrize("predictor", ALL, ids=label)
 @some
 @given(size=sizes, kernel_size=kernels, iteration=iterations, seed=seeds)
-def test_follows_a_transposition(predictor, size, kernel_size, iteration, seed):
+def test_follows_a_transposition(
+    predictor: Any, size: tuple[int, int], kernel_size: tuple[int, int], iteration: int, seed: int
+) -> None:
     image, data = pair(size, kernel_size, seed)
     results = predictor(image, data, kernel_size, iteration)
     swapped = predictor(image.mT, data.mT, kernel_size[::-1], iteration)
@@ -46,7 +51,9 @@ def test_follows_a_transposition(predictor, size, kernel_size, iteration, seed):
 @pytest.mark.parametrize("predictor", GRADIENTS, ids=label)
 @some
 @given(size=sizes, kernel_size=kernels, iteration=iterations, seed=seeds)
-def test_does_not_mind_the_level(predictor, size, kernel_size, iteration, seed):
+def test_does_not_mind_the_level(
+    predictor: Any, size: tuple[int, int], kernel_size: tuple[int, int], iteration: int, seed: int
+) -> None:
     image, data = pair(size, kernel_size, seed)
     results = predictor(image, data, kernel_size, iteration)
     raised = predictor(image + 0.25, data + 0.25, kernel_size, iteration)
@@ -57,7 +64,9 @@ def test_does_not_mind_the_level(predictor, size, kernel_size, iteration, seed):
 @pytest.mark.parametrize("predictor", GRADIENTS, ids=label)
 @some
 @given(size=sizes, kernel_size=kernels, iteration=iterations, seed=seeds)
-def test_repeated_channels_are_selected_as_one(predictor, size, kernel_size, iteration, seed):
+def test_repeated_channels_are_selected_as_one(
+    predictor: Any, size: tuple[int, int], kernel_size: tuple[int, int], iteration: int, seed: int
+) -> None:
     image, data = pair(size, kernel_size, seed)
     results = predictor(image, data, kernel_size, iteration)
     tripled = predictor(image.repeat(1, 3, 1, 1), data.repeat(1, 3, 1, 1), kernel_size, iteration)
@@ -67,7 +76,9 @@ def test_repeated_channels_are_selected_as_one(predictor, size, kernel_size, ite
 
 @some
 @given(size=sizes, kernel_size=kernels, iteration=iterations, seed=seeds, factor=st.sampled_from([0.25, 0.5, 2.0]))
-def test_gradients_scale_with_the_image(size, kernel_size, iteration, seed, factor):
+def test_gradients_scale_with_the_image(
+    size: tuple[int, int], kernel_size: tuple[int, int], iteration: int, seed: int, factor: float
+) -> None:
     image, data = pair(size, kernel_size, seed)
     predictor = Gradients(per_kernel=1.0)
     sharp, blurred = predictor(image, data, kernel_size, iteration)
@@ -79,7 +90,9 @@ def test_gradients_scale_with_the_image(size, kernel_size, iteration, seed, fact
 @pytest.mark.parametrize("predictor", [Gradients(), Gradients(per_kernel=2.0)], ids=label)
 @some
 @given(size=sizes, kernel_size=kernels, iteration=iterations, seed=seeds)
-def test_what_is_kept_stays_kept_as_iterations_go_on(predictor, size, kernel_size, iteration, seed):
+def test_what_is_kept_stays_kept_as_iterations_go_on(
+    predictor: Any, size: tuple[int, int], kernel_size: tuple[int, int], iteration: int, seed: int
+) -> None:
     image, data = pair(size, kernel_size, seed)
     now, later = (predictor(image, data, kernel_size, i)[0] for i in (iteration, iteration + 1))
     assert torch.equal(torch.where(now != 0, later, 0), now)

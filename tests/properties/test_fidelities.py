@@ -1,6 +1,8 @@
-"""Fidelities as functions of two images."""
+"""Fidelities as functions of two images: symmetry, zeros, gradients."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.metrics import structural_similarity
+from torch import Tensor
 
 from invkit.fidelities.norms import L1, MSE
 from invkit.fidelities.ssim import SSIM
@@ -19,7 +22,7 @@ fidelities = pytest.mark.parametrize("fidelity", [MSE(), L1(), SSIM()], ids=repr
 some = settings(max_examples=20, deadline=None)
 
 
-def pair(shape, seed, noise=1.0):
+def pair(shape: tuple[int, ...], seed: int, noise: float = 1.0) -> tuple[Tensor, Tensor]:
     data = drawn(shape, seed, torch.float64)
     return (data + noise * (drawn(shape, (seed + 1) % 2**32, torch.float64) - 0.5)).clamp(0, 1), data
 
@@ -27,7 +30,7 @@ def pair(shape, seed, noise=1.0):
 @fidelities
 @some
 @given(shape=shapes, seed=seeds)
-def test_is_symmetric_and_never_negative(fidelity, shape, seed):
+def test_is_symmetric_and_never_negative(fidelity: Any, shape: tuple[int, ...], seed: int) -> None:
     predicted, data = pair(shape, seed)
     value = fidelity(predicted, data)
     assert bool((value >= 0).all())
@@ -37,33 +40,39 @@ def test_is_symmetric_and_never_negative(fidelity, shape, seed):
 @fidelities
 @some
 @given(shape=shapes, seed=seeds, dtype=st.sampled_from([torch.float32, torch.float64]))
-def test_of_equal_images_is_zero_with_zero_gradient(fidelity, shape, seed, dtype):
+def test_of_equal_images_is_zero_with_zero_gradient(
+    fidelity: Any, shape: tuple[int, ...], seed: int, dtype: torch.dtype
+) -> None:
     data = drawn(shape, seed, dtype)
     leaf = data.clone().requires_grad_()
     value = fidelity(leaf, data)
     value.sum().backward()
+    assert leaf.grad is not None
     rounding = 10 * torch.finfo(dtype).eps
     assert float(value.detach().abs().max()) <= rounding
-    # SSIM's gradient is a difference of terms up to 1 / C2, about 1e3, a pixel's share of which vanishes
+    # SSIM's gradient is a difference of terms up to 1 / C2, about 1e3, which cancel for each pixel
     assert float(leaf.grad.abs().max()) <= 1e3 * rounding
 
 
 @fidelities
 @some
 @given(seed=seeds, noise=st.floats(0.05, 1))
-def test_gradient_is_that_of_finite_differences(fidelity, seed, noise):
+def test_gradient_is_that_of_finite_differences(fidelity: Any, seed: int, noise: float) -> None:
     predicted, data = pair((1, 2, 12, 13), seed, noise)
     direction, step = drawn((1, 2, 12, 13), 5, torch.float64) - 0.5, 1e-6
     leaf = predicted.clone().requires_grad_()
     fidelity(leaf, data).sum().backward()
+    assert leaf.grad is not None
     slope = (fidelity(predicted + step * direction, data) - fidelity(predicted - step * direction, data)) / (2 * step)
-    # differences of step 1e-6; a kink of L1 within a step shifts the mean by a pixel's share of 1 / 312
+    # differences with step 1e-6; a kink of L1 within a step changes the mean by one pixel's part, 1 / 312
     assert float((leaf.grad * direction).sum()) == pytest.approx(float(slope.sum()), rel=1e-4, abs=4e-3 / 12)
 
 
 @some
 @given(shape=shapes, seed=seeds, noise=st.floats(0, 1), dtype=st.sampled_from([torch.float32, torch.float64]))
-def test_ssim_is_scikit_images_where_the_window_is_inside(shape, seed, noise, dtype):
+def test_ssim_equals_scikit_image_where_the_window_is_inside(
+    shape: tuple[int, ...], seed: int, noise: float, dtype: torch.dtype
+) -> None:
     predicted, data = pair(shape, seed, noise)
     ours = 1 - SSIM()(predicted.to(dtype), data.to(dtype))
     maps = [
@@ -86,7 +95,7 @@ def test_ssim_is_scikit_images_where_the_window_is_inside(shape, seed, noise, dt
 
 @some
 @given(seed=seeds, factor=st.floats(0, 3))
-def test_mse_and_l1_scale_with_the_difference(seed, factor):
+def test_mse_and_l1_scale_with_the_difference(seed: int, factor: float) -> None:
     predicted, data = pair((2, 1, 11, 12), seed)
     moved = data + factor * (predicted - data)
     assert torch.allclose(MSE()(moved, data), factor**2 * MSE()(predicted, data), rtol=1e-10, atol=1e-15)

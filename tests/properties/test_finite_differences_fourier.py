@@ -1,13 +1,15 @@
-"""Small filters and periodic grids: adjoints, transfer functions, and how data are made to wrap round."""
+"""Finite differences and Fourier transforms: adjoints, transfer functions, periodic extension."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
 from invkit.numerics.finite_differences import (
     GRADIENT,
@@ -40,20 +42,20 @@ sides = st.integers(3, 9)
 small = st.integers(1, 5)
 
 
-def random(*shape, seed=0):
+def random(*shape: int, seed: int = 0) -> Tensor:
     return drawn(shape, seed, torch.float64)
 
 
 @given(filters | known, sides, sides)
-def test_the_adjoint_is_the_adjoint(filters, height, width):
-    """``<D u, z> = <u, D^T z>`` (the dot test), with as much rounding as some thousand sums in float64 have."""
+def test_filters_pass_the_dot_test(filters: Any, height: int, width: int) -> None:
+    """``<D u, z> = <u, D^T z>`` (the dot test), up to the rounding of some thousand sums in float64."""
     value, other = random(2, 2, height, width), random(len(filters), 2, 2, height, width, seed=1)
     forward, backward = apply_filters(value, filters), apply_filters_adjoint(other, filters)
     assert float((forward * other).sum()) == pytest.approx(float((value * backward).sum()), abs=1e-9)
 
 
 @given(filters | known, sides, sides)
-def test_power_is_what_the_filters_do_to_a_delta(filters, height, width):
+def test_the_power_spectrum_is_that_of_the_filtered_delta(filters: Any, height: int, width: int) -> None:
     delta = torch.zeros(1, 1, height, width, dtype=torch.float64)
     delta[..., height // 2, width // 2] = 1
     expected = torch.fft.rfft2(apply_filters(delta, filters)).abs().square().sum((0, 1, 2))
@@ -61,7 +63,9 @@ def test_power_is_what_the_filters_do_to_a_delta(filters, height, width):
 
 
 @given(known, sides, sides)
-def test_what_reaches_across_the_border_is_zero_and_the_rest_as_it_was(filters, height, width):
+def test_without_wrap_responses_across_the_border_are_zero_and_the_others_the_same(
+    filters: Any, height: int, width: int
+) -> None:
     value = random(1, 2, height, width)
     inner, round_ = apply_filters(value, filters, wrap=False), apply_filters(value, filters)
     ramp = torch.arange(height, dtype=torch.float64)[:, None] + torch.arange(width, dtype=torch.float64)
@@ -75,7 +79,7 @@ def test_what_reaches_across_the_border_is_zero_and_the_rest_as_it_was(filters, 
 
 
 @given(small, small, st.integers(5, 10), st.integers(5, 10))
-def test_transfer_is_the_circular_convolution(h, w, height, width):
+def test_the_otf_gives_the_circular_convolution(h: int, w: int, height: int, width: int) -> None:
     image, kernel = random(2, 3, height, width), random(2, 1, h, w, seed=1) + 0.1
     kernel = kernel / kernel.sum((2, 3), keepdim=True)
     spectrum = otf(kernel, (height, width))
@@ -85,7 +89,9 @@ def test_transfer_is_the_circular_convolution(h, w, height, width):
 
 
 @given(small, small, st.integers(4, 12), st.integers(4, 12), st.integers(0, 5))
-def test_wrapped_data_lie_where_they_did_and_continue_without_a_jump(h, w, height, width, more):
+def test_periodic_extension_keeps_the_data_in_place_and_has_no_jump(
+    h: int, w: int, height: int, width: int, more: int
+) -> None:
     """A raised cosine over n pixels is nowhere steeper than pi / 2 / (n + 1) of its rise."""
     data = random(2, 2, height, width)
     grid = (height + h - 1 + more, width + w - 1 + more)
@@ -96,7 +102,7 @@ def test_wrapped_data_lie_where_they_did_and_continue_without_a_jump(h, w, heigh
     assert data.min() <= extended.min() <= extended.max() <= data.max()
     for dim, size, old, kernel_side in ((-2, grid[0], height, h), (-1, grid[1], width, w)):
         missing = size - old
-        rolled = extended.roll(-(kernel_side - 1 - kernel_side // 2), dim)  # the data first, then what is made up
+        rolled = extended.roll(-(kernel_side - 1 - kernel_side // 2), dim)  # the data first, then the extension
         first, last = rolled.narrow(dim, 0, 1), rolled.narrow(dim, old - 1, 1)
         path = torch.cat([rolled.narrow(dim, old - 1, missing + 1), first], dim)
         steepest = path.diff(dim=dim).abs().amax(dim, keepdim=True)
@@ -105,15 +111,15 @@ def test_wrapped_data_lie_where_they_did_and_continue_without_a_jump(h, w, heigh
 
 
 @given(sides, sides, st.integers(0, 6))
-def test_an_image_comes_back_from_the_grid(height, width, more):
+def test_an_image_comes_back_from_the_grid(height: int, width: int, more: int) -> None:
     image = random(1, 2, height, width)
     assert torch.equal(to_image(to_grid(image, (height + more, width + more)), (height, width)), image)
 
 
 @given(st.integers(1, 3000), st.integers(1, 3000))
-def test_fast_sizes_are_next_and_have_no_large_factor(height, width):
+def test_fast_sizes_are_near_and_have_no_large_factor(height: int, width: int) -> None:
     for side, fast in zip((height, width), fast_size((height, width)), strict=True):
-        assert side <= fast < 1.3 * side + 16  # four times 5-smooth numbers, which are that dense
+        assert side <= fast < 1.3 * side + 16  # four times the next 5-smooth number, which is that near
         assert fast % 4 == 0
         for factor in (2, 3, 5):
             while fast % factor == 0:
@@ -122,12 +128,12 @@ def test_fast_sizes_are_next_and_have_no_large_factor(height, width):
 
 
 @given(st.integers(1, 60), st.integers(1, 9))
-def test_the_grid_holds_the_image_of_a_valid_convolution(side, kernel_side):
+def test_the_grid_holds_the_image_of_a_valid_convolution(side: int, kernel_side: int) -> None:
     assert min(grid_size((side, side), (kernel_side, kernel_side))) >= side + kernel_side - 1
 
 
 @given(sides, sides, st.integers(0, 9), st.integers(0, 9))
-def test_halves_of_transforms_are_those_of_the_whole(height, width, down, right):
+def test_partial_transforms_equal_parts_of_the_whole(height: int, width: int, down: int, right: int) -> None:
     image, size = random(2, 1, height, width), (height + down, width + right)
     spectrum = torch.fft.rfft2(image, size)
     assert torch.allclose(rfft2_padded(image, size), spectrum)

@@ -1,14 +1,17 @@
-"""Proximal maps of the separable penalties: right against brute force, and what their definition implies."""
+"""Proximal maps of separable penalties: correct against brute force, and with the implied properties."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from invkit.regularizers import shrinkage
 from invkit.regularizers.hyper_laplacian import HyperLaplacian
@@ -41,10 +44,10 @@ smooth_and_convex = (
 every = l0_gradients | l0_intensities | hyper_laplacians | convex
 
 
-def minimum(objective, values):
-    """The lowest value of ``objective`` by search on ever finer grids, from zero, ``values`` and all between.
+def minimum(objective: Callable[[Tensor], Tensor], values: Tensor) -> float:
+    """The lowest value of ``objective`` by search on finer and finer grids, from zero to ``values``.
 
-    A minimum lies within the box that zero and the values span; the grids are of a larger one, and hold both.
+    A minimum lies within the box of zero and the values. The grids cover a larger box and contain both.
     """
     grid = torch.linspace(-1, 1, {1: 2001, 2: 81, 4: 9}[len(values)], dtype=values.dtype)
     ends = 1.2 * values.abs().clamp(min=1e-6)
@@ -55,26 +58,27 @@ def minimum(objective, values):
     return float(objective(best[None]))
 
 
-def lowest(objective, axes):
+def lowest(objective: Callable[[Tensor], Tensor], axes: list[Tensor]) -> Tensor:
     """The best point of a grid."""
     points = torch.cartesian_prod(*axes).view(-1, len(axes))
     return points[objective(points).argmin()]
 
 
-def assert_minimises(regularizer, coefficients, step, where):
-    """The prox of coefficients (K, 1, C, 1, 1), zero but at the indices ``where``, is as low as brute force finds.
+def assert_minimises(regularizer: Any, coefficients: Tensor, step: float, where: list[Any]) -> None:
+    """The prox of coefficients (K, 1, C, 1, 1), zero except at the indices ``where``, is as low as by brute force.
 
-    The tolerance is 1e-5 of ``|v|^2 / 2``: it covers the grid's resolution and, in float32, the rounding of the
+    The tolerance is 1e-5 of ``|v|^2 / 2``. It covers the resolution of the grid and, in float32, the rounding of the
     result, whose effect on the objective is at most ``|v| * 1e-7 |v|`` at a minimum of either branch.
     """
     given = coefficients.double()
     values = torch.stack([given[index] for index in where])
 
-    def objective(points):
+    def objective(points: Tensor) -> Tensor:
         full = given.expand(-1, len(points), -1, -1, -1).clone()
         for axis, (plane, _, *rest) in enumerate(where):
-            full[(plane, slice(None), *rest)] = points[:, axis]
-        return step * regularizer.penalty(full) + (points - values).square().sum(1) / 2
+            full[plane, :, rest[0], rest[1], rest[2]] = points[:, axis]
+        cost: Tensor = step * regularizer.penalty(full) + (points - values).square().sum(1) / 2
+        return cost
 
     solution = regularizer.prox(coefficients, step)
     untouched = solution.clone()
@@ -85,8 +89,8 @@ def assert_minimises(regularizer, coefficients, step, where):
     assert found <= minimum(objective, values) + 1e-5 * float(values.square().sum()) / 2 + 1e-12
 
 
-def point(shape, where, values, dtype):
-    """Zeros but for ``values`` at the indices ``where``."""
+def point(shape: tuple[int, ...], where: list[Any], values: Any, dtype: torch.dtype) -> Tensor:
+    """Zeros, except for ``values`` at the indices ``where``."""
     coefficients = torch.zeros(shape, dtype=dtype)
     for index, value in zip(where, values, strict=True):
         coefficients[index] = value
@@ -101,7 +105,9 @@ def point(shape, where, values, dtype):
     dtype=dtypes,
     data=st.data(),
 )
-def test_the_prox_of_a_single_number_is_right(regularizer, value, step, dtype, data):
+def test_the_prox_of_a_single_number_is_correct(
+    regularizer: Any, value: float, step: float, dtype: torch.dtype, data: st.DataObject
+) -> None:
     planes = len(regularizer.filters)
     where = [(data.draw(st.integers(0, planes - 1)), 0, 0, 0, 0)]
     assert_minimises(regularizer, point((planes, 1, 1, 1, 1), where, [value], dtype), step, where)
@@ -111,8 +117,10 @@ def test_the_prox_of_a_single_number_is_right(regularizer, value, step, dtype, d
 @given(
     power=st.floats(0.05, 0.98), smoothing=smoothings, step=steps, off=st.floats(-0.2, 0.2), dtype=dtypes, sign=signs
 )
-def test_the_prox_of_a_single_number_is_right_where_it_jumps(power, smoothing, step, off, dtype, sign):
-    threshold = shrinkage.power_threshold(power, smoothing, step)  # within a fifth, if it is wrong at all
+def test_the_prox_of_a_single_number_is_correct_near_its_jump(
+    power: float, smoothing: float, step: float, off: float, dtype: torch.dtype, sign: int
+) -> None:
+    threshold = shrinkage.power_threshold(power, smoothing, step)  # a wrong threshold would be off by a fifth at most
     where = [(0, 0, 0, 0, 0)]
     values = [sign * threshold * (1 + off)]
     regularizer = HyperLaplacian(power=power, smoothing=smoothing)
@@ -121,21 +129,21 @@ def test_the_prox_of_a_single_number_is_right_where_it_jumps(power, smoothing, s
 
 @settings(max_examples=150, deadline=None)
 @given(regularizer=l0_gradients | variations, values=st.tuples(numbers, numbers), step=steps, dtype=dtypes)
-def test_the_prox_of_a_gradient_is_right(regularizer, values, step, dtype):
+def test_the_prox_of_a_gradient_is_correct(regularizer: Any, values: Any, step: float, dtype: torch.dtype) -> None:
     where = [(0, 0, 0, 0, 0), (1, 0, 0, 0, 0)]
     assert_minimises(regularizer, point((2, 1, 1, 1, 1), where, values, dtype), step, where)
 
 
 @settings(max_examples=15, deadline=None)
 @given(regularizer=l0_gradients, values=st.tuples(*[numbers] * 4), step=steps)
-def test_the_prox_of_two_channels_gradients_is_right(regularizer, values, step):
+def test_the_prox_of_two_channels_gradients_is_correct(regularizer: Any, values: Any, step: float) -> None:
     where = [(plane, 0, channel, 0, 0) for plane, channel in itertools.product(range(2), range(2))]
     assert_minimises(regularizer, point((2, 1, 2, 1, 1), where, values, torch.float64), step, where)
 
 
 @settings(max_examples=15, deadline=None)
 @given(regularizer=l0_intensities, values=st.tuples(numbers, numbers), step=steps)
-def test_the_prox_of_a_colour_is_right(regularizer, values, step):
+def test_the_prox_of_a_colour_is_correct(regularizer: Any, values: Any, step: float) -> None:
     where = [(0, 0, channel, 0, 0) for channel in range(2)]
     assert_minimises(regularizer, point((1, 1, 2, 1, 1), where, values, torch.float64), step, where)
 
@@ -143,10 +151,12 @@ def test_the_prox_of_a_colour_is_right(regularizer, values, step):
 @pytest.mark.parametrize(("power", "root"), [(1 / 2, 2), (2 / 3, 3), (4 / 5, 5), (9 / 10, 10), (19 / 20, 20)])
 @settings(max_examples=20, deadline=None)
 @given(step=steps, values=st.lists(st.floats(1e-3, 3), min_size=1, max_size=8), dtype=dtypes)
-def test_the_prox_of_a_power_is_a_root_of_the_polynomial_it_solves(power, root, step, values, dtype):
+def test_the_prox_of_a_power_is_a_root_of_the_polynomial_it_solves(
+    power: float, root: int, step: float, values: Any, dtype: torch.dtype
+) -> None:
     """With w the root-th root of z > 0, ``z + step p z^(p - 1) = v`` is ``w^(root + 1) - v w + step p = 0``.
 
-    Krishnan and Fergus solve it so for 1/2 and 2/3. The rounding of float32 in some thirty operations is 1e-6.
+    Krishnan and Fergus solve it this way for 1/2 and 2/3. The rounding of thirty float32 operations is 1e-6.
     """
     given_ = torch.tensor(values, dtype=dtype).view(1, 1, 1, 1, -1)
     coefficients = torch.cat([given_, torch.zeros_like(given_)])
@@ -156,7 +166,7 @@ def test_the_prox_of_a_power_is_a_root_of_the_polynomial_it_solves(power, root, 
         real = roots[(abs(roots.imag) < 1e-6) & (roots.real > 0)].real
         expected = max(real, default=0.0) ** root
         outer = step * expected**power + (expected - value) ** 2 / 2
-        if abs(outer - value**2 / 2) < 1e-4 * value**2:  # a tie: either is right
+        if abs(outer - value**2 / 2) < 1e-4 * value**2:  # a tie: both are correct
             continue
         lower = expected if outer < value**2 / 2 else 0.0
         assert solution == pytest.approx(lower, rel=3e-6 if dtype == torch.float32 else 1e-7)
@@ -164,25 +174,25 @@ def test_the_prox_of_a_power_is_a_root_of_the_polynomial_it_solves(power, root, 
 
 @settings(max_examples=100, deadline=None)
 @given(regularizer=smooth_and_convex, seed=seeds, step=steps)
-def test_of_a_smooth_convex_penalty_is_where_the_slope_is_zero(regularizer, seed, step):
-    """The objective's curvature is one at least, so a slope of r is no farther than r from the minimum."""
+def test_for_a_smooth_convex_penalty_the_slope_at_the_prox_is_zero(regularizer: Any, seed: int, step: float) -> None:
+    """The curvature of the objective is at least 1, so a point with slope r is at most r from the minimum."""
     values = coefficients_for(regularizer, seed, torch.float64)
     found = regularizer.prox(values, step).requires_grad_()
     (slopes,) = torch.autograd.grad(step * regularizer.penalty(found).sum(), found)
-    assert torch.allclose(found + slopes, values, atol=2e-6)  # Newton's method ends at 2e-7 of the root
+    assert torch.allclose(found + slopes, values, atol=2e-6)  # the error of Newton's method is 2e-7 of the root
 
 
 @some
 @given(regularizer=every, seed=seeds, step=steps, dtype=dtypes)
-def test_is_odd(regularizer, seed, step, dtype):
+def test_is_odd(regularizer: Any, seed: int, step: float, dtype: torch.dtype) -> None:
     values = coefficients_for(regularizer, seed, dtype)
     assert torch.equal(regularizer.prox(-values, step), -regularizer.prox(values, step))
 
 
 @some
 @given(regularizer=every, seed=seeds, step=steps)
-def test_moves_by_no_more_than_the_penalty_is_worth(regularizer, seed, step):
-    """``|z - v|^2 / 2 <= step (g(v) - g(z))``, as z is at least as good as v: so z tends to v as step does to zero."""
+def test_moves_no_farther_than_the_decrease_of_the_penalty_allows(regularizer: Any, seed: int, step: float) -> None:
+    """``|z - v|^2 / 2 <= step (g(v) - g(z))``, because z is at least as good as v. So z tends to v with the step."""
     values = coefficients_for(regularizer, seed, torch.float64)
     moved = (regularizer.prox(values, step) - values).square().sum((0, 2, 3, 4)) / 2
     assert bool((moved <= step * regularizer.penalty(values) * (1 + 1e-9)).all())  # rounding of float64
@@ -190,16 +200,18 @@ def test_moves_by_no_more_than_the_penalty_is_worth(regularizer, seed, step):
 
 @some
 @given(regularizer=convex, seed=seeds, step=steps)
-def test_of_a_convex_penalty_brings_points_no_further_apart(regularizer, seed, step):
+def test_for_a_convex_penalty_the_prox_is_nonexpansive(regularizer: Any, seed: int, step: float) -> None:
     first = coefficients_for(regularizer, seed, torch.float64)
     second = coefficients_for(regularizer, (seed + 1) % 2**32, torch.float64)
     apart = (regularizer.prox(first, step) - regularizer.prox(second, step)).norm()
-    assert float(apart) <= float((first - second).norm()) * (1 + 1e-6)  # Newton's method ends at 2e-7 of the root
+    assert float(apart) <= float((first - second).norm()) * (
+        1 + 1e-6
+    )  # the error of Newton's method is 2e-7 of the root
 
 
 @some
 @given(regularizer=every, seed=seeds, step=steps, scale=st.sampled_from([1e-30, 1e-10, 1.0, 1e10]), dtype=dtypes)
-def test_shrinks_and_stays_finite(regularizer, seed, step, scale, dtype):
+def test_shrinks_and_stays_finite(regularizer: Any, seed: int, step: float, scale: float, dtype: torch.dtype) -> None:
     values = scale * coefficients_for(regularizer, seed, dtype)
     values[..., 0] = 0
     found = regularizer.prox(values, step)
@@ -210,7 +222,9 @@ def test_shrinks_and_stays_finite(regularizer, seed, step, scale, dtype):
 
 @some
 @given(regularizer=every, seed=seeds, step=steps, dtype=dtypes)
-def test_takes_each_pixel_by_itself_in_blocks_of_any_size(regularizer, seed, step, dtype):
+def test_pixels_are_independent_for_any_block_size(
+    regularizer: Any, seed: int, step: float, dtype: torch.dtype
+) -> None:
     values = coefficients_for(regularizer, seed, dtype)
     whole = regularizer.prox(values, step)
     with pytest.MonkeyPatch.context() as patch:
@@ -221,21 +235,21 @@ def test_takes_each_pixel_by_itself_in_blocks_of_any_size(regularizer, seed, ste
 
 @some
 @given(regularizer=l0_gradients | variations, seed=seeds, step=steps)
-def test_does_not_know_rows_from_columns(regularizer, seed, step):
+def test_rows_and_columns_are_treated_alike(regularizer: Any, seed: int, step: float) -> None:
     values = coefficients_for(regularizer, seed, torch.float64)
     assert torch.allclose(regularizer.prox(values.flip(0), step), regularizer.prox(values, step).flip(0), atol=1e-14)
 
 
 @some
 @given(regularizer=hyper_laplacians | variations | squares, seed=seeds)
-def test_weights_are_slopes_over_magnitudes(regularizer, seed):
-    """What touches the penalty from above has its slope: ``w z`` is the gradient of the penalty."""
+def test_weights_are_slopes_over_magnitudes(regularizer: Any, seed: int) -> None:
+    """A majoriser that touches the penalty has its slope: ``w z`` is the gradient of the penalty."""
     values = coefficients_for(regularizer, seed, torch.float64).requires_grad_()
     (slopes,) = torch.autograd.grad(regularizer.penalty(values).sum(), values)
     weights = regularizer.weights(values.detach())
     assert torch.allclose(weights * values, slopes, rtol=1e-9, atol=1e-12)
 
 
-def coefficients_for(regularizer, seed, dtype):
-    """Two small colour images' coefficients in (-2, 2)."""
+def coefficients_for(regularizer: Any, seed: int, dtype: torch.dtype) -> Tensor:
+    """Coefficients of two small colour images in (-2, 2)."""
     return 4 * drawn((len(regularizer.filters), 2, 3, 2, 3), seed, dtype) - 2

@@ -1,12 +1,15 @@
-"""deepinv's physics and priors as components: the same data, nothing remembered, and refusals in words."""
+"""deepinv's physics and priors as components: the same data, no stored state, clear refusals."""
 
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from invkit import deblur
 from invkit.apps.deepinv.physics import PhysicsOperator
@@ -23,25 +26,25 @@ from invkit.testing import check_component, check_operator, check_regularizer
 from invkit.testing.common import drawn
 from invkit.testing.operators import assert_adjoint
 
-ROUNDING = {"rtol": 0, "atol": 2e-6}  # of float32 sums of a hundred values below one
+ROUNDING: dict[str, Any] = {"rtol": 0, "atol": 2e-6}  # of float32 sums of a hundred values below one
 HATS = "hats.npy"
 
 pytestmark = pytest.mark.filterwarnings("ignore:You're using padding")  # deepinv's, of kernels of one pixel
 
 
-def operator(name):
+def operator(name: str) -> Any:
     return registry.load("operators", f"deepinv:{name}")
 
 
-def physics(name, **settings):
+def physics(name: str, **settings: Any) -> Any:
     import deepinv
 
     return getattr(deepinv.physics, name)(**settings)
 
 
 @pytest.fixture
-def hats(tmp_path, monkeypatch):
-    """Weights of four kernels over an image of 8 x 7 pixels, in a file; they sum to one in each pixel."""
+def hats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tensor:
+    """A file with weights of four kernels over an image of 8x7 pixels; they sum to one in each pixel."""
     weights = drawn((1, 1, 4, 8, 7), seed=5)
     weights = weights / weights.sum(2, keepdim=True)
     np.save(tmp_path / HATS, weights.numpy())
@@ -49,7 +52,7 @@ def hats(tmp_path, monkeypatch):
     return weights
 
 
-CASES = {
+CASES: dict[str, tuple[str, dict[str, Any], Any, Any]] = {
     "blur": ("Blur", {}, (2, 1, 5, 4), (2, 1, 2, 3)),
     "blur by FFT": ("Blur", {"use_fft": True, "padding": "replicate"}, (2, 1, 5, 6), (1, 1, 2, 3)),
     "blur of one pixel": ("Blur", {"padding": "replicate"}, (1, 1, 5, 6), (1, 1, 1, 1)),
@@ -72,11 +75,11 @@ CASES = {
     "MRI": ("MRI", {"img_size": [4, 5]}, (1, 2, 4, 5), None),
     "several coils": ("MultiCoilMRI", {"img_size": [4, 5]}, (1, 2, 4, 5), None),
 }
-"""Class, parameters, shapes of data and of the unknown (None: as the operator says)."""
+"""Class, parameters, shapes of data and operator parameter (None: the operator's own choice)."""
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_physics_conform(case, hats):
+def test_physics_conform(case: str, hats: Tensor) -> None:
     name, params, data_shape, kernel_shape = CASES[case]
     if name == "TiledSpaceVaryingBlur":
         kernel_shape = operator(name)(**params).parameter_shape(data_shape, (2, 2))
@@ -84,7 +87,7 @@ def test_physics_conform(case, hats):
 
 
 @pytest.mark.parametrize("case", [case for case, (name, *_) in CASES.items() if name != "Tomography"])
-def test_data_are_those_that_deepinv_makes(case, hats):
+def test_data_equal_those_of_deepinv(case: str, hats: Tensor) -> None:
     name, params, data_shape, kernel_shape = CASES[case]
     made = operator(name)(**params)
     kernel_shape = kernel_shape or made.parameter_shape(data_shape, (2, 2))
@@ -103,7 +106,7 @@ def test_data_are_those_that_deepinv_makes(case, hats):
     torch.testing.assert_close(made(image, kernel), expected.reshape(data_shape), **ROUNDING)
 
 
-def test_random_physics_are_those_of_a_generator_with_that_seed():
+def test_random_physics_use_a_generator_with_the_given_seed() -> None:
     image = drawn((1, 1, 4, 4))
     known = physics("CompressedSensing", m=5, img_size=(1, 4, 4), rng=torch.Generator().manual_seed(3))
     made = operator("CompressedSensing")(m=5, img_size=[1, 4, 4], rng=3)
@@ -111,7 +114,7 @@ def test_random_physics_are_those_of_a_generator_with_that_seed():
 
 
 @pytest.mark.parametrize("padding", ["valid", "circular", "replicate", "reflect"])
-def test_a_blur_is_invkit_s_convolution_to_every_solver(padding):
+def test_a_blur_is_a_convolution_for_every_solver(padding: Any) -> None:
     made, own = operator("Blur")(padding=padding), Convolution(padding=padding)
     assert isinstance(made, Blur)
     assert made.padding == padding
@@ -120,19 +123,19 @@ def test_a_blur_is_invkit_s_convolution_to_every_solver(padding):
     torch.testing.assert_close(made.initial_image(image, kernel), image)
 
 
-def test_a_blur_takes_the_place_of_the_convolution_in_a_classical_recipe():
+def test_a_blur_replaces_the_convolution_in_a_classical_recipe() -> None:
     rows = np.repeat(np.random.default_rng(0).uniform(0.1, 0.9, (8, 8)), 5, axis=0).repeat(5, axis=1)
     blurry = np.mean([rows[:, shift : shift + 34] for shift in range(5)], axis=0)
     found = [
         deblur(blurry, recipe="pan-l0", kernel_size=7, overrides=settings, progress=False)
         for settings in ([], ["operator=deepinv:Blur"])
     ]
-    np.testing.assert_allclose(found[0].image, found[1].image, atol=1e-3)  # the kernel's steps amplify rounding
+    np.testing.assert_allclose(found[0].image, found[1].image, atol=1e-3)  # kernel estimation amplifies rounding
     assert found[1].details["recipe"]["operator"]["name"] == "deepinv:Blur"
 
 
-def test_the_unknowns_are_found_by_gradients():
-    """Blind: the width of a Gaussian that Downsampling's filter is, through deepinv's code."""
+def test_operator_parameters_are_estimated_by_gradients() -> None:
+    """Blind: the width of the Gaussian filter of Downsampling, through deepinv's code."""
     recipe = parse_recipe("""
 name = "blind"
 operator = {name = "deepinv:Downsampling", params = { parameter = "filter", factor = 2, padding = "circular"}}
@@ -146,42 +149,45 @@ solver = {name = "joint-adam", params = {iterations = 2, milestones = []}}
     assert result.history[1] < result.history[0]
 
 
-def test_calls_leave_the_physics_as_it_was():
+def test_calls_do_not_change_the_physics() -> None:
     whole = physics("BlurFFT", img_size=(1, 6, 5), filter=torch.ones(1, 1, 1, 1))
     before = {name: value.clone() for name, value in whole.named_buffers()}
     made = PhysicsOperator(whole, "filter")
     kernel = KernelPrior.allowed(drawn((1, 1, 3, 3))).requires_grad_()
     made(drawn((1, 1, 6, 5)), kernel).sum().backward()
+    assert kernel.grad is not None
     assert kernel.grad.abs().sum() > 0
     after = dict(whole.named_buffers())
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert not any(value.requires_grad for value in after.values())
 
 
-def test_an_adjoint_that_is_none_is_replaced():
+def test_a_wrong_adjoint_is_replaced() -> None:
     whole = physics("Blur", padding="replicate")
     kernel, image, data = torch.ones(1, 1, 1, 1), drawn((1, 1, 6, 5)), drawn((1, 1, 6, 5), seed=1)
     own = whole.A_adjoint(data, filter=kernel)
-    assert (whole.A(image, filter=kernel) * data).sum() < (image * own).sum() / 3  # of deepinv 0.5 all but one wrong
+    assert (whole.A(image, filter=kernel) * data).sum() < (
+        image * own
+    ).sum() / 3  # all but one are wrong in deepinv 0.5
     assert_adjoint(PhysicsOperator(whole, "filter"), (1, 1, 6, 5), (1, 1, 1, 1))
 
 
-def test_a_physics_whose_gradient_is_wrong_too_is_refused():
+def test_a_physics_whose_gradient_is_wrong_too_is_refused() -> None:
     made = operator("Tomography")(angles=3, img_width=5, normalize=False, adjoint_via_backprop=False)
     with pytest.raises(InputError, match="neither the adjoint of deepinv's Tomography nor the gradient"):
         made.image_shape((1, 1, 8, 3), (1, 1, 1, 1))
 
 
-def test_a_physics_that_does_not_look_at_its_unknown_is_refused():
+def test_a_physics_that_ignores_its_parameter_is_refused() -> None:
     from deepinv.physics import Blur as Own
 
-    class Stale(Own):
-        """Goes on with what it was built with."""
+    class Stale(Own):  # type: ignore[misc]
+        """Uses the filter of its construction."""
 
-        def A(self, x, filter=None, **kwargs):  # noqa: N802, A002 - deepinv's names
+        def A(self, x: Tensor, filter: Any = None, **kwargs: Any) -> Any:  # noqa: N802, A002 - deepinv's names
             return x * self.filter.sum()
 
-        def A_adjoint(self, y, filter=None, **kwargs):  # noqa: N802, A002
+        def A_adjoint(self, y: Tensor, filter: Any = None, **kwargs: Any) -> Any:  # noqa: N802, A002
             return y * self.filter.sum()
 
     with pytest.raises(InputError, match="Stale ignores the filter"):
@@ -191,17 +197,17 @@ def test_a_physics_that_does_not_look_at_its_unknown_is_refused():
 @pytest.mark.parametrize(
     ("name", "kind"), [("Blur", KernelPrior), ("Inpainting", MaskPrior), ("Tomography", KernelPrior)]
 )
-def test_a_class_names_the_kind_of_its_unknown(name, kind):
+def test_a_class_names_the_kind_of_its_parameter(name: str, kind: type[Any]) -> None:
     assert operator(name).parameter_prior is kind
     assert operator(name) is operator(name)
 
 
-def test_pictures_are_pictures_and_other_data_may_be_any_numbers():
+def test_images_have_a_range_and_other_data_have_none() -> None:
     assert operator("Downsampling").data_range == (0.0, 1.0)
     assert operator("Tomography").data_range is None
 
 
-def test_the_parameters_are_those_of_deepinv_s_constructor():
+def test_the_parameters_are_those_of_the_constructor_of_deepinv() -> None:
     facts = describe("operators", "deepinv:Downsampling")
     assert (facts["name"], facts["distribution"].split()[0]) == ("Downsampling", "deepinv")
     assert set(facts["parameters"]) == {"parameter", "img_size", "filter", "factor", "padding"}
@@ -216,7 +222,7 @@ def test_the_parameters_are_those_of_deepinv_s_constructor():
 
 
 @pytest.mark.parametrize(
-    ("name", "error", "said"),
+    ("name", "error", "message"),
     [
         ("Blurr", UnknownNameError, r"'deepinv:Blurr' in operators; did you mean 'deepinv:Blur'"),
         ("Haze", PluginError, "Haze is not linear in the image"),
@@ -225,13 +231,13 @@ def test_the_parameters_are_those_of_deepinv_s_constructor():
         ("BlurMultiScaler", PluginError, "it requires 'physics', which is no number"),
     ],
 )
-def test_what_can_be_no_operator_is_refused(name, error, said):
-    with pytest.raises(error, match=said):
+def test_physics_that_cannot_be_operators_are_refused(name: str, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
         operator(name)
 
 
 @pytest.mark.parametrize(
-    ("settings", "error", "said"),
+    ("settings", "error", "message"),
     [
         (
             "name = 'deepinv:Blur', params = { parameter = 'kernel'}",
@@ -247,7 +253,7 @@ def test_what_can_be_no_operator_is_refused(name, error, said):
         ),
         ("name = 'deepinv:BlurFFT'", RecipeError, "img_size is missing"),
         ("name = 'deepinv:BlurFFT', params = {img_size = [1, 4, 4]}", InputError, r"an image of \(1, 1, 4, 4\) gives"),
-        ("name = 'deepinv:Inpainting', params = {img_size = [1, 9, 8]}", AssemblyError, "needs a MaskPrior"),
+        ("name = 'deepinv:Inpainting', params = {img_size = [1, 9, 8]}", AssemblyError, "that is a MaskPrior"),
         ("name = 'deepinv:SpaceVaryingBlur'", InputError, "needs its multipliers"),
         (
             "name = 'deepinv:SpaceVaryingBlur', params = {multipliers = 'no.npy'}",
@@ -262,7 +268,9 @@ def test_what_can_be_no_operator_is_refused(name, error, said):
         ("name = 'deepinv:Decolorize', params = {srf = 'pink'}", RecipeError, "cannot be built with .*Invalid srf"),
     ],
 )
-def test_what_does_not_fit_is_refused_before_the_solve(settings, error, said):
+def test_inconsistent_settings_are_refused_before_the_solve(
+    settings: str, error: type[Exception], message: str
+) -> None:
     recipe = parse_recipe(f"""
 name = "mine"
 operator = {{{settings}}}
@@ -270,16 +278,16 @@ image_prior = "pixels"
 kernel_prior = "simplex"
 solver = "joint-adam"
 """)
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         deblur(drawn((9, 8)).numpy(), recipe=recipe, kernel_size=3, progress=False)
 
 
-def test_wrong_arguments_are_refused_from_python_too():
+def test_wrong_arguments_are_refused_in_python_too() -> None:
     with pytest.raises(ValueError, match="Extra inputs are not permitted"):
         operator("Blur")(filters=3)
 
 
-def test_complex_data_are_refused():
+def test_complex_data_are_refused() -> None:
     from deepinv.physics import LinearPhysics
 
     rotation = LinearPhysics(A=lambda x, **_: 1j * x, A_adjoint=lambda y, **_: y)
@@ -287,17 +295,17 @@ def test_complex_data_are_refused():
         PhysicsOperator(rotation)(drawn((1, 1, 4, 4)), torch.ones(1, 1, 1, 1))
 
 
-def test_a_recipe_holds_such_names_and_their_overrides():
+def test_a_recipe_accepts_such_names_in_overrides() -> None:
     document = apply_settings(load_recipe("selfdeblur").model_dump(), ["operator=deepinv:Blur"])
-    assert document["operator"] == {"name": "deepinv:Blur", "params": {"padding": "valid"}}  # which both have
+    assert document["operator"] == {"name": "deepinv:Blur", "params": {"padding": "valid"}}  # the common parameter
 
 
 @pytest.mark.parametrize("name", ["TVPrior", "L1Prior", "Tikhonov", "L12Prior"])
-def test_priors_conform(name):
+def test_priors_conform(name: str) -> None:
     check_regularizer(registry.load("regularizers", f"deepinv:{name}"))
 
 
-def test_a_prior_is_the_one_that_deepinv_prior_names():
+def test_a_named_prior_equals_the_general_component() -> None:
     recipe = parse_recipe("""
 name = "both"
 image_prior = "pixels"
@@ -313,18 +321,18 @@ regularizers = [
     torch.testing.assert_close(named(image), general(image))
 
 
-def test_a_denoiser_is_a_plug_and_play_prior():
+def test_a_denoiser_is_a_plug_and_play_prior() -> None:
     component = registry.load("regularizers", "deepinv:TVDenoiser")
     smoothed = component(n_it_max=20, sigma=0.1).prox(drawn((1, 1, 1, 16, 16)), 100.0)
-    assert smoothed.std() < drawn((1, 1, 1, 16, 16)).std() / 2  # at a noise level of .6
-    assert parameters_of(component)(sigma=0.2).sigma == 0.2
+    assert smoothed.std() < drawn((1, 1, 1, 16, 16)).std() / 2  # at a noise level of 0.6
+    assert parameters_of(component)(sigma=0.2).model_dump()["sigma"] == 0.2
     assert "in_channels" in parameters_of(registry.load("regularizers", "deepinv:DRUNet")).model_fields
 
 
-def test_a_prior_without_a_value_is_refused():
+def test_a_prior_without_a_value_is_refused() -> None:
     with pytest.raises(PluginError, match="PnP cannot be used in a recipe: it requires 'denoiser'"):
         registry.load("regularizers", "deepinv:PnP")
 
 
-def test_the_adapter_conforms():
+def test_the_adapter_conforms() -> None:
     check_component("adapters", "deepinv")

@@ -1,12 +1,17 @@
-"""What operators refuse, what they promise about precision, and that the public helpers catch wrong operators."""
+"""Operators: refusals, precision, and public checks that detect wrong operators."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, Literal
+
 import pytest
 import torch
+from torch import Tensor
 
 from invkit.core.errors import InputError
 from invkit.core.interfaces import ForwardOperator
+from invkit.numerics.geometry import Shape
 from invkit.operators.convolution import Convolution
 from invkit.operators.pixelwise import Identity
 from invkit.testing.operators import assert_adjoint, assert_gradients, assert_linear, assert_shape_law, assert_stateless
@@ -18,19 +23,19 @@ SHAPES = ((1, 1, 4, 5), (1, 1, 3, 3))
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("size", [(6, 3), (3, 6)])
-def test_valid_refuses_a_kernel_larger_than_the_image(method, size):
+def test_valid_refuses_a_kernel_larger_than_the_image(method: Literal["fft", "direct"], size: tuple[int, int]) -> None:
     with pytest.raises(InputError, match=f"kernel of {size[0]}x{size[1]} pixels is larger than the image of 5x5"):
         Convolution(method=method)(torch.zeros(1, 1, 5, 5), torch.ones(1, 1, *size))
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_valid_accepts_a_kernel_as_large_as_the_image(method):
+def test_valid_accepts_a_kernel_as_large_as_the_image(method: Literal["fft", "direct"]) -> None:
     data = Convolution(method=method)(torch.ones(1, 1, 5, 5), torch.ones(1, 1, 5, 5))
     torch.testing.assert_close(data, torch.full((1, 1, 1, 1), 25.0))
 
 
 @pytest.mark.parametrize("call", ["forward", "adjoint"])
-def test_reflect_refuses_a_margin_as_large_as_the_image(call):
+def test_reflect_refuses_a_margin_as_large_as_the_image(call: str) -> None:
     operator = Convolution(padding="reflect")
     with pytest.raises(InputError, match="'reflect' needs an image larger than 4 pixels"):
         getattr(operator, call)(torch.zeros(1, 1, 4, 9), torch.ones(1, 1, 8, 1))
@@ -39,19 +44,19 @@ def test_reflect_refuses_a_margin_as_large_as_the_image(call):
 
 @pytest.mark.parametrize("call", ["forward", "adjoint"])
 @pytest.mark.parametrize("kernel_shape", [(3, 3), (3, 1, 3, 3), (2, 2, 3, 3)], ids=str)
-def test_kernels_of_another_shape_are_refused(call, kernel_shape):
+def test_kernels_of_another_shape_are_refused(call: str, kernel_shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match=r"kernel \(B, 1, h, w\)"):
         getattr(Convolution(), call)(torch.zeros(2, 2, 8, 8), torch.ones(kernel_shape))
 
 
-def test_unknown_padding_is_refused():
+def test_unknown_padding_is_refused() -> None:
     with pytest.raises(ValueError, match="padding"):
-        Convolution(padding="wrap")
+        Convolution(padding="wrap")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_blur_is_never_rounded_to_half_precision(method):
-    """Exact to bfloat16's own rounding of the arguments only, under autocast as for bfloat16 arguments."""
+def test_a_blur_is_never_rounded_to_half_precision(method: Literal["fft", "direct"]) -> None:
+    """Only the arguments are rounded to bfloat16, under autocast and for bfloat16 arguments."""
     generator = torch.Generator().manual_seed(0)
     image = torch.rand(1, 1, 16, 16, generator=generator).bfloat16()
     kernel = torch.rand(1, 1, 5, 5, generator=generator).bfloat16()
@@ -63,63 +68,63 @@ def test_a_blur_is_never_rounded_to_half_precision(method):
     torch.testing.assert_close(data.double(), expected, rtol=1e-5, atol=0)
 
 
-def test_mixed_precision_goes_to_the_higher():
+def test_mixed_precision_uses_the_higher_one() -> None:
     data = Convolution()(torch.zeros(1, 1, 8, 8), torch.ones(1, 1, 3, 3, dtype=torch.float64))
     assert data.dtype == torch.float64
 
 
 @pytest.mark.parametrize("kernel_shape", [(1, 1, 1, 1), (2, 1, 3, 4)], ids=str)
 @pytest.mark.parametrize("helper", EVERY_HELPER)
-def test_identity_has_every_property(helper, kernel_shape):
+def test_identity_has_every_property(helper: Callable[..., None], kernel_shape: tuple[int, ...]) -> None:
     helper(Identity(), (2, 3, 4, 5), kernel_shape)
 
 
-def test_identity_gives_the_image_for_any_kernel():
+def test_identity_gives_the_image_for_any_kernel() -> None:
     image = torch.rand(1, 3, 4, 5, generator=torch.Generator().manual_seed(0))
     assert torch.equal(Identity()(image, torch.zeros(1, 1, 9, 9)), image)
 
 
 class Blur(ForwardOperator):
-    """A right operator, for the wrong ones below to differ from in one thing each."""
+    """A correct operator; each of the wrong ones below differs from it in one way."""
 
     def __init__(self) -> None:
         super().__init__()
         self.right = Convolution(padding="circular")
 
-    def forward(self, image, kernel):
+    def forward(self, image: Tensor, kernel: Tensor) -> Any:
         return self.right(image, kernel)
 
-    def adjoint(self, data, kernel):
+    def adjoint(self, data: Tensor, kernel: Tensor) -> Any:
         return self.right.adjoint(data, kernel)
 
-    def image_shape(self, data_shape, kernel_shape):
+    def image_shape(self, data_shape: Shape, kernel_shape: Shape) -> Shape:
         return data_shape
 
 
 class WrongShape(Blur):
-    def image_shape(self, data_shape, kernel_shape):
+    def image_shape(self, data_shape: Shape, kernel_shape: Shape) -> Shape:
         return (*data_shape[:2], data_shape[2] + 1, data_shape[3])
 
 
 class Affine(Blur):
-    def forward(self, image, kernel):
+    def forward(self, image: Tensor, kernel: Tensor) -> Any:
         return self.right(image, kernel) + 1
 
 
 class Correlating(Blur):
-    def adjoint(self, data, kernel):
+    def adjoint(self, data: Tensor, kernel: Tensor) -> Any:
         return self.right(data, kernel)
 
 
 class Detached(Blur):
-    def forward(self, image, kernel):
+    def forward(self, image: Tensor, kernel: Tensor) -> Any:
         return self.right(image, kernel.detach())
 
 
 class KeepsTheFirstKernel(Blur):
     kept = None
 
-    def forward(self, image, kernel):
+    def forward(self, image: Tensor, kernel: Tensor) -> Any:
         self.kept = kernel if self.kept is None else self.kept
         return self.right(image, self.kept)
 
@@ -127,18 +132,20 @@ class KeepsTheFirstKernel(Blur):
 class OverwritesItsKernel(Blur):
     kept = None
 
-    def forward(self, image, kernel):
+    def forward(self, image: Tensor, kernel: Tensor) -> Any:
         self.kept = kernel.clone() if self.kept is None else self.kept.copy_(kernel)
         return self.right(image, self.kept.square())
 
 
 class Counts(Blur):
+    calls: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("calls", torch.zeros(()))
 
-    def forward(self, image, kernel):
-        self.calls += 1
+    def forward(self, image: Tensor, kernel: Tensor) -> Any:
+        self.calls = self.calls + 1
         return self.right(image, kernel)
 
 
@@ -155,7 +162,7 @@ class Counts(Blur):
         (assert_stateless, Counts, "parameters or buffers"),
     ],
 )
-def test_helpers_catch_a_wrong_operator(helper, wrong, complaint):
+def test_helpers_catch_a_wrong_operator(helper: Callable[..., None], wrong: type[Any], complaint: str) -> None:
     helper(Blur(), *SHAPES)
     with pytest.raises(AssertionError, match=complaint):
         helper(wrong(), *SHAPES)

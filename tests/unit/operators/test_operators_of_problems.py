@@ -1,6 +1,8 @@
-"""The operators of other problems than one blur, against deepinv, scikit-image and what they must do."""
+"""Operators for problems other than uniform blur, against deepinv, scikit-image and their definitions."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ import torch
 from invkit.core.errors import InputError
 from invkit.core.interfaces import KernelPrior
 from invkit.core.operator_parameters import CoilMapPrior
-from invkit.numerics.geometry import size_of
+from invkit.numerics.geometry import shape_of, size_of
 from invkit.operators.convolution import Convolution
 from invkit.operators.downsampling import Downsampling
 from invkit.operators.multi_coil_mri import MultiCoilMRI, complex_channels
@@ -29,7 +31,7 @@ def kernels(count: int, height: int = 7, width: int = 6) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("weights", ["after", "before"])
-def test_a_varying_blur_is_deepinv_s_product_convolution(weights: str) -> None:
+def test_a_varying_blur_equals_the_product_convolution_of_deepinv(weights: Any) -> None:
     from deepinv.physics.functional import product_convolution2d
 
     operator, image, nine = VaryingBlur(grid=(3, 3), weights=weights), drawn(1, 2, 40, 36), kernels(9)
@@ -48,13 +50,13 @@ def test_a_varying_blur_by_equal_kernels_is_a_convolution(grid: tuple[int, int])
     assert torch.allclose(data, Convolution()(image, one), atol=ROUNDING)
 
 
-def test_hats_sum_to_one_and_are_one_at_their_points() -> None:
+def test_weights_sum_to_one_and_are_one_at_their_points() -> None:
     weights = bilinear_weights((2, 3), (11, 13), drawn(1))
     assert torch.allclose(weights.sum(0), torch.ones(1, 11, 13))
     assert weights[0, 0, 0, 0] == weights[5, 0, 10, 12] == 1
 
 
-def test_another_number_of_kernels_than_the_grid_s_is_refused() -> None:
+def test_a_wrong_number_of_kernels_is_refused() -> None:
     with pytest.raises(InputError, match="a grid of 3x3 needs 9 kernels, got 4"):
         VaryingBlur()(drawn(1, 1, 30, 30), kernels(4))
 
@@ -72,18 +74,18 @@ def test_frames_have_one_image() -> None:
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
-def test_a_box_of_the_factor_is_the_mean_over_what_a_pixel_covers(factor: int) -> None:
+def test_a_box_of_the_factor_gives_the_mean_over_each_pixel(factor: int) -> None:
     image = drawn(2, 1, 12, 24)
     box = torch.full((1, 1, factor, factor), 1 / factor**2)
     assert torch.allclose(Downsampling(factor=factor)(image, box), torch.nn.functional.avg_pool2d(image, factor))
 
 
-def test_an_image_that_is_no_multiple_of_the_factor_is_refused() -> None:
+def test_an_image_whose_size_is_no_multiple_of_the_factor_is_refused() -> None:
     with pytest.raises(InputError, match="cannot be downsampled by 2"):
         Downsampling()(drawn(1, 1, 9, 8), kernels(1, 3, 3))
 
 
-def test_inpainting_sees_nothing_beneath_the_mask() -> None:
+def test_inpainting_gives_zero_outside_the_mask() -> None:
     mask = (drawn(1, 1, 9, 8, seed=2) < 0.5).float()
     data = Inpainting()(drawn(1, 3, 9, 8), mask)
     assert not data[..., mask[0, 0] == 0].any()
@@ -99,7 +101,7 @@ def test_a_mixture_of_equal_layers_is_that_layer() -> None:
     assert torch.allclose(Mixture()(bright, mask), mask.expand_as(layer))
 
 
-def test_mri_is_deepinv_s() -> None:
+def test_mri_equals_deepinv() -> None:
     from deepinv.physics import MultiCoilMRI as Theirs
 
     maps, image, operator = CoilMapPrior.allowed(drawn(1, 8, 32, 30) - 0.5), drawn(1, 1, 32, 30), MultiCoilMRI()
@@ -111,7 +113,7 @@ def test_mri_is_deepinv_s() -> None:
 
 @pytest.mark.parametrize("pattern", ["random", "equispaced"])
 @pytest.mark.parametrize("width", [64, 81])
-def test_mri_measures_as_many_columns_as_it_says(pattern: str, width: int) -> None:
+def test_mri_measures_the_requested_number_of_columns(pattern: Any, width: int) -> None:
     operator = MultiCoilMRI(acceleration=4, calibration=0.1, pattern=pattern)
     columns = operator.columns(width, torch.empty(0))
     middle = round(0.1 * width)
@@ -119,16 +121,16 @@ def test_mri_measures_as_many_columns_as_it_says(pattern: str, width: int) -> No
     assert columns[width // 2 - middle // 2 :][:middle].all()
 
 
-def test_mri_s_first_unknown_has_the_coils_brightness() -> None:
-    """Of a flat image the middle of k-space shows the coils, but for their fine detail."""
+def test_the_first_coil_maps_are_close_to_the_true_ones() -> None:
+    """The middle of a constant image's k-space contains the coil maps without their fine details."""
     side = 48
     ramp = torch.linspace(0.5, 1, side).expand(1, 1, side, side)
     maps = CoilMapPrior.allowed(torch.cat([ramp, 1.5 - ramp, torch.zeros(1, 2, side, side)], 1))
     operator = MultiCoilMRI(calibration=0.2)
     found = CoilMapPrior.allowed(
-        operator.initial_parameter(operator(torch.full((1, 1, side, side), 0.8), maps), maps.shape)
+        operator.initial_parameter(operator(torch.full((1, 1, side, side), 0.8), maps), shape_of(maps))
     )
-    assert float((found - maps)[..., 4:-4].abs().max()) < 0.05  # the ends of the ramp ring
+    assert float((found - maps)[..., 4:-4].abs().max()) < 0.05  # ringing at the ends of the ramp
 
 
 def phantom(side: int) -> torch.Tensor:
@@ -139,26 +141,28 @@ def phantom(side: int) -> torch.Tensor:
     return torch.from_numpy(np.pad(inner, 8)).float()[None, None]
 
 
-def test_tomography_is_scikit_image_s_radon_transform() -> None:
+def test_tomography_equals_the_radon_transform_of_scikit_image() -> None:
     from skimage.transform import radon
 
     image, angles = phantom(64), 24
-    image[..., 12:20, 30:34] = 1  # so that no mirror image passes
+    image[..., 12:20, 30:34] = 1  # so that a mirrored result fails
     scan = torch.zeros(1, 1, 2, angles)
-    scan[:, :, 0] = 0.5  # scikit-image turns about pixel N // 2
+    scan[:, :, 0] = 0.5  # scikit-image rotates about pixel N // 2
     data = Tomography()(image, scan)[0, 0].numpy()
     theirs = radon(image[0, 0].numpy(), theta=np.arange(angles) * 180 / angles, circle=True).T / 64
-    assert np.abs(data - theirs).mean() < 0.03 * theirs.max()  # they interpolate otherwise
+    assert np.abs(data - theirs).mean() < 0.03 * theirs.max()  # another interpolation
     assert np.corrcoef(data.ravel(), theirs.ravel())[0, 1] > 0.99
 
 
 @pytest.mark.parametrize("axis", [0.0, 2.3, -4.6])
-def test_the_axis_is_read_off_the_projections(axis: float) -> None:
+def test_the_axis_is_estimated_from_the_projections(axis: float) -> None:
     scan = torch.zeros(1, 1, 2, 30)
     scan[:, :, 0] = axis
     operator = Tomography()
     data = operator(phantom(64), scan)
-    assert float(operator.initial_parameter(data, scan.shape)[0, 0, 0].mean()) == pytest.approx(axis, abs=0.1)  # pixels
+    assert float(operator.initial_parameter(data, shape_of(scan))[0, 0, 0].mean()) == pytest.approx(
+        axis, abs=0.1
+    )  # pixels
 
 
 def test_a_displaced_axis_displaces_the_projections() -> None:

@@ -1,12 +1,16 @@
-"""A denoiser as a proximal map: what is true of every one, of total variation's, and what is said of those not here."""
+"""Denoisers as proximal maps: common properties, total variation, networks, and error messages."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 
 import pytest
 import torch
+from torch import Tensor
 
 from invkit.core.errors import InputError, RecipeError
 from invkit.regularizers.deepinv_priors import PlugAndPlay
@@ -28,15 +32,15 @@ every = pytest.mark.parametrize(
 )
 
 
-def step_of(sigma, shape=SHAPE):
-    """The step at which the denoiser's noise level is ``sigma``."""
+def step_of(sigma: float, shape: tuple[int, ...] = SHAPE) -> float:
+    """The step for which the denoiser's noise level is ``sigma``."""
     return sigma**2 * math.prod(shape[1:])
 
 
-def smoothing(strength):
-    """``(1 + sigma^2 strength L)^-1`` with the periodic Laplacian L: linear, symmetric; in the place of a denoiser."""
+def smoothing(strength: float) -> Callable[[Tensor, float], Tensor]:
+    """``(1 + sigma^2 strength L)^-1`` with the periodic Laplacian L: a linear, symmetric denoiser."""
 
-    def denoise(images, sigma):
+    def denoise(images: Tensor, sigma: float) -> Any:
         rows, columns = (torch.fft.fftfreq(n, dtype=images.dtype) for n in images.shape[-2:])
         laplacian = 4 - 2 * torch.cos(2 * torch.pi * rows)[:, None] - 2 * torch.cos(2 * torch.pi * columns)
         return torch.fft.ifft2(torch.fft.fft2(images) / (1 + sigma**2 * strength * laplacian)).real
@@ -46,8 +50,8 @@ def smoothing(strength):
 
 class TestEveryDenoiser:
     @every
-    def test_is_a_regularizer(self, denoiser, settings):
-        """All that the conformance suite asks, but that the map minimises with the penalty: no denoiser's does."""
+    def test_is_a_regularizer(self, denoiser: str, settings: dict[str, Any]) -> None:
+        """All conformance checks, except that the map minimises the penalty, which no denoiser's does."""
         regularizer, value = PlugAndPlay(denoiser=denoiser, settings=settings), drawn(SHAPE, 1)
         assert_documented(PlugAndPlay)
         assert_portable(regularizer, value)
@@ -58,7 +62,9 @@ class TestEveryDenoiser:
 
     @every
     @pytest.mark.parametrize("sigma", [1e-3, 0.1, 1.0])
-    def test_denoises_without_memory_of_what_came_before(self, denoiser, settings, sigma):
+    def test_denoises_independently_of_earlier_calls(
+        self, denoiser: str, settings: dict[str, Any], sigma: float
+    ) -> None:
         regularizer, value = PlugAndPlay(denoiser=denoiser, settings=settings), drawn((1, *SHAPE), 1, torch.float64)
         kept = value.clone()
         with assert_unchanged(regularizer):
@@ -71,40 +77,40 @@ class TestEveryDenoiser:
         assert torch.equal(value, kept)
 
     @every
-    def test_leaves_a_constant_and_charges_nothing_for_it(self, denoiser, settings):
+    def test_a_constant_is_not_changed_and_has_no_penalty(self, denoiser: str, settings: dict[str, Any]) -> None:
         regularizer, value = PlugAndPlay(denoiser=denoiser, settings=settings), torch.full((1, 1, 12, 14), 0.4)
         inner = (..., slice(2, -2), slice(2, -2))  # the bilateral filter reads zeros beyond the border
         assert torch.allclose(regularizer.prox(value[None], step_of(0.1))[inner], torch.tensor(0.4), atol=1e-5)
         if denoiser != "BilateralFilter":
             assert float(regularizer(value)) == pytest.approx(0, abs=1e-4)  # rounding over sigma^2
 
-    def test_no_weights_of_it_are_trained_or_saved(self):
+    def test_its_weights_are_neither_trained_nor_saved(self) -> None:
         assert PlugAndPlay(denoiser="UNet").state_dict() == {}
 
 
 class TestTotalVariation:
-    def test_of_two_pixels_moves_each_to_the_other_by_sigma(self):
-        """deepinv's threshold of |b - a| is what it is given as a noise level."""
+    def test_two_pixels_move_towards_each_other_by_sigma(self) -> None:
+        """deepinv's threshold of |b - a| equals the noise level."""
         value = torch.tensor([0.2, 0.9], dtype=torch.float64).view(1, 1, 1, 1, 2)
         regularizer = PlugAndPlay(settings=EXACT)
         for sigma, expected in ((0.1, [0.3, 0.8]), (0.5, [0.55, 0.55])):
             found = regularizer.prox(value, step_of(sigma, (1, 1, 1, 2)))
-            assert found.flatten().tolist() == pytest.approx(expected, abs=1e-5)  # where the iteration stops
+            assert found.flatten().tolist() == pytest.approx(expected, abs=1e-5)  # tolerance of the iteration
 
     @pytest.mark.parametrize("sigma", [1e-6, 1e-3, 1e-2])
-    def test_tends_to_the_identity_as_the_step_does_to_zero(self, sigma):
-        """Each of a pixel's four differences moves it by sigma at most."""
+    def test_tends_to_the_identity_with_the_step(self, sigma: float) -> None:
+        """Each of the four differences of a pixel moves it by at most sigma."""
         value = drawn((1, *SHAPE), 1, torch.float64)
         moved = (PlugAndPlay().prox(value, step_of(sigma)) - value).abs().max()
         assert float(moved) <= 4 * sigma + 1e-3 * sigma
 
-    def test_brings_images_no_further_apart(self):
+    def test_is_nonexpansive(self) -> None:
         regularizer = PlugAndPlay(settings=EXACT | {"n_it_max": 500})
         first, second = (drawn((1, 1, 1, 12, 10), seed, torch.float64) for seed in (1, 2))
         found = [regularizer.prox(image, step_of(0.1, (1, 1, 12, 10))) for image in (first, second)]
         assert float((found[0] - found[1]).norm()) <= float((first - second).norm())
 
-    def test_takes_noise_from_an_image(self):
+    def test_removes_noise_from_an_image(self) -> None:
         clean = torch.zeros(1, 1, 1, 32, 32)
         clean[..., 8:24, 8:24] = 0.8
         noise = 0.1 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
@@ -113,20 +119,20 @@ class TestTotalVariation:
 
 
 class TestEnergy:
-    def test_the_gradient_is_that_of_the_value_for_a_linear_symmetric_denoiser(self):
+    def test_the_gradient_is_that_of_the_value_for_a_linear_symmetric_denoiser(self) -> None:
         regularizer = PlugAndPlay(sigma=0.3)
-        regularizer.denoise = smoothing(5.0)
+        regularizer.denoise = smoothing(5.0)  # type: ignore[assignment]
         value = drawn((2, 2, 5, 4), 1, torch.float64).requires_grad_()
         assert torch.autograd.gradcheck(regularizer, (value,))
 
-    def test_is_to_first_order_the_penalty_whose_map_the_denoiser_is(self):
+    def test_equals_to_first_order_the_penalty_of_the_denoiser(self) -> None:
         regularizer = PlugAndPlay(sigma=1e-3)
-        regularizer.denoise = smoothing(5.0)
+        regularizer.denoise = smoothing(5.0)  # type: ignore[assignment]
         value = drawn((1, 2, 6, 7), 1, torch.float64)
         squares = sum((value - value.roll(1, dim)).square().sum() for dim in (-2, -1))
         assert float(regularizer(value)) == pytest.approx(float(5 * squares / 2 / 84), rel=1e-4)  # sigma^2 * 40 less
 
-    def test_of_an_image_is_the_gradient_of_romano(self):
+    def test_its_gradient_is_that_of_romano(self) -> None:
         regularizer, value = PlugAndPlay(sigma=0.1), drawn(SHAPE, 3).requires_grad_()
         (gradient,) = torch.autograd.grad(regularizer(value).sum(), value)
         denoised = regularizer.prox(value.detach()[None], step_of(0.1))[0]
@@ -135,15 +141,15 @@ class TestEnergy:
 
 class TestNetworks:
     @pytest.fixture
-    def weights(self, tmp_path):
-        """A small untrained DRUNet's."""
+    def weights(self, tmp_path: Path) -> tuple[Any, str]:
+        """The weights of a small untrained DRUNet."""
         from deepinv.models import DRUNet
 
         network = DRUNet(**SMALL_NETWORK, pretrained=None)
         torch.save(network.state_dict(), tmp_path / "weights.pth")
         return network, str(tmp_path / "weights.pth")
 
-    def test_denoise_with_the_weights_of_a_file(self, weights):
+    def test_denoise_with_the_weights_of_a_file(self, weights: tuple[Any, str]) -> None:
         network, path = weights
         regularizer = PlugAndPlay(denoiser="DRUNet", settings={**SMALL_NETWORK, "pretrained": path})
         value = drawn((1, 2, 1, 16, 24), 1)
@@ -153,13 +159,13 @@ class TestNetworks:
         with torch.no_grad():
             assert torch.allclose(found[0], network.eval()(value[0], 0.1), atol=1e-5)  # rounding of sigma
 
-    def test_for_another_number_of_channels_say_so(self, weights):
+    def test_another_number_of_channels_is_reported(self, weights: tuple[Any, str]) -> None:
         regularizer = PlugAndPlay(denoiser="DRUNet", settings={**SMALL_NETWORK, "pretrained": weights[1]})
         with pytest.raises(InputError, match=r"DRUNet .* does not denoise an image of 3 channels.*in_channels"):
             regularizer(drawn((1, 3, 16, 16)))
 
-    def test_are_not_loaded_before_they_are_used_and_say_what_to_do_where_they_cannot_be(self, monkeypatch):
-        def unreachable(*args, **kwargs):
+    def test_they_load_at_the_first_use_and_an_error_names_the_remedy(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def unreachable(*args: Any, **kwargs: Any) -> None:
             raise URLError("no network")
 
         monkeypatch.setattr(torch.hub, "load_state_dict_from_url", unreachable)
@@ -171,7 +177,7 @@ class TestNetworks:
 
 class TestRefusals:
     @pytest.mark.parametrize(
-        ("denoiser", "settings", "said"),
+        ("denoiser", "settings", "message"),
         [
             ("TvDenoiser", {}, "no denoiser 'TvDenoiser'; did you mean 'TVDenoiser'"),
             ("?", {}, "no denoiser '\\?'; it has .*MedianFilter"),
@@ -181,6 +187,8 @@ class TestRefusals:
             ("MedianFilter", {"kernel_size": 200}, "MedianFilter .* does not denoise"),
         ],
     )
-    def test_what_deepinv_does_not_have_is_refused_at_once(self, denoiser, settings, said):
-        with pytest.raises(RecipeError, match=said):
+    def test_unknown_denoisers_and_settings_are_refused_at_once(
+        self, denoiser: str, settings: dict[str, Any], message: str
+    ) -> None:
+        with pytest.raises(RecipeError, match=message):
             PlugAndPlay(denoiser=denoiser, settings=settings)

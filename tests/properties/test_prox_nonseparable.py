@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from itertools import combinations, product
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from invkit.regularizers.l1_over_l2 import L1OverL2
 from invkit.regularizers.local_minima import DarkChannel, PatchMinimum, selections
@@ -22,22 +24,23 @@ steps = st.floats(-4, 2).map(lambda exponent: 10**exponent)
 smoothings = st.sampled_from([0.0, 1e-3, 0.1, 0.7])
 some = settings(max_examples=40, deadline=None)
 ROUNDING = 1e-12  # of float64 sums of some ten numbers about one
-BRUTE = 1e-5  # what a search on a grid, or a minimiser with a tolerance, may miss
+BRUTE = 1e-5  # error of a search on a grid, or of a minimiser with a tolerance
 
 
-def image(shape, seed, levels=0):
-    """Uniform in [0, 1], or whole multiples of 1 / levels, so that there are ties and zeros."""
+def image(shape: tuple[int, ...], seed: int, levels: int = 0) -> Tensor:
+    """Uniform in [0, 1], or multiples of 1 / levels, which gives ties and zeros."""
     value = drawn(shape, seed, torch.float64)
     return (value * levels).round() / levels if levels else value
 
 
-def objective(regularizer, step, value, coefficients):
-    """What the proximal map minimises, (B,)."""
-    return step * regularizer.penalty(value) + (value - coefficients).square().sum((0, 2, 3, 4)) / 2
+def objective(regularizer: Any, step: float, value: Tensor, coefficients: Tensor) -> Tensor:
+    """The objective of the proximal map, (B,)."""
+    cost: Tensor = step * regularizer.penalty(value) + (value - coefficients).square().sum((0, 2, 3, 4)) / 2
+    return cost
 
 
-def least_blackened(regularizer, step, value):
-    """The least objective of all images (1, 1, C, H, W) that agree with the given but for values that are zero."""
+def least_blackened(regularizer: Any, step: float, value: Tensor) -> Tensor:
+    """The least objective of all images (1, 1, C, H, W) that result from setting some values to zero."""
     kept = torch.tensor(list(product((0.0, 1.0), repeat=value.numel())), dtype=value.dtype)
     others = value * kept.view(1, -1, *value.shape[2:])
     return objective(regularizer, step, others, value).min()
@@ -46,7 +49,9 @@ def least_blackened(regularizer, step, value):
 class TestPatchMinimum:
     @some
     @given(shape=tiny, seed=seeds, step=steps, levels=st.sampled_from([0, 3]))
-    def test_prox_of_the_count_is_the_best_of_all_ways_to_blacken(self, shape, seed, step, levels):
+    def test_prox_of_the_count_is_the_best_choice_of_pixels_to_blacken(
+        self, shape: tuple[int, ...], seed: int, step: float, levels: int
+    ) -> None:
         value, regularizer = image(shape, seed, levels)[None], PatchMinimum(patch=2, smoothing=0)
         found = objective(regularizer, step, regularizer.prox(value, step), value)
         best = least_blackened(regularizer, step, value)
@@ -54,11 +59,13 @@ class TestPatchMinimum:
 
     @settings(max_examples=15, deadline=None)
     @given(shape=tiny, seed=seeds, step=steps, smoothing=smoothings, levels=st.sampled_from([0, 3]))
-    def test_prox_of_a_patch_is_the_best_of_all_least_values(self, shape, seed, step, smoothing, levels):
-        """Of least value t, the nearest image is the given one cut below at t, with one pixel at t."""
+    def test_prox_of_a_patch_has_the_best_least_value(
+        self, shape: tuple[int, ...], seed: int, step: float, smoothing: float, levels: int
+    ) -> None:
+        """The nearest image with least value t is the given one clamped at t from below, with one pixel at t."""
         value, regularizer = image(shape, seed, levels)[None], PatchMinimum(patch=2, smoothing=smoothing)
         found = float(objective(regularizer, step, regularizer.prox(value, step), value))
-        grid = torch.linspace(0, 1.2, 2401, dtype=value.dtype)  # the squares of its steps are well under BRUTE
+        grid = torch.linspace(0, 1.2, 2401, dtype=value.dtype)  # the squares of its steps are well below BRUTE
         penalties = truncated_square(grid, (), smoothing) * step / value.numel()
         flat = value.flatten()
         for pixel in range(len(flat)):
@@ -68,8 +75,10 @@ class TestPatchMinimum:
 
     @some
     @given(shape=shapes, patch=st.integers(1, 9), seed=seeds, step=steps, smoothing=smoothings)
-    def test_patches_do_not_see_each_other(self, shape, patch, seed, step, smoothing):
-        """So what was checked of one patch holds of an image: each is an image by itself, of a smaller step."""
+    def test_patches_are_independent(
+        self, shape: tuple[int, ...], patch: int, seed: int, step: float, smoothing: float
+    ) -> None:
+        """Each patch equals an image of its own with a smaller step, so results for one patch hold for images."""
         value, regularizer = image(shape, seed), PatchMinimum(patch=patch, smoothing=smoothing)
         whole, whole_prox = regularizer(value), regularizer.prox(value[None], step)[0]
         total = torch.zeros_like(whole)
@@ -82,7 +91,9 @@ class TestPatchMinimum:
 
     @some
     @given(shape=shapes, patch=st.integers(1, 9), seed=seeds, step=steps, levels=st.sampled_from([0, 2]))
-    def test_prox_moves_one_pixel_a_patch_and_that_towards_zero(self, shape, patch, seed, step, levels):
+    def test_prox_moves_one_pixel_per_patch_towards_zero(
+        self, shape: tuple[int, ...], patch: int, seed: int, step: float, levels: int
+    ) -> None:
         value, regularizer = image(shape, seed, levels), PatchMinimum(patch=patch)
         moved = regularizer.prox(value[None], step)[0]
         assert bool(((moved <= value) & (moved >= 0)).all())
@@ -93,24 +104,28 @@ class TestPatchMinimum:
 class TestDarkChannel:
     @some
     @given(shape=shapes, patch=st.sampled_from([1, 3, 5, 9, 35]), seed=seeds, levels=st.sampled_from([0, 2]))
-    def test_selections_are_the_minima_of_the_windows(self, shape, patch, seed, levels):
+    def test_selections_are_the_minima_of_the_windows(
+        self, shape: tuple[int, ...], patch: int, seed: int, levels: int
+    ) -> None:
         value, reach = image(shape, seed, levels), patch // 2
         counted = torch.zeros(shape[0], dtype=value.dtype)
         for row, column in product(range(shape[2]), range(shape[3])):
             rows, columns = (slice(max(0, middle - reach), middle + reach + 1) for middle in (row, column))
-            counted += value[:, :, rows, columns].amin((1, 2, 3)) ** 3  # any function of the minima will do
+            counted += value[:, :, rows, columns].amin((1, 2, 3)) ** 3  # any function of the minima is suitable
         selected = selections(value, patch)
         assert torch.allclose((selected * value**3).sum((1, 2, 3)), counted, rtol=1e-12)
         assert torch.equal(selected.sum((1, 2, 3)), torch.full_like(counted, shape[2] * shape[3]))
 
     @some
     @given(shape=shapes, patch=st.sampled_from([1, 3, 5]), seed=seeds, step=steps, smoothing=smoothings)
-    def test_prox_minimises_the_frozen_objective(self, shape, patch, seed, step, smoothing):
-        """That is a sum over the pixels, so a grid for each pixel is a search of all images."""
+    def test_prox_minimises_the_objective_with_fixed_selection(
+        self, shape: tuple[int, ...], patch: int, seed: int, step: float, smoothing: float
+    ) -> None:
+        """This objective is a sum over the pixels, so one grid per pixel searches all images."""
         value, regularizer = image(shape, seed), DarkChannel(patch=patch, smoothing=smoothing)
         each = step * selections(value, patch) / value[0].numel()
 
-        def frozen(candidate):
+        def frozen(candidate: Tensor) -> Tensor:
             return each * truncated_square(candidate, (), smoothing) + (candidate - value).square() / 2
 
         found = frozen(regularizer.prox(value[None], step)[0])
@@ -127,14 +142,18 @@ class TestDarkChannel:
         smoothing=smoothings,
         levels=st.sampled_from([0, 2, 5]),
     )
-    def test_prox_never_raises_the_true_objective(self, shape, patch, seed, step, smoothing, levels):
+    def test_prox_never_raises_the_true_objective(
+        self, shape: tuple[int, ...], patch: int, seed: int, step: float, smoothing: float, levels: int
+    ) -> None:
         value, regularizer = image(shape, seed, levels)[None], DarkChannel(patch=patch, smoothing=smoothing)
         moved = objective(regularizer, step, regularizer.prox(value, step), value)
         assert bool((moved <= objective(regularizer, step, value, value) + ROUNDING).all())
 
     @some
     @given(shape=tiny, seed=seeds, step=steps, levels=st.sampled_from([0, 3]))
-    def test_prox_is_the_true_one_where_the_window_covers_the_image(self, shape, seed, step, levels):
+    def test_prox_is_exact_if_the_window_covers_the_image(
+        self, shape: tuple[int, ...], seed: int, step: float, levels: int
+    ) -> None:
         value, regularizer = image(shape, seed, levels)[None], DarkChannel(patch=3, smoothing=0)
         found = objective(regularizer, step, regularizer.prox(value, step), value)
         best = least_blackened(regularizer, step, value)
@@ -142,7 +161,7 @@ class TestDarkChannel:
 
     @some
     @given(seed=seeds, factor=st.floats(0.01, 0.99))
-    def test_prox_is_the_true_one_where_no_pixel_is_dark_enough(self, seed, factor):
+    def test_prox_is_exact_if_no_pixel_is_dark_enough(self, seed: int, factor: float) -> None:
         value, regularizer = image((1, 1, 3, 3), seed)[None] + 0.1, DarkChannel(patch=3, smoothing=0)
         step = factor * float(value.min()) ** 2 / 2  # v^2 > 2 step patch^2 / (C H W), the last two of which are equal
         moved = regularizer.prox(value, step)
@@ -151,13 +170,13 @@ class TestDarkChannel:
         assert float(objective(regularizer, step, moved, value) - best) == pytest.approx(0, abs=ROUNDING)
 
 
-def smooth_minimum(value, step, support, start, least):
-    """A local minimum of the objective over the images of a given support and of the signs of ``value``."""
+def smooth_minimum(value: np.ndarray, step: float, support: tuple[int, ...], start: np.ndarray, least: float) -> float:
+    """A local minimum of the objective over images with a given support and the signs of ``value``."""
     from scipy.optimize import minimize
 
     part, magnitudes = list(support), np.abs(value)
 
-    def cost(point):
+    def cost(point: np.ndarray) -> tuple[float, Any]:
         length, rest = np.linalg.norm(point), point - magnitudes[part]
         ratio, slope = point.sum() / max(length, least), np.ones_like(point) / max(length, least)
         if length > least:
@@ -168,8 +187,8 @@ def smooth_minimum(value, step, support, start, least):
     return float(found.fun + (magnitudes**2).sum() / 2 - (magnitudes[part] ** 2).sum() / 2)
 
 
-def least_cost(value, step, least, seed):
-    """The least of many local minima, over all supports; the empty one costs half of ``|value|^2``."""
+def least_cost(value: np.ndarray, step: float, least: float, seed: int) -> float:
+    """The least of many local minima over all supports; the empty support costs half of ``|value|^2``."""
     drawing, count = np.random.default_rng(seed), len(value)
     costs = [float(value @ value) / 2]
     for size in range(1, count + 1):
@@ -179,8 +198,8 @@ def least_cost(value, step, least, seed):
     return min(costs)
 
 
-def assert_no_multiple_is_better(value, step):
-    """No multiple of a soft thresholding, which all stationary points are, costs less than the proximal map."""
+def assert_no_multiple_is_better(value: Tensor, step: float) -> None:
+    """No multiple of a soft thresholding costs less than the proximal map; all stationary points have this form."""
     regularizer = L1OverL2(of="value", smoothing=0)
     found = float(objective(regularizer, step, regularizer.prox(value, step), value))
     thresholds = torch.linspace(0, float(value.max()), 4001, dtype=value.dtype)[:-1, None]
@@ -199,7 +218,9 @@ class TestL1OverL2:
         smoothing=st.sampled_from([0.0, 1e-4, 0.1, 0.5]),
         seed=seeds,
     )
-    def test_prox_is_the_best_of_many_local_minima_over_all_supports(self, numbers, step, smoothing, seed):
+    def test_prox_is_the_best_of_many_local_minima_over_all_supports(
+        self, numbers: list[int], step: float, smoothing: float, seed: int
+    ) -> None:
         value = np.array(numbers) / 10
         regularizer = L1OverL2(of="value", smoothing=smoothing)
         coefficients = torch.from_numpy(value).view(1, 1, 1, 1, -1)
@@ -214,7 +235,9 @@ class TestL1OverL2:
         power=st.sampled_from([0.3, 1, 4]),
         levels=st.sampled_from([0, 4]),
     )
-    def test_prox_is_the_best_multiple_of_a_soft_thresholding(self, count, seed, step, power, levels):
+    def test_prox_is_the_best_multiple_of_a_soft_thresholding(
+        self, count: int, seed: int, step: float, power: float, levels: int
+    ) -> None:
         value = (image((1, 1, 1, count), seed, levels) ** power)[None]
         assert_no_multiple_is_better(value, step)
 
@@ -222,15 +245,19 @@ class TestL1OverL2:
     @given(
         count=st.integers(30, 300), seed=seeds, large=st.floats(0.55, 1.6), step=st.floats(0.3, 0.75), spread=smoothings
     )
-    def test_prox_chooses_between_few_large_coefficients_and_many_alike(self, count, seed, large, step, spread):
-        """One or two of about the fourth root of their number, where dense and sparse solutions cost about the same."""
+    def test_prox_chooses_between_few_large_and_many_equal_coefficients(
+        self, count: int, seed: int, large: float, step: float, spread: float
+    ) -> None:
+        """One or two are about the fourth root of the number of the others: dense and sparse cost about the same."""
         many = 1 + spread * image((1, 1, 1, count), seed)
         few = (1 + 0.1 * image((1, 1, 1, 1 + seed % 2), seed)) * large * count**0.25
         assert_no_multiple_is_better(torch.cat([few, many], -1)[None], step * count**0.5)
 
     @some
     @given(shape=shapes, seed=seeds, step=steps, smoothing=st.sampled_from([0.0, 1e-4, 0.1]))
-    def test_prox_in_float32_costs_no_more_than_rounding(self, shape, seed, step, smoothing):
+    def test_prox_in_float32_costs_no_more_than_rounding(
+        self, shape: tuple[int, ...], seed: int, step: float, smoothing: float
+    ) -> None:
         value, regularizer = image(shape, seed)[None] - 0.5, L1OverL2(of="value", smoothing=smoothing)
         exact = objective(regularizer, step, regularizer.prox(value, step), value)
         single = objective(regularizer, step, regularizer.prox(value.float(), step).double(), value)
@@ -238,7 +265,9 @@ class TestL1OverL2:
 
     @some
     @given(shape=shapes, seed=seeds, step=steps)
-    def test_prox_keeps_signs_and_order_and_treats_each_image_by_itself(self, shape, seed, step):
+    def test_prox_keeps_signs_and_order_and_treats_images_independently(
+        self, shape: tuple[int, ...], seed: int, step: float
+    ) -> None:
         value, regularizer = image((2, *shape), seed) - 0.5, L1OverL2()
         moved = regularizer.prox(value, step)
         alone = torch.cat([regularizer.prox(value[:, i : i + 1], step) for i in range(shape[0])], 1)
@@ -250,7 +279,7 @@ class TestL1OverL2:
 
     @some
     @given(shape=shapes, seed=seeds, factor=st.floats(0.01, 100))
-    def test_is_a_ratio_that_does_not_see_contrast(self, shape, seed, factor):
+    def test_is_a_ratio_independent_of_contrast(self, shape: tuple[int, ...], seed: int, factor: float) -> None:
         value, regularizer = image(shape, seed), L1OverL2(smoothing=0)
         ratio = regularizer(value)
         assert torch.allclose(regularizer(factor * value + 3), ratio, rtol=1e-9)  # rounding of differences near 3
@@ -264,11 +293,11 @@ class TestL1OverL2:
 )
 @settings(max_examples=15, deadline=None)
 @given(shape=shapes, seed=seeds)
-def test_gradient_is_that_of_finite_differences(regularizer, shape, seed):
-    value = image(shape, seed) * 0.02  # so that many minima are below the smoothing
+def test_gradient_is_that_of_finite_differences(regularizer: Any, shape: tuple[int, ...], seed: int) -> None:
+    value = image(shape, seed) * 0.02  # many minima are then below the smoothing
     direction = image(shape, (seed + 1) % 2**32) - 0.5
     leaf, step = value.clone().requires_grad_(), 1e-8
     (gradient,) = torch.autograd.grad(regularizer(leaf).sum(), leaf)
     slope = (regularizer(value + step * direction) - regularizer(value - step * direction)).sum() / (2 * step)
-    # The kinks lie where two minima are equal, or one is at the smoothing; a step of 1e-8 rarely crosses one.
+    # The kinks are where two minima are equal, or one equals the smoothing; a step of 1e-8 rarely crosses one.
     assert float((gradient * direction).sum()) == pytest.approx(float(slope), rel=1e-4, abs=1e-4)

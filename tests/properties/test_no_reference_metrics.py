@@ -1,4 +1,4 @@
-"""Scores tell what they promise: ringing and noise from flat surfaces, and a kernel found twice from an odd one."""
+"""No-reference metrics: the log gradient detects ringing and noise, the kernel agreement an outlier."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from invkit.metrics.no_reference.log_gradient import LogGradient
 
 seeds = st.integers(0, 2**32 - 1)
 sizes = st.tuples(st.integers(1, 9), st.integers(1, 9))
-NONE = torch.empty(0)  # what a score does not look at
+NONE = torch.empty(0)  # an argument that a metric ignores
 
-# float32 pixels, and differences of them, carry 1e-7; the logarithm divides it by the floor of 1e-3.
+# The error of float32 pixels and their differences is 1e-7; the logarithm divides it by the floor of 1e-3.
 ROUNDED = 1e-3
 
 
@@ -40,18 +40,20 @@ def kernels(seed: int, number: int, size: tuple[int, int]) -> Tensor:
 
 
 def log_gradient(images: Tensor, **params: float) -> Tensor:
-    return LogGradient(**params)(images[:1], images, NONE)  # type: ignore[arg-type]
+    value: Tensor = LogGradient(**params)(images[:1], images, NONE)  # type: ignore[arg-type]
+    return value
 
 
 def agreement(given: Tensor, share: float = 0.5) -> Tensor:
-    return KernelAgreement(share=share)(NONE, NONE, given)
+    value: Tensor = KernelAgreement(share=share)(NONE, NONE, given)
+    return value
 
 
 # The mean log gradient.
 
 
 @given(seed=seeds, level=st.floats(1e-3, 0.1), channels=st.sampled_from([1, 3]))
-def test_noise_on_flat_surfaces_raises_it_the_more_there_is(seed: int, level: float, channels: int) -> None:
+def test_more_noise_on_flat_surfaces_raises_it_more(seed: int, level: float, channels: int) -> None:
     sharp = squares(seed, channels)
     noise = torch.randn(sharp.shape, generator=numbers(seed + 1), dtype=torch.float64)
     clean, some, more = log_gradient(torch.cat([sharp, sharp + level * noise, sharp + 3 * level * noise]))
@@ -77,21 +79,21 @@ def test_brightness_changes_nothing(seed: int, offset: float) -> None:
 
 
 @given(seed=seeds, shift=st.tuples(st.integers(-3, 3), st.integers(-3, 3)))
-def test_a_shift_changes_nothing_while_what_is_seen_stays_inside(seed: int, shift: tuple[int, int]) -> None:
+def test_a_shift_inside_the_frame_changes_nothing(seed: int, shift: tuple[int, int]) -> None:
     image = torch.full((1, 1, 40, 48), 0.5, dtype=torch.float64)
     image[..., 13:27, 13:35] = torch.rand(14, 22, generator=numbers(seed), dtype=torch.float64)
     torch.testing.assert_close(log_gradient(image.roll(shift, (2, 3))), log_gradient(image), rtol=0, atol=1e-9)
 
 
 @given(seed=seeds)
-def test_the_negative_and_the_transposed_image_have_the_same(seed: int) -> None:
+def test_negation_and_transposition_change_nothing(seed: int) -> None:
     image = squares(seed)
     torch.testing.assert_close(log_gradient(1 - image), log_gradient(image), rtol=0, atol=1e-9)
     torch.testing.assert_close(log_gradient(image.mT), log_gradient(image), rtol=0, atol=1e-9)
 
 
 @given(seed=seeds, contrast=st.floats(0.1, 1))
-def test_contrast_counts_by_its_logarithm_where_nothing_is_flat(seed: int, contrast: float) -> None:
+def test_contrast_adds_its_logarithm_without_flat_regions(seed: int, contrast: float) -> None:
     slope = torch.linspace(0, 1, 48, dtype=torch.float64).expand(1, 1, 40, 48)
     image = slope + 0.1 * torch.rand(40, 48, generator=numbers(seed), dtype=torch.float64)
     changed = log_gradient(image, floor=1e-12) - log_gradient(contrast * image, floor=1e-12)
@@ -99,7 +101,7 @@ def test_contrast_counts_by_its_logarithm_where_nothing_is_flat(seed: int, contr
 
 
 @given(seed=seeds, border=st.integers(0, 12))
-def test_the_border_is_left_out(seed: int, border: int) -> None:
+def test_the_border_is_ignored(seed: int, border: int) -> None:
     image = squares(seed)
     frame = torch.ones_like(image, dtype=torch.bool)
     rows, columns = min(border, 10), min(border, 12)
@@ -114,7 +116,7 @@ def test_a_flat_image_has_the_logarithm_of_the_floor() -> None:
 
 
 @given(seed=seeds)
-def test_grey_is_the_same_in_one_channel_or_three(seed: int) -> None:
+def test_one_grey_channel_equals_three(seed: int) -> None:
     image = squares(seed)
     torch.testing.assert_close(log_gradient(image.expand(1, 3, 40, 48)), log_gradient(image), rtol=0, atol=1e-12)
 
@@ -147,14 +149,16 @@ def test_a_shift_by_whole_pixels_changes_nothing(
 
 
 @given(seed=seeds, number=st.integers(1, 7), size=sizes, share=st.floats(0.01, 1), data=st.data())
-def test_permutations_permute(seed: int, number: int, size: tuple[int, int], share: float, data: st.DataObject) -> None:
+def test_a_permutation_of_the_kernels_permutes_the_values(
+    seed: int, number: int, size: tuple[int, int], share: float, data: st.DataObject
+) -> None:
     order = data.draw(st.permutations(range(number)))
     found = kernels(seed, number, size)
     torch.testing.assert_close(agreement(found[order], share), agreement(found, share)[order], rtol=0, atol=1e-9)
 
 
 @given(seed=seeds, copies=st.integers(2, 6), at=st.integers(0, 6), share=st.floats(0.34, 1))
-def test_an_odd_one_out_among_copies_is_the_worst(seed: int, copies: int, at: int, share: float) -> None:
+def test_an_outlier_among_copies_is_the_worst(seed: int, copies: int, at: int, share: float) -> None:
     both = kernels(seed, 2, (5, 7))
     at = at % (copies + 1)
     crowd = both[[0] * at + [1] + [0] * (copies - at)]
@@ -167,7 +171,7 @@ def test_an_odd_one_out_among_copies_is_the_worst(seed: int, copies: int, at: in
 
 
 @given(seed=seeds, number=st.integers(1, 5), size=sizes)
-def test_a_share_of_one_kernel_compares_each_with_itself_alone(seed: int, number: int, size: tuple[int, int]) -> None:
+def test_a_share_of_one_kernel_compares_each_with_itself_only(seed: int, number: int, size: tuple[int, int]) -> None:
     found = kernels(seed, number, size)
     torch.testing.assert_close(agreement(found, 1e-6), -torch.ones(number, dtype=torch.float64))
 
@@ -184,7 +188,7 @@ def test_similarities_are_those_of_the_metric(seed: int, number: int, size: tupl
     assert float(given_.max()) <= 1
 
 
-def test_similarities_of_points_are_one_and_of_a_point_to_a_flat_kernel_its_share() -> None:
+def test_similarities_of_points_and_of_a_point_with_a_uniform_kernel() -> None:
     points = torch.zeros(3, 1, 4, 5)
     points[0, 0, 0, 0] = points[1, 0, 3, 4] = 1
     points[2] = 1 / 20
@@ -194,6 +198,6 @@ def test_similarities_of_points_are_one_and_of_a_point_to_a_flat_kernel_its_shar
 
 
 @pytest.mark.parametrize("wrong", [0.0, 1.1, -0.5])
-def test_a_share_that_is_none_is_refused(wrong: float) -> None:
+def test_an_invalid_share_is_refused(wrong: float) -> None:
     with pytest.raises(ValueError, match="share"):
         KernelAgreement(share=wrong)

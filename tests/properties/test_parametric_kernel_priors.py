@@ -1,6 +1,8 @@
-"""What holds of every motion path, of every lens and of every kernel generated, whatever the unknowns are."""
+"""Properties of motion paths, lens aberrations and generated kernels for all parameters."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 import torch
@@ -21,8 +23,8 @@ odd_sides = st.integers(1, 8).map(lambda half: 2 * half + 1)
 seeds = st.integers(0, 2**32 - 1)
 
 
-def fill(prior, size, seed):
-    """Unknowns uniform in [-size, size]."""
+def fill(prior: Any, size: float, seed: int) -> Any:
+    """Parameters uniform in [-size, size]."""
     with torch.no_grad():
         for number, parameter in enumerate(prior.parameters()):
             parameter.copy_(size * (2 * drawn(tuple(parameter.shape), (seed + number) % 2**32) - 1))
@@ -32,7 +34,9 @@ def fill(prior, size, seed):
 @pytest.mark.parametrize("component", CLASSES)
 @settings(max_examples=15, deadline=None)
 @given(height=sides, width=sides, size=st.sampled_from([0.1, 3.0, 100.0, 1e4]), seed=seeds)
-def test_is_on_the_simplex_and_its_gradients_are_finite(component, height, width, size, seed):
+def test_is_on_the_simplex_and_its_gradients_are_finite(
+    component: type[Any], height: int, width: int, size: float, seed: int
+) -> None:
     prior = fill(component((2, 1, height, width)), size, seed)
     kernel = prior()
     assert_kernel(kernel, (2, 1, height, width))
@@ -43,7 +47,9 @@ def test_is_on_the_simplex_and_its_gradients_are_finite(component, height, width
 @pytest.mark.parametrize("component", CLASSES)
 @settings(max_examples=10, deadline=None)
 @given(height=sides, width=sides, seed=seeds)
-def test_each_kernel_of_a_batch_has_unknowns_of_its_own(component, height, width, seed):
+def test_each_kernel_of_a_batch_has_its_own_parameters(
+    component: type[Any], height: int, width: int, seed: int
+) -> None:
     prior, alone = fill(component((3, 1, height, width)), 1.0, seed), component((1, 1, height, width))
     with torch.no_grad():
         for mine, theirs in zip(alone.parameters(), prior.parameters(), strict=True):
@@ -54,7 +60,7 @@ def test_each_kernel_of_a_batch_has_unknowns_of_its_own(component, height, width
 @pytest.mark.parametrize("component", CLASSES)
 @settings(max_examples=10, deadline=None)
 @given(height=sides, width=sides, seed=seeds)
-def test_resized_to_its_own_grid_it_gives_the_same(component, height, width, seed):
+def test_resizing_to_the_same_grid_changes_nothing(component: type[Any], height: int, width: int, seed: int) -> None:
     prior = fill(component((1, 1, height, width)), 1.0, seed)
     assert torch.allclose(prior.resized(prior.shape, 1.0)(), prior(), atol=ROUNDING)
 
@@ -68,7 +74,9 @@ def test_resized_to_its_own_grid_it_gives_the_same(component, height, width, see
     scale=st.floats(0.3, 3),
     seed=seeds,
 )
-def test_a_path_stays_within_the_support_also_when_resized(height, width, points, size, scale, seed):
+def test_a_path_stays_within_the_support_after_resizing(
+    height: int, width: int, points: int, size: float, scale: float, seed: int
+) -> None:
     prior = fill(MotionPath((2, 1, height, width), points=points), size, seed)
     resized = prior.resized((2, 1, width, height), scale)
     for path, (rows, columns) in ((prior.path(), (height, width)), (resized.path(), (width, height))):
@@ -78,7 +86,7 @@ def test_a_path_stays_within_the_support_also_when_resized(height, width, points
 
 @settings(max_examples=20, deadline=None)
 @given(side=sides, size=st.sampled_from([0.3, 3.0]), seed=seeds)
-def test_a_path_with_rows_and_columns_exchanged_gives_the_kernel_transposed(side, size, seed):
+def test_a_transposed_path_gives_the_transposed_kernel(side: int, size: float, seed: int) -> None:
     prior = fill(MotionPath((1, 1, side, side)), size, seed)
     expected = prior().mT.clone()
     with torch.no_grad():
@@ -88,8 +96,10 @@ def test_a_path_with_rows_and_columns_exchanged_gives_the_kernel_transposed(side
 
 @settings(max_examples=20, deadline=None)
 @given(height=odd_sides, width=odd_sides, cutoff=st.floats(0.2, 4), size=st.sampled_from([0.3, 3.0]), seed=seeds)
-def test_aberrations_mirrored_in_the_pupil_give_the_kernel_mirrored(height, width, cutoff, size, seed):
-    """Orders of odd degree change their sign; those of even degree do not, and without the former theirs is unseen."""
+def test_mirrored_aberrations_give_the_mirrored_kernel(
+    height: int, width: int, cutoff: float, size: float, seed: int
+) -> None:
+    """Modes of odd degree change their sign. Even modes alone have the same kernel with either sign."""
     prior = fill(ZernikeKernel((1, 1, height, width), cutoff=cutoff), size, seed)
     odd = torch.tensor([noll(DEFOCUS_INDEX + mode)[0] % 2 == 1 for mode in range(8)])
     coefficients, expected = prior.coefficients.detach().clone(), prior().flip((2, 3))
