@@ -84,6 +84,13 @@ class ADMM(Advancing[ADMMState]):
             of the others'. A dark or bright area then cannot ring below black or above white, and such ringing cannot
             spread. With 0 the image is clamped only in the end.
         saturation: data from this value on may have been brighter than they are recorded; None: no data are.
+
+    Example:
+        >>> from invkit.testing import small_problem
+        >>> solver = ADMM(iterations=5)
+        >>> result = solver.solve(small_problem(solver))
+        >>> result.history[-1] < result.history[0]
+        True
     """
 
     keeps_large_blocks = True

@@ -96,6 +96,13 @@ class IRLS(Solver[IRLSState]):
         cg_iterations: largest number of conjugate-gradient iterations in a step.
         tolerance: norm of the residual, relative to that of the right-hand side, at which a step ends.
         initial_edge: the difference that defines the weights of the first step, in [0, 1] units.
+
+    Example:
+        >>> from invkit.testing import small_problem
+        >>> solver = IRLS(reweightings=2)
+        >>> result = solver.solve(small_problem(solver))
+        >>> result.history[-1] < result.history[0]
+        True
     """
 
     keeps_large_blocks = True

@@ -55,6 +55,13 @@ class LinearADMM(Solver[LinearState]):
         penalty: penalty of ``z = D x``; a proximal map changes values by about ``1 / (2 penalty)`` in [0, 1] units.
         bound_penalty: penalty of ``z = x`` in [0, 1], times that of ``z = D x``. With 0 there are no bounds, and the
             image is clamped only in the end.
+
+    Example:
+        >>> from invkit.testing import small_problem
+        >>> solver = LinearADMM(iterations=5)
+        >>> result = solver.solve(small_problem(solver))
+        >>> result.history[-1] < result.history[0]
+        True
     """
 
     keeps_large_blocks = True

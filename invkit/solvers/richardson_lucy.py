@@ -83,6 +83,13 @@ class RichardsonLucy(Solver[RichardsonLucyState]):
         acceleration: extrapolate if the problem has no regularizers.
         saturation: value of the data, with their gamma, from which pixels are saturated; None: no pixels are.
         gamma: exponent that makes the data linear.
+
+    Example:
+        >>> from invkit.testing import small_problem
+        >>> solver = RichardsonLucy(iterations=5)
+        >>> result = solver.solve(small_problem(solver))
+        >>> result.history[-1] < result.history[0]
+        True
     """
 
     keeps_large_blocks = True

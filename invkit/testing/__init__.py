@@ -14,7 +14,7 @@ from .operators import (
     check_operator,
 )
 from .priors import assert_image, assert_kernel, check_image_prior, check_kernel_prior
-from .solvers import check_observer, check_solver
+from .solvers import check_observer, check_solver, small_problem
 
 __all__ = [
     "CHECKS",
@@ -47,4 +47,5 @@ __all__ = [
     "emulated_graphs",
     "graph_safety_cases",
     "host_accesses",
+    "small_problem",
 ]

@@ -37,7 +37,7 @@ __all__ = [
     "drawn",
 ]
 
-BuiltComponent = TypeVar("Built")
+BuiltComponent = TypeVar("BuiltComponent")
 
 ParameterValues = Mapping[str, Any]
 """Parameters of a component that a check sets to other values than their defaults."""

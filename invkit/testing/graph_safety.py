@@ -200,11 +200,6 @@ def host_accesses(work: Callable[[], object]) -> list[str]:
 
     They are values read into Python, as by ``float``, ``bool`` or ``tolist``, selections by a mask, and tensors created
     without a device, each with its location. The work is done once before, since what happens only once is harmless.
-
-    Example:
-        >>> image = torch.ones(2)
-        >>> host_accesses(lambda: image + 1)
-        []
     """
     work()
     with HostAccess(CPU) as watch:

@@ -1,1 +1,1 @@
-"""The parts of classical maximum-a-posteriori methods."""
+"""Steps of classical maximum-a-posteriori (MAP) methods: edge selection, kernel estimation, kernel post-processing."""

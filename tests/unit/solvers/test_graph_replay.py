@@ -222,7 +222,7 @@ def test_a_recording_that_fails_leaves_the_plain_solve(solver):
     with emulated_graphs(graph=Impossible):
         with pytest.warns(RuntimeWarning, match="recording it failed: out of memory; the solve continues step by step"):
             replayed = solver(iterations=STEPS).solve(of)
-        with pytest.raises(AssemblyError, match="recording it failed: out of memory; use solver"):
+        with pytest.raises(AssemblyError, match="recording it failed: out of memory; use execution=plain"):
             solver(iterations=STEPS, execution="graph").solve(of)
     assert same(plain, replayed)
 

@@ -23,14 +23,14 @@ from invkit.solvers.pyramid import Pyramid, cropped_together
 
 
 def pyramid(**keywords):
-    turns = AlternatingMAP(
+    alternating = AlternatingMAP(
         iterations=3,
         latent=HalfQuadratic(beta_start=2.0, beta_max=1e4, beta_factor=4.0),
         edge_selection=Gradients(share=0.3),
         kernel_estimation=ToeplitzLeastSquares(),
         kernel_postprocessing=ThresholdPostprocessing(),
     )
-    return Pyramid(inner=turns, initial_kernel="two-taps", **keywords)
+    return Pyramid(inner=alternating, initial_kernel="two-taps", **keywords)
 
 
 @settings(deadline=None, max_examples=30)

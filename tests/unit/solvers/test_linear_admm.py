@@ -68,7 +68,9 @@ def test_it_agrees_with_the_solver_of_blurs_alone() -> None:
 def test_the_weight_on_the_image_falls_to_its_own_and_that_on_the_kernel_stays() -> None:
     problem = blurring(blocks(), SimplexKernel((1, 1, 3, 3)), Term(KernelL2(), 0.5, target="kernel"))
     solver = AlternatingADMM(iterations=10, initial_weight_factor=16.0)
-    weights = [[term.weight for term in solver.reweighted(problem, turn).regularizers] for turn in (0, 4, 8, 9)]
+    weights = [
+        [term.weight for term in solver.reweighted(problem, iteration).regularizers] for iteration in (0, 4, 8, 9)
+    ]
     assert np.allclose(weights, [[16e-3, 0.5], [4e-3, 0.5], [1e-3, 0.5], [1e-3, 0.5]])
 
 
@@ -80,9 +82,9 @@ def test_the_kernel_moves_after_the_turns_it_waits() -> None:
     solver = AlternatingADMM(iterations=5, warmup_iterations=3)
     problem = blurring(data, SimplexKernel((1, 1, 3, 3)))
     state = solver.start(problem)
-    for turn in range(5):
+    for iteration in range(5):
         before = state.kernel.clone()
-        state.iteration = turn
+        state.iteration = iteration
         state = solver.step(problem, state)
         seen.append(not torch.equal(before.float(), state.kernel.float()))
     assert seen == [False, False, False, True, True]

@@ -1,4 +1,4 @@
-"""Turns of image and kernel: what a turn consists of, and that kernels are found."""
+"""Alternating MAP solvers: the steps of an outer iteration, and that kernels are found."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.simplex import SimplexKernel
 from invkit.kernel_priors.softmax_fcn import SoftmaxFCN
 from invkit.operators.convolution import Convolution
-from invkit.regularizers.l2 import GradientL2
-from invkit.regularizers.l2 import KernelL2
 from invkit.regularizers.l0 import L0Gradient
 from invkit.regularizers.l1_over_l2 import L1OverL2
+from invkit.regularizers.l2 import GradientL2, KernelL2
 from invkit.regularizers.tv import TotalVariation
 from invkit.solvers.alternating_map import AlternatingMAP
 from invkit.solvers.gradient_descent import GradientDescent
@@ -80,7 +79,7 @@ def test_a_batch_is_solved_as_each_of_it(channels):
             assert torch.allclose(together.image[index], result.image[0], atol=1e-6)
 
 
-# --- what a turn consists of ------------------------------------------------------------------------------------------
+# --- one outer iteration ----------------------------------------------------------------------------------------------
 
 
 class Watched(HalfQuadratic):
@@ -121,16 +120,16 @@ def test_a_turn_is_image_edges_kernel_and_clean_up():
     result = solver.solve(problem)
     first, second = solver.latent.problems
     assert torch.allclose(second.kernel_prior(), delta((1, 1, 7, 7)).roll(2, -1))  # one for the step, one for clean-up
-    for turn, latent in enumerate((first, second)):
+    for iteration, latent in enumerate((first, second)):
         image, _ = run_inner(HalfQuadratic(beta_max=100.0), latent).estimate()
-        assert torch.equal(edges.calls[turn][0], image)
-        assert torch.equal(edges.calls[turn][1], problem.data)
-        assert edges.calls[turn][2:] == ((7, 7), turn)
-        sharp, blurry, kernel = step.calls[turn]
+        assert torch.equal(edges.calls[iteration][0], image)
+        assert torch.equal(edges.calls[iteration][1], problem.data)
+        assert edges.calls[iteration][2:] == ((7, 7), iteration)
+        sharp, blurry, kernel = step.calls[iteration]
         assert torch.equal(sharp, 2 * image)
         assert torch.equal(blurry, 3 * problem.data)
         assert torch.allclose(kernel, latent.kernel_prior())
-        assert torch.equal(kernel_postprocessing.calls[turn][0], kernel.roll(1, -1))
+        assert torch.equal(kernel_postprocessing.calls[iteration][0], kernel.roll(1, -1))
     assert torch.equal(second.image_prior(), run_inner(HalfQuadratic(beta_max=100.0), first).estimate()[0])
     assert torch.equal(result.image, run_inner(HalfQuadratic(beta_max=100.0), second).estimate()[0])
     objective = problem.objective(result.image, result.kernel)
@@ -238,7 +237,7 @@ def test_gradients_beyond_the_border_count_for_nothing():
 
 @pytest.mark.parametrize("terms", [RATIO, [Term(L1OverL2(of="value"), 0.5)]])
 def test_the_gradients_of_a_turn_are_lower_in_their_objective(terms):
-    """For the kernel that the turn begins with: steps of iterative shrinkage never rise."""
+    """With a fixed kernel, steps of iterative shrinkage never increase the objective."""
     problem = blind(terms, dtype=torch.float64)
     solver = GradientMAP(kernel_estimation=ProjectedGradient(), shrinkages=1)
     state = solver.start(problem)

@@ -19,9 +19,9 @@ from invkit.kernel_priors.known import KnownKernel
 from invkit.numerics.finite_differences import GRADIENT, SECOND_DIFFERENCES, apply_filters
 from invkit.numerics.framing import crop_to_data
 from invkit.operators.pixelwise import Identity
-from invkit.regularizers.l2 import GradientL2
 from invkit.regularizers.hyper_laplacian import HyperLaplacian
 from invkit.regularizers.l0 import L0Gradient
+from invkit.regularizers.l2 import GradientL2
 from invkit.regularizers.tv import TotalVariation
 from invkit.solvers.admm import ADMM
 from invkit.solvers.half_quadratic import HalfQuadratic

@@ -21,10 +21,9 @@ from invkit.kernel_priors.simplex import SimplexKernel
 from invkit.kernel_priors.softmax_fcn import SoftmaxFCN
 from invkit.numerics.resampling import downscale, resample, resample_kernel
 from invkit.operators.convolution import Convolution
-from invkit.regularizers.l2 import GradientL2
-from invkit.regularizers.l2 import KernelL2
 from invkit.regularizers.l0 import L0Gradient
 from invkit.regularizers.l1_over_l2 import L1OverL2
+from invkit.regularizers.l2 import GradientL2, KernelL2
 from invkit.solvers.adam import JointAdam
 from invkit.solvers.alternating_map import AlternatingMAP
 from invkit.solvers.gradient_map import GradientMAP
@@ -231,7 +230,7 @@ def test_the_estimate_is_of_the_whole_size_at_every_step_and_all_steps_are_count
 
 def test_a_time_limit_and_ctrl_c_in_the_middle_leave_something_of_the_whole_size(ctrl_c):
     problem = blind(L0)
-    solver = Pyramid(inner=turns(50), min_kernel_size=3, initial_kernel="two-taps")
+    solver = Pyramid(inner=alternating(50), min_kernel_size=3, initial_kernel="two-taps")
     limited = solver.solve(problem, time_limit=1e-3)
     interrupted = solver.solve(problem, observers=[Noting(3, ctrl_c)])
     assert (limited.stopped, interrupted.stopped) == ("time limit", "interrupted")
@@ -320,7 +319,7 @@ def test_priors_that_an_inner_solver_leaves_must_be_resizable_too():
 # --- what it is good for ---------------------------------------------------------------------------------------------
 
 
-def turns(iterations):
+def alternating(iterations):
     return AlternatingMAP(
         latent=HalfQuadratic(beta_max=1e4),
         edge_selection=Gradients(share=0.3),
@@ -341,8 +340,8 @@ def arc():
 
 def test_a_pyramid_finds_a_long_stroke_that_one_scale_does_not():
     problem = blind(L0, arc(), size=(120, 110))
-    assert alike(turns(20).solve(problem).kernel, arc()) < 0.5
-    assert alike(Pyramid(inner=turns(5), initial_kernel="two-taps").solve(problem).kernel, arc()) > 0.85
+    assert alike(alternating(20).solve(problem).kernel, arc()) < 0.5
+    assert alike(Pyramid(inner=alternating(5), initial_kernel="two-taps").solve(problem).kernel, arc()) > 0.85
 
 
 def test_a_pyramid_of_gradients_finds_a_kernel_that_one_scale_does_not():

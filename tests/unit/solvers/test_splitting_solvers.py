@@ -12,10 +12,9 @@ from invkit.numerics.finite_differences import apply_filters, apply_filters_adjo
 from invkit.numerics.fourier import grid_size
 from invkit.numerics.geometry import size_of
 from invkit.operators.convolution import Convolution
-from invkit.regularizers.l2 import GradientL2
 from invkit.regularizers.hyper_laplacian import HyperLaplacian
-from invkit.regularizers.l2 import KernelL2
 from invkit.regularizers.l0 import L0Gradient
+from invkit.regularizers.l2 import GradientL2, KernelL2
 from invkit.regularizers.tv import TotalVariation
 from invkit.solvers.admm import ADMM, under_data
 from invkit.solvers.half_quadratic import HalfQuadratic
