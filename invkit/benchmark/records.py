@@ -113,12 +113,12 @@ class Record:
 
     @property
     def done(self) -> bool:
-        """Whether it has a result."""
+        """Whether the job has a result."""
         return self.status == "done"
 
     @property
     def failed(self) -> bool:
-        """Whether it should have a result and has none."""
+        """Whether the job should have a result and has none."""
         return self.status not in ("done", "skipped")
 
     def picture(self) -> npt.NDArray[np.floating] | None:
@@ -165,12 +165,10 @@ class SuiteResults:
         done = {record.id for record in self.records}
         pairs = [(dataset.label, recipe.label) for recipe in self.recipes for dataset in self.datasets]
         pairs.sort(key=lambda pair: len("".join(pair)), reverse=True)  # a label may begin with another label
-        owners = (
-            next((pair for pair in pairs if job.startswith(f"{pair[1]}--{pair[0]}--")), ("", ""))
-            for job in self.planned
-            if job not in done
+        left = [job for job in self.planned if job not in done]
+        return Counter(
+            next((pair for pair in pairs if job.startswith(f"{pair[1]}--{pair[0]}--")), ("", "")) for job in left
         )
-        return Counter(owners)
 
     def progress(self) -> str:
         """The state of the plan, as "30 of 32 jobs done, 2 failed"."""
@@ -331,24 +329,22 @@ def read_record(file: Path) -> Record | None:
 def record_of(facts: Mapping[str, Any], folder: Path) -> Record:
     """A record from a result.json; raises ``KeyError`` and similar errors if that is not a result."""
     known = without_nulls(facts)
-    error, history = known.get("error", {}), known.get("history", ())
-    texts = {
+    error = known.get("error", {})
+    read = {
+        "folder": folder,
         "error": f"{error.get('type', 'error')}: {error.get('message', '')}" if error else "",
         "made_by": code_text(known),
         "machine": machine_text(known.get("machine", {})),
-    }
-    numbers = {
-        "metrics": numbers_of(facts.get("metrics")),
-        "history": [np.nan if loss is None else loss for loss in history],
+        "metrics": numbers_of(known.get("metrics", {})),
+        "history": [np.nan if loss is None else loss for loss in known.get("history", ())],
         "snapshots": [snapshot_record(entry, folder) for entry in known.get("snapshots", ())],
     }
-    return Record(**{**known, "folder": folder, **texts, **numbers})
+    return Record(**{**known, **read})
 
 
-def numbers_of(metrics: Mapping[str, Any] | None) -> dict[str, float]:
+def numbers_of(metrics: Mapping[str, Any]) -> dict[str, float]:
     """The values that are numbers; infinity is a number, NaN is not."""
-    values = {label: float(value) for label, value in (metrics or {}).items() if value is not None}
-    return {label: value for label, value in values.items() if not np.isnan(value)}
+    return {label: float(value) for label, value in metrics.items() if value is not None and not np.isnan(value)}
 
 
 def snapshot_record(entry: Mapping[str, Any], folder: Path) -> SnapshotRecord:
@@ -356,7 +352,7 @@ def snapshot_record(entry: Mapping[str, Any], folder: Path) -> SnapshotRecord:
     iteration = int(entry["iteration"])
     names = (f"snapshot-{iteration}.png", f"snapshot-{iteration}-kernel.npy")
     picture, kernel = (folder / name if (folder / name).exists() else None for name in names)
-    return SnapshotRecord(iteration, entry.get("seconds"), numbers_of(entry.get("metrics")), picture, kernel)
+    return SnapshotRecord(iteration, entry.get("seconds"), numbers_of(entry.get("metrics") or {}), picture, kernel)
 
 
 def machine_text(machine: Mapping[str, Any]) -> str:
