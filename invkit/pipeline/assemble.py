@@ -204,9 +204,9 @@ def lacks_ability(place: str, holder: type, ability: type, given: type | None, f
 
 def registered_name(family: str, component: type) -> str:
     """The name under which a class is registered in a family, or the class's own name."""
-    value = f"{component.__module__}:{component.__qualname__}"
+    values = f"{component.__module__}:{component.__qualname__}", repr(component)  # installed, or of this session
     entries = registry.entries(family) if family in registry.FAMILIES else ()
-    return next((entry.name for entry in entries if entry.value == value), component.__name__)
+    return next((entry.name for entry in entries if entry.value in values), component.__name__)
 
 
 def nested_solvers(solver: CheckedComponent) -> list[CheckedComponent]:

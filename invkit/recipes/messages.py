@@ -88,7 +88,8 @@ def sentence_for(
         model_at: gives the model whose fields include the last part of a place.
         prefix: the place of the document in the recipe.
     """
-    where = ".".join(part for part in (prefix, *map(str, place)) if part and part != "params")
+    parts = [part for part in (prefix, *map(str, place)) if part]
+    where = ".".join([*(part for part in parts[:-1] if part != "params"), *parts[-1:]])
     kind = problems[0]["type"]
     fields = model_at(place).model_fields
     field = fields.get(str(place[-1])) if place else None

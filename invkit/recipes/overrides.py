@@ -9,8 +9,8 @@ A setting is ``place=value``. A place leaves ``params`` out and may be shortened
 one. A short place is looked for among the recipe's own components first, then among those of its candidates and of the
 recipes that follow. Items of lists are named by their component or by their position: ``regularizers.tv.weight``.
 
-Settings with shorter places are applied first, whatever their order, so that a component is chosen before its
-parameters are set. Of settings for the same place the last one counts.
+Components and recipes are chosen before their parameters are set, whatever the order of the settings. Of settings for
+the same place the last one counts.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ from ..core.errors import RecipeError
 from ..core.nested import listed, named
 from ..core.parameters import parameters_of
 from .messages import name_missing_components_at, nearest_name
-from .places import PLAIN_FIELDS, Site, find_site
+from .places import TEXT_FIELDS, Site, find_site, sites
 from .toml import parse_value, read_toml, registered_text
 
 __all__ = ["apply_settings", "changed_title", "expanded", "expanded_recipe", "expanded_recipes"]
 
+CHANGED = ", changed: "
 CHANGED_RECIPE_KEYS = ("recipe", "overrides", "name")  # of a registered recipe with settings inside another recipe
 Ancestors: TypeAlias = tuple[str, ...]
 """The registered recipes that contain a document; it must not contain one of them."""
@@ -113,18 +114,14 @@ class Setting:
         path: the parts of its place, without "params".
         value: the new content of the place.
         ancestors: the registered recipes that contain the document.
+        gives_parameters: whether the value is a table of all parameters of a component, as in ``solver.params={}``.
     """
 
     text: str
     path: tuple[str, ...]
     value: Any
     ancestors: Ancestors
-
-    @property
-    def rank(self) -> tuple[bool, int, bool]:
-        """Settings are applied in this order: full places before shortened ones, components before their parts."""
-        is_full = self.path[0] in (*registry.PLACES, *PLAIN_FIELDS, "next", "candidates")
-        return not is_full, len(self.path), self.path[-1] != "name"
+    gives_parameters: bool = False
 
     def refuse(self, why: str) -> RecipeError:
         """The error that says why the setting cannot be applied."""
@@ -144,11 +141,47 @@ def apply_settings(document: Mapping[str, Any], settings: Sequence[str], ancesto
         UnknownNameError, PluginError: a chosen component or recipe cannot be loaded.
     """
     changed = copy.deepcopy(expanded(document, ancestors))
-    places = {}
-    for setting in sorted((read_setting(text, ancestors) for text in settings), key=lambda setting: setting.rank):
-        places[apply_setting(changed, setting)] = setting.text.partition("=")[2].strip()
-    described = {place: value for place, value in places.items() if place.partition(".")[0] not in PLAIN_FIELDS}
-    return changed if "title" in places else with_changes(changed, described)
+    waiting, places = [read_setting(text, ancestors) for text in settings], {}
+    while waiting:
+        setting, site = next_setting(changed, waiting)
+        waiting.remove(setting)
+        apply_setting(changed, setting, site)
+        places[changed_place(setting, site)] = setting.text.partition("=")[2].strip()
+    described = {place: value for place, value in places.items() if place not in TEXT_FIELDS}
+    whole = with_changes(changed, described, title_start(document))
+    return {**whole, "title": changed["title"]} if "title" in places else whole
+
+
+def next_setting(document: Mapping[str, Any], waiting: Sequence[Setting]) -> tuple[Setting, Site]:
+    """The setting to apply next, and the place that it means in the document as it is now.
+
+    The settings that choose recipes and components come first, at the outermost places first. The names of recipes
+    inside come last, because the places of other settings may contain the old names.
+
+    Raises:
+        RecipeError: no setting means a place; says why the first one does not.
+    """
+    whole, found, refused = list(sites(document)), [], []
+    for setting in waiting:
+        try:
+            found.append((setting, find_site(whole, setting.path)))
+        except LookupError as error:
+            refused.append(setting.refuse(str(error)))
+    if not found:
+        raise refused[0]
+    return min(found, key=lambda pair: rank(*pair))
+
+
+def rank(setting: Setting, site: Site) -> tuple[bool, bool, int, str]:
+    """Settings are applied in this order."""
+    is_value = site.kind == "value"
+    place = changed_place(setting, site)
+    return is_value, is_value and site.names[-1] == ("name",), place.count("."), place
+
+
+def changed_place(setting: Setting, site: Site) -> str:
+    """The full place that a setting changes."""
+    return f"{site.place}.params" if setting.gives_parameters else site.place
 
 
 def read_setting(text: str, ancestors: Ancestors = ()) -> Setting:
@@ -159,40 +192,37 @@ def read_setting(text: str, ancestors: Ancestors = ()) -> Setting:
     if not equals or not path or not all(parts):
         raise RecipeError(f"the setting '{text}' is not of the form place=value, as solver.iterations=500")
     value = value.strip()
-    return Setting(text, path, None if value == "none" else parse_value(value), ancestors)
+    return Setting(text, path, None if value == "none" else parse_value(value), ancestors, parts[-1] == "params")
 
 
-def apply_setting(document: dict[str, Any], setting: Setting) -> str:
+def apply_setting(document: dict[str, Any], setting: Setting, site: Site) -> None:
     """Apply one setting in place.
 
-    Returns:
-        The full place that was set.
+    Args:
+        document: without short forms.
+        setting: the change.
+        site: the place that it means.
 
     Raises:
-        RecipeError: the place is unknown or ambiguous.
+        RecipeError: what is there has no parts.
+        UnknownNameError, PluginError: the chosen component or recipe cannot be loaded.
     """
-    try:
-        site = find_site(document, setting.path)
-    except LookupError as error:
-        raise setting.refuse(str(error)) from error
     *way, last = site.keys
     holder = holder_at(document, way, setting)
-    if last == "name" and site.kind == "component":  # a component chosen by its name alone
-        *way, last = way
-        holder = holder_at(document, way, setting)
     if site.kind == "component":
         old = holder.get(last) if isinstance(holder, dict) else holder[int(last)]
-        with name_missing_components_at(site.place):
+        with name_missing_components_at(changed_place(setting, site)):
             holder[last] = successor(named(old), content_for(site, setting), site.family)
     else:
         holder[last] = content_for(site, setting)
-    return site.place.removesuffix(".name") if site.kind == "component" else site.place
 
 
 def content_for(site: Site, setting: Setting) -> Any:
     """What a setting puts there, without short forms."""
+    if site.kind == "component" and (setting.gives_parameters or setting.path[-1] == "name"):
+        return {"params" if setting.gives_parameters else "name": setting.value}
     if site.kind == "component":
-        return named(setting.value) if isinstance(setting.value, str) else setting.value
+        return named(setting.value)
     if site.kind == "components":
         return named(listed(setting.value))
     if site.kind == "recipes":
@@ -214,16 +244,23 @@ def holder_at(document: dict[str, Any], way: Sequence[str | int], setting: Setti
         node[key] = there
         node = there
     if not isinstance(node, dict | list):
-        raise setting.refuse(f"{'.'.join(map(str, way))} is neither a table nor a list; it is {node!r:.40}")
+        place = ".".join(str(key) for key in way if key != "params")
+        raise setting.refuse(f"{place} is neither a table nor a list; it is {node!r:.40}")
     return node
 
 
 def successor(old: Any, new: Any, family: str) -> Any:
-    """The new component at a place; it keeps the fields and the parameters of the old one that it has too."""
+    """The new component at a place; it keeps the fields and the parameters of the old one that it has too.
+
+    Args:
+        old: what is there now.
+        new: a name, a table, or only the parameters, which replace all of the old ones.
+        family: of the component.
+    """
     if not isinstance(new, Mapping):
         return new
     before = dict(old) if isinstance(old, Mapping) else {}
-    kept = before if set(new) == {"name"} else {}
+    kept = before if set(new) in ({"name"}, {"params"}) else {}
     whole = {**kept, **new}
     if "params" not in new:
         whole["params"] = shared_parameters(before, whole.get("name"), family)
@@ -242,13 +279,25 @@ def shared_parameters(old: Mapping[str, Any], name: Any, family: str) -> dict[st
 # --- titles ------------------------------------------------------------------------------------------------------
 
 
-def with_changes(document: dict[str, Any], places: Mapping[str, str]) -> dict[str, Any]:
-    """A document whose title and ``changes`` say what was set: the recipe's own title would no longer be true."""
+def with_changes(document: dict[str, Any], places: Mapping[str, str], start: str) -> dict[str, Any]:
+    """A document whose title and ``changes`` say what was set: the recipe's own title would no longer be true.
+
+    Args:
+        document: settings applied.
+        places: the value of each setting by its place.
+        start: of the title.
+    """
     if not places:
         return document
     old = dict(text.split("=", 1) for text in document.get("changes") or ())
     changes = [f"{place}={value}" for place, value in {**old, **places}.items()]
-    return {**document, "changes": changes, "title": changed_title(str(document.get("name")), changes)}
+    return {**document, "changes": changes, "title": changed_title(start, changes)}
+
+
+def title_start(document: Mapping[str, Any]) -> str:
+    """The start of the title of a recipe with settings: the name of the recipe without any."""
+    changed_before = str(document.get("title")) if document.get("changes") else ""
+    return changed_before.partition(CHANGED)[0] or str(document.get("name"))
 
 
 def changed_title(name: str, changes: Sequence[str]) -> str:
@@ -258,4 +307,4 @@ def changed_title(name: str, changes: Sequence[str]) -> str:
         >>> changed_title("selfdeblur-small", ["solver.iterations=40"])
         'selfdeblur-small, changed: solver.iterations=40'
     """
-    return f"{name}, changed: {', '.join(changes)}"
+    return f"{name}{CHANGED}{', '.join(changes)}"

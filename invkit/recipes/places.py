@@ -17,9 +17,9 @@ from ..core.nested import listed, named
 from ..core.parameters import nested_components_of, parameters_of
 from .messages import nearest_name
 
-__all__ = ["PLAIN_FIELDS", "Site", "find_site", "places_named", "sites"]
+__all__ = ["TEXT_FIELDS", "Site", "find_site", "places_named", "sites"]
 
-PLAIN_FIELDS = ("measurement", "name", "notes", "source", "title")  # of a recipe that hold no component
+TEXT_FIELDS = ("name", "notes", "source", "title")  # of a recipe
 SPEC_FIELDS = {
     "fidelity": ("until_iteration",),
     "regularizers": ("weight", "scale_by", "min_weight", "target"),
@@ -34,7 +34,8 @@ class Site:
 
     Attributes:
         keys: the way to it through the document's tables and lists.
-        names: for each part of the place, the words that stand for it; an item of a list has a position and a name.
+        names: for each part of the place, the words that stand for it, the usual one last; an item of a list has a
+            position and a name.
         kind: what stands there.
         family: of the component, or of the components.
     """
@@ -60,35 +61,50 @@ class Site:
         rest = iter(self.names[:-1])
         return all(any(_stands_for(part, words) for words in rest) for part in path[:-1])
 
+    def is_part_of(self, path: Sequence[str]) -> bool:
+        """Whether the place is one part longer than a full path, and begins with it."""
+        return len(self.names) == len(path) + 1 and all(map(_stands_for, path, self.names))
+
+    @property
+    def has_any_parts(self) -> bool:
+        """Whether its parts are not listed: a measurement's, which the recipe's model checks, or a parameter's."""
+        return self.kind == "value" and ("params" in self.keys or self.keys[-1] == "measurement")
+
+    def ends_with(self, path: Sequence[str]) -> bool:
+        """Whether the last parts of the place are this path."""
+        return len(path) <= len(self.names) and all(map(_stands_for, path, self.names[-len(path) :]))
+
 
 def _stands_for(part: str, words: Sequence[str]) -> bool:
     return part in words
 
 
-def find_site(document: Mapping[str, Any], path: Sequence[str]) -> Site:
+def find_site(whole: Sequence[Site], path: Sequence[str]) -> Site:
     """The place that a full or shortened path means.
 
     Args:
-        document: of a recipe, without short forms.
+        whole: all places of a document, as `sites` gives them.
         path: the parts of the place.
 
     Raises:
         LookupError: no place, or more than one, is called that; says what would do.
     """
-    whole = list(sites(document))
     exact = [site for site in whole if site.is_called(path)]
     if len(exact) > 1:
-        raise LookupError(f"{len(exact)} items are called that; use a position, as {first_position(exact)}")
+        raise LookupError(f"{len(exact)} items are called that; use a position, as {exact[0].place}")
     if exact:
         return exact[0]
-    if path[0] == "measurement" and len(path) == 2:  # its keys are the recipe model's to check
-        return Site(tuple(path), tuple((part,) for part in path))
-    for site in whole:  # a parameter that is a table itself
-        if site.kind == "value" and site.is_called(path[: len(site.names)]) and "params" in site.keys:
+    if path[-1] == "name":  # of a component
+        found = [site for site in whole if site.kind == "component" and site.is_called(path[:-1])]
+        if len(found) == 1:
+            return found[0]
+    for site in whole:  # a part of a measurement, or of a parameter that is a table
+        if site.has_any_parts and site.is_called(path[: len(site.names)]):
             rest = tuple(path[len(site.names) :])
             return Site((*site.keys, *rest), (*site.names, *((part,) for part in rest)))
     for scope in ([site for site in whole if site.keys[0] not in ("next", "candidates")], whole):
-        found = [site for site in scope if site.may_be_called(path)]
+        several = [site for site in scope if site.may_be_called(path)]
+        found = [site for site in several if len(path) > 1 and site.ends_with(path)] or several
         if len(found) == 1:
             return found[0]
         if found:
@@ -96,41 +112,45 @@ def find_site(document: Mapping[str, Any], path: Sequence[str]) -> Site:
     raise LookupError(unknown_place(path, whole))
 
 
-def first_position(several: Sequence[Site]) -> str:
-    """The first of several places, its items named by their positions."""
-    return ".".join(words[0] for words in several[0].names)
-
-
 def unknown_place(path: Sequence[str], whole: Sequence[Site]) -> str:
     """Why a path means no place, and where the right one is."""
+    known_parts = next(n for n in range(len(path)) if not any(site.is_called(path[: n + 1]) for site in whole))
+    part, before = path[known_parts], path[:known_parts]
+    siblings = [site for site in whole if site.is_part_of(before)]
+    there = list(dict.fromkeys(words[-1] for words in (site.names[-1] for site in siblings)))
+    holder = next((site for site in whole if site.is_called(before)), None)
+    if holder and holder.kind in ("components", "recipes"):
+        return missing_item(part, holder, there)
+    if holder and not siblings:
+        return f"nothing is at {holder.place} yet; choose it first, as {holder.place}=NAME"
     same = list(dict.fromkeys(site.place for site in whole if path[-1] in site.names[-1] and "params" in site.keys))
     if same:
         return f"there is no place '{'.'.join(path)}'; {path[-1]} is at {' and at '.join(same)}"
-    if path[0] in ("regularizers", "selection") and len(path) > 1:
-        there = [words[-1] for words in dict.fromkeys(site.names[1] for site in whole if _is_item_of(site, path[0]))]
-        listing = f"it has {', '.join(there)}" if there else "the recipe has none"
-        example = "{name = 'tv', weight = 1e-3}" if path[0] == "regularizers" else "{name = 'log-gradient'}"
-        return f"there is no '{path[1]}' in {path[0]} ({listing}); to add one, write {path[0]}=[{example}]"
-    holder = [site for site in whole if len(site.names) == len(path) and _same_holder(site, path)]
-    known = list(dict.fromkeys(words for site in holder or whole for words in site.names[-1]))
-    return f"there is no place '{'.'.join(path)}'; {nearest_place(path[-1], known, whole)}"
+    return f"there is no place '{'.'.join(path)}'; {nearest_place(path[-1], siblings, whole)}"
 
 
-def _is_item_of(site: Site, place: str) -> bool:
-    return site.keys[0] == place and len(site.names) == 2
+def missing_item(name: str, holder: Site, there: Sequence[str]) -> str:
+    """Why a list has no item of a name, and how to add one."""
+    listing = f"it has {', '.join(there)}" if there else "it is empty"
+    if holder.kind == "recipes":
+        return f"there is no '{name}' in {holder.place} ({listing}); to add one, write {holder.place}=[NAME, ...]"
+    [example] = difflib.get_close_matches(name, registry.names(holder.family), n=1, cutoff=0)
+    weight = ", weight = 1e-3" if holder.family == "regularizers" and "params" not in holder.keys else ""
+    others = "the others, " if there else ""
+    return (
+        f"there is no '{name}' in {holder.place} ({listing}); to add one, write "
+        f"{holder.place}=[{others}{{name = '{example}'{weight}}}]"
+    )
 
 
-def _same_holder(site: Site, path: Sequence[str]) -> bool:
-    return all(map(_stands_for, path[:-1], site.names[:-1]))
-
-
-def nearest_place(name: str, known: Sequence[str], whole: Sequence[Site]) -> str:
-    """A hint with the nearest name and its places, or with all known names."""
-    near = difflib.get_close_matches(name, known, n=1)
-    if not near:
-        return nearest_name(name, known)
-    places = list(dict.fromkeys(site.place for site in whole if near[0] in site.names[-1]))
-    return f"did you mean '{near[0]}', at {' or '.join(places[:3])}?"
+def nearest_place(name: str, siblings: Sequence[Site], whole: Sequence[Site]) -> str:
+    """A hint with the nearest name and its places, or with the names of the siblings."""
+    for several in (siblings, whole):
+        near = difflib.get_close_matches(name, {word for site in several for word in site.names[-1]}, n=1)
+        if near:
+            places = list(dict.fromkeys(site.place for site in several if near[0] in site.names[-1]))
+            return f"did you mean {' or '.join(map(repr, places[:3]))}?"
+    return nearest_name(name, dict.fromkeys(site.names[-1][-1] for site in siblings))
 
 
 def places_named(document: Mapping[str, Any], name: str) -> list[str]:
@@ -140,7 +160,7 @@ def places_named(document: Mapping[str, Any], name: str) -> list[str]:
 
 def sites(document: Mapping[str, Any], keys: tuple[str | int, ...] = (), names: Any = ()) -> Iterator[Site]:
     """Every place of an expanded document that may be set; those of ``next`` and ``candidates`` come last."""
-    for field in PLAIN_FIELDS:
+    for field in (*TEXT_FIELDS, "measurement"):
         yield Site((*keys, field), (*names, (field,)))
     for place, family in registry.PLACES.items():
         here, called = (*keys, place), (*names, (place,))
@@ -152,13 +172,13 @@ def sites(document: Mapping[str, Any], keys: tuple[str | int, ...] = (), names: 
     yield Site((*keys, "candidates"), (*names, ("candidates",)), "recipes")
     if isinstance(document.get("next"), Mapping):
         yield from sites(document["next"], (*keys, "next"), (*names, ("next",)))
-    candidates = document.get("candidates")
-    for index, candidate in enumerate(candidates if isinstance(candidates, list | tuple) else ()):
-        item = (str(index), str(candidate.get("name"))) if isinstance(candidate, Mapping) else (str(index),)
-        here, called = (*keys, "candidates", index), (*names, ("candidates",), item)
+    there = document.get("candidates")
+    candidates = there if isinstance(there, list | tuple) else ()
+    for index, words in enumerate(item_words(candidates)):
+        here, called = (*keys, "candidates", index), (*names, ("candidates",), words)
         yield Site(here, called, "recipe")
-        if isinstance(candidate, Mapping):
-            yield from sites(candidate, here, called)
+        if isinstance(candidates[index], Mapping):
+            yield from sites(candidates[index], here, called)
 
 
 def list_sites(
@@ -166,9 +186,18 @@ def list_sites(
 ) -> Iterator[Site]:
     """The places of a list of components; arguments as for `component_sites`."""
     yield Site(keys, names, "components", family)
-    for index, item in enumerate(named(listed(items)) if isinstance(items, list | tuple | str | Mapping) else ()):
-        words = (str(index), str(item.get("name"))) if isinstance(item, Mapping) else (str(index),)
-        yield from component_sites(item, (*keys, index), (*names, words), family, fields)
+    whole = named(listed(items)) if isinstance(items, list | tuple | str | Mapping) else ()
+    for index, words in enumerate(item_words(whole)):
+        yield from component_sites(whole[index], (*keys, index), (*names, words), family, fields)
+
+
+def item_words(items: Sequence[Any]) -> list[tuple[str, ...]]:
+    """For each item of a list, the words that stand for it: position and name; the name first if it is not unique."""
+    called = [str(item.get("name")) if isinstance(item, Mapping) else None for item in items]
+    return [
+        (str(index),) if name is None else (name, str(index)) if called.count(name) > 1 else (str(index), name)
+        for index, name in enumerate(called)
+    ]
 
 
 def component_sites(
@@ -187,7 +216,6 @@ def component_sites(
     spec = named(spec) if isinstance(spec, str | Mapping) else None
     if spec is None:
         return
-    yield Site((*keys, "name"), (*names, ("name",)), "component", family)
     for field in fields:
         yield Site((*keys, field), (*names, (field,)))
     component = loaded(family, spec.get("name"))

@@ -25,7 +25,7 @@ __all__ = ["Checkpointer", "describe_run", "load_checkpoint"]
 
 CHECKPOINT_FORMAT = 2
 RESUMABLE = ("interrupted", "time limit")
-DESCRIPTIVE_KEYS = ("title", "source", "notes")  # of a recipe; they change no number
+DESCRIPTIVE_KEYS = ("title", "source", "notes", "changes")  # of a recipe; they change no number
 MAX_NAMED = 4  # differences that an error names
 
 
@@ -128,10 +128,19 @@ def describe_run(
         kernel: the given kernel, or None.
         settings: all other settings, as the seed.
     """
-    method = {place: value for place, value in recipe.items() if place not in DESCRIPTIVE_KEYS}
-    described = {"recipe": method, "settings": settings, "data": tensor_digest(data), "kernel": tensor_digest(kernel)}
+    described = {"recipe": without_texts(recipe), "settings": settings, "data": tensor_digest(data), "kernel": tensor_digest(kernel)}
     run: dict[str, Any] = json_like(described)
     return run
+
+
+def without_texts(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """A resolved recipe without its descriptive texts, also without those of its candidates and next stages."""
+    method = {place: value for place, value in recipe.items() if place not in DESCRIPTIVE_KEYS}
+    if method.get("candidates"):
+        method["candidates"] = [without_texts(candidate) for candidate in method["candidates"]]
+    if method.get("next"):
+        method["next"] = without_texts(method["next"])
+    return method
 
 
 def tensor_digest(tensor: Tensor | None) -> str | None:
@@ -162,7 +171,8 @@ def differing_settings(saved: Any, given: Any, place: str = "") -> Iterator[str]
     if isinstance(saved, dict) and isinstance(given, dict):
         named = saved.get("name") != given.get("name")  # the parameters of two components cannot be compared
         for key in ["name"] if named else sorted({*saved, *given}):
-            yield from differing_settings(saved.get(key), given.get(key), f"{place}.{key}" if place else key)
+            inside = place if key == "params" else f"{place}.{key}" if place else key
+            yield from differing_settings(saved.get(key), given.get(key), inside)
     elif isinstance(saved, list) and isinstance(given, list) and len(saved) == len(given):
         for index, (one, other) in enumerate(zip(saved, given, strict=True)):
             yield from differing_settings(one, other, f"{place}.{index}")

@@ -196,11 +196,11 @@ def described(data=DATA, kernel=None, settings=None, **places):
     [
         (
             described(solver={"name": "joint-adam", "params": {"iterations": 2000, "betas": (0.9, 0.99)}}),
-            r"made with solver\.params\.iterations=1000, now 2000;",
+            r"made with solver\.iterations=1000, now 2000;",
         ),
         (
             described(solver={"name": "joint-adam", "params": {"iterations": 1000, "betas": (0.9, 0.9)}}),
-            r"solver\.params\.betas\.1=0\.99, now 0\.9",
+            r"solver\.betas\.1=0\.99, now 0\.9",
         ),
         (
             described(image_prior={"name": "dip-skip", "params": {"channels": 8}}),
