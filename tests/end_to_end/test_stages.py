@@ -1,4 +1,4 @@
-"""A recipe that goes on: the image is of the last stage, the kernel of the one that found it, whatever stops them."""
+"""Recipes with next stages: the image is of the last stage, the kernel of the one that found it, also after a stop."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from toy_recipes import chain, ends
+from toy_recipes import stages, stops
 
 import invkit
 from invkit.core.errors import InputError, OutOfMemoryError, RecipeError
@@ -36,7 +36,7 @@ def blurry() -> np.ndarray:
 
 
 class At(Observer):
-    """Does something at an iteration of some of the stages it watches, counted from 0."""
+    """Acts at an iteration of some of the solves that it observes; these are counted from 0."""
 
     def __init__(self, iteration: int, action: Callable[[], None], watched: tuple[int, ...] = (0,)) -> None:
         self.iteration, self.action, self.watched, self.stage = iteration, action, watched, -1
@@ -49,8 +49,8 @@ class At(Observer):
             self.action()
 
 
-def job(blurry: np.ndarray, *texts: str, **choices: object) -> Job:
-    return prepare(blurry, recipe=chain(*texts), kernel_size=5, **choices)  # type: ignore[arg-type]
+def job(blurry: np.ndarray, *texts: str, **options: object) -> Job:
+    return prepare(blurry, recipe=stages(*texts), kernel_size=5, **options)  # type: ignore[arg-type]
 
 
 def test_the_kernel_is_of_the_first_and_the_image_of_the_last(blurry: np.ndarray) -> None:
@@ -63,18 +63,18 @@ def test_the_kernel_is_of_the_first_and_the_image_of_the_last(blurry: np.ndarray
     assert whole.iterations == len(whole.history) == 12 + 7
     assert whole.stopped == "finished"
     assert "stages" not in alone.details
-    told = whole.details["stages"]
-    assert [(stage["name"], stage["solver"], stage["iterations"]) for stage in told] == [
+    entries = whole.details["stages"]
+    assert [(stage["name"], stage["solver"], stage["iterations"]) for stage in entries] == [
         ("blind", "joint-adam", 12),
         ("known", "joint-adam", 7),
     ]
-    assert sum(stage["seconds"] for stage in told) == pytest.approx(whole.seconds, abs=1e-2)
+    assert sum(stage["seconds"] for stage in entries) == pytest.approx(whole.seconds, abs=1e-2)
 
 
 def test_each_stage_has_its_own_colour_and_the_user_chooses_the_last(blurry: np.ndarray) -> None:
-    told = job(blurry, BLIND, KNOWN)
-    assert [stage.data.shape[1] for stage in told.stages] == [1, 3]
-    assert told.run().details["color"] == "rgb"
+    planned = job(blurry, BLIND, KNOWN)
+    assert [stage.data.shape[1] for stage in planned.stages] == [1, 3]
+    assert planned.run().details["color"] == "rgb"
     luma = job(blurry, BLIND, KNOWN, color="luma").run()
     assert luma.details["color"] == "luma"
     given, kept = (to_luma_chroma(torch.from_numpy(x).permute(2, 0, 1)[None])[1] for x in (blurry, luma.image))
@@ -86,37 +86,37 @@ def test_each_stage_has_its_own_colour_and_the_user_chooses_the_last(blurry: np.
 
 def test_a_blind_stage_in_between_refines_the_kernel(blurry: np.ndarray) -> None:
     one, two = job(blurry, BLIND, KNOWN).run(), job(blurry, BLIND, BLIND, KNOWN).run()
-    assert ends(two) == ["finished"] * 3
+    assert stops(two) == ["finished"] * 3
     assert 0 < np.abs(two.kernel - one.kernel).max() < 0.5
 
 
-def test_the_time_limit_leaves_out_all_but_the_last(blurry: np.ndarray) -> None:
+def test_after_the_time_limit_only_the_last_stage_is_solved(blurry: np.ndarray) -> None:
     endless = BLIND.replace("12", "1000000")
     result = job(blurry, endless, BLIND, KNOWN).run(time_limit=0.2)
-    assert ends(result) == ["time limit", "skipped", "finished"]
+    assert stops(result) == ["time limit", "skipped", "finished"]
     assert result.stopped == "time limit"
     assert len(result.history) == result.iterations > 7
     assert result.details["color"] == "rgb"
 
 
-def test_the_last_is_left_out_too_where_its_kernel_is_unknown(blurry: np.ndarray) -> None:
+def test_the_last_stage_is_skipped_too_if_its_kernel_is_unknown(blurry: np.ndarray) -> None:
     result = job(blurry, BLIND.replace("12", "1000000"), BLIND).run(time_limit=0.2)
-    assert ends(result) == ["time limit", "skipped"]
+    assert stops(result) == ["time limit", "skipped"]
     assert result.details["color"] == "luma"
     assert result.image.shape == blurry.shape
 
 
-def test_the_last_gets_a_share_of_the_time_in_any_case(blurry: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("invkit.pipeline.chain.LEAST", 0.05)
+def test_the_last_stage_always_has_a_share_of_the_time(blurry: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("invkit.pipeline.sequence.MIN_LAST_STAGE_SECONDS", 0.05)
     endless = [text.replace("12", "1000000").replace("= 7", "= 1000000") for text in (BLIND, KNOWN)]
     result = job(blurry, *endless).run(time_limit=0.4)
-    assert ends(result) == ["time limit", "time limit"]
-    assert 0.15 < result.details["stages"][1]["seconds"] < 5  # a half of the limit, on a machine that may be busy
+    assert stops(result) == ["time limit", "time limit"]
+    assert 0.15 < result.details["stages"][1]["seconds"] < 5  # half of the limit, on a machine that may be busy
 
 
 def test_ctrl_c_ends_with_an_image_from_the_kernel_so_far(blurry: np.ndarray, ctrl_c: Callable[[], None]) -> None:
     result = job(blurry, BLIND, BLIND, KNOWN).run(observers=[At(3, ctrl_c)])
-    assert ends(result) == ["interrupted", "skipped", "finished"]
+    assert stops(result) == ["interrupted", "skipped", "finished"]
     assert result.stopped == "interrupted"
     assert result.iterations == 3 + 7
 
@@ -134,10 +134,12 @@ def test_an_interrupted_first_stage_is_resumed_to_the_same_bits(
     whole = job(blurry, BLIND, KNOWN).run()
     job(blurry, BLIND, KNOWN).run(observers=[At(5, ctrl_c)], checkpoint=file)
     resumed = job(blurry, BLIND, KNOWN).run(checkpoint=file, resume=True)
-    assert ends(resumed) == ["finished", "finished"]
+    assert stops(resumed) == ["finished", "finished"]
     assert resumed.history == whole.history
     np.testing.assert_array_equal(resumed.image, whole.image)
-    for other, words in [(KNOWN.replace("7", "8"), r"next\.solver\.params\.iterations=7"), (BLIND, "next")]:
+    retold = ["title=Another", "notes=other", "next.title=Other", "solver.iterations=12"]
+    job(blurry, BLIND, KNOWN, overrides=retold).run(checkpoint=file, resume=True)  # texts belong to no run
+    for other, words in [(KNOWN.replace("7", "8"), r"next\.solver\.iterations=7, now 8"), (BLIND, "next")]:
         with pytest.raises(InputError, match=words):
             job(blurry, BLIND, other).run(checkpoint=file, resume=True)
 
@@ -149,21 +151,21 @@ def test_a_later_stage_is_checked_before_anything_is_computed(
     with pytest.raises(InputError, match=r"^next\.next: .*scales"):
         job(blurry, BLIND, BLIND, deep)
     softmax = KNOWN.replace('"known"\nsolver', '"softmax-fcn"\nsolver')
-    with pytest.raises(RecipeError, match=r"next\.kernel_prior: SoftmaxFCN starts from no kernel"):
+    with pytest.raises(RecipeError, match=r"next\.kernel_prior: SoftmaxFCN cannot start from the kernel of the stage"):
         job(blurry, BLIND, softmax)
     monkeypatch.setattr(Pixels, "memory_needed", lambda prior: 2**60 * (prior.shape[1] == 3))
     with pytest.raises(OutOfMemoryError, match=r"^next: Pixels needs"):
         job(blurry, BLIND, KNOWN)
 
 
-def test_noise_is_estimated_on_what_each_stage_sees(blurry: np.ndarray) -> None:
+def test_noise_is_estimated_from_the_data_of_each_stage(blurry: np.ndarray) -> None:
     noisy = np.clip(blurry + np.random.default_rng(2).normal(0, 0.02, blurry.shape), 0, 1).astype(np.float32)
     luma, rgb = (stage.sigma for stage in job(noisy, BLIND, KNOWN).stages)
     assert luma == pytest.approx(0.67 * rgb, rel=0.35)  # sqrt(.299^2 + .587^2 + .114^2), on a tiny picture
     assert [stage.sigma for stage in job(noisy, BLIND, KNOWN, sigma=0.1).stages] == [0.1, 0.1]
 
 
-def test_the_result_tells_the_recipe_it_can_be_made_again_with(blurry: np.ndarray, tmp_path: Path) -> None:
+def test_the_result_holds_a_recipe_that_gives_the_same_result(blurry: np.ndarray, tmp_path: Path) -> None:
     first = job(blurry, BLIND, KNOWN, color="luma").run()
     first.save(tmp_path)
     recipe = load_recipe(str(tmp_path / "result.json"))
@@ -176,7 +178,7 @@ def test_the_result_tells_the_recipe_it_can_be_made_again_with(blurry: np.ndarra
 
 
 def test_settings_reach_a_later_stage(blurry: np.ndarray) -> None:
-    result = job(blurry, BLIND, KNOWN, overrides=["next.solver.params.iterations=2"]).run()
+    result = job(blurry, BLIND, KNOWN, overrides=["next.iterations=2"]).run()
     assert [stage["iterations"] for stage in result.details["stages"]] == [12, 2]
 
 

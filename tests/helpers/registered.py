@@ -1,4 +1,4 @@
-"""What the tests of recipes within recipes register for one test."""
+"""Recipes and a solver that are registered for one test."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from invkit.regularizers.tv import TotalVariation
 
 
 class Demanding(Solver[Any]):
-    """A solver that is never started."""
+    """A solver that needs total variation and is never started."""
 
     needs = {"regularizers": TotalVariation}  # noqa: RUF012 - as the base class declares it
 
@@ -29,7 +29,11 @@ class Demanding(Solver[Any]):
 
 @contextmanager
 def registered(**texts: str) -> Iterator[Callable[..., None]]:
-    """Texts as recipes, `_` in their names standing for `-`, and `Demanding`; gives what registers more texts."""
+    """Registers texts as recipes, with "-" for "_" in their names, and `Demanding` as a solver.
+
+    Yields:
+        A function that registers further texts.
+    """
     added = []
 
     def put(**texts: str) -> None:

@@ -1,4 +1,4 @@
-"""Recipes of a few iterations, selection that prefer what they are told to, and who watches: for chains and starts."""
+"""Recipes of a few iterations, no-reference metrics with known scores, and an observer: for stages and candidates."""
 
 from __future__ import annotations
 
@@ -34,17 +34,22 @@ DIVERGING = QUICK.replace("quick", "diverging").replace("joint-adam", "toy-diver
 
 
 class Diverging(AdamSolver):
-    """Its loss is not a number."""
+    """A solver whose loss is not a number."""
 
     def advance(self, problem: Problem, state: AdamState) -> Outcome:
         return state.image_prior(), state.kernel_prior(), torch.tensor(torch.nan)
 
 
 class Near(NoReferenceMetric):
-    """How far a kernel is from a given one, and what was given to it."""
+    """The squared distance of a kernel from a target.
+
+    Attributes:
+        target: the kernel that scores best, (1, 1, h, w).
+        calls: for each call the seed and the shapes of data, images and kernels.
+    """
 
     target: ClassVar[torch.Tensor]
-    given: ClassVar[list[tuple[int, ...]]]
+    calls: ClassVar[list[tuple[int, ...]]]
 
     @validated
     def __init__(self, *, seed: Seed = 0) -> None:
@@ -52,19 +57,19 @@ class Near(NoReferenceMetric):
         self.seed = seed
 
     def forward(self, data: torch.Tensor, images: torch.Tensor, kernels: torch.Tensor) -> torch.Tensor:
-        self.given.append((self.seed, *data.shape, *images.shape, *kernels.shape))
+        self.calls.append((self.seed, *data.shape, *images.shape, *kernels.shape))
         return (kernels - self.target).square().sum((1, 2, 3)).double()
 
 
 class Far(Near):
-    """The other way round."""
+    """The negative of `Near`."""
 
     def forward(self, data: torch.Tensor, images: torch.Tensor, kernels: torch.Tensor) -> torch.Tensor:
         return -super().forward(data, images, kernels)
 
 
-class Verdict(Near):
-    """Says of each in its turn what it is told to."""
+class Prescribed(Near):
+    """Scores that the test prescribes, one for each kernel."""
 
     values: ClassVar[tuple[float, ...]]
 
@@ -73,29 +78,29 @@ class Verdict(Near):
 
 
 class Failing(Near):
-    """Fails."""
+    """A metric that fails."""
 
     def forward(self, data: torch.Tensor, images: torch.Tensor, kernels: torch.Tensor) -> torch.Tensor:
         raise ZeroDivisionError("nothing to divide by")
 
 
 class Demanding(Near):
-    """Asks for what no score is given."""
+    """A metric with a positional argument, which no metric is given."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
 
 
-TOYS = {"near": Near, "far": Far, "verdict": Verdict, "failing": Failing, "demanding": Demanding}
+TOYS = {"near": Near, "far": Far, "prescribed": Prescribed, "failing": Failing, "demanding": Demanding}
 
 
 @contextmanager
 def registered_toys() -> Iterator[None]:
-    """The toy selection and the solver that diverges, each by its name with "toy-" before it."""
-    Near.given = []
+    """Registers the metrics and the solver that diverges, with names that start with "toy-"."""
+    Near.calls = []
     registry.register("solvers", "toy-diverging", Diverging)
-    for name, score in TOYS.items():
-        registry.register("no_reference_metrics", f"toy-{name}", score)
+    for name, metric in TOYS.items():
+        registry.register("no_reference_metrics", f"toy-{name}", metric)
     try:
         yield
     finally:
@@ -111,7 +116,13 @@ def blurry_blocks() -> np.ndarray:
 
 
 class Diary(Observer):
-    """What was solved, by the titles of the bars; does something at an iteration of some of them."""
+    """Records the titles of the progress bars and the problems; acts at one iteration of some solves.
+
+    Args:
+        action: what it does.
+        watched: the solves in which it acts, counted from 0.
+        at: the iteration after which it acts, counted from 1.
+    """
 
     def __init__(self, action: Callable[[], None] = lambda: None, watched: tuple[int, ...] = (), at: int = 2) -> None:
         self.action, self.watched, self.at = action, watched, at
@@ -130,37 +141,49 @@ class Diary(Observer):
             self.action()
 
 
-def chain(*texts: str) -> Recipe:
-    """A recipe of several, each going on from the one before."""
+def stages(*texts: str) -> Recipe:
+    """A recipe with next stages, one for each text."""
     first, *later = map(parse_recipe, texts)
-    return first.model_copy(update={"next": chain(*texts[1:])}) if later else first
+    return first.model_copy(update={"next": stages(*texts[1:])}) if later else first
 
 
-def several(candidates: list[Recipe], *texts: str, selection: str = "toy-near") -> Recipe:
-    """A recipe with starts."""
-    specs = parse_recipe(f"selection = {selection if selection.startswith('[') else repr(selection)}\n{QUICK}").selection
-    return chain(*texts).model_copy(update={"candidates": candidates, "selection": specs if len(candidates) > 1 else []})
+def with_candidates(candidates: list[Recipe], *texts: str, selection: str = "toy-near") -> Recipe:
+    """A recipe with candidates and, for each further text, a next stage.
+
+    Args:
+        candidates: its candidates.
+        texts: the recipe and its next stages.
+        selection: the name of a metric, or a TOML list.
+    """
+    terms = parse_recipe(
+        f"selection = {selection if selection.startswith('[') else repr(selection)}\n{QUICK}"
+    ).selection
+    update = {"candidates": candidates, "selection": terms if len(candidates) > 1 else []}
+    return stages(*texts).model_copy(update=update)
 
 
-def job(blurry: np.ndarray, recipe: Recipe, **choices: Any) -> Job:
-    return prepare(blurry, recipe=recipe, kernel_size=5, **choices)
+def job(blurry: np.ndarray, recipe: Recipe, **options: Any) -> Job:
+    """The restoration of a picture with a kernel of 5x5 pixels."""
+    return prepare(blurry, recipe=recipe, kernel_size=5, **options)
 
 
 def aim_at(kernel: Any) -> None:
-    """Make the toy selection prefer a kernel."""
+    """Make "toy-near" prefer a kernel."""
     Near.target = torch.as_tensor(kernel).float()[None, None]
 
 
-def names(result: Result) -> list[str]:
+def stage_names(result: Result) -> list[str]:
     return [stage["name"] for stage in result.details["stages"]]
 
 
-def ends(result: Result) -> list[str]:
+def stops(result: Result) -> list[str]:
+    """How each stage ended."""
     return [stage["stopped"] for stage in result.details["stages"]]
 
 
-def chosen(result: Result) -> list[str]:
-    return [start["name"] for start in result.details["candidates"] if start["chosen"]]
+def selected(result: Result) -> list[str]:
+    """The names of the selected candidates."""
+    return [one["name"] for one in result.details["candidates"] if one["selected"]]
 
 
 TWO = [parse_recipe(QUICK), parse_recipe(SLOW)]

@@ -1,4 +1,4 @@
-"""The road by which another library's parts are components: found by prefix, loaded one by one, refused in words."""
+"""Adapters, which make components of another library: found by prefix, loaded one by one, with clear errors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from invkit.core.errors import PluginError
 from invkit.fidelities.norms import MSE
 
 class Halved(MSE):
-    '''Another library's.'''
+    '''A loss of another library.'''
 
 class Losses(Adapter):
     '''Losses of another library.'''
@@ -58,7 +58,7 @@ def losses(install):
     install("losses", "[invkit.adapters]\nlib = losses_module:Losses\n")
 
 
-def test_a_plugin_s_adapter_makes_components_by_prefix(losses):
+def test_the_adapter_of_a_plugin_makes_components_by_prefix(losses):
     entry = registry.find("fidelities", "lib:Half")
     assert isinstance(entry, registry.AdaptedEntry)
     assert vars(entry) == {
@@ -74,14 +74,14 @@ def test_a_plugin_s_adapter_makes_components_by_prefix(losses):
     assert "Half" not in registry.names("fidelities")
 
 
-def test_a_recipe_names_it(losses):
+def test_a_recipe_can_name_an_adapted_component(losses):
     text = "name = 'mine'\nimage_prior = 'pixels'\nfidelity = 'lib:Half'\nsolver = 'joint-adam'"
     checked = check_parameters(parse_recipe(text), seed=0)
     assert checked["fidelity.0"].component.__name__ == "Halved"
 
 
 @pytest.mark.parametrize(
-    ("family", "name", "error", "said"),
+    ("family", "name", "error", "expected"),
     [
         ("fidelities", "lib:Halff", UnknownNameError, "'lib:Halff' in fidelities; did you mean 'lib:Half'"),
         ("fidelities", "lib:Whole", PluginError, "Whole is too much"),
@@ -91,19 +91,19 @@ def test_a_recipe_names_it(losses):
         ("adapters", "lib:lib", UnknownNameError, "'lib:lib' in adapters"),
     ],
 )
-def test_what_an_adapter_does_not_have_is_refused(losses, family, name, error, said):
-    with pytest.raises(error, match=said):
+def test_an_unknown_part_of_an_adapter_is_refused(losses, family, name, error, expected):
+    with pytest.raises(error, match=expected):
         registry.load(family, name)
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "expected"),
     [
         ("import MSE", "import MSSE", "'lib' of losses 1.2 cannot be loaded"),
         (
             "Losses(Adapter)",
             "Losses",
-            "'lib' of losses is registered in adapters, but .* no.* subclass of invkit.core.adapt",
+            "'lib' of losses is registered in adapters, but .* not a subclass of invkit.core.registry.Adapter",
         ),
         ("def names(", "def nams(", "Losses is abstract; it must define names"),
         ('["Half", "Whole"] if', "1 / 0 if", "the adapter 'lib' fails: ZeroDivisionError"),
@@ -111,11 +111,11 @@ def test_what_an_adapter_does_not_have_is_refused(losses, family, name, error, s
         ("return Halved", "return 3", "'Half' of lib is registered in fidelities, but .* is not a subclass"),
     ],
 )
-def test_a_broken_adapter_breaks_only_its_own_use(install, old, new, said):
+def test_a_broken_adapter_breaks_only_its_own_use(install, old, new, expected):
     install("losses", "[invkit.adapters]\nlib = losses_module:Losses\n", MODULE.replace(old, new))
     assert registry.load("fidelities", "mse") is MSE
     assert "lib" in registry.names("adapters")
-    with pytest.raises(PluginError, match=said):
+    with pytest.raises(PluginError, match=expected):
         registry.load("fidelities", "lib:Half")
 
 
@@ -128,9 +128,9 @@ def test_two_adapters_of_one_prefix_are_an_error_that_names_both(install):
 
 
 def test_a_distribution_of_the_prefix_comes_first(install):
-    """A library may some day bring a component of invkit itself."""
-    points = "[invkit.adapters]\nlosses = losses_module:Losses\n[invkit.fidelities]\nHalf = invkit.fidelities.norms:L1\n"
-    install("losses", points)
+    """A library may itself register components for invkit one day."""
+    adapter = "[invkit.adapters]\nlosses = losses_module:Losses\n"
+    install("losses", f"{adapter}[invkit.fidelities]\nHalf = invkit.fidelities.norms:L1\n")
     assert registry.load("fidelities", "losses:Half") is L1
 
 
@@ -155,7 +155,7 @@ def test_an_adapter_can_be_registered_for_a_session():
 
 
 @pytest.mark.parametrize(
-    ("names", "made", "said"),
+    ("names", "made", "expected"),
     [
         (lambda family: ["L1", "L1"], lambda: L1, "gives names of operators twice"),
         (lambda family: ["a:L1"], lambda: L1, "has empty names in operators, or with ':'"),
@@ -163,7 +163,7 @@ def test_an_adapter_can_be_registered_for_a_session():
         (lambda family: ["L1"] if family == "fidelities" else [], lambda: type("L1", (L1,), {}), "another 'L1' of fid"),
     ],
 )
-def test_the_check_catches_adapters_that_do_not_keep_the_rules(names, made, said):
+def test_the_conformance_check_finds_adapters_that_break_the_rules(names, made, expected):
     class Losses(Adapter):
         """Losses."""
 
@@ -173,7 +173,7 @@ def test_the_check_catches_adapters_that_do_not_keep_the_rules(names, made, said
         def component(self, family, name):
             return made()
 
-    with pytest.raises(AssertionError, match=said):
+    with pytest.raises(AssertionError, match=expected):
         check_adapter(Losses)
 
 

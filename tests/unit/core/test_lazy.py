@@ -1,4 +1,4 @@
-"""The package of each family gives its registered components by name, and imports them only then."""
+"""The package of each family has its registered components as attributes, and imports them on first use."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_there_are_components_in_every_family() -> None:
 
 
 @pytest.mark.parametrize("point", POINTS, ids=lambda point: f"{point.group}-{point.name}")
-def test_each_component_is_an_attribute_of_its_family_s_package(point: EntryPoint) -> None:
+def test_each_component_is_an_attribute_of_the_package_of_its_family(point: EntryPoint) -> None:
     package = importlib.import_module(".".join(point.module.split(".")[:2]))
     assert getattr(package, point.attr) is point.load()
     assert point.attr in dir(package)
@@ -56,7 +56,7 @@ def test_a_module_of_the_package_is_still_a_module() -> None:
     assert pixels.Pixels is importlib.import_module("invkit.image_priors").Pixels
 
 
-def test_other_names_are_given_with_their_modules() -> None:
+def test_further_names_are_attributes_too() -> None:
     others = {"psnr": "invkit.numerics.similarity"}
     assert lazy_attributes("invkit.fidelities", others)("psnr").__name__ == "psnr"
     assert lazy_names("invkit.fidelities", others)() == ["L1", "MSE", "SSIM", "psnr"]

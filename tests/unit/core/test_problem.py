@@ -1,4 +1,4 @@
-"""A problem refuses components that do not fit, and adds up its sum."""
+"""A problem refuses components that do not fit together, and computes its objective."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def test_components_that_fit_make_a_problem():
 def test_an_image_prior_of_another_shape_is_refused_with_the_right_one(shape):
     with pytest.raises(AssemblyError) as caught:
         problem(image_shape=shape)
-    said = str(caught.value)
-    assert str(shape) in said
-    assert f"Convolution needs {IMAGE_SHAPE}" in said
-    assert "operator.image_shape(data.shape, kernel_prior.shape)" in said
+    message = str(caught.value)
+    assert str(shape) in message
+    assert f"Convolution needs {IMAGE_SHAPE}" in message
+    assert "operator.image_shape(data.shape, kernel_prior.shape)" in message
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
-def test_data_that_are_no_numbers_are_refused(bad):
+def test_data_that_are_not_finite_are_refused(bad):
     data = DATA.clone()
     data[1, 0, 3, 4] = bad
     with pytest.raises(InputError, match="NaN or infinite"):
@@ -66,7 +66,7 @@ def test_data_that_are_no_numbers_are_refused(bad):
 
 
 @pytest.mark.parametrize("data", [DATA[0], DATA[None], (DATA * 255).to(torch.uint8)], ids=["3d", "5d", "uint8"])
-def test_data_of_another_form_are_refused_with_what_was_given(data):
+def test_data_of_another_form_are_refused_with_their_shape_and_type(data):
     with pytest.raises(InputError) as caught:
         problem(data=data)
     assert str(tuple(data.shape)) in str(caught.value)
@@ -88,34 +88,34 @@ def test_the_objective_follows_a_schedule_of_fidelities():
     assert values == [1.0, 1.0, 1.0, 2.0, 2.0]
 
 
-def test_the_objective_has_gradients_for_the_unknowns_of_both_priors():
+def test_the_objective_has_gradients_for_the_parameters_of_both_priors():
     posed = problem(regularizers=(Term(Mean(), 0.1),))
     posed.objective(posed.image_prior(), posed.kernel_prior()).sum().backward()
-    unknowns = [*posed.image_prior.parameters(), *posed.kernel_prior.parameters()]
-    assert unknowns
-    assert all(u.grad is not None and bool(torch.isfinite(u.grad).all()) for u in unknowns)
+    parameters = [*posed.image_prior.parameters(), *posed.kernel_prior.parameters()]
+    assert parameters
+    assert all(p.grad is not None and bool(torch.isfinite(p.grad).all()) for p in parameters)
 
 
-def test_moving_a_problem_moves_all_of_it():
+def test_moving_a_problem_moves_all_its_parts():
     moved = problem(regularizers=(Term(Mean(), 0.1, target="kernel"),)).to("cpu")
     assert moved.data.device == next(moved.image_prior.parameters()).device == torch.device("cpu")
     assert [(t.weight, t.target) for t in moved.regularizers] == [(0.1, "kernel")]
 
 
-def test_a_problem_is_data_that_nobody_changes():
+def test_a_problem_is_immutable():
     with pytest.raises(FrozenInstanceError):
         problem().data = DATA
 
 
-def test_a_shape_is_of_four_numbers():
+def test_a_shape_has_four_numbers():
     assert shape_of(DATA) == (2, 1, 10, 12)
 
 
-# What a problem holds
+# The parts of a problem.
 
 
 @pytest.mark.parametrize(
-    ("field", "wrong", "words"),
+    ("field", "wrong", "expected"),
     [
         ("operator", Convolution, r"operator must be an instance.*give Convolution\(\.\.\.\), not Convolution"),
         ("image_prior", Pixels, r"image_prior must be an instance.*Pixels\("),
@@ -123,7 +123,11 @@ def test_a_shape_is_of_four_numbers():
         ("fidelity", MSE, r"fidelity must be an instance.*give MSE\(\.\.\.\), not MSE"),
         ("operator", MSE(), "operator must be of the family ForwardOperator, and MSE is not"),
         ("image_prior", SimplexKernel(KERNEL_SHAPE), "image_prior must be .*ImagePrior, and SimplexKernel"),
-        ("kernel_prior", Pixels(IMAGE_SHAPE, torch.zeros(IMAGE_SHAPE)), "kernel_prior must be .*OperatorParameterPrior, and Pix"),
+        (
+            "kernel_prior",
+            Pixels(IMAGE_SHAPE, torch.zeros(IMAGE_SHAPE)),
+            "kernel_prior must be .*OperatorParameterPrior, and Pix",
+        ),
         ("fidelity", Mean(), "fidelity must be .*Fidelity, and Mean"),
         ("fidelity", None, "fidelity must be .*Fidelity, and NoneType"),
         ("fidelity", Mean, "fidelity must be .*Fidelity, and Mean"),
@@ -132,13 +136,13 @@ def test_a_shape_is_of_four_numbers():
         ("regularizers", [Mean], r"regularizers\[0\] is Mean"),
     ],
 )
-def test_what_stands_in_the_wrong_place_is_refused_by_the_name_of_the_place(field, wrong, words):
-    with pytest.raises(AssemblyError, match=words):
+def test_a_wrong_part_is_refused_with_its_place(field, wrong, expected):
+    with pytest.raises(AssemblyError, match=expected):
         replace(problem(), **{field: wrong})
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", ">f4", ">f8"])
-def test_an_array_is_taken_as_a_float32_tensor_and_left_alone(dtype):
+def test_an_array_becomes_a_float32_tensor_and_is_not_changed(dtype):
     array = DATA.numpy().astype(dtype)
     array.setflags(write=False)  # torch would warn if it shared this memory
     taken = problem(data=array).data
@@ -154,7 +158,7 @@ def test_a_tensor_is_kept_as_it_is():
 
 
 @pytest.mark.parametrize(
-    ("data", "words"),
+    ("data", "expected"),
     [
         (DATA.half(), "float16.*give float32"),
         (DATA.bfloat16(), "bfloat16.*give float32"),
@@ -170,21 +174,21 @@ def test_a_tensor_is_kept_as_it_is():
     ],
     ids=str,
 )
-def test_data_that_cannot_be_used_are_refused_with_the_remedy(data, words):
+def test_data_that_cannot_be_used_are_refused_with_the_remedy(data, expected):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with pytest.raises(InputError, match=words):
+        with pytest.raises(InputError, match=expected):
             problem(data=data)
 
 
-def test_what_a_blur_rounds_is_no_hindrance():
+def test_the_rounding_errors_of_a_blur_are_allowed():
     data = DATA.clone()
     data[0, 0, 0, :2] = torch.tensor([-1e-5, 1 + 1e-5])
     assert problem(data=data).data is data
 
 
 @pytest.mark.parametrize("weight", [-1.0, math.nan, math.inf, "1", None, torch.tensor(1.0)])
-def test_a_weight_that_is_no_finite_number_is_refused(weight):
+def test_a_weight_that_is_not_a_finite_number_is_refused(weight):
     with pytest.raises(InputError, match="weight of Mean must be finite and >= 0"):
         Term(Mean(), weight)
 
@@ -198,20 +202,20 @@ def test_a_weight_may_be_any_number(weight):
 
 
 @pytest.mark.parametrize("on", ["picture", None, "Image"])
-def test_a_term_is_on_the_image_or_the_kernel(on):
+def test_the_target_of_a_term_is_the_image_or_the_kernel(on):
     with pytest.raises(InputError, match="'image' or 'kernel'"):
         Term(Mean(), 1.0, on)
 
 
 @pytest.mark.parametrize(
-    ("wrong", "words"), [(Mean, r"give Mean\(\.\.\.\), not Mean"), (MSE(), "Regularizer, and MSE")]
+    ("wrong", "expected"), [(Mean, r"give Mean\(\.\.\.\), not Mean"), (MSE(), "Regularizer, and MSE")]
 )
-def test_a_term_holds_a_regularizer(wrong, words):
-    with pytest.raises(AssemblyError, match=words):
+def test_a_term_must_hold_a_regularizer(wrong, expected):
+    with pytest.raises(AssemblyError, match=expected):
         Term(wrong, 1.0)
 
 
-def test_a_list_of_terms_is_kept_as_a_tuple_that_nobody_changes():
+def test_a_list_of_terms_is_kept_as_a_tuple():
     terms = [Term(Mean(), 1.0)]
     posed = problem(regularizers=terms)
     terms.append(Term(Mean(), 2.0))

@@ -1,4 +1,4 @@
-"""Names -> components: what is listed, what is loaded, and what goes wrong in one sentence."""
+"""The registry: how components are listed and loaded, and the errors for each failure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from invkit.core.interfaces import Fidelity
 
 
 class Half(Fidelity):
-    """A fidelity of the test's own."""
+    """A fidelity of this test."""
 
     def forward(self, predicted, data):
         return (predicted - data).abs().flatten(1).mean(1) / 2
@@ -59,7 +59,7 @@ def test_an_unknown_name_suggests_the_nearest(family, misspelt, meant):
         registry.find(family, misspelt)
 
 
-def test_a_name_near_nothing_lists_what_there_is():
+def test_a_name_without_a_near_one_lists_all_names():
     with pytest.raises(UnknownNameError, match=r"there are .*convolution, .*identity"):
         registry.find("operators", "qqqq")
 
@@ -78,7 +78,7 @@ def test_an_unknown_family_suggests_the_nearest(misspelt, meant):
         registry.entries(misspelt)
 
 
-def test_an_abstract_class_is_refused_with_what_it_lacks(install):
+def test_an_abstract_class_is_refused_with_its_missing_methods(install):
     text = (
         "from invkit.core.interfaces import ForwardOperator\n"
         "class Half(ForwardOperator):\n"
@@ -89,12 +89,12 @@ def test_an_abstract_class_is_refused_with_what_it_lacks(install):
         registry.load("operators", "half")
 
 
-def test_every_place_of_a_recipe_is_of_a_family_with_an_interface():
+def test_every_place_of_a_recipe_has_a_family_with_an_interface():
     assert all(registry.FAMILIES[family] for family in registry.PLACES.values())
 
 
 @pytest.mark.parametrize(
-    ("module", "said"),
+    ("module", "expected"),
     [
         ("raise RuntimeError('no licence found')", "RuntimeError: no licence found"),
         ("import a_library_nobody_has", "No module named 'a_library_nobody_has'"),
@@ -103,13 +103,13 @@ def test_every_place_of_a_recipe_is_of_a_family_with_an_interface():
         ("raise SystemExit('no display')", "SystemExit: no display"),
     ],
 )
-def test_a_broken_plugin_breaks_only_its_own_use(install, module, said):
+def test_a_broken_plugin_breaks_only_its_own_use(install, module, expected):
     install("broken-plugin", "[invkit.fidelities]\nbroken = broken_module:Broken\n", broken_module=module)
     assert "broken" in registry.names("fidelities")
     assert issubclass(registry.load("fidelities", "mse"), Fidelity)
     with pytest.raises(PluginError, match=r"'broken' of broken-plugin 1.2 cannot be loaded") as caught:
         registry.load("fidelities", "broken")
-    assert said in str(caught.value)
+    assert expected in str(caught.value)
 
 
 def test_two_distributions_with_one_name_are_an_error_that_names_both(install):
@@ -130,7 +130,7 @@ def test_a_plugin_cannot_take_a_built_in_name_silently(install):
     assert registry.load("fidelities", "invkit:mse").__module__ == "invkit.fidelities.norms"
 
 
-def test_groups_of_no_family_are_ignored(install):
+def test_entry_points_of_unknown_families_are_ignored(install):
     install("early-bird", "[invkit.quux]\nhubble = os:path\n[console_scripts]\nx = os:path\n")
     assert all("early-bird" not in {e.distribution for e in registry.entries(f)} for f in registry.FAMILIES)
 
@@ -144,20 +144,20 @@ def test_a_component_of_another_family_is_refused(install):
             registry.load("fidelities", name)
 
 
-def test_plugins_can_be_switched_off(install, monkeypatch):
+def test_plugins_can_be_disabled(install, monkeypatch):
     install("some-plugin", "[invkit.fidelities]\nsome = torch.nn:MSELoss\n")
     monkeypatch.setenv("INVKIT_DISABLE_PLUGINS", "1")
     assert {entry.distribution for entry in registry.entries("fidelities")} == {"invkit"}
 
 
-def test_an_installed_entry_says_where_it_comes_from(install):
+def test_an_installed_entry_names_its_distribution(install):
     install("some-plugin", "[invkit.metrics]\nniqe = some_module:Niqe\n")
     assert registry.find("metrics", "niqe") == registry.Entry(
         "metrics", "niqe", "some-plugin", "1.2", "some_module:Niqe"
     )
 
 
-def test_what_is_registered_is_listed_loaded_and_forgotten(half):
+def test_a_component_of_this_session_is_listed_loaded_and_removed(half):
     assert "half" in registry.names("fidelities")
     assert registry.load("fidelities", "half") is Half
     registry.unregister("fidelities", "half")
@@ -165,7 +165,7 @@ def test_what_is_registered_is_listed_loaded_and_forgotten(half):
         registry.load("fidelities", "half")
 
 
-def test_what_is_registered_takes_precedence_over_what_is_installed():
+def test_a_component_of_this_session_comes_before_an_installed_one():
     registry.register("fidelities", "mse", Half)
     try:
         assert registry.load("fidelities", "mse") is Half
@@ -183,6 +183,6 @@ def test_a_registered_component_of_another_family_is_refused_when_used():
         registry.unregister("solvers", "module")
 
 
-def test_registering_in_no_family_is_refused():
+def test_registering_in_an_unknown_family_is_refused():
     with pytest.raises(UnknownNameError, match="there is no family 'fidelity'; did you mean 'fidelities'"):
         registry.register("fidelity", "half", Half)

@@ -1,4 +1,4 @@
-"""The one loop: how it ends, what it tells its observers, and that a resumed solve is the same solve."""
+"""The loop of solvers: how it ends, the calls of its observers, and that a resumed solve has the same bits."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class HalvingState(State):
 
 
 class Halving(Solver[HalvingState]):
-    """Goes half of the way to the data at each step; ``during`` is called in the middle of one."""
+    """Moves half of the way to the data in each step; ``during`` is called in the middle of a step."""
 
     def __init__(self, iterations=10, during=None, loss=None):
         self.iterations = iterations
@@ -129,7 +129,7 @@ def test_the_problem_is_left_unchanged(problem):
     torch.testing.assert_close(problem.image_prior.state_dict(), before, rtol=0, atol=0)
 
 
-def test_observers_hear_of_the_start_every_step_and_the_end(problem):
+def test_observers_are_called_at_the_start_after_every_step_and_at_the_end(problem):
     diary = Diary()
     Halving(iterations=3).solve(problem, observers=[diary])
     assert diary.entries == [("started", 0, 3), ("stepped", 1), ("stepped", 2), ("stepped", 3), ("stopped", 3)]
@@ -142,7 +142,7 @@ def test_observers_change_nothing(problem):
     assert alone.history == watched.history
 
 
-def test_observers_hear_of_the_end_when_a_step_fails(problem):
+def test_observers_are_called_at_the_end_if_a_step_fails(problem):
     diary = Diary()
     broken = Halving(during=at_iteration(2, lambda: 1 / 0))
     with pytest.raises(ZeroDivisionError):
@@ -150,7 +150,7 @@ def test_observers_hear_of_the_end_when_a_step_fails(problem):
     assert diary.entries[-1] == ("stopped", 2)
 
 
-def test_a_step_may_say_that_no_other_is_wanted(problem):
+def test_a_step_may_end_the_solve(problem):
     def enough(state):
         state.converged = state.iteration == 4
 
@@ -158,7 +158,7 @@ def test_a_step_may_say_that_no_other_is_wanted(problem):
     assert (result.stopped, result.iterations) == ("converged", 5)
 
 
-def test_the_time_limit_lets_no_further_step_begin(problem, monkeypatch):
+def test_no_step_starts_after_the_time_limit(problem, monkeypatch):
     clock = iter(range(1000))
     monkeypatch.setattr("invkit.core.solver.time.monotonic", lambda: float(next(clock)))
     result = Halving(iterations=100).solve(problem, time_limit=5.0)
@@ -167,13 +167,13 @@ def test_the_time_limit_lets_no_further_step_begin(problem, monkeypatch):
     assert len(result.history) == result.iterations
 
 
-def test_no_time_at_all_gives_the_start(problem):
+def test_a_time_limit_of_zero_gives_the_initial_state(problem):
     result = Halving().solve(problem, time_limit=0.0)
     assert (result.stopped, result.iterations, result.history) == ("time limit", 0, ())
     assert torch.equal(result.image, torch.zeros(1, 1, 3, 4))
 
 
-def test_ctrl_c_ends_after_the_step_it_came_in(problem, ctrl_c):
+def test_ctrl_c_ends_the_solve_after_the_current_step(problem, ctrl_c):
     result = Halving(iterations=100, during=at_iteration(3, ctrl_c)).solve(problem)
     assert (result.stopped, result.iterations, len(result.history)) == ("interrupted", 4, 4)
     torch.testing.assert_close(result.image, problem.data * (1 - 2.0**-4))
@@ -198,15 +198,15 @@ def test_solves_within_one_deferral_share_the_first_ctrl_c_and_the_next_acts_as_
         assert Halving(during=at_iteration(3, ctrl_c)).solve(problem).stopped == "interrupted"
         assert asked.is_set()
         late = Halving(iterations=4).solve(problem)
-        assert (late.stopped, late.iterations) == ("interrupted", 0), "Ctrl-C comes just before it, too"
+        assert (late.stopped, late.iterations) == ("interrupted", 0), "a later solve ends before its first step"
         with after_interrupt():
-            assert Halving(iterations=4).solve(problem).stopped == "finished", "what is to be done all the same"
+            assert Halving(iterations=4).solve(problem).stopped == "finished", "a solve in after_interrupt is completed"
             with pytest.raises(KeyboardInterrupt):
                 Halving(during=at_iteration(3, ctrl_c)).solve(problem)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_ctrl_c_between_two_solves_is_kept(problem, ctrl_c):
+def test_ctrl_c_between_two_solves_is_remembered(problem, ctrl_c):
     with deferred_interrupt() as asked:
         Halving(iterations=4).solve(problem)
         ctrl_c()
@@ -214,14 +214,14 @@ def test_ctrl_c_between_two_solves_is_kept(problem, ctrl_c):
 
 
 @pytest.mark.parametrize("during", [None, at_iteration(3, lambda: 1 / 0)], ids=["finished", "failed"])
-def test_ctrl_c_is_given_back_after_the_solve(problem, ctrl_c, during):
+def test_ctrl_c_acts_as_usual_after_the_solve(problem, ctrl_c, during):
     with nullcontext() if during is None else pytest.raises(ZeroDivisionError):
         Halving(during=during).solve(problem)
     with pytest.raises(KeyboardInterrupt):
         ctrl_c()
 
 
-def test_it_solves_in_a_thread_where_no_signal_arrives(problem):
+def test_it_solves_in_a_thread_that_receives_no_signals(problem):
     results = []
     thread = threading.Thread(target=lambda: results.append(Halving().solve(problem)))
     thread.start()
@@ -230,7 +230,7 @@ def test_it_solves_in_a_thread_where_no_signal_arrives(problem):
 
 
 def saved_after(iterations, problem):
-    """The state after some iterations, through a file as ``torch.load(weights_only=True)`` reads it."""
+    """The state after some iterations, read with ``torch.load(weights_only=True)``."""
     states = []
 
     class Keep(Observer):
@@ -253,7 +253,7 @@ def test_a_resumed_solve_is_the_uninterrupted_one_to_the_bit(problem, stop):
     assert resumed.iterations == 10
 
 
-def test_a_resumed_solve_says_where_it_starts_and_adds_to_the_time(problem):
+def test_a_resumed_solve_continues_the_count_of_iterations_and_seconds(problem):
     saved = {**saved_after(4, problem), "seconds": 100.0}
     diary = Diary()
     result = Halving(iterations=6).solve(problem, observers=[diary], resume=saved)
@@ -267,14 +267,14 @@ def test_a_finished_solve_has_nothing_to_resume(problem):
 
 
 @pytest.mark.parametrize("loss", [float("nan"), float("inf")])
-def test_a_loss_that_is_no_number_ends_the_solve_soon(problem, loss):
+def test_a_loss_that_is_not_finite_ends_the_solve_soon(problem, loss):
     diary = Diary()
     with pytest.raises(DivergedError, match=f"the loss is {loss} after {CHECK_EVERY} iterations"):
         Halving(iterations=10 * CHECK_EVERY, loss=loss).solve(problem, observers=[diary])
     assert diary.entries[-1] == ("stopped", CHECK_EVERY)
 
 
-def test_a_loss_that_is_no_number_is_seen_at_the_end_of_a_short_solve(problem):
+def test_a_loss_that_is_not_finite_is_found_at_the_end_of_a_short_solve(problem):
     with pytest.raises(DivergedError, match="after 3 iterations"):
         Halving(iterations=3, loss=float("nan")).solve(problem)
 

@@ -1,4 +1,4 @@
-"""Threads that a solve is given, for so long only; and inner solves, which work out their losses only at the end."""
+"""The threads of a solve, which are restored afterwards; and inner solves, which compute their losses at the end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from invkit.solvers.inner import run_inner
 
 @pytest.fixture(autouse=True)
 def two_threads(torch_threads):
-    """Two, whatever the machine has."""
+    """Two threads, whatever the machine has."""
     torch_threads(2)
 
 
@@ -33,7 +33,7 @@ def photograph(regularizer=None):
 
 
 class Counting(Observer):
-    """Notes the threads at every step."""
+    """Records the number of threads at every step."""
 
     def __init__(self) -> None:
         self.seen: list[int] = []
@@ -49,31 +49,31 @@ class Failing(Observer):
         raise DivergedError("on purpose")
 
 
-def test_a_small_image_is_solved_by_one_thread_and_the_setting_is_what_it_was():
-    watcher = Counting()
-    ADMM(iterations=3).solve(photograph(), observers=[watcher])
-    assert watcher.seen == [1, 1, 1]
+def test_a_small_image_is_solved_by_one_thread_and_the_setting_is_restored():
+    observer = Counting()
+    ADMM(iterations=3).solve(photograph(), observers=[observer])
+    assert observer.seen == [1, 1, 1]
     assert torch.get_num_threads() == 2
 
 
-def test_the_setting_is_what_it_was_after_an_error_too():
+def test_the_setting_is_restored_after_an_error_too():
     with pytest.raises(DivergedError, match="on purpose"):
         ADMM(iterations=3).solve(photograph(), observers=[Failing()])
     assert torch.get_num_threads() == 2
 
 
-def test_a_large_image_and_a_denoiser_keep_all_threads(monkeypatch):
+def test_a_large_image_and_a_denoiser_use_all_threads(monkeypatch):
     def used(problem):
         with threads_for(problem):
             return torch.get_num_threads()
 
     assert used(photograph()) == 1
     assert used(photograph(PlugAndPlay(denoiser="MedianFilter"))) == 2
-    monkeypatch.setattr(threads, "FEW", 24 * 24)
+    monkeypatch.setattr(threads, "ONE_THREAD_BELOW", 24 * 24)
     assert used(photograph()) == 2
 
 
-def test_nobody_gets_more_threads_than_there_were():
+def test_threads_are_never_added():
     torch.set_num_threads(1)
     with at_most_threads(2), threads_worth(10**9):
         assert torch.get_num_threads() == 1
@@ -93,7 +93,7 @@ def test_threads_change_no_bit_of_a_small_restoration(recipe):
 
 
 @pytest.mark.parametrize("solver", [ADMM(iterations=4), HalfQuadratic(beta_max=100.0)])
-def test_an_inner_solve_gives_what_a_solve_gives_with_the_last_loss_alone(solver):
+def test_an_inner_solve_has_the_same_image_as_a_solve_and_only_the_last_loss(solver):
     problem = photograph()
     state, result = run_inner(solver, problem), solver.solve(problem)
     assert torch.equal(state.estimate()[0], result.image)

@@ -1,4 +1,4 @@
-"""Where names become objects: what an assembly is, and what it refuses before anything is computed."""
+"""The assembly of a recipe into a problem and a solver, and what it refuses before anything is computed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from invkit.numerics.geometry import Shape
 from invkit.operators.pixelwise import Identity
 from invkit.pipeline.assemble import assemble
 from invkit.recipes.model import load_recipe, parse_recipe, validate_recipe
-from invkit.regularizers.kernel_l2 import KernelL2
+from invkit.regularizers.l2 import KernelL2
 from invkit.regularizers.tv import TotalVariation
 
 SMALL = """
@@ -72,7 +72,7 @@ def test_a_recipe_becomes_a_problem_and_a_solver_that_solves_it():
     assert result.iterations == 5
 
 
-def test_the_resolved_recipe_writes_out_every_default_and_is_itself_a_recipe():
+def test_the_resolved_recipe_holds_every_default_and_is_itself_a_recipe():
     resolved = assembled(small(), seed=11).recipe
     text = json.dumps(resolved)
     assert resolved["kernel_prior"]["params"]["hidden"] == 20
@@ -81,7 +81,7 @@ def test_the_resolved_recipe_writes_out_every_default_and_is_itself_a_recipe():
     assert assembled(again, seed=5).recipe == resolved
 
 
-def test_a_recipe_without_a_kernel_prior_has_no_unknown_but_the_image():
+def test_without_a_kernel_prior_only_the_image_is_unknown():
     recipe = parse_recipe('name = "denoise"\noperator = "identity"\nimage_prior = "pixels"\nsolver = "joint-adam"\n')
     problem = assemble(recipe, DATA, (1, 1)).problem
     assert list(problem.kernel_prior.parameters()) == []
@@ -90,8 +90,8 @@ def test_a_recipe_without_a_kernel_prior_has_no_unknown_but_the_image():
 
 
 def test_several_fidelities_make_a_schedule():
-    stages = "\nfidelity = [{name = 'mse', until_iteration = 2}, {name = 'l1'}]\n"
-    fidelity = assembled(parse_recipe(stages + SMALL)).problem.fidelity
+    several = "\nfidelity = [{name = 'mse', until_iteration = 2}, {name = 'l1'}]\n"
+    fidelity = assembled(parse_recipe(several + SMALL)).problem.fidelity
     assert isinstance(fidelity, Schedule)
     assert [type(fidelity.at(i)).__name__ for i in range(4)] == ["MSE", "MSE", "L1", "L1"]
 
@@ -107,35 +107,36 @@ def test_several_fidelities_make_a_schedule():
         (["regularizers.tv.scale_by=variance", "regularizers.tv.min_weight=0.0003"], [0.0003]),
     ],
 )
-def test_a_term_has_its_weight_or_is_left_out(settings, weights):
+def test_a_term_has_its_weight_and_is_dropped_if_that_is_zero(settings, weights):
     made = assembled(small(*settings), sigma=0.02)
     assert [term.weight for term in made.problem.regularizers] == pytest.approx(weights)
 
 
 @pytest.mark.parametrize(("sigma", "weight"), [(0.0, 2e-4), (1e-3, 2e-4), (5e-3, 4e-4), (0.5, 0.04)])
-def test_the_least_weight_holds_below_some_noise_level(sigma, weight):
+def test_the_weight_is_at_least_min_weight(sigma, weight):
     made = assembled(
-        small("regularizers.tv.weight=0.08", "regularizers.tv.scale_by=sigma", "regularizers.tv.min_weight=2e-4"), sigma=sigma
+        small("regularizers.tv.weight=0.08", "regularizers.tv.scale_by=sigma", "regularizers.tv.min_weight=2e-4"),
+        sigma=sigma,
     )
     assert [term.weight for term in made.problem.regularizers] == pytest.approx([weight])
 
 
 @pytest.mark.parametrize("name", registry.names("recipes"))
-def test_every_registered_recipe_as_resolved_is_the_same_recipe(name):
+def test_every_registered_recipe_is_the_same_after_it_is_resolved(name):
     recipe, data = load_recipe(name), DATA.repeat(1, 1, 3, 3)
     data = data.repeat(1, 4, 1, 1) if recipe.operator.name == "multi-coil-mri" else data
     prior = "" if recipe.kernel_prior is None else recipe.kernel_prior.name
     given = {"known-mask": torch.ones(1, 1, *data.shape[2:]), "known-coil-maps": torch.full(data.shape, 0.5)}
     kernel = {"known": torch.full((1, 1, 5, 5), 1 / 25), **given}.get(prior)
-    narrow = ["image_prior.params.channels=4"] if recipe.image_prior.name == "dip-skip" else []
-    shallow = ["kernel_prior.params.scales=1"] if prior == "dip-skip" else []
+    narrow = ["image_prior.channels=4"] if recipe.image_prior.name == "dip-skip" else []
+    shallow = ["kernel_prior.scales=1"] if prior == "dip-skip" else []
     made = assemble(recipe.with_overrides([*narrow, *shallow]), data, (5, 5), kernel=kernel, sigma=0.01)
     again = validate_recipe(json.loads(json.dumps(made.recipe)), "resolved")
     assert assemble(again, data, (5, 5), kernel=kernel, sigma=0.01).recipe == made.recipe
     assert len(again.links()) == len(recipe.links())
 
 
-# What a solver needs.
+# The abilities that a solver needs.
 
 
 class Demanding(Solver):
@@ -158,64 +159,88 @@ def demanding(part, ability):
 
 
 @pytest.mark.parametrize(
-    ("part", "ability", "said"),
+    ("part", "ability", "expected"),
     [
-        ("image_prior", LatentPrior, r"image_prior: Demanding needs a LatentPrior, and Pixels is none.*do: .*dip-skip"),
-        ("kernel_prior", Pixels, "kernel_prior: Demanding needs a Pixels, and SoftmaxFCN is none.*do: none"),
-        ("operator", Identity, "operator: Demanding needs a Identity, and Convolution is none.*would do: identity"),
-        ("fidelity", SSIM, r"fidelity\.0: Demanding needs a SSIM, and MSE is none.*would do: ssim"),
-        ("regularizers", KernelL2, r"regularizers\.0: Demanding needs a KernelL2, and TotalVariation is none"),
+        (
+            "image_prior",
+            LatentPrior,
+            r"image_prior: 'demanding' needs .* is a network with a random input, and 'pixels' does not.*do: .*dip-skip",
+        ),
+        (
+            "kernel_prior",
+            Pixels,
+            "kernel_prior: 'demanding' needs .* that is a Pixels, and 'softmax-fcn' does not qualify; these do: none",
+        ),
+        (
+            "operator",
+            Identity,
+            "operator: 'demanding' needs .* that is a Identity, and 'convolution' does not.*do: identity",
+        ),
+        (
+            "fidelity",
+            SSIM,
+            r"fidelity\.0: 'demanding' needs .* that is a SSIM, and 'mse' does not qualify; these do: ssim",
+        ),
+        (
+            "regularizers",
+            KernelL2,
+            r"regularizers\.0: 'demanding' needs .* that is a KernelL2, and 'tv' does not qualify",
+        ),
     ],
 )
-def test_a_solver_that_lacks_an_ability_is_refused_with_the_components_that_have_it(registered, part, ability, said):
+def test_a_missing_ability_is_refused_with_the_components_that_have_it(registered, part, ability, expected):
     registered("solvers", demanding=demanding(part, ability))
-    with pytest.raises(AssemblyError, match=said):
+    with pytest.raises(AssemblyError, match=expected):
         assembled(small("solver=demanding"))
 
 
 @pytest.mark.parametrize("setting", ["regularizers=[]", "regularizers.tv.weight=0", "regularizers.tv.scale_by=sigma"])
-def test_an_ability_of_regularizers_needs_one_that_counts(registered, setting):
+def test_a_needed_regularizer_must_have_a_weight_above_zero(registered, setting):
     registered("solvers", demanding=demanding("regularizers", TotalVariation))
-    with pytest.raises(AssemblyError, match=r"regularizers: .*the recipe has none of a weight above zero.*do: tv"):
+    with pytest.raises(
+        AssemblyError, match=r"regularizers: .*the recipe has no such term of a weight above zero.*do: tv"
+    ):
         assembled(small("solver=demanding", setting), sigma=0.0)
     assert assembled(small("solver=demanding")).problem.regularizers
 
 
-def test_a_need_of_what_is_no_part_is_the_solver_s_fault(registered):
+def test_a_need_of_an_unknown_part_is_the_fault_of_the_solver(registered):
     registered("solvers", demanding=demanding("telescope", Proximable))
-    with pytest.raises(PluginError, match="Demanding needs abilities of 'telescope'; a problem has operator, "):
+    with pytest.raises(PluginError, match="Demanding needs abilities of 'telescope'; the parts are operator, "):
         assembled(small("solver=demanding"))
 
 
-def test_terms_on_the_kernel_need_no_ability_and_count_for_none(registered):
-    """A solver asks for abilities of what it does to the image; whether it has a use for the others is its check's."""
+def test_terms_on_the_kernel_need_no_ability_and_satisfy_no_need(registered):
+    """A solver needs abilities for the image; its own check decides whether it can use terms on the kernel."""
     registered("solvers", demanding=demanding("regularizers", TotalVariation))
     on_kernel = "regularizers=[{name = 'tv', weight = 0.5}, {name = 'kernel-l2', weight = 0.5, target = 'kernel'}]"
     assert [term.target for term in assembled(small("solver=demanding", on_kernel)).problem.regularizers] == [
         "image",
         "kernel",
     ]
-    with pytest.raises(AssemblyError, match="the recipe has none of a weight above zero on the image"):
+    with pytest.raises(AssemblyError, match="the recipe has no such term of a weight above zero on the image"):
         assembled(small("solver=demanding", "regularizers.tv.target=kernel"))
     with pytest.raises(
-        AssemblyError, match="half-quadratic has no use for regularizers on the kernel, and KernelL2 is"
+        AssemblyError, match="half-quadratic ignores regularizers on the kernel, and KernelL2 is one"
     ):
         assembled(small("solver=half-quadratic", on_kernel))
 
 
-# A kernel that nothing looks at.
+# A kernel that no prior uses.
 
 
-def test_a_kernel_for_a_prior_that_starts_from_none_is_refused():
+def test_a_kernel_for_a_prior_that_cannot_start_from_it_is_refused():
     kernel = torch.full((1, 1, 3, 5), 1 / 15)
-    with pytest.raises(InputError, match=r"recipe small estimates .* 'softmax-fcn', which starts from none; .*=known"):
+    with pytest.raises(
+        InputError, match=r"recipe small estimates .* 'softmax-fcn', which cannot start from a given one; .*=known"
+    ):
         assembled(small(), kernel=kernel)
     for name in ("known", "simplex"):
         prior = assembled(small(f"kernel_prior={name}"), kernel=kernel).problem.kernel_prior
         torch.testing.assert_close(prior(), kernel)
 
 
-# Fidelities are tried before anything else is built.
+# Fidelities are tried before the priors are built.
 
 
 class Unbuilt(ImagePrior):
@@ -236,7 +261,7 @@ def test_a_fidelity_that_cannot_compare_the_data_is_refused_before_anything_is_b
 
 
 @pytest.mark.parametrize("until", [5, 1000])
-def test_a_fidelity_that_will_never_serve_is_no_error(until):
+def test_a_fidelity_that_is_never_used_is_no_error(until):
     recipe = small(f"fidelity=[{{name = 'mse', until_iteration = {until}}}, {{name = 'ssim'}}]")
     made = assemble(recipe, TINY, (3, 3))
     assert made.solver.solve(made.problem).iterations == 5
@@ -263,7 +288,7 @@ def test_a_fidelity_that_fails_is_named(registered):
 
 
 class Fragile(ImagePrior):
-    """Raises what it is told to."""
+    """Raises a given error."""
 
     error: ClassVar[BaseException]
 
@@ -281,7 +306,7 @@ def fragile(error):
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "expected"),
     [
         (ValueError("too thin"), "ValueError: too thin"),
         (RuntimeError("mat1 and mat2 cannot be multiplied"), "RuntimeError: mat1 and mat2"),
@@ -289,9 +314,9 @@ def fragile(error):
         (SystemExit(3), "SystemExit: 3"),
     ],
 )
-def test_a_component_that_fails_is_named_with_its_place_and_the_cause(registered, error, said):
+def test_a_component_that_fails_is_named_with_its_place_and_the_cause(registered, error, expected):
     registered("image_priors", fragile=fragile(error))
-    with pytest.raises(PluginError, match=rf"image_prior: the component .*Fragile failed: {said}") as caught:
+    with pytest.raises(PluginError, match=rf"image_prior: the component .*Fragile failed: {expected}") as caught:
         assembled(small("image_prior=fragile"))
     assert caught.value.__cause__ is error
 
@@ -307,18 +332,18 @@ def test_a_component_that_fails_is_named_with_its_place_and_the_cause(registered
     ],
     ids=["memory", "cuda", "cpu", "invkit", "interrupt"],
 )
-def test_what_the_caller_explains_passes_unchanged(registered, error):
+def test_errors_that_the_caller_explains_pass_unchanged(registered, error):
     registered("image_priors", fragile=fragile(error))
     with pytest.raises(type(error)) as caught:
         assembled(small("image_prior=fragile"))
     assert caught.value is error
 
 
-def test_only_components_that_ask_for_it_get_the_start(registered):
+def test_a_component_cannot_ask_for_an_argument_that_its_family_is_not_given(registered):
     assert isinstance(assembled(small()).problem.kernel_prior, SoftmaxFCN)
 
     class Starting(Fidelity):
-        """Asks for what no fidelity is given."""
+        """A fidelity with a positional argument that no fidelity is given."""
 
         @validated
         def __init__(self, start: nn.Module) -> None:
@@ -328,5 +353,7 @@ def test_only_components_that_ask_for_it_get_the_start(registered):
             return (predicted - data).square().mean((1, 2, 3))
 
     registered("fidelities", starting=Starting)
-    with pytest.raises(PluginError, match=r"fidelity\.0: Starting asks the problem for start, .* gives nothing"):
+    with pytest.raises(
+        PluginError, match=r"fidelity\.0: Starting asks the problem for start, but the problem gives nothing"
+    ):
         assembled(small("fidelity=starting"))

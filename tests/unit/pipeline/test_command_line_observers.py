@@ -1,4 +1,4 @@
-"""Observers by name, from the command line's words to files in the run's folder."""
+"""Observers that the command line names, and the files that they write to the folder of the run."""
 
 from __future__ import annotations
 
@@ -65,23 +65,23 @@ class Faulty(Observer):
     """Fails at the second step."""
 
     def __init__(self) -> None:
-        self.heard = []
+        self.calls = []
 
     def stepped(self, problem, state):
-        self.heard.append(state.iteration)
+        self.calls.append(state.iteration)
         if state.iteration == 2:
             raise OSError("the disk is full")
 
     def stopped(self, problem, state, reason):
-        self.heard.append(reason)
+        self.calls.append(reason)
 
 
-def test_an_observer_that_fails_is_left_out_and_the_solve_goes_on(problem):
+def test_an_observer_that_fails_is_dropped_and_the_solve_continues(problem):
     faulty = Faulty()
-    with pytest.warns(RuntimeWarning, match=r"'faulty' has failed \(OSError: the disk is full\)") as told:
+    with pytest.warns(RuntimeWarning, match=r"'faulty' has failed \(OSError: the disk is full\)") as warned:
         result = JointAdam(iterations=4).solve(problem, observers=[GuardedObserver("faulty", faulty)])
-    assert len(told) == 1
-    assert faulty.heard == [1, 2]
+    assert len(warned) == 1
+    assert faulty.calls == [1, 2]
     assert result.stopped == "finished"
 
 
@@ -89,10 +89,10 @@ def names(folder):
     return sorted(path.name for path in (folder / "snapshots").iterdir())
 
 
-def test_pictures_at_the_right_iterations_and_at_the_end_of_each_solve(problem, tmp_path):
-    watcher = SnapshotFiles(tmp_path, every=2)
+def test_pictures_are_written_at_the_right_iterations_and_at_the_end_of_each_solve(problem, tmp_path):
+    observer = SnapshotFiles(tmp_path, every=2)
     for iterations in (5, 2):
-        JointAdam(iterations=iterations).solve(problem, observers=[watcher])
+        JointAdam(iterations=iterations).solve(problem, observers=[observer])
     stems = [
         f"{when}-{what}.png"
         for when in ("01-00002", "01-00004", "01-00005", "02-00002")
@@ -102,7 +102,7 @@ def test_pictures_at_the_right_iterations_and_at_the_end_of_each_solve(problem, 
     assert np.asarray(invkit.media.images.read_image(tmp_path / "snapshots" / stems[0]).pixels).shape[:2] == (14, 14)
 
 
-def test_a_new_run_removes_old_pictures_and_nothing_else_and_a_resumed_one_keeps_them(problem, tmp_path):
+def test_a_new_run_removes_old_pictures_only_and_a_resumed_one_keeps_them(problem, tmp_path):
     solver = JointAdam(iterations=3)
     solver.solve(problem, observers=[SnapshotFiles(tmp_path, every=1)])
     (tmp_path / "snapshots" / "mine.png").write_bytes(b"mine")
@@ -161,6 +161,6 @@ def test_the_command_line_refuses_before_it_computes(few, tmp_path, monkeypatch,
 
 def test_python_takes_instances(few, tmp_path):
     faithful = Faulty()
-    faithful.stepped = lambda problem, state: faithful.heard.append(state.iteration)
+    faithful.stepped = lambda problem, state: faithful.calls.append(state.iteration)
     invkit.deblur(few[0], recipe=few[2], kernel_size=5, observers=[faithful], progress=False)
-    assert faithful.heard == [1, 2, 3, 4, "finished", 1, "converged"]
+    assert faithful.calls == [1, 2, 3, 4, "finished", 1, "converged"]

@@ -1,4 +1,4 @@
-"""What speaks against a restoration: each sign by itself, and none where there is none."""
+"""The warnings about a restoration: each has its own sign, and a good restoration has none."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import invkit
 from invkit.apps.cli.main import app
-from invkit.pipeline.diagnostics import AGREEMENT, CLIPPED, FEWEST, diagnose
+from invkit.pipeline.diagnostics import MAX_LOST_SHARE, MIN_AGREEMENT, MIN_COMPARED, diagnose
 
 GREY = torch.full((1, 1, 20, 20), 0.5)
 SPREAD = torch.full((5, 5), 1 / 25)
@@ -24,44 +24,45 @@ def darkened(share: float) -> torch.Tensor:
     return image
 
 
-def compared(agreement: float, count: int = FEWEST) -> list[dict[str, object]]:
-    selection = {"log-gradient": -4.0, "kernel-agreement": -agreement}
+def compared(agreement: float, count: int = MIN_COMPARED) -> list[dict[str, object]]:
+    """Entries of candidates; the selected one agrees this much with the others."""
+    scores = {"log-gradient": -4.0, "kernel-agreement": -agreement}
     return [
-        {"name": str(i), "chosen": i == 1, "selection": selection if i == 1 else {"kernel-agreement": -1.0}}
+        {"name": str(i), "selected": i == 1, "scores": scores if i == 1 else {"kernel-agreement": -1.0}}
         for i in range(count)
     ]
 
 
-def test_nothing_speaks_against_a_grey_image_and_a_spread_kernel():
+def test_a_grey_image_and_a_spread_kernel_give_no_warning():
     assert diagnose(GREY, GREY, SPREAD) == []
     assert diagnose(GREY, GREY, SPREAD, compared(0.98)) == []
 
 
-def test_a_point_is_no_blur():
+def test_a_kernel_of_one_point_gives_a_warning():
     assert "point" in diagnose(GREY, GREY, POINT)[0]
     assert diagnose(GREY, GREY, torch.ones(1, 1)) == []  # a problem without a kernel has one of one pixel
 
 
-@pytest.mark.parametrize(("share", "told"), [(CLIPPED + 0.005, 1), (CLIPPED - 0.005, 0)])
-def test_greys_that_became_black_or_white_are_counted_and_dark_places_are_not(share, told):
-    assert len(diagnose(GREY, darkened(share), SPREAD)) == told
-    assert len(diagnose(GREY, 1 - darkened(share), SPREAD)) == told
+@pytest.mark.parametrize(("share", "count"), [(MAX_LOST_SHARE + 0.005, 1), (MAX_LOST_SHARE - 0.005, 0)])
+def test_greys_that_became_black_or_white_count_and_dark_parts_do_not(share, count):
+    assert len(diagnose(GREY, darkened(share), SPREAD)) == count
+    assert len(diagnose(GREY, 1 - darkened(share), SPREAD)) == count
     for dark in (0.0, 0.1):
         assert diagnose(darkened(share).clamp(min=dark), darkened(share), SPREAD) == []
 
 
 @pytest.mark.parametrize(
-    ("starts", "told"),
+    ("candidates", "count"),
     [
-        (compared(AGREEMENT - 0.05), 1),
-        (compared(AGREEMENT + 0.05), 0),
-        (compared(AGREEMENT - 0.05, FEWEST - 1), 0),
-        ([{"name": "a", "chosen": True, "selection": {"log-gradient": -4.0}}] * FEWEST, 0),
-        ([*compared(AGREEMENT - 0.05), {"name": "b", "chosen": False, "failed": "diverged"}], 1),
+        (compared(MIN_AGREEMENT - 0.05), 1),
+        (compared(MIN_AGREEMENT + 0.05), 0),
+        (compared(MIN_AGREEMENT - 0.05, MIN_COMPARED - 1), 0),
+        ([{"name": "a", "selected": True, "scores": {"log-gradient": -4.0}}] * MIN_COMPARED, 0),
+        ([*compared(MIN_AGREEMENT - 0.05), {"name": "b", "selected": False, "failed": "diverged"}], 1),
     ],
 )
-def test_starts_that_disagree_are_a_doubt_where_there_are_enough(starts, told):
-    assert len(diagnose(GREY, GREY, SPREAD, starts)) == told
+def test_candidates_that_disagree_give_a_warning_if_there_are_enough(candidates, count):
+    assert len(diagnose(GREY, GREY, SPREAD, candidates)) == count
 
 
 @pytest.fixture
@@ -72,18 +73,18 @@ def sharp(tmp_path) -> str:
     return str(tmp_path / "sharp.npy")
 
 
-def test_the_command_says_so_and_puts_the_photograph_beside_it(sharp, tmp_path):
+def test_the_command_warns_and_saves_the_input_beside_the_result(sharp, tmp_path):
     output = tmp_path / "run"
     words = ["deblur", sharp, "--recipe", "fast-map", "--kernel-size", "3", "--output", str(output)]
     ended = CliRunner().invoke(app, words)
     assert ended.exit_code == 0
-    assert "warning: the kernel found is a point" in ended.stdout
+    assert "warning: the estimated kernel is a point" in ended.stdout
     assert "photograph.png" in ended.stdout
     assert (output / "photograph.png").is_file()
     assert "point" in json.loads((output / "result.json").read_text(encoding="utf-8"))["warnings"][0]
 
 
-def test_a_new_run_without_warnings_leaves_no_photograph_of_the_old_one(sharp, tmp_path):
+def test_a_new_run_without_warnings_removes_the_photograph_of_the_old_one(sharp, tmp_path):
     result = invkit.deblur(sharp, recipe="fast-map", kernel_size=5, progress=False)
     result.save(tmp_path / "run")
     known = invkit.deconvolve(sharp, SPREAD.numpy(), progress=False)

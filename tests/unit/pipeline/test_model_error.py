@@ -1,4 +1,4 @@
-"""How far the data are from what a kernel explains, and the noise level that stages take from it."""
+"""The error of the model for a kernel, and the noise level that stages derive from it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from deconvolution import curve
 import invkit
 from invkit.operators.convolution import Convolution
 from invkit.pipeline.api import restore
-from invkit.pipeline.model_error import SIDE, central, model_error
+from invkit.pipeline.model_error import EXAMINED_SIDE, central_part, model_error
 from invkit.pipeline.options import Options
-from invkit.pipeline.stages import GRAVER, plan
+from invkit.pipeline.stages import MODEL_ERROR_FACTOR, plan_stages
 from invkit.recipes.model import load_recipe, parse_recipe
 from invkit.testing.common import drawn
 
 
 def scene(size=(120, 110)):
-    """Blocks from black to white, as photographs have; (1, 1, H, W)."""
+    """Blocks from black to white, (1, 1, H, W)."""
     coarse = drawn((1, 1, 12, 11), seed=5).float()
     coarse = ((coarse - coarse.min()) / (coarse.max() - coarse.min())).mul(1.6).sub(0.3).clamp(0, 1)
     return torch.nn.functional.interpolate(coarse, size=size)
@@ -33,18 +33,18 @@ def noisy(sigma, kernel=None):
 
 
 @pytest.mark.parametrize("sigma", [0.003, 0.01, 0.03])
-def test_with_the_true_kernel_it_is_no_more_than_the_noise(sigma):
-    """And no less than a fifth of it: the image that is fitted takes up a part, more where the data are white."""
+def test_for_the_true_kernel_it_is_at_most_the_noise(sigma):
+    """It is at least a fifth of the noise: the fitted image absorbs a part, more where the data are white."""
     assert sigma / 5 < model_error(noisy(sigma), curve()) < sigma
 
 
-def test_a_wrong_kernel_leaves_more():
+def test_for_a_wrong_kernel_it_is_larger():
     data, wrong = noisy(0.003), curve().transpose(-1, -2)
     assert model_error(data, wrong) > 3 * model_error(data, curve())
 
 
-def clipped(sigma, white):
-    """Data of lamps far above white, as a camera that ends there gives them."""
+def saturated(sigma, white):
+    """Data of lamps far above white, cut at white as by a camera."""
     image = scene()
     image[..., 15::40, 20::35] = 6.0
     clean = Convolution()(image, curve())
@@ -52,18 +52,16 @@ def clipped(sigma, white):
 
 
 @pytest.mark.parametrize("sigma", [0.003, 0.01])
-def test_clipped_data_are_no_misfit_of_the_true_kernel(monkeypatch, sigma):
-    """Taken at their word they would be, since no blur of what is at most white has a lamp's bright and sharp trail."""
-    data = clipped(sigma, 0.995)
+def test_saturated_data_do_not_count_for_the_true_kernel(monkeypatch, sigma):
+    """They would count if they were exact: no blur of values up to white has the bright, sharp trail of a lamp."""
+    data = saturated(sigma, 0.995)
     lenient = model_error(data, curve())
-    monkeypatch.setattr(
-        "invkit.pipeline.model_error.CLIPPED", 1.0
-    )  # above all data, so that none of them count as clipped
+    monkeypatch.setattr("invkit.pipeline.model_error.SATURATION", 1.0)  # no value of the data counts as saturated
     assert lenient < 1.5 * sigma
     assert model_error(data, curve()) > 3 * lenient
 
 
-def test_a_white_picture_says_nothing_against_any_kernel():
+def test_a_white_picture_has_no_error_for_any_kernel():
     assert model_error(torch.ones(1, 1, 40, 44), curve()) == 0
 
 
@@ -72,55 +70,57 @@ def test_colour_counts_as_the_mean_of_its_channels():
     assert model_error(data.expand(1, 3, -1, -1), curve()) == pytest.approx(model_error(data, curve()), rel=1e-4)
 
 
-def test_only_the_middle_of_a_large_photograph_is_looked_at():
-    assert central(torch.zeros(1, 1, 2000, 300), (9, 31)).shape == (1, 1, SIDE + 18, 300)
+def test_only_the_middle_of_a_large_photograph_is_examined():
+    assert central_part(torch.zeros(1, 1, 2000, 300), (9, 31)).shape == (1, 1, EXAMINED_SIDE + 18, 300)
 
 
-def told(kernel, **keywords):
+def level_for(kernel, **keywords):
     data = noisy(0.003)[0, 0].numpy()
     return invkit.deconvolve(data, kernel[0, 0].numpy(), progress=False, **keywords).details["noise_sigma"]
 
 
 def test_an_estimated_noise_level_grows_with_a_wrong_kernel_and_a_given_one_does_not():
     wrong = curve().transpose(-1, -2).contiguous()
-    assert told(wrong) > 3 * told(curve())
-    assert told(wrong, sigma=0.003) == 0.003
+    assert level_for(wrong) > 3 * level_for(curve())
+    assert level_for(wrong, sigma=0.003) == 0.003
 
 
-STAYS = """
-name = "stays"
+NEARBY = """
+name = "nearby"
 image_prior = "pixels"
 kernel_prior = "simplex"
 solver = {name = "joint-adam", params = {iterations = 1}}
 """
 
 
-def test_a_stage_that_goes_on_from_a_kernel_says_what_it_has_assumed():
+def test_a_next_stage_reports_the_noise_level_that_it_uses():
     data, wrong = noisy(0.003), curve().transpose(-1, -2).contiguous()
-    result = restore(data, parse_recipe(STAYS), kernel=wrong, overrides=["next=sparse-admm"], progress=False)
+    result = restore(data, parse_recipe(NEARBY), kernel=wrong, overrides=["next=sparse-admm"], progress=False)
     first, last = result.details["stages"]
-    sigma, left = first["noise_sigma"], model_error(data, torch.as_tensor(result.kernel).float()[None, None])
-    assert left > 2 * sigma
-    assert last["noise_sigma"] == pytest.approx(np.sqrt(sigma**2 + GRAVER**2 * (left**2 - sigma**2)), rel=1e-3)
+    sigma, error = first["noise_sigma"], model_error(data, torch.as_tensor(result.kernel).float()[None, None])
+    assert error > 2 * sigma
+    assert last["noise_sigma"] == pytest.approx(
+        np.sqrt(sigma**2 + MODEL_ERROR_FACTOR**2 * (error**2 - sigma**2)), rel=1e-3
+    )
 
 
 def planned(recipe, *settings, **options):
     """The first stage of a recipe."""
-    [stage, *_] = plan(load_recipe(recipe).with_overrides(settings), noisy(0.003), Options(**options))
+    [stage, *_] = plan_stages(load_recipe(recipe).with_overrides(settings), noisy(0.003), Options(**options))
     return stage
 
 
 @pytest.mark.parametrize(
-    ("sigma", "left", "expected"),
+    ("sigma", "error", "expected"),
     [
-        (0.003, 0.005, (0.003**2 + (GRAVER * 0.004) ** 2) ** 0.5),  # 5 is to 3 as noise and 4 are together
+        (0.003, 0.005, (0.003**2 + (MODEL_ERROR_FACTOR * 0.004) ** 2) ** 0.5),  # 3, 4 and 5 are a Pythagorean triple
         (0.003, 0.003, 0.003),
-        (0.003, 0.001, 0.003),  # with the true kernel the image takes up a part of the noise
-        (0.0, 0.002, GRAVER * 0.002),
+        (0.003, 0.001, 0.003),  # for the true kernel the image absorbs a part of the noise
+        (0.0, 0.002, MODEL_ERROR_FACTOR * 0.002),
     ],
 )
-def test_what_the_model_misses_beyond_the_noise_is_added_to_it_with_its_factor(monkeypatch, sigma, left, expected):
-    monkeypatch.setattr("invkit.pipeline.stages.model_error", lambda data, kernel: left)
+def test_the_model_error_beyond_the_noise_is_added_to_it_with_its_factor(monkeypatch, sigma, error, expected):
+    monkeypatch.setattr("invkit.pipeline.stages.model_error", lambda data, kernel: error)
     stage = replace(planned("sparse-admm"), sigma=sigma)
     assert stage.knowing(curve()) == replace(stage, sigma=pytest.approx(expected, rel=1e-12))
 
@@ -136,7 +136,7 @@ def test_what_the_model_misses_beyond_the_noise_is_added_to_it_with_its_factor(m
     ],
     ids=["blind", "a given level", "no weight by the level", "a weight of zero", "no level"],
 )
-def test_a_stage_that_is_blind_or_needs_no_estimate_of_the_level_does_not_measure_the_misfit(monkeypatch, stage):
+def test_the_model_error_is_measured_only_if_it_changes_an_estimated_level(monkeypatch, stage):
     monkeypatch.setattr("invkit.pipeline.stages.model_error", lambda data, kernel: pytest.fail("measured"))
     plain = stage()
     assert plain.knowing(curve()) is plain

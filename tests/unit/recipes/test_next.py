@@ -1,4 +1,4 @@
-"""Recipes that go on: what may follow a recipe, and how it is named, set, checked and told."""
+"""Recipes with next stages: the forms of `next`, its settings, checks and descriptions."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from invkit.recipes.model import (
     check_recipe,
     load_recipe,
     parse_recipe,
+    resolved_recipe,
     validate_recipe,
 )
 from invkit.recipes.schema import describe, problem_of, recipe_schema
@@ -44,42 +45,42 @@ def names():
         yield put
 
 
-def first(*settings: str, then: str = "next = 'later'\n") -> Recipe:
-    return parse_recipe(then + FIRST, "first.toml").with_overrides(settings)
+def first(*settings: str, head: str = "next = 'later'\n") -> Recipe:
+    return parse_recipe(head + FIRST, "first.toml").with_overrides(settings)
 
 
 TABLE = "next.name = 'mine'\nnext.image_prior = 'pixels'\nnext.solver = 'joint-adam'\n"
 
 
-# What may stand there.
+# The forms.
 
 
-def test_a_name_stands_for_the_registered_recipe():
+def test_a_name_means_the_registered_recipe():
     assert first().next == load_recipe("later")
     assert [link.name for link in first().links()] == ["first", "later"]
     assert parse_recipe(FIRST).next is None
 
 
-def test_a_whole_recipe_may_stand_there():
-    then = first(then=TABLE).next
-    assert (then.name, then.solver.name, then.fidelity[0].name) == ("mine", "joint-adam", "mse")
+def test_the_next_stage_may_be_a_whole_recipe():
+    stage = first(head=TABLE).next
+    assert (stage.name, stage.solver.name, stage.fidelity[0].name) == ("mine", "joint-adam", "mse")
 
 
-def test_from_python_it_is_a_recipe_or_a_name():
+def test_in_python_it_is_a_recipe_or_a_name():
     parts = {"name": "x", "image_prior": "pixels", "solver": "joint-adam"}
     assert Recipe(**parts, next="later") == Recipe(**parts, next=load_recipe("later"))
 
 
-def test_a_chain_may_be_long(names):
+def test_there_may_be_many_stages(names):
     names(middle="next = 'later'\n" + FIRST.replace("softmax-fcn", "simplex").replace("hidden = 20", ""))
-    chain = first(then="next = 'middle'\n")
-    assert [link.name for link in chain.links()] == ["first", "first", "later"]
-    assert chain.next.next == load_recipe("later")
-    check_recipe(chain)
+    recipe = first(head="next = 'middle'\n")
+    assert [link.name for link in recipe.links()] == ["first", "first", "later"]
+    assert recipe.next.next == load_recipe("later")
+    check_recipe(recipe)
     assert first("next=middle", "next.next=none").next.next is None
 
 
-def test_the_components_of_the_chain_have_their_places():
+def test_the_components_of_all_stages_have_their_places():
     places = [place for place, _, _ in first().components()]
     assert places[:5] == ["operator", "image_prior", "kernel_prior", "solver", "fidelity.0"]
     assert places[5:] == [
@@ -94,11 +95,11 @@ def test_the_components_of_the_chain_have_their_places():
 
 
 @pytest.mark.parametrize(
-    ("then", "error", "said"),
+    ("head", "error", "expected"),
     [
         ("next = 'latr'\n", UnknownNameError, "next: nothing named 'latr' in recipes; did you mean 'later'"),
         ("next = 'mine.toml'\n", UnknownNameError, r"next: nothing named 'mine.toml' in recipes"),
-        ("next = 3\n", RecipeError, r"first.toml: next: should be a table, got 3 \(the recipe that goes on"),
+        ("next = 3\n", RecipeError, r"first.toml: next: should be a table, got 3 \(the recipe of the next stage"),
         ("next = []\n", RecipeError, r"first.toml: next: should be a table, got \[\]"),
         ("next.name = 'x'\n", RecipeError, "first.toml: next.image_prior is missing .*; next.solver is missing"),
         (TABLE + "next.solvr = 'x'\n", RecipeError, "next.solvr is not known; did you mean 'solver'"),
@@ -107,7 +108,11 @@ def test_the_components_of_the_chain_have_their_places():
             RecipeError,
             "first.toml: next.regularizers.0.weight: .*greater than or equal to 0, got -1",
         ),
-        (TABLE + "next.fidelity = {name = 'mse', untl = 3}\n", RecipeError, "next.fidelity.0.untl is not .*'until'"),
+        (
+            TABLE + "next.fidelity = {name = 'mse', untl = 3}\n",
+            RecipeError,
+            "next.fidelity.0.untl is not known; .*until_iteration",
+        ),
         (
             TABLE + "next.measurement.kernel_size = 'big'\n",
             RecipeError,
@@ -116,23 +121,23 @@ def test_the_components_of_the_chain_have_their_places():
         (TABLE + "next.next = 'latr'\n", UnknownNameError, "nothing named 'latr' in recipes"),
     ],
 )
-def test_a_wrong_form_is_refused_with_its_place(then, error, said):
-    with pytest.raises(error, match=said):
-        first(then=then)
+def test_a_wrong_form_is_refused_with_its_place(head, error, expected):
+    with pytest.raises(error, match=expected):
+        first(head=head)
 
 
-def test_a_registered_recipe_that_is_no_toml_is_named(names):
+def test_a_registered_recipe_that_is_not_toml_is_named(names):
     names(broken="name = = 3")
     with pytest.raises(RecipeError, match="next: broken is not valid TOML"):
-        first(then="next = 'broken'\n")
+        first(head="next = 'broken'\n")
 
 
 @pytest.mark.parametrize("start", ["alpha", "beta"])
-def test_a_circle_is_refused(names, start):
+def test_a_recipe_that_contains_itself_is_refused(names, start):
     names(alpha="next = 'beta'\n" + LATER, beta="next = 'alpha'\n" + LATER, self="next = 'self'\n" + LATER)
-    with pytest.raises(RecipeError, match=rf"next: the recipe '.*' goes on with itself \(.*{start}, then .*\)"):
+    with pytest.raises(RecipeError, match=rf"next: the recipe '.*' contains itself \(.*{start} > .*\)"):
         load_recipe(start)
-    with pytest.raises(RecipeError, match=r"'self' goes on with itself \(self, then self\)"):
+    with pytest.raises(RecipeError, match=r"'self' contains itself \(self > self\)"):
         first("next=self")
 
 
@@ -140,34 +145,42 @@ def test_a_circle_is_refused(names, start):
 
 
 @pytest.mark.parametrize(
-    ("setting", "error", "said"),
+    ("setting", "error", "expected"),
     [
-        ("next.solver.params.iteratons=3", RecipeError, "first: next.solver.params.iteratons is not .*'iterations'"),
         (
-            "next.solver.params.iterations=0",
+            "next.solver.iteratons=3",
             RecipeError,
-            "first: next.solver.params.iterations: .*greater than 0, got 0",
+            r"no place 'next\.solver\.iteratons'; did you mean 'next\.solver\.iterations'",
+        ),
+        (
+            "next.solver.iterations=0",
+            RecipeError,
+            "first: next.solver.iterations: .*greater than 0, got 0",
         ),
         ("next.solver=joint-adm", UnknownNameError, "next.solver: nothing named 'joint-adm' in solvers"),
-        ("next.regularizers.tv.params.x=0", RecipeError, r"next\.regularizers\.0\.params\.x is not known"),
+        (
+            "next.regularizers.tv.x=0",
+            RecipeError,
+            r"no place 'next\.regularizers\.tv\.x'; known here: weight, .*isotropic",
+        ),
         (
             "next.kernel_prior=softmax-fcn",
             RecipeError,
-            r"first: next\.kernel_prior: SoftmaxFCN starts from no kernel, but 'next' goes on from .*; .*known",
+            r"first: next\.kernel_prior: SoftmaxFCN cannot start from the kernel of the stage before; .*'known'",
         ),
     ],
 )
-def test_a_wrong_component_is_refused_with_its_place(setting, error, said):
-    with pytest.raises(error, match=said):
+def test_a_wrong_component_is_refused_with_its_place(setting, error, expected):
+    with pytest.raises(error, match=expected):
         check_recipe(first(setting))
 
 
 @pytest.mark.parametrize("prior", ["known", "simplex"])
-def test_kernel_priors_that_start_from_a_kernel_may_go_on(prior):
+def test_a_next_stage_may_have_any_kernel_prior_that_starts_from_a_kernel(prior):
     check_recipe(first(f"next.kernel_prior={prior}"))
 
 
-BLIND = ["next.kernel_prior=simplex", "next.next=later"]  # what goes on finds a kernel, and is gone on from
+BLIND = ["next.kernel_prior=simplex", "next.next=later"]  # the next stage refines the kernel, and another one follows
 
 
 @pytest.mark.parametrize(
@@ -179,10 +192,10 @@ BLIND = ["next.kernel_prior=simplex", "next.next=later"]  # what goes on finds a
         ["next={recipe = 'later', overrides = ['kernel_prior=simplex', 'next=wiener', 'selection=log-gradient']}"],
     ],
 )
-def test_a_blind_recipe_between_two_others_may_have_scores(settings):
+def test_a_blind_stage_between_two_others_may_have_a_selection(settings):
     recipe = first(*settings)
     check_recipe(recipe)
-    assert [link.is_on_trial for link in recipe.links()].count(True) == 1
+    assert [link.needs_improvement for link in recipe.links()].count(True) == 1
 
 
 @pytest.mark.parametrize(
@@ -196,36 +209,37 @@ def test_a_blind_recipe_between_two_others_may_have_scores(settings):
     ],
     ids=["alone", "the first", "the last", "one that finds no kernel", "the last of three"],
 )
-def test_scores_are_refused_where_there_are_no_two_kernels_or_none_to_judge_them(settings, place):
+def test_a_selection_without_two_kernels_or_a_stage_to_compare_them_is_refused(settings, place):
     with pytest.raises(
-        RecipeError, match=rf"^{place}selection: there is nothing to choose from; .* gone on from itself"
+        RecipeError,
+        match=rf"^{place}selection: there is nothing to select from; name recipes in .* is followed by another stage",
     ):
         check_recipe(first(*settings))
 
 
 @pytest.mark.parametrize(
-    ("setting", "error", "said"),
+    ("setting", "error", "expected"),
     [
         (
             "next.selection=log-gradeint",
             UnknownNameError,
-            r"next\.selection\.0: nothing named 'log-gradeint' in selection",
+            r"next\.selection\.0: nothing named 'log-gradeint' in no_reference_metrics",
         ),
         ("next.selection.0.weight=0", RecipeError, r"next\.selection\.0\.weight: .*greater than 0, got 0"),
         (
-            "next.selection.log-gradient.params.flor=1",
+            "next.selection.log-gradient.flor=1",
             RecipeError,
-            r"first: next\.selection\.0\.params\.flor is not .*'floor'",
+            r"no place 'next\.selection\.log-gradient\.flor'; did you mean 'next\.selection\.log-gradient\.floor'",
         ),
     ],
 )
-def test_wrong_scores_of_what_goes_on_are_refused_with_their_place(setting, error, said):
-    with pytest.raises(error, match=said):
+def test_a_wrong_selection_of_a_next_stage_is_refused_with_its_place(setting, error, expected):
+    with pytest.raises(error, match=expected):
         check_recipe(first(*BLIND, "next.selection=log-gradient", setting))
 
 
-def test_the_seed_reaches_the_chain():
-    checked = check_parameters(first("next.solver.params.seed=3"), seed=7)
+def test_the_seed_reaches_all_stages():
+    checked = check_parameters(first("next.solver.seed=3"), seed=7)
     assert checked["solver"].values.seed == 7
     assert checked["next.solver"].values.seed == 3
 
@@ -238,7 +252,7 @@ def test_the_seed_reaches_the_chain():
     [
         (["next=selfdeblur-nonblind"], lambda r: r.next == load_recipe("selfdeblur-nonblind")),
         (["next=none"], lambda r: r.next is None),
-        (["next.solver.params.iterations=20"], lambda r: r.next.solver.params["iterations"] == 20),
+        (["next.solver.iterations=20"], lambda r: r.next.solver.params["iterations"] == 20),
         (["next.regularizers.0.weight=2"], lambda r: r.next.regularizers[0].weight == 2),
         (["next.regularizers.tv.scale_by=variance"], lambda r: r.next.regularizers[0].scale_by == "variance"),
         (
@@ -247,104 +261,104 @@ def test_the_seed_reaches_the_chain():
         ),
         (["next.fidelity=l1", "next.name=other"], lambda r: (r.next.name, r.next.fidelity[0].name) == ("other", "l1")),
         (
-            ["next.solver.params.iterations=2", "next=selfdeblur-nonblind"],
+            ["next.solver.iterations=2", "next=selfdeblur-nonblind"],
             lambda r: (r.next.name, r.next.solver.params["iterations"]) == ("selfdeblur-nonblind", 2),
         ),
         (
-            ["next.next=later", "next.next.solver.params.iterations=1"],
+            ["next.next=later", "next.next.solver.iterations=1"],
             lambda r: r.next.next.solver.params["iterations"] == 1,
         ),
         (["next.kernel_prior=simplex"], lambda r: r.next.kernel_prior.name == "simplex"),
-        (["solver.params.iterations=1"], lambda r: r.next.solver.params["iterations"] == 7),
+        (["solver.iterations=1"], lambda r: r.next.solver.params["iterations"] == 7),
     ],
 )
-def test_settings_reach_the_chain_in_any_order(settings, read):
+def test_settings_reach_next_stages_in_any_order(settings, read):
     assert read(first(*settings))
     assert first(*settings) == first(*settings[::-1])
 
 
-def test_settings_can_begin_a_chain_and_leave_the_registered_recipe_as_it_is():
+def test_settings_can_add_a_next_stage_and_leave_the_registered_recipe_unchanged():
     plain = parse_recipe(FIRST)
-    changed = plain.with_overrides(["next=later", "next.solver.params.iterations=20"])
+    changed = plain.with_overrides(["next=later", "next.solver.iterations=20"])
     assert (plain.next, changed.next.solver.params["iterations"]) == (None, 20)
     assert load_recipe("later").solver.params["iterations"] == 7
 
 
 @pytest.mark.parametrize(
-    ("setting", "said"),
+    ("setting", "expected"),
     [
-        ("next.solver.params.iterations=20", "nothing stands there yet; choose it first, as next=NAME"),
-        ("next.solver=joint-adam", "nothing stands there yet; choose it first, as next=NAME"),
+        ("next.solver.iterations=20", "nothing is at next yet; choose it first, as next=NAME"),
+        ("next.solver=joint-adam", "nothing is at next yet; choose it first, as next=NAME"),
         ("next=latr", "next: nothing named 'latr' in recipes; did you mean 'later'"),
         ("next=3", "next: should be a table, got 3"),
     ],
 )
-def test_a_setting_without_a_place_is_refused(setting, said):
-    with pytest.raises(InvkitError, match=said):
+def test_a_setting_of_an_absent_stage_is_refused(setting, expected):
+    with pytest.raises(InvkitError, match=expected):
         parse_recipe(FIRST).with_overrides([setting])
 
 
 # Assembly.
 
 
-def test_the_resolved_recipe_holds_the_resolved_chain_and_is_itself_a_recipe(tmp_path):
+def test_the_resolved_recipe_holds_the_resolved_stages_and_is_itself_a_recipe(tmp_path):
     made = assemble(first(), DATA, (3, 5), seed=4)
     assert made.solver.iterations == 5
-    then = made.recipe["next"]
-    assert (then["name"], then["next"]) == ("later", None)
-    assert then["kernel_prior"]["name"] == "known"
-    assert then["solver"]["params"]["seed"] == 4
-    assert then["regularizers"][0]["params"]["isotropic"] is True
-    assert then == {**resolved_recipe(load_recipe("later"), check_parameters(load_recipe("later"), 4))}
+    later = made.recipe["next"]
+    assert (later["name"], later["next"]) == ("later", None)
+    assert later["kernel_prior"]["name"] == "known"
+    assert later["solver"]["params"]["seed"] == 4
+    assert later["regularizers"][0]["params"]["isotropic"] is True
+    assert later == resolved_recipe(load_recipe("later"), check_parameters(load_recipe("later"), 4))
     file = tmp_path / "result.json"
     file.write_text(json.dumps({"recipe": made.recipe}))
     assert assemble(load_recipe(file), DATA, (3, 5), seed=9).recipe == made.recipe
     assert validate_recipe(made.recipe, "again").next.name == "later"
 
 
-def test_a_recipe_that_ends_says_so():
+def test_the_resolved_recipe_of_a_single_stage_has_no_next():
     assert assemble(parse_recipe(FIRST), DATA, (3, 5)).recipe["next"] is None
 
 
-def test_an_ability_missing_in_the_chain_is_refused_before_the_first_link_begins():
+def test_an_ability_missing_in_a_next_stage_is_refused_before_any_compute():
     check_recipe(first("next.solver=demanding", "next.regularizers=[]"))
     with pytest.raises(
-        AssemblyError, match=r"^next\.regularizers: Demanding needs a TotalVariation, .*none of a weight"
+        AssemblyError, match=r"^next\.regularizers: 'demanding' needs .* a TotalVariation, .*no such term of a weight"
     ):
         assemble(first("next.solver=demanding", "next.regularizers=[]"), DATA, (3, 5))
     with pytest.raises(
-        AssemblyError, match=r"^next\.regularizers\.0: Demanding needs .*, and KernelL2 is none; .*do: tv"
+        AssemblyError, match=r"^next\.regularizers\.0: 'demanding' needs .*, and 'kernel-l2' does not qualify; .*do: tv"
     ):
         assemble(first("next.solver=demanding", "next.regularizers.0=kernel-l2"), DATA, (3, 5))
-    with pytest.raises(AssemblyError, match=r"^next\.regularizers: .*none of a weight"):
+    with pytest.raises(AssemblyError, match=r"^next\.regularizers: .*no such term of a weight"):
         assemble(first("next.solver=demanding", "next.regularizers.0.scale_by=variance"), DATA, (3, 5), sigma=0.0)
     assert assemble(first("next.solver=demanding"), DATA, (3, 5)).problem
 
 
-@pytest.mark.parametrize(("times", "needed"), [("one", False), ("sigma", True), ("variance", True)])
-def test_the_noise_level_is_needed_where_a_term_of_the_chain_asks_for_it(monkeypatch, times, needed):
+@pytest.mark.parametrize(("scale_by", "needed"), [("one", False), ("sigma", True), ("variance", True)])
+def test_the_noise_level_is_needed_if_a_term_of_any_stage_is_scaled_by_it(monkeypatch, scale_by, needed):
     monkeypatch.setattr("invkit.pipeline.options.estimate_sigma", lambda data: 0.25)
-    tiny = DATA[..., :4, :4]  # too small to tell the noise of, so that it is looked at only where it is needed
-    assert noise_level(first(f"next.regularizers.tv.scale_by={times}"), tiny) == (0.25 if needed else None)
+    tiny = DATA[..., :4, :4]  # too small for the estimator, which is called only if the level is needed
+    assert noise_level(first(f"next.regularizers.tv.scale_by={scale_by}"), tiny) == (0.25 if needed else None)
 
 
-# What is told of them.
+# Descriptions.
 
 
-def test_a_recipe_is_described_with_its_chain(names):
+def test_a_recipe_is_described_with_its_next_stages(names):
     names(first="next = 'later'\n" + FIRST)
     facts = json.loads(json.dumps(describe("recipes", "first")))
     assert facts["next"]["name"] == "later"
     assert facts["next"]["solver"]["params"]["iterations"] == 7
 
 
-def test_a_problem_of_the_chain_is_a_problem_of_the_recipe(names):
+def test_a_problem_of_a_next_stage_is_a_problem_of_the_recipe(names):
     names(first="next = 'later'\n" + FIRST, later=LATER.replace("iterations = 7", "iterations = -7"))
     [entry] = [entry for entry in registry.entries("recipes") if entry.name == "first"]
-    assert "next.solver.params.iterations" in problem_of(entry)
+    assert "next.solver.iterations" in problem_of(entry)
 
 
-def test_a_recipe_that_cannot_be_read_is_its_distribution_s_fault():
+def test_a_recipe_that_cannot_be_read_is_the_fault_of_its_distribution():
     registry.register("recipes", "package", torch)
     try:
         with pytest.raises(PluginError, match="the recipe 'package' of this session cannot be read"):
@@ -353,7 +367,7 @@ def test_a_recipe_that_cannot_be_read_is_its_distribution_s_fault():
         registry.unregister("recipes", "package")
 
 
-def test_the_schema_knows_the_chain():
+def test_the_schema_knows_next_stages():
     options = recipe_schema()["properties"]["next"]["anyOf"]
     assert {"$ref": "#"} in options
     assert "later" in options[1]["enum"]

@@ -1,4 +1,4 @@
-"""The recipes that come with invkit: valid, documented, and as their sources say."""
+"""The recipes of invkit are valid and documented, and have the settings of their sources."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from invkit.core.interfaces import KernelPrior, LatentPrior
 from invkit.core.solver import Solver
 from invkit.pipeline.assemble import assemble
 from invkit.pipeline.job import prepare
-from invkit.recipes.model import check_parameters, load_recipe, recipe_text
+from invkit.recipes.model import check_parameters, load_recipe
+from invkit.recipes.toml import recipe_text
 
 NAMES = [entry.name for entry in registry.entries("recipes") if entry.distribution == "invkit"]
 
@@ -25,7 +26,7 @@ def test_every_file_is_registered_and_every_name_has_a_file():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_recipe_is_valid_and_says_where_it_is_from(name):
+def test_a_recipe_is_valid_and_names_its_source(name):
     recipe = load_recipe(name)
     assert recipe.name == name
     assert check_parameters(recipe, seed=0)
@@ -70,24 +71,24 @@ def test_the_networks_are_the_paper_s(name, size, image_parameters, kernel_param
 
 
 @pytest.mark.parametrize(("name", "scale"), [("selfdeblur", 1.0), ("selfdeblur-released", 0.1)])
-def test_the_latents_are_uniform_as_their_source_says(name, scale):
+def test_the_latents_are_uniform_as_in_their_source(name, scale):
     problem = assemble(load_recipe(name), torch.full((1, 1, 40, 41), 0.5), (9, 9)).problem
     for prior in (problem.image_prior, problem.kernel_prior):
         assert isinstance(prior, LatentPrior)
-        # the largest of 200 or more uniform numbers is within 5 % of the end, but once in 28 000 seeds
+        # the largest of 200 or more uniform numbers is within 5 % of the end, except for one seed in 28 000
         assert 0.95 * scale < float(prior.latent.max()) <= scale
 
 
 def test_total_variation_is_weighted_by_the_noise_in_the_paper_and_absent_in_its_code():
     data = torch.full((1, 1, 40, 41), 0.5)
-    levin = 1.11e-3  # what is estimated on Levin's 8-bit images, where the paper's weight is 1e-6
+    levin = 1.11e-3  # the estimate for Levin's 8-bit images, where the paper's weight is 1e-6
     terms = assemble(load_recipe("selfdeblur"), data, (9, 9), sigma=levin).problem.regularizers
     assert [term.weight for term in terms] == pytest.approx([1e-6], rel=0.01)
     assert assemble(load_recipe("selfdeblur-released"), data, (9, 9), sigma=levin).problem.regularizers == ()
 
 
 @pytest.mark.parametrize(("iteration", "fidelity"), [(0, "MSE"), (999, "MSE"), (1000, "SSIM"), (4999, "SSIM")])
-def test_the_released_loss_turns_to_ssim_after_a_thousand_iterations(iteration, fidelity):
+def test_the_released_loss_is_ssim_after_a_thousand_iterations(iteration, fidelity):
     problem = assemble(load_recipe("selfdeblur-released"), torch.full((1, 1, 40, 41), 0.5), (9, 9)).problem
     assert type(problem.fidelity.at(iteration)).__name__ == fidelity
 
@@ -102,9 +103,9 @@ def test_the_classical_methods_are_there():
 
 @pytest.mark.parametrize("name", sorted(CLASSICAL - {"polish"}))
 def test_a_classical_method_goes_from_coarse_to_fine_and_ends_with_a_deconvolution(name):
-    """Of one that has starts, each of them does, and the method itself refines what they have found."""
+    """If it has candidates, each of them does, and the method refines their kernels."""
     whole = load_recipe(name)
-    assert bool(whole.candidates) == (name in STARTED)
+    assert bool(whole.candidates) == (name in WITH_CANDIDATES)
     for recipe in [*whole.candidates] or [whole]:
         first, *_, last = recipe.links()
         assert first.solver.name == "pyramid"
@@ -114,7 +115,7 @@ def test_a_classical_method_goes_from_coarse_to_fine_and_ends_with_a_deconvoluti
     assert whole.links()[-1].is_nonblind
 
 
-STARTED = ["best", "fast"]
+WITH_CANDIDATES = ["best", "fast"]
 
 
 def test_polish_refines_a_kernel_at_full_size_and_ends_with_a_deconvolution():
@@ -124,28 +125,28 @@ def test_polish_refines_a_kernel_at_full_size_and_ends_with_a_deconvolution():
     assert last == load_recipe("sparse-admm")
 
 
-@pytest.mark.parametrize("name", STARTED)
-def test_what_has_several_starts_polishes_on_trial_and_ends_as_polish_does(name):
+@pytest.mark.parametrize("name", WITH_CANDIDATES)
+def test_recipes_with_candidates_accept_a_polished_kernel_if_it_is_better_and_end_as_polish_does(name):
     recipe, polish = load_recipe(name), load_recipe("polish")
-    assert recipe.next.is_on_trial
+    assert recipe.next.needs_improvement
     assert recipe.next.model_copy(update={"selection": []}) == polish
-    names = [start.name for start in recipe.candidates]
+    names = [one.name for one in recipe.candidates]
     assert len(set(names)) == len(names) > 1
 
 
-def test_best_refines_as_fast_does_and_has_its_starts_among_its_own():
+def test_best_refines_as_fast_does_and_has_all_candidates_of_fast():
     best, fast = load_recipe("best"), load_recipe("fast")
     for part in ("operator", "image_prior", "kernel_prior", "fidelity", "regularizers", "solver", "next"):
         assert getattr(best, part) == getattr(fast, part), part
-    assert all(start in best.candidates for start in fast.candidates)
+    assert all(one in best.candidates for one in fast.candidates)
 
 
 def shortened(parameters):
-    """Settings that leave a solver, and those it holds, two iterations."""
+    """Settings that give a solver, and those nested in it, two iterations."""
     known = type(parameters.values).model_fields
-    own = [f"{parameters.place}.params.iterations=2"] if "iterations" in known else []
-    held = [inner for slot in parameters.slots for inner in parameters.held(slot)]
-    return own + [line for inner in held if issubclass(inner.component, Solver) for line in shortened(inner)]
+    own = [f"{parameters.place}.iterations=2"] if "iterations" in known else []
+    nested = [inner for keyword in parameters.nested for inner in parameters.nested_at(keyword)]
+    return own + [line for inner in nested if issubclass(inner.component, Solver) for line in shortened(inner)]
 
 
 GIVEN = {
@@ -153,7 +154,7 @@ GIVEN = {
     "known-mask": (np.random.default_rng(3).uniform(size=(36, 40)) < 0.5).astype(np.float32),
     "known-coil-maps": np.full((4, 12, 40), 0.5),
 }
-"""What a recipe must know, by its kernel prior."""
+"""The known parameters, by kernel prior."""
 
 
 def blurry():
@@ -164,12 +165,12 @@ def blurry():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_recipe_runs(name):
-    """To the end of its chain, two iterations of every solver, from a picture and a kernel size to a picture."""
+    """All its stages with two iterations of every solver, from a picture and a kernel size to a picture."""
     recipe = load_recipe(name)
     checked = check_parameters(recipe, seed=0)
     short = [line for place, p in checked.items() if place.endswith("solver") for line in shortened(p)]
     narrow = [
-        f"{place}.params.channels=4"
+        f"{place}.channels=4"
         for place, p in checked.items()
         if place.endswith("image_prior") and "channels" in type(p.values).model_fields
     ]
@@ -177,9 +178,9 @@ def test_a_recipe_runs(name):
     has_kernel = recipe.kernel_prior is not None and operator.parameter_prior is KernelPrior
     given = GIVEN[recipe.kernel_prior.name] if recipe.kernel_prior and recipe.kernel_prior.name in GIVEN else None
     size = 7 if has_kernel and given is None else None
-    seen = blurry() if operator.data_range else np.random.default_rng(2).uniform(size=(4, 12, 40))
-    seen = seen[:1] if recipe.operator.name == "tomography" else seen  # one slice
-    job = prepare(seen, recipe=recipe, kernel=given, kernel_size=size, overrides=[*short, *narrow], sigma=0.01)
+    data = blurry() if operator.data_range else np.random.default_rng(2).uniform(size=(4, 12, 40))
+    data = data[:1] if recipe.operator.name == "tomography" else data  # one slice
+    job = prepare(data, recipe=recipe, kernel=given, kernel_size=size, overrides=[*short, *narrow], sigma=0.01)
     result = job.run()
     assert result.image.shape == {
         "downsampling": (72, 80),

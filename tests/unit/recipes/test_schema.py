@@ -1,4 +1,4 @@
-"""What is told of components and recipes, also when one of them is broken."""
+"""Descriptions of components and recipes, also if one of them is broken."""
 
 from __future__ import annotations
 
@@ -29,8 +29,9 @@ BROKEN = {
     "'Decimal' is not defined": HEAD + "    def __init__(self, *, rate: Decimal) -> None: ...",
     "Nowhere": HEAD + "    def __init__(self, *, rate: list['Nowhere']) -> None: ...",
     "'rate' of Broken has no type": HEAD + "    def __init__(self, *, rate=1) -> None: ...",
-    "'json' of Broken bears a name that pydantic needs": HEAD + "    def __init__(self, *, json: int = 1) -> None: ...",
-    "stands after a '*'": HEAD + "    def __init__(self, rate: float = 1.0) -> None: ...",
+    "'json' of Broken has a name that pydantic reserves": HEAD
+    + "    def __init__(self, *, json: int = 1) -> None: ...",
+    "stand after a '*'": HEAD + "    def __init__(self, rate: float = 1.0) -> None: ...",
     "a recipe cannot hold": HEAD + "    def __init__(self, *, rate: Tensor) -> None: ...",
     "takes **rate": HEAD + "    def __init__(self, **rate: float) -> None: ...",
     "abstract; it must define forward": HEAD.replace(
@@ -38,7 +39,7 @@ BROKEN = {
     ),
     "SystemExit: no display": "raise SystemExit('no display')",
 }
-"""What is said, and the module it is said of."""
+"""A part of the error, and the module that causes it."""
 
 
 @pytest.fixture
@@ -59,52 +60,52 @@ def install(tmp_path, monkeypatch):
     registry._installed.cache_clear()
 
 
-@pytest.mark.parametrize(("words", "module"), BROKEN.items(), ids=BROKEN)
-def test_a_broken_plugin_breaks_neither_the_schema_nor_the_check_of_others(install, words, module):
+@pytest.mark.parametrize(("expected", "module"), BROKEN.items(), ids=BROKEN)
+def test_a_broken_plugin_breaks_neither_the_schema_nor_the_check_of_others(install, expected, module):
     install(module)
-    with pytest.raises(PluginError, match=re.escape(words)):
+    with pytest.raises(PluginError, match=re.escape(expected)):
         describe("fidelities", "broken")
     assert describe("fidelities", "ssim")["about"]
     tables = recipe_schema()["properties"]["fidelity"]["anyOf"][0]["oneOf"]
-    said = {table["properties"]["name"].get("const"): table.get("description", "") for table in tables}
-    assert words in said.pop("broken")
-    assert set(said.values()) == {""}
+    descriptions = {table["properties"]["name"].get("const"): table.get("description", "") for table in tables}
+    assert expected in descriptions.pop("broken")
+    assert set(descriptions.values()) == {""}
     problems = {entry.name: problem_of(entry) for entry in registry.entries("fidelities")}
-    assert words in problems["broken"]
+    assert expected in problems["broken"]
     assert {name for name, problem in problems.items() if problem} == {"broken"}
 
 
-def test_all_that_comes_with_invkit_is_sound():
+def test_all_components_of_invkit_are_sound():
     entries = [e for family in registry.FAMILIES for e in registry.entries(family) if e.distribution == "invkit"]
     assert len(entries) > 20
     assert {entry.name: problem_of(entry) for entry in entries if problem_of(entry)} == {}
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("name = 'mine'", "mine: image_prior is missing"),
         ("name = 'mine'\nimage_prior = 'pixel'\nsolver = 'joint-adam'", "did you mean 'pixels'"),
         ("name = 'mine'\nimage_prior = 'pixels'\nsolver = {name = 'joint-adam', params = {ema = 2}}", "ema: should be"),
     ],
 )
-def test_the_problem_of_a_recipe_is_told(text, said):
+def test_the_problem_of_a_recipe_is_described(text, expected):
     registry.register("recipes", "mine", text)
     try:
         [entry] = [entry for entry in registry.entries("recipes") if entry.name == "mine"]
-        assert said in problem_of(entry)
+        assert expected in problem_of(entry)
     finally:
         registry.unregister("recipes", "mine")
 
 
 @pytest.mark.parametrize("value", ["broken_module:Broken", "broken_module", "invkit.media"])
-def test_a_recipe_that_is_not_where_it_should_be_is_its_distribution_s_problem(install, value):
+def test_a_recipe_that_cannot_be_found_is_a_problem_of_its_distribution(install, value):
     install("Broken = 3", f"[invkit.recipes]\nbroken = {value}\n")
     problem = problem_of(registry.find("recipes", "broken"))
     assert problem.startswith("the recipe 'broken' of broken-plugin cannot be read from " + value)
 
 
-def test_a_recipe_is_described_with_its_components_as_resolved():
+def test_a_recipe_is_described_with_its_resolved_components():
     facts: dict[str, Any] = json.loads(json.dumps(describe("recipes", "selfdeblur-small")))
     recipe = load_recipe("selfdeblur-small")
     assert [facts[key] for key in ("family", "name", "title")] == ["recipes", recipe.name, recipe.title]
@@ -117,7 +118,7 @@ def test_a_recipe_is_described_with_its_components_as_resolved():
     assert again.image_prior.params["channels"] == 32
 
 
-def test_what_cannot_be_described_is_refused():
+def test_descriptions_of_unknown_and_broken_recipes_are_refused():
     registry.register("recipes", "mine", "name = 'mine'")
     try:
         with pytest.raises(RecipeError, match="mine: image_prior is missing"):
@@ -128,7 +129,7 @@ def test_what_cannot_be_described_is_refused():
         describe("recipes", "selfdeblurr")
 
 
-def test_the_schema_takes_short_forms_where_the_reader_does():
+def test_the_schema_has_the_short_forms_of_recipe_files():
     places = recipe_schema()["properties"]
     assert places["solver"] == {"$ref": "#/$defs/solvers"}
     assert {"enum": registry.names("solvers")} in recipe_schema()["$defs"]["solvers"]["anyOf"]
@@ -142,7 +143,7 @@ def test_the_schema_takes_short_forms_where_the_reader_does():
     assert all(option["required"] == ["name", "weight"] for option in table["oneOf"])
 
 
-def test_a_described_component_says_what_may_be_set():
+def test_the_description_of_a_component_has_its_parameters():
     class Plain(registry.load("fidelities", "mse")):
         """Of this session."""
 

@@ -1,4 +1,4 @@
-"""Two layers: the priors that give them, what a slot is given, and the operator that sees haze."""
+"""Two layers: their priors, the arguments of these, and the operator that models haze."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_constant_may_be_fixed_and_needs_a_start_unless_grey() -> None:
         ConstantImage((1, 1, 4, 4))
 
 
-def test_each_layer_is_given_its_half_of_what_there_is_to_start_from() -> None:
+def test_each_layer_starts_from_its_half_of_the_batch() -> None:
     start = drawn((4, 3, 6, 5))
     layers = build(Layers, {"shape": (4, 3, 6, 5), "start": start}, {"first": "pixels", "second": "constant"})
     first, second = layers().chunk(2)
@@ -56,21 +56,21 @@ def test_layers_need_an_even_batch_and_halves_of_it() -> None:
         Layers((2, 1, 4, 4), first=half, second=Pixels((2, 1, 4, 4), initial="grey"))
 
 
-def test_a_mask_starts_from_what_is_given_or_else_from_what_the_data_tell() -> None:
-    given, told = drawn((1, 1, 5, 5), seed=1), drawn((1, 1, 5, 5), seed=2)
-    both = {"shape": (1, 1, 5, 5), "start": given, "guess": told}
+def test_a_mask_starts_from_a_given_one_or_else_from_the_estimate() -> None:
+    given, guess = drawn((1, 1, 5, 5), seed=1), drawn((1, 1, 5, 5), seed=2)
+    both = {"shape": (1, 1, 5, 5), "start": given, "guess": guess}
     assert torch.equal(build(ImageMask, both, {"prior": "pixels"})(), given)
-    assert torch.equal(build(ImageMask, {**both, "start": None}, {"prior": "pixels"})(), told)
+    assert torch.equal(build(ImageMask, {**both, "start": None}, {"prior": "pixels"})(), guess)
 
 
-def test_the_dark_channel_tells_airlight_and_transmission(scene: Tensor) -> None:
+def test_the_dark_channel_gives_airlight_and_transmission(scene: Tensor) -> None:
     operator = Haze(clearing=1.0)
     transmission = torch.full((1, 1, 40, 40), 0.4)
     data = operator(torch.cat([scene, AIRLIGHT.expand_as(scene)]), transmission)
-    told = operator.initial_parameter(data, (1, 1, 40, 40))
+    estimate = operator.initial_parameter(data, (1, 1, 40, 40))
     away = (..., slice(12, None), slice(12, None))  # from the sky, whose dark channel is not black
     assert torch.allclose(operator.airlight(data), AIRLIGHT, atol=1e-5)
-    assert torch.allclose(told[away], transmission[away], atol=1e-4)
+    assert torch.allclose(estimate[away], transmission[away], atol=1e-4)
     first = operator.initial_image(data, transmission)
     assert torch.allclose(first, torch.cat([scene, AIRLIGHT.expand_as(scene)]), atol=1e-5)
 
