@@ -123,6 +123,9 @@ class ForwardOperator(Component, nn.Module, ABC):
     data_range: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
     example: ClassVar[Shape] = (2, 2, 9, 8)
 
+    def __init__(self) -> None:
+        super().__init__()  # torch's own constructor accepts any keyword, so a misspelt parameter would pass
+
     @abstractmethod
     def forward(self, image: Tensor, kernel: Tensor) -> Tensor:
         """Image (B, C, H, W) and kernel (B, 1, h, w) -> data (B, C, H', W'); differentiable in both."""
@@ -237,6 +240,9 @@ class Regularizer(Component, nn.Module, ABC):
 
     family: ClassVar[str] = "regularizers"
 
+    def __init__(self) -> None:
+        super().__init__()  # torch's own constructor accepts any keyword, so a misspelt parameter would pass
+
     @abstractmethod
     def forward(self, value: Tensor) -> Tensor:
         """Value (B, C, H, W) -> (B,), differentiable, with finite gradients everywhere."""
@@ -285,6 +291,9 @@ class Fidelity(Component, nn.Module, ABC):
     """How predicted data are compared with measured data."""
 
     family: ClassVar[str] = "fidelities"
+
+    def __init__(self) -> None:
+        super().__init__()  # torch's own constructor accepts any keyword, so a misspelt parameter would pass
 
     @abstractmethod
     def forward(self, predicted: Tensor, data: Tensor) -> Tensor:

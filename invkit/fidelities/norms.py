@@ -5,7 +5,6 @@ from __future__ import annotations
 from torch import Tensor
 
 from ..core.interfaces import Fidelity, LeastSquares
-from ..core.parameters import validated
 
 __all__ = ["L1", "MSE"]
 
@@ -21,10 +20,6 @@ class MSE(LeastSquares):
         tensor([0.2500])
     """
 
-    @validated
-    def __init__(self) -> None:
-        super().__init__()
-
     def forward(self, predicted: Tensor, data: Tensor) -> Tensor:
         """Two tensors (B, C, H, W) -> (B,), >= 0."""
         return (predicted - data).square().mean((1, 2, 3))
@@ -35,10 +30,6 @@ class L1(Fidelity):
 
     The gradient is zero where the two are equal.
     """
-
-    @validated
-    def __init__(self) -> None:
-        super().__init__()
 
     def forward(self, predicted: Tensor, data: Tensor) -> Tensor:
         """Two tensors (B, C, H, W) -> (B,), >= 0."""

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from ..core.errors import InputError
 from ..core.interfaces import Fidelity
-from ..core.parameters import validated
 
 __all__ = ["SSIM"]
 
@@ -26,7 +25,6 @@ class SSIM(Fidelity):
 
     window: Tensor
 
-    @validated
     def __init__(self) -> None:
         super().__init__()
         position = torch.arange(WINDOW_SIDE, dtype=torch.float64) - WINDOW_SIDE // 2

@@ -23,7 +23,7 @@ LinearMap: TypeAlias = Callable[[Tensor], Tensor]
 InnerProduct: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """Inner products of two tensors (B, C, H, W), one for each independent system; the shape broadcasts to theirs."""
 
-CHECK_EVERY = 5  # iterations between two residual checks on an accelerator, where each check waits for the device
+RESIDUAL_CHECK_INTERVAL = 5  # iterations; on an accelerator each check waits for the device
 
 
 @torch.no_grad()
@@ -63,7 +63,7 @@ def conjugate_gradients(
         tensor([1.0000, 0.5000, 0.2500])
     """
     dot = inner_product or dot_per_image
-    check_every = 1 if right.device.type == "cpu" else CHECK_EVERY
+    check_every = 1 if right.device.type == "cpu" else RESIDUAL_CHECK_INTERVAL
     solution, residual = start, right - matrix(start)
     limit = tolerance**2 * dot(right, right)
     direction, energy = torch.zeros_like(residual), torch.zeros_like(limit)

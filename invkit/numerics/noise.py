@@ -102,7 +102,7 @@ def patch_covariance_sigma(planes: Floats32) -> float:
         return 0.0
     from deepinv.models import PatchCovarianceNoiseEstimator
 
-    limited = central_part(torch.from_numpy(planes), MAX_COVARIANCE_SAMPLES)
+    limited = central_planes(torch.from_numpy(planes), MAX_COVARIANCE_SAMPLES)
     try:
         sigmas: Tensor = PatchCovarianceNoiseEstimator()(limited[:, None])
     except RuntimeError as error:
@@ -112,7 +112,7 @@ def patch_covariance_sigma(planes: Floats32) -> float:
     return float(sigmas.double().square().mean().sqrt())
 
 
-def central_part(planes: Tensor, samples: int) -> Tensor:
+def central_planes(planes: Tensor, samples: int) -> Tensor:
     """The centre of planes (N, H, W), with about ``samples`` numbers at most."""
     _, height, width = planes.shape
     scale = min(1.0, (samples / planes.numel()) ** 0.5)

@@ -34,9 +34,6 @@ class Frames(ForwardOperator):
 
     example = (3, 2, 9, 8)
 
-    def __init__(self) -> None:
-        super().__init__()
-
     def forward(self, image: Tensor, kernel: Tensor) -> Tensor:
         """Image (1, C, H, W) and kernels (N, 1, h, w) -> frames (N, C, H - h + 1, W - w + 1).
 

@@ -22,9 +22,6 @@ AIRLIGHT_SHARE = 1000  # one of so many pixels may show the airlight alone, as i
 class Identity(ForwardOperator):
     """``y = x`` for every kernel: the data are the image itself, as in denoising."""
 
-    def __init__(self) -> None:  # torch's own constructor takes **kwargs and would accept a misspelt parameter
-        super().__init__()
-
     def forward(self, image: Tensor, kernel: Tensor) -> Tensor:
         """The image, (B, C, H, W)."""
         return image
@@ -46,7 +43,17 @@ class Identity(ForwardOperator):
         return data
 
 
-class Inpainting(ForwardOperator):
+class MaskOperator(ForwardOperator):
+    """An operator whose parameter is a mask."""
+
+    parameter_prior = MaskPrior
+
+    def parameter_shape(self, data_shape: Shape, kernel_size: Size) -> Shape:
+        """(B, 1, H, W)."""
+        return data_shape[0], 1, *data_shape[2:]
+
+
+class Inpainting(MaskOperator):
     """Missing pixels: ``y = m x``, where the mask m is one for each measured pixel.
 
     The data should be zero where the mask is zero; the model cannot explain another value there.
@@ -56,11 +63,6 @@ class Inpainting(ForwardOperator):
         >>> Inpainting()(torch.tensor([[[[0.3, 0.8]]]]), mask)
         tensor([[[[0.3000, 0.0000]]]])
     """
-
-    parameter_prior = MaskPrior
-
-    def __init__(self) -> None:
-        super().__init__()
 
     def forward(self, image: Tensor, kernel: Tensor) -> Tensor:
         """Image (B, C, H, W) and mask (B or 1, 1, H, W) -> (B, C, H, W)."""
@@ -74,10 +76,6 @@ class Inpainting(ForwardOperator):
         """The shape of the data."""
         return data_shape
 
-    def parameter_shape(self, data_shape: Shape, kernel_size: Size) -> Shape:
-        """(B, 1, H, W)."""
-        return data_shape[0], 1, *data_shape[2:]
-
     @torch.no_grad()
     def initial_image(self, data: Tensor, kernel: Tensor) -> Tensor:
         """The measured pixels, and elsewhere the mean of the measured pixels of each channel; (B, C, H, W)."""
@@ -86,7 +84,7 @@ class Inpainting(ForwardOperator):
         return torch.lerp(mean, data, kernel).clamp(0, 1)
 
 
-class Mixture(ForwardOperator):
+class Mixture(MaskOperator):
     """Two layers that mix in each pixel: ``y = m x_1 + (1 - m) x_2`` with a mask m in [0, 1].
 
     Gandelsman, Shocher, Irani, '"Double-DIP": Unsupervised Image Decomposition via Coupled Deep-Image-Priors', CVPR
@@ -95,11 +93,6 @@ class Mixture(ForwardOperator):
 
     Data are (B, C, H, W). The layers are the batch of the image, (2 B, C, H, W), all first layers before the second.
     """
-
-    parameter_prior = MaskPrior
-
-    def __init__(self) -> None:
-        super().__init__()
 
     def forward(self, image: Tensor, kernel: Tensor) -> Tensor:
         """Layers (2 B, C, H, W) and mask (B or 1, 1, H, W) -> (B, C, H, W)."""
@@ -113,10 +106,6 @@ class Mixture(ForwardOperator):
     def image_shape(self, data_shape: Shape, kernel_shape: Shape) -> Shape:
         """(2 B, C, H, W)."""
         return 2 * data_shape[0], *data_shape[1:]
-
-    def parameter_shape(self, data_shape: Shape, kernel_size: Size) -> Shape:
-        """(B, 1, H, W)."""
-        return data_shape[0], 1, *data_shape[2:]
 
     @torch.no_grad()
     def initial_image(self, data: Tensor, kernel: Tensor) -> Tensor:

@@ -11,7 +11,16 @@ from torch import Tensor
 from ..core.interfaces import Reweightable
 from ..core.parameters import validated
 from ..numerics.finite_differences import GRADIENT
-from .shrinkage import blockwise, difference_filters, filter_weights, mean_penalty, power_shrinkage, values_per_image
+from .shrinkage import (
+    DifferenceSmoothing,
+    Second,
+    blockwise,
+    difference_filters,
+    filter_weights,
+    mean_penalty,
+    power_shrinkage,
+    values_per_image,
+)
 
 __all__ = ["HyperLaplacian"]
 
@@ -49,12 +58,8 @@ class HyperLaplacian(Reweightable):
         self,
         *,
         power: Annotated[float, Field(gt=0, le=2, description="power of a difference's magnitude")] = 0.8,
-        second: Annotated[
-            float, Field(ge=0, allow_inf_nan=False, description="weight of second differences relative to first ones")
-        ] = 0.0,
-        smoothing: Annotated[
-            float, Field(ge=0, le=1, description="difference ([0, 1] units) below which the penalty is quadratic")
-        ] = 1e-3,
+        second: Second = 0.0,
+        smoothing: DifferenceSmoothing = 1e-3,
     ) -> None:
         super().__init__()
         self.power = power

@@ -16,6 +16,9 @@ from .shrinkage import blockwise, mean_penalty, truncated_shrinkage, truncated_s
 __all__ = ["L0Gradient", "L0Intensity"]
 
 
+JointChannels = Annotated[bool, Field(description="decide for all channels of a pixel at once, else for each alone")]
+
+
 class SoftenedCount(Proximable, ABC):
     """The mean of ``min(t^2 / smoothing^2, 1)`` over lengths t; without smoothing, the number of nonzero lengths.
 
@@ -34,7 +37,7 @@ class SoftenedCount(Proximable, ABC):
         return mean_penalty(truncated_square(coefficients, self.joint(), self.smoothing), coefficients)
 
     def prox(self, coefficients: Tensor, step: float) -> Tensor:
-        """Coefficients (K, B, C, H, W), step > 0 -> the same shape; see the class."""
+        """Coefficients (K, B, C, H, W), step > 0 -> the same shape; exact, see `SoftenedCount`."""
         shrinkage = truncated_shrinkage(self.joint(), self.smoothing, step / values_per_image(coefficients))
         return blockwise(shrinkage, coefficients)
 
@@ -50,9 +53,6 @@ class L0Gradient(SoftenedCount):
     The fidelity is a mean over the same C H W values. The weight is therefore the lambda of a paper that adds
     ``lambda * count`` to a sum of squares. With joint channels, a pixel counts once and R is at most 1 / C. With
     separate differences, R is at most 2.
-
-    The proximal map is exact. With ``s = step / (C H W)``, it divides lengths up to ``sqrt(smoothing^2 + 2 s)`` by
-    ``1 + 2 s / smoothing^2`` (without smoothing it sets them to zero), and keeps the others.
 
     Args:
         isotropic: one decision for both differences of a pixel, or one for each.
@@ -75,9 +75,7 @@ class L0Gradient(SoftenedCount):
         isotropic: Annotated[
             bool, Field(description="decide by the length of the gradient, else for each difference alone")
         ] = True,
-        joint_channels: Annotated[
-            bool, Field(description="decide for all channels of a pixel at once, else for each alone")
-        ] = True,
+        joint_channels: JointChannels = True,
         smoothing: Annotated[
             float,
             Field(ge=0, le=1, description="length ([0, 1] units) below which the penalty is quadratic; 0: a count"),
@@ -101,9 +99,6 @@ class L0Intensity(SoftenedCount):
     the pixels that are not zero. The fidelity is a mean over the same values. The weight is therefore the factor of a
     paper that adds the count to a sum of squares. With joint channels R is at most 1 / C.
 
-    The proximal map is exact. With ``s = step / (C H W)``, it divides lengths up to ``sqrt(smoothing^2 + 2 s)`` by
-    ``1 + 2 s / smoothing^2`` (without smoothing it sets them to zero), and keeps the others.
-
     Args:
         joint_channels: one decision for all channels, or one for each.
         smoothing: value in [0, 1] units from which a pixel counts fully; 0 for a count.
@@ -113,9 +108,7 @@ class L0Intensity(SoftenedCount):
     def __init__(
         self,
         *,
-        joint_channels: Annotated[
-            bool, Field(description="decide for all channels of a pixel at once, else for each alone")
-        ] = True,
+        joint_channels: JointChannels = True,
         smoothing: Annotated[
             float,
             Field(ge=0, le=1, description="value ([0, 1] units) below which the penalty is quadratic; 0: a count"),

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field
 from torch import Tensor
 
 from ..core.interfaces import Regularizer, Reweightable
 from ..core.parameters import validated
-from .shrinkage import difference_filters, filter_weights, mean_penalty, values_per_image
+from .shrinkage import Second, difference_filters, filter_weights, mean_penalty, values_per_image
 
 __all__ = ["GradientL2", "KernelL2"]
 
@@ -32,13 +29,7 @@ class GradientL2(Reweightable):
     """
 
     @validated
-    def __init__(
-        self,
-        *,
-        second: Annotated[
-            float, Field(ge=0, allow_inf_nan=False, description="weight of second differences relative to first ones")
-        ] = 0.0,
-    ) -> None:
+    def __init__(self, *, second: Second = 0.0) -> None:
         super().__init__()
         self.filters, self.relative = difference_filters(second)
 
@@ -70,10 +61,6 @@ class KernelL2(Regularizer):
         >>> KernelL2()(torch.full((1, 1, 2, 2), 0.25))
         tensor([0.2500])
     """
-
-    @validated
-    def __init__(self) -> None:
-        super().__init__()
 
     def forward(self, value: Tensor) -> Tensor:
         """Value (B, C, H, W) -> (B,), >= 0."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..core.interfaces import Proximable
 from ..core.parameters import validated
-from .shrinkage import truncated_shrinkage, truncated_square, values_per_image
+from .shrinkage import MinimumSmoothing, truncated_shrinkage, truncated_square, values_per_image
 
 __all__ = ["DarkChannel", "PatchMinimum"]
 
@@ -58,9 +58,7 @@ class DarkChannel(Proximable):
         self,
         *,
         patch: Annotated[int, Field(ge=1, description="side of the window (pixels), odd"), AfterValidator(odd)] = 35,
-        smoothing: Annotated[
-            float, Field(ge=0, le=1, description="minimum ([0, 1] units) below which the penalty is quadratic")
-        ] = 0.01,
+        smoothing: MinimumSmoothing = 0.01,
     ) -> None:
         super().__init__()
         self.patch = patch
@@ -178,9 +176,7 @@ class PatchMinimum(Proximable):
         self,
         *,
         patch: Annotated[int, Field(ge=1, description="side of the square patches (pixels)")] = 6,
-        smoothing: Annotated[
-            float, Field(ge=0, le=1, description="minimum ([0, 1] units) below which the penalty is quadratic")
-        ] = 0.01,
+        smoothing: MinimumSmoothing = 0.01,
     ) -> None:
         super().__init__()
         self.patch = patch

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..core.interfaces import Reweightable
 from ..core.parameters import validated
 from ..numerics.finite_differences import GRADIENT
-from .shrinkage import blockwise, mean_penalty, squared_length, values_per_image
+from .shrinkage import DifferenceSmoothing, blockwise, mean_penalty, squared_length, values_per_image
 
 __all__ = ["TotalVariation"]
 
@@ -53,9 +53,7 @@ class TotalVariation(Reweightable):
         isotropic: Annotated[
             bool, Field(description="penalise the length of the gradient, else the sum of its components' magnitudes")
         ] = True,
-        smoothing: Annotated[
-            float, Field(ge=0, le=1, description="difference ([0, 1] units) below which the penalty is quadratic")
-        ] = 1e-3,
+        smoothing: DifferenceSmoothing = 1e-3,
     ) -> None:
         super().__init__()
         self.isotropic = isotropic

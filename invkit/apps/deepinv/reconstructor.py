@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -99,20 +99,8 @@ def as_reconstructor(
     return model_class()(Inversion(last_stage_of(method), chosen, time_limit), together)
 
 
-class Restoration(Protocol):
-    """A function that computes images from data."""
-
-    def __call__(self, y: Tensor, physics: Any, place: int) -> Tensor:
-        """Restore a batch, or a part of one.
-
-        Args:
-            y: the data.
-            physics: their physics.
-            place: position of the first image in the whole batch.
-
-        Returns:
-            The images, (B, C, H, W).
-        """
+Restoration: TypeAlias = Callable[[Tensor, Any, int], Tensor]
+"""Data y, their physics, and the position of the first image in the whole batch -> images (B, C, H, W)."""
 
 
 class RecipeModel(nn.Module):
@@ -168,7 +156,7 @@ class BlindRestoration:
     time_limit: float | None
 
     def __call__(self, y: Tensor, physics: Any, place: int) -> Tensor:
-        """See `Restoration`."""
+        """Restore; the arguments are those of `Restoration`."""
         data = as_real_data(type(physics).__name__, y)
         within = registry.load("operators", self.recipe.operator.name).data_range
         job = prepare(
@@ -209,7 +197,7 @@ class Inversion:
     time_limit: float | None
 
     def __call__(self, y: Tensor, physics: Any, place: int) -> Tensor:
-        """See `Restoration`."""
+        """Restore; the arguments are those of `Restoration`."""
         data = as_real_data(type(physics).__name__, y).cpu()
         sigma = self.sigma(data, physics, place)
         whole = PhysicsOperator(physics, measured=tuple(y.shape[1:])), None
