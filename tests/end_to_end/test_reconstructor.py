@@ -303,7 +303,7 @@ def test_only_linear_physics_are_accepted(scenes: Tensor) -> None:
         ({"recipe": "wiener", "kernel_size": 5}, InputError, "the physics has a kernel; leave kernel_size out"),
         ({"recipe": "wiener", "sigma": -1}, InputError, "sigma must be"),
         (
-            {"recipe": "wiener", "overrides": ["solver.iteratons=3"]},
+            {"recipe": "tv-admm", "overrides": ["solver.iteratons=3"]},
             RecipeError,
             "there is no place .solver.iteratons.",
         ),
