@@ -1,4 +1,4 @@
-"""Sphinx configuration. Offline by design: no intersphinx, nothing fetched."""
+"""Sphinx configuration. The build is offline: no intersphinx, no downloads."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-os.environ["INVKIT_DISABLE_PLUGINS"] = "1"  # the reference is of invkit, whatever else is installed
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # for small pictures threads that wait for a busy core cost minutes
+os.environ["INVKIT_DISABLE_PLUGINS"] = "1"  # the reference describes invkit alone
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # on a busy machine, waiting threads would cost minutes
 sys.path.insert(0, str(Path(__file__).parent))
 
 import reference_pages
+from sphinx.application import Sphinx
 
 project = "invkit"
 author = "The invkit authors"
@@ -26,7 +27,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "gallery"]  # pages are made of the scripts there, in generated/gallery
+exclude_patterns = ["_build", "gallery"]  # sphinx-gallery writes the pages to generated/gallery
 default_role = "py:obj"
 html_theme = "pydata_sphinx_theme"
 html_title = "invkit"
@@ -37,12 +38,12 @@ html_context = {"default_mode": "auto"}
 html_theme_options = {
     "show_prev_next": False,
     "navigation_with_keys": False,
-    "secondary_sidebar_items": {"*": ["page-toc"], "*/*": ["page-toc"]},  # the gallery, deeper, wants the room
+    "secondary_sidebar_items": {"*": ["page-toc"], "*/*": ["page-toc"]},  # the gallery is deeper
 }
 
-# A page without a section around it has nothing to list beside it, and tables want the room.
-ALONE = ("index", "quickstart", "concepts", "api", "changelog", "generated/*")
-html_sidebars = {page: [] for page in ALONE}
+# These pages belong to no section, so their left sidebar would be empty; their tables need the width.
+WITHOUT_SIDEBAR = ("index", "quickstart", "concepts", "api", "changelog", "generated/*")
+html_sidebars: dict[str, list[str]] = {page: [] for page in WITHOUT_SIDEBAR}
 
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
@@ -62,12 +63,12 @@ sphinx_gallery_conf = {
     "capture_repr": (),
     "download_all_examples": False,
     "show_signature": False,
-    "min_reported_time": 1e9,  # seconds on a machine that does other things beside tell nothing
+    "min_reported_time": 1e9,  # times on a busy machine have no meaning
     "write_computation_times": False,
     "thumbnail_size": (440, 330),
 }
 
 
-def setup(app: object) -> None:
-    """Write the pages that are made from the registry before Sphinx looks for sources."""
+def setup(app: Sphinx) -> None:
+    """Write the pages that are made from the registry, before Sphinx searches for sources."""
     app.connect("builder-inited", lambda app: reference_pages.write(Path(app.srcdir) / "generated"))

@@ -1,4 +1,4 @@
-"""The house in one picture: the words of the sentence as boxes, and in each the names that may stand there."""
+"""The toolkit in one picture: the terms of its sentence with their components, and the order of the folders."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from invkit.core import registry
 
 __all__ = ["house_picture"]
 
-WIDTH, TOP, HEIGHT = 1000, 48, 616
-LINE, CHARACTER = 16, 6.6  # pixels between lines of names, and of one character of them
+WIDTH, TOP, HEIGHT = 1000, 48, 716
+LINE_HEIGHT, CHARACTER_WIDTH = 16, 6.6  # of names, pixels
 ABOUT = (
-    "Image prior and kernel prior give x and k; the forward operator makes of them what the fidelity compares with the "
-    "data; regularizers add penalties; the solver moves the unknowns of both priors; a recipe names them all."
+    "Image prior and kernel prior give x and k. The forward operator computes A(x, k). The fidelity compares A(x, k) "
+    "with the data. Regularizers add penalties. The solver changes the unknowns of both priors. A recipe names all of "
+    "these components."
 )
 
 
 @dataclass(frozen=True)
 class Box:
-    """A word of the sentence, with what may stand there.
+    """A term of the sentence, with the components of its family.
 
     Attributes:
         family: of the registry.
-        word: as it is called in the sentence.
-        gives: what it gives, in the sentence's letters.
+        term: its name in the sentence.
+        gives: its value, in the letters of the sentence.
         x: left, pixels.
         y: top, pixels.
         width: pixels.
@@ -33,7 +34,7 @@ class Box:
     """
 
     family: str
-    word: str
+    term: str
     gives: str
     x: int
     y: int
@@ -41,29 +42,28 @@ class Box:
     height: int
 
     def drawn(self, root: str) -> str:
-        """A rectangle that leads to the family's part of the components page."""
-        # a name is not parted at its hyphens
+        """A rectangle that links to the family on the components page."""
         names = textwrap.wrap(
-            ", ".join(registry.names(self.family)), int((self.width - 24) / CHARACTER), break_on_hyphens=False
+            ", ".join(registry.names(self.family)), int((self.width - 24) / CHARACTER_WIDTH), break_on_hyphens=False
         )
         parts = [
             f'<rect x="{self.x}" y="{self.y}" width="{self.width}" height="{self.height}" rx="8"/>',
-            text(self.x + 12, self.y + 25, self.word, "word"),
+            text(self.x + 12, self.y + 25, self.term, "word"),
             text(self.x + self.width - 12, self.y + 25, self.gives, "gives"),
-            *(text(self.x + 12, self.y + 48 + LINE * row, line) for row, line in enumerate(names)),
+            *(text(self.x + 12, self.y + 48 + LINE_HEIGHT * row, line) for row, line in enumerate(names)),
         ]
         return f'<a href="{root}{page_of(self.family)}">{"".join(parts)}</a>'
 
 
 def page_of(family: str) -> str:
-    """Where a family is listed."""
+    """The page that lists a family."""
     place = "recipes.html" if family == "recipes" else f"components.html#components-{family.replace('_', '-')}"
     return f"generated/{place}"
 
 
-def text(x: int, y: int, words: str, kind: str = "names") -> str:
-    """One line."""
-    return f'<text class="{kind}" x="{x}" y="{y}">{escape(words)}</text>'
+def text(x: int, y: int, content: str, kind: str = "names") -> str:
+    """One line of text at a point, in a class of the style sheet."""
+    return f'<text class="{kind}" x="{x}" y="{y}">{escape(content)}</text>'
 
 
 BOXES = (
@@ -74,7 +74,7 @@ BOXES = (
     Box("fidelities", "fidelity", "A(x, k) ≈ y ?", 640, 228, 200, 66),
     Box("solvers", "solver", "minimises their sum", 330, 428, 510, 98),
 )
-# from, over, to; what stands beside an arrow, and where
+# path of an arrow; its label, and the point of the label
 ARROWS = (
     ("M260 100 H640", "x", 440, 92),
     ("M260 140 H445 V228", "", 0, 0),
@@ -83,25 +83,36 @@ ARROWS = (
     ("M900 262 H840", "y", 868, 254),
     ("M740 294 V428", "", 0, 0),
     ("M980 116 H992 V478 H840", "", 0, 0),
-    ("M330 476 H140 V376", "moves the unknowns", 150, 468),
+    ("M330 476 H140 V376", "changes the unknowns", 150, 468),
     ("M140 476 H8 V116 H20", "", 0, 0),
 )
-# heading; then families with what they are
-SHELVES = (
-    ("A classical solver holds", ("edge_selection", "kernel_estimation", "kernel_postprocessing")),
-    ("A recipe names it all", ("recipes", "no_reference_metrics")),
-    ("A benchmark compares", ("datasets", "metrics")),
-    ("An observer watches", ("observers",)),
+# heading and families of each column below the sentence
+COLUMNS = (
+    ("Steps of classical solvers", ("edge_selection", "kernel_estimation", "kernel_postprocessing")),
+    ("Methods", ("recipes", "no_reference_metrics")),
+    ("Benchmarks", ("datasets", "metrics")),
+    ("During a solve", ("observers",)),
+)
+# folders from high to low; "components" stands for the folders of the boxes, metrics and datasets
+LEVELS = (
+    ("apps",),
+    ("benchmark",),
+    ("pipeline",),
+    ("recipes", "testing"),
+    ("components",),
+    ("media",),
+    ("core",),
+    ("networks", "numerics"),
 )
 
 
 def house_picture(root: str = "") -> str:
-    """The picture as SVG, to be placed inside a page, whose colours it takes.
+    """The picture as SVG, to be included in a page, whose style sheet sets the colours.
 
     Args:
-        root: way from the page to the documentation's front page, empty or ending in a slash.
+        root: path from the page to the front page of the documentation, empty or ending in a slash.
     """
-    drawn = [*(box.drawn(root) for box in BOXES), data_box(), *map(arrow, ARROWS), *shelves(root)]
+    drawn = [*(box.drawn(root) for box in BOXES), data_box(), *map(arrow, ARROWS), *columns(root), *levels()]
     head = f'<svg class="house" viewBox="0 {TOP} {WIDTH} {HEIGHT}" role="group" aria-label="{escape(ABOUT)}">'
     return f'<div class="house-frame">{head}{TIP}{"".join(drawn)}</svg></div>\n'
 
@@ -113,7 +124,7 @@ TIP = (
 
 
 def data_box() -> str:
-    """The measurement, which is no component."""
+    """The box of the measurement, which is no component."""
     return (
         '<rect class="data" x="900" y="236" width="80" height="52" rx="8"/>'
         + text(940, 258, "data", "centred word")
@@ -122,19 +133,32 @@ def data_box() -> str:
 
 
 def arrow(drawn: tuple[str, str, int, int]) -> str:
-    """A line with a tip, and its letter."""
-    path, words, x, y = drawn
-    return f'<path class="arrow" d="{path}" marker-end="url(#tip)"/>' + (text(x, y, words, "on-arrow") if words else "")
+    """An arrow with its label."""
+    path, label, x, y = drawn
+    return f'<path class="arrow" d="{path}" marker-end="url(#tip)"/>' + (text(x, y, label, "on-arrow") if label else "")
 
 
-def shelves(root: str) -> list[str]:
-    """What stands around the sentence, a column each."""
+def columns(root: str) -> list[str]:
+    """The families outside the sentence, with links, below a rule."""
     parts = ['<path class="rule" d="M20 566 H980"/>']
-    for column, (heading, families) in enumerate(SHELVES):
+    for column, (heading, families) in enumerate(COLUMNS):
         x = 20 + 250 * column
         parts.append(text(x, 594, heading, "word"))
         for row, family in enumerate(families):
-            count = len(registry.names(family))
-            words = f"{family.replace('_', ' ')} ({count})"
-            parts.append(f'<a href="{root}{page_of(family)}">{text(x, 616 + 18 * row, words, "names link")}</a>')
+            label = f"{family.replace('_', ' ')} ({len(registry.names(family))})"
+            parts.append(f'<a href="{root}{page_of(family)}">{text(x, 616 + 18 * row, label, "names link")}</a>')
+    return parts
+
+
+def levels() -> list[str]:
+    """The folders of the package in the order of their imports, below a second rule."""
+    heading = "Folders: each imports only from those on its right (components: the boxes above, metrics, datasets)"
+    parts = ['<path class="rule" d="M20 672 H980"/>', text(20, 698, heading, "word")]
+    step, width = 960 // len(LEVELS), 960 // len(LEVELS) - 20
+    for index, folders in enumerate(LEVELS):
+        x, y = 20 + step * index, 741 if len(folders) == 1 else 732
+        parts.append(f'<rect x="{x}" y="714" width="{width}" height="44" rx="8"/>')
+        parts += [text(x + width // 2, y + 17 * row, name, "centred names") for row, name in enumerate(folders)]
+        if index:
+            parts.append(f'<path class="arrow" d="M{x - 20} 736 H{x}" marker-end="url(#tip)"/>')
     return parts

@@ -1,7 +1,7 @@
-"""Makes the pictures of the quickstart anew from the bundled photograph: ``python docs/make_pictures.py``.
+"""Makes the pictures of the quickstart from the bundled photograph: ``python docs/make_pictures.py``.
 
-Takes about six minutes of one core, most of them for the network, `pip install "invkit[ui]" playwright` and a Chromium;
-writes into ``docs/_static``.
+It takes about six minutes on one core, most of them for the network, and writes to ``docs/_static``. It needs
+``pip install -e ".[ui]" playwright`` in a checkout, and Chromium.
 """
 
 from __future__ import annotations
@@ -29,33 +29,33 @@ ROOT = Path(__file__).parents[1]
 STATIC = ROOT / "docs" / "_static"
 SAMPLES = ROOT / "invkit" / "datasets" / "samples"
 PHOTO, TRUTH = SAMPLES / "coffee_blurry.png", SAMPLES / "coffee_sharp.png"
-WORDS = {
+SETTINGS = {
     "pan-l0": [],
     "next=wiener": ["next=wiener"],
     "regularizers.l0-gradient=tv": ["regularizers.l0-gradient=tv"],
 }
 CROP = (150, 60, 330, 220)  # left, upper, right, lower, pixels of the photograph
-PATIENCE = 300_000  # ms
+TIMEOUT = 300_000  # ms
 
 
-def words() -> None:
-    """A recipe, and the same with one word changed: a part of each restoration, with its kernel."""
+def exchanged_components() -> None:
+    """A recipe, and the same with one component exchanged: a part of each restoration, with its kernel."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, 1 + len(WORDS), figsize=(11, 2.9), layout="constrained")
+    figure, axes = pyplot.subplots(1, 1 + len(SETTINGS), figsize=(11, 2.9), layout="constrained")
     axes[0].imshow(Image.open(PHOTO).crop(CROP))
     axes[0].set_title("photograph")
-    for axis, (title, overrides) in zip(axes[1:], WORDS.items(), strict=True):
+    for axis, (title, overrides) in zip(axes[1:], SETTINGS.items(), strict=True):
         result = invkit.deblur(PHOTO, recipe="pan-l0", overrides=overrides, kernel_size=31)
         axis.imshow(result.image[CROP[1] : CROP[3], CROP[0] : CROP[2]])
         axis.set_title(title)
         axis.inset_axes((0.72, 0.0, 0.28, 0.28)).imshow(result.kernel, cmap="gray")
     for drawn in [each for axis in axes for each in (axis, *axis.child_axes)]:
         drawn.set_axis_off()
-    figure.savefig(STATIC / "words.webp", dpi=110)
+    figure.savefig(STATIC / "exchanged.webp", dpi=110)
 
 
 def runs(folder: Path) -> list[Path]:
@@ -79,7 +79,7 @@ def report_picture(page: Page, folder: Path) -> None:
 
 
 def ui_picture(page: Page, folder: Path) -> None:
-    """The web page with a photograph restored, the line in the middle."""
+    """The web page after a restoration, with the line in the middle."""
     with served(folder / "ui") as address:
         page.goto(address)
         page.get_by_text("Drop a blurry photo here").wait_for()
@@ -94,14 +94,14 @@ def ui_picture(page: Page, folder: Path) -> None:
 
 
 def keep(page: Page, name: str) -> None:
-    """A screenshot of what the window shows."""
-    sleep(1)  # for what fades in
+    """A screenshot of the window."""
+    sleep(1)  # until all has faded in
     Image.open(io.BytesIO(page.screenshot())).save(STATIC / name, quality=80, method=6)
 
 
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
-    """The address of `invkit ui` while it runs."""
+    """The address of `invkit ui`, which runs inside the ``with`` statement."""
     command = [*INVKIT, "ui", "--no-open", "--port", "0", "--folder", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -114,30 +114,30 @@ def served(folder: Path) -> Iterator[str]:
 
 
 def answers(address: str) -> bool:
-    """Whether a server is up."""
+    """Whether a server answers."""
     with suppress(OSError), urllib.request.urlopen(address):
         return True
     return False
 
 
-INVKIT = [sys.executable, "-c", "from invkit.apps.cli.main import main; main()"]
+INVKIT = [sys.executable, "-m", "invkit"]
 
 
 def pages(browser: Browser, folder: Path) -> None:
     """The pictures of pages."""
     for size, draw in (((1180, 862), report_picture), ((1180, 760), ui_picture)):
         page = browser.new_page(viewport={"width": size[0], "height": size[1]}, color_scheme="light")
-        page.set_default_timeout(PATIENCE)
+        page.set_default_timeout(TIMEOUT)
         draw(page, folder)
 
 
 def main() -> None:
-    """All of them."""
+    """All pictures."""
     from shutil import which
 
     from playwright.sync_api import sync_playwright
 
-    words()
+    exchanged_components()
     with sync_playwright() as driver, tempfile.TemporaryDirectory() as folder:
         browser = driver.chromium.launch(executable_path=which("chromium"), args=["--no-sandbox"])
         pages(browser, Path(folder))

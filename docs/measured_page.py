@@ -1,4 +1,4 @@
-"""The page of measured figures, made from the committed results of the commands in benchmarks/."""
+"""The page of measured figures, made from the committed results of the benchmarks."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ SUITES = {
         "--published --output benchmarks/results/table3.md",
     ),
     "table3_true": (
-        "The same with the kernel sizes that the data have",
+        "The same with the true kernel sizes",
         "invkit bench run benchmarks/table3.toml --preset true-sizes --recipes fast-map,cho-lee,pan-l0 "
         "--output benchmarked/table3_true\n"
         "invkit bench table benchmarked/table3_true --metrics psnr,ssim,error-ratio,cpu-seconds --interval none "
         "--output benchmarks/results/table3_true.md",
     ),
     "unknown": (
-        "Levin's images, the kernel's size unknown",
+        "Levin's images, unknown kernel size",
         "invkit bench run benchmarks/levin_harder.toml --preset unknown --recipes fast,best "
         "--output benchmarked/unknown\n"
         "invkit bench table benchmarked/unknown --metrics psnr,ssim,error-ratio,cpu-seconds --interval none "
@@ -40,7 +40,7 @@ SUITES = {
     ),
     **{
         f"noise{percent}": (
-            f"Levin's images with noise of {percent / 100} added",
+            f"Levin's images with additional noise of {percent / 100}",
             f"invkit bench run benchmarks/levin_harder.toml --preset noise{percent} "
             f"--output benchmarked/noise{percent}\n"
             f"invkit bench table benchmarked/noise{percent} --metrics psnr,ssim,error-ratio,cpu-seconds "
@@ -49,21 +49,21 @@ SUITES = {
         for percent in (1, 2, 5)
     },
     "noise1_network": (
-        "Four of Levin's images with noise of 0.01 added, beside a network",
+        "Four of Levin's images with additional noise of 0.01, with a network",
         "invkit bench run benchmarks/levin_harder.toml --preset noise1 --limit 4 "
         "--recipes selfdeblur-small,fast,pan-l0 --output benchmarked/noise1_network\n"
         "invkit bench table benchmarked/noise1_network --metrics psnr,ssim,error-ratio,cpu-seconds --interval none "
         "--output benchmarks/results/noise1_network.md",
     ),
     "held_out": (
-        "Photographs that no setting was chosen on",
+        "Photographs on which no setting was chosen",
         "python benchmarks/held_out.py\n"
         "invkit bench run benchmarks/held_out.toml --output benchmarked/held_out\n"
         "invkit bench table benchmarked/held_out --metrics aligned-psnr,aligned-ssim,kernel-similarity,cpu-seconds "
         "--interval none --output benchmarks/results/held_out.md",
     ),
     "ablation": (
-        "What each part of fast and best is worth",
+        "The contribution of each part of fast and best",
         "python benchmarks/held_out.py\n"
         "invkit bench run benchmarks/ablation.toml --output benchmarked/ablation\n"
         "invkit bench table benchmarked/ablation --interval none --output benchmarks/results/ablation.md",
@@ -82,7 +82,7 @@ SUITES = {
         "--interval none --published --output benchmarks/results/table4_fast.md",
     ),
     "table4": (
-        "Lai's 100 images by single starts",
+        "Lai's 100 images by single candidates",
         "invkit bench run benchmarks/table4.toml --preset cpu --recipes fast-map,pan-l0 --output benchmarked/table4\n"
         "invkit bench table benchmarked/table4 --by category --metrics psnr-paper,psnr,cpu-seconds --interval none "
         "--published --output benchmarks/results/table4.md",
@@ -99,7 +99,7 @@ SUITES = {
         "invkit bench table benchmarked/table1 --published --output benchmarks/results/table1.md",
     ),
     "table1_squared": (
-        "Joint or alternating optimisation, by the paper's loss",
+        "Joint or alternating optimisation, with the loss of the paper",
         "invkit bench run benchmarks/table1.toml --preset squared --output benchmarked/table1_squared\n"
         "invkit bench table benchmarked/table1_squared --interval none --output benchmarks/results/table1_squared.md",
     ),
@@ -109,43 +109,44 @@ SUITES = {
         "invkit bench table benchmarked/table2 --published --output benchmarks/results/table2.md",
     ),
     "table2_squared": (
-        "Networks for the kernel, by the paper's loss",
+        "Networks for the kernel, with the loss of the paper",
         "invkit bench run benchmarks/table2.toml --preset squared --output benchmarked/table2_squared\n"
         "invkit bench table benchmarked/table2_squared --interval none --output benchmarks/results/table2_squared.md",
     ),
 }
-"""The tables of suites that may be committed: their titles, and the commands that make them."""
+"""The tables that may be committed, by file name: title, and the commands that make the table."""
 
 REMARKS = {
-    "successors": "Image 3 with kernel 6 and image 4 with kernel 8 are those on which SelfDeblur's authors fail; the "
-    "small network does not. VDIP is ahead of SelfDeblur on three of the four, W-DIP on two. The noise-robust method, "
-    "made for noise, falls behind where there is none, and its settings for 800 iterations were not tuned.",
-    "table3": "All but `selfdeblur-small` end with the deconvolution as it was before decision 11, whose weights "
-    "differ; `fast` and `best`, with the weights of today, are in the table above.",
-    "noise1": "On one image (4, 4) `best` takes a wrong kernel where `fast` does not: the more starts there are, the "
-    "more often noise makes a wrong one look best.",
-    "table4": "Both end with the deconvolution as it was before decision 11.",
-    "table4_fast": "The seconds are of the processor; other work ran beside it.",
-    "table1": "The paper finds joint optimisation 2.5 dB ahead after 5000 iterations. In this preset, whose loss is "
-    "1 - SSIM after 100 iterations, alternating is ahead by half a decibel on these three images. Under the paper's "
-    "loss, the next table, the paper's order holds.",
-    "table2": "As in the paper, one hidden layer is best, two cost a little, and none costs most. Double-DIP does not "
-    "fall behind as it does there, under either loss, in 600 iterations of a small network; why was not found out.",
+    "successors": "SelfDeblur's authors report failures on image 3 with kernel 6 and on image 4 with kernel 8; the "
+    "small network succeeds on both. VDIP is better than SelfDeblur on three of the four images, W-DIP on two. The "
+    "noise-robust method is made for noise and is worse without it; its settings for 800 iterations were not tuned.",
+    "table3": "All recipes except `selfdeblur-small` end with the deconvolution as it was before decision 11, with "
+    "other weights. The table above shows `fast` and `best` with the present weights.",
+    "noise1": "On one image (4, 4) `best` selects a wrong kernel, and `fast` does not: with more candidates, it "
+    "happens more often that a wrong one looks best because of noise.",
+    "table4": "Both recipes end with the deconvolution as it was before decision 11.",
+    "table4_fast": "The seconds are those of the processor; other programs ran at the same time.",
+    "table1": "In the paper, joint optimisation is 2.5 dB better after 5000 iterations. In this preset, whose loss is "
+    "1 - SSIM after 100 iterations, alternating optimisation is half a decibel better on these three images. With the "
+    "loss of the paper (next table), the order is that of the paper.",
+    "table2": "As in the paper, one hidden layer is best, two layers are slightly worse, and no hidden layer is worst. "
+    "In contrast to the paper, Double-DIP is not worse, with either loss, in 600 iterations of a small network; the "
+    "reason was not found.",
 }
-"""What is to be said of a table."""
+"""A remark below the commands of a table."""
 
 
 def measured_page() -> str:
-    """The figures of every benchmark, with the command that makes them."""
+    """The figures of all benchmarks, with the commands that make them."""
     head = (
-        "# Measured\n\nEach figure is printed by the command beside it and committed with the machine that made it in "
-        "`benchmarks/results`. Two processor cores; other machines give other seconds.\n"
+        "# Measured\n\nThe commands beside the tables print these figures. `benchmarks/results` contains them, with "
+        "the machine on which they were measured. It had two processor cores; times on other machines differ.\n"
     )
     return "\n".join([head, *suites(), problems(), large_photo(), speed(), *classical(), *scaling(), noise()])
 
 
 def read(name: str, command: str) -> Any:
-    """One committed result; raises ``FileNotFoundError`` that says which command writes it."""
+    """One committed result; raises ``FileNotFoundError``, which names the command that writes it."""
     file = RESULTS / name
     if not file.exists():
         raise FileNotFoundError(f"{file} is missing; it is written by: {command}")
@@ -153,17 +154,17 @@ def read(name: str, command: str) -> Any:
 
 
 def suites() -> list[str]:
-    """A section for each table of a suite that has been committed, as ``invkit bench table`` wrote it."""
-    files = {RESULTS / f"{name}.md": told for name, told in SUITES.items()}
-    return [section(file, *told) for file, told in files.items() if file.exists()]
+    """A section for each committed table, as ``invkit bench table`` wrote it."""
+    files = {RESULTS / f"{name}.md": texts for name, texts in SUITES.items()}
+    return [section(file, *texts) for file, texts in files.items() if file.exists()]
 
 
 def section(file: Path, title: str, command: str) -> str:
-    """A table under its title on this page, its headings a level down, with the commands that make it."""
+    """A table with its title, the commands that make it, and headings one level lower than in its file."""
     _, *lines = file.read_text(encoding="utf-8").splitlines()
     lower = [f"#{line}" if line.startswith("#") else line for line in lines]
     jobs = (
-        f"Every job is a line of `benchmarks/results/{file.stem}.csv`, which `invkit bench table --each` wrote."
+        f"`benchmarks/results/{file.stem}.csv` has one line for each job, written by `invkit bench table --each`."
         if file.with_suffix(".csv").exists()
         else ""
     )
@@ -172,7 +173,7 @@ def section(file: Path, title: str, command: str) -> str:
 
 
 def problems() -> str:
-    """The problems beside deblurring."""
+    """The problems other than deblurring."""
     command = "python benchmarks/problems.py --output benchmarks/results/problems.json"
     rows = [
         [
@@ -187,14 +188,14 @@ def problems() -> str:
     ]
     return (
         "## Other problems\n\n"
-        f"`{command}`: synthetic cases of pictures that come with scikit-image, each beside a classical method or the "
-        "known operator; what each case is stands in the file. Seconds are of the processor, one thread.\n\n"
-        + table(["problem", "scene", "method", "PSNR, dB", "CPU seconds", ""], rows)
+        f"`{command}`: synthetic cases made from pictures of scikit-image. Each is compared with a classical method or "
+        "with the known operator. The script describes the cases. Seconds are those of the processor, with one "
+        "thread.\n\n" + table(["problem", "scene", "method", "PSNR, dB", "CPU seconds", ""], rows)
     )
 
 
 def large_photo() -> str:
-    """Photographs of up to 24 megapixels, with their kernel and without."""
+    """Photographs of up to 24 megapixels, with a known and with an unknown kernel."""
     report = read("large_photo.json", "python benchmarks/large_photo.py")
     sizes = list(dict.fromkeys(row["megapixels"] for row in report["rows"]))
     recipes = dict.fromkeys(row["recipe"] for row in report["rows"])
@@ -205,18 +206,19 @@ def large_photo() -> str:
     ]
     return (
         "## Large photographs\n\n"
-        "`python benchmarks/large_photo.py`: photographs in colour, a motion of 65 pixels (of an eighth of the shorter "
-        "side where that is less), from the command to its files. Seconds and peak memory of the process; PSNR before "
-        "and after in dB, of all pixels, or for `fast`, which is not told the kernel, of the middle, aligned.\n\n"
+        "`python benchmarks/large_photo.py`: colour photographs with a motion blur of 65 pixels, or of an eighth of "
+        "the shorter side if that is less. Each cell shows seconds and peak memory of the whole command, and the PSNR "
+        "before and after, in dB: of all pixels, or for `fast`, whose kernel is unknown, of the middle after "
+        "alignment.\n\n"
         + table(["recipe", *(f"{size:g} MP" for size in sizes)], rows)
         + "\n```{image} ../_static/large_photo.png\n"
         ":alt: Seconds and peak memory of five recipes over the size of the photograph, both axes logarithmic\n```\n"
-        + f"\nMade with {report['machine']['threads']} threads on {report['machine']['cpus']} cores.\n"
+        + f"\nMeasured with {report['machine']['threads']} threads on {report['machine']['cpus']} cores.\n"
     )
 
 
 def large_cell(row: dict[str, Any] | None) -> str:
-    """The figures of one restoration, if it was made."""
+    """The figures of one restoration; empty if there is none."""
     if row is None:
         return ""
     return (
@@ -225,7 +227,7 @@ def large_cell(row: dict[str, Any] | None) -> str:
 
 
 def speed() -> str:
-    """One iteration of the paper's network against plain PyTorch."""
+    """One iteration of the paper's network, compared with plain PyTorch."""
     report = read("speed.json", "python benchmarks/speed/against_plain.py")
     rows = [
         [
@@ -239,16 +241,16 @@ def speed() -> str:
     ]
     return (
         "## An iteration of `selfdeblur`\n\n"
-        "`python benchmarks/speed/against_plain.py`: 255x255 data, 27x27 kernel, 128 channels; the versions take turns "
-        "in one run. Plain is the same mathematics written directly in PyTorch. The peak is the whole process's, of "
-        "which the libraries take about half.\n\n"
+        "`python benchmarks/speed/against_plain.py`: 255x255 data, 27x27 kernel, 128 channels. The versions run "
+        "alternately. Plain is the same mathematics written directly in PyTorch. The peak memory is that of the whole "
+        "process, of which the libraries take about half.\n\n"
         + table(["version", "seconds (median)", "ratio to plain (median)", "goal", "peak memory, GB"], rows)
         + f"\n{machine(report['machine'])}\n"
     )
 
 
 def classical() -> list[str]:
-    """Classical recipes against an earlier state, once that has been committed."""
+    """Classical recipes compared with an earlier version, if the result is committed."""
     file = RESULTS / "classical.json"
     if not file.exists():
         return []
@@ -265,15 +267,15 @@ def classical() -> list[str]:
     heads = ["recipe", "processor seconds", "seconds", "seconds of one thread", "PSNR, dB", "PSNR of the control, dB"]
     return [
         "## Classical recipes, before and after they were made faster\n\n"
-        f"`{report['command']}`: sums over Levin's images {', '.join(report['setting']['cases'])}, the two states by "
-        "turns in one run, before → after and their quotient; with the threads of a user who sets none, then with one. "
-        "Differences of PSNR are the mean and, in brackets, the largest. A blind method is chaotic: the control is the "
-        "earlier state on data that differ by a millionth.\n\n" + table(heads, rows)
+        f"`{report['command']}`: sums over Levin's images {', '.join(report['setting']['cases'])}. The two versions "
+        "ran alternately. Cells of seconds show before → after and their quotient, with the default number of threads "
+        "and with one thread. PSNR columns show the mean difference and, in brackets, the largest one. Blind methods "
+        "are chaotic: the control is the earlier version on data that differ by a millionth.\n\n" + table(heads, rows)
     ]
 
 
 def scaling() -> list[str]:
-    """Seconds over the sizes of photograph and kernel, once they have been committed with their figure."""
+    """Seconds over the sizes of photograph and kernel, if the result is committed."""
     file = RESULTS / "scaling.json"
     if not file.exists():
         return []
@@ -290,9 +292,10 @@ def scaling() -> list[str]:
     facts = {**report["machine"], **report["versions"]}
     return [
         "## Seconds over the sizes\n\n"
-        "`python benchmarks/speed/scaling.py`: seconds of an iteration of a solver, a building block and a whole "
-        "recipe, for grey photographs and a kernel of 31x31 pixels. They grow with a power of the pixels, over the "
-        "three largest sizes, and of the kernel's side, from 11 to 101.\n\n"
+        "`python benchmarks/speed/scaling.py`: seconds of an iteration of a solver, of a building block and of a whole "
+        "recipe, for grey photographs and a kernel of 31x31 pixels. The last columns are the exponents with which the "
+        "seconds grow: with the number of pixels, over the three largest sizes, and with the kernel's side, from 11 to "
+        "101.\n\n"
         + table(["what", *(f"{side}x{side}" for side in SIDES), "power of pixels", "power of kernel's side"], rows)
         + "\n```{image} ../_static/scaling.png\n"
         ":alt: Seconds against pixels, and against the kernel's side, of solvers, building blocks and recipes\n```\n"
@@ -314,15 +317,15 @@ def noise() -> str:
     ]
     return (
         "## Noise level\n\n"
-        "`INVKIT_DATA=... python benchmarks/noise.py`: share of figures within 15 % of the truth, noise of .002 to .1 "
-        "added to photographs and to the same blurred. The six misses of the default are all at .002.\n\n"
+        "`INVKIT_DATA=... python benchmarks/noise.py`: share of estimates within 15 % of the truth, for noise of 0.002 "
+        "to 0.1 added to sharp and blurred photographs. All six misses of the default are at 0.002.\n\n"
         + table(["method", *states, "seconds a megapixel"], rows)
     )
 
 
 def machine(facts: dict[str, Any]) -> str:
-    """What the figures were made on."""
+    """The machine on which the figures were measured."""
     return (
-        f"Made with torch {facts['torch']}, {facts['threads']} threads, {facts['processor']}; "
+        f"Measured with torch {facts['torch']}, {facts['threads']} threads, {facts['processor']}; "
         f"load average {facts['load_average'][0]}."
     )

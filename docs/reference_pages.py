@@ -1,4 +1,4 @@
-"""Pages made from the registry when the documentation is built, so that they cannot fall behind it."""
+"""Pages that are made from the registry when the documentation is built, so that they are always up to date."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from invkit.apps.cli.components import type_text
 from invkit.core import evaluation, interfaces, registry
 from invkit.core.nested import ComponentSpec, named
 from invkit.core.solver import Solver
-from invkit.recipes.model import Recipe, load_recipe, recipe_text
+from invkit.recipes.model import Recipe, load_recipe
 from invkit.recipes.schema import describe
+from invkit.recipes.toml import recipe_text
 
 INTERFACES = [family for family, interface in registry.FAMILIES.items() if interface is not None]
 KINDS = CLASSICAL, NETWORKS, KNOWN, OTHERS = (
     "Blind deconvolution, classical",
-    "Blind deconvolution by networks",
+    "Blind deconvolution, neural networks",
     "Deconvolution with a known kernel",
     "Other problems",
 )
-ABILITIES = {*interfaces.__all__, *evaluation.__all__} - {
-    str(interface).partition(":")[2] for interface in registry.FAMILIES.values()
-}
+NO_ABILITIES = {str(interface).partition(":")[2] for interface in registry.FAMILIES.values()} | {"KernelPrior"}
+ABILITIES = {*interfaces.__all__, *evaluation.__all__} - NO_ABILITIES
 TITLES = {family: family.replace("_", " ").capitalize() for family in INTERFACES}
 
 
 def write(folder: Path) -> None:
-    """Write the pages, touching only what has changed."""
+    """Write the pages; unchanged files are not touched."""
     folder.mkdir(exist_ok=True)
     for name, made in PAGES.items():
         text = made()
@@ -41,24 +41,24 @@ def write(folder: Path) -> None:
 
 
 def recipes_page() -> str:
-    """Every registered recipe: tables by kind, then each with its source, notes and text."""
+    """All registered recipes: one table for each kind, then each recipe with its source, notes and text."""
     recipes = [load_recipe(name) for name in registry.names("recipes")]
     head = (
         "# Recipes\n\nA recipe is one method: the components of the sentence, with their parameters. "
-        "`invkit recipe show NAME > mine.toml` gives you one to edit. An arrow leads to the recipe that goes on from "
-        "the kernel found (`next`); in brackets stands the solver inside another.\n"
+        "`invkit recipe show NAME > mine.toml` writes a copy to edit. In the tables, an arrow leads to the next stage, "
+        "which starts from the estimated kernel (`next`). A solver in brackets is nested in another one.\n"
     )
     kinds = [(kind, [recipe for recipe in recipes if kind_of(recipe) == kind]) for kind in KINDS]
     return "\n".join([head, *(kind_table(kind, members) for kind, members in kinds), *map(recipe_section, recipes)])
 
 
 def is_known(recipe: Recipe) -> bool:
-    """Whether a recipe is given its kernel."""
+    """Whether the kernel of a recipe is given."""
     return recipe.kernel_prior is None or recipe.is_nonblind
 
 
 def kind_of(recipe: Recipe) -> str:
-    """Under which heading a recipe is listed."""
+    """The heading under which a recipe is listed."""
     if recipe.operator.name != "convolution":
         return OTHERS
     if is_known(recipe):
@@ -69,32 +69,32 @@ def kind_of(recipe: Recipe) -> str:
 def kind_table(kind: str, recipes: list[Recipe]) -> str:
     """The recipes of one kind."""
     rows = [
-        [f"[`{r.name}`](#{r.name})", r.title, " → ".join(solver_words(link.solver) for link in r.links())]
+        [f"[`{r.name}`](#{r.name})", r.title, " → ".join(nested_name(link.solver) for link in r.links())]
         for r in recipes
     ]
-    return f"**{kind}**\n\n{table(['recipe', 'what it is', 'solver'], rows)}" if rows else ""
+    return f"**{kind}**\n\n{table(['recipe', 'description', 'solvers'], rows)}" if rows else ""
 
 
-def solver_words(spec: ComponentSpec) -> str:
-    """A solver's name, with that of the one inside it."""
+def nested_name(spec: ComponentSpec) -> str:
+    """The name of a solver, with that of the solver nested in it."""
     inner = spec.params.get("inner")
-    return spec.name if inner is None else f"{spec.name}({solver_words(ComponentSpec(**named(inner)))})"
+    return spec.name if inner is None else f"{spec.name}({nested_name(ComponentSpec(**named(inner)))})"
 
 
 def recipe_section(recipe: Recipe) -> str:
-    """One recipe in full."""
+    """One recipe: source, notes and text."""
     parts = [f"({recipe.name})=\n## {recipe.name}", recipe.title, f"Source: {recipe.source}", recipe.notes]
-    parts += [f"Goes on with: {' → '.join(link.name for link in recipe.links()[1:])}." if recipe.next else ""]
+    parts += [f"Next stages: {' → '.join(link.name for link in recipe.links()[1:])}." if recipe.next else ""]
     text = f"```toml\n{recipe_text(recipe.name).strip()}\n```"
     return "\n" + "\n\n".join(part.strip() for part in [*parts, text] if part.strip()) + "\n"
 
 
 def components_page() -> str:
-    """Every built-in component with its parameters."""
+    """All built-in components with their parameters."""
     head = (
-        "# Components\n\nEach name can stand in a recipe, or after `--set` on the command line. "
-        "`invkit describe FAMILY NAME` prints the same, for plugins too. A parameter that is *a component of* a family "
-        "takes a name of that family, or a table `{name = ..., params = {...}}`.\n"
+        "# Components\n\nThese names can be used in recipes and after `--set` on the command line. "
+        "`invkit describe FAMILY NAME` prints the same, also for plugins. A parameter that is *a component of* a "
+        "family takes a name of that family, or a table `{name = ..., params = {...}}`.\n"
     )
     return "\n".join([head, *map(family_section, INTERFACES)])
 
@@ -106,7 +106,7 @@ def family_section(family: str) -> str:
 
 
 def component_section(family: str, name: str) -> str:
-    """One component: what it is, its class, the table of its parameters."""
+    """One component: its description, its class, the table of its parameters."""
     facts = describe(family, name)
     about = facts["about"].split("\n\n")[0].replace("\n", " ").replace("``", "`")
     rows = [
@@ -119,23 +119,23 @@ def component_section(family: str, name: str) -> str:
 
 
 def abilities(component: type) -> list[str]:
-    """What a component can do beyond its family's interface, and what a solver asks of the others, in words."""
+    """Two sentences: the abilities of a component, and the abilities that a solver needs of the others."""
     own = [f"`{base.__name__}`" for base in component.__mro__ if base.__name__ in ABILITIES]
-    words = [f"Abilities: {', '.join(own)}."] if own else []
+    sentences = [f"Abilities: {', '.join(own)}."] if own else []
     needs = component.needs if issubclass(component, Solver) else {}
     asked = [f"{part.replace('_', ' ')} `{ability.__name__}`" for part, ability in needs.items()]
-    return words + ([f"Needs: {', '.join(asked)}."] if asked else [])
+    return sentences + ([f"Needs: {', '.join(asked)}."] if asked else [])
 
 
 def type_of(schema: dict[str, object]) -> str:
-    """A parameter's type in words; of a slot, with a link to what may stand there."""
-    words = type_text(schema)
-    family = next((family for family in INTERFACES if f" of {family}" in words), None)
-    return words.replace(f" of {family}", f" of [{family}](#components-{family})") if family else words
+    """The type of a parameter as text; for a nested component, with a link to its family."""
+    text = type_text(schema)
+    family = next((family for family in INTERFACES if f" of {family}" in text), None)
+    return text.replace(f" of {family}", f" of [{family}](#components-{family})") if family else text
 
 
 def default_of(schema: dict[str, object]) -> str:
-    """A parameter's default as JSON, "none" as a recipe has no word for it, or that it must be given."""
+    """The default of a parameter as JSON; "none" for no value, "required" if there is no default."""
     if "default" not in schema:
         return "required"
     return "none" if schema["default"] is None else f"`{json.dumps(schema['default'])}`"
