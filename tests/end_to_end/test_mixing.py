@@ -1,4 +1,4 @@
-"""Parts of different methods in one recipe, by settings as a user gives them: every mixture gives a valid result."""
+"""Parts of different methods in one recipe, mixed by a user's settings: every mixture gives a valid result."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ PROXIMABLE = [
     name for name in registry.names("regularizers") if issubclass(registry.load("regularizers", name), Proximable)
 ]
 ALONE = ["next=none"]
-MAP = "solver.params.inner.params"
+MAP = "solver.inner"
 SHORT = [f"{MAP}.iterations=2", *ALONE]
-NARROW = ["image_prior.params.channels=4", "kernel_prior.params.hidden=30"]
+NARROW = ["image_prior.channels=4", "kernel_prior.hidden=30"]
 ADAM = "{name = 'joint-adam', params = {iterations = 6, milestones = [], kernel_lr = 0.01}}"
 
 
 def stroke(size: int) -> np.ndarray:
-    """A kernel (size, size): a slanted line, brighter towards one end."""
+    """A kernel (size, size): a slanted line, brighter at one end."""
     kernel = np.zeros((size, size))
     for step in range(1, size - 1):
         kernel[step, (step + size // 2) // 2] = 1 + step % 3
@@ -38,7 +38,7 @@ def picture(side: int, cells: int = 6) -> np.ndarray:
 
 
 def blurry(side: int = 48, kernel_size: int = 9) -> tuple[np.ndarray, np.ndarray]:
-    """A blurry picture (side, side) and the sharp one beneath it."""
+    """A blurry picture (side, side) and the sharp one of the same scene."""
     from scipy.signal import convolve2d
 
     sharp = picture(side + kernel_size - 1)
@@ -49,7 +49,7 @@ def blurry(side: int = 48, kernel_size: int = 9) -> tuple[np.ndarray, np.ndarray
 
 
 def solved(recipe: str, *settings: str, kernel_size: int = 9, side: int = 48) -> invkit.Result:
-    """The result of a recipe with settings, checked for what any result must be."""
+    """The result of a recipe with settings, after checks that hold for any result."""
     data, _ = blurry(side)
     result = prepare(data, recipe=recipe, kernel_size=kernel_size, overrides=settings, sigma=0.002).run()
     assert result.image.shape == data.shape
@@ -64,7 +64,7 @@ def solved(recipe: str, *settings: str, kernel_size: int = 9, side: int = 48) ->
 
 
 def gain(recipe: str, *settings: str) -> float:
-    """By how many dB a recipe brings a picture of 96 pixels nearer the sharp one."""
+    """The gain in PSNR, in dB, of a recipe on a picture of 96 x 96 pixels."""
     data, sharp = blurry(96)
     result = invkit.deblur(data, recipe=recipe, kernel_size=11, overrides=settings, sigma=0.002, progress=False)
     return aligned_psnr(result.image, sharp) - aligned_psnr(data, sharp)
@@ -76,21 +76,21 @@ def gain(recipe: str, *settings: str) -> float:
 @pytest.mark.parametrize("smoothing", [0.01, 0.1])
 def test_selfdeblur_s_networks_with_an_l0_regularizer(smoothing: float) -> None:
     term = f"regularizers=[{{name = 'l0-gradient', weight = 1e-3, params = {{smoothing = {smoothing}}}}}]"
-    plain = solved("selfdeblur", *NARROW, "solver.params.iterations=8", "regularizers=[]")
-    with_l0 = solved("selfdeblur", *NARROW, "solver.params.iterations=8", term)
+    plain = solved("selfdeblur", *NARROW, "solver.iterations=8", "regularizers=[]")
+    with_l0 = solved("selfdeblur", *NARROW, "solver.iterations=8", term)
     assert len(with_l0.history) == 8
     assert not np.array_equal(with_l0.image, plain.image)
 
 
 def test_a_pyramid_around_joint_adam_with_networks() -> None:
-    settings = [*NARROW, "image_prior.params.scales=2", f"solver={{name = 'pyramid', params = {{inner = {ADAM}}}}}"]
+    settings = [*NARROW, "image_prior.scales=2", f"solver={{name = 'pyramid', params = {{inner = {ADAM}}}}}"]
     result = solved("selfdeblur-small", *settings, "fidelity=mse", kernel_size=15)
     assert result.iterations == 4 * 6  # kernels of 15, 11, 9 and 5 pixels
     assert result.history[-1] < result.history[0]
 
 
 def test_a_pyramid_around_joint_adam_with_the_recipe_s_own_depth_and_losses() -> None:
-    """Five scales and a window of 11 pixels; the losses' schedule begins anew at each level."""
+    """Five scales and a window of 11 pixels; the schedule of the losses starts again at each level."""
     solver = f"solver={{name = 'pyramid', params = {{ratio = 0.5, inner = {ADAM}}}}}"
     settings = [*NARROW, solver, "fidelity.mse.until_iteration=3"]
     result = solved("selfdeblur-small", *settings, kernel_size=15, side=64)
@@ -99,23 +99,23 @@ def test_a_pyramid_around_joint_adam_with_the_recipe_s_own_depth_and_losses() ->
         solved("selfdeblur-small", *settings, kernel_size=15, side=48)
 
 
-def test_a_network_for_the_kernel_of_pixels_with_tv() -> None:
-    settings = ["image_prior=pixels", "kernel_prior=softmax-fcn", "kernel_prior.params.hidden=30"]
+def test_a_network_for_the_kernel_with_pixels_and_tv() -> None:
+    settings = ["image_prior=pixels", "kernel_prior=softmax-fcn", "kernel_prior.hidden=30"]
     solver = "solver={name = 'joint-adam', params = {iterations = 40, image_lr = 0.02, kernel_lr = 0.01}}"
     result = solved("xu-l0", *settings, solver, "regularizers=[{name = 'tv', weight = 1e-3}]", *ALONE)
     assert result.history[-1] < 0.7 * result.history[0]
 
 
-def test_free_pixels_for_the_kernel_of_a_network() -> None:
-    result = solved("selfdeblur", NARROW[0], "kernel_prior=simplex", "solver.params.iterations=6")
+def test_free_pixels_for_the_kernel_with_a_network() -> None:
+    result = solved("selfdeblur", NARROW[0], "kernel_prior=simplex", "solver.iterations=6")
     assert result.iterations == 6
 
 
-# --- the skeleton of the classical methods with any of its parts -----------------------------------------------------
+# --- the scheme of the classical methods with any of its parts -------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", PROXIMABLE)
-def test_any_regularizer_with_a_prox_in_the_map_skeleton(name: str) -> None:
+def test_any_regularizer_with_a_prox_in_the_map_scheme(name: str) -> None:
     result = solved("pan-l0", f"regularizers=[{{name = '{name}', weight = 2e-4}}]", *SHORT)
     assert result.iterations == 2 * 2  # kernels of 9 and 7 pixels
 
@@ -125,10 +125,10 @@ def test_all_regularizers_with_a_prox_together() -> None:
     solved("pan-l0", f"regularizers=[{terms}]", *SHORT)
 
 
-@pytest.mark.parametrize("step", registry.names("kernel_estimation"))
+@pytest.mark.parametrize("estimation", registry.names("kernel_estimation"))
 @pytest.mark.parametrize("edges", registry.names("edge_selection"))
-def test_any_kernel_step_with_any_edge_predictor(step: str, edges: str) -> None:
-    solved("fast-map", f"{MAP}.kernel_estimation={step}", f"{MAP}.edge_selection={edges}", *SHORT)
+def test_any_kernel_estimation_with_any_edge_selection(estimation: str, edges: str) -> None:
+    solved("fast-map", f"{MAP}.kernel_estimation={estimation}", f"{MAP}.edge_selection={edges}", *SHORT)
 
 
 @pytest.mark.parametrize("latent", ["admm", "gradient-descent", "half-quadratic", "irls", "richardson-lucy", "wiener"])
@@ -139,17 +139,19 @@ def test_any_deconvolution_for_the_latent_image(latent: str, regularizer: str) -
 
 
 def test_a_network_for_the_latent_image_s_solver() -> None:
-    """Adam on the pixels in each turn; the image prior must be one that can be set, which a network is not."""
-    result = solved("xu-l0", f"{MAP}.latent={ADAM}", "regularizers.l0-gradient.params.smoothing=0.01", *SHORT)
+    """Adam on the pixels in each outer iteration; the image prior must be set, which a network does not allow."""
+    result = solved("xu-l0", f"{MAP}.latent={ADAM}", "regularizers.l0-gradient.smoothing=0.01", *SHORT)
     assert result.iterations == 4
-    with pytest.raises(AssemblyError, match="Assignable"):
+    with pytest.raises(
+        AssemblyError, match=r"needs .* that can be set to a given image or kernel, and 'dip-skip' does"
+    ):
         solved("xu-l0", f"{MAP}.latent={ADAM}", "image_prior=dip-skip", *SHORT)
 
 
-def test_the_clean_up_may_be_left_out_and_the_pyramid_too() -> None:
+def test_kernel_postprocessing_and_pyramid_may_be_left_out() -> None:
     solved("fast-map", f"{MAP}.kernel_postprocessing=none", *SHORT)
-    inner = "{latent = {name = 'half-quadratic'}, edge_selection = 'gradients', kernel_estimation = 'toeplitz', iterations = 3}"
-    result = solved("fast-map", f"solver={{name = 'alternating-map', params = {inner}}}", *ALONE)
+    parts = "latent = 'half-quadratic', edge_selection = 'gradients', kernel_estimation = 'toeplitz', iterations = 3"
+    result = solved("fast-map", f"solver={{name = 'alternating-map', params = {{{parts}}}}}", *ALONE)
     assert result.iterations == 3
 
 
@@ -164,19 +166,19 @@ def test_gradients_take_regularizers_of_values_alone(name: str) -> None:
         solved("krishnan", *settings)
 
 
-def test_a_term_on_the_kernel_is_refused_where_nothing_descends_on_it() -> None:
+def test_a_term_on_the_kernel_is_refused_by_solvers_that_ignore_it() -> None:
     on_kernel = "{name = 'kernel-l2', weight = 1e-3, target = 'kernel'}"
     terms = f"regularizers=[{{name = 'tv', weight = 1e-3}}, {on_kernel}]"
-    with pytest.raises(AssemblyError, match="no use for regularizers on the kernel, and KernelL2"):
+    with pytest.raises(AssemblyError, match="ignores regularizers on the kernel, and KernelL2 is one"):
         solved("xu-l0", terms, *SHORT)
-    solved("selfdeblur", *NARROW, "solver.params.iterations=3", terms)
+    solved("selfdeblur", *NARROW, "solver.iterations=3", terms)
 
 
-# --- what follows ----------------------------------------------------------------------------------------------------
+# --- next stages -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("next_recipe", ["hyper-laplacian", "sparse-admm", "sparse-irls", "tv-admm", "wiener"])
-def test_the_last_step_can_be_swapped(next_recipe: str) -> None:
+def test_the_last_stage_can_be_exchanged(next_recipe: str) -> None:
     result = solved("pan-l0", f"{MAP}.iterations=2", f"next={next_recipe}")
     assert [stage["name"] for stage in result.details["stages"]] == ["pan-l0", next_recipe]
     alone = solved("pan-l0", *SHORT)
@@ -184,25 +186,25 @@ def test_the_last_step_can_be_swapped(next_recipe: str) -> None:
     assert not np.array_equal(result.image, alone.image)
 
 
-def test_the_last_step_may_be_a_network_or_ringing_removal() -> None:
-    network = ["next=selfdeblur-nonblind", "next.image_prior.params.channels=4", "next.solver.params.iterations=3"]
+def test_the_last_stage_may_be_a_network_or_ringing_removal() -> None:
+    network = ["next=selfdeblur-nonblind", "next.image_prior.channels=4", "next.solver.iterations=3"]
     assert solved("pan-l0", f"{MAP}.iterations=2", *network).iterations == 4 + 3
     inner = "{name = 'half-quadratic'}"
-    slots = f"{{solver = {inner}, structure_solver = {inner}, structure = 'l0-gradient'}}"
-    settings = ["next=tv-admm", f"next.solver={{name = 'ringing-removal', params = {slots}}}"]
+    nested = f"{{solver = {inner}, structure_solver = {inner}, structure = 'l0-gradient'}}"
+    settings = ["next=tv-admm", f"next.solver={{name = 'ringing-removal', params = {nested}}}"]
     assert solved("pan-l0", f"{MAP}.iterations=2", *settings).iterations == 4 + 2
 
 
 @pytest.mark.parametrize("next_recipe", ["sparse-admm", "wiener"])
-def test_selfdeblur_may_go_on_with_a_deconvolution(next_recipe: str) -> None:
-    result = solved("selfdeblur-small", *NARROW, "solver.params.iterations=4", f"next={next_recipe}")
+def test_a_deconvolution_may_follow_selfdeblur(next_recipe: str) -> None:
+    result = solved("selfdeblur-small", *NARROW, "solver.iterations=4", f"next={next_recipe}")
     assert [stage["solver"] for stage in result.details["stages"]] == [
         "joint-adam",
-        {"sparse-admm": "tiles", "wiener": "wiener"}[next],
+        {"sparse-admm": "tiles", "wiener": "wiener"}[next_recipe],
     ]
 
 
-# --- and it works ----------------------------------------------------------------------------------------------------
+# --- quality ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -210,7 +212,7 @@ def test_selfdeblur_may_go_on_with_a_deconvolution(next_recipe: str) -> None:
     [
         ("fast-map", []),
         ("fast-map", [f"{MAP}.edge_selection=shock"]),
-        ("xu-l0", [f"{MAP}.latent=admm", f"{MAP}.latent.params.iterations=20", f"{MAP}.edge_selection=r-map"]),
+        ("xu-l0", [f"{MAP}.latent=admm", f"{MAP}.latent.iterations=20", f"{MAP}.edge_selection=r-map"]),
         ("pan-l0", ["regularizers=[{name = 'hyper-laplacian', weight = 4e-3, params = {power = 0.5}}]"]),
     ],
 )

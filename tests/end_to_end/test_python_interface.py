@@ -1,4 +1,4 @@
-"""The Python interface: one call for a picture, the assembled form for a researcher, and every swap of one word."""
+"""The Python interface: one call for a picture, assembled problems, and every exchange of one component."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from invkit.recipes.model import parse_recipe
 from invkit.solvers.adam import JointAdam
 
 SMALL = "selfdeblur-small"
-TINY = ["image_prior.params.channels=8", "image_prior.params.scales=2", "kernel_prior.params.hidden=16"]
+TINY = ["image_prior.channels=8", "image_prior.scales=2", "kernel_prior.hidden=16"]
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def blurry() -> np.ndarray:
     return np.kron(np.random.default_rng(1).uniform(size=(6, 7)), np.ones((6, 6))).astype(np.float32)
 
 
-def test_the_slide(blurry: np.ndarray) -> None:
+def test_a_problem_assembled_from_components(blurry: np.ndarray) -> None:
     data = torch.from_numpy(blurry)[None, None]
     blur, kernel = Convolution(), SoftmaxFCN((1, 1, 5, 5), hidden=16)
     image = DipSkipImage(blur.image_shape(data.shape, kernel.shape), channels=8, scales=2)
@@ -47,10 +47,10 @@ def test_the_slide(blurry: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize(("kind", "shape"), [("numpy", (36, 42)), ("numpy", (36, 42, 3)), ("tensor", (3, 36, 42))])
-def test_what_goes_in_comes_out(blurry: np.ndarray, kind: str, shape: tuple[int, ...]) -> None:
+def test_the_result_has_the_kind_and_layout_of_the_input(blurry: np.ndarray, kind: str, shape: tuple[int, ...]) -> None:
     plane = blurry if len(shape) == 2 else np.broadcast_to(blurry[..., None], (36, 42, 3))
     image = plane.copy() if kind == "numpy" else torch.from_numpy(plane.transpose(2, 0, 1).copy())
-    overrides = [*TINY, "solver.params.iterations=3"]
+    overrides = [*TINY, "solver.iterations=3"]
     result = invkit.deblur(image, recipe=SMALL, kernel_size=5, overrides=overrides, progress=False)
     assert type(result.image) is type(image)
     assert result.image.shape == shape
@@ -60,7 +60,7 @@ def test_what_goes_in_comes_out(blurry: np.ndarray, kind: str, shape: tuple[int,
 
 def test_rgb_restores_every_channel_with_one_kernel(blurry: np.ndarray) -> None:
     image = np.stack([blurry, blurry**2, 1 - blurry], axis=-1)
-    overrides = [*TINY, "solver.params.iterations=3"]
+    overrides = [*TINY, "solver.iterations=3"]
     job = prepare(image, recipe="selfdeblur-small", kernel_size=5, color="rgb", overrides=overrides)
     assert job.assembly.problem.image_prior.shape == (1, 3, 40, 46)
     assert job.run().kernel.shape == (5, 5)
@@ -70,17 +70,15 @@ def test_luma_keeps_the_chroma(blurry: np.ndarray) -> None:
     from invkit.media.colour import to_luma_chroma
 
     image = 0.3 + 0.4 * np.stack([blurry, blurry, 1 - blurry], axis=-1)
-    result = invkit.deblur(
-        image, recipe=SMALL, kernel_size=5, overrides=[*TINY, "solver.params.iterations=3"], progress=False
-    )
+    result = invkit.deblur(image, recipe=SMALL, kernel_size=5, overrides=[*TINY, "solver.iterations=3"], progress=False)
     given, kept = (to_luma_chroma(torch.from_numpy(x).permute(2, 0, 1)[None])[1] for x in (image, result.image))
     inside = torch.from_numpy((result.image > 0.001).all(-1) & (result.image < 0.999).all(-1))
     assert inside.float().mean() > 0.5
     torch.testing.assert_close(kept[..., inside].float(), given[..., inside].float(), atol=1e-4, rtol=0)
 
 
-def test_same_seed_same_result_and_other_seed_another(blurry: np.ndarray) -> None:
-    overrides = [*TINY, "solver.params.iterations=5"]
+def test_the_seed_determines_the_result(blurry: np.ndarray) -> None:
+    overrides = [*TINY, "solver.iterations=5"]
     first, again, other = (
         invkit.deblur(blurry, recipe=SMALL, kernel_size=5, overrides=overrides, seed=s, progress=False)
         for s in (0, 0, 1)
@@ -89,11 +87,11 @@ def test_same_seed_same_result_and_other_seed_another(blurry: np.ndarray) -> Non
     assert not np.array_equal(first.image, other.image)
 
 
-UNDEMANDING = ("alternating-adam", "joint-adam")  # take whatever has gradients
+UNDEMANDING = ("alternating-adam", "joint-adam")  # they need gradients only
 
 
 def alone(family: str) -> list[str]:
-    """The components of a family that can be named without naming what they are to hold."""
+    """The components of a family that need no nested components."""
     fields = {name: parameters_of(registry.load(family, name)).model_fields for name in registry.names(family)}
     return [name for name, some in fields.items() if not any(field.is_required() for field in some.values())]
 
@@ -108,8 +106,8 @@ SOLVERS = alone("solvers")
     ("image_prior", "kernel_prior", "solver"),
     list(itertools.product(alone("image_priors"), KERNELS, SOLVERS)),
 )
-def test_any_word_can_be_changed(blurry: np.ndarray, image_prior: str, kernel_prior: str, solver: str) -> None:
-    """Each combination runs, or is refused before compute by a sentence that says what is lacking."""
+def test_any_component_can_be_exchanged(blurry: np.ndarray, image_prior: str, kernel_prior: str, solver: str) -> None:
+    """Each combination runs, or is refused before any compute by a sentence that names the missing ability."""
     recipe = parse_recipe(f'name="swap"\nimage_prior="{image_prior}"\nkernel_prior="{kernel_prior}"\nsolver="{solver}"')
     kernel = np.full((5, 5), 0.04) if kernel_prior == "known" else None
     try:
@@ -117,7 +115,7 @@ def test_any_word_can_be_changed(blurry: np.ndarray, image_prior: str, kernel_pr
     except AssemblyError as error:
         refusal = str(error)
         assert solver not in UNDEMANDING, refusal
-        assert re.search("would do|needs", refusal), refusal
+        assert re.search("these do|needs", refusal), refusal
         return
     result = job.run()
     assert np.isfinite(result.image).all()
@@ -126,21 +124,21 @@ def test_any_word_can_be_changed(blurry: np.ndarray, image_prior: str, kernel_pr
 
 
 def shortened(recipe: invkit.Recipe, iterations: int) -> list[str]:
-    """Settings by which a recipe, and those that go on from it, take little time."""
+    """Settings that make a recipe and its next stages quick."""
     settings = []
     for depth, link in enumerate(recipe.links()):
-        place = "then." * depth
+        place = "next." * depth
         if link.image_prior.name == "dip-skip":
             small = {"channels": 8, "scales": 2, "nonlocal_scales": 0}
-            settings += [f"{place}image_prior.params.{key}={value}" for key, value in small.items()]
+            settings += [f"{place}image_prior.{key}={value}" for key, value in small.items()]
         if "iterations" in parameters_of(registry.load("solvers", link.solver.name)).model_fields:
-            settings.append(f"{place}solver.params.iterations={iterations}")
+            settings.append(f"{place}solver.iterations={iterations}")
     return settings
 
 
 def test_save_and_plot(blurry: np.ndarray, tmp_path: Path) -> None:
     result = invkit.deblur(
-        blurry, recipe=SMALL, kernel_size=5, overrides=[*TINY, "solver.params.iterations=2"], progress=False
+        blurry, recipe=SMALL, kernel_size=5, overrides=[*TINY, "solver.iterations=2"], progress=False
     )
     assert {p.name for p in result.save(tmp_path / "run").iterdir()} >= {"image.png", "kernel.npy", "result.json"}
     assert len(result.plot().axes) >= 4
@@ -163,7 +161,7 @@ def test_a_solver_without_what_it_needs_is_refused_before_compute(
     from invkit.core.interfaces import Proximable
 
     class Needy(JointAdam):
-        """A solver that needs proximal regularizers."""
+        """A solver that needs regularizers with a proximal map."""
 
         needs = {"regularizers": Proximable}  # noqa: RUF012
 
@@ -173,27 +171,30 @@ def test_a_solver_without_what_it_needs_is_refused_before_compute(
             'name="x"\nimage_prior="pixels"\nkernel_prior="simplex"\nsolver="needy"\n'
             '[[regularizers]]\nname="kernel-l2"\nweight=1.0'
         )
-        with pytest.raises(AssemblyError, match=r"regularizers\.0: Needy needs a Proximable.*would do"):
+        with pytest.raises(
+            AssemblyError,
+            match=r"regularizers\.0: 'needy' needs .* has a proximal map, and 'kernel-l2' does not.*these do: .*tv",
+        ):
             prepare(blurry, recipe=recipe, kernel_size=5)
     finally:
         registry.unregister("solvers", "needy")
 
 
-def test_a_delta_kernel_shows_the_data_in_place(blurry: np.ndarray) -> None:
-    """The restored picture lies pixel on pixel over the blurry one: a centred delta changes nothing."""
+def test_a_centred_delta_kernel_does_not_shift_the_image(blurry: np.ndarray) -> None:
+    """The restored picture lies pixel on pixel over the blurry one."""
     kernel = np.zeros((5, 7))
     kernel[centre((5, 7))] = 1
     recipe = parse_recipe('name="x"\nimage_prior="pixels"\nkernel_prior="known"\nsolver="joint-adam"')
-    job = prepare(blurry, recipe=recipe, kernel=kernel, overrides=["solver.params.iterations=1"])
+    job = prepare(blurry, recipe=recipe, kernel=kernel, overrides=["solver.iterations=1"])
     assert np.abs(job.run().image - blurry).max() < 0.05
 
 
 def test_restore_with_a_known_kernel_keeps_it(blurry: np.ndarray) -> None:
     kernel = np.random.default_rng(0).uniform(size=(4, 5))
     kernel /= kernel.sum()
-    overrides = [*TINY[:2], "solver.params.iterations=3"]
+    overrides = [*TINY[:2], "solver.iterations=3"]
     result = invkit.restore(blurry, "selfdeblur-nonblind", kernel=kernel, overrides=overrides, progress=False)
-    np.testing.assert_allclose(result.kernel, kernel, atol=1e-7)  # a kernel is solved with in float32
+    np.testing.assert_allclose(result.kernel, kernel, atol=1e-7)  # the solve is in float32
 
 
 def test_a_blind_recipe_refuses_a_kernel_it_would_not_use(blurry: np.ndarray) -> None:
