@@ -170,9 +170,7 @@ def downloadable(name: str, data: Path | None) -> tuple[type[Downloadable], Path
 
     component = registry.load("datasets", name)
     if not issubclass(component, Downloadable):
-        raise InputError(
-            f"the dataset '{name}' has no files to fetch; see 'invkit describe datasets {name}'"
-        )
+        raise InputError(f"the dataset '{name}' has no files to fetch; see 'invkit describe datasets {name}'")
     return component, data_folder(data) / component.folder
 
 
