@@ -1,4 +1,4 @@
-"""The page on writing a prior: its commands run, and their output is what the page shows."""
+"""The page on writing a prior: its commands run, and it shows their output."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ MOST_COMMANDS = 5
 PSNR_TOLERANCE = 0.5  # dB: processors round differently, and 200 iterations of Adam amplify it
 
 
-def words(line: str) -> str:
+def comparable(line: str) -> str:
     """A line without numbers and frames, which depend on the machine and the screen."""
     return " ".join(re.sub(r"[\d.:]+", "#", line).replace("=", " ").split())
 
 
 def assert_shown(shown: str, output: str) -> None:
-    """Each line shown is a line of the output, or a part of one, in this order."""
-    lines = [words(line) for line in output.splitlines()]
-    for line in filter(None, map(words, shown.splitlines())):
-        found = next((i for i, given in enumerate(lines) if line in given), None)
-        assert found is not None, f"{line!r} is not, or not there, in\n{output}"
+    """Every shown line is a line of the output or a part of one, in the same order."""
+    lines = [comparable(line) for line in output.splitlines()]
+    for line in filter(None, map(comparable, shown.splitlines())):
+        found = next((i for i, other in enumerate(lines) if line in other), None)
+        assert found is not None, f"{line!r} is missing, or out of order, in\n{output}"
         lines = lines[found + 1 :]
 
 
@@ -58,7 +58,7 @@ def test_five_commands_lead_to_a_row_in_a_table(tmp_path: Path) -> None:
     assert len(figures(output)) == 2
 
 
-def test_the_page_shows_what_the_command_writes() -> None:
+def test_the_page_shows_the_files_that_the_command_writes() -> None:
     (prior, _), (recipe,) = (re.findall(rf"```{kind}\n(.*?)```", PAGE, flags=re.DOTALL) for kind in ("python", "toml"))
     assert prior == WRITTEN["straight_motion/straight_motion.py"]
     assert recipe == WRITTEN["straight_motion/straight-motion.toml"]

@@ -1,10 +1,11 @@
-"""The page on other inverse problems: its Python and its commands do what it says."""
+"""The code and the commands of the page on other inverse problems work."""
 
 from __future__ import annotations
 
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ COMMANDS = [line for block in blocks("bash") for line in block.replace("\\\n", "
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the page is followed: with small files of the names that it uses."""
+    """The current folder of the page, with small files of its names."""
     rng = np.random.default_rng(0)
     blocky = np.kron(rng.uniform(0.1, 0.9, (8, 8)), np.ones((4, 4)))
     mask = (rng.random(blocky.shape) < 0.7).astype(float)
@@ -45,8 +46,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_python_of_the_page_runs_from_top_to_bottom() -> None:
-    names: dict[str, object] = {}
+def test_the_python_code_runs_from_top_to_bottom() -> None:
+    names: dict[str, Any] = {}
     try:
         exec(compile("\n".join(blocks("python")), "problems.md", "exec", dont_inherit=True), names)
     finally:
@@ -57,13 +58,13 @@ def test_the_python_of_the_page_runs_from_top_to_bottom() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_of_the_page_is_accepted(folder: Path, command: str) -> None:
+def test_every_command_succeeds(folder: Path, command: str) -> None:
     outcome = CliRunner().invoke(app, shlex.split(command, comments=True)[1:], catch_exceptions=False)
     assert outcome.exit_code == 0
     assert (folder / "solved" / "image.png").exists()
 
 
 def test_several_frames_are_given_one_by_one(folder: Path) -> None:
-    command = "solve multi-frame --image noisy.png --image holes.png --kernel-size 5 --set solver.params.iterations=3"
+    command = "solve multi-frame --image noisy.png --image holes.png --kernel-size 5 --set solver.iterations=3"
     assert CliRunner().invoke(app, command.split(), catch_exceptions=False).exit_code == 0
     assert np.load(folder / "solved" / "kernel.npy").shape == (2, 5, 5)

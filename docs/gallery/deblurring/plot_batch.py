@@ -2,8 +2,8 @@
 A batch of images
 =================
 
-Several photographs of one size are restored together, each with a kernel of its own: a list goes
-in, or a tensor, and stacks of images, channels first, and of kernels come out.
+Several photographs of one size are restored together, each with its own kernel. The input is a list
+or a tensor. The result contains a stack of images, channels first, and a stack of kernels.
 """
 
 import matplotlib.pyplot as plt
@@ -26,8 +26,8 @@ blurry = [
 ]
 
 # %%
-# Recipes that compare kernels, as ``fast`` and ``best``, take one photograph at a time;
-# ``fast-map`` and most others take any number.
+# Recipes with a selection, as ``fast`` and ``best``, restore one photograph at a time.
+# ``fast-map`` and most other recipes restore any number.
 
 result = invkit.deblur(blurry, recipe="fast-map", kernel_size=21, progress=False)
 print(result.image.shape, result.kernel.shape)

@@ -1,11 +1,12 @@
 """
-Classical against neural
-========================
+Classical and neural methods
+============================
 
-The same blurry picture by a classical method and by networks. ``fast-map`` finds the kernel from
-the salient edges of a latent image, from coarse to fine. ``selfdeblur-small`` is SelfDeblur with a
-small network: one network gives the image, another one the kernel, both random at first and trained
-on this one picture. The picture is known, and the size of the kernel.
+The same blurry image, restored by a classical method and by neural networks. ``fast-map`` estimates
+the kernel from the salient edges of a latent image, from coarse to fine. ``selfdeblur-small`` is
+SelfDeblur with a small network: one network gives the image, another one the kernel. Both start
+from random weights and are trained on this one image. Only the blurry image and the kernel size are
+known.
 """
 
 import time
@@ -23,25 +24,25 @@ true_kernel = random_kernel("motion", 15, [4])
 blurry = np.random.default_rng(0).normal(blur_image(truth, true_kernel), 0.005).clip(0, 1)
 
 # %%
-# The networks get 200 iterations here, where the recipe has 800 and the paper 5000; rates and their
-# milestones are set for so few. In the third, the image is made anew from the kernel that the
-# networks have found.
+# The networks have 200 iterations here, instead of 800 in the recipe and 5000 in the paper.
+# Learning rates and milestones are adapted. The third result is a deconvolution with the kernel of
+# the networks.
 
-few = [
-    "solver.params.iterations=200",
-    "solver.params.milestones=[120, 160, 180]",
-    "solver.params.kernel_lr=2e-3",
+fewer_iterations = [
+    "solver.iterations=200",
+    "solver.milestones=[120, 160, 180]",
+    "solver.kernel_lr=2e-3",
 ]
 results = {}
 for name, recipe, overrides in [
     ("classical", "fast-map", []),
-    ("networks", "selfdeblur-small", few),
+    ("networks", "selfdeblur-small", fewer_iterations),
 ]:
-    begun = time.perf_counter()
+    started = time.perf_counter()
     results[name] = invkit.deblur(
         blurry, recipe=recipe, kernel_size=15, overrides=overrides, progress=False
     )
-    print(f"{name}: {time.perf_counter() - begun:.1f} s")
+    print(f"{name}: {time.perf_counter() - started:.1f} s")
 results["networks' kernel"] = invkit.deconvolve(blurry, results["networks"].kernel, progress=False)
 
 # %%
@@ -59,7 +60,7 @@ for axis, (title, (picture, kernel)) in zip(axes.flat, pictures.items(), strict=
 plt.show()
 
 # %%
-# Top left: the true kernel in the blurry picture, then those that were found. The networks need
-# neither edges nor a pyramid; how far they get with all their iterations is told in
-# :doc:`/generated/measured`. To try next: the whole recipe on a GPU, ``recipe="selfdeblur"``, or a
-# word of it, as ``overrides=["kernel_prior=generative"]``.
+# The insets show the true kernel in the blurry image, and the estimated kernels. The networks need
+# neither edge selection nor a pyramid. :doc:`/generated/measured` shows their results with all
+# iterations. Try the whole recipe on a GPU, ``recipe="selfdeblur"``, or another component in it,
+# ``overrides=["kernel_prior=generative"]``.

@@ -2,8 +2,8 @@
 Colour
 ======
 
-The kernel of a colour photograph is found from its luma. What then is restored is a choice: the
-luma alone, while the chroma stays as blurry as it was, or all three channels with the one kernel.
+The kernel of a colour photograph is estimated from its luma. With this kernel, either the luma is
+restored and the blurry chroma is kept, or all three channels are restored.
 """
 
 import matplotlib.pyplot as plt
@@ -24,8 +24,8 @@ results = {
 }
 
 # %%
-# The figures are over all three channels. To the eye, sharp luma over blurry chroma passes for a
-# sharp picture, but where two colours of one brightness meet.
+# The PSNR is that of all three channels. A sharp luma with a blurry chroma looks sharp, except
+# where two colours of the same brightness meet.
 
 
 def psnr(picture):

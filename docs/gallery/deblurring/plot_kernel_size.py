@@ -2,9 +2,9 @@
 Unknown kernel size
 ===================
 
-How large the blur is, nobody knows either. The size that is given is that of the square in which
-the kernel is looked for: one that is too small cannot hold it, one that is too large costs time and
-little else. ``"auto"``, the default, takes an eighth of the picture's shorter side.
+The size of the blur is usually unknown. The option ``kernel_size`` is the side of the square that
+has to contain the kernel. A square that is too small cannot contain it. A square that is too large
+costs time and little else. The default ``"auto"`` is an eighth of the image's shorter side.
 """
 
 import matplotlib.pyplot as plt
@@ -20,7 +20,7 @@ true_kernel = random_kernel("motion", 31, [10])
 blurry = np.random.default_rng(0).normal(blur_image(truth, true_kernel), 0.005).clip(0, 1)
 
 # %%
-# The true kernel takes about 15 pixels of its 31.
+# The true kernel is about 15 pixels wide, in a square of 31.
 
 sizes = [7, 15, 45, "auto"]
 results = {
@@ -29,7 +29,7 @@ results = {
 }
 
 # %%
-# Each inset is a kernel, in the square it was looked for in.
+# Each inset shows a kernel in its square.
 
 pictures = {"truth": (truth[15:-15, 15:-15], true_kernel), "blurry": (blurry, true_kernel)}
 pictures |= {f"size {size}": (result.image, result.kernel) for size, result in results.items()}

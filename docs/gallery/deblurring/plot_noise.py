@@ -2,9 +2,9 @@
 Noise
 =====
 
-Nobody says how noisy the photograph is. The noise level is read off the picture before anything
-else, and the weights of the last deconvolution are in proportion to it: the more noise, the
-smoother the image. Known is the picture, unknown are image, kernel and noise level.
+The noise level of a photograph is usually unknown. It is estimated from the image, and the weights
+of the final deconvolution are proportional to it: the noisier the data, the smoother the image.
+Image, kernel and noise level are unknown here.
 """
 
 import matplotlib.pyplot as plt
@@ -20,8 +20,8 @@ true_kernel = random_kernel("motion", 21, [10])
 clean = blur_image(truth, true_kernel)
 
 # %%
-# Three noise levels, in units of the range from black to white. What was estimated is in the
-# result's details.
+# Three noise levels, in units of the range from black to white. The details of the result contain
+# the estimate.
 
 results = {}
 for sigma in (0.002, 0.01, 0.03):
@@ -30,7 +30,7 @@ for sigma in (0.002, 0.01, 0.03):
     print(f"noise of {sigma}: estimated as {results[sigma].details['noise_sigma']:.4f}")
 
 # %%
-# Above what was given, with the true kernel; below what came out, with the kernel found.
+# First row: the data, with the true kernel. Second row: the results, with the estimated kernels.
 
 figure, axes = plt.subplots(2, 3, figsize=(11, 7.6), layout="constrained")
 for column, (sigma, result) in zip(axes.T, results.items(), strict=True):
@@ -48,5 +48,5 @@ for column, (sigma, result) in zip(axes.T, results.items(), strict=True):
 plt.show()
 
 # %%
-# To try next: a level of your own, ``sigma=0.02``, in place of the estimate, or a smoother end,
-# ``overrides=["next.next.regularizers.0.weight=0.2"]``.
+# Try a noise level of your own, ``sigma=0.02``, instead of the estimate, or a smoother final
+# deconvolution, ``overrides=["next.next.regularizers.0.weight=0.2"]``.

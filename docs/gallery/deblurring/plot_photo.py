@@ -2,9 +2,9 @@
 Deblur a photograph
 ===================
 
-A blurry photograph goes in; the sharp image and the kernel that blurred it come out. Known is the
-photograph alone: the image, the kernel, its size and the noise level are not. The photograph is the
-one that comes with invkit, and its truth is there only to measure how far we get.
+A blurry photograph goes in. The sharp image and the blur kernel come out. Only the photograph is
+known: neither the image, nor the kernel, nor its size, nor the noise level. The photograph comes
+with invkit, and its true image only measures the quality of the result.
 """
 
 import matplotlib.pyplot as plt
@@ -18,15 +18,15 @@ blurry, sharp = (plt.imread(sample_path(name)) for name in ("coffee", "coffee-sh
 true_kernel = np.load(sample_path("coffee-kernel"))
 
 # %%
-# The recipe ``fast`` begins twice, refines both kernels and judges their restorations without the
-# truth. ``best``, which is taken where none is named, begins nine times and takes four times as
-# long. The kernel is given a rough size; too large is safer than too small.
+# The recipe ``fast`` has two candidates. It refines both kernels and selects one without the true
+# image. The default recipe ``best`` has nine candidates and takes four times as long. The kernel
+# size is given roughly; too large is safer than too small.
 
 result = invkit.deblur(blurry, recipe="fast", kernel_size=31, progress=False)
 
 # %%
-# A blind method knows the image only up to a shift, so that PSNR is taken at the shift that fits
-# best. Top left: the true kernel, and the one that was found. Below, a part of each, seen closely.
+# A blind method knows the image only up to a shift, so the PSNR is that of the best shift. The
+# insets show the true and the estimated kernel. The second row shows a detail of each image.
 
 pictures = {
     "blurry": (blurry, true_kernel),
@@ -52,6 +52,6 @@ for (whole, part), (title, (picture, kernel)) in zip(axes.T, pictures.items(), s
 plt.show()
 
 # %%
-# ``result.save("deblurred")`` writes image, kernel and all settings; ``invkit deblur photo.jpg``
-# does the same from a shell. To try next: your own photograph, ``recipe="best"``, or another method
-# in :doc:`/generated/recipes`.
+# ``result.save("deblurred")`` writes image, kernel and all settings. ``invkit deblur photo.jpg``
+# does the same on the command line. Try your own photograph, ``recipe="best"``, or another recipe
+# of :doc:`/generated/recipes`.

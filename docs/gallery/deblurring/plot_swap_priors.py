@@ -2,10 +2,10 @@
 Swap the priors
 ===============
 
-A method is a sentence, and each of its words can be changed by itself. Here the sentence is written
-out as a recipe of one's own: the image is free pixels with few edges, the kernel any point of the
-simplex, and the solver alternates, from coarse to fine. Then the kernel prior and the regularizer
-are swapped, each in a loop, and all else stays.
+A method is a sentence, and each of its components can be exchanged. This recipe states such a
+sentence: the image is free pixels with few edges, the kernel is any point of the simplex, and the
+solver alternates between both, from coarse to fine. One loop then exchanges the kernel prior, and
+another one the regularizer. Everything else stays the same.
 """
 
 import matplotlib.pyplot as plt
@@ -22,8 +22,7 @@ true_kernel = random_kernel("motion", 21, [4])
 blurry = np.random.default_rng(0).normal(blur_image(truth, true_kernel), 0.005).clip(0, 1)
 
 # %%
-# The last word, ``next``, makes the image anew from the kernel found, in the same way for all of
-# them.
+# ``next`` is the same final deconvolution for all variants.
 
 recipe = parse_recipe("""
 name = "mine"
@@ -44,8 +43,8 @@ iterations = 20
 penalty = 50.0
 parameter_steps = 6
 parameter_lr = 0.1
-wait = 3
-first = 10.0
+warmup_iterations = 3
+initial_weight_factor = 10.0
 """)
 
 
@@ -67,12 +66,12 @@ def show(results):
 
 
 # %%
-# **The kernel prior.** The simplex prefers no kernel; the network of SelfDeblur, the path of a
-# camera and a generator trained on shakes each know more of how kernels look. Each has unknowns of
-# its own kind, and so a learning rate of its own. Kernels stand top left, above the truth and the
-# blurry picture the true one.
+# **The kernel prior.** The simplex prefers no kernel. The network of SelfDeblur, the path of a
+# camera, and a generator trained on camera shake know more about kernels. Each has its own kind of
+# unknowns, and therefore its own learning rate. The insets show the kernels; those of the truth and
+# of the blurry image show the true kernel.
 
-rate = "solver.params.inner.params.parameter_lr"
+rate = "solver.inner.parameter_lr"
 priors = {"simplex": 0.1, "softmax-fcn": 1e-3, "motion-path": 0.2, "generative": 0.05}
 by_kernel_prior = {
     name: restored([f"kernel_prior={name}", f"{rate}={value}"]) for name, value in priors.items()
@@ -80,10 +79,10 @@ by_kernel_prior = {
 show(by_kernel_prior)
 
 # %%
-# **The regularizer**, which says what images look like while the kernel is found. It decides more
-# than the kernel's prior does: under total variation and hyper-Laplacian gradients the kernel
-# shrinks to a point, since the blurry picture itself is the cheapest image (Levin et al., CVPR
-# 2009), while an image under L0 has few edges, and these are sharp.
+# **The regularizer** of the image, while the kernel is estimated. It matters more than the kernel
+# prior. With total variation and hyper-Laplacian gradients, the kernel shrinks to a point, because
+# the blurry image itself has the lowest penalty (Levin et al., CVPR 2009). An image with an L0
+# penalty has few edges, and these are sharp.
 
 regularizers = {"tv": 1e-3, "hyper-laplacian": 1e-3, "dark-channel": 4e-3}
 by_regularizer = {
@@ -94,6 +93,5 @@ show({"l0-gradient": by_kernel_prior["simplex"]} | by_regularizer)
 plt.show()
 
 # %%
-# ``invkit list`` names all words there are; a word of your own takes ten lines,
-# :doc:`/howto/plugin`. These figures are of one picture: whether a prior is better is a question
-# for a benchmark, :doc:`/howto/classics`.
+# ``invkit list`` lists all components. A component of your own has ten lines: :doc:`/howto/plugin`.
+# This is one image only; a benchmark shows which prior is better: :doc:`/howto/classics`.

@@ -2,10 +2,10 @@
 Dehazing
 ========
 
-A photograph through haze is a mixture of two layers, the scene and the airlight, under a mask that
-says how much of the scene comes through. All three are unknown. The operator `haze` tells from the
-data, by the dark channel prior, what to start from; each layer has an image prior of its own, and
-so has the mask.
+A hazy photograph is a mixture of two layers, the scene and the airlight, with a mask that gives the
+share of the scene in each pixel. All three are unknown. The operator ``haze`` initialises them from
+the data, by the dark channel prior. Each layer has its own image prior, and the mask has a prior
+too.
 """
 
 import matplotlib.pyplot as plt
@@ -23,11 +23,11 @@ airlight = np.array([0.80, 0.84, 0.88])
 hazy = transmission * truth + (1 - transmission) * airlight
 
 # %%
-# The result holds both layers, the scene first, and the mask where a kernel is elsewhere.
+# The result contains both layers, the scene first, and the mask in place of a kernel.
 
 result = invkit.restore(hazy, "dehaze", progress=False)
-scene, behind = np.moveaxis(result.image, 1, -1)
-print("airlight found:", behind[0, 0].round(2), "true:", airlight)
+scene, estimated_airlight = np.moveaxis(result.image, 1, -1)
+print("estimated airlight:", estimated_airlight[0, 0].round(2), "true:", airlight)
 
 # %%
 quality = [
@@ -39,8 +39,8 @@ pictures = {
     f"hazy, {quality[0]}": hazy,
     f"scene, {quality[1]}": scene,
     "true transmission": transmission[..., 0],
-    "transmission found": result.kernel[0],
-    "airlight found": behind,
+    "estimated transmission": result.kernel[0],
+    "estimated airlight": estimated_airlight,
 }
 figure, axes = plt.subplots(2, 3, figsize=(11, 7.6), layout="constrained")
 for axis, (title, picture) in zip(axes.flat, pictures.items(), strict=True):
@@ -50,6 +50,6 @@ for axis, (title, picture) in zip(axes.flat, pictures.items(), strict=True):
 plt.show()
 
 # %%
-# To try next: networks for scene and mask, as in Double-DIP,
-# ``overrides=["image_prior.params.first=dip-skip", "kernel_prior.params.prior=dip-skip"]``; an
-# airlight that is an unknown too, ``image_prior.params.second=constant``.
+# Try networks for scene and mask, as in Double-DIP,
+# ``overrides=["image_prior.first=dip-skip", "kernel_prior.prior=dip-skip"]``, or an airlight that
+# is estimated too, ``overrides=["image_prior.second.fixed=false"]``.

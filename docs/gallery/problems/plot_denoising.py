@@ -2,10 +2,10 @@
 Denoising
 =========
 
-The operator is the identity and nothing but the image is unknown; what remains of the sentence is
-the prior: sparse derivatives, a denoiser that somebody else has written, or a network that has
-never seen another picture. The noise level is estimated. Beside them stand scikit-image's non-local
-means, which are told it.
+The operator is the identity, and only the image is unknown. What distinguishes the methods is the
+prior of the image: sparse derivatives, a denoiser of another library, or a network that was trained
+on no other image. The noise level is estimated. scikit-image's non-local means, which are given the
+noise level, are shown for comparison.
 """
 
 import matplotlib.pyplot as plt
@@ -19,21 +19,21 @@ truth = transform.rescale(data.camera()[30:330, 70:370] / 255, 1 / 3, anti_alias
 noisy = np.random.default_rng(0).normal(truth, 0.1).clip(0, 1)
 
 # %%
-# In the second, deepinv's total variation stands for any denoiser that takes an image and a noise
-# level. The network is smaller and has fewer iterations than in its recipe.
+# In the second variant, deepinv's total variation is an example of a denoiser that takes an image
+# and a noise level. The network is smaller and has fewer iterations than in its recipe.
 
 variants = {
     "sparse derivatives": ("denoise-sparse", []),
     "plug and play": (
         "denoise-tv",
-        ["regularizers=[{name='plug-and-play', weight=0.02}]", "solver.params.iterations=5"],
+        ["regularizers=[{name='plug-and-play', weight=0.02}]", "solver.iterations=5"],
     ),
     "deep image prior": (
         "denoise-dip",
         [
-            "image_prior.params.channels=16",
-            "solver.params.iterations=300",
-            "solver.params.ema=0.95",
+            "image_prior.channels=16",
+            "solver.iterations=300",
+            "solver.ema=0.95",
         ],
     ),
 }
@@ -55,5 +55,5 @@ for axis, (title, picture) in zip(axes.flat, pictures.items(), strict=True):
 plt.show()
 
 # %%
-# To try next: another of deepinv's denoisers in ``plug-and-play`` (``invkit describe regularizers
-# plug-and-play``), or the network's own 32 channels and 800 iterations.
+# Try another denoiser of deepinv in ``plug-and-play`` (``invkit describe regularizers
+# plug-and-play``), or all 32 channels and 800 iterations of the network's recipe.

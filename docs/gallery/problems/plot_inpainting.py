@@ -2,9 +2,9 @@
 Inpainting
 ==========
 
-Pixels are missing, and it is known which: the mask is given where a kernel is given elsewhere.
-Unknown is the image alone, so that all depends on its prior. Beside them stands scikit-image's
-biharmonic inpainting.
+Some pixels are missing, and their positions are known: the mask is given in place of a kernel. Only
+the image is unknown, so its prior decides the result. scikit-image's biharmonic inpainting is shown
+for comparison.
 """
 
 import matplotlib.pyplot as plt
@@ -18,12 +18,12 @@ truth = transform.rescale(
     data.chelsea()[26:266, 110:350] / 255, 0.45, channel_axis=-1, anti_aliasing=True
 )
 mask = (np.random.default_rng(0).random(truth.shape[:2]) < 0.3).astype(float)
-seen = mask[..., None] * truth
+measured = mask[..., None] * truth
 
 # %%
-# Of ten pixels three are left. Total variation makes of each a small plateau, sparse second
-# derivatives continue slopes into the holes. The network is smaller and has fewer iterations than
-# in its recipe.
+# Three pixels of ten are left. Total variation turns each of them into a small plateau. Sparse
+# second derivatives continue slopes into the holes. The network is smaller and has fewer iterations
+# than in its recipe.
 
 variants = {
     "total variation": ("inpaint-tv", []),
@@ -31,20 +31,20 @@ variants = {
     "deep image prior": (
         "inpaint-dip",
         [
-            "image_prior.params.channels=16",
-            "solver.params.iterations=250",
-            "solver.params.milestones=[180]",
+            "image_prior.channels=16",
+            "solver.iterations=250",
+            "solver.milestones=[180]",
         ],
     ),
 }
 pictures = {
     "truth": truth,
-    "seen": seen,
-    "biharmonic": restoration.inpaint_biharmonic(seen, mask == 0, channel_axis=-1),
+    "measured": measured,
+    "biharmonic": restoration.inpaint_biharmonic(measured, mask == 0, channel_axis=-1),
 }
 for name, (recipe, overrides) in variants.items():
     pictures[name] = invkit.restore(
-        seen, recipe, kernel=mask, overrides=overrides, progress=False
+        measured, recipe, kernel=mask, overrides=overrides, progress=False
     ).image
 
 # %%
@@ -61,5 +61,5 @@ for axis, (title, picture) in zip(axes.flat, pictures.items(), strict=True):
 plt.show()
 
 # %%
-# To try next: a mask of scratches or of letters, as a picture that is white where the image was
-# seen; the whole of the network's recipe, of 1500 iterations.
+# Try a mask of scratches or of letters, as a picture that is white where the image is known, or all
+# 1500 iterations of the network's recipe.

@@ -1,10 +1,10 @@
 """
-Parallel MRI, blind and not
-===========================
+Parallel MRI, blind and non-blind
+=================================
 
-Eight receive coils, each of which sees its own side best, measure a quarter of k-space. With the
-coils' maps known this is SENSE; unknown, the maps are found with the image, from the few columns in
-the middle of k-space that are complete.
+Eight receive coils, each with its own sensitivity map, measure a quarter of k-space. With known
+coil maps, this problem is SENSE. If the maps are unknown, they are estimated together with the
+image, from the few columns in the middle of k-space that are complete.
 """
 
 import matplotlib.pyplot as plt
@@ -20,8 +20,8 @@ from invkit.operators import MultiCoilMRI
 truth = transform.resize(data.shepp_logan_phantom(), (96, 96), anti_aliasing=True)
 
 # %%
-# Made-up coils around the picture, their phases turning slowly. Maps are scaled so that in each
-# pixel their squares sum to one; real parts come first, then imaginary ones.
+# Synthetic coils around the image, with slowly varying phases. The maps are scaled so that their
+# squares sum to one in each pixel. Real parts come first, then imaginary parts.
 
 down, right = np.mgrid[-1:1:96j, -1:1:96j]
 angles = np.arange(8)[:, None, None] * np.pi / 4
@@ -38,7 +38,7 @@ noise = 0.01 * torch.randn(maps.shape, generator=torch.Generator().manual_seed(0
 k_space = operator(torch.as_tensor(truth)[None, None], maps) + noise * operator.columns(96, noise)
 
 # %%
-# What is unknown of the operator comes back as ``kernel``.
+# The estimated parameter of the operator is ``kernel`` of the result.
 
 sense = invkit.restore(k_space[0].numpy(), "sense", kernel=maps.numpy(), progress=False)
 blind = invkit.restore(k_space[0].numpy(), "blind-mri", progress=False)
@@ -46,7 +46,7 @@ blind = invkit.restore(k_space[0].numpy(), "blind-mri", progress=False)
 pictures = {
     "zero-filled": blind.blurry,
     "maps known": sense.image,
-    "maps found": blind.image,
+    "maps estimated": blind.image,
     "truth": truth,
 }
 figure, axes = plt.subplots(2, 2, figsize=(8, 8.4), layout="constrained")
@@ -56,8 +56,8 @@ for axis, (title, picture) in zip(axes.flat, pictures.items(), strict=True):
     axis.set(title=f"{title}{quality}", xticks=[], yticks=[])
 
 # %%
-# How strongly each coil sees, true above and found below. Beyond the head there is nothing that
-# would tell.
+# The sensitivity of each coil: true maps in the first row, estimates in the second. Outside the
+# head, the data contain no information about the maps.
 
 figure, rows = plt.subplots(2, 8, figsize=(13, 3.4), layout="constrained")
 for row, values in zip(rows, (maps[0].numpy(), blind.kernel), strict=True):
@@ -66,6 +66,6 @@ for row, values in zip(rows, (maps[0].numpy(), blind.kernel), strict=True):
         axis.imshow(one, vmin=0, vmax=strength.max())
         axis.set(xticks=[], yticks=[])
 rows[0, 0].set_ylabel("true")
-rows[1, 0].set_ylabel("found")
+rows[1, 0].set_ylabel("estimated")
 
 plt.show()

@@ -2,9 +2,9 @@
 Several frames of one scene
 ===========================
 
-A burst: three frames, each shaken in another way, of one scene. Unknown are the one image behind
-them and a kernel for each. What a frame has lost another one may still show, so that they are worth
-more together than the best of them.
+A burst contains three frames of one scene, each with a different camera shake. One image and three
+kernels are unknown. Details that are lost in one frame may be visible in another. All frames
+together therefore give a better image than the best single frame.
 """
 
 import matplotlib.pyplot as plt
@@ -23,8 +23,8 @@ clean = Frames()(torch.as_tensor(truth)[None, None], torch.as_tensor(true_kernel
 frames = list(np.random.default_rng(0).normal(clean, 0.02).clip(0, 1))
 
 # %%
-# Frames are given in a list. One that is displaced by a few pixels need not be aligned: its kernel
-# is.
+# The frames are given in a list. Frames that are displaced by a few pixels need no alignment: their
+# kernels are displaced instead.
 
 together = invkit.restore(frames, "multi-frame", kernel_size=17, progress=False)
 alone = [
@@ -33,8 +33,8 @@ alone = [
 best = max(alone, key=lambda result: aligned_psnr(result.image, truth))
 
 # %%
-# Above the frames with their true kernels; below, the best that a frame gives by itself, and all of
-# them together, with the three kernels found.
+# First row: the frames with their true kernels. Second row: the best result of a single frame, the
+# result of all frames with the three estimated kernels, and the truth.
 
 found = np.hstack(together.kernel)
 pictures = {

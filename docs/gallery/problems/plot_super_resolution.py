@@ -1,10 +1,9 @@
 """
-Super-resolution, blind and not
-===============================
+Super-resolution, blind and non-blind
+=====================================
 
-A picture of half as many pixels along each side, and noise. How the large image was blurred before
-it was sampled is known in one recipe and unknown in the other, which finds the kernel with the
-image.
+The data have half as many pixels along each side, and noise. The blur before the sampling is known
+in one recipe. The other recipe estimates the kernel together with the image.
 """
 
 import matplotlib.pyplot as plt
@@ -21,7 +20,7 @@ truth = transform.rescale(data.coins()[:300, 20:320] / 255, 0.5, anti_aliasing=T
 true_kernel = random_kernel("gaussian", 12, [3])
 
 # %%
-# The data come from the operator itself; operators take tensors, (batch, channels, height, width).
+# The operator itself makes the data. Operators take tensors (batch, channels, height, width).
 
 image, kernel = (torch.as_tensor(array)[None, None] for array in (truth, true_kernel))
 small = (
@@ -32,13 +31,13 @@ known = invkit.restore(small, "super-resolution", kernel=true_kernel, progress=F
 blind = invkit.restore(small, "blind-super-resolution", kernel_size=12, progress=False)
 
 # %%
-# ``blurry`` of a result is what there was to see before; here it is bicubic interpolation. Kernels
-# top left, the true one where it is known.
+# ``blurry`` of a result is the image before the solve, here a bicubic interpolation. The insets
+# show the kernels, true or estimated.
 
 pictures = {
     "bicubic": (blind.blurry, None),
     "kernel known": (known.image, true_kernel),
-    "kernel found": (blind.image, blind.kernel),
+    "kernel estimated": (blind.image, blind.kernel),
     "truth": (truth, None),
 }
 figure, axes = plt.subplots(2, 2, figsize=(8, 8.4), layout="constrained")
@@ -54,6 +53,5 @@ for axis, (title, (picture, kernel)) in zip(axes.flat, pictures.items(), strict=
 plt.show()
 
 # %%
-# To try next: a kernel of a known shape, ``overrides=["kernel_prior=gaussian"]``, or another
-# factor, which is set in the recipe and in the one that it goes on with:
-# ``operator.params.factor=3``, ``next.operator.params.factor=3``.
+# Try a kernel of a known shape, ``overrides=["kernel_prior=gaussian"]``, or another factor, which
+# is set in the recipe and in its next stage: ``operator.factor=3``, ``next.operator.factor=3``.

@@ -2,9 +2,9 @@
 Tomography with an unknown axis
 ===============================
 
-Projections were taken from 45 sides while the object turned, but not about the middle of the
-detector: the axis is a few pixels off, and nobody has written down how many. Taken for the middle,
-it doubles every edge. Unknown are the image and the axis.
+An object was rotated, and 45 projections were taken. The rotation axis is a few pixels off the
+centre of the detector, and this distance is unknown. If the axis is assumed in the centre, every
+edge appears twice. Image and axis are unknown.
 """
 
 import matplotlib.pyplot as plt
@@ -17,28 +17,28 @@ from invkit.metrics import psnr
 from invkit.operators import Tomography
 
 truth = np.pad(transform.resize(data.shepp_logan_phantom(), (64, 64), anti_aliasing=True), 8)
-axis_at, sides = 4.3, 45
+axis_offset, projection_count = 4.3, 45
 
 # %%
-# The geometry of a scan is, for each projection, by how many pixels the axis lies right of the
-# middle, and by how many degrees its angle is off.
+# The geometry of a scan has two numbers for each projection: the distance of the axis to the right
+# of the centre, in pixels, and the error of the angle, in degrees.
 
-geometry = np.zeros((1, 2, sides))
-geometry[0, 0] = axis_at
+geometry = np.zeros((1, 2, projection_count))
+geometry[0, 0] = axis_offset
 clean = Tomography()(torch.as_tensor(truth)[None, None], torch.as_tensor(geometry)[None])[0]
 projections = np.random.default_rng(0).normal(clean, 0.002)
 
 results = {
-    "axis in the middle": invkit.restore(projections, "tomography", progress=False),
-    "axis found": invkit.restore(projections, "blind-tomography", progress=False),
+    "axis in the centre": invkit.restore(projections, "tomography", progress=False),
+    "axis estimated": invkit.restore(projections, "blind-tomography", progress=False),
     "axis known": invkit.restore(projections, "tomography", kernel=geometry, progress=False),
 }
-found = results["axis found"].kernel[0, 0].mean()
-print(f"the axis is {axis_at} pixels off, and {found:.2f} were found")
+estimate = results["axis estimated"].kernel[0, 0].mean()
+print(f"true offset of the axis: {axis_offset} pixels, estimate: {estimate:.2f} pixels")
 
 # %%
 pictures = {"projections": projections[0] / projections.max(), "truth": truth}
-back_projection = np.squeeze(results["axis in the middle"].blurry)
+back_projection = np.squeeze(results["axis in the centre"].blurry)
 pictures |= {"back projection": back_projection / back_projection.max()}
 pictures |= {name: np.squeeze(result.image) for name, result in results.items()}
 figure, axes = plt.subplots(2, 3, figsize=(11, 7.6), layout="constrained")
@@ -52,4 +52,4 @@ for axis, (title, picture) in zip(axes.flat, pictures.items(), strict=True):
 plt.show()
 
 # %%
-# To try next: a stage that wobbles, ``overrides=["kernel_prior.params.displacements=true"]``.
+# Try a stage that wobbles: ``overrides=["kernel_prior.displacements=true"]``.

@@ -1,10 +1,10 @@
 """
-Blur that varies over the picture
-=================================
+Spatially varying blur
+======================
 
-A camera that turns while it shakes blurs each part of the picture in its own way, so that no one
-kernel explains all of it. Unknown are the image and nine kernels on a grid, which are interpolated
-in between.
+If a camera rotates while it shakes, each part of the image has a different blur, and no single
+kernel explains all of it. The image and nine kernels on a grid are unknown; between the grid points
+the kernels are interpolated.
 """
 
 import matplotlib.pyplot as plt
@@ -16,7 +16,7 @@ from invkit.metrics import aligned_psnr
 
 
 def shaken(picture):
-    """What a camera sees that walks by a few pixels and turns by three degrees."""
+    """The image of a camera that moves by a few pixels and rotates by three degrees."""
     times, middle = np.linspace(-1, 1, 30), np.array(picture.shape[::-1]) / 2
     to_middle = transform.EuclideanTransform(translation=-middle)
     poses = [
@@ -38,7 +38,7 @@ truth = scene[inner, inner]
 blurry = np.random.default_rng(0).normal(shaken(scene)[inner, inner], 0.005).clip(0, 1)
 
 # %%
-# The best of one kernel for all, against nine.
+# One kernel for the whole image, compared with nine kernels.
 
 uniform = invkit.deblur(blurry, recipe="fast", kernel_size=15, progress=False)
 varying = invkit.restore(blurry, "varying-blur", kernel_size=15, progress=False)
@@ -56,23 +56,23 @@ for axis, (title, picture) in zip(axes.flat, pictures.items(), strict=True):
     axis.set(title=f"{title}{quality}", xticks=[], yticks=[])
 
 # %%
-# The kernels, in their places. What they should be is told by points that are shaken in the same
-# way.
+# The kernels at their positions. The image of points under the same camera motion shows the true
+# kernels.
 
 points = np.zeros_like(scene)
 places = np.linspace(14, len(scene) - 15, 3).round().astype(int)
 points[np.ix_(places, places)] = 1
-seen = shaken(points)
-true = [seen[y - 7 : y + 8, x - 7 : x + 8] for y in places for x in places]
+shaken_points = shaken(points)
+true = [shaken_points[y - 7 : y + 8, x - 7 : x + 8] for y in places for x in places]
 
 figure, halves = plt.subplots(1, 2, figsize=(9, 4.6), layout="constrained")
 for half, (title, kernels) in zip(
-    halves, {"true": true, "found": varying.kernel}.items(), strict=True
+    halves, {"true": true, "estimated": varying.kernel}.items(), strict=True
 ):
     scaled = [kernel / kernel.max() for kernel in kernels]
     half.imshow(np.block([scaled[:3], scaled[3:6], scaled[6:]]), cmap="gray")
     half.set(
-        title=f"kernels, {title}",
+        title=f"{title} kernels",
         xticks=[14.5, 29.5],
         yticks=[14.5, 29.5],
         xticklabels=[],

@@ -1,14 +1,17 @@
-"""The page on composing a classical method runs as it stands there."""
+"""The code and the commands of the page on classical methods run."""
 
 from __future__ import annotations
 
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
+from torch import Tensor
 from typer.testing import CliRunner
 
 import invkit
@@ -23,33 +26,33 @@ PAGE = (ROOT / "docs" / "howto" / "map.md").read_text(encoding="utf-8")
 CROP = slice(64, 192), slice(100, 228)  # 128 x 128 pixels of the bundled photograph, with edges of every direction
 
 
-def blocks(language):
+def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", PAGE, flags=re.DOTALL)
 
 
-def sample(name):
+def sample(name: str) -> npt.NDArray[Any]:
     return np.asarray(read_image(SAMPLES / f"{name}.png").pixels)[CROP]
 
 
-def luma(picture):
+def luma(picture: Any) -> Tensor:
     return torch.as_tensor(picture.mean(-1))
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """Where the page is followed: with its recipe and a photograph."""
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder of the page, with its recipes and a photograph."""
     recipe, several = blocks("toml")
     (tmp_path / "mine.toml").write_text(recipe, encoding="utf-8")
     (tmp_path / "several.toml").write_text(several, encoding="utf-8")
-    pixels = np.uint8(np.rint(255 * sample("coffee_blurry")))
+    pixels = np.rint(255 * sample("coffee_blurry")).astype(np.uint8)
     (tmp_path / "photo.png").write_bytes(encode_png(pixels))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def test_the_python_of_the_page_runs_from_top_to_bottom_and_deblurs(folder):
+def test_the_python_code_runs_from_top_to_bottom_and_deblurs(folder: Path) -> None:
     code = compile("\n".join(blocks("python")), "map.md", "exec", dont_inherit=True)  # without this file's __future__
-    names = {}
+    names: dict[str, Any] = {}
     try:
         exec(code, names)
     finally:
@@ -62,14 +65,14 @@ def test_the_python_of_the_page_runs_from_top_to_bottom_and_deblurs(folder):
 
 
 @pytest.mark.parametrize("command", [line for block in blocks("bash") for line in block.splitlines()])
-def test_every_command_of_the_page_is_accepted(folder, command):
+def test_every_command_succeeds(folder: Path, command: str) -> None:
     outcome = CliRunner().invoke(app, shlex.split(command)[1:], catch_exceptions=False)
     assert outcome.exit_code == 0
     assert (folder / "deblurred" / "image.png").exists()
 
 
-def test_the_recipe_that_tries_several_tells_of_each(folder):
+def test_the_details_list_the_candidates_and_the_selected_one(folder: Path) -> None:
     result = invkit.deblur(folder / "photo.png", recipe=folder / "several.toml", kernel_size=15, progress=False)
-    told = result.details["candidates"]
-    assert [one["name"] for one in told] == ["xu-l0", "pan-l0", "pan-l0-strong"]
-    assert sum(one["chosen"] for one in told) == 1
+    candidates = result.details["candidates"]
+    assert [one["name"] for one in candidates] == ["xu-l0", "pan-l0", "pan-l0-strong"]
+    assert sum(one["selected"] for one in candidates) == 1

@@ -1,10 +1,11 @@
-"""The page of measured figures shows what is committed, and does not pass over what should be."""
+"""The page of measured figures shows what is committed, and reports missing results."""
 
 from __future__ import annotations
 
 import importlib
 import shutil
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -14,8 +15,8 @@ ROOT = Path(invkit.__file__).parent.parent
 
 
 @pytest.fixture
-def page(tmp_path, monkeypatch):
-    """The module, over a folder of results that holds a copy of those that are committed without fail."""
+def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The module, with a folder of results that contains copies of the required ones."""
     monkeypatch.syspath_prepend(str(ROOT / "docs"))
     module = importlib.import_module("measured_page")
     for name in ("large_photo.json", "speed.json", "noise.json", "problems.json"):
@@ -24,7 +25,7 @@ def page(tmp_path, monkeypatch):
     return module
 
 
-def test_a_table_is_shown_once_it_is_committed_with_the_commands_that_make_it(page, tmp_path):
+def test_a_committed_table_is_shown_with_the_commands_that_make_it(page: ModuleType, tmp_path: Path) -> None:
     assert "by every method" not in page.measured_page()
     table = "| recipe | psnr |\n| --- | ---: |\n| pmp | 32 |\n"
     (tmp_path / "table3.md").write_text(f"# Every method\n\n## Levin\n\n{table}")
@@ -35,7 +36,7 @@ def test_a_table_is_shown_once_it_is_committed_with_the_commands_that_make_it(pa
     assert "benchmarks/results/table3.csv" in shown
 
 
-def test_a_committed_result_that_is_missing_is_an_error_that_says_what_writes_it(page, tmp_path):
+def test_a_missing_result_is_an_error_that_names_the_command(page: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "speed.json").unlink()
     with pytest.raises(
         FileNotFoundError, match=r"speed\.json is missing; .* python benchmarks/speed/against_plain\.py"

@@ -1,4 +1,4 @@
-"""The code in README and guide runs as it stands there, and the README's table is complete."""
+"""The code and the commands of README and guide work, and the README's tables are complete."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import importlib
 import math
 import re
 import shlex
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,35 +42,35 @@ weight = 1.0
 MINIMAL = 'name = "mine"\nimage_prior = "pixels"\nkernel_prior = "simplex"\nsolver = "joint-adam"\n'
 
 MEASURED = {"kspace.npy": np.ones((4, 16, 16)), "projections.npy": np.ones((1, 6, 16))}
-"""What the guide's files of that name would hold; other arrays are kernels."""
+"""The content of the guide's files of these names; other arrays are kernels."""
 
 
-def blocks(language, text):
+def blocks(language: str, text: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 
-def python_blocks(text):
-    return blocks("python", text)
+def commands(text: str) -> list[str]:
+    """The lines of the shell blocks; continued lines are joined."""
+    return [line for block in blocks("bash", text) for line in block.replace("\\\n", " ").splitlines()]
 
 
-def solving(text):
-    """The commands that restore something, a continued line as one."""
-    lines = [line for block in blocks("bash", text) for line in block.replace("\\\n", " ").splitlines()]
-    return [line for line in lines if re.match(r"invkit (deblur|deconvolve|solve) ", line) and "--resume" not in line]
+def solving(text: str) -> list[str]:
+    """The commands that restore an image and do not resume a run."""
+    return [c for c in commands(text) if re.match(r"invkit (deblur|deconvolve|solve) ", c) and "--resume" not in c]
 
 
-BLOCKS = python_blocks(README)
+BLOCKS = blocks("python", README)
 PAGES = [page.read_text("utf-8") for folder in ("", "howto") for page in sorted((ROOT / "docs" / folder).glob("*.md"))]
-GUIDE = [block for page in PAGES for block in python_blocks(page)]
+GUIDE = [block for page in PAGES for block in blocks("python", page)]
 COMMANDS = sorted({command for page in (README, *PAGES) for command in solving(page)})
-COMMANDS = [c for c in COMMANDS if "mine.toml --set" not in c]  # about the recipe of its page: test_howto_map.py
+COMMANDS = [c for c in COMMANDS if "mine.toml --set" not in c]  # they need the recipe of their page: test_howto_map.py
 
 
-def test_the_assembled_form_solves_its_problem():
+def test_the_long_form_solves_its_problem() -> None:
     (code,) = [block for block in BLOCKS if "Problem(" in block]
     quick, count = re.subn(r"iterations=\d+", "iterations=2", code)
     assert count == 1
-    names = {"blurry": torch.rand(1, 1, 40, 44, generator=torch.Generator().manual_seed(0))}
+    names: dict[str, Any] = {"blurry": torch.rand(1, 1, 40, 44, generator=torch.Generator().manual_seed(0))}
     exec(quick, names)
     assert isinstance(names["result"], Result)
     assert tuple(names["result"].image.shape) == (1, 1, 66, 70)  # 40 + 27 - 1, 44 + 27 - 1
@@ -76,15 +78,15 @@ def test_the_assembled_form_solves_its_problem():
 
 
 @pytest.mark.parametrize("block", [*BLOCKS, *GUIDE])
-def test_every_python_block_is_python_and_imports_what_exists(block):
-    imports = [node for node in ast.parse(block).body if isinstance(node, ast.Import | ast.ImportFrom)]
+def test_every_python_block_compiles_and_its_imports_exist(block: str) -> None:
+    imports: list[ast.stmt] = [node for node in ast.parse(block).body if isinstance(node, ast.Import | ast.ImportFrom)]
     exec(compile(ast.Module(imports, []), "block", "exec"), {})
     assert compile(block, "block", "exec").co_names
 
 
-def test_the_component_of_the_guide_works_in_a_recipe(tmp_path, monkeypatch):
+def test_the_component_of_the_guide_works_in_a_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (ROOT / "docs" / "howto" / "component.md").read_text(encoding="utf-8")
-    (tmp_path / "mean_gradient_of_the_guide.py").write_text(python_blocks(page)[0])
+    (tmp_path / "mean_gradient_of_the_guide.py").write_text(blocks("python", page)[0])
     monkeypatch.syspath_prepend(str(tmp_path))
     component = importlib.import_module("mean_gradient_of_the_guide").MeanGradient
     registry.register("regularizers", "mean-gradient", component)
@@ -98,14 +100,14 @@ def test_the_component_of_the_guide_works_in_a_recipe(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def given(tmp_path, monkeypatch):
-    """Make the files that a command is given; nothing is computed in this folder."""
+def make_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[str]], None]:
+    """Writes the input files of a command; commands compute nothing."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(restore, "compute", lambda job, *_: job)
     monkeypatch.setattr(restore, "summarize", lambda *_, **__: None)
     picture = np.random.default_rng(0).integers(0, 256, (96, 112, 3), dtype=np.uint8)
 
-    def make(words):
+    def make(words: Sequence[str]) -> None:
         for word in words:
             path = tmp_path / word
             if path.suffix in (".png", ".jpg", ".npy", ".toml") and not word.startswith("--"):
@@ -120,36 +122,43 @@ def given(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_of_readme_and_guide_passes_the_checks_before_the_solve(given, command):
+def test_every_restoring_command_passes_the_checks_before_the_solve(
+    make_files: Callable[[Sequence[str]], None], command: str
+) -> None:
     words = shlex.split(command, comments=True)[1:]
-    given(words[1:])
+    make_files(words[1:])
     outcome = CliRunner().invoke(app, words, catch_exceptions=False)
     assert outcome.exit_code == 0
 
 
-def test_the_table_of_recipes_is_complete():
+def test_the_tables_of_recipes_are_complete() -> None:
     listed = re.findall(r"^\| `([a-z0-9-]+)` \|", README, flags=re.MULTILINE)
     built_in = {entry.name for entry in registry.entries("recipes") if entry.distribution == "invkit"}
     assert sorted(listed) == sorted(built_in)
 
 
-COLLECTIONS = sorted(
+OTHER_COMMANDS = sorted(
     {
-        line.partition("#")[0].strip()
+        command.partition("#")[0].strip()
         for page in (README, *PAGES)
-        for block in blocks("bash", page)
-        for line in block.replace("\\\n", " ").splitlines()
-        if re.match(r"invkit (bench|data|recipe) ", line)
+        for command in commands(page)
+        if re.match(r"invkit (animate|bench|data|describe|doctor|list|plugin|recipe|report|rerun|schema|ui)\b", command)
     }
 )
 
 
-@pytest.mark.parametrize("command", COLLECTIONS)
-def test_every_command_about_data_and_benchmarks_exists_with_its_options(command):
+@pytest.mark.parametrize("command", OTHER_COMMANDS)
+def test_every_other_command_exists_with_its_options(command: str) -> None:
     words = shlex.split(command.partition(" > ")[0])[1:]
-    reached = typer.main.get_command(app)
+    reached: Any = typer.main.get_command(app)
     while isinstance(reached, typer.core.TyperGroup):
-        command = reached.commands[words.pop(0)]
-        reached = command.load() if isinstance(command, LazyCommand) else command
+        inner = reached.commands[words.pop(0)]
+        reached = inner.load() if isinstance(inner, LazyCommand) else inner
     with reached.make_context(reached.name, words) as context:
         assert context.params
+
+
+def test_the_folders_of_the_code_are_listed() -> None:
+    listed = {name for row in re.findall(r"^\| (`\w+/`.*?) \|", README, flags=re.MULTILINE) for name in row.split(", ")}
+    folders = {f"`{path.parent.name}/`" for path in Path(invkit.__file__).parent.glob("*/__init__.py")}
+    assert listed == folders
