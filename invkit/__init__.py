@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .core.problem import Problem, Term
     from .core.result import Result
     from .core.solver import Observer, Solver
-    from .pipeline.api import deblur, deconvolve, restore
+    from .pipeline.api import deblur, deconvolve, rerun, restore
     from .recipes.model import Recipe, load_recipe
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "load_recipe",
     "registry",
     "report",
+    "rerun",
     "restore",
 ]
 
@@ -52,6 +53,7 @@ _HOME = {
     "deconvolve": "pipeline.api",
     "load_recipe": "recipes.model",
     "report": "apps.report.writing",
+    "rerun": "pipeline.api",
     "restore": "pipeline.api",
 }
 

@@ -279,13 +279,15 @@ def prepare_rerun(
     options = document.get("options")
     if not isinstance(options, Mapping):
         raise InputError(f"{result} does not hold the options of its run; only results of this version can be rerun")
-    size = options.get("kernel_size")
+    if kernel is None and options.get("kernel") is not None:
+        kernel = earlier_input(document.get("kernel_given"), "kernel", result)
+    size = options.get("kernel_size") if kernel is None else None  # a given kernel has its own
     job = prepare(
-        earlier_file(document, "image", result) if image is None else image,
+        earlier_input(document.get("image"), "image", result) if image is None else image,
         recipe=load_recipe(result),
-        kernel=earlier_file(document, "kernel_given", result) if kernel is None else kernel,
+        kernel=kernel,
         truth=truth,
-        kernel_size=None if size in (None, [1, 1]) else tuple(size),
+        kernel_size=tuple(size) if size else None,
         seed=options.get("seed", 0),
         sigma=options.get("sigma"),
         device=document.get("device", "auto") if device is None else device,
@@ -295,38 +297,41 @@ def prepare_rerun(
     return job
 
 
-def earlier_file(document: Mapping[str, Any], name: str, result: str | Path) -> Any:
-    """The file, or files, of an earlier run; None if it had none.
+def earlier_input(source: Any, name: str, result: str | Path) -> Any:
+    """The file, or the files, of an earlier run.
 
     Args:
-        document: of result.json.
-        name: "image" or "kernel_given".
-        result: the file, for errors.
+        source: as `source_of` describes the input.
+        name: "image" or "kernel".
+        result: the result.json of the run, for errors.
 
     Raises:
         InputError: the earlier input was an array, or the file is gone or has changed.
     """
-    source = document.get(name)
-    option = "--image" if name == "image" else "--kernel"
-    if source is None and name == "image":
-        raise InputError(f"{result} was made from an array, which it does not hold; give the image with {option}")
+    if source is None:
+        raise InputError(
+            f"the {name} of {result} was an array, which the file does not hold; give it again (--{name}, {name}=...)"
+        )
     if isinstance(source, list):
-        return [checked_file(one, result, option) for one in source]
-    return None if source is None else checked_file(source, result, option)
+        return [earlier_input(one, name, result) for one in source]
+    return same_file(source, name, result)
 
 
-def checked_file(source: Mapping[str, Any] | None, result: str | Path, option: str) -> Path:
-    """The path of an earlier file whose digest still holds; raises `InputError`."""
-    if source is None or "path" not in source:
-        raise InputError(f"{result} does not say where its input was; give it with {option}")
-    path = Path(str(source["path"]))
-    beside = Path(result).parent / path.name
-    found = next((one for one in (path, beside) if one.is_file()), None)
-    if found is None:
-        raise InputError(f"{path}, from which {result} was made, is not there; give it with {option}")
-    if sha256_of(found) != source.get("sha256"):
-        raise InputError(f"{found} is not the file from which {result} was made; give the right one with {option}")
-    return found
+def same_file(source: Mapping[str, Any], name: str, result: str | Path) -> Path:
+    """The earlier file, where it was or beside the result; raises `InputError` if it is gone or has changed.
+
+    Args:
+        source: as `source_of` describes the input.
+        name: "image" or "kernel".
+        result: the result.json of the run.
+    """
+    path = Path(str(source.get("path")))
+    places = [one for one in (path, Path(result).parent / path.name) if one.is_file()]
+    same = [one for one in places if sha256_of(one) == source.get("sha256")]
+    if not same:
+        why = "has changed since" if path.is_file() else "is not there"
+        raise InputError(f"{path}, from which {result} was made, {why}; give the {name} (--{name}, {name}=...)")
+    return same[0]
 
 
 def differences(document: Mapping[str, Any], job: Job) -> list[str]:

@@ -26,7 +26,6 @@ from ..core.solver import Observer
 from ..media.colour import from_luma_chroma, to_luma_chroma
 from ..numerics.framing import visible_part, visible_size
 from ..numerics.geometry import Size, shape_of, size_of
-from ..numerics.registration import aligned_psnr
 from ..recipes.model import Recipe, load_recipe
 from .assemble import Assembly, as_batch
 from .diagnostics import diagnose
@@ -314,7 +313,12 @@ def prepared_job(method: Recipe, inputs: Inputs, options: Options, device: torch
         "image_size": list(data.shape[-2:]),
         "kernel_given": inputs.sources["kernel"],
         "recipe": assembly.recipe,
-        "options": {"kernel_size": list(size), "seed": options.seed, "sigma": options.sigma},
+        "options": {
+            "kernel_size": list(size),
+            "seed": options.seed,
+            "sigma": options.sigma,
+            "kernel": None if parameter is None else "file" if inputs.sources["kernel"] else "array",
+        },
         "seed": options.seed,
         "color": restored_color(stages[-1]),
         "noise_sigma": stages[0].sigma,
@@ -364,6 +368,8 @@ def restored_color(stage: Stage) -> str:
 
 def psnr(picture: Tensor, truth: Tensor) -> float:
     """Shift-aligned PSNR of the luma of one picture, in dB (Levin's protocol)."""
+    from ..numerics.registration import aligned_psnr
+
     luma, reference = (to_luma_chroma(x)[0] if x.shape[1] == 3 else x for x in (picture, truth))
     border = min(15, min(truth.shape[-2:]) // 4)  # the protocol's 15, or less for a small picture
     return aligned_psnr(luma[0, 0], reference[0, 0], border=border, max_shift=min(5, border))
