@@ -48,7 +48,7 @@ class Box:
         )
         parts = [
             f'<rect x="{self.x}" y="{self.y}" width="{self.width}" height="{self.height}" rx="8"/>',
-            text(self.x + 12, self.y + 25, self.term, "word"),
+            text(self.x + 12, self.y + 25, self.term, "heading"),
             text(self.x + self.width - 12, self.y + 25, self.gives, "gives"),
             *(text(self.x + 12, self.y + 48 + LINE_HEIGHT * row, line) for row, line in enumerate(names)),
         ]
@@ -127,7 +127,7 @@ def data_box() -> str:
     """The box of the measurement, which is no component."""
     return (
         '<rect class="data" x="900" y="236" width="80" height="52" rx="8"/>'
-        + text(940, 258, "data", "centred word")
+        + text(940, 258, "data", "centred heading")
         + text(940, 277, "your photo", "centred names")
     )
 
@@ -143,7 +143,7 @@ def columns(root: str) -> list[str]:
     parts = ['<path class="rule" d="M20 566 H980"/>']
     for column, (heading, families) in enumerate(COLUMNS):
         x = 20 + 250 * column
-        parts.append(text(x, 594, heading, "word"))
+        parts.append(text(x, 594, heading, "heading"))
         for row, family in enumerate(families):
             label = f"{family.replace('_', ' ')} ({len(registry.names(family))})"
             parts.append(f'<a href="{root}{page_of(family)}">{text(x, 616 + 18 * row, label, "names link")}</a>')
@@ -153,7 +153,7 @@ def columns(root: str) -> list[str]:
 def levels() -> list[str]:
     """The folders of the package in the order of their imports, below a second rule."""
     heading = "Folders: each imports only from those on its right (components: the boxes above, metrics, datasets)"
-    parts = ['<path class="rule" d="M20 672 H980"/>', text(20, 698, heading, "word")]
+    parts = ['<path class="rule" d="M20 672 H980"/>', text(20, 698, heading, "heading")]
     step, width = 960 // len(LEVELS), 960 // len(LEVELS) - 20
     for index, folders in enumerate(LEVELS):
         x, y = 20 + step * index, 741 if len(folders) == 1 else 732
