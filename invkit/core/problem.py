@@ -15,7 +15,7 @@ from torch import Tensor
 from ..numerics.geometry import shape_of
 from .errors import AssemblyError, InputError, scaling_advice
 from .interfaces import Fidelity, ForwardOperator, ImagePrior, OperatorParameterPrior, Regularizer
-from .presentation import present
+from .result import present
 
 __all__ = ["Problem", "Term"]
 

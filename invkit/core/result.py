@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -11,14 +12,28 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from .presentation import present
-
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Array", "Result", "Snapshot"]
+__all__ = ["Array", "Result", "Snapshot", "present"]
 
 Array: TypeAlias = npt.NDArray[Any] | Tensor
+
+PRESENTED_BY = {
+    "animate": "animation",
+    "comparison": "figures",
+    "overview": "figures",
+    "problem_html": "presentation",
+    "result_html": "presentation",
+    "save_result": "output",
+}
+"""The functions that save and draw results and problems, and their modules in `invkit.media`."""
+
+
+def present(name: str) -> Callable[..., Any]:
+    """A function of `PRESENTED_BY`: the only way from `core` up to `media`. Its module is imported by this call."""
+    function: Callable[..., Any] = getattr(import_module(f"invkit.media.{PRESENTED_BY[name]}"), name)
+    return function
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The functions that `Result` and `Problem` call to save, draw and present themselves; their HTML for notebooks.
+"""Results and problems as HTML for notebooks.
 
 The HTML has no scripts, needs no other files, and sets no colours.
 """
@@ -16,22 +16,13 @@ from torch import nn
 
 from ..core.problem import Problem, Term
 from ..core.result import Array, Result
-from .animation import animate
-from .figures import comparison, counted_title, drawable, kernel_stack, overview
+from .figures import counted_title, drawable, kernel_stack
 from .html import MUTED, card_html
 from .images import quantised
 from .kernels import planes_picture
 from .layouts import channels_last
-from .output import save_result
 
-__all__ = [
-    "animate",
-    "comparison",
-    "overview",
-    "problem_html",
-    "result_html",
-    "save_result",
-]
+__all__ = ["problem_html", "result_html"]
 
 IMAGE_SIDE, PLANES_SIDE = 300, 200  # pixels; two images and a kernel fit side by side
 WEBP_QUALITY = 90  # an image of that size takes about 20 kB

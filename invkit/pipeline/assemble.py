@@ -26,7 +26,6 @@ from ..core.interfaces import (
 from ..core.parameters import nested_components_of, positional_names
 from ..core.problem import Problem, Term, check_data
 from ..core.solver import Solver
-from ..fidelities.schedule import Schedule
 from ..numerics.geometry import Shape, shape_of, size_of
 from ..recipes.components import CheckedComponent, blamed
 from ..recipes.model import Recipe, check_parameters, resolved_recipe
@@ -277,8 +276,11 @@ def build_fidelity(recipe: Recipe, checked: Checked, data: Tensor, iterations: i
         PluginError: a fidelity fails.
     """
     parts = [(checked[f"fidelity.{i}"].build({}), spec.until_iteration) for i, spec in enumerate(recipe.fidelity)]
-    only = len(parts) == 1 and parts[0][1] is None
-    fidelity: Fidelity = parts[0][0] if only else Schedule(parts)
+    fidelity: Fidelity = parts[0][0]
+    if len(parts) > 1 or parts[0][1] is not None:
+        from ..fidelities.schedule import Schedule
+
+        fidelity = Schedule(parts)
     first_iterations = [0, *(until or 0 for _, until in parts)]
     for i, (part, _) in enumerate(parts):
         if first_iterations[i] < iterations:

@@ -128,7 +128,12 @@ def describe_run(
         kernel: the given kernel, or None.
         settings: all other settings, as the seed.
     """
-    described = {"recipe": without_texts(recipe), "settings": settings, "data": tensor_digest(data), "kernel": tensor_digest(kernel)}
+    described = {
+        "recipe": without_texts(recipe),
+        "settings": settings,
+        "data": tensor_digest(data),
+        "kernel": tensor_digest(kernel),
+    }
     run: dict[str, Any] = json_like(described)
     return run
 
