@@ -1,4 +1,4 @@
-"""House rules that no linter knows; the direction of imports is `lint-imports`' to check."""
+"""House rules that no linter checks; `lint-imports` checks the direction of imports."""
 
 from __future__ import annotations
 
@@ -12,11 +12,20 @@ import invkit.core.registry
 
 PACKAGE = Path(invkit.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
-ROOMS = ("operators", "image_priors", "kernel_priors", "regularizers", "fidelities", "solvers", "metrics", "datasets")
-COMPONENTS = [m for m in MODULES if m.relative_to(PACKAGE).parts[0] in ROOMS and m.name != "__init__.py"]
-MOST_LINES = 400
+COMPONENT_FOLDERS = (
+    "operators",
+    "image_priors",
+    "kernel_priors",
+    "regularizers",
+    "fidelities",
+    "solvers",
+    "metrics",
+    "datasets",
+)
+COMPONENTS = [m for m in MODULES if m.relative_to(PACKAGE).parts[0] in COMPONENT_FOLDERS and m.name != "__init__.py"]
+MAX_LINES = 400
 HEAVY = {"deepinv", "skimage", "matplotlib"}  # each takes a second or more to import
-CLASH = {"docs", "examples"}  # deepinv installs top-level packages of these names
+RESERVED_BY_DEEPINV = {"docs", "examples"}  # deepinv installs top-level packages of these names
 
 
 def name_of(module: Path) -> str:
@@ -43,7 +52,7 @@ def imported_names(node: ast.stmt) -> set[str]:
     return set()
 
 
-def test_the_rules_look_at_the_package():
+def test_the_rules_are_applied_to_the_package():
     assert {"core/registry.py", "core/solver.py", "operators/convolution.py"} <= {name_of(m) for m in MODULES}
     assert len(COMPONENTS) > 15
 
@@ -55,11 +64,11 @@ def test_a_component_names_each_of_its_parameters(module):
 
 @pytest.mark.parametrize("module", MODULES, ids=name_of)
 def test_no_file_is_long(module):
-    assert len(module.read_text(encoding="utf-8").splitlines()) <= MOST_LINES
+    assert len(module.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
 
 
 @pytest.mark.parametrize("module", MODULES, ids=name_of)
-def test_an_ability_is_a_type_and_never_asked_for_with_hasattr(module):
+def test_an_ability_is_a_type_and_is_never_found_with_hasattr(module):
     calls = [n for n in ast.walk(tree_of(module)) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
     assert [call.lineno for call in calls if call.func.id == "hasattr"] == []
 
@@ -71,13 +80,13 @@ def test_slow_imports_wait_until_they_are_needed(module):
 
 
 @pytest.mark.parametrize("module", MODULES, ids=name_of)
-def test_nothing_is_imported_from_the_names_that_deepinv_takes(module):
+def test_no_import_clashes_with_a_top_level_package_of_deepinv(module):
     everywhere = {n for node in ast.walk(tree_of(module)) if isinstance(node, ast.stmt) for n in imported_names(node)}
-    assert everywhere & CLASH == set()
+    assert everywhere & RESERVED_BY_DEEPINV == set()
 
 
 @pytest.mark.parametrize("module", COMPONENTS, ids=name_of)
-def test_every_public_class_of_a_component_says_what_it_is(module):
+def test_every_public_class_of_a_component_has_a_docstring(module):
     classes = [n for n in tree_of(module).body if isinstance(n, ast.ClassDef) and not n.name.startswith("_")]
     assert [c.name for c in classes if not ast.get_docstring(c)] == []
 
