@@ -164,7 +164,7 @@ def demanding(part, ability):
         (
             "image_prior",
             LatentPrior,
-            r"image_prior: 'demanding' needs .* is a network with a random input, and 'pixels' does not.*do: .*dip-skip",
+            r"image_prior: 'demanding' needs .* a network with a random input, and 'pixels' does not.*: .*dip-skip",
         ),
         (
             "kernel_prior",

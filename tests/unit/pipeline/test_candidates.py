@@ -262,7 +262,7 @@ def test_a_recipe_that_contains_itself_is_refused(names, first):
         (
             ["candidates.1.regularizers.tv.x=0"],
             RecipeError,
-            r"no place 'candidates\.1\.regularizers\.tv\.x'; known here: name, weight, .*isotropic",
+            r"no place 'candidates\.1\.regularizers\.tv\.x'; known here: weight, .*isotropic",
         ),
         (
             ["selection.0.flor=1"],

@@ -129,7 +129,9 @@ def test_polish_refines_a_kernel_at_full_size_and_ends_with_a_deconvolution():
 def test_recipes_with_candidates_accept_a_polished_kernel_if_it_is_better_and_end_as_polish_does(name):
     recipe, polish = load_recipe(name), load_recipe("polish")
     assert recipe.next.needs_improvement
-    assert recipe.next.model_copy(update={"selection": []}) == polish
+    [change] = recipe.next.changes
+    assert change.startswith("selection=")
+    assert recipe.next.model_copy(update={"selection": [], "changes": [], "title": polish.title}) == polish
     names = [one.name for one in recipe.candidates]
     assert len(set(names)) == len(names) > 1
 
