@@ -1,9 +1,10 @@
-"""Parameters of components, derived from the signatures of their constructors.
+"""Parameters of components, derived from the signatures and docstrings of their classes.
 
 Positional arguments come from the *problem* (a shape); keyword-only arguments may be set by a *recipe*. A pydantic
-model is derived from the keywords. One signature is thus the Python interface, the validation of recipes, the source of
-``invkit describe`` and of the JSON schema. A keyword may hold a nested component (`invkit.core.nested`): the
-constructor takes an instance, the model takes name and parameters.
+model is derived from the keywords, and its descriptions from the ``Args:`` section of the class's docstring. One
+signature and one docstring are thus the Python interface, the validation of recipes, the source of ``invkit describe``
+and of the JSON schema. A keyword may hold a nested component (`invkit.core.nested`): the constructor takes an instance,
+the model takes name and parameters.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Annotated, Any, ParamSpec, TypeVar, get_args, get_origin, get
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, validate_call
 
+from .docstrings import argument_descriptions
 from .errors import PluginError, one_line
 from .nested import Component, NestedComponent, nested_component_of
 
@@ -24,7 +26,9 @@ __all__ = [
     "Component",
     "Fraction",
     "NonNegative",
+    "NonNegativeInt",
     "Positive",
+    "PositiveFraction",
     "PositiveInt",
     "Seed",
     "flat_settings",
@@ -44,8 +48,9 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 PositiveInt = Annotated[int, Field(gt=0)]
-Seed = Annotated[int, Field(ge=0, lt=2**63, description="seed of every random number this component draws")]
-
+NonNegativeInt = Annotated[int, Field(ge=0)]
+PositiveFraction = Annotated[float, Field(gt=0, le=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 PROBLEM_ARGUMENTS = ("shape", "start", "guess", "root", "folder")  # that a problem, an evaluation or a run gives
 RESERVED_NAMES = {*dir(BaseModel), *dir(type(BaseModel))}  # a field of such a name would hide an attribute of pydantic
@@ -66,17 +71,19 @@ def flat_settings(constructor: Callable[..., None]) -> Callable[..., None]:
     Components that share many settings keep them in one frozen pydantic model. Their constructors take an instance of
     it as the keyword ``settings``, and the instance in the signature gives the defaults. A recipe then sets
     ``params = { channels = 32 }``, and Python code writes ``DipSkipImage(shape, channels=32)``. Python code may also
-    give the model itself; a field given beside it replaces the model's value.
+    give the model itself; a field given beside it replaces the model's value. The ``Args:`` section of the model's
+    docstring describes the fields.
 
     Raises ``pydantic.ValidationError`` (a ``ValueError``) when called with a wrong or unknown argument.
     """
     signature = inspect.signature(constructor, eval_str=True)
     default: BaseModel = signature.parameters["settings"].default
     model, checked = type(default), validated(constructor)
-    types = get_type_hints(model, include_extras=True)
+    types, descriptions = get_type_hints(model, include_extras=True), argument_descriptions(model)
+    kinds = {name: described(types[name], descriptions.get(name)) for name in model.model_fields}
     fields = [
-        Parameter(name, Parameter.KEYWORD_ONLY, default=getattr(default, name), annotation=types[name])
-        for name in model.model_fields
+        Parameter(name, Parameter.KEYWORD_ONLY, default=getattr(default, name), annotation=kind)
+        for name, kind in kinds.items()
     ]
 
     @wraps(constructor)
@@ -100,11 +107,13 @@ def parameters_of(component: type) -> type[BaseModel]:
             nested component has a default other than None.
     """
     fields: dict[str, Any] = {}
+    descriptions = argument_descriptions(component)
     for parameter in arguments_of(component):
         check_argument(component, parameter)
         if parameter.kind is Parameter.KEYWORD_ONLY:
             default = ... if parameter.default is Parameter.empty else parameter.default
-            fields[parameter.name] = (type_in_recipe(parameter.annotation), default)
+            kind = described(type_in_recipe(parameter.annotation), descriptions.get(parameter.name))
+            fields[parameter.name] = (kind, default)
     config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, protected_namespaces=())
     try:
         model: type[BaseModel] = create_model(f"{component.__name__}Parameters", __config__=config, **fields)
@@ -116,6 +125,11 @@ def parameters_of(component: type) -> type[BaseModel]:
     return model
 
 
+def described(kind: Any, description: str | None) -> Any:
+    """A type with a description for pydantic, if there is one."""
+    return Annotated[kind, Field(description=description)] if description else kind
+
+
 def type_in_recipe(annotation: Any) -> Any:
     """The type of a keyword in a recipe: its own type, or that of the spec of a nested component."""
     slot = nested_component_of(annotation)
@@ -123,7 +137,7 @@ def type_in_recipe(annotation: Any) -> Any:
         return annotation
     facts = get_args(annotation)[1:] if get_origin(annotation) is Annotated else ()
     kind = slot.type_in_recipe()
-    for fact in facts:  # its description and examples; Annotated[kind, *facts] is Python 3.11's
+    for fact in facts:  # its examples; Annotated[kind, *facts] is Python 3.11's
         kind = Annotated[kind, fact]
     return kind
 

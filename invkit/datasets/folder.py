@@ -44,10 +44,11 @@ class Folder(Dataset):
     Args:
         root: the folder of all data, or None.
         path: the folder. A relative path is searched in the current folder, then in the folder of all data.
-        blurry: the pattern of the blurry images.
-        sharp: the pattern of the sharp images; None if there are none.
-        kernel: the pattern of the true-convolution kernels, images or ``.npy`` files; None if there are none.
-        kernel_size: the kernel size (h, w) given to a recipe, in pixels; None leaves it to the recipe.
+        blurry: pattern of the blurry images' names.
+        sharp: pattern of the sharp images' names, with the first star as in the blurry name; None if there are none.
+        kernel: pattern of the true-convolution kernels' names, likewise, images or ``.npy`` files; None if there are
+            none.
+        kernel_size: kernel size given to a recipe, pixels: the side, or (h, w); None leaves it to the recipe.
     """
 
     title: ClassVar[str] = "A folder of your own images, paired by name"
@@ -60,23 +61,11 @@ class Folder(Dataset):
         self,
         root: Path | None = None,
         *,
-        path: Annotated[
-            Path,
-            Field(
-                description="the folder; relative to the current folder or to the folder of all data",
-                examples=["pictures"],
-            ),
-        ],
-        blurry: Annotated[Pattern, Field(description="pattern of the blurry images' names")] = "*_blurry.*",
-        sharp: Annotated[
-            Pattern | None,
-            Field(description="pattern of the sharp images' names; the first star as in the blurry name"),
-        ] = None,
-        kernel: Annotated[Pattern | None, Field(description="pattern of the kernels' names, likewise")] = None,
-        kernel_size: Annotated[
-            PositiveInt | tuple[PositiveInt, PositiveInt] | None,
-            Field(description="kernel size for a recipe, pixels: the side, or (h, w); none leaves it to the recipe"),
-        ] = None,
+        path: Annotated[Path, Field(examples=["pictures"])],
+        blurry: Pattern = "*_blurry.*",
+        sharp: Pattern | None = None,
+        kernel: Pattern | None = None,
+        kernel_size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None,
     ) -> None:
         super().__init__(root)
         self.path, self.blurry, self.sharp, self.kernel = path, blurry, sharp, kernel

@@ -21,6 +21,7 @@ Category = Literal["manmade", "natural", "people", "saturated", "text"]
 LAI_CATEGORIES: tuple[Category, ...] = ("manmade", "natural", "people", "saturated", "text")
 LAI_IMAGES = (1, 2, 3, 4, 5)
 LAI_KERNEL_SIDES = {1: 31, 2: 51, 3: 55, 4: 75}  # pixels, as in SelfDeblur's script
+LAI_KERNELS = tuple(LAI_KERNEL_SIDES)
 
 
 class Lai(ManuallyDownloadable):
@@ -34,9 +35,9 @@ class Lai(ManuallyDownloadable):
 
     Args:
         root: the folder of all data, or None.
-        categories: the categories to keep.
-        images: the images of each category to keep, 1 to 5.
-        kernels: the kernels to keep, 1 to 4.
+        categories: categories of the images to keep.
+        images: numbers of the images to keep in each category, 1 to 5.
+        kernels: numbers of the kernels to keep, 1 to 4.
     """
 
     title: ClassVar[str] = "Lai et al. 2016, uniform: 25 images x 4 kernels, luma"
@@ -58,16 +59,9 @@ class Lai(ManuallyDownloadable):
         self,
         root: Path | None = None,
         *,
-        categories: Annotated[
-            tuple[Category, ...], Field(description="categories of the images", min_length=1)
-        ] = LAI_CATEGORIES,
-        images: Annotated[
-            tuple[Annotated[int, Field(ge=1, le=5)], ...],
-            Field(description="numbers of the images of each category", min_length=1),
-        ] = LAI_IMAGES,
-        kernels: Annotated[
-            tuple[Annotated[int, Field(ge=1, le=4)], ...], Field(description="numbers of the kernels", min_length=1)
-        ] = tuple(LAI_KERNEL_SIDES),
+        categories: Annotated[tuple[Category, ...], Field(min_length=1)] = LAI_CATEGORIES,
+        images: Annotated[tuple[Annotated[int, Field(ge=1, le=5)], ...], Field(min_length=1)] = LAI_IMAGES,
+        kernels: Annotated[tuple[Annotated[int, Field(ge=1, le=4)], ...], Field(min_length=1)] = LAI_KERNELS,
     ) -> None:
         super().__init__(root)
         self.categories = [category for category in LAI_CATEGORIES if category in categories]

@@ -20,6 +20,7 @@ __all__ = ["Levin"]
 
 LEVIN_IMAGES = (1, 2, 3, 4)
 LEVIN_KERNEL_SIDES = {1: 19, 2: 17, 3: 15, 4: 27, 5: 13, 6: 21, 7: 23, 8: 23}  # pixels
+LEVIN_KERNELS = tuple(LEVIN_KERNEL_SIDES)
 CORRELATION_KERNELS = (1, 2, 3, 5, 6, 7)  # deconvolution with both orientations shows it
 PINNED_COMMITS = {
     "csdwren/SelfDeblur": "e1c79ee528eb333416b032e4bc002337c2d5c0f3",
@@ -43,11 +44,13 @@ class Levin(Downloadable):
 
     Args:
         root: the folder of all data, or None.
-        kernel_sizes: the kernel sizes that are given to a recipe.
-        sigma: the standard deviation of added noise. The noisy image is clipped to [0, 1] and rounded to 8 bits again.
-            A case always has the same noise. The images' own noise is about 0.001. The references stay without it.
-        images: the images to keep, 1 to 4.
-        kernels: the kernels to keep, 1 to 8.
+        kernel_sizes: kernel sizes that are given to a recipe. "plus4": the true size, made odd, plus 4 pixels. "true":
+            the true size. "unknown": no size.
+        sigma: standard deviation of added noise, in [0, 1] units. The noisy image is clipped to [0, 1] and rounded to 8
+            bits again. A case always has the same noise. The images' own noise is about 0.001. The references stay
+            without it.
+        images: numbers of the images to keep, 1 to 4.
+        kernels: numbers of the kernels to keep, 1 to 8.
     """
 
     title: ClassVar[str] = "Levin et al. 2009: 4 images x 8 kernels, grey"
@@ -64,20 +67,10 @@ class Levin(Downloadable):
         self,
         root: Path | None = None,
         *,
-        kernel_sizes: Annotated[
-            Literal["plus4", "true", "unknown"],
-            Field(
-                description="the kernel sizes given to a recipe. plus4: the true size, made odd, plus 4 pixels; true: "
-                "the true size; unknown: no size"
-            ),
-        ] = "plus4",
-        sigma: Annotated[NonNegative, Field(description="standard deviation of added noise, in [0, 1] units")] = 0.0,
-        images: Annotated[
-            tuple[Annotated[int, Field(ge=1, le=4)], ...], Field(description="numbers of the images", min_length=1)
-        ] = LEVIN_IMAGES,
-        kernels: Annotated[
-            tuple[Annotated[int, Field(ge=1, le=8)], ...], Field(description="numbers of the kernels", min_length=1)
-        ] = tuple(LEVIN_KERNEL_SIDES),
+        kernel_sizes: Literal["plus4", "true", "unknown"] = "plus4",
+        sigma: NonNegative = 0.0,
+        images: Annotated[tuple[Annotated[int, Field(ge=1, le=4)], ...], Field(min_length=1)] = LEVIN_IMAGES,
+        kernels: Annotated[tuple[Annotated[int, Field(ge=1, le=8)], ...], Field(min_length=1)] = LEVIN_KERNELS,
     ) -> None:
         super().__init__(root)
         self.kernel_sizes = kernel_sizes

@@ -39,14 +39,14 @@ class Synthetic(Dataset):
     Args:
         root: the folder of all data, or None.
         path: a sharp image or a folder of sharp images; None for the bundled photograph.
-        blurs: generators of deepinv: "motion" (camera shake as a Gaussian process), "diffraction" (a lens with random
-            aberrations), "gaussian" (random widths and angle).
-        number: the number of kernels of each generator.
-        size: the side of the kernels in pixels, which is also given to a recipe.
-        sigma: the standard deviation of the noise in [0, 1] units.
-        rounded: round the blurry image to 8 bits, as in an image file.
-        color: the channels of a colour image: "rgb" for all three, "luma" for its luma.
-        seed: the seed of kernels and noise.
+        blurs: kernel generators of deepinv: "motion" (camera shake as a Gaussian process), "diffraction" (a lens with
+            random aberrations), "gaussian" (random widths and angle).
+        number: number of kernels of each generator.
+        size: side of the kernels, pixels, which is also given to a recipe.
+        sigma: standard deviation of the noise, in [0, 1] units.
+        rounded: whether to round the blurry image to 8 bits, as in an image file.
+        color: channels of a colour image: "rgb" for all three, "luma" for its luma.
+        seed: seed of kernels and noise.
 
     Example:
         >>> [case.name for case in Synthetic(number=2).cases()]
@@ -63,18 +63,13 @@ class Synthetic(Dataset):
         self,
         root: Path | None = None,
         *,
-        path: Annotated[
-            Path | None,
-            Field(description="a sharp image or a folder of sharp images; none for the bundled photograph"),
-        ] = None,
-        blurs: Annotated[tuple[BlurKind, ...], Field(description="kernel generators", min_length=1)] = ("motion",),
-        number: Annotated[PositiveInt, Field(description="number of kernels of each generator")] = 4,
-        size: Annotated[int, Field(description="side of the kernels, pixels", ge=3)] = 31,
-        sigma: Annotated[NonNegative, Field(description="standard deviation of the noise, in [0, 1] units")] = 0.01,
-        rounded: Annotated[bool, Field(description="round the blurry image to 8 bits")] = True,
-        color: Annotated[
-            Literal["rgb", "luma"], Field(description="channels of a colour image: all three, or its luma")
-        ] = "rgb",
+        path: Path | None = None,
+        blurs: Annotated[tuple[BlurKind, ...], Field(min_length=1)] = ("motion",),
+        number: PositiveInt = 4,
+        size: Annotated[int, Field(ge=3)] = 31,
+        sigma: NonNegative = 0.01,
+        rounded: bool = True,
+        color: Literal["rgb", "luma"] = "rgb",
         seed: Seed = 0,
     ) -> None:
         super().__init__(root)

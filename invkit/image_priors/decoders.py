@@ -37,8 +37,8 @@ class ConvDecoderImage(LatentPrior, ImagePrior):
         shape: (B, C, H, W) of the image; H and W at least ``latent_size``.
         channels: feature channels of every layer; 256 in the paper.
         layers: number of layers with a 3x3 convolution; each but the last enlarges the size by the same factor.
-        latent_size: height and width of the latent, pixels.
-        seed: of the latent and of the initial weights.
+        latent_size: height and width of the random input, pixels.
+        seed: seed of the latent and of the initial weights.
 
     Raises:
         InputError: the image is smaller than the latent.
@@ -49,9 +49,9 @@ class ConvDecoderImage(LatentPrior, ImagePrior):
         self,
         shape: Shape,
         *,
-        channels: Annotated[PositiveInt, Field(description="feature channels of every layer")] = 64,
-        layers: Annotated[int, Field(gt=1, le=12, description="number of layers with a 3x3 convolution")] = 7,
-        latent_size: Annotated[int, Field(gt=1, description="height and width of the random input, pixels")] = 4,
+        channels: PositiveInt = 64,
+        layers: Annotated[int, Field(gt=1, le=12)] = 7,
+        latent_size: Annotated[int, Field(gt=1)] = 4,
         seed: Seed = 0,
     ) -> None:
         super().__init__(shape)
@@ -93,7 +93,7 @@ class DeepDecoderImage(LatentPrior, ImagePrior, Resizable):
         channels: feature channels of every layer; 64 or 128 in the paper for 512x512 pixels.
         layers: number of layers; all but the last double the size. A latent of about 16x16 pixels, as in the paper,
             gave the best results: 4 layers for images of 128 pixels, 5 for 256, 6 for 512.
-        seed: of the latent and of the initial weights.
+        seed: seed of the latent and of the initial weights.
 
     Raises:
         InputError: the image is too small for the number of layers.
@@ -108,8 +108,8 @@ class DeepDecoderImage(LatentPrior, ImagePrior, Resizable):
         self,
         shape: Shape,
         *,
-        channels: Annotated[PositiveInt, Field(description="feature channels of every layer")] = 64,
-        layers: Annotated[int, Field(gt=0, le=10, description="layers; all but the last double the size")] = 4,
+        channels: PositiveInt = 64,
+        layers: Annotated[int, Field(gt=0, le=10)] = 4,
         seed: Seed = 0,
     ) -> None:
         super().__init__(shape)

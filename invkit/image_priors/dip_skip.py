@@ -34,8 +34,8 @@ class DipSkipImage(LatentPrior, ImagePrior, Resizable):
 
     Args:
         shape: (B, C, H, W) of the image; H and W at least ``2**scales + 1`` for 3x3 convolutions.
-        settings: of the network; each is a keyword by itself, such as ``channels=32``.
-        seed: of the latent and of the initial weights.
+        settings: settings of the network; each is a keyword by itself, such as ``channels=32``.
+        seed: seed of the latent and of the initial weights.
 
     Raises:
         InputError: the image is too small for the number of scales.

@@ -35,13 +35,13 @@ class ImplicitImage(ImagePrior, Resizable):
 
     Args:
         shape: (B, C, H, W).
-        features: type of the first layer.
+        features: the first layer: "fourier" (random Fourier features, then ReLUs) or "siren" (sines only).
         hidden: units of each layer.
         layers: number of layers between the features and the last layer, which is linear.
         frequencies: number of random frequencies; not for "siren".
-        bandwidth: their standard deviation, periods along the image's longer side; not for "siren".
+        bandwidth: standard deviation of the random frequencies, periods along the image's longer side; not for "siren".
         omega: angular frequency of the sines, w0 in the paper; not for "fourier".
-        seed: of the initial weights and the frequencies.
+        seed: seed of the initial weights and the frequencies.
 
     Example:
         >>> prior = ImplicitImage((1, 1, 8, 6), hidden=8, layers=1, frequencies=4)
@@ -56,16 +56,12 @@ class ImplicitImage(ImagePrior, Resizable):
         self,
         shape: Shape,
         *,
-        features: Annotated[
-            Literal["fourier", "siren"], Field(description="random Fourier features and ReLUs, or sines")
-        ] = "fourier",
-        hidden: Annotated[PositiveInt, Field(description="units of each layer")] = 128,
-        layers: Annotated[int, Field(gt=0, le=8, description="layers between the features and the last layer")] = 3,
-        frequencies: Annotated[PositiveInt, Field(description="number of random frequencies")] = 128,
-        bandwidth: Annotated[
-            Positive, Field(description="std of these frequencies, periods along the image's longer side")
-        ] = 5.0,
-        omega: Annotated[Positive, Field(description="angular frequency of the sines")] = 30.0,
+        features: Literal["fourier", "siren"] = "fourier",
+        hidden: PositiveInt = 128,
+        layers: Annotated[int, Field(gt=0, le=8)] = 3,
+        frequencies: PositiveInt = 128,
+        bandwidth: Positive = 5.0,
+        omega: Positive = 30.0,
         seed: Seed = 0,
     ) -> None:
         super().__init__(shape)

@@ -42,8 +42,8 @@ class Layers(ImagePrior):
         shape: Shape,
         start: Tensor | None = None,
         *,
-        first: Annotated[ImagePrior, Field(description="prior of the first layer", examples=["pixels"])],
-        second: Annotated[ImagePrior, Field(description="prior of the second layer", examples=["pixels"])],
+        first: Annotated[ImagePrior, Field(examples=["pixels"])],
+        second: Annotated[ImagePrior, Field(examples=["pixels"])],
     ) -> None:
         super().__init__(shape)
         half = half_of(shape)

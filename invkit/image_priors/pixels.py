@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from ..core.errors import InputError
@@ -23,7 +22,7 @@ __all__ = ["ConstantImage", "Initial", "Pixels", "boxed", "starting_image"]
 
 SIGMOID_MARGIN = 1e-3  # distance of starting values from 0 and 1, which a sigmoid cannot reach
 
-Initial = Annotated[Literal["data", "grey"], Field(description="the starting image: the data, or 0.5 everywhere")]
+Initial = Literal["data", "grey"]
 
 
 class Pixels(ImagePrior, Assignable, Resizable):
@@ -37,7 +36,7 @@ class Pixels(ImagePrior, Assignable, Resizable):
         shape: (B, C, H, W).
         start: the data, (B, C, H', W') with H' <= H and W' <= W; needed for ``initial="data"``. If they are smaller
             than the image, as under a valid convolution, their edge pixels continue them on all sides.
-        parametrization: how free numbers become pixels.
+        parametrization: how free numbers become pixels in [0, 1].
         initial: the starting image: the data, or 0.5 everywhere.
 
     Raises:
@@ -55,9 +54,7 @@ class Pixels(ImagePrior, Assignable, Resizable):
         shape: Shape,
         start: Tensor | None = None,
         *,
-        parametrization: Annotated[
-            Literal["clamp", "sigmoid"], Field(description="how free numbers become pixels in [0, 1]")
-        ] = "clamp",
+        parametrization: Literal["clamp", "sigmoid"] = "clamp",
         initial: Initial = "data",
     ) -> None:
         super().__init__(shape)
@@ -89,8 +86,8 @@ class ConstantImage(ImagePrior):
 
     Args:
         shape: (B, C, H, W).
-        start: (B, C, H', W') with H' <= H and W' <= W; needed for ``initial="data"``.
-        initial: the starting colour: the mean of ``start``, or 0.5.
+        start: the data, (B, C, H', W') with H' <= H and W' <= W; needed for ``initial="data"``.
+        initial: the starting colour: the mean of the data, or 0.5.
         fixed: whether the colour stays at its starting value; otherwise it is an unknown.
 
     Raises:
@@ -99,12 +96,7 @@ class ConstantImage(ImagePrior):
 
     @validated
     def __init__(
-        self,
-        shape: Shape,
-        start: Tensor | None = None,
-        *,
-        initial: Initial = "data",
-        fixed: Annotated[bool, Field(description="whether the colour stays at its starting value")] = False,
+        self, shape: Shape, start: Tensor | None = None, *, initial: Initial = "data", fixed: bool = False
     ) -> None:
         super().__init__(shape)
         image = starting_image(start, shape, initial=initial, prior="constant")

@@ -37,7 +37,7 @@ class WaveletImage(ImagePrior, Assignable, Resizable):
         shape: (B, C, H, W).
         start: the data, (B, C, H', W') with H' <= H and W' <= W; needed for ``initial="data"``. If they are smaller
             than the image, as under a valid convolution, their edge pixels continue them on all sides.
-        wavelet: "db1" (Haar) to "db4".
+        wavelet: Daubechies wavelet with 1 to 4 vanishing moments, "db1" (Haar) to "db4".
         levels: how many times the size is halved.
         boost: scale of a level's coefficients relative to the next finer level's.
         initial: the starting image: the data, or 0.5 everywhere.
@@ -59,9 +59,7 @@ class WaveletImage(ImagePrior, Assignable, Resizable):
         *,
         wavelet: Wavelet = "db2",
         levels: Levels = 4,
-        boost: Annotated[
-            float, Field(ge=1, le=16, description="scale of a level's coefficients relative to the next finer level's")
-        ] = 4.0,
+        boost: Annotated[float, Field(ge=1, le=16)] = 4.0,
         initial: Initial = "data",
     ) -> None:
         super().__init__(shape)

@@ -33,8 +33,9 @@ class DipSkipKernel(LatentPrior, KernelPrior, Resizable):
 
     Args:
         shape: (B, 1, h, w) of the kernel.
-        settings: of the network; each is a keyword by itself, such as ``channels=32``; ``scales`` is an upper limit.
-        seed: of the latent and of the initial weights.
+        settings: settings of the network; each is a keyword by itself, such as ``channels=32``. ``scales`` is an upper
+            limit.
+        seed: seed of the latent and of the initial weights.
 
     Example:
         >>> kernel = DipSkipKernel((1, 1, 9, 7), channels=4)()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from ..core.interfaces import Assignable, KernelPrior, Resizable
-from ..core.parameters import validated
+from ..core.parameters import Positive, validated
 from ..numerics.framing import new_size
 from ..numerics.geometry import Shape, Size, centre, shape_of, size_of
 from .simplex import closest_kernel, softmax_kernel
@@ -36,9 +35,9 @@ class GaussianKernel(KernelPrior, Assignable, Resizable):
     Args:
         shape: (B, 1, h, w); each kernel has its own unknowns.
         sigma: starting standard deviation, pixels.
-        anisotropic: two widths and an angle instead of one width.
-        elongation: starting ratio of the two widths, whose geometric mean is ``sigma``; with 1 the angle has no
-            gradient.
+        anisotropic: whether there are two widths and an angle instead of one width.
+        elongation: starting ratio of the two widths, if anisotropic. Their geometric mean is ``sigma``; with 1 the
+            angle has no gradient.
 
     Example:
         >>> kernel = GaussianKernel((1, 1, 7, 7), sigma=1.5)()
@@ -51,16 +50,7 @@ class GaussianKernel(KernelPrior, Assignable, Resizable):
 
     @validated
     def __init__(
-        self,
-        shape: Shape,
-        *,
-        sigma: Annotated[
-            float, Field(gt=0, allow_inf_nan=False, description="starting standard deviation, pixels")
-        ] = 2.0,
-        anisotropic: Annotated[bool, Field(description="two widths and an angle instead of one width")] = False,
-        elongation: Annotated[
-            float, Field(gt=0, allow_inf_nan=False, description="starting ratio of the two widths, if anisotropic")
-        ] = 1.5,
+        self, shape: Shape, *, sigma: Positive = 2.0, anisotropic: bool = False, elongation: Positive = 1.5
     ) -> None:
         super().__init__(shape)
         rows, columns = offsets((shape[-2], shape[-1]))

@@ -7,12 +7,11 @@ import math
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor, nn
 
 from ..core.interfaces import KernelPrior, Resizable
@@ -68,10 +67,10 @@ class GenerativeKernel(KernelPrior, Resizable):
 
     Args:
         shape: (B, 1, h, w); each kernel has its own latent.
-        scale: standard deviations per unit of the unknowns; it sets the length of a solver's steps.
+        scale: standard deviations in training per unit of the unknowns; it sets the length of a solver's steps.
         spread: standard deviation of the normal distribution of the starting unknowns; 0 for the mean of training.
-        width: starting standard deviation of the spots, in pixels of the coarser grid, generator or kernel.
-        seed: of the starting latents.
+        width: starting standard deviation of each pixel's spot, in pixels of the coarser grid, generator or kernel.
+        seed: seed of the starting latents.
 
     Example:
         >>> kernel = GenerativeKernel((1, 1, 21, 21))()
@@ -81,16 +80,7 @@ class GenerativeKernel(KernelPrior, Resizable):
 
     @validated
     def __init__(
-        self,
-        shape: Shape,
-        *,
-        scale: Annotated[Positive, Field(description="standard deviations in training per unit of the unknowns")] = 1.0,
-        spread: Annotated[NonNegative, Field(description="standard deviation of the starting unknowns")] = 0.1,
-        width: Annotated[
-            Positive,
-            Field(description="starting standard deviation of each pixel's spot, pixels of the coarser grid"),
-        ] = 0.7,
-        seed: Seed = 0,
+        self, shape: Shape, *, scale: Positive = 1.0, spread: NonNegative = 0.1, width: Positive = 0.7, seed: Seed = 0
     ) -> None:
         super().__init__(shape)
         self.scale = scale

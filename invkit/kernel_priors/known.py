@@ -49,13 +49,7 @@ class KnownKernel(KernelPrior, Resizable):
 
     @validated
     def __init__(
-        self,
-        shape: Shape,
-        start: Tensor | None = None,
-        *,
-        threshold: Annotated[
-            float, Field(ge=0, lt=1, description="entries below this share of the largest are set to zero")
-        ] = 0.0,
+        self, shape: Shape, start: Tensor | None = None, *, threshold: Annotated[float, Field(ge=0, lt=1)] = 0.0
     ) -> None:
         super().__init__(shape)
         if start is None and tuple(shape[-2:]) != (1, 1):

@@ -49,7 +49,7 @@ class MotionPath(KernelPrior, Resizable):
         exposure: "uniform": the exposure is the same at all times. "free": it varies along the path, as a softmax of
             one unknown for each control point.
         extent: starting root mean square of the control points' coordinates, as a share of half the support.
-        seed: of the random walk that the path starts as.
+        seed: seed of the random walk with which the path starts.
 
     Example:
         >>> kernel = MotionPath((1, 1, 9, 9))()
@@ -64,19 +64,10 @@ class MotionPath(KernelPrior, Resizable):
         self,
         shape: Shape,
         *,
-        points: Annotated[int, Field(gt=SPLINE_DEGREE, description="number of control points of a path")] = 12,
-        width: Annotated[
-            float,
-            Field(ge=0.3, allow_inf_nan=False, description="starting standard deviation of the spot, pixels"),
-        ] = 0.7,
-        exposure: Annotated[
-            Literal["uniform", "free"],
-            Field(description="whether the exposure is uniform in time, or varies along the path"),
-        ] = "free",
-        extent: Annotated[
-            float,
-            Field(gt=0, lt=1, description="starting root mean square of the path, as a share of half the support"),
-        ] = 0.3,
+        points: Annotated[int, Field(gt=SPLINE_DEGREE)] = 12,
+        width: Annotated[float, Field(ge=0.3, allow_inf_nan=False)] = 0.7,
+        exposure: Literal["uniform", "free"] = "free",
+        extent: Annotated[float, Field(gt=0, lt=1)] = 0.3,
         seed: Seed = 0,
     ) -> None:
         super().__init__(shape)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..core.interfaces import ImagePrior
 from ..core.operator_parameters import CoilMapPrior, MaskPrior, ScanPrior
-from ..core.parameters import validated
+from ..core.parameters import PositiveInt, validated
 from ..numerics.geometry import Shape
 
 __all__ = ["ImageMask", "ScanGeometry", "SmoothMaps"]
@@ -25,8 +25,8 @@ class ImageMask(MaskPrior):
 
     Args:
         shape: (B, 1, H, W).
-        prior: prior of the mask, of that shape, in [0, 1]. It starts from the given mask, or from the operator's
-            estimate if no mask is given.
+        prior: prior of the mask, (B, 1, H, W) in [0, 1]. It starts from the given mask, or from the operator's estimate
+            if no mask is given.
     """
 
     @validated
@@ -34,10 +34,7 @@ class ImageMask(MaskPrior):
         self,
         shape: Shape,
         *,
-        prior: Annotated[
-            ImagePrior,
-            Field(description="prior of the mask", examples=[{"name": "pixels", "params": {"initial": "grey"}}]),
-        ],
+        prior: Annotated[ImagePrior, Field(examples=[{"name": "pixels", "params": {"initial": "grey"}}])],
     ) -> None:
         super().__init__(shape)
         self.prior = prior
@@ -79,8 +76,8 @@ class ScanGeometry(ScanPrior):
         start: Tensor | None = None,
         guess: Tensor | None = None,
         *,
-        displacements: Annotated[bool, Field(description="whether each projection has its own displacement")] = False,
-        angles: Annotated[bool, Field(description="whether each projection has its own angle")] = False,
+        displacements: bool = False,
+        angles: bool = False,
     ) -> None:
         super().__init__(shape)
         known = guess if start is None else start
@@ -127,12 +124,7 @@ class SmoothMaps(CoilMapPrior):
 
     @validated
     def __init__(
-        self,
-        shape: Shape,
-        start: Tensor | None = None,
-        guess: Tensor | None = None,
-        *,
-        order: Annotated[int, Field(gt=0, description="number of cosines along each axis")] = 6,
+        self, shape: Shape, start: Tensor | None = None, guess: Tensor | None = None, *, order: PositiveInt = 6
     ) -> None:
         super().__init__(shape)
         height, width = shape[-2:]

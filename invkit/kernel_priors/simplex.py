@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from ..core.errors import InputError
@@ -43,7 +42,7 @@ class SimplexKernel(KernelPrior, Assignable, Resizable):
         shape: (B, 1, h, w).
         start: the starting kernel, (B, 1, h, w), non-negative; it is scaled to sum one. None for a uniform kernel.
             Under softmax its pixels are raised to at least 1e-6.
-        parametrization: how free numbers become a kernel.
+        parametrization: how free numbers become a kernel; "projection" gives exact zeros.
 
     Raises:
         InputError: ``start`` has another shape, or it is negative, not finite or all zero.
@@ -60,10 +59,7 @@ class SimplexKernel(KernelPrior, Assignable, Resizable):
         shape: Shape,
         start: Tensor | None = None,
         *,
-        parametrization: Annotated[
-            Literal["softmax", "projection"],
-            Field(description="how free numbers become a kernel; 'projection' gives exact zeros"),
-        ] = "softmax",
+        parametrization: Literal["softmax", "projection"] = "softmax",
     ) -> None:
         super().__init__(shape)
         self.parametrization = parametrization

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import copy
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from ..core.interfaces import KernelPrior, LatentPrior, Resizable
-from ..core.parameters import Seed, validated
+from ..core.parameters import Positive, PositiveInt, Seed, validated
 from ..networks.random import seeded
 from ..numerics.framing import new_size
 from ..numerics.geometry import Shape, Size, size_of
@@ -37,10 +36,10 @@ class SoftmaxFCN(LatentPrior, KernelPrior, Resizable):
         shape: (B, 1, h, w).
         hidden: neurons of each hidden layer.
         layers: number of hidden layers.
-        latent_size: length of the input; ``latent`` is (B, latent_size).
-        latent_scale: the input is uniform on [0, latent_scale].
+        latent_size: length of the fixed random input; ``latent`` is (B, latent_size).
+        latent_scale: the random input is uniform on [0, latent_scale].
         activation: non-linearity after each hidden layer.
-        seed: of the input and the weights; the global random state is neither read nor changed.
+        seed: seed of the input and the weights; the global random state is neither read nor changed.
 
     Example:
         >>> kernel = SoftmaxFCN((1, 1, 9, 7), hidden=20)()
@@ -53,13 +52,11 @@ class SoftmaxFCN(LatentPrior, KernelPrior, Resizable):
         self,
         shape: Shape,
         *,
-        hidden: Annotated[int, Field(gt=0, description="neurons of each hidden layer")] = 1000,
-        layers: Annotated[Literal[0, 1, 2], Field(description="number of hidden layers")] = 1,
-        latent_size: Annotated[int, Field(gt=0, description="length of the fixed random input")] = 200,
-        latent_scale: Annotated[
-            float, Field(gt=0, allow_inf_nan=False, description="the input is uniform on [0, latent_scale]")
-        ] = 1.0,
-        activation: Annotated[Activation, Field(description="non-linearity after each hidden layer")] = "relu6",
+        hidden: PositiveInt = 1000,
+        layers: Literal[0, 1, 2] = 1,
+        latent_size: PositiveInt = 200,
+        latent_scale: Positive = 1.0,
+        activation: Activation = "relu6",
         seed: Seed = 0,
     ) -> None:
         super().__init__(shape)

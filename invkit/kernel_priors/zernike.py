@@ -47,10 +47,10 @@ class ZernikeKernel(KernelPrior, Resizable):
 
     Args:
         shape: (B, 1, h, w); each kernel has its own coefficients.
-        modes: number of coefficients; 8 are defocus, astigmatism, coma, trefoil and spherical, j = 4 to 11.
-        defocus: starting a_4, radians; the other coefficients start at zero.
-        cutoff: highest frequency that the lens passes, relative to the Nyquist frequency, half a cycle per pixel. For
-            a camera it is ``2 * pixel / (wavelength * f-number)``, about 5 at f/3; for a microscope it is below one.
+        modes: number of Zernike coefficients; 8 are defocus, astigmatism, coma, trefoil and spherical, j = 4 to 11.
+        defocus: starting coefficient a_4 of the defocus, radians; the other coefficients start at zero.
+        cutoff: highest frequency that the lens passes, relative to the Nyquist frequency, half a cycle per pixel. For a
+            camera it is ``2 * pixel / (wavelength * f-number)``, about 5 at f/3; for a microscope it is below one.
 
     Example:
         >>> kernel = ZernikeKernel((1, 1, 9, 9))()
@@ -68,14 +68,9 @@ class ZernikeKernel(KernelPrior, Resizable):
         self,
         shape: Shape,
         *,
-        modes: Annotated[int, Field(gt=0, le=100, description="number of Zernike coefficients, from defocus")] = 8,
-        defocus: Annotated[
-            float, Field(allow_inf_nan=False, description="starting coefficient of defocus, radians")
-        ] = 1.0,
-        cutoff: Annotated[
-            float,
-            Field(gt=0, le=16, description="highest frequency that the lens passes, relative to the Nyquist frequency"),
-        ] = 2.0,
+        modes: Annotated[int, Field(gt=0, le=100)] = 8,
+        defocus: Annotated[float, Field(allow_inf_nan=False)] = 1.0,
+        cutoff: Annotated[float, Field(gt=0, le=16)] = 2.0,
     ) -> None:
         super().__init__(shape)
         coefficients = torch.zeros(shape[0], modes)

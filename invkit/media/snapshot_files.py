@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import Field
 from torch import Tensor
 
 from ..core.files import write_atomically
@@ -37,9 +35,7 @@ class SnapshotFiles(Observer):
     """
 
     @validated
-    def __init__(
-        self, folder: Path, *, every: Annotated[PositiveInt, Field(description="iterations between two pictures")] = 100
-    ) -> None:
+    def __init__(self, folder: Path, *, every: PositiveInt = 100) -> None:
         self.folder, self.every = folder / SNAPSHOT_FOLDER, every
         self.solves = self.written = 0
 

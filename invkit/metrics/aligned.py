@@ -8,25 +8,18 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeAlias
+from typing import Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from pydantic import Field
 
 from ..core.evaluation import Floats, Metric, Sample, Trial
-from ..core.parameters import validated
+from ..core.parameters import NonNegative, NonNegativeInt, Positive, validated
 from ..numerics.registration import Aligned, align, check_search
 from ..numerics.similarity import psnr, ssd
-from .plain import Luma, Shrink, planes_of, ssim_of
+from .plain import Luma, planes_of, ssim_of
 
-__all__ = ["AlignedMetric", "AlignedPSNR", "AlignedSSIM", "Border", "ErrorRatio", "MaxShift", "ShiftSearch", "Step"]
-
-Border: TypeAlias = Annotated[int, Field(ge=0, description="pixels cut from each side; at least max_shift")]
-MaxShift: TypeAlias = Annotated[
-    float, Field(ge=0, allow_inf_nan=False, description="largest shift tried in each direction, pixels")
-]
-Step: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False, description="distance of the shifts tried, pixels")]
+__all__ = ["AlignedMetric", "AlignedPSNR", "AlignedSSIM", "ErrorRatio", "ShiftSearch"]
 
 
 @dataclass(frozen=True)
@@ -84,10 +77,10 @@ class AlignedMetric(Metric):
 
     Args:
         border: pixels cut from each side, at least ``max_shift``.
-        max_shift: the largest shift tried in each direction, pixels.
-        step: the distance of the shifts tried, pixels.
+        max_shift: largest shift tried in each direction, pixels; 0 compares pixel by pixel.
+        step: distance of the shifts tried, pixels.
         luma: "full" compares the pixels as they are, over all channels, with one shift. "matlab" compares the luma of
-            MATLAB's rgb2ycbcr, whose range is 16 to 235 of 255, which adds 1.32 dB to a PSNR.
+            MATLAB's rgb2ycbcr, whose range is 16 to 235 of 255, also for grey images, which adds 1.32 dB to a PSNR.
 
     Raises:
         InputError: the border is less than ``max_shift``, or the step gives more than 2001 shifts along a side.
@@ -95,7 +88,7 @@ class AlignedMetric(Metric):
 
     @validated
     def __init__(
-        self, *, border: Border = 15, max_shift: MaxShift = 5.0, step: Step = 0.25, luma: Luma = "full"
+        self, *, border: NonNegativeInt = 15, max_shift: NonNegative = 5.0, step: Positive = 0.25, luma: Luma = "full"
     ) -> None:
         self.search = ShiftSearch(border, max_shift, step, luma)
 
@@ -142,12 +135,10 @@ class AlignedSSIM(AlignedMetric):
     channels and over the pixels whose whole window lies in the image.
 
     Args:
-        border: see `AlignedMetric`.
-        max_shift: see `AlignedMetric`.
-        step: see `AlignedMetric`.
-        luma: see `AlignedMetric`.
-        shrink: shrink large images first, as `downsample_for_ssim` does. Most published figures of large images are
-            computed so.
+        shrink: whether to shrink large images first to a shorter side of about 256 pixels, as the code of SSIM's
+            authors does. Most published figures of large images are computed so.
+
+    The other arguments are those of `AlignedMetric`.
     """
 
     unit = ""
@@ -157,11 +148,11 @@ class AlignedSSIM(AlignedMetric):
     def __init__(
         self,
         *,
-        border: Border = 15,
-        max_shift: MaxShift = 5.0,
-        step: Step = 0.25,
+        border: NonNegativeInt = 15,
+        max_shift: NonNegative = 5.0,
+        step: Positive = 0.25,
         luma: Luma = "full",
-        shrink: Shrink = False,
+        shrink: bool = False,
     ) -> None:
         super().__init__(border=border, max_shift=max_shift, step=step, luma=luma)
         self.shrink = shrink
@@ -181,10 +172,10 @@ class ErrorRatio(Metric):
     Args:
         kind: "ssd", the sum of squared differences; or "norm", the matrix 2-norm of the difference. For colour images,
             "norm" is the root of the sum of the channels' squared norms.
-        border: see `AlignedMetric`.
-        max_shift: see `AlignedMetric`.
-        step: see `AlignedMetric`.
-        luma: see `AlignedMetric`. It does not change the ratio of grey images.
+        border: pixels cut from each side, at least ``max_shift``.
+        max_shift: largest shift tried in each direction, pixels.
+        step: distance of the shifts tried, pixels.
+        luma: as for `AlignedMetric`, "full" pixels or "matlab" luma. It does not change the ratio of grey images.
     """
 
     unit = ""
@@ -194,13 +185,10 @@ class ErrorRatio(Metric):
     def __init__(
         self,
         *,
-        kind: Annotated[
-            Literal["ssd", "norm"],
-            Field(description="ssd: sums of squared differences (Levin); norm: matrix 2-norms (SelfDeblur's script)"),
-        ] = "ssd",
-        border: Border = 15,
-        max_shift: MaxShift = 5.0,
-        step: Step = 0.25,
+        kind: Literal["ssd", "norm"] = "ssd",
+        border: NonNegativeInt = 15,
+        max_shift: NonNegative = 5.0,
+        step: Positive = 0.25,
         luma: Luma = "full",
     ) -> None:
         self.error = ssd_of_crops if kind == "ssd" else norm_of_crops

@@ -5,18 +5,17 @@ from __future__ import annotations
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from ..core.errors import InputError
 from ..core.files import sha256_of
-from ..core.parameters import validated
+from ..core.parameters import NonNegative, NonNegativeInt, Positive, validated
 from ..numerics.registration import Aligned
 from ..numerics.similarity import Floats
-from .aligned import AlignedMetric, Border, MaxShift, Step
+from .aligned import AlignedMetric
 
 __all__ = ["LPIPS"]
 
@@ -39,10 +38,9 @@ class LPIPS(AlignedMetric):
     and blue. The network has torchvision's weights for ImageNet. They are never downloaded here.
 
     Args:
-        network: "alex" (used by most publications), "vgg" or "squeeze".
-        border: see `AlignedMetric`.
-        max_shift: see `AlignedMetric`; 0 compares pixel by pixel.
-        step: see `AlignedMetric`.
+        network: network whose features are compared: "alex" (used by most publications), "vgg" or "squeeze".
+
+    The other arguments are those of `AlignedMetric`.
 
     Raises:
         InputError: the weights are missing or incomplete; the message says where they belong and how to get them.
@@ -55,10 +53,10 @@ class LPIPS(AlignedMetric):
     def __init__(
         self,
         *,
-        network: Annotated[Network, Field(description="the network whose features are compared")] = "alex",
-        border: Border = 15,
-        max_shift: MaxShift = 5.0,
-        step: Step = 0.25,
+        network: Network = "alex",
+        border: NonNegativeInt = 15,
+        max_shift: NonNegative = 5.0,
+        step: Positive = 0.25,
     ) -> None:
         super().__init__(border=border, max_shift=max_shift, step=step)
         self.network: Network = network

@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Annotated, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
 
 from ..core.errors import InputError
 from ..core.evaluation import Floats, Metric, Trial
-from ..core.parameters import validated
+from ..core.parameters import NonNegativeInt, validated
 from ..media.colour import to_luma_chroma
 from ..numerics.registration import crop_border, crop_to_common_size
 from ..numerics.similarity import downsample_for_ssim, psnr, ssim
 
-__all__ = ["Luma", "PlainMetric", "PlainPSNR", "PlainSSIM", "Shrink", "planes_of"]
+__all__ = ["Luma", "PlainMetric", "PlainPSNR", "PlainSSIM", "planes_of"]
 
-Luma: TypeAlias = Annotated[
-    Literal["full", "matlab"],
-    Field(
-        description="full: the pixels as they are, over all channels; matlab: the luma of MATLAB's rgb2ycbcr, with the "
-        "range 16 to 235 of 255, also for grey images; it adds 1.32 dB"
-    ),
-]
-Shrink: TypeAlias = Annotated[
-    bool,
-    Field(description="shrink large images to a shorter side of about 256 pixels, as the code of SSIM's authors does"),
-]
-Cut: TypeAlias = Annotated[int, Field(ge=0, description="pixels cut from each side of both images")]
+Luma: TypeAlias = Literal["full", "matlab"]
 
 
 class PlainMetric(Metric):
@@ -40,11 +28,11 @@ class PlainMetric(Metric):
     Args:
         border: pixels cut from each side of both images.
         luma: "full" compares the pixels as they are, over all channels. "matlab" compares the luma of MATLAB's
-            rgb2ycbcr, whose range is 16 to 235 of 255, which adds 1.32 dB to a PSNR.
+            rgb2ycbcr, whose range is 16 to 235 of 255, also for grey images, which adds 1.32 dB to a PSNR.
     """
 
     @validated
-    def __init__(self, *, border: Cut = 0, luma: Luma = "full") -> None:
+    def __init__(self, *, border: NonNegativeInt = 0, luma: Luma = "full") -> None:
         self.border = border
         self.luma = luma
 
@@ -90,17 +78,17 @@ class PlainSSIM(PlainMetric):
     """Structural similarity, at most 1, pixel by pixel (Wang, Bovik, Sheikh, Simoncelli 2004).
 
     Args:
-        border: see `PlainMetric`.
-        luma: see `PlainMetric`.
-        shrink: shrink large images first, as `downsample_for_ssim` does. Most published figures of large images are
-            computed so.
+        shrink: whether to shrink large images first to a shorter side of about 256 pixels, as the code of SSIM's
+            authors does. Most published figures of large images are computed so.
+
+    The other arguments are those of `PlainMetric`.
     """
 
     unit = ""
     better = "higher"
 
     @validated
-    def __init__(self, *, border: Cut = 0, luma: Luma = "full", shrink: Shrink = False) -> None:
+    def __init__(self, *, border: NonNegativeInt = 0, luma: Luma = "full", shrink: bool = False) -> None:
         super().__init__(border=border, luma=luma)
         self.shrink = shrink
 

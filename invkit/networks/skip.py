@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from .nonlocal_block import NonLocalBlock
@@ -21,6 +21,18 @@ class SkipSettings(BaseModel):
     The defaults are those of the image network G_x in Ren et al., "Neural Blind Deconvolution Using Deep Priors", CVPR
     2020. Their released code differs from the paper: it has a ``latent_scale`` of 0.1 and three ``nonlocal_scales``.
 
+    Args:
+        latent_channels: channels of the fixed random input.
+        latent_scale: the random input is uniform on [0, latent_scale].
+        channels: feature channels of every scale, even.
+        skip_channels: channels of each skip connection.
+        scales: how many times the size is halved.
+        kernel_size: side of the convolutions, pixels.
+        upsampling: interpolation that doubles the size of a scale.
+        padding: how features continue beyond the border.
+        negative_slope: slope of the leaky ReLU below zero.
+        nonlocal_scales: number of the deepest scales that have a non-local block.
+
     Example:
         >>> SkipSettings(channels=32).channels
         32
@@ -28,22 +40,16 @@ class SkipSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    latent_channels: Annotated[int, Field(gt=0, description="channels of the fixed random input")] = 8
-    latent_scale: Annotated[
-        float, Field(gt=0, allow_inf_nan=False, description="the random input is uniform on [0, latent_scale]")
-    ] = 1.0
-    channels: Annotated[int, Field(gt=0, multiple_of=2, description="feature channels of every scale, even")] = 128
-    skip_channels: Annotated[int, Field(gt=0, description="channels of each skip connection")] = 16
-    scales: Annotated[int, Field(gt=0, le=8, description="how many times the size is halved")] = 5
-    kernel_size: Annotated[Literal[1, 3, 5, 7], Field(description="side of the convolutions, pixels")] = 3
-    upsampling: Annotated[
-        Literal["bilinear", "nearest", "bicubic"], Field(description="interpolation that doubles the size of a scale")
-    ] = "bilinear"
-    padding: Annotated[PaddingMode, Field(description="how features continue beyond the border")] = "reflect"
-    negative_slope: Annotated[float, Field(ge=0, lt=1, description="slope of the leaky ReLU below zero")] = 0.2
-    nonlocal_scales: Annotated[
-        int, Field(ge=0, description="number of the deepest scales that have a non-local block")
-    ] = 0
+    latent_channels: PositiveInt = 8
+    latent_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    channels: Annotated[int, Field(gt=0, multiple_of=2)] = 128
+    skip_channels: PositiveInt = 16
+    scales: Annotated[int, Field(gt=0, le=8)] = 5
+    kernel_size: Literal[1, 3, 5, 7] = 3
+    upsampling: Literal["bilinear", "nearest", "bicubic"] = "bilinear"
+    padding: PaddingMode = "reflect"
+    negative_slope: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    nonlocal_scales: NonNegativeInt = 0
 
     def fitted(self, side: int) -> SkipSettings:
         """Return these settings with at most as many scales as fit on an image of this side, and at least one.

@@ -15,11 +15,8 @@ from .geometry import Size, size_of
 
 __all__ = ["Levels", "Wavelet", "compose", "daubechies", "decompose", "detail_mask", "level_of"]
 
-Wavelet = Annotated[
-    Literal["db1", "db2", "db3", "db4"],
-    Field(description="Daubechies wavelet with 1 to 4 vanishing moments; db1 is the Haar wavelet"),
-]
-Levels = Annotated[int, Field(gt=0, le=16, description="number of times that the size is halved")]
+Wavelet = Literal["db1", "db2", "db3", "db4"]
+Levels = Annotated[int, Field(gt=0, le=16)]
 
 Taps = tuple[float, ...]
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor
 
 from ..core.errors import InputError
@@ -31,8 +30,10 @@ class Convolution(Blur):
     have an error larger than the noise of a photograph.
 
     Args:
-        padding: the image beyond its border.
-        method: the algorithm; the results agree up to rounding.
+        padding: "valid": the image exceeds the data by the kernel's size minus one. Otherwise image and data have the
+            same size, and the padding continues the image beyond its border.
+        method: "fft" is fast for any kernel, "direct" (sums) for kernels of a few pixels. The results agree up to
+            rounding.
 
     Example:
         >>> image, kernel = torch.rand(1, 3, 32, 32), torch.full((1, 1, 5, 5), 1 / 25)
@@ -46,14 +47,8 @@ class Convolution(Blur):
     def __init__(
         self,
         *,
-        padding: Annotated[
-            Literal["valid", "circular", "replicate", "reflect"],
-            Field(description="'valid': the image exceeds the data by the kernel's size minus one; else the same size"),
-        ] = "valid",
-        method: Annotated[
-            Literal["fft", "direct"],
-            Field(description="'fft': fast for any kernel; 'direct': sums, for kernels of a few pixels"),
-        ] = "fft",
+        padding: Literal["valid", "circular", "replicate", "reflect"] = "valid",
+        method: Literal["fft", "direct"] = "fft",
     ) -> None:
         super().__init__()
         self.padding = padding

@@ -27,7 +27,7 @@ class Downsampling(ForwardOperator):
 
     Args:
         factor: image pixels per data pixel, along each side.
-        padding: the image beyond its border.
+        padding: how the image continues beyond its border.
 
     Example:
         >>> Downsampling(factor=2)(torch.rand(1, 3, 32, 32), torch.full((1, 1, 2, 2), 0.25)).shape
@@ -38,10 +38,8 @@ class Downsampling(ForwardOperator):
     def __init__(
         self,
         *,
-        factor: Annotated[int, Field(gt=1, description="image pixels per data pixel, along each side")] = 2,
-        padding: Annotated[
-            Literal["circular", "replicate", "reflect"], Field(description="the image beyond its border")
-        ] = "reflect",
+        factor: Annotated[int, Field(gt=1)] = 2,
+        padding: Literal["circular", "replicate", "reflect"] = "reflect",
     ) -> None:
         super().__init__()
         self.factor = factor

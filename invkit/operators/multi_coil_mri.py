@@ -12,7 +12,7 @@ from torch import Tensor
 from ..core.errors import InputError
 from ..core.interfaces import ForwardOperator
 from ..core.operator_parameters import CoilMapPrior
-from ..core.parameters import validated
+from ..core.parameters import Fraction, NonNegativeInt, validated
 from ..numerics.geometry import Shape, Size
 
 __all__ = ["MultiCoilMRI"]
@@ -49,14 +49,10 @@ class MultiCoilMRI(ForwardOperator):
     def __init__(
         self,
         *,
-        acceleration: Annotated[float, Field(ge=1, description="number of columns per measured column")] = 4.0,
-        calibration: Annotated[
-            float, Field(ge=0, le=1, description="fraction of the columns, in the middle, that are all measured")
-        ] = 0.08,
-        pattern: Annotated[
-            Literal["equispaced", "random"], Field(description="how the other measured columns are chosen")
-        ] = "random",
-        draw: Annotated[int, Field(ge=0, description="number of the random pattern")] = 0,
+        acceleration: Annotated[float, Field(ge=1)] = 4.0,
+        calibration: Fraction = 0.08,
+        pattern: Literal["equispaced", "random"] = "random",
+        draw: NonNegativeInt = 0,
     ) -> None:
         super().__init__()
         self.acceleration, self.calibration = acceleration, calibration

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor
 
 from ..core.errors import InputError
@@ -74,23 +73,15 @@ class VaryingBlur(ForwardOperator):
 
     Args:
         grid: rows and columns of kernels; the outer kernels lie on the borders of the image.
-        weights: "after" the convolution, a weight belongs to a pixel of the data, as for camera shake; "before" it, to
-            a point of the scene, as for lenses.
+        weights: "after": the weights belong to pixels of the data, after the convolution, as for camera shake.
+            "before": they belong to points of the scene, before it, as for lenses.
     """
 
     example = (1, 2, 9, 8)
 
     @validated
     def __init__(
-        self,
-        *,
-        grid: Annotated[
-            tuple[PositiveInt, PositiveInt], Field(description="rows and columns of kernels over the image")
-        ] = (3, 3),
-        weights: Annotated[
-            Literal["after", "before"],
-            Field(description="weight 'after' the convolution for camera shake, 'before' it for lenses"),
-        ] = "after",
+        self, *, grid: tuple[PositiveInt, PositiveInt] = (3, 3), weights: Literal["after", "before"] = "after"
     ) -> None:
         super().__init__()
         self.grid = grid

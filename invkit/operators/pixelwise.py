@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor
 
 from ..core.interfaces import ForwardOperator
 from ..core.operator_parameters import MaskPrior
-from ..core.parameters import validated
+from ..core.parameters import PositiveFraction, validated
 from ..numerics.geometry import Shape, Size
 
 __all__ = ["Haze", "Identity", "Inpainting", "Mixture"]
@@ -121,8 +118,8 @@ class Haze(Mixture):
     around a pixel is about 0, so any larger value comes from haze.
 
     Args:
-        window: side of the window of the dark channel, as a fraction of the image's shorter side (in the paper 15 of
-            some 400 pixels).
+        window: side of the dark channel's window, as a fraction of the image's shorter side (in the paper 15 of some
+            400 pixels).
         clearing: fraction of the haze to remove; the rest keeps distant objects looking distant (0.95 in the paper).
         min_transmission: lower bound of the transmission for the first image.
     """
@@ -131,12 +128,9 @@ class Haze(Mixture):
     def __init__(
         self,
         *,
-        window: Annotated[
-            float,
-            Field(gt=0, le=1, description="side of the dark channel's window, as a fraction of the shorter side"),
-        ] = 0.05,
-        clearing: Annotated[float, Field(gt=0, le=1, description="fraction of the haze to remove")] = 0.95,
-        min_transmission: Annotated[float, Field(gt=0, le=1, description="lower bound of the transmission")] = 0.1,
+        window: PositiveFraction = 0.05,
+        clearing: PositiveFraction = 0.95,
+        min_transmission: PositiveFraction = 0.1,
     ) -> None:
         super().__init__()
         self.window, self.clearing, self.min_transmission = window, clearing, min_transmission

@@ -41,11 +41,7 @@ class Tomography(ForwardOperator):
     example = (2, 2, 5, 7)
 
     @validated
-    def __init__(
-        self,
-        *,
-        arc: Annotated[float, Field(gt=0, le=360, description="range of the angles, degrees")] = 180.0,
-    ) -> None:
+    def __init__(self, *, arc: Annotated[float, Field(gt=0, le=360)] = 180.0) -> None:
         super().__init__()
         self.arc = arc
 

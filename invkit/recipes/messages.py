@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from ..core.docstrings import first_sentence
 from ..core.errors import PluginError, UnknownNameError
 
 __all__ = ["Place", "describe_errors", "name_missing_components_at", "nearest_name"]
@@ -93,7 +94,7 @@ def sentence_for(
     kind = problems[0]["type"]
     fields = model_at(place).model_fields
     field = fields.get(str(place[-1])) if place else None
-    meaning = f" ({field.description})" if field and field.description else ""
+    meaning = f" ({first_sentence(field.description)})" if field and field.description else ""
     if kind == "extra_forbidden":
         return f"{where} is not known; {nearest_name(str(place[-1]), fields)}"
     if kind == "missing":

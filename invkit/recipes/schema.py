@@ -6,6 +6,7 @@ import inspect
 from typing import Any
 
 from ..core import registry
+from ..core.docstrings import summary_of
 from ..core.errors import InvkitError, PluginError
 from ..core.nested import FAMILY_KEY
 from ..core.parameters import parameters_schema
@@ -61,7 +62,7 @@ def _component_facts(family: str, name: str) -> dict[str, Any]:
     schema = parameters_schema(component)
     return {
         "class": f"{component.__module__}.{component.__qualname__}",
-        "about": inspect.getdoc(component) or "",
+        "about": summary_of(inspect.getdoc(component) or ""),
         "parameters": schema.get("properties", {}),
         "required": schema.get("required", []),
     }

@@ -76,8 +76,8 @@ class DeepinvPrior(Regularizer):
     regions), it is deepinv's own ``grad``, which is zero there. R can be differentiated once.
 
     Args:
-        prior: class name, such as "TVPrior", "L1Prior", "WaveletPrior", "Tikhonov".
-        options: arguments of the class.
+        prior: class of ``deepinv.optim.prior``, such as "TVPrior", "L1Prior", "WaveletPrior", "Tikhonov".
+        options: arguments of this class.
 
     Raises:
         RecipeError: deepinv has no such prior, the prior has no explicit value (as a denoiser used as a prior), does
@@ -85,12 +85,7 @@ class DeepinvPrior(Regularizer):
     """
 
     @validated
-    def __init__(
-        self,
-        *,
-        prior: Annotated[str, Field(description="class of deepinv.optim.prior, explicit", examples=["TVPrior"])],
-        options: Annotated[Mapping[str, Any], Field(description="arguments of the class")] = {},
-    ) -> None:
+    def __init__(self, *, prior: Annotated[str, Field(examples=["TVPrior"])], options: Mapping[str, Any] = {}) -> None:
         super().__init__()
         self.prior = explicit_prior(prior, options)
 
@@ -163,9 +158,9 @@ class PlugAndPlay(Denoising):
     are denoised one by one, without gradients.
 
     Args:
-        denoiser: class name, of ``deepinv.models``.
-        settings: arguments of the class, such as ``{"in_channels": 1, "out_channels": 1}`` of DRUNet for grey images.
-        sigma: noise level in [0, 1] units for the penalty; the step gives that of the proximal map.
+        denoiser: class of ``deepinv.models``, a denoiser.
+        settings: arguments of this class, such as ``{"in_channels": 1, "out_channels": 1}`` of DRUNet for grey images.
+        sigma: noise level of the penalty's denoiser, in [0, 1] units. The proximal map has the noise level of its step.
 
     Raises:
         RecipeError: deepinv has no such denoiser, it does not accept the settings, or needs a package that is not
@@ -177,11 +172,9 @@ class PlugAndPlay(Denoising):
     def __init__(
         self,
         *,
-        denoiser: Annotated[
-            str, Field(description="class of deepinv.models, a denoiser", examples=["TVDenoiser", "DRUNet"])
-        ] = "TVDenoiser",
-        settings: Annotated[Mapping[str, Any], Field(description="arguments of the class")] = {},
-        sigma: Annotated[Positive, Field(description="noise level ([0, 1] units) of the penalty's denoiser")] = 0.05,
+        denoiser: Annotated[str, Field(examples=["TVDenoiser", "DRUNet"])] = "TVDenoiser",
+        settings: Mapping[str, Any] = {},
+        sigma: Positive = 0.05,
     ) -> None:
         super().__init__()
         self.sigma = sigma

@@ -9,11 +9,9 @@ from pydantic import Field
 from torch import Tensor
 
 from ..core.interfaces import Reweightable
-from ..core.parameters import validated
+from ..core.parameters import Fraction, NonNegative, validated
 from ..numerics.finite_differences import GRADIENT
 from .shrinkage import (
-    DifferenceSmoothing,
-    Second,
     blockwise,
     difference_filters,
     filter_weights,
@@ -42,10 +40,11 @@ class HyperLaplacian(Reweightable):
     (Krishnan and Fergus use a table), above 1 Newton's method, about five times slower.
 
     Args:
-        power: in (0, 2]; 1 is anisotropic total variation, 2 the squared differences.
+        power: power of a difference's magnitude, in (0, 2]; 1 is anisotropic total variation, 2 the squared
+            differences.
         second: weight of the second differences relative to the first; 0 for none.
-        smoothing: difference in [0, 1] units below which the penalty is quadratic. With 0, differences below 1e-8 have
-            the weight of 1e-8, and the slope at zero is zero.
+        smoothing: difference, in [0, 1] units, below which the penalty is quadratic. With 0, differences below 1e-8
+            have the weight of 1e-8, and the slope at zero is zero.
 
     Example:
         >>> step = torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(1, 1, 4, 4)  # 4 differences, 16 values
@@ -55,11 +54,7 @@ class HyperLaplacian(Reweightable):
 
     @validated
     def __init__(
-        self,
-        *,
-        power: Annotated[float, Field(gt=0, le=2, description="power of a difference's magnitude")] = 0.8,
-        second: Second = 0.0,
-        smoothing: DifferenceSmoothing = 1e-3,
+        self, *, power: Annotated[float, Field(gt=0, le=2)] = 0.8, second: NonNegative = 0.0, smoothing: Fraction = 1e-3
     ) -> None:
         super().__init__()
         self.power = power

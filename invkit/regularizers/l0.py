@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Annotated
 
-from pydantic import Field
 from torch import Tensor
 
 from ..core.interfaces import Proximable
-from ..core.parameters import validated
+from ..core.parameters import Fraction, validated
 from ..numerics.finite_differences import GRADIENT
 from .shrinkage import blockwise, mean_penalty, truncated_shrinkage, truncated_square, values_per_image
 
 __all__ = ["L0Gradient", "L0Intensity"]
-
-
-JointChannels = Annotated[bool, Field(description="decide for all channels of a pixel at once, else for each alone")]
 
 
 class SoftenedCount(Proximable, ABC):
@@ -55,9 +50,10 @@ class L0Gradient(SoftenedCount):
     separate differences, R is at most 2.
 
     Args:
-        isotropic: one decision for both differences of a pixel, or one for each.
-        joint_channels: one decision for all channels, or one for each.
-        smoothing: length in [0, 1] units from which an edge counts fully; 0 for a count.
+        isotropic: whether one decision holds for both differences of a pixel, or one for each.
+        joint_channels: whether one decision holds for all channels of a pixel, or one for each.
+        smoothing: length, in [0, 1] units, below which the penalty is quadratic and above which an edge counts fully; 0
+            for a count.
 
     Example:
         >>> import torch
@@ -69,18 +65,7 @@ class L0Gradient(SoftenedCount):
     filters = GRADIENT
 
     @validated
-    def __init__(
-        self,
-        *,
-        isotropic: Annotated[
-            bool, Field(description="decide by the length of the gradient, else for each difference alone")
-        ] = True,
-        joint_channels: JointChannels = True,
-        smoothing: Annotated[
-            float,
-            Field(ge=0, le=1, description="length ([0, 1] units) below which the penalty is quadratic; 0: a count"),
-        ] = 1e-2,
-    ) -> None:
+    def __init__(self, *, isotropic: bool = True, joint_channels: bool = True, smoothing: Fraction = 1e-2) -> None:
         super().__init__()
         self.isotropic = isotropic
         self.joint_channels = joint_channels
@@ -100,20 +85,13 @@ class L0Intensity(SoftenedCount):
     paper that adds the count to a sum of squares. With joint channels R is at most 1 / C.
 
     Args:
-        joint_channels: one decision for all channels, or one for each.
-        smoothing: value in [0, 1] units from which a pixel counts fully; 0 for a count.
+        joint_channels: whether one decision holds for all channels of a pixel, or one for each.
+        smoothing: value, in [0, 1] units, below which the penalty is quadratic and above which a pixel counts fully; 0
+            for a count.
     """
 
     @validated
-    def __init__(
-        self,
-        *,
-        joint_channels: JointChannels = True,
-        smoothing: Annotated[
-            float,
-            Field(ge=0, le=1, description="value ([0, 1] units) below which the penalty is quadratic; 0: a count"),
-        ] = 1e-2,
-    ) -> None:
+    def __init__(self, *, joint_channels: bool = True, smoothing: Fraction = 1e-2) -> None:
         super().__init__()
         self.joint_channels = joint_channels
         self.smoothing = smoothing

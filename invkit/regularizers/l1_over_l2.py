@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from ..core.interfaces import Proximable
-from ..core.parameters import validated
+from ..core.parameters import Fraction, validated
 from ..numerics.finite_differences import GRADIENT, IDENTITY
 
 __all__ = ["L1OverL2"]
@@ -34,9 +33,11 @@ class L1OverL2(Proximable):
     and its gradients are at most about 1 / e.
 
     Args:
-        of: the norms are those of the first differences, or of the values if the image itself consists of differences.
-        smoothing: e, as a root mean square over all coefficients. An image with smaller variations counts as constant.
-            With 0, e is the fourth root of the smallest float, so that squares do not underflow.
+        of: the norms are those of the first differences ("gradient"), or of the values if the image itself consists of
+            differences.
+        smoothing: root mean square over all coefficients, in [0, 1] units, that defines e. An image with smaller
+            variations counts as constant. With 0, e is the fourth root of the smallest float, so that squares do not
+            underflow.
 
     Example:
         >>> step = torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(1, 1, 4, 4)  # 4 differences of 1
@@ -45,16 +46,7 @@ class L1OverL2(Proximable):
     """
 
     @validated
-    def __init__(
-        self,
-        *,
-        of: Annotated[
-            Literal["gradient", "value"], Field(description="use the norms of the differences or of the values")
-        ] = "gradient",
-        smoothing: Annotated[
-            float, Field(ge=0, le=1, description="root mean square ([0, 1] units) below which the denominator is fixed")
-        ] = 1e-4,
-    ) -> None:
+    def __init__(self, *, of: Literal["gradient", "value"] = "gradient", smoothing: Fraction = 1e-4) -> None:
         super().__init__()
         self.filters = GRADIENT if of == "gradient" else (IDENTITY,)
         self.smoothing = smoothing

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from ..core.interfaces import Regularizer, Reweightable
-from ..core.parameters import validated
-from .shrinkage import Second, difference_filters, filter_weights, mean_penalty, values_per_image
+from ..core.parameters import NonNegative, validated
+from .shrinkage import difference_filters, filter_weights, mean_penalty, values_per_image
 
 __all__ = ["GradientL2", "KernelL2"]
 
@@ -29,7 +29,7 @@ class GradientL2(Reweightable):
     """
 
     @validated
-    def __init__(self, *, second: Second = 0.0) -> None:
+    def __init__(self, *, second: NonNegative = 0.0) -> None:
         super().__init__()
         self.filters, self.relative = difference_filters(second)
 

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import torch
 import torch.nn.functional as F
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator
 from torch import Tensor
 
 from ..core.interfaces import Proximable
-from ..core.parameters import validated
-from .shrinkage import MinimumSmoothing, truncated_shrinkage, truncated_square, values_per_image
+from ..core.parameters import Fraction, PositiveInt, validated
+from .shrinkage import truncated_shrinkage, truncated_square, values_per_image
 
 __all__ = ["DarkChannel", "PatchMinimum"]
 
@@ -42,9 +42,9 @@ class DarkChannel(Proximable):
     ``R(u) = sum over q of n_q phi(u_q) / (C H W)``, where n_q is the number of windows that select pixel q.
 
     Args:
-        patch: side of the window, odd. A larger window than the image covers all of it.
-        smoothing: minimum below which the penalty is quadratic. Without it, R is the paper's count. All its gradients
-            are zero, so it serves only solvers that use `prox` alone.
+        patch: side of the window, pixels, odd. A larger window than the image covers all of it.
+        smoothing: minimum, in [0, 1] units, below which the penalty is quadratic. With 0, R is the paper's count. All
+            its gradients are zero, so it serves only solvers that use `prox` alone.
 
     Example:
         >>> image = torch.full((1, 3, 8, 8), 0.5)
@@ -54,12 +54,7 @@ class DarkChannel(Proximable):
     """
 
     @validated
-    def __init__(
-        self,
-        *,
-        patch: Annotated[int, Field(ge=1, description="side of the window (pixels), odd"), AfterValidator(odd)] = 35,
-        smoothing: MinimumSmoothing = 0.01,
-    ) -> None:
+    def __init__(self, *, patch: Annotated[PositiveInt, AfterValidator(odd)] = 35, smoothing: Fraction = 0.01) -> None:
         super().__init__()
         self.patch = patch
         self.smoothing = smoothing
@@ -166,18 +161,13 @@ class PatchMinimum(Proximable):
     the lower or right border cuts is a patch of its own. A negative minimum counts by its square, too.
 
     Args:
-        patch: side of the patches; the default is for images of about 255x255 pixels.
-        smoothing: minimum below which the penalty is quadratic. Without it, R is the paper's count. All its gradients
-            are zero, so it serves only solvers that use `prox` alone.
+        patch: side of the patches, pixels; the default is for images of about 255x255 pixels.
+        smoothing: minimum, in [0, 1] units, below which the penalty is quadratic. With 0, R is the paper's count. All
+            its gradients are zero, so it serves only solvers that use `prox` alone.
     """
 
     @validated
-    def __init__(
-        self,
-        *,
-        patch: Annotated[int, Field(ge=1, description="side of the square patches (pixels)")] = 6,
-        smoothing: MinimumSmoothing = 0.01,
-    ) -> None:
+    def __init__(self, *, patch: PositiveInt = 6, smoothing: Fraction = 0.01) -> None:
         super().__init__()
         self.patch = patch
         self.smoothing = smoothing

@@ -5,21 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
-from typing import Annotated, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor
 
 from ..numerics.finite_differences import GRADIENT, SECOND_DIFFERENCES, DifferenceFilter, sum_over
 
 __all__ = [
-    "DifferenceSmoothing",
-    "MinimumSmoothing",
-    "Second",
     "blockwise",
     "difference_filters",
     "filter_weights",
@@ -34,13 +30,6 @@ __all__ = [
 BLOCK_VALUES = 2**18  # numbers processed at a time on a CPU: one megabyte, which stays in the cache
 GAIN_DEGREE = 8  # of the polynomial in `outer_gain`: its error is 3e-8 for powers up to 0.95
 
-Second = Annotated[float, Field(ge=0, allow_inf_nan=False, description="weight of second differences over first ones")]
-DifferenceSmoothing = Annotated[
-    float, Field(ge=0, le=1, description="difference ([0, 1] units) below which the penalty is quadratic")
-]
-MinimumSmoothing = Annotated[
-    float, Field(ge=0, le=1, description="minimum ([0, 1] units) below which the penalty is quadratic")
-]
 
 Shrinkage: TypeAlias = Callable[[Tensor], Tensor]
 """A proximal map of coefficients of any shape."""

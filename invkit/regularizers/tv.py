@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from ..core.interfaces import Reweightable
-from ..core.parameters import validated
+from ..core.parameters import Fraction, validated
 from ..numerics.finite_differences import GRADIENT
-from .shrinkage import DifferenceSmoothing, blockwise, mean_penalty, squared_length, values_per_image
+from .shrinkage import blockwise, mean_penalty, squared_length, values_per_image
 
 __all__ = ["TotalVariation"]
 
@@ -34,8 +31,8 @@ class TotalVariation(Reweightable):
     (Newton's method, to 1e-6 of the length). Without smoothing, lengths below 1e-8 have the weight of 1e-8.
 
     Args:
-        isotropic: penalise the length of the gradient, or the sum of the magnitudes of its components.
-        smoothing: difference in [0, 1] units below which the penalty is quadratic. With 0 the penalty is homogeneous,
+        isotropic: whether to penalise the length of the gradient, or the sum of the magnitudes of its components.
+        smoothing: difference, in [0, 1] units, below which the penalty is quadratic. With 0 the penalty is homogeneous,
             R(c x) = |c| R(x).
 
     Example:
@@ -47,14 +44,7 @@ class TotalVariation(Reweightable):
     filters = GRADIENT
 
     @validated
-    def __init__(
-        self,
-        *,
-        isotropic: Annotated[
-            bool, Field(description="penalise the length of the gradient, else the sum of its components' magnitudes")
-        ] = True,
-        smoothing: DifferenceSmoothing = 1e-3,
-    ) -> None:
+    def __init__(self, *, isotropic: bool = True, smoothing: Fraction = 1e-3) -> None:
         super().__init__()
         self.isotropic = isotropic
         self.smoothing = smoothing

@@ -26,7 +26,8 @@ class WaveletL1(Proximable):
     The proximal map is exact, because W is orthonormal: it moves the details towards zero by ``step / (C H W)``.
 
     Args:
-        wavelet: "db1" (Haar) to "db4"; more vanishing moments preserve slopes, fewer preserve edges.
+        wavelet: Daubechies wavelet with 1 to 4 vanishing moments, "db1" (Haar) to "db4"; more moments preserve slopes,
+            fewer preserve edges.
         levels: number of times that the size is halved.
     """
 

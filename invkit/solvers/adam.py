@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..core.errors import AssemblyError
 from ..core.interfaces import ImagePrior, LatentPrior, OperatorParameterPrior
-from ..core.parameters import Seed, validated
+from ..core.parameters import NonNegative, NonNegativeInt, Positive, PositiveFraction, PositiveInt, Seed, validated
 from ..core.problem import Problem
 from ..core.solver import CHECK_EVERY, Solver, State
 from .early_stop import EarlyStop
@@ -26,33 +26,14 @@ __all__ = [
     "AdamSolver",
     "AdamState",
     "AlternatingAdam",
-    "Decay",
     "Execution",
-    "ImageRate",
-    "IterationCount",
     "JointAdam",
-    "KernelRate",
-    "Milestones",
     "Outcome",
-    "Perturbation",
     "Precision",
     "learning_rate_factor",
 ]
 
-IterationCount = Annotated[int, Field(gt=0, description="number of steps")]
-ImageRate = Annotated[float, Field(gt=0, allow_inf_nan=False, description="learning rate of the image prior")]
-KernelRate = Annotated[float, Field(gt=0, allow_inf_nan=False, description="learning rate of the kernel prior")]
-Milestones = Annotated[
-    tuple[Annotated[int, Field(ge=0)], ...],
-    Field(description="iterations, from 0, at which the learning rates are multiplied by 'decay'"),
-]
-Decay = Annotated[float, Field(gt=0, le=1, description="factor of the learning rates at each milestone")]
-Perturbation = Annotated[
-    float, Field(ge=0, allow_inf_nan=False, description="std of the noise on the image prior's latent; 0: none")
-]
-Precision = Annotated[
-    Literal["float32", "bfloat16"], Field(description="bfloat16: only for the image prior's network, faster")
-]
+Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(kw_only=True)
@@ -130,10 +111,10 @@ class AdamSolver(Solver[AdamState]):
         iterations: number of steps.
         image_lr: learning rate of the image prior.
         kernel_lr: learning rate of the kernel prior.
-        milestones: iterations, counted from 0, at which both rates are multiplied by ``decay``.
-        decay: see ``milestones``.
-        perturbation: standard deviation of Gaussian noise, in units of the latent, that every step adds to the input
-            of an image prior that has one (a `LatentPrior`); 0 for none. The kernel prior, other image priors and the
+        milestones: iterations, counted from 0, at which both learning rates are multiplied by ``decay``.
+        decay: factor of the learning rates at each milestone.
+        perturbation: standard deviation of Gaussian noise, in units of the latent, that every step adds to the input of
+            an image prior that has one (a `LatentPrior`); 0 for none. The kernel prior, other image priors and the
             estimate are not perturbed.
         precision: "bfloat16" runs the image prior's convolutions in bfloat16, on any device. Its last non-linearity,
             the kernel, the operator, the fidelity, the regularizers and all parameters keep the data's precision.
@@ -141,8 +122,8 @@ class AdamSolver(Solver[AdamState]):
         early_stop: stop when the running variance of the image has had no new minimum for this number of iterations,
             and return image and kernel of the minimum (`EarlyStop`; it ignores the first 50 iterations). None: never.
             On a GPU this is checked every 25 iterations.
-        execution: "graph": record a step and replay it; "plain": do not; "auto": if the device can.
-        seed: of the perturbations.
+        execution: "graph" records a step and replays it on a GPU, "plain" does not, "auto" does if the device can.
+        seed: seed of the perturbations.
     """
 
     keeps_large_blocks = True
@@ -151,19 +132,15 @@ class AdamSolver(Solver[AdamState]):
     def __init__(
         self,
         *,
-        iterations: IterationCount = 5000,
-        image_lr: ImageRate = 1e-2,
-        kernel_lr: KernelRate = 1e-4,
-        milestones: Milestones = (2000, 3000, 4000),
-        decay: Decay = 0.5,
-        perturbation: Perturbation = 1e-3,
+        iterations: PositiveInt = 5000,
+        image_lr: Positive = 1e-2,
+        kernel_lr: Positive = 1e-4,
+        milestones: tuple[NonNegativeInt, ...] = (2000, 3000, 4000),
+        decay: PositiveFraction = 0.5,
+        perturbation: NonNegative = 1e-3,
         precision: Precision = "float32",
-        ema: Annotated[
-            float | None, Field(ge=0, lt=1, description="decay of a running average of the image; none: no average")
-        ] = None,
-        early_stop: Annotated[
-            int | None, Field(gt=0, description="iterations without a new least variance of the image; none: never")
-        ] = None,
+        ema: Annotated[float | None, Field(ge=0, lt=1)] = None,
+        early_stop: PositiveInt | None = None,
         execution: Execution = "auto",
         seed: Seed = 0,
     ) -> None:

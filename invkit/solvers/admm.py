@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ..core.interfaces import Proximable
-from ..core.parameters import NonNegative, Positive, PositiveInt, validated
+from ..core.parameters import NonNegative, Positive, PositiveFraction, PositiveInt, validated
 from ..core.problem import Problem
 from ..numerics.finite_differences import apply_filters, apply_filters_adjoint
 from ..numerics.fourier import otf, to_grid, to_image
@@ -20,7 +20,6 @@ from .masked_blur import data_on_grid, is_circular
 from .pixel_state import (
     LEAST_SQUARES_DEBLURRING,
     PixelState,
-    Saturation,
     check_padding,
     check_terms,
     impute_saturated,
@@ -79,11 +78,13 @@ class ADMM(Advancing[ADMMState]):
         iterations: outer iterations.
         data_penalty: penalty of ``u = K x``; the data term has 1.
         penalty: penalty of ``z = D x``, as a multiple of the largest weight.
-        relaxation: in (0, 2); 1 for none. With 1.8, 25 iterations are about as good as 40 without relaxation.
-        bound_penalty: above 0, a further splitting ``z = x`` keeps the image in [0, 1]; its penalty is this multiple
-            of the others'. A dark or bright area then cannot ring below black or above white, and such ringing cannot
-            spread. With 0 the image is clamped only in the end.
-        saturation: data from this value on may have been brighter than they are recorded; None: no data are.
+        relaxation: factor in (0, 2): over-relaxation above 1, under-relaxation below; 1 for none. With 1.8, 25
+            iterations are about as good as 40 without relaxation.
+        bound_penalty: above 0, a further splitting ``z = x`` keeps the image in [0, 1]; its penalty is this multiple of
+            that of ``z = D x``. A dark or bright area then cannot ring below black or above white, and such ringing
+            cannot spread. With 0 the image is clamped only in the end.
+        saturation: data from this value on are saturated: they may have been brighter than they are recorded. None: no
+            data are saturated.
 
     Example:
         >>> from invkit.testing import small_problem
@@ -100,14 +101,12 @@ class ADMM(Advancing[ADMMState]):
     def __init__(
         self,
         *,
-        iterations: Annotated[PositiveInt, Field(description="outer iterations")] = 40,
-        data_penalty: Annotated[Positive, Field(description="penalty of u = K x; the data term has 1")] = 0.1,
-        penalty: Annotated[Positive, Field(description="penalty of z = D x, times the largest weight")] = 20.0,
-        relaxation: Annotated[float, Field(gt=0, lt=2, description="over- (above 1) or under-relaxation")] = 1.0,
-        bound_penalty: Annotated[
-            NonNegative, Field(description="penalty of z = x in [0, 1], times that of z = D x; 0 for no bounds")
-        ] = 0.0,
-        saturation: Saturation = None,
+        iterations: PositiveInt = 40,
+        data_penalty: Positive = 0.1,
+        penalty: Positive = 20.0,
+        relaxation: Annotated[float, Field(gt=0, lt=2)] = 1.0,
+        bound_penalty: NonNegative = 0.0,
+        saturation: PositiveFraction | None = None,
     ) -> None:
         self.iterations = iterations
         self.saturation = saturation

@@ -5,18 +5,17 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from ..core.errors import AssemblyError
 from ..core.interfaces import ImagePrior, OperatorParameterPrior
-from ..core.parameters import Positive, PositiveInt, validated
+from ..core.parameters import NonNegative, NonNegativeInt, Positive, PositiveInt, validated
 from ..core.problem import Problem
 from ..core.solver import Solver
-from .linear_admm import BoundPenalty, InnerIterations, LinearADMM, LinearState, Penalty
+from .linear_admm import LinearADMM, LinearState
 from .pixel_state import image_prior_of
 from .splitting import check_weights
 from .training import cloned, load_optimizer_state, trainable
@@ -64,12 +63,13 @@ class AlternatingADMM(Solver[AlternatingState]):
     2015) on the unknown's prior with the image fixed. Both continue from their last values.
 
     Args:
-        iterations: outer iterations.
-        cg_iterations: as `LinearADMM`.
-        penalty: as `LinearADMM`.
-        bound_penalty: as `LinearADMM`.
-        parameter_steps: steps of Adam in each outer iteration.
-        parameter_lr: initial learning rate of Adam; it falls geometrically to a tenth in the last outer iteration.
+        iterations: outer iterations of image and unknown.
+        cg_iterations: iterations of conjugate gradients for the image in each outer iteration.
+        penalty: penalty of ``z = D x``; a proximal map changes values by about ``1 / (2 penalty)`` in [0, 1] units.
+        bound_penalty: penalty of ``z = x`` in [0, 1], times that of ``z = D x``; 0 for no bounds.
+        parameter_steps: steps of Adam on the unknown in each outer iteration.
+        parameter_lr: initial learning rate of Adam on the unknown; it falls geometrically to a tenth in the last outer
+            iteration.
         warmup_iterations: outer iterations before the first step of Adam, in which the image forms.
         initial_weight_factor: factor of the weights of the image's regularizers in the first outer iteration; it falls
             geometrically to one over four fifths of the outer iterations. Heavy regularization leaves only strong
@@ -84,20 +84,14 @@ class AlternatingADMM(Solver[AlternatingState]):
     def __init__(
         self,
         *,
-        iterations: Annotated[PositiveInt, Field(description="outer iterations of image and unknown")] = 100,
-        cg_iterations: InnerIterations = 4,
-        penalty: Penalty = 20.0,
-        bound_penalty: BoundPenalty = 0.2,
-        parameter_steps: Annotated[
-            PositiveInt, Field(description="steps of Adam on the unknown in each outer iteration")
-        ] = 5,
-        parameter_lr: Annotated[Positive, Field(description="initial learning rate of Adam on the unknown")] = 1e-2,
-        warmup_iterations: Annotated[
-            int, Field(ge=0, description="outer iterations before the first step of Adam")
-        ] = 5,
-        initial_weight_factor: Annotated[
-            Positive, Field(description="factor of the weights in the first outer iteration; falls to 1")
-        ] = 1.0,
+        iterations: PositiveInt = 100,
+        cg_iterations: PositiveInt = 4,
+        penalty: Positive = 20.0,
+        bound_penalty: NonNegative = 0.2,
+        parameter_steps: PositiveInt = 5,
+        parameter_lr: Positive = 1e-2,
+        warmup_iterations: NonNegativeInt = 5,
+        initial_weight_factor: Positive = 1.0,
     ) -> None:
         self.iterations = iterations
         self.image_solver = LinearADMM(

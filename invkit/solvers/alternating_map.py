@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ..core.interfaces import Assignable, Blur, OperatorParameterPrior
-from ..core.parameters import NonNegative, PositiveInt, validated
+from ..core.parameters import NonNegative, PositiveFraction, PositiveInt, validated
 from ..core.problem import Problem
 from ..core.solver import Solver
 from ..numerics.geometry import Size, margins, size_of
@@ -19,7 +19,6 @@ from .inner import run_inner
 from .map.interfaces import EdgeSelection, KernelEstimation, KernelPostprocessing
 from .pixel_state import (
     PixelState,
-    Saturation,
     check_padding,
     check_terms,
     image_prior_of,
@@ -52,13 +51,13 @@ class AlternatingMAP(Solver[MAPState]):
     & Favaro 2014 and others. All of them work from coarse to fine: put this solver into ``pyramid``.
 
     Args:
-        latent: a solver that computes an image for a given kernel.
+        latent: solver that computes the latent image for a given kernel.
         edge_selection: selects the edges to which the kernel is fitted.
-        kernel_estimation: fits the kernel to them.
+        kernel_estimation: fits the kernel to these edges.
         kernel_postprocessing: corrects the fitted kernel; None for no correction.
         iterations: outer iterations.
-        decay: the regularizers' weights are divided by it after each outer iteration.
-        min_weight: no weight is divided below it.
+        decay: the regularizers' weights are divided by this factor after each outer iteration.
+        min_weight: no weight is divided below this value.
         saturation: data of this value or more are saturated. The kernel is then fitted only to edges farther from
             saturated data than the kernel reaches, since the trail of a lamp is brighter than the blur of the recorded
             lamp. If that is less than half of the image, as with text on white paper, or if no data are saturated, the
@@ -71,18 +70,14 @@ class AlternatingMAP(Solver[MAPState]):
     def __init__(
         self,
         *,
-        latent: Annotated[Solver[Any], Field(description="computes the latent image", examples=["half-quadratic"])],
-        edge_selection: Annotated[
-            EdgeSelection, Field(description="selects the edges to which the kernel is fitted", examples=["gradients"])
-        ],
-        kernel_estimation: Annotated[KernelEstimation, Field(description="fits the kernel", examples=["toeplitz"])],
-        kernel_postprocessing: Annotated[
-            KernelPostprocessing | None, Field(description="corrects the kernel; none: no correction")
-        ] = None,
-        iterations: Annotated[PositiveInt, Field(description="outer iterations")] = 5,
-        decay: Annotated[float, Field(ge=1, description="weights are divided by it after each outer iteration")] = 1.0,
-        min_weight: Annotated[NonNegative, Field(description="no weight is divided below this")] = 0.0,
-        saturation: Saturation = None,
+        latent: Annotated[Solver[Any], Field(examples=["half-quadratic"])],
+        edge_selection: Annotated[EdgeSelection, Field(examples=["gradients"])],
+        kernel_estimation: Annotated[KernelEstimation, Field(examples=["toeplitz"])],
+        kernel_postprocessing: KernelPostprocessing | None = None,
+        iterations: PositiveInt = 5,
+        decay: Annotated[float, Field(ge=1)] = 1.0,
+        min_weight: NonNegative = 0.0,
+        saturation: PositiveFraction | None = None,
     ) -> None:
         self.latent = latent
         self.keeps_large_blocks = latent.keeps_large_blocks

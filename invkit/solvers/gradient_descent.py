@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import torch
-from pydantic import Field
 
 from ..core.interfaces import Assignable
 from ..core.parameters import Positive, PositiveInt, validated
@@ -25,19 +24,14 @@ class GradientDescent(Solver[PixelState]):
 
     Args:
         iterations: number of steps.
-        step: length of a step; 1 for Landweber's.
+        step: length of a step; with 1, Landweber's, it is as long as the data term allows.
     """
 
     keeps_large_blocks = True
     needs: ClassVar = {"image_prior": Assignable}
 
     @validated
-    def __init__(
-        self,
-        *,
-        iterations: Annotated[PositiveInt, Field(description="number of steps")] = 1,
-        step: Annotated[Positive, Field(description="length of a step; 1: as long as the data term allows")] = 0.5,
-    ) -> None:
+    def __init__(self, *, iterations: PositiveInt = 1, step: Positive = 0.5) -> None:
         self.iterations = iterations
         self.step_length = step
 

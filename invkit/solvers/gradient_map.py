@@ -77,9 +77,9 @@ class GradientMAP(Solver[GradientState]):
     lowest frequencies are those of the data.
 
     Args:
-        kernel_estimation: fits the kernel.
+        kernel_estimation: fits the kernel to the gradients.
         kernel_postprocessing: corrects the fitted kernel; None for no correction.
-        iterations: outer iterations.
+        iterations: outer iterations of gradients and kernel.
         shrinkages: steps of iterative shrinkage in each outer iteration (the paper: 2 times 2).
         norm: norm to which the data's gradients are scaled; it fixes the scale of the weights.
     """
@@ -91,13 +91,11 @@ class GradientMAP(Solver[GradientState]):
     def __init__(
         self,
         *,
-        kernel_estimation: Annotated[KernelEstimation, Field(description="fits the kernel", examples=["l1-irls"])],
-        kernel_postprocessing: Annotated[
-            KernelPostprocessing | None, Field(description="corrects the kernel; none: no correction")
-        ] = None,
-        iterations: Annotated[PositiveInt, Field(description="outer iterations of gradients and kernel")] = 21,
-        shrinkages: Annotated[PositiveInt, Field(description="steps of iterative shrinkage per outer iteration")] = 4,
-        norm: Annotated[Positive, Field(description="norm to which the data's gradients are scaled")] = 6.0,
+        kernel_estimation: Annotated[KernelEstimation, Field(examples=["l1-irls"])],
+        kernel_postprocessing: KernelPostprocessing | None = None,
+        iterations: PositiveInt = 21,
+        shrinkages: PositiveInt = 4,
+        norm: Positive = 6.0,
     ) -> None:
         self.kernel_estimation = kernel_estimation
         self.kernel_postprocessing = kernel_postprocessing

@@ -7,10 +7,9 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from ..core.errors import AssemblyError
@@ -20,10 +19,7 @@ __all__ = ["GRAPHS", "CUDAGraph", "Execution", "Graph", "Outcome", "Replay"]
 
 Recorded = TypeVar("Recorded")
 
-Execution = Annotated[
-    Literal["auto", "plain", "graph"],
-    Field(description="graph: record a step once and replay it on a GPU; auto: if that is possible"),
-]
+Execution = Literal["auto", "plain", "graph"]
 
 Outcome: TypeAlias = tuple[Tensor, Tensor, Tensor]
 """Image (B, C, H, W), kernel (B, 1, h, w) and losses, scalar or (B,), of a step."""

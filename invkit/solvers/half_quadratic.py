@@ -65,10 +65,10 @@ class HalfQuadratic(Advancing[HalfQuadraticState]):
     accurate near the border.
 
     Args:
-        beta_start: the first beta, as a multiple of the largest weight.
+        beta_start: first beta, as a multiple of the largest weight.
         beta_max: no beta exceeds this multiple of the largest weight.
         beta_factor: ratio of each beta to the previous one.
-        start_from_data: start from the blurry image, as the papers do; otherwise from the image prior's image.
+        start_from_data: whether to start from the blurry image, as the papers do, or from the image prior's image.
     """
 
     keeps_large_blocks = True
@@ -78,12 +78,10 @@ class HalfQuadratic(Advancing[HalfQuadraticState]):
     def __init__(
         self,
         *,
-        beta_start: Annotated[Positive, Field(description="first beta, times the largest weight")] = 2.0,
-        beta_max: Annotated[Positive, Field(description="largest beta, times the largest weight")] = 1e5,
-        beta_factor: Annotated[float, Field(gt=1, le=100, description="ratio of each beta to the previous one")] = 2.0,
-        start_from_data: Annotated[
-            bool, Field(description="start from the blurry image; otherwise from the image prior's image")
-        ] = True,
+        beta_start: Positive = 2.0,
+        beta_max: Positive = 1e5,
+        beta_factor: Annotated[float, Field(gt=1, le=100)] = 2.0,
+        start_from_data: bool = True,
     ) -> None:
         self.beta_start = beta_start
         self.beta_factor = beta_factor

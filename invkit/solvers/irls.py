@@ -95,7 +95,7 @@ class IRLS(Solver[IRLSState]):
         reweightings: number of steps, including the first one with uniform weights; the paper uses 1 + 2.
         cg_iterations: largest number of conjugate-gradient iterations in a step.
         tolerance: norm of the residual, relative to that of the right-hand side, at which a step ends.
-        initial_edge: the difference that defines the weights of the first step, in [0, 1] units.
+        initial_edge: difference, in [0, 1] units, that defines the weights of the first step.
 
     Example:
         >>> from invkit.testing import small_problem
@@ -112,16 +112,10 @@ class IRLS(Solver[IRLSState]):
     def __init__(
         self,
         *,
-        reweightings: Annotated[PositiveInt, Field(description="number of steps; the first has uniform weights")] = 3,
-        cg_iterations: Annotated[
-            PositiveInt, Field(description="largest number of conjugate-gradient iterations in a step")
-        ] = 200,
-        tolerance: Annotated[
-            float, Field(ge=0, lt=1, description="residual at which a step ends, relative to the right-hand side")
-        ] = 3e-5,
-        initial_edge: Annotated[
-            Positive, Field(description="difference ([0, 1] units) that defines the weights of the first step")
-        ] = 0.1,
+        reweightings: PositiveInt = 3,
+        cg_iterations: PositiveInt = 200,
+        tolerance: Annotated[float, Field(ge=0, lt=1)] = 3e-5,
+        initial_edge: Positive = 0.1,
     ) -> None:
         self.iterations = reweightings
         self.cg_iterations = cg_iterations

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from ..core.interfaces import Assignable, LeastSquares, Proximable
@@ -19,11 +18,7 @@ from ..numerics.finite_differences import apply_filters, apply_filters_adjoint
 from .pixel_state import PixelState, check_terms, starting_point
 from .splitting import check_weights, largest_weight, weighted_terms
 
-__all__ = ["BoundPenalty", "InnerIterations", "LinearADMM", "LinearState", "Penalty"]
-
-InnerIterations = Annotated[PositiveInt, Field(description="conjugate gradients per outer iteration, for the image")]
-Penalty = Annotated[Positive, Field(description="of z = D x; a proximal map changes values by about 1 / (2 penalty)")]
-BoundPenalty = Annotated[NonNegative, Field(description="of z = x in [0, 1], times that of z = D x; 0 for no bounds")]
+__all__ = ["LinearADMM", "LinearState"]
 
 
 @dataclass(kw_only=True)
@@ -72,10 +67,10 @@ class LinearADMM(Solver[LinearState]):
     def __init__(
         self,
         *,
-        iterations: Annotated[PositiveInt, Field(description="outer iterations")] = 60,
-        cg_iterations: InnerIterations = 6,
-        penalty: Penalty = 20.0,
-        bound_penalty: BoundPenalty = 0.2,
+        iterations: PositiveInt = 60,
+        cg_iterations: PositiveInt = 6,
+        penalty: Positive = 20.0,
+        bound_penalty: NonNegative = 0.2,
     ) -> None:
         self.iterations = iterations
         self.cg_iterations = cg_iterations

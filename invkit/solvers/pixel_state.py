@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from ..core.errors import AssemblyError
@@ -18,7 +17,6 @@ from ..core.solver import State
 __all__ = [
     "LEAST_SQUARES_DEBLURRING",
     "PixelState",
-    "Saturation",
     "check_padding",
     "check_terms",
     "image_prior_of",
@@ -30,11 +28,6 @@ __all__ = [
 
 LEAST_SQUARES_DEBLURRING: Mapping[str, type] = {"operator": Blur, "image_prior": Assignable, "fidelity": LeastSquares}
 """The components that solvers need which compute the image from ``|K x - y|^2``."""
-
-Saturation = Annotated[
-    float | None,
-    Field(gt=0, le=1, description="value from which the data are saturated; none: no data are saturated"),
-]
 
 
 @dataclass(kw_only=True)

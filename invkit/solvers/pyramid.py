@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..core.errors import AssemblyError, InputError
 from ..core.interfaces import Assignable, ImagePrior, OperatorParameterPrior, Resizable
-from ..core.parameters import PositiveInt, validated
+from ..core.parameters import NonNegativeInt, PositiveInt, validated
 from ..core.problem import Problem
 from ..core.solver import Solver, State, threads_for
 from ..numerics.geometry import Shape, Size, centre, shape_of, size_of
@@ -113,16 +113,16 @@ class Pyramid(Solver[PyramidState]):
     method, one around ``joint-adam`` is SelfDeblur from coarse to fine.
 
     Args:
-        inner: solves each level.
-        ratio: the size of a level relative to the next finer one.
-        min_kernel_size: the kernel's longer side at the coarsest level in pixels, or slightly more.
+        inner: solver of each level.
+        ratio: size of a level relative to the next finer one.
+        min_kernel_size: the kernel's longer side at the coarsest level, pixels, or slightly more.
         initial_kernel: the kernel at the coarsest level. "prior": the kernel of the kernel prior. "delta": one pixel.
             "two-taps": two equal neighbours in a row, as in many papers, since a delta explains the coarsest data well
             and is hard to leave.
-        decay: the regularizers' weights are divided by it at each finer level.
+        decay: the regularizers' weights are divided by this factor at each finer level.
         margin: the estimated kernel is larger than requested by this number of pixels along each side at the finest
-            level. In the end the window of the requested size with most of the kernel's mass is kept. Without a
-            margin, a kernel that just fits its frame must also be centred in it, which is rarely so at coarse levels.
+            level. In the end the window of the requested size with most of the kernel's mass is kept. Without a margin,
+            a kernel that just fits its frame must also be centred in it, which is rarely so at coarse levels.
     """
 
     needs: ClassVar = {"image_prior": Resizable, "kernel_prior": Resizable}
@@ -131,18 +131,12 @@ class Pyramid(Solver[PyramidState]):
     def __init__(
         self,
         *,
-        inner: Annotated[Solver[Any], Field(description="solves each level", examples=["joint-adam"])],
-        ratio: Annotated[
-            float, Field(ge=0.3, le=0.95, description="size of a level relative to the next finer one")
-        ] = 0.5**0.5,
-        min_kernel_size: Annotated[
-            PositiveInt, Field(ge=3, description="kernel's longer side at the coarsest level, px")
-        ] = 5,
-        initial_kernel: Annotated[
-            Literal["prior", "delta", "two-taps"], Field(description="the kernel at the coarsest level")
-        ] = "prior",
-        decay: Annotated[float, Field(ge=1, description="weights are divided by it at each finer level")] = 1.0,
-        margin: Annotated[int, Field(ge=0, description="px by which the kernel is larger during estimation")] = 0,
+        inner: Annotated[Solver[Any], Field(examples=["joint-adam"])],
+        ratio: Annotated[float, Field(ge=0.3, le=0.95)] = 0.5**0.5,
+        min_kernel_size: Annotated[PositiveInt, Field(ge=3)] = 5,
+        initial_kernel: Literal["prior", "delta", "two-taps"] = "prior",
+        decay: Annotated[float, Field(ge=1)] = 1.0,
+        margin: NonNegativeInt = 0,
     ) -> None:
         self.inner = inner
         self.keeps_large_blocks = inner.keeps_large_blocks

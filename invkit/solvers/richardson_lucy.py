@@ -11,11 +11,11 @@ from pydantic import Field
 from torch import Tensor
 
 from ..core.interfaces import Assignable, Blur, ImagePrior, OperatorParameterPrior
-from ..core.parameters import PositiveInt, validated
+from ..core.parameters import PositiveFraction, PositiveInt, validated
 from ..core.problem import Problem, Term
 from ..core.solver import Solver
 from .masked_blur import MaskedBlur
-from .pixel_state import PixelState, Saturation, check_padding, image_prior_of, starting_point
+from .pixel_state import PixelState, check_padding, image_prior_of, starting_point
 
 __all__ = ["RichardsonLucy", "RichardsonLucyState"]
 
@@ -79,10 +79,11 @@ class RichardsonLucy(Solver[RichardsonLucyState]):
     - Gamma: a photograph's values are about the 1/2.2th power of the light, and blur acts on light.
 
     Args:
-        iterations: number of steps.
-        acceleration: extrapolate if the problem has no regularizers.
+        iterations: number of steps; noise grows with them.
+        acceleration: whether to extrapolate if the problem has no regularizers, which is as good as three to five times
+            the steps.
         saturation: value of the data, with their gamma, from which pixels are saturated; None: no pixels are.
-        gamma: exponent that makes the data linear.
+        gamma: exponent that makes the data linear; 2.2 for photographs.
 
     Example:
         >>> from invkit.testing import small_problem
@@ -99,14 +100,10 @@ class RichardsonLucy(Solver[RichardsonLucyState]):
     def __init__(
         self,
         *,
-        iterations: Annotated[PositiveInt, Field(description="number of steps; noise grows with them")] = 50,
-        acceleration: Annotated[
-            bool, Field(description="extrapolate: as good as three to five times the steps")
-        ] = True,
-        saturation: Saturation = None,
-        gamma: Annotated[
-            float, Field(gt=0, le=5, description="exponent that makes the data linear; photographs: 2.2")
-        ] = 1.0,
+        iterations: PositiveInt = 50,
+        acceleration: bool = True,
+        saturation: PositiveFraction | None = None,
+        gamma: Annotated[float, Field(gt=0, le=5)] = 1.0,
     ) -> None:
         self.iterations = iterations
         self.acceleration = acceleration

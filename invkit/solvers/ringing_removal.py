@@ -33,13 +33,13 @@ class RingingRemoval(Solver[PixelState]):
 
     Args:
         solver: deconvolves with the problem's regularizers (total variation in the paper).
-        structure: the regularizer of the image without detail; it replaces the problem's regularizers on the image.
+        structure: regularizer of the image without detail; it replaces the problem's regularizers on the image.
         structure_solver: deconvolves with ``structure``.
         structure_weight: weight of ``structure``.
         sigma_space: standard deviation of the bilateral filter by distance, pixels.
         sigma_range: standard deviation of the bilateral filter by value, in [0, 1] units.
-        strength: share of the filtered difference that is subtracted. The difference also holds fine detail, so an
-            image that does not ring is better left unchanged.
+        strength: share of the detected ringing, the filtered difference, that is subtracted. The difference also holds
+            fine detail, so an image that does not ring is better left unchanged.
     """
 
     iterations = 2
@@ -49,23 +49,13 @@ class RingingRemoval(Solver[PixelState]):
     def __init__(
         self,
         *,
-        solver: Annotated[
-            Solver[Any], Field(description="deconvolves with the problem's regularizers", examples=["half-quadratic"])
-        ],
-        structure: Annotated[
-            Regularizer, Field(description="regularizer of the image without detail", examples=["l0-gradient"])
-        ],
-        structure_solver: Annotated[
-            Solver[Any], Field(description="deconvolves with 'structure'", examples=["half-quadratic"])
-        ],
-        structure_weight: Annotated[Positive, Field(description="weight of 'structure'")] = 5e-4,
-        sigma_space: Annotated[
-            float, Field(gt=0, le=50, description="bilateral filter: standard deviation in pixels")
-        ] = 3.0,
-        sigma_range: Annotated[
-            Positive, Field(description="bilateral filter: standard deviation of values, [0, 1] units")
-        ] = 0.1,
-        strength: Annotated[Fraction, Field(description="share of the detected ringing that is subtracted")] = 1.0,
+        solver: Annotated[Solver[Any], Field(examples=["half-quadratic"])],
+        structure: Annotated[Regularizer, Field(examples=["l0-gradient"])],
+        structure_solver: Annotated[Solver[Any], Field(examples=["half-quadratic"])],
+        structure_weight: Positive = 5e-4,
+        sigma_space: Annotated[float, Field(gt=0, le=50)] = 3.0,
+        sigma_range: Positive = 0.1,
+        strength: Fraction = 1.0,
     ) -> None:
         self.solver = solver
         self.keeps_large_blocks = solver.keeps_large_blocks

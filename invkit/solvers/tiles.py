@@ -93,14 +93,14 @@ class Tiles(Solver[State]):
     step by step by the inner solver, from the image of the image prior.
 
     Args:
-        inner: solves each tile.
+        inner: solver of each tile; it keeps the kernel fixed.
         tile_size: largest number of data pixels along each side that a tile contributes away from the photograph's
             border. All tiles have the same size.
-        overlap: width of the data on each side beyond that, in kernel sizes.
+        overlap: width of the data on each side beyond these pixels, in kernel sizes.
         wiener_weight: weight of the squared gradients in the Wiener filter, as a multiple of the largest weight. With
             0, or without regularizers, tiles start from the image of the image prior.
-        separate_channels: solve each channel separately. The result is the same for regularizers that treat channels
-            separately; for other regularizers the problem changes.
+        separate_channels: whether to solve each channel separately. The result is the same for regularizers that treat
+            channels separately; for other regularizers the problem changes.
         parallel_tiles: tiles that are solved at the same time on a CPU. They share torch's threads, since threads on
             separate tiles need not wait for each other.
     """
@@ -112,18 +112,12 @@ class Tiles(Solver[State]):
     def __init__(
         self,
         *,
-        inner: Annotated[Solver[Any], Field(description="deconvolves each tile", examples=["admm"])],
-        tile_size: Annotated[
-            int, Field(ge=8, description="data pixels along each side that a tile contributes")
-        ] = 1024,
-        overlap: Annotated[
-            float, Field(gt=0, le=16, description="width of the data on each side beyond them, in kernel sizes")
-        ] = 1.0,
-        wiener_weight: Annotated[
-            NonNegative, Field(description="weight in the Wiener filter from which tiles start, times the largest")
-        ] = 10.0,
-        separate_channels: Annotated[bool, Field(description="solve each channel separately")] = False,
-        parallel_tiles: Annotated[PositiveInt, Field(description="tiles solved at the same time on a CPU")] = 2,
+        inner: Annotated[Solver[Any], Field(examples=["admm"])],
+        tile_size: Annotated[int, Field(ge=8)] = 1024,
+        overlap: Annotated[float, Field(gt=0, le=16)] = 1.0,
+        wiener_weight: NonNegative = 10.0,
+        separate_channels: bool = False,
+        parallel_tiles: PositiveInt = 2,
     ) -> None:
         self.inner = inner
         self.tile_size = tile_size

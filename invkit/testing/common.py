@@ -16,9 +16,11 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
+from pydantic import BaseModel
 from torch import Tensor, nn
 
 from ..core import registry
+from ..core.docstrings import args_of, argument_descriptions
 from ..core.nested import Component, ComponentSpec, named
 from ..core.parameters import nested_components_of, parameters_of, positional_names
 from ..numerics.geometry import Shape
@@ -126,11 +128,20 @@ def examples(component: type, chosen: ParameterValues | None = None) -> dict[str
 
 
 def assert_documented(component: type) -> None:
-    """The class has a docstring, and every parameter is named (no ``**kwargs``) and described."""
-    demand(bool((vars(component).get("__doc__") or "").strip()), f"{component.__name__} has no docstring")
-    demand(not inspect.isabstract(component), f"{component.__name__} is abstract")
-    for name, field in parameters_of(component).model_fields.items():
-        demand(bool(field.description), f"{component.__name__}: '{name}' has no Field(description=...)")
+    """The class has a docstring, whose ``Args:`` section describes every parameter and nothing else.
+
+    A base class may describe the parameters that the class shares with it, and a settings model its fields.
+    """
+    title, docstring = component.__name__, vars(component).get("__doc__") or ""
+    demand(bool(docstring.strip()), f"{title} has no docstring")
+    demand(not inspect.isabstract(component), f"{title} is abstract")
+    written = inspect.signature(inspect.unwrap(component.__init__)).parameters  # type: ignore[misc]
+    settings = [type(argument.default) for argument in written.values() if isinstance(argument.default, BaseModel)]
+    described = {name for source in (component, *settings) for name in argument_descriptions(source)}
+    missing = [name for name in parameters_of(component).model_fields if name not in described]
+    demand(not missing, f"the section 'Args:' in the docstring of {title} does not describe {', '.join(missing)}")
+    unknown = args_of(docstring).keys() - written.keys() - inspect.signature(component).parameters.keys()
+    demand(not unknown, f"{title} has no argument {', '.join(sorted(unknown))}, but its section 'Args:' describes it")
 
 
 def snapshot(module: nn.Module) -> dict[str, Tensor]:

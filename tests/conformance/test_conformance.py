@@ -100,7 +100,11 @@ class SignedKernel(SimplexKernel):
 
 
 class DeafKernel(SimplexKernel):
-    """Has a seed and ignores it."""
+    """Has a seed and ignores it.
+
+    Args:
+        seed: is ignored.
+    """
 
     def __init__(self, shape, *, seed: Seed = 0):
         super().__init__(shape)
@@ -133,16 +137,33 @@ class UndocumentedKernel(SimplexKernel):
 
 
 class UndescribedKernel(SimplexKernel):
-    """Has a parameter that is not explained."""
+    """Has a parameter that its docstring does not describe."""
+
+    def __init__(self, shape, *, width: Annotated[int, Field(description="pixels")] = 3):
+        super().__init__(shape)
+
+
+class MisdescribedKernel(SimplexKernel):
+    """Describes a parameter that does not exist.
+
+    Args:
+        shape: (B, 1, h, w).
+        widht: pixels.
+        width: pixels.
+    """
 
     def __init__(self, shape, *, width: int = 3):
         super().__init__(shape)
 
 
 class DemandingKernel(SimplexKernel):
-    """Has a required parameter and no example of it."""
+    """Has a required parameter and no example of it.
 
-    def __init__(self, shape, *, width: Annotated[int, Field(description="pixels")]):
+    Args:
+        width: pixels.
+    """
+
+    def __init__(self, shape, *, width: int):
         super().__init__(shape)
 
 
@@ -157,7 +178,8 @@ class DemandingKernel(SimplexKernel):
         (FrozenKernel, "all gradients .* are zero"),
         (OverflowingKernel, "NaN"),
         (UndocumentedKernel, "no docstring"),
-        (UndescribedKernel, r"'width' has no Field\(description"),
+        (UndescribedKernel, "the section 'Args:' in the docstring of UndescribedKernel does not describe width"),
+        (MisdescribedKernel, "MisdescribedKernel has no argument widht, but its section 'Args:' describes it"),
         (DemandingKernel, r"'width' is required and has no Field\(examples"),
     ],
 )

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import torch
 
 from invkit.core import registry
 from invkit.core.interfaces import Regularizer
+from invkit.core.problem import Problem
 from invkit.fidelities.norms import MSE
 from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.simplex import SimplexKernel
-from invkit.solvers.adam import JointAdam
+from invkit.solvers.adam import AdamState, JointAdam
 from invkit.solvers.map.kernel_postprocessing import ThresholdPostprocessing
 from invkit.testing import check_graph_safe, graph_safety_cases, host_accesses
 
@@ -24,12 +25,12 @@ WAITING = {
 
 
 @pytest.mark.parametrize(("family", "name"), [case for case in graph_safety_cases() if case not in WAITING])
-def test_every_component_of_a_step_can_be_recorded(family, name):
+def test_every_component_of_a_step_can_be_recorded(family, name) -> None:
     check_graph_safe(registry.load(family, name))
 
 
 @pytest.mark.parametrize(("family", "name"), WAITING)
-def test_what_is_listed_as_waiting_does(family, name):
+def test_what_is_listed_as_waiting_does(family: str, name: str) -> None:
     with pytest.raises(AssertionError, match="waits for the device"):
         check_graph_safe(registry.load(family, name))
 
@@ -40,7 +41,7 @@ class Listing(SimplexKernel):
     def __init__(self, shape):
         super().__init__(shape)
 
-    def forward(self):
+    def forward(self) -> torch.Tensor:
         return super().forward() * (1 if self.free.tolist() else 0)
 
 
@@ -50,7 +51,7 @@ class Homeless(SimplexKernel):
     def __init__(self, shape):
         super().__init__(shape)
 
-    def forward(self):
+    def forward(self) -> torch.Tensor:
         return super().forward() * torch.ones(self.shape)
 
 
@@ -62,7 +63,7 @@ class Counting(Pixels):
     def __init__(self, shape, start):
         super().__init__(shape, start)
 
-    def forward(self):
+    def forward(self) -> torch.Tensor:
         Counting.calls += 1
         return super().forward() / Counting.calls
 
@@ -70,40 +71,40 @@ class Counting(Pixels):
 class Masking(Regularizer):
     """Chooses by a mask."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
 
-    def forward(self, value):
+    def forward(self, value: torch.Tensor) -> torch.Tensor:
         return torch.stack([one[one > 0.5].sum() for one in value])
 
 
 class Deciding(Regularizer):
     """Decides by a value."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
 
-    def forward(self, value):
+    def forward(self, value: torch.Tensor) -> torch.Tensor:
         return value.sum((1, 2, 3)) if value.max() > 0 else value.square().sum((1, 2, 3))
 
 
 class Telling(MSE):
     """Takes numbers from the host."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
 
-    def forward(self, predicted, data):
+    def forward(self, predicted: torch.Tensor, data: torch.Tensor) -> torch.Tensor:
         return super().forward(predicted, data) * torch.tensor([1.0, 2.0], device=data.device)
 
 
 class Strange(JointAdam):
     """Draws from a generator that nobody knows."""
 
-    def noise(self, state, latent):
+    def noise(self, state: AdamState, latent: torch.Tensor) -> torch.Tensor:
         return torch.rand(latent.shape, generator=torch.Generator(latent.device), device=latent.device)
 
-    def advance(self, problem, state):
+    def advance(self, problem: Problem, state: AdamState) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         self.noise(state, problem.data)
         return super().advance(problem, state)
 
@@ -111,7 +112,7 @@ class Strange(JointAdam):
 class Ageing(JointAdam):
     """Weighs the objective by the iteration."""
 
-    def advance(self, problem, state):
+    def advance(self, problem: Problem, state: AdamState) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         image, kernel = self.image(state), state.kernel_prior()
         losses = problem.objective(image, kernel, state.iteration) * (1 + state.iteration)
         self.descend(state, losses)
@@ -130,17 +131,17 @@ class Ageing(JointAdam):
         (Ageing, "replayed has another history"),
     ],
 )
-def test_what_cannot_be_recorded_is_found(component, said):
+def test_what_cannot_be_recorded_is_found(component: type[Any], said: str) -> None:
     with pytest.raises(AssertionError, match=said):
         check_graph_safe(component)
 
 
-def test_a_generator_that_the_graph_does_not_know_is_found():
+def test_a_generator_that_the_graph_does_not_know_is_found() -> None:
     with pytest.raises(TypeError, match=r"recording it failed: .* generator that the graph does not know"):
         check_graph_safe(Strange)
 
 
-def test_what_is_no_part_of_a_step_is_refused():
+def test_what_is_no_part_of_a_step_is_refused() -> None:
     with pytest.raises(AssertionError, match="no part of a step"):
         check_graph_safe(ThresholdPostprocessing)
 
@@ -162,7 +163,7 @@ def test_what_is_no_part_of_a_step_is_refused():
         (None, lambda x: torch.where(x > 0.5, x, 0.0).sum() / len(x)),
     ],
 )
-def test_each_way_to_wait_is_told_from_those_that_do_not(said, work):
+def test_each_way_to_wait_is_told_from_those_that_do_not(said: str | None, work) -> None:
     values = torch.linspace(0, 1, 5)
     found = host_accesses(lambda: work(values))
     assert [one.split(" in ")[0] for one in found] == ([] if said is None else [said])

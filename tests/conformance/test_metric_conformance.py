@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import numpy as np
 import pytest
 import torch
-from pydantic import Field
 
 from invkit.core.errors import InputError
 from invkit.core.evaluation import Metric
@@ -124,7 +121,7 @@ class Assuming(Contrast):
 
 
 class Undescribed(Contrast):
-    """Has a parameter that is not explained."""
+    """Has a parameter that its docstring does not describe."""
 
     def __init__(self, *, width: int = 3):
         pass
@@ -138,9 +135,13 @@ class Mute(Contrast):
 
 
 class Wanting(Contrast):
-    """Lacks its weights."""
+    """Lacks its weights.
 
-    def __init__(self, *, weights: Annotated[str, Field(description="a file")] = "none.pth"):
+    Args:
+        weights: a file.
+    """
+
+    def __init__(self, *, weights: str = "none.pth"):
         raise InputError(f"the weights {weights} are not there; put them there")
 
 
@@ -157,7 +158,7 @@ class Wanting(Contrast):
         (Forgetful, AssertionError, "two calls"),
         (Clipping, AssertionError, "changes the pictures"),
         (Assuming, TypeError, "None"),
-        (Undescribed, AssertionError, "'width' has no Field"),
+        (Undescribed, AssertionError, "does not describe width"),
         (Mute, AssertionError, "does not say why"),
     ],
 )

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import copy
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import pytest
 import torch
-from pydantic import Field
 
 from invkit.core.errors import AssemblyError
 from invkit.core.interfaces import Assignable, Blur
@@ -166,12 +165,16 @@ class Refusing(GradientDescent):
 
 
 class Nameless(Solver):
-    """Needs a solver, and gives no example."""
+    """Needs a solver, and gives no example.
+
+    Args:
+        inner: another solver.
+    """
 
     iterations = 1
 
     @validated
-    def __init__(self, *, inner: Annotated[Solver, Field(description="another")]) -> None:
+    def __init__(self, *, inner: Solver) -> None:
         self.inner = inner
 
     def start(self, problem):

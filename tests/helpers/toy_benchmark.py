@@ -10,20 +10,24 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from pydantic import Field
 from scipy.signal import convolve2d
 
 from invkit.core.evaluation import Case, Dataset, Metric, Sample, Trial
-from invkit.core.parameters import validated
+from invkit.core.parameters import PositiveInt, validated
 
 SIZE, KERNEL = 40, 5
 
 
 class Toy(Dataset):
-    """Random squares, each blurred by a kernel of its own."""
+    """Random squares, each blurred by a kernel of its own.
+
+    Args:
+        number: number of cases.
+        known: whether the kernels are known.
+    """
 
     title: ClassVar[str] = "Toys"
     citation: ClassVar[str] = "nobody"
@@ -31,13 +35,7 @@ class Toy(Dataset):
     homepage: ClassVar[str] = ""
 
     @validated
-    def __init__(
-        self,
-        root: Path | None,
-        *,
-        number: Annotated[int, Field(ge=1, description="of cases")] = 4,
-        known: Annotated[bool, Field(description="whether the kernels are known")] = True,
-    ) -> None:
+    def __init__(self, root: Path | None, *, number: PositiveInt = 4, known: bool = True) -> None:
         super().__init__(root)
         self.number, self.known = number, known
 
@@ -57,13 +55,17 @@ class Toy(Dataset):
 
 
 class MeanSquare(Metric):
-    """Mean squared error."""
+    """Mean squared error.
+
+    Args:
+        factor: factor of the error.
+    """
 
     unit = ""
     better = "lower"
 
     @validated
-    def __init__(self, *, factor: Annotated[float, Field(description="of the error")] = 1.0) -> None:
+    def __init__(self, *, factor: float = 1.0) -> None:
         self.factor = factor
 
     def measure(self, trial: Trial) -> float | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from ...core import registry
 from .shared import Debug, complete_components, complete_families, complete_names, out, print_line
@@ -97,7 +97,8 @@ def describe_command(
 
 def parameter_table(facts: dict[str, Any]) -> Table:
     """The parameters of a component as a table, from its description."""
-    table = Table("parameter", "type", "default", "meaning", title="parameters")
+    narrow = [Column("parameter", no_wrap=True), Column("type", overflow="fold")]  # nothing is cut on 80 columns
+    table = Table(*narrow, "default", "meaning", title="parameters")
     for parameter, schema in facts["parameters"].items():
         required = parameter in facts["required"]
         default = "[bold]required[/bold]" if required else escape(json.dumps(schema.get("default")))
@@ -173,8 +174,8 @@ def new_plugin_command(
 ) -> None:
     """Write a distribution with one working component, its recipe and its tests, for you to change.
 
-    The component is in one file. Its signature documents its parameters and their bounds. The tests are those that
-    invkit's own components have to pass.
+    The component is in one file. Its signature gives its parameters with their bounds, and its docstring describes
+    them. The tests are those that invkit's own components have to pass.
 
     [bold]Examples[/bold]
 

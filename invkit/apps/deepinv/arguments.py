@@ -16,16 +16,23 @@ from functools import cache, reduce
 from inspect import Parameter, Signature
 from operator import or_
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from ...core.errors import InputError, PluginError, RecipeError
+from ...core.parameters import Seed
 
-__all__ = ["Argument", "build_instance", "component_signature", "constructor_arguments", "recipe_arguments"]
+__all__ = [
+    "Argument",
+    "args_section",
+    "build_instance",
+    "component_signature",
+    "constructor_arguments",
+    "recipe_arguments",
+]
 
 EXCLUDED_ARGUMENTS = ("device", "dtype", "noise_model", "sensor_model")  # the data or the solver determine them
 PLAIN_TYPES = (bool, int, float, str)
@@ -66,8 +73,7 @@ class Argument:
 
     def keyword(self) -> Parameter:
         """The keyword of the component."""
-        kind: Any = Annotated[self.kind, Field(description=self.description)]
-        return Parameter(self.name, Parameter.KEYWORD_ONLY, default=self.default, annotation=kind)
+        return Parameter(self.name, Parameter.KEYWORD_ONLY, default=self.default, annotation=self.kind)
 
 
 @cache
@@ -107,7 +113,7 @@ def recipe_argument(owner: type, parameter: Parameter, annotation: Any) -> Argum
     name, default = parameter.name, None if parameter.default == UNSET_DEFAULT else parameter.default
     kind = type_by_default(name, default) if annotation is Parameter.empty else recipe_type(annotation)
     if annotation is torch.Generator:
-        return Argument(name, Annotated[int, Field(ge=0, lt=2**63)], 0, None, SEED_DESCRIPTION, is_generator=True)
+        return Argument(name, Seed, 0, None, SEED_DESCRIPTION, is_generator=True)
     if kind is None or name in EXCLUDED_ARGUMENTS or name.startswith("_") or not fits_recipe(default):
         return None
     optional_kind = kind | None if default is None else kind
@@ -176,6 +182,12 @@ def read_tensor(name: str, value: list[Any] | str) -> Tensor:
 def component_signature(arguments: Iterable[Argument], *more: Parameter) -> Signature:
     """The signature of a component with these arguments as keywords, after ``more``."""
     return Signature([*more, *(argument.keyword() for argument in arguments)])
+
+
+def args_section(arguments: Iterable[Argument]) -> str:
+    """The section of a component's docstring that describes these arguments; empty without arguments."""
+    entries = [f"    {argument.name}: {argument.description}" for argument in arguments]
+    return "\n".join(["Args:", *entries]) if entries else ""
 
 
 def constructor_arguments(arguments: Iterable[Argument], values: Mapping[str, Any]) -> dict[str, Any]:

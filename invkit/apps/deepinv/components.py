@@ -7,10 +7,9 @@ from abc import ABC
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from inspect import Parameter
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
-from pydantic import Field
 
 from ...core.errors import PluginError, RecipeError
 from ...core.interfaces import Blur, KernelPrior, OperatorParameterPrior, Regularizer
@@ -18,7 +17,14 @@ from ...core.operator_parameters import MaskPrior
 from ...core.parameters import Positive, parameters_of
 from ...core.registry import Adapter
 from ...regularizers.deepinv_priors import DeepinvPrior, PlugAndPlay, denoiser_classes, prior_classes
-from .arguments import Argument, build_instance, component_signature, constructor_arguments, recipe_arguments
+from .arguments import (
+    Argument,
+    args_section,
+    build_instance,
+    component_signature,
+    constructor_arguments,
+    recipe_arguments,
+)
 from .physics import PhysicsOperator, physics_classes
 
 __all__ = ["IMAGE_PHYSICS", "DeepinvAdapter", "PhysicsBlur", "PhysicsComponent", "operator_class", "regularizer_class"]
@@ -87,6 +93,9 @@ class PhysicsComponent(PhysicsOperator, ABC):
     Attributes:
         source: deepinv's class.
         arguments: those of its arguments that a recipe can contain.
+
+    Args:
+        parameter: the argument of deepinv's class that the operator's parameter replaces; an empty text for none.
     """
 
     source: ClassVar[type]
@@ -133,8 +142,9 @@ def operator_class(name: str) -> type[PhysicsComponent]:
     excluded = (*UNUSED_ARGUMENTS.get(name, ()), *(() if name in OPTIONAL_PARAMETERS else (parameter,)))
     arguments = recipe_arguments(source, excluded)
     summary = (inspect.getdoc(source) or source.__name__).strip().split("\n\n")[0]
+    about = f"This is deepinv's ``{name}``; its documentation has more about the parameters."
     body = {
-        "__doc__": f"{summary}\n\nThis is deepinv's ``{name}``; its documentation has more about the parameters.",
+        "__doc__": f"{summary}\n\n{about}\n\n{args_section(arguments)}",
         "__module__": source.__module__,
         "__signature__": component_signature(arguments, *parameter_choice(name, parameter)),
         "source": source,
@@ -149,11 +159,8 @@ def parameter_choice(name: str, parameter: str) -> list[Parameter]:
     """The keyword that names the operator's parameter, if there is one."""
     if not parameter:
         return []
-    optional = name in OPTIONAL_PARAMETERS
-    names: Any = Literal[parameter, ""] if optional else Literal[parameter]
-    meaning = f"deepinv's argument that the prior gives{', or an empty text for none' if optional else ''}"
-    kind: Any = Annotated[names, Field(description=meaning)]
-    return [Parameter("parameter", Parameter.KEYWORD_ONLY, default=parameter, annotation=kind)]
+    names: Any = Literal[parameter, ""] if name in OPTIONAL_PARAMETERS else Literal[parameter]
+    return [Parameter("parameter", Parameter.KEYWORD_ONLY, default=parameter, annotation=names)]
 
 
 def without_generators(physics: Any) -> Any:
@@ -166,12 +173,7 @@ def without_generators(physics: Any) -> Any:
 
 # Regularizers
 
-SIGMA = Parameter(
-    "sigma",
-    Parameter.KEYWORD_ONLY,
-    default=0.05,
-    annotation=Annotated[Positive, Field(description="noise level ([0, 1] units) of the penalty's denoiser")],
-)
+SIGMA = Parameter("sigma", Parameter.KEYWORD_ONLY, default=0.05, annotation=Positive)  # of `PlugAndPlay`
 
 
 class NamedPrior(DeepinvPrior):
@@ -208,8 +210,9 @@ def regularizer_class(name: str) -> type[Regularizer]:
     arguments = recipe_arguments(source)
     role = "an explicit prior" if is_prior else "a denoiser in the place of a proximal map (plug and play)"
     general = "deepinv-prior" if is_prior else "plug-and-play"
+    about = f"deepinv's ``{name}`` as {role}.\n\nThe component {general} describes its use."
     body = {
-        "__doc__": f"deepinv's ``{name}`` as {role}.\n\nThe component {general} describes its use.",
+        "__doc__": f"{about}\n\n{args_section(arguments)}",
         "__module__": source.__module__,
         "__signature__": component_signature(arguments, *(() if is_prior else (SIGMA,))),
         "arguments": arguments,

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from ...core.evaluation import NoReferenceMetric
-from ...core.parameters import validated
+from ...core.parameters import PositiveFraction, validated
 
 __all__ = ["KernelAgreement", "pairwise_similarities"]
 
@@ -23,15 +21,11 @@ class KernelAgreement(NoReferenceMetric):
     by whole pixels (Hu & Yang, ECCV 2012).
 
     Args:
-        share: the fraction of all kernels that enters the mean.
+        share: fraction of all kernels that enters the mean.
     """
 
     @validated
-    def __init__(
-        self,
-        *,
-        share: Annotated[float, Field(gt=0, le=1, description="fraction of the kernels that enters the mean")] = 0.5,
-    ) -> None:
+    def __init__(self, *, share: PositiveFraction = 0.5) -> None:
         super().__init__()
         self.share = share
 

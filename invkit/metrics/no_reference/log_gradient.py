@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from ...core.evaluation import NoReferenceMetric
-from ...core.parameters import Positive, validated
+from ...core.parameters import NonNegativeInt, Positive, validated
 
 __all__ = ["LogGradient"]
 
@@ -27,12 +24,7 @@ class LogGradient(NoReferenceMetric):
     """
 
     @validated
-    def __init__(
-        self,
-        *,
-        floor: Annotated[Positive, Field(description="added to the gradients, in [0, 1] units")] = 1e-3,
-        border: Annotated[int, Field(ge=0, description="pixels left out on each side")] = 8,
-    ) -> None:
+    def __init__(self, *, floor: Positive = 1e-3, border: NonNegativeInt = 8) -> None:
         super().__init__()
         self.floor, self.border = floor, border
 

@@ -9,16 +9,13 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ...core.parameters import NonNegative, Positive, PositiveInt, validated
+from ...core.parameters import NonNegative, Positive, PositiveFraction, PositiveInt, validated
 from ...numerics.framing import crop_to_data
 from ...numerics.geometry import Size, size_of
 from .edge_filters import bilateral_5x5, box_sum, forward_differences, gaussian_blur, immerkaer_sigma, shock_filter
 from .gradient_selection import (
     GradientSelection,
-    MaxPixels,
-    PerKernel,
     Relax,
-    SelectedShare,
     edge_directions,
     embed_in_image,
     gradient_magnitude,
@@ -56,9 +53,11 @@ class Gradients(EdgeSelection):
     the data's frame, since the deconvolution invents the image beyond it.
 
     Args:
-        share: share of the data's pixels that is kept in the first iteration of a scale.
-        per_kernel: replaces ``share`` by the rule for the kernel's size; Pan et al. use 20.
-        relax: the threshold is divided by it at every iteration.
+        share: share of the data's pixels, those with the strongest gradients, that is kept in the first iteration of a
+            scale.
+        per_kernel: replaces ``share``: minimum number of pixels kept of each of four directions, per pixel of the
+            kernel's side; Pan et al. use 20.
+        relax: the threshold is divided by this factor at every iteration of a scale.
         max_pixels: largest number of pixels that ``share`` keeps; None for no limit.
         noise_factor: no gradient is kept below this multiple of the standard deviation of the data's noise, since
             gradients of noise carry no information about the kernel; 0 for no such limit.
@@ -75,13 +74,11 @@ class Gradients(EdgeSelection):
     def __init__(
         self,
         *,
-        share: SelectedShare = 0.1,
-        per_kernel: PerKernel = None,
+        share: PositiveFraction = 0.1,
+        per_kernel: Positive | None = None,
         relax: Relax = 1.1,
-        max_pixels: MaxPixels = None,
-        noise_factor: Annotated[
-            NonNegative, Field(description="minimum gradient, as a multiple of the noise's standard deviation")
-        ] = 0.0,
+        max_pixels: PositiveInt | None = None,
+        noise_factor: NonNegative = 0.0,
     ) -> None:
         super().__init__()
         self.noise_factor = noise_factor
@@ -108,31 +105,30 @@ class Shock(EdgeSelection):
     no ringing.
 
     Args:
-        sigma_space: of the bilateral filter, pixels; its support is 5 x 5.
-        sigma_range: of the bilateral filter in the first iteration of a scale, in [0, 1] units.
-        shock_iterations: of the shock filter.
-        step: of the shock filter in the first iteration of a scale.
-        decay: ``sigma_range`` and ``step`` are multiplied by it at every iteration.
-        share: share of the data's pixels that is kept in the first iteration of a scale.
-        per_kernel: replaces ``share`` by the rule for the kernel's size.
-        relax: the threshold is divided by it at every iteration.
+        sigma_space: standard deviation of the bilateral filter by distance, pixels; its support is 5 x 5.
+        sigma_range: standard deviation of the bilateral filter by value in the first iteration of a scale, in [0, 1]
+            units.
+        shock_iterations: number of steps of the shock filter.
+        step: length of the shock filter's steps in the first iteration of a scale.
+        decay: ``sigma_range`` and ``step`` are multiplied by this factor at every iteration.
+        share: share of the data's pixels, those with the strongest gradients, that is kept in the first iteration of a
+            scale.
+        per_kernel: replaces ``share``: minimum number of pixels kept of each of four directions, per pixel of the
+            kernel's side.
+        relax: the threshold is divided by this factor at every iteration of a scale.
     """
 
     @validated
     def __init__(
         self,
         *,
-        sigma_space: Annotated[Positive, Field(description="bilateral filter: reach in pixels")] = 2.0,
-        sigma_range: Annotated[
-            Positive, Field(description="bilateral filter: reach in intensity at a scale's start, [0, 1] units")
-        ] = 0.5,
-        shock_iterations: Annotated[PositiveInt, Field(description="steps of the shock filter")] = 1,
-        step: Annotated[float, Field(gt=0, le=1, description="length of the shock filter's steps")] = 1.0,
-        decay: Annotated[
-            float, Field(gt=0, le=1, description="sigma_range and step are multiplied by this at every iteration")
-        ] = 0.9,
-        share: SelectedShare = 0.1,
-        per_kernel: PerKernel = None,
+        sigma_space: Positive = 2.0,
+        sigma_range: Positive = 0.5,
+        shock_iterations: PositiveInt = 1,
+        step: PositiveFraction = 1.0,
+        decay: PositiveFraction = 0.9,
+        share: PositiveFraction = 0.1,
+        per_kernel: Positive | None = None,
         relax: Relax = 1.1,
     ) -> None:
         super().__init__()
@@ -170,30 +166,26 @@ class RMap(EdgeSelection):
     smaller sum of gradients; in [0, 255] units it would have no effect.
 
     Args:
-        offset: in the denominator of r, in [0, 1] units.
-        useful: number of pixels that r keeps.
-        per_kernel: number of them that the second threshold keeps.
-        sigma: of the Gaussian, pixels; 0 for none.
-        shock_iterations: of the shock filter.
-        step: of the shock filter.
-        relax: the thresholds are divided by it at every iteration.
+        offset: summed gradient, in [0, 1] units, below which r is small.
+        useful: minimum number of pixels that r keeps of each direction, per root of data pixels times kernel pixels.
+        per_kernel: minimum number of pixels that the second threshold keeps of each direction, per pixel of the
+            kernel's side.
+        sigma: standard deviation of the Gaussian before the shock filter, pixels; 0 for none.
+        shock_iterations: number of steps of the shock filter.
+        step: length of the shock filter's steps.
+        relax: the thresholds are divided by this factor at every iteration of a scale.
     """
 
     @validated
     def __init__(
         self,
         *,
-        offset: Annotated[Positive, Field(description="summed gradient ([0, 1] units) below which r is small")] = 0.5,
-        useful: Annotated[
-            Positive,
-            Field(description="pixels of each direction that r keeps, per root of data pixels x kernel pixels"),
-        ] = 0.5,
-        per_kernel: Annotated[
-            Positive, Field(description="pixels kept of each of four directions, per pixel of the kernel's side")
-        ] = 2.0,
-        sigma: Annotated[NonNegative, Field(le=100, description="Gaussian before the shock filter, pixels")] = 0.5,
-        shock_iterations: Annotated[PositiveInt, Field(description="steps of the shock filter")] = 1,
-        step: Annotated[float, Field(gt=0, le=1, description="length of the shock filter's steps")] = 1.0,
+        offset: Positive = 0.5,
+        useful: Positive = 0.5,
+        per_kernel: Positive = 2.0,
+        sigma: Annotated[NonNegative, Field(le=100)] = 0.5,
+        shock_iterations: PositiveInt = 1,
+        step: PositiveFraction = 1.0,
         relax: Relax = 1.1,
     ) -> None:
         super().__init__()

@@ -11,15 +11,11 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ...core.parameters import PositiveInt
 from ...numerics.geometry import Size, margins
 
 __all__ = [
     "GradientSelection",
-    "MaxPixels",
-    "PerKernel",
     "Relax",
-    "SelectedShare",
     "edge_directions",
     "embed_in_image",
     "gradient_magnitude",
@@ -34,23 +30,7 @@ BIN_COUNT = 28 << (23 - BIN_SHIFT)  # up to 2^4
 
 MIN_SHARE_ABOVE_NOISE = 0.02  # share of the pixels that is kept, however noisy they are
 
-SelectedShare = Annotated[
-    float, Field(gt=0, le=1, description="share of the pixels, those with the strongest gradients, that is kept")
-]
-PerKernel = Annotated[
-    float | None,
-    Field(
-        gt=0,
-        allow_inf_nan=False,
-        description="replaces the share: minimum number of pixels kept of each of four directions, per pixel of the "
-        "kernel's side",
-    ),
-]
-MaxPixels = Annotated[PositiveInt | None, Field(description="largest number of pixels that the share keeps")]
-Relax = Annotated[
-    float,
-    Field(ge=1, allow_inf_nan=False, description="the threshold is divided by this at every iteration of a scale"),
-]
+Relax = Annotated[float, Field(ge=1, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)

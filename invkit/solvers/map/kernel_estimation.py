@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ...core.parameters import validated
+from ...core.parameters import NonNegative, PositiveInt, validated
 from ...numerics.conjugate_gradients import conjugate_gradients, dot_per_image, ratio_or_zero
 from .interfaces import KernelEstimation
 from .normal_equations import (
@@ -25,10 +25,7 @@ __all__ = ["ConjugateGradients", "L1Reweighted", "ProjectedGradient", "SupportDe
 MIN_MAGNITUDE_SHARE = 1e-3  # of the largest entry; below it the magnitude is majorised by a parabola no steeper
 TINY_DIVISOR = 1e-30  # keeps a quotient finite without changing it
 
-AbsoluteWeight = Annotated[
-    float, Field(ge=0, allow_inf_nan=False, description="of ||k||^2 against the SUM of squared residuals")
-]
-RelativeTolerance = Annotated[float, Field(ge=0, lt=1, description="relative residual at which to stop")]
+RelativeTolerance = Annotated[float, Field(ge=0, lt=1)]
 
 
 class ConjugateGradients(KernelEstimation):
@@ -43,20 +40,14 @@ class ConjugateGradients(KernelEstimation):
     again with the right side corrected for the border (`invkit.solvers.map.normal_equations`).
 
     Args:
-        weight: of the squared norm.
+        weight: weight of the squared norm ``||k||^2`` against the SUM of squared residuals.
         iterations: largest number of conjugate-gradient iterations before and after each correction.
-        tolerance: norm of the residual, relative to the right side, at which they stop.
+        tolerance: norm of the residual, relative to the right side, at which the conjugate gradients stop.
     """
 
     @validated
     def __init__(
-        self,
-        *,
-        weight: AbsoluteWeight = 2.0,
-        iterations: Annotated[
-            int, Field(gt=0, description="conjugate gradients before and after each correction for the border")
-        ] = 20,
-        tolerance: RelativeTolerance = 1e-5,
+        self, *, weight: NonNegative = 2.0, iterations: PositiveInt = 20, tolerance: RelativeTolerance = 1e-5
     ) -> None:
         super().__init__()
         self.weight, self.iterations, self.tolerance = weight, iterations, tolerance
@@ -85,7 +76,8 @@ class L1Reweighted(KernelEstimation):
     (`invkit.solvers.map.normal_equations`).
 
     Args:
-        weight: of the sum of magnitudes; relative, so that it does not depend on the image's size and contrast.
+        weight: weight of ``||k||_1``, relative to the edges' sum of squares, so that it does not depend on the image's
+            size and contrast.
         rounds: number of reweightings.
         iterations: largest number of conjugate-gradient iterations in each round.
         tolerance: norm of the residual, relative to the right side, at which a round stops.
@@ -95,11 +87,9 @@ class L1Reweighted(KernelEstimation):
     def __init__(
         self,
         *,
-        weight: Annotated[
-            float, Field(ge=0, allow_inf_nan=False, description="of ||k||_1, relative to the edges' sum of squares")
-        ] = 2e-3,
-        rounds: Annotated[int, Field(gt=0, description="number of reweightings")] = 3,
-        iterations: Annotated[int, Field(gt=0, description="conjugate gradients in each round")] = 15,
+        weight: NonNegative = 2e-3,
+        rounds: PositiveInt = 3,
+        iterations: PositiveInt = 15,
         tolerance: RelativeTolerance = 1e-4,
     ) -> None:
         super().__init__()
@@ -143,24 +133,20 @@ class ProjectedGradient(KernelEstimation):
     on the kernels that are >= 0 and sum to one.
 
     Args:
-        step: relative to one over the largest eigenvalue of the normal matrix, for images of any size and contrast;
-            above 2 plain gradient descent diverges. (The paper of 2014 gives an absolute 1e-3.)
-        iterations: steps per call.
-        normalisation: how the constraints are imposed.
+        step: length of a step, relative to one over the largest eigenvalue of the normal matrix, for images of any size
+            and contrast; above 2 plain gradient descent diverges. (The paper of 2014 gives an absolute 1e-3.)
+        iterations: gradient steps per call.
+        normalisation: "delayed" clamps at zero and divides by the sum after a step, "projection" takes the nearest
+            kernel of the simplex.
     """
 
     @validated
     def __init__(
         self,
         *,
-        step: Annotated[
-            float, Field(gt=0, lt=2, description="in units of 1 / the normal matrix's largest eigenvalue")
-        ] = 1.0,
-        iterations: Annotated[int, Field(gt=0, description="gradient steps per call")] = 1,
-        normalisation: Annotated[
-            Literal["delayed", "projection"],
-            Field(description="'delayed': clamp at zero, then divide by the sum; 'projection': nearest of the simplex"),
-        ] = "delayed",
+        step: Annotated[float, Field(gt=0, lt=2)] = 1.0,
+        iterations: PositiveInt = 1,
+        normalisation: Literal["delayed", "projection"] = "delayed",
     ) -> None:
         super().__init__()
         self.step, self.iterations, self.normalisation = step, iterations, normalisation
@@ -192,8 +178,8 @@ class SupportDetection(KernelEstimation):
     (`invkit.solvers.map.normal_equations`).
 
     Args:
-        weight: of the entries outside the support; relative, so that it does not depend on the image's size and
-            contrast.
+        weight: weight of the entries outside the support, relative to the edges' sum of squares, so that it does not
+            depend on the image's size and contrast.
         rounds: largest number of rounds of support and fit.
         iterations: products with the normal matrix in each round.
         tolerance: relative change of a kernel at which its rounds end.
@@ -203,13 +189,10 @@ class SupportDetection(KernelEstimation):
     def __init__(
         self,
         *,
-        weight: Annotated[
-            float,
-            Field(ge=0, allow_inf_nan=False, description="of entries outside the support, relative to sum of squares"),
-        ] = 3e-3,
-        rounds: Annotated[int, Field(gt=0, description="largest number of rounds of support and fit")] = 4,
-        iterations: Annotated[int, Field(gt=0, description="products with the normal matrix in each round")] = 60,
-        tolerance: Annotated[float, Field(ge=0, lt=1, description="relative change at which to stop")] = 1e-3,
+        weight: NonNegative = 3e-3,
+        rounds: PositiveInt = 4,
+        iterations: PositiveInt = 60,
+        tolerance: RelativeTolerance = 1e-3,
     ) -> None:
         super().__init__()
         self.weight, self.rounds = weight, rounds
@@ -267,7 +250,8 @@ class ToeplitzLeastSquares(KernelEstimation):
     (`invkit.solvers.map.normal_equations`).
 
     Args:
-        weight: of the squared norm; relative, so that it does not depend on the image's size and contrast.
+        weight: weight of ``||k||^2``, relative to the edges' sum of squares, so that it does not depend on the image's
+            size and contrast.
         iterations: total number of products with the normal matrix.
         sum_to_one: whether the fit itself is constrained to sum to one. Otherwise the kernel is scaled afterwards,
             which tolerates a blurry image with another contrast than the sharp one.
@@ -282,15 +266,7 @@ class ToeplitzLeastSquares(KernelEstimation):
     """
 
     @validated
-    def __init__(
-        self,
-        *,
-        weight: Annotated[
-            float, Field(ge=0, allow_inf_nan=False, description="of ||k||^2, relative to the edges' sum of squares")
-        ] = 1e-2,
-        iterations: Annotated[int, Field(gt=0, description="total number of products with the normal matrix")] = 150,
-        sum_to_one: Annotated[bool, Field(description="constrain the sum, instead of scaling afterwards")] = False,
-    ) -> None:
+    def __init__(self, *, weight: NonNegative = 1e-2, iterations: PositiveInt = 150, sum_to_one: bool = False) -> None:
         super().__init__()
         self.weight, self.iterations = weight, iterations
         self.project = project_on_simplex if sum_to_one else clamped_at_zero

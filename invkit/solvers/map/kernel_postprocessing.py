@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import Field
 from torch import Tensor
 
-from ...core.parameters import validated
+from ...core.parameters import Fraction, validated
 from ...numerics.framing import centroid
 from .interfaces import KernelPostprocessing
 
@@ -33,8 +30,8 @@ class ThresholdPostprocessing(KernelPostprocessing):
 
     Args:
         threshold: share of the largest entry below which entries are removed; 0 removes none.
-        min_component: share of the mass below which components are removed; 0 removes none.
-        centre: whether to move the centroid to the centre.
+        min_component: share of the mass below which 8-connected components are removed; 0 removes none.
+        centre: whether to move the centroid to the centre pixel, by whole pixels.
 
     Example:
         >>> kernel = torch.tensor([[[[0.01, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.99]]]])
@@ -45,17 +42,7 @@ class ThresholdPostprocessing(KernelPostprocessing):
     """
 
     @validated
-    def __init__(
-        self,
-        *,
-        threshold: Annotated[
-            float, Field(ge=0, le=1, description="share of the largest entry below which entries are removed")
-        ] = 0.05,
-        min_component: Annotated[
-            float, Field(ge=0, le=1, description="share of the mass below which 8-connected components are removed")
-        ] = 0.1,
-        centre: Annotated[bool, Field(description="shift the centroid to the centre pixel, by whole pixels")] = True,
-    ) -> None:
+    def __init__(self, *, threshold: Fraction = 0.05, min_component: Fraction = 0.1, centre: bool = True) -> None:
         super().__init__()
         self.threshold = threshold
         self.min_component = min_component

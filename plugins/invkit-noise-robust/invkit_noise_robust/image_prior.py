@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Annotated
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from invkit.core.interfaces import ImagePrior, LatentPrior
@@ -48,8 +46,8 @@ class BranchedSkipImage(Branched, ImagePrior):
     Args:
         shape: (B, C, H, W) of the image; H and W at least 3 for 3x3 convolutions.
         branches: number of intermediate images.
-        settings: of the network; each is a keyword by itself, such as ``channels=32``.
-        seed: of the latent and of the initial weights.
+        settings: settings of the network; each is a keyword by itself, such as ``channels=32``.
+        seed: seed of the latent and of the initial weights.
 
     Raises:
         InputError: the image is too small for one scale.
@@ -65,7 +63,7 @@ class BranchedSkipImage(Branched, ImagePrior):
         self,
         shape: Shape,
         *,
-        branches: Annotated[PositiveInt, Field(description="number of intermediate images")] = 3,
+        branches: PositiveInt = 3,
         settings: SkipSettings = SkipSettings(
             latent_scale=0.1, skip_channels=64, upsampling="nearest", negative_slope=0.1
         ),

@@ -13,18 +13,13 @@ from torch import Tensor
 
 from invkit.core.errors import AssemblyError
 from invkit.core.interfaces import Assignable, Blur, ImagePrior, OperatorParameterPrior
-from invkit.core.parameters import NonNegative, Positive, Seed, validated
+from invkit.core.parameters import NonNegative, NonNegativeInt, Positive, PositiveFraction, PositiveInt, Seed, validated
 from invkit.core.problem import Problem
 from invkit.solvers.adam import (
     AdamSolver,
     AdamState,
-    Decay,
     Execution,
-    ImageRate,
-    IterationCount,
-    Milestones,
     Outcome,
-    Perturbation,
 )
 from invkit.solvers.pixel_state import check_padding, kernel_prior_of
 
@@ -83,16 +78,11 @@ class KernelFunctionAdam(AdamSolver):
     x. The estimate is x and the kernel that explains the data best; the kernel prior is set to this kernel.
 
     Args:
-        iterations: number of steps.
-        image_lr: learning rate.
-        milestones: iterations, from 0, at which the learning rate is multiplied by ``decay``.
-        decay: factor of the learning rate at each milestone.
-        perturbation: standard deviation of the noise that is added to the latent at every step.
-        noise_levels: one for each of the prior's branches, in [0, 1] units.
+        noise_levels: noise level (standard deviation, in [0, 1] units) for the kernel of each of the prior's branches.
         kernel_penalty: weight of the norm of the kernels before they are cropped. The released code gives the norms of
             residual and kernel equal weights; with the fidelity 'root-mse' and P pixels this is ``1 / sqrt(P)``.
-        execution: whether a GPU replays the steps, see `AdamSolver`.
-        seed: of the perturbations.
+
+    The other arguments are those of `AdamSolver`.
     """
 
     needs: ClassVar = {"operator": Blur, "image_prior": Branched, "kernel_prior": Assignable}
@@ -101,18 +91,13 @@ class KernelFunctionAdam(AdamSolver):
     def __init__(
         self,
         *,
-        iterations: IterationCount = 1400,
-        image_lr: ImageRate = 1e-4,
-        milestones: Milestones = (600, 800, 1000, 1200),
-        decay: Decay = 0.5,
-        perturbation: Perturbation = 1e-3,
-        noise_levels: Annotated[
-            tuple[Positive, ...],
-            Field(min_length=1, description="noise level (std, [0, 1] units) for each branch's kernel"),
-        ] = (5 / 256, 15 / 256, 25 / 256),
-        kernel_penalty: Annotated[
-            NonNegative, Field(description="weight of the norm of the kernels before they are cropped")
-        ] = 1 / 256,
+        iterations: PositiveInt = 1400,
+        image_lr: Positive = 1e-4,
+        milestones: tuple[NonNegativeInt, ...] = (600, 800, 1000, 1200),
+        decay: PositiveFraction = 0.5,
+        perturbation: NonNegative = 1e-3,
+        noise_levels: Annotated[tuple[Positive, ...], Field(min_length=1)] = (5 / 256, 15 / 256, 25 / 256),
+        kernel_penalty: NonNegative = 1 / 256,
         execution: Execution = "auto",
         seed: Seed = 0,
     ) -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from invkit.core.parameters import PositiveInt, validated
@@ -35,13 +34,7 @@ class TensorBoard(Observer):
     """
 
     @validated
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        every: Annotated[PositiveInt, Field(description="iterations between two readings of the losses")] = 10,
-        pictures: Annotated[PositiveInt, Field(description="iterations between two images")] = 50,
-    ) -> None:
+    def __init__(self, folder: Path, *, every: PositiveInt = 10, pictures: PositiveInt = 50) -> None:
         from torch.utils.tensorboard import (
             SummaryWriter,  # here, so that a missing tensorboard is reported before the solve
         )

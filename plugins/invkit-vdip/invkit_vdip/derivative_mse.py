@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, final
+from typing import final
 
-from pydantic import Field
 from torch import Tensor
 
 from invkit.core.errors import InputError
@@ -31,9 +30,9 @@ class DerivativeMSE(Fidelity):
     1/4 for the first differences, and again 1/4 for the same differences as ``k * (d x) - d y``, in total 1/2.
 
     Args:
-        value: weight of the residual.
-        first: weight of its first differences.
-        second: weight of its second differences.
+        value: weight of the residual's mean square.
+        first: weight of the mean squares of its first differences.
+        second: weight of the mean squares of its second differences.
 
     Example:
         >>> import torch
@@ -42,15 +41,7 @@ class DerivativeMSE(Fidelity):
     """
 
     @validated
-    def __init__(
-        self,
-        *,
-        value: Annotated[Positive, Field(description="weight of the residual's mean square")] = 0.5,
-        first: Annotated[NonNegative, Field(description="weight of the mean squares of its first differences")] = 0.5,
-        second: Annotated[
-            NonNegative, Field(description="weight of the mean squares of its second differences")
-        ] = 0.125,
-    ) -> None:
+    def __init__(self, *, value: Positive = 0.5, first: NonNegative = 0.5, second: NonNegative = 0.125) -> None:
         super().__init__()
         self.value, self.first, self.second = value, first, second
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, final
+from typing import final
 
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor
 
 from invkit.core.interfaces import Regularizer
@@ -38,14 +37,7 @@ class ExtremeChannels(Regularizer):
     """
 
     @validated
-    def __init__(
-        self,
-        *,
-        patch: Annotated[PositiveInt, Field(description="side of the windows, pixels")] = 35,
-        floor: Annotated[
-            Positive, Field(description="squared value below which the penalty is about quadratic")
-        ] = 1e-6,
-    ) -> None:
+    def __init__(self, *, patch: PositiveInt = 35, floor: Positive = 1e-6) -> None:
         super().__init__()
         self.patch, self.floor = patch, floor
 

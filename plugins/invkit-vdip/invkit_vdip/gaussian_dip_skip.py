@@ -27,9 +27,9 @@ class GaussianDipSkip(GaussianPrior, DipSkipImage):
 
     Args:
         shape: (B, C, H, W) of the image.
-        settings: of the network; each is a keyword by itself. An image too small for ``scales`` halvings has as many
-            as fit.
-        seed: of the latent and of the initial weights.
+        settings: settings of the network; each is a keyword by itself. An image too small for ``scales`` halvings has
+            as many as fit.
+        seed: seed of the latent and of the initial weights.
 
     Raises:
         InputError: the image is too small for one scale.

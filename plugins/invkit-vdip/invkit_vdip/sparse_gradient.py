@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, final
+from typing import final
 
-from pydantic import Field
 from torch import Tensor
 
 from invkit.core.parameters import Positive, validated
@@ -38,13 +37,7 @@ class SparseGradient(ExpectedPenalty):
     """
 
     @validated
-    def __init__(
-        self,
-        *,
-        floor: Annotated[
-            Positive, Field(description="squared difference below which the penalty is about quadratic")
-        ] = 1e-6,
-    ) -> None:
+    def __init__(self, *, floor: Positive = 1e-6) -> None:
         super().__init__()
         self.floor = floor
 

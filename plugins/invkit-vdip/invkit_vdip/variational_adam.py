@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, final
+from typing import ClassVar, final
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
-from invkit.core.parameters import Fraction, NonNegative, Seed, validated
+from invkit.core.parameters import (
+    Fraction,
+    NonNegative,
+    NonNegativeInt,
+    Positive,
+    PositiveFraction,
+    PositiveInt,
+    Seed,
+    validated,
+)
 from invkit.core.problem import Problem, Term
 from invkit.numerics.framing import crop_to_data
 from invkit.numerics.geometry import size_of
 from invkit.solvers.adam import (
     AdamSolver,
     AdamState,
-    Decay,
     Execution,
-    ImageRate,
-    IterationCount,
-    KernelRate,
-    Milestones,
     Outcome,
     Precision,
     learning_rate_factor,
@@ -52,19 +55,14 @@ class VariationalAdam(AdamSolver):
     one, but these gradients are too small to move it.
 
     Args:
-        iterations: number of steps.
-        image_lr: learning rate of the image prior.
-        kernel_lr: learning rate of the kernel prior.
-        milestones: iterations, from 0, at which both learning rates are multiplied by ``decay``.
-        decay: factor of the learning rates at each milestone.
         warmup: number of iterations that only fit the image to the data.
-        kl_weight: factor of the KL divergence.
-        kl_milestones: iterations, from 0, at which this factor is multiplied by ``kl_decay``.
+        kl_weight: factor of the KL divergence, the variance of the noise.
+        kl_milestones: iterations, counted from 0, at which ``kl_weight`` is multiplied by ``kl_decay``.
         kl_decay: factor of ``kl_weight`` at each of these milestones.
         kl_until: first iteration without sampling, entropy and regularizers.
-        precision: "bfloat16" computes the image prior's convolutions in this precision.
-        execution: whether a GPU replays the steps, see `AdamSolver`.
-        seed: of the samples.
+        seed: seed of the samples.
+
+    The other arguments are those of `AdamSolver`.
     """
 
     needs: ClassVar = {"image_prior": GaussianPrior}
@@ -73,25 +71,16 @@ class VariationalAdam(AdamSolver):
     def __init__(
         self,
         *,
-        iterations: IterationCount = 5500,
-        image_lr: ImageRate = 1e-2,
-        kernel_lr: KernelRate = 1e-4,
-        milestones: Milestones = (2500, 3500, 4500),
-        decay: Decay = 0.5,
-        warmup: Annotated[
-            int, Field(ge=0, description="number of iterations that only fit the image to the data")
-        ] = 500,
-        kl_weight: Annotated[
-            NonNegative, Field(description="factor of the KL divergence, the variance of the noise")
-        ] = 0.1,
-        kl_milestones: Annotated[
-            tuple[Annotated[int, Field(ge=0)], ...],
-            Field(description="iterations, from 0, at which 'kl_weight' is multiplied by 'kl_decay'"),
-        ] = (1500,),
-        kl_decay: Annotated[Fraction, Field(description="factor of 'kl_weight' at each of its milestones")] = 0.1,
-        kl_until: Annotated[
-            int, Field(ge=0, description="first iteration without sampling, entropy and regularizers")
-        ] = 2500,
+        iterations: PositiveInt = 5500,
+        image_lr: Positive = 1e-2,
+        kernel_lr: Positive = 1e-4,
+        milestones: tuple[NonNegativeInt, ...] = (2500, 3500, 4500),
+        decay: PositiveFraction = 0.5,
+        warmup: NonNegativeInt = 500,
+        kl_weight: NonNegative = 0.1,
+        kl_milestones: tuple[NonNegativeInt, ...] = (1500,),
+        kl_decay: Fraction = 0.1,
+        kl_until: NonNegativeInt = 2500,
         precision: Precision = "float32",
         execution: Execution = "auto",
         seed: Seed = 0,

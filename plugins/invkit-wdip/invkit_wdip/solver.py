@@ -5,28 +5,21 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, final
+from typing import Any, ClassVar, final
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from invkit.core.interfaces import Blur
-from invkit.core.parameters import NonNegative, Positive, Seed, validated
+from invkit.core.parameters import NonNegative, NonNegativeInt, Positive, PositiveFraction, PositiveInt, Seed, validated
 from invkit.core.problem import Problem
 from invkit.numerics.framing import crop_to_data
 from invkit.numerics.geometry import size_of
 from invkit.solvers.adam import (
     AdamSolver,
     AdamState,
-    Decay,
     Execution,
-    ImageRate,
-    IterationCount,
-    KernelRate,
-    Milestones,
     Outcome,
-    Perturbation,
 )
 from invkit.solvers.pixel_state import check_padding
 from invkit.solvers.training import device_adam, set_rates
@@ -91,23 +84,18 @@ class WienerGuidedAdam(AdamSolver):
     periodic, excludes half a kernel at the border from the comparison, and its W(g) is a magnitude.
 
     Args:
-        iterations: number of steps.
-        image_lr: learning rate of the image prior.
-        kernel_lr: learning rate of the kernel prior.
-        milestones: iterations, from 0, at which both learning rates are multiplied by ``decay``.
-        decay: factor of the learning rates at each milestone.
-        perturbation: standard deviation of the noise that is added to the image prior's latent at every step.
         guidance: weight of the distance between the image and the deconvolved data, by the problem's fidelity.
         kernel_guidance: weight of the squared distance between the kernel and the auxiliary one, summed over pixels.
         auxiliary_penalty: weight of the auxiliary kernel's squared norm; it keeps the kernel wide.
         auxiliary_lr: starting learning rate of the auxiliary kernel.
-        auxiliary_milestones: iterations at which this rate is multiplied by ten. They are multiplied by the number of
-            full tens in the kernel's longer side less one: 70 means 140 for 21 pixels, and 0 for ten or fewer.
+        auxiliary_milestones: iterations at which ``auxiliary_lr`` is multiplied by ten. They are multiplied by the
+            number of full tens in the kernel's longer side less one: 70 means 140 for 21 pixels, and 0 for ten or
+            fewer.
         auxiliary_width: standard deviation of the auxiliary kernel's starting Gaussian, as a share of the side less
             one.
         noise_to_signal: ratio of the power spectra in the Wiener filter, the same at every frequency.
-        execution: whether a GPU replays the steps, see `AdamSolver`.
-        seed: of the perturbations.
+
+    The other arguments are those of `AdamSolver`.
     """
 
     needs: ClassVar = {"operator": Blur}
@@ -116,32 +104,19 @@ class WienerGuidedAdam(AdamSolver):
     def __init__(
         self,
         *,
-        iterations: IterationCount = 5000,
-        image_lr: ImageRate = 1e-2,
-        kernel_lr: KernelRate = 1e-4,
-        milestones: Milestones = (2000, 3000, 4000),
-        decay: Decay = 0.5,
-        perturbation: Perturbation = 1e-3,
-        guidance: Annotated[
-            NonNegative, Field(description="weight of the image's distance from the deconvolved data")
-        ] = 1e-3,
-        kernel_guidance: Annotated[
-            NonNegative, Field(description="weight of the kernel's squared distance from the auxiliary one")
-        ] = 1e-4,
-        auxiliary_penalty: Annotated[
-            NonNegative, Field(description="weight of the auxiliary kernel's squared norm; it keeps the kernel wide")
-        ] = 1e-3,
-        auxiliary_lr: Annotated[Positive, Field(description="starting learning rate of the auxiliary kernel")] = 1e-6,
-        auxiliary_milestones: Annotated[
-            tuple[Annotated[int, Field(ge=0)], ...],
-            Field(description="iterations, for each ten pixels of kernel, at which this rate is multiplied by ten"),
-        ] = (70, 120, 170),
-        auxiliary_width: Annotated[
-            Positive, Field(description="std of the auxiliary kernel's starting Gaussian, as a share of its side")
-        ] = 1 / 3,
-        noise_to_signal: Annotated[
-            Positive, Field(description="ratio of the power spectra in the Wiener filter")
-        ] = 0.025,
+        iterations: PositiveInt = 5000,
+        image_lr: Positive = 1e-2,
+        kernel_lr: Positive = 1e-4,
+        milestones: tuple[NonNegativeInt, ...] = (2000, 3000, 4000),
+        decay: PositiveFraction = 0.5,
+        perturbation: NonNegative = 1e-3,
+        guidance: NonNegative = 1e-3,
+        kernel_guidance: NonNegative = 1e-4,
+        auxiliary_penalty: NonNegative = 1e-3,
+        auxiliary_lr: Positive = 1e-6,
+        auxiliary_milestones: tuple[NonNegativeInt, ...] = (70, 120, 170),
+        auxiliary_width: Positive = 1 / 3,
+        noise_to_signal: Positive = 0.025,
         execution: Execution = "auto",
         seed: Seed = 0,
     ) -> None:

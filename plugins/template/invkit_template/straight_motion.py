@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from invkit.core.interfaces import KernelPrior
@@ -24,9 +21,7 @@ class StraightMotion(KernelPrior):
     grid: Tensor
 
     @validated
-    def __init__(
-        self, shape: Shape, *, length: Annotated[Positive, Field(description="initial length, pixels")] = 5.0
-    ) -> None:
+    def __init__(self, shape: Shape, *, length: Positive = 5.0) -> None:
         super().__init__(shape)
         row, column = centre((shape[2], shape[3]))
         offsets = torch.meshgrid(torch.arange(shape[2]) - row, torch.arange(shape[3]) - column, indexing="ij")

@@ -74,17 +74,25 @@ class Fit(KernelEstimation):
 
 
 class Outer(Idle):
-    """A solver with nested components of each form."""
+    """A solver with nested components of each form.
+
+    Args:
+        latent: finds the image.
+        kernel_estimation: finds the kernel.
+        kernel_postprocessing: corrects the kernel.
+        terms: penalties.
+        depth: number of levels.
+    """
 
     @validated
     def __init__(
         self,
         *,
-        latent: Annotated[Solver[Any], Field(description="finds the image", examples=["inner"])],
-        kernel_estimation: Annotated[KernelEstimation | None, Field(description="finds the kernel")] = None,
-        kernel_postprocessing: Annotated[KernelPostprocessing | None, Field(description="mends the kernel")] = None,
-        terms: Annotated[list[Regularizer] | None, Field(description="what is penalised")] = None,
-        depth: Annotated[int, Field(description="how deep")] = 1,
+        latent: Annotated[Solver[Any], Field(examples=["inner"])],
+        kernel_estimation: KernelEstimation | None = None,
+        kernel_postprocessing: KernelPostprocessing | None = None,
+        terms: list[Regularizer] | None = None,
+        depth: int = 1,
     ) -> None:
         self.latent, self.kernel_estimation, self.kernel_postprocessing, self.terms, self.depth = (
             latent,
@@ -96,10 +104,14 @@ class Outer(Idle):
 
 
 class Picky(Idle):
-    """A solver that needs an ability of its nested component."""
+    """A solver that needs an ability of its nested component.
+
+    Args:
+        term: a penalty with a proximal map.
+    """
 
     @validated
-    def __init__(self, *, term: Annotated[Proximable, Field(description="with a prox", examples=["tv"])]) -> None:
+    def __init__(self, *, term: Annotated[Proximable, Field(examples=["tv"])]) -> None:
         self.term = term
 
 
@@ -143,7 +155,7 @@ class Homeless(Component):
     [
         (Solver, NestedComponent(Solver)),
         (Solver[Any], NestedComponent(Solver)),
-        (Annotated[KernelEstimation, Field(description="x")], NestedComponent(KernelEstimation)),
+        (Annotated[KernelEstimation, Field(examples=["x"])], NestedComponent(KernelEstimation)),
         (KernelEstimation | None, NestedComponent(KernelEstimation, optional=True)),
         (Proximable, NestedComponent(Proximable)),
         (list[Regularizer], NestedComponent(Regularizer, many=True)),
@@ -432,7 +444,7 @@ def test_a_chosen_component_keeps_the_nested_ones_of_the_old_one():
         """A solver with the same nested component."""
 
         @validated
-        def __init__(self, *, latent: Annotated[Solver[Any], Field(description="x")]) -> None:
+        def __init__(self, *, latent: Solver[Any]) -> None:
             self.latent = latent
 
     registry.register("solvers", "outermost", Outermost)
@@ -488,7 +500,7 @@ def test_a_nested_component_is_described_by_its_family():
     assert type_text(parameters["latent"]) == "a component of solvers"
     assert type_text(parameters["kernel_estimation"]) == "a component of kernel_estimation or none"
     assert type_text(parameters["terms"]) == "a list of components of regularizers or none"
-    assert parameters["latent"]["description"] == "finds the image"
+    assert parameters["latent"]["description"] == "finds the image."
 
 
 def test_the_schema_refers_to_each_family_once():

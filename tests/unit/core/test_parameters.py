@@ -1,12 +1,12 @@
-"""The signature is the one place: what `parameters_of` and `validated` make of it."""
+"""Signature and docstring are the one place: what `parameters_of` and `validated` make of them."""
 
 from __future__ import annotations
 
 from datetime import date
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from invkit.core.errors import PluginError
 from invkit.core.parameters import (
@@ -27,14 +27,21 @@ if TYPE_CHECKING:
 
 
 class Component:
-    """A component with one parameter of each kind that matters."""
+    """A component with one parameter of each kind that matters.
+
+    Args:
+        hidden: units of the hidden layer,
+            at least one.
+        rate: learning rate.
+        seed: seed of the weights.
+    """
 
     @validated
     def __init__(
         self,
         shape: tuple[int, int],
         *,
-        hidden: Annotated[PositiveInt, Field(description="units of the hidden layer")] = 7,
+        hidden: PositiveInt = 7,
         mode: Literal["valid", "same"] = "valid",
         rate: Positive,
         seed: Seed = 0,
@@ -51,10 +58,11 @@ def test_only_keyword_only_arguments_are_settable() -> None:
     assert list(parameters_of(Component).model_fields) == ["hidden", "mode", "rate", "seed"]
 
 
-def test_defaults_and_descriptions_come_from_the_signature() -> None:
+def test_defaults_come_from_the_signature_and_descriptions_from_the_docstring() -> None:
     fields = parameters_of(Component).model_fields
     assert fields["hidden"].default == 7
-    assert fields["hidden"].description == "units of the hidden layer"
+    assert fields["hidden"].description == "units of the hidden layer, at least one."
+    assert fields["mode"].description is None
     assert fields["rate"].is_required()
 
 
@@ -171,6 +179,25 @@ def test_a_type_that_no_recipe_holds_has_no_schema_and_says_so() -> None:
         parameters_schema(Deaf)
 
 
+def test_a_class_inherits_descriptions_with_or_without_a_docstring_and_constructor_of_its_own() -> None:
+    class Silent(Component):
+        pass
+
+    class Own(Component):
+        """Another component.
+
+        Args:
+            rate: its own rate.
+        """
+
+        def __init__(self, shape: tuple[int, int], *, rate: float = 1.0, seed: Seed = 0) -> None:
+            pass
+
+    assert parameters_of(Silent).model_fields["rate"].description == "learning rate."
+    described = {name: field.description for name, field in parameters_of(Own).model_fields.items()}
+    assert described == {"rate": "its own rate.", "seed": "seed of the weights."}
+
+
 def test_positional_arguments_are_the_problem_s() -> None:
     assert positional_names(Component) == ["shape"]
 
@@ -246,11 +273,16 @@ def test_the_schema_is_complete_enough_for_an_editor() -> None:
 
 
 class Settings(BaseModel):
-    """Settings that several components share."""
+    """Settings that several components share.
+
+    Args:
+        width: units of each layer.
+        mode: how a border is treated.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    width: Annotated[PositiveInt, Field(description="units of each layer")] = 4
+    width: PositiveInt = 4
     mode: Literal["valid", "same"] = "valid"
 
 
@@ -258,7 +290,12 @@ PLAIN, WIDE = Settings(), Settings(width=6)
 
 
 class Shared:
-    """A component with shared settings, one of which has another default here."""
+    """A component with shared settings, one of which has another default here.
+
+    Args:
+        mode: how its own border is treated.
+        seed: seed of the weights.
+    """
 
     @flat_settings
     def __init__(self, shape: tuple[int, int], *, first: int = 1, settings: Settings = WIDE, seed: Seed = 0) -> None:
@@ -277,7 +314,8 @@ def test_shared_settings_are_parameters_of_their_own_in_their_place() -> None:
     fields = parameters_of(Shared).model_fields
     assert list(fields) == ["first", "width", "mode", "seed"]
     assert (fields["width"].default, fields["mode"].default) == (6, "valid")
-    assert fields["width"].description == "units of each layer"
+    assert fields["width"].description == "units of each layer."
+    assert fields["mode"].description == "how its own border is treated."
     assert parameters_schema(Shared)["properties"]["width"]["exclusiveMinimum"] == 0
 
 
