@@ -2,11 +2,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# The tested versions; `make CONSTRAINTS=lowest.txt` takes the lowest declared ones, `make CONSTRAINTS=` the newest.
+CONSTRAINTS ?= constraints.txt
+PIP := $(BIN)/python -m pip install --quiet --prefer-binary --disable-pip-version-check $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 INSTALLED := $(VENV)/.installed
 SAMPLES := invkit/datasets/samples
 KERNEL_SIZE ?= 31
-PYTEST_ARGS ?=
+PYTEST_ARGS ?= --numprocesses=auto
 
 .DEFAULT_GOAL := help
 .PHONY: help install deblur test check docs clean
@@ -39,7 +41,7 @@ clean: ## Remove .venv and what was built
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(INSTALLED): pyproject.toml | $(BIN)/python
+$(INSTALLED): pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 	@echo "installing invkit and its dependencies into $(VENV) (minutes, the first time)"
 	$(PIP) -e .
 	@touch $@

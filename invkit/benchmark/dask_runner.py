@@ -280,7 +280,7 @@ def import_extra(name: str) -> None:
     try:
         import_module(name)
     except ImportError as error:
-        remedy = 'pip install "invkit[cluster]"'
+        remedy = "pip install -e '.[cluster]' in the checkout of invkit"
         raise InputError(f"a cluster needs {name}, which is not installed here: {remedy}") from error
 
 

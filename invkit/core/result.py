@@ -149,7 +149,7 @@ class Result:
 
         Raises:
             InputError: there are no snapshots, ``seconds`` is not positive, the suffix is unknown, the encoder for
-                .mp4 is missing (``invkit[video]``), or the file cannot be written.
+                .mp4 is missing (the extra named video), or the file cannot be written.
         """
         written: Path = present("animate")(self, Path(path), seconds)
         return written

@@ -176,11 +176,11 @@ class Solver(Component, ABC, Generic[StateT]):
         for part, ability in self.needs.items():
             components = parts(problem, part)
             if not components:
-                raise AssemblyError(f"{type(self).__name__} needs {part} that are {ability.__name__}; there are none")
+                raise AssemblyError(f"{type(self).__name__} needs {part} of type {ability.__name__}, and there is none")
             for component in components:
                 if not isinstance(component, ability):
                     raise AssemblyError(
-                        f"{type(self).__name__} needs {part} that are {ability.__name__}; "
+                        f"{type(self).__name__} needs {part} of type {ability.__name__}, and "
                         f"{type(component).__name__} is not"
                     )
 

@@ -82,7 +82,7 @@ def animate_command(
 ) -> None:
     """Animate how the image and the kernel of a run evolved.
 
-    They are shown side by side, with iteration and loss. An .mp4 file needs an encoder: 'pip install invkit[video]'.
+    They are shown side by side, with iteration and loss. An .mp4 file needs the extra named video.
 
     [bold]Examples[/bold]
 

@@ -44,7 +44,9 @@ def ui(
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in WEB_PACKAGES:
             raise
-        raise InputError("invkit ui needs NiceGUI, which is not installed: pip install 'invkit[ui]'") from error
+        raise InputError(
+            "invkit ui needs NiceGUI, which is not installed: run pip install -e '.[ui]' in the checkout of invkit"
+        ) from error
 
     folder = (folder or default_folder()).expanduser().absolute()
     settings = ServerSettings(folder, host, port, open_browser, UploadLimits(max_upload, max_pixels), device)
