@@ -292,7 +292,8 @@ def as_video(pages: Sequence[Image.Image], frame_seconds: float) -> bytes:
         from imageio_ffmpeg import write_frames
     except ImportError as error:
         raise InputError(
-            "an .mp4 needs an encoder that is not installed; run pip install -e '.[video]' in the checkout of invkit, or write .webp or .gif"
+            "an .mp4 needs an encoder that is not installed; run pip install -e '.[video]' in the checkout of "
+            "invkit, or write .webp or .gif"
         ) from error
     rate = min(MAX_FRAME_RATE, 1 / frame_seconds)
     with tempfile.TemporaryDirectory() as folder:

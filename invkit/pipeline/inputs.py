@@ -34,8 +34,8 @@ __all__ = [
 ]
 
 ArrayOrFile: TypeAlias = Array | str | Path
-ImageInput: TypeAlias = ArrayOrFile | list[ArrayOrFile] | tuple[ArrayOrFile, ...]
-"""One image, or several of the same size."""
+ImageInput: TypeAlias = ArrayOrFile | Sequence[ArrayOrFile]
+"""One image, or several of the same size in a list or tuple."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def read_input_image(image: ImageInput, operator: type[ForwardOperator] | None =
     if isinstance(image, list | tuple):
         return stacked([read_input_image(one, operator) for one in image])
     if operator is not None and operator.data_range is None:
-        return read_numbers(image)
+        return read_numbers(image)  # type: ignore[arg-type]  # several, which lists and tuples are, came before
     photo = read_image(image) if isinstance(image, str | Path) else None
     picture, layout = to_bchw(image if photo is None else photo.pixels)  # type: ignore[arg-type]
     return InputImage(picture, layout, None if photo is None else replace(photo, pixels=np.empty((0, 0))))

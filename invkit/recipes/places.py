@@ -38,12 +38,14 @@ class Site:
             position and a name.
         kind: what stands there.
         family: of the component, or of the components.
+        is_empty: whether no component stands there yet.
     """
 
     keys: tuple[str | int, ...]
     names: tuple[tuple[str, ...], ...]
     kind: Literal["value", "component", "components", "recipe", "recipes"] = "value"
     family: str = ""
+    is_empty: bool = False
 
     @property
     def place(self) -> str:
@@ -122,6 +124,8 @@ def unknown_place(path: Sequence[str], whole: Sequence[Site]) -> str:
     if holder and holder.kind in ("components", "recipes"):
         return missing_item(part, holder, there)
     if holder and not siblings:
+        if not holder.is_empty and holder.kind == "component":
+            return f"the component at {holder.place} has no settings"
         return f"nothing is at {holder.place} yet; choose it first, as {holder.place}=NAME"
     same = list(dict.fromkeys(site.place for site in whole if path[-1] in site.names[-1] and "params" in site.keys))
     if same:
@@ -145,8 +149,9 @@ def missing_item(name: str, holder: Site, there: Sequence[str]) -> str:
 
 def nearest_place(name: str, siblings: Sequence[Site], whole: Sequence[Site]) -> str:
     """A hint with the nearest name and its places, or with the names of the siblings."""
-    for several in (siblings, whole):
-        near = difflib.get_close_matches(name, {word for site in several for word in site.names[-1]}, n=1)
+    for several, cutoff in ((siblings, 0.6), (whole, 0.8)):  # elsewhere only what is nearly the same
+        words = {word for site in several for word in site.names[-1]}
+        near = difflib.get_close_matches(name, words, n=1, cutoff=cutoff)
         if near:
             places = list(dict.fromkeys(site.place for site in several if near[0] in site.names[-1]))
             return f"did you mean {' or '.join(map(repr, places[:3]))}?"
@@ -212,8 +217,8 @@ def component_sites(
         family: of the component.
         fields: what a recipe may say of it beside name and parameters.
     """
-    yield Site(keys, names, "component", family)
     spec = named(spec) if isinstance(spec, str | Mapping) else None
+    yield Site(keys, names, "component", family, is_empty=spec is None)
     if spec is None:
         return
     for field in fields:

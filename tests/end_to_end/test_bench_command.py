@@ -8,15 +8,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from invkit.apps.cli.main import app
 from invkit.core import registry
 from invkit.core.errors import InvkitError
 
+Table = dict[str, tuple[str, dict[str, float | None], dict[str, str]]]
 TOYS = Path(__file__).parents[1] / "helpers"
 SUITE = """
 title = "Toys"
@@ -33,7 +36,7 @@ toy-error = toy_benchmark:MeanSquare
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the suite, and the toys registered as a plugin's are."""
     folder = tmp_path_factory.mktemp("bench")
     (folder / "suite.toml").write_text(SUITE)
@@ -45,19 +48,19 @@ def place(tmp_path_factory):
     return folder
 
 
-def environment(place, accidents):
+def environment(place: Path, accidents: Mapping[str, str]) -> dict[str, str]:
     paths = os.pathsep.join([str(place), str(TOYS)])
     own = {"PYTHONPATH": paths, "TOY_MARKS": str(place / "marks"), "COLUMNS": "150"}
     others = {name: value for name, value in os.environ.items() if name != "INVKIT_DATA"}  # where no toys are
     return {**others, **own, **accidents}
 
 
-def arguments(place, output, *options):
+def arguments(place: Path, output: str, *options: str) -> list[str]:
     words = ["bench", "run", str(place / "suite.toml"), "--output", str(place / output), *options]
     return [sys.executable, "-c", "from invkit.apps.cli.main import main; main()", *words]
 
 
-def bench(place, output, *options, **accidents):
+def bench(place: Path, output: str, *options: str, **accidents: str) -> CompletedProcess[str]:
     return subprocess.run(
         arguments(place, output, *options),
         env=environment(place, accidents),
@@ -68,12 +71,12 @@ def bench(place, output, *options, **accidents):
     )
 
 
-def invoked(place, output, *options):
+def invoked(place: Path, output: str, *options: str) -> Result:
     """The command in this process."""
     return CliRunner().invoke(app, arguments(place, output, *options)[3:], env={"COLUMNS": "300", "INVKIT_DATA": None})
 
 
-def is_there(group):
+def is_there(group: int) -> bool:
     """Whether any process of a group is left."""
     try:
         os.killpg(group, 0)
@@ -82,7 +85,7 @@ def is_there(group):
     return True
 
 
-def table(place, output):
+def table(place: Path, output: str) -> Table:
     """Recipe, case and figures of every result, with the digests of its files."""
     files = sorted((place / output / "jobs").glob("*/result.json"))
     records = [json.loads(file.read_text()) for file in files]
@@ -90,14 +93,14 @@ def table(place, output):
 
 
 @pytest.fixture(scope="module")
-def serial(place):
+def serial(place: Path) -> Table:
     """The table of a run without accidents."""
     ended = bench(place, "serial")
     assert ended.returncode == 0, ended.stderr
     return table(place, "serial")
 
 
-def test_a_run_does_every_job_and_a_second_one_none(place, serial):
+def test_a_run_does_every_job_and_a_second_one_none(place: Path, serial: Table) -> None:
     assert [status for status, _, _ in serial.values()] == ["done"] * 8
     begun = time.perf_counter()
     again = bench(place, "serial")
@@ -107,7 +110,7 @@ def test_a_run_does_every_job_and_a_second_one_none(place, serial):
     assert time.perf_counter() - begun < 20  # 5 s are promised of a machine that does nothing else
 
 
-def test_a_run_that_was_killed_goes_on_to_the_same_table(place, serial):
+def test_a_run_that_was_killed_goes_on_to_the_same_table(place: Path, serial: Table) -> None:
     killed = bench(place, "killed", TOY_DIES="case2")
     assert killed.returncode == -signal.SIGKILL
     assert len(table(place, "killed")) == 4
@@ -116,7 +119,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_table(place, serial):
 
 
 @pytest.mark.slow
-def test_workers_give_the_same_and_one_that_dies_costs_a_retry(place, serial):
+def test_workers_give_the_same_and_one_that_dies_costs_a_retry(place: Path, serial: Table) -> None:
     pytest.importorskip("distributed")
     accidents = {"TOY_DIES_ONCE": "case1", "OMP_NUM_THREADS": "1"}
     ended = bench(place, "workers", "--workers", "2", "--recipes", "wiener", **accidents)
@@ -128,7 +131,7 @@ def test_workers_give_the_same_and_one_that_dies_costs_a_retry(place, serial):
 
 
 @pytest.mark.slow
-def test_ctrl_c_in_a_terminal_ends_the_workers_too(place):
+def test_ctrl_c_in_a_terminal_ends_the_workers_too(place: Path) -> None:
     pytest.importorskip("distributed")
     process = subprocess.Popen(
         arguments(place, "terminal", "--workers", "1"),
@@ -152,7 +155,7 @@ def test_ctrl_c_in_a_terminal_ends_the_workers_too(place):
 
 
 @pytest.fixture
-def toys(monkeypatch):
+def toys(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The toys, registered in this process."""
     monkeypatch.syspath_prepend(str(TOYS))
     import toy_benchmark
@@ -165,7 +168,7 @@ def toys(monkeypatch):
 
 
 @pytest.mark.usefixtures("toys")
-def test_ctrl_c_keeps_what_was_done_and_says_how_to_go_on(place, monkeypatch):
+def test_ctrl_c_keeps_what_was_done_and_says_how_to_go_on(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOY_INTERRUPTED", "case2")
     monkeypatch.setattr(sys, "argv", ["invkit", "bench", "run", "my suite.toml"])
     stopped = invoked(place, "stopped", "--limit", "3")
@@ -179,7 +182,7 @@ def test_ctrl_c_keeps_what_was_done_and_says_how_to_go_on(place, monkeypatch):
 
 
 @pytest.mark.usefixtures("toys")
-def test_a_second_ctrl_c_stops_at_once(place, monkeypatch):
+def test_a_second_ctrl_c_stops_at_once(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOY_INTERRUPTED_TWICE", "case0")
     stopped = invoked(place, "stopped-twice")
     assert stopped.exit_code == 130
@@ -187,7 +190,7 @@ def test_a_second_ctrl_c_stops_at_once(place, monkeypatch):
 
 
 @pytest.mark.usefixtures("toys")
-def test_a_dry_run_does_nothing(place):
+def test_a_dry_run_does_nothing(place: Path) -> None:
     shown = invoked(place, "dry", "--dry-run", "--recipes", "lucy", "--seeds", "0,1")
     assert shown.exit_code == 0
     assert "lucy" in shown.output
@@ -196,7 +199,7 @@ def test_a_dry_run_does_nothing(place):
 
 
 @pytest.mark.usefixtures("toys")
-def test_a_setting_that_no_recipe_has_is_told_before_anything_is_computed(place):
+def test_a_setting_that_no_recipe_has_is_told_before_anything_is_computed(place: Path) -> None:
     result = invoked(place, "bad", "--set", "solver.params.nothing=1")
     assert isinstance(result.exception, InvkitError)
     assert str(result.exception).startswith("the suite's recipe wiener: ")
@@ -205,10 +208,10 @@ def test_a_setting_that_no_recipe_has_is_told_before_anything_is_computed(place)
 
 
 @pytest.mark.usefixtures("toys")
-def test_without_dask_the_extra_to_install_is_named(place, monkeypatch):
+def test_without_dask_the_extra_to_install_is_named(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     result = invoked(place, "bad", "--workers", "2")
-    assert 'pip install "invkit[cluster]"' in str(result.exception)
+    assert "pip install -e '.[cluster]'" in str(result.exception)
 
 
 @pytest.mark.parametrize(
@@ -223,7 +226,7 @@ def test_without_dask_the_extra_to_install_is_named(place, monkeypatch):
         (["--datasets", "levine"], "nothing named 'levine'"),
     ],
 )
-def test_bad_options_are_told_in_a_sentence(place, options, words):
+def test_bad_options_are_told_in_a_sentence(place: Path, options: list[str], words: str) -> None:
     result = invoked(place, "bad", *options)
     told = str(result.exception) if isinstance(result.exception, InvkitError) else result.output
     assert words in told

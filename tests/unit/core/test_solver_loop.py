@@ -292,5 +292,5 @@ def test_a_missing_ability_is_refused_before_the_first_step(problem):
         def start(self, problem):
             raise AssertionError("started on a problem it cannot solve")
 
-    with pytest.raises(AssemblyError, match="Picky needs image_prior that are LatentPrior; Free is not"):
+    with pytest.raises(AssemblyError, match="Picky needs image_prior of type LatentPrior, and Free is not"):
         Picky().solve(problem)

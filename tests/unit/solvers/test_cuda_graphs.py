@@ -5,10 +5,13 @@ pytest tests/unit/solvers/test_cuda_graphs.py
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
 from invkit.core.problem import Problem, Term
+from invkit.core.result import Result
 from invkit.fidelities.norms import MSE
 from invkit.fidelities.schedule import Schedule
 from invkit.fidelities.ssim import SSIM
@@ -16,7 +19,7 @@ from invkit.image_priors.dip_skip import DipSkipImage
 from invkit.kernel_priors.softmax_fcn import SoftmaxFCN
 from invkit.operators.convolution import Convolution
 from invkit.regularizers.tv import TotalVariation
-from invkit.solvers.adam import AlternatingAdam, JointAdam
+from invkit.solvers.adam import AdamSolver, AlternatingAdam, JointAdam
 from invkit.solvers.graph_replay import PLAIN_STEPS_BEFORE_GRAPH
 
 pytestmark = pytest.mark.skipif(
@@ -27,7 +30,7 @@ SOLVERS = [JointAdam, AlternatingAdam]
 STEPS = 40
 
 
-def problem(batch=1, fidelity=None):
+def problem(batch: int = 1, fidelity: MSE | None = None) -> Problem:
     data = torch.rand(batch, 1, 60, 62, generator=torch.Generator().manual_seed(1))
     made = Problem(
         data=data,
@@ -40,14 +43,16 @@ def problem(batch=1, fidelity=None):
     return made.to("cuda")
 
 
-def solved(solver, of, execution, **settings):
+def solved(solver: type[JointAdam], of: Problem, execution: str, **settings: Any) -> Result:
     return solver(iterations=STEPS, execution=execution, milestones=(10, 20), **settings).solve(of)
 
 
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("settings", [{}, {"ema": 0.8}, {"precision": "bfloat16"}])
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_a_replayed_solve_is_the_plain_one(solver, settings, batch):
+def test_a_replayed_solve_is_the_plain_one(
+    solver: type[AdamSolver], settings: dict[str, float | str], batch: int
+) -> None:
     """But for sums whose order a GPU does not keep, which training enlarges: so the first steps, and those replayed."""
     of = problem(batch)
     plain, replayed = (torch.tensor(solved(solver, of, each, **settings).history) for each in ("plain", "graph"))
@@ -58,7 +63,7 @@ def test_a_replayed_solve_is_the_plain_one(solver, settings, batch):
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_the_perturbations_are_those_of_a_plain_solve(solver):
+def test_the_perturbations_are_those_of_a_plain_solve(solver: type[AdamSolver]) -> None:
     of = problem(fidelity=MSE())
     states = []
     for execution in ("plain", "graph"):
@@ -71,7 +76,7 @@ def test_the_perturbations_are_those_of_a_plain_solve(solver):
     assert torch.equal(*states)
 
 
-def test_a_steady_step_never_waits():
+def test_a_steady_step_never_waits() -> None:
     """Torch raises where a step asks for what waits for the device."""
     of, solver = problem(fidelity=MSE()), JointAdam(execution="graph")
     state = solver.start(of)
@@ -91,12 +96,12 @@ def test_a_steady_step_never_waits():
 class Hesitant(MSE):
     """Waits for the device, unseen by torch's operations."""
 
-    def forward(self, predicted, data):
+    def forward(self, predicted: torch.Tensor, data: torch.Tensor) -> torch.Tensor:
         torch.cuda.synchronize()
         return super().forward(predicted, data)
 
 
-def test_a_recording_that_fails_leaves_a_plain_solve():
+def test_a_recording_that_fails_leaves_a_plain_solve() -> None:
     of = problem(fidelity=Hesitant())
     with pytest.warns(RuntimeWarning, match="recording it failed"):
         replayed = solved(JointAdam, of, "auto")

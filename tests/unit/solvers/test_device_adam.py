@@ -19,7 +19,7 @@ LAYOUTS = {
 }
 
 
-def by_the_paper(weight, gradients, rates):
+def by_the_paper(weight: torch.Tensor, gradients: list[torch.Tensor], rates: list[float]) -> torch.Tensor:
     """Kingma & Ba 2015, Algorithm 1, in double precision."""
     value, first, second = weight.double(), 0.0, 0.0
     for step, (gradient, rate) in enumerate(zip(gradients, rates, strict=True), start=1):
@@ -34,7 +34,7 @@ def by_the_paper(weight, gradients, rates):
 @pytest.mark.parametrize("layout", LAYOUTS)
 @given(sides=st.tuples(*[st.integers(1, 4)] * 4), seed=st.integers(0, 99))
 @settings(deadline=None, max_examples=15)
-def test_it_is_the_papers_whatever_lies_where(layout, as_the_weight, sides, seed):
+def test_it_is_the_papers_whatever_lies_where(layout: str, as_the_weight: bool, sides, seed: int) -> None:
     """Gradients come from ``backward``, which lays them out as their weight, in whatever order they are computed."""
     generator = torch.Generator().manual_seed(seed)
     start = torch.randn(sides, generator=generator)
@@ -50,7 +50,7 @@ def test_it_is_the_papers_whatever_lies_where(layout, as_the_weight, sides, seed
     torch.testing.assert_close(weight.detach().double(), by_the_paper(start, gradients, rates), rtol=1e-5, atol=1e-5)
 
 
-def test_rates_are_written_when_they_change_and_not_before():
+def test_rates_are_written_when_they_change_and_not_before() -> None:
     weights = [nn.Parameter(torch.ones(2)) for _ in range(2)]
     optimizer = device_adam([(weights[:1], 0.1), (weights[1:], 0.2)], CPU)
     rates = [group["lr"] for group in optimizer.param_groups]
@@ -63,7 +63,7 @@ def test_rates_are_written_when_they_change_and_not_before():
     assert all(group["lr"] is rate for group, rate in zip(optimizer.param_groups, rates, strict=True))
 
 
-def test_complex_weights_are_moved_too():
+def test_complex_weights_are_moved_too() -> None:
     weight = nn.Parameter(torch.ones(3, dtype=torch.complex64))
     optimizer = device_adam([([weight], 0.1)], CPU)
     weight.abs().sum().backward()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 import pytest
@@ -14,7 +15,8 @@ from invkit.core import registry
 from invkit.core.errors import AssemblyError
 from invkit.core.observers.snapshots import Snapshots
 from invkit.core.problem import Problem, Term
-from invkit.core.solver import Observer
+from invkit.core.result import Result
+from invkit.core.solver import Observer, State
 from invkit.fidelities.norms import MSE
 from invkit.fidelities.schedule import Schedule
 from invkit.fidelities.ssim import SSIM
@@ -24,7 +26,7 @@ from invkit.operators.convolution import Convolution
 from invkit.pipeline.assemble import assemble
 from invkit.recipes.model import load_recipe
 from invkit.regularizers.tv import TotalVariation
-from invkit.solvers.adam import AdamSolver, AlternatingAdam, JointAdam, is_look_due
+from invkit.solvers.adam import AdamSolver, AdamState, AlternatingAdam, JointAdam, is_look_due
 from invkit.solvers.graph_replay import GRAPHS, PLAIN_STEPS_BEFORE_GRAPH, Replay
 from invkit.solvers.host_access import HostAccess
 from invkit.solvers.pyramid import Pyramid
@@ -41,24 +43,24 @@ class Counted(RecordedGraph):
     recordings: ClassVar[int]
     replays: ClassVar[int]
 
-    def record(self, work, generator):
+    def record(self, work: Callable[[], object], generator: torch.Generator) -> object:
         Counted.recordings += 1
         return super().record(work, generator)
 
-    def replay(self):
+    def replay(self) -> None:
         Counted.replays += 1
         super().replay()
 
 
 @pytest.fixture
-def graphs():
+def graphs() -> Iterator[type[Counted]]:
     """Solves on the CPU replay their steps."""
     Counted.recordings = Counted.replays = 0
     with emulated_graphs(graph=Counted):
         yield Counted
 
 
-def problem(fidelity=None, batch=1, prior=DipSkipImage):
+def problem(fidelity: MSE | None = None, batch: int = 1, prior=DipSkipImage):
     operator, data = Convolution(), torch.rand(batch, 1, 24, 22, generator=torch.Generator().manual_seed(1))
     return Problem(
         data=data,
@@ -70,14 +72,14 @@ def problem(fidelity=None, batch=1, prior=DipSkipImage):
     )
 
 
-def same(one, other):
+def same(one: Result, other: Result) -> bool:
     return one.history == other.history and all(
         torch.equal(torch.as_tensor(a), torch.as_tensor(b))
         for a, b in ((one.image, other.image), (one.kernel, other.kernel))
     )
 
 
-def run(solver, of, state, steps):
+def run(solver, of: Problem, state: AdamState, steps: int):
     for _ in range(steps):
         state = solver.step(of, state)
         state.iteration += 1
@@ -96,7 +98,9 @@ SETTINGS = [
 @pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize("settings", SETTINGS)
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_a_replayed_solve_is_the_plain_one(solver, settings, batch, graphs):
+def test_a_replayed_solve_is_the_plain_one(
+    solver: type[AdamSolver], settings: pytest.ParameterSet, batch: int, graphs: type[Counted]
+) -> None:
     settings = {"iterations": STEPS, "perturbation": 0.02, "kernel_lr": 1e-2, "seed": 5} | settings
     of = problem(batch=batch)
     plain, replayed = (solver(execution=each, **settings).solve(of) for each in ("plain", "graph"))
@@ -110,7 +114,9 @@ def test_a_replayed_solve_is_the_plain_one(solver, settings, batch, graphs):
 
 @pytest.mark.parametrize("before", [1, PLAIN_STEPS_BEFORE_GRAPH + 1, 12, 20])
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_resumed_between_replays_it_goes_on_to_the_same_bits(solver, before, graphs):
+def test_resumed_between_replays_it_goes_on_to_the_same_bits(
+    solver: type[AdamSolver], before: int, graphs: type[Counted]
+) -> None:
     of, settings = problem(), {"iterations": STEPS, "milestones": (7, 14), "ema": 0.7, "perturbation": 0.02}
     plain = solver(execution="plain", **settings).solve(of)
     method = solver(execution="graph", **settings)
@@ -121,7 +127,7 @@ def test_resumed_between_replays_it_goes_on_to_the_same_bits(solver, before, gra
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_loaded_into_a_run_that_replays_it_takes_over(solver, graphs):
+def test_loaded_into_a_run_that_replays_it_takes_over(solver: type[AdamSolver], graphs: type[Counted]) -> None:
     """The graph of the run reads tensors that loading has replaced."""
     of, method = problem(), solver(execution="graph")
     state = run(method, of, method.start(of), 6)
@@ -132,7 +138,7 @@ def test_loaded_into_a_run_that_replays_it_takes_over(solver, graphs):
     assert all(torch.equal(one, other) for one, other in zip(straight, again, strict=True))
 
 
-def test_the_random_numbers_go_on_after_replays(graphs):
+def test_the_random_numbers_go_on_after_replays(graphs: type[Counted]) -> None:
     of, solvers = problem(MSE()), [JointAdam(execution=each, perturbation=0.1) for each in ("plain", "graph")]
     plain, replayed = (run(solver, of, solver.start(of), 9).state_dict() for solver in solvers)
     assert torch.equal(plain["generator"], replayed["generator"])
@@ -142,15 +148,15 @@ def test_the_random_numbers_go_on_after_replays(graphs):
 class Reader(Observer):
     """Reads all of the state after every step."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.seen = []
 
-    def stepped(self, problem, state):
+    def stepped(self, problem: Problem, state: State) -> None:
         image, kernel = state.estimate()
         self.seen.append((state.loss, float(image.sum()), float(kernel.square().sum()), state.state_dict()["average"]))
 
 
-def test_observers_see_what_they_see_of_a_plain_solve(graphs):
+def test_observers_see_what_they_see_of_a_plain_solve(graphs: type[Counted]) -> None:
     of, readers = problem(), (Reader(), Reader())
     for reader, execution in zip(readers, ("plain", "graph"), strict=True):
         JointAdam(iterations=STEPS, execution=execution, ema=0.9).solve(of, observers=[reader, Snapshots(7)])
@@ -159,7 +165,7 @@ def test_observers_see_what_they_see_of_a_plain_solve(graphs):
     assert all(torch.equal(a[3][0], b[3][0]) for a, b in zip(plain, replayed, strict=True))
 
 
-def test_a_pyramid_replays_each_of_its_levels(graphs):
+def test_a_pyramid_replays_each_of_its_levels(graphs: type[Counted]) -> None:
     of = problem(MSE(), prior=lambda shape, **_: DipSkipImage(shape, channels=4, skip_channels=2, scales=1))
     plain, replayed = (
         Pyramid(inner=JointAdam(iterations=6, execution=each), min_kernel_size=3, ratio=0.8).solve(of)
@@ -169,7 +175,7 @@ def test_a_pyramid_replays_each_of_its_levels(graphs):
     assert graphs.recordings == len(plain.history) // 6 > 1
 
 
-def test_auto_replays_where_there_are_graphs_and_a_copy_begins_anew(graphs):
+def test_auto_replays_where_there_are_graphs_and_a_copy_begins_anew(graphs: type[Counted]) -> None:
     of, solver = problem(MSE()), JointAdam()
     state = run(solver, of, solver.start(of), PLAIN_STEPS_BEFORE_GRAPH + 1)
     assert graphs.replays == 1
@@ -178,7 +184,7 @@ def test_auto_replays_where_there_are_graphs_and_a_copy_begins_anew(graphs):
     assert GRAPHS["cpu"] is graphs
 
 
-def test_without_graphs_auto_is_plain_and_graph_is_refused():
+def test_without_graphs_auto_is_plain_and_graph_is_refused() -> None:
     of = problem(MSE())
     assert JointAdam(iterations=2).solve(of).iterations == 2
     with pytest.raises(
@@ -190,19 +196,19 @@ def test_without_graphs_auto_is_plain_and_graph_is_refused():
 class Hesitant(MSE):
     """Waits for the device."""
 
-    def forward(self, predicted, data):
+    def forward(self, predicted: torch.Tensor, data: torch.Tensor) -> torch.Tensor:
         return super().forward(predicted, data) * (1.0 if float(predicted.detach().sum()) < 0 else 0.5)
 
 
 class Impossible(RecordedGraph):
     """Has begun to record when it fails, as where memory runs out."""
 
-    def record(self, work, generator):
+    def record(self, work: Callable[[], object], generator: torch.Generator) -> object:
         super().record(work, generator)
         raise RuntimeError("out of memory")
 
 
-def test_a_step_that_waits_goes_on_plainly_with_a_warning_that_says_where(graphs):
+def test_a_step_that_waits_goes_on_plainly_with_a_warning_that_says_where(graphs: type[Counted]) -> None:
     of = problem(Hesitant())
     plain = JointAdam(iterations=STEPS, execution="plain").solve(of)
     with pytest.warns(
@@ -216,7 +222,7 @@ def test_a_step_that_waits_goes_on_plainly_with_a_warning_that_says_where(graphs
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_a_recording_that_fails_leaves_the_plain_solve(solver):
+def test_a_recording_that_fails_leaves_the_plain_solve(solver: type[AdamSolver]) -> None:
     of = problem(MSE())
     plain = solver(iterations=STEPS, execution="plain").solve(of)
     with emulated_graphs(graph=Impossible):
@@ -227,7 +233,7 @@ def test_a_recording_that_fails_leaves_the_plain_solve(solver):
     assert same(plain, replayed)
 
 
-def test_what_an_early_stop_has_chosen_stays_though_it_is_looked_up_later():
+def test_what_an_early_stop_has_chosen_stays_though_it_is_looked_up_later() -> None:
     of = problem(MSE())
     solver = JointAdam(iterations=200, early_stop=1, image_lr=0.5, perturbation=0.0)
     stopped = solver.solve(of)
@@ -237,7 +243,7 @@ def test_what_an_early_stop_has_chosen_stays_though_it_is_looked_up_later():
     assert torch.equal(later[1], torch.as_tensor(stopped.kernel))
 
 
-def test_an_early_stop_is_looked_up_where_waiting_costs_nothing_now_and_then_and_in_the_end():
+def test_an_early_stop_is_looked_up_where_waiting_costs_nothing_now_and_then_and_in_the_end() -> None:
     assert all(is_look_due(iteration, 60, CPU) for iteration in range(60))
     looked = [iteration for iteration in range(60) if is_look_due(iteration, 60, torch.device("cuda"))]
     assert looked == [24, 49, 59]
@@ -252,7 +258,7 @@ def adam_recipes():
 
 
 @pytest.mark.parametrize("name", adam_recipes())
-def test_a_steady_step_of_a_recipe_never_waits(name):
+def test_a_steady_step_of_a_recipe_never_waits(name) -> None:
     recipe = load_recipe(name)
     if "channels" in recipe.image_prior.params:
         recipe = recipe.with_overrides(["image_prior.params.channels=8"])
@@ -267,7 +273,7 @@ def test_a_steady_step_of_a_recipe_never_waits(name):
     assert watch.found == []
 
 
-def test_a_plain_replay_asks_for_nothing():
+def test_a_plain_replay_asks_for_nothing() -> None:
     outcome = (torch.ones(1, 1, 2, 2, requires_grad=True), torch.ones(1, 1, 1, 1), torch.ones(1))
     image, *_ = Replay()(lambda: outcome, (), torch.Generator())
     assert not image.requires_grad

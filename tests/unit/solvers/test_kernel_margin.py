@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from deconvolution import alike, blind, curve, random
@@ -22,7 +24,7 @@ from invkit.solvers.map.kernel_postprocessing import ThresholdPostprocessing
 from invkit.solvers.pyramid import Pyramid, cropped_together
 
 
-def pyramid(**keywords):
+def pyramid(**keywords: Any) -> Pyramid:
     alternating = AlternatingMAP(
         iterations=3,
         latent=HalfQuadratic(beta_start=2.0, beta_max=1e4, beta_factor=4.0),
@@ -35,7 +37,9 @@ def pyramid(**keywords):
 
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 3), st.integers(0, 3), st.integers(1, 5), st.integers(1, 5))
-def test_image_and_kernel_are_cut_so_that_they_still_give_the_data(top, left, height, width):
+def test_image_and_kernel_are_cut_so_that_they_still_give_the_data(
+    top: int, left: int, height: int, width: int
+) -> None:
     kernel = torch.zeros(1, 1, height + 3, width + 3, dtype=torch.float64)
     inner = random(1, 1, height, width, seed=3) + 0.5
     inner = inner / inner.sum()
@@ -47,14 +51,14 @@ def test_image_and_kernel_are_cut_so_that_they_still_give_the_data(top, left, he
     torch.testing.assert_close(Convolution()(cut, window), Convolution()(image, kernel))
 
 
-def test_of_windows_that_hold_the_same_the_middle_one_is_kept():
+def test_of_windows_that_hold_the_same_the_middle_one_is_kept() -> None:
     kernel = torch.zeros(1, 1, 7, 7)
     kernel[..., 3, 3] = 1
     _, window = cropped_together(torch.zeros(1, 1, 20, 20), kernel, (18, 18), (5, 5))
     assert window[0, 0, 2, 2] == 1
 
 
-def test_each_of_a_batch_has_its_own_window():
+def test_each_of_a_batch_has_its_own_window() -> None:
     kernel = torch.zeros(2, 1, 5, 5)
     kernel[0, ..., 0, 0] = kernel[1, ..., 4, 4] = 1
     _, window = cropped_together(torch.zeros(2, 1, 20, 20), kernel, (18, 18), (3, 3))
@@ -62,7 +66,7 @@ def test_each_of_a_batch_has_its_own_window():
     assert window[1, 0, 2, 2] == 1
 
 
-def test_result_and_priors_are_of_the_size_asked_for():
+def test_result_and_priors_are_of_the_size_asked_for() -> None:
     problem = blind([Term(L0Gradient(smoothing=0.0), 4e-3)])
     solver = pyramid(margin=4)
     state = solver.start(problem)
@@ -78,7 +82,7 @@ def test_result_and_priors_are_of_the_size_asked_for():
     assert alike(kernel, curve()) > 0.8
 
 
-def test_the_estimate_with_a_margin_explains_the_data_as_without():
+def test_the_estimate_with_a_margin_explains_the_data_as_without() -> None:
     problem = blind([Term(L0Gradient(smoothing=0.0), 4e-3)])
     residuals = []
     for margin in (0, 4):
@@ -88,7 +92,7 @@ def test_the_estimate_with_a_margin_explains_the_data_as_without():
     assert residuals[1] < 1.2 * residuals[0]  # a kernel cut at the wrong place would miss the data by far
 
 
-def test_a_prior_that_cannot_be_set_to_an_image_is_refused():
+def test_a_prior_that_cannot_be_set_to_an_image_is_refused() -> None:
     problem = blind([])
     network = DipSkipImage(problem.image_prior.shape, channels=4, scales=1)
     other = Problem(problem.data, problem.operator, network, problem.kernel_prior, problem.fidelity, [])

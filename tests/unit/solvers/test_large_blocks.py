@@ -19,7 +19,9 @@ from invkit.testing.solvers import small_problem
         (Pyramid(inner=Wiener(), min_kernel_size=99), 0),
     ],
 )
-def test_only_a_solver_that_asks_makes_the_c_library_keep_large_blocks(solver, calls, monkeypatch):
+def test_only_a_solver_that_asks_makes_the_c_library_keep_large_blocks(
+    solver, calls: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = []
     monkeypatch.setattr("invkit.core.solver.keep_large_blocks", lambda: made.append(True))
     solver.solve(small_problem(solver))

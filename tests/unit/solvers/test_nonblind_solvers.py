@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from narrow import tensor
 from deconvolution import a_kernel, blurred, finished, made, random, saved_after
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -36,7 +39,7 @@ SPARSE = [Term(HyperLaplacian(second=0.25, smoothing=0.01), 3e-4)]
 TV = [Term(TotalVariation(smoothing=0.02), 1e-3)]
 
 
-def ringing(**keywords):
+def ringing(**keywords: Any) -> RingingRemoval:
     slots = {"solver": HalfQuadratic(), "structure": L0Gradient(), "structure_solver": HalfQuadratic()}
     return RingingRemoval(**{**slots, **keywords})
 
@@ -56,7 +59,7 @@ every = pytest.mark.parametrize("name", SOLVERS)
 
 
 @every
-def test_it_gives_a_better_image(name):
+def test_it_gives_a_better_image(name: str) -> None:
     solver, terms = SOLVERS[name]
     truth, problem = blurred(terms)
     image = solver().solve(problem).image
@@ -67,7 +70,7 @@ def test_it_gives_a_better_image(name):
 
 
 @every
-def test_a_saved_state_goes_on_to_the_same_bits(name):
+def test_a_saved_state_goes_on_to_the_same_bits(name: str) -> None:
     solver, terms = SOLVERS[name]
     _, problem = blurred(terms, dtype=torch.float32)
     whole = solver().solve(problem)
@@ -79,7 +82,7 @@ def test_a_saved_state_goes_on_to_the_same_bits(name):
 
 @every
 @pytest.mark.parametrize("padding", ["valid", "circular"])
-def test_a_batch_is_solved_as_each_of_it(name, padding):
+def test_a_batch_is_solved_as_each_of_it(name: str, padding: str) -> None:
     solver, terms = SOLVERS[name]
     _, problem = blurred(terms, padding, batch=2, channels=2)
     together = finished(solver(), problem)
@@ -91,7 +94,7 @@ def test_a_batch_is_solved_as_each_of_it(name, padding):
 
 
 @every
-def test_the_problem_stays_as_it_is(name):
+def test_the_problem_stays_as_it_is(name: str) -> None:
     solver, terms = SOLVERS[name]
     _, problem = blurred(terms, dtype=torch.float32)
     data, free = problem.data.clone(), problem.image_prior.free.detach().clone()
@@ -106,7 +109,7 @@ def test_the_problem_stays_as_it_is(name):
 
 
 @every
-def test_it_refuses_made_up_borders_and_other_operators(name):
+def test_it_refuses_made_up_borders_and_other_operators(name: str) -> None:
     solver, terms = SOLVERS[name]
     with pytest.raises(AssemblyError, match=r"padding.*valid"):
         solver().check(blurred(terms, "replicate")[1])
@@ -126,7 +129,7 @@ def test_it_refuses_made_up_borders_and_other_operators(name):
     channels=st.integers(1, 2),
 )
 @settings(deadline=None)
-def test_the_masked_blur_is_the_operator(height, width, padding, channels):
+def test_the_masked_blur_is_the_operator(height: int, width: int, padding, channels: int) -> None:
     kernel, data = a_kernel(2, (height, width)), random(2, channels, 9, 8)
     problem = made(data, kernel, (), padding)
     image, blur = random(*problem.image_prior.shape, seed=4), MaskedBlur.of(problem, kernel)
@@ -141,7 +144,7 @@ def test_the_masked_blur_is_the_operator(height, width, padding, channels):
     filters=st.sampled_from([GRADIENT, SECOND_DIFFERENCES, GRADIENT + SECOND_DIFFERENCES]),
 )
 @settings(deadline=None)
-def test_bands_are_the_weighted_squares(height, width, filters):
+def test_bands_are_the_weighted_squares(height: int, width: int, filters) -> None:
     """``x^T (sum D^T W D) x = sum w (D x)^2`` for every x, and the matrix is symmetric."""
     x, other = random(2, 2, height, width, seed=1), random(2, 2, height, width, seed=2)
     weights, bands = random(len(filters), 2, 2, height, width, seed=3), {}
@@ -155,7 +158,7 @@ def test_bands_are_the_weighted_squares(height, width, filters):
 
 
 @pytest.mark.parametrize("padding", ["valid", "circular"])
-def test_irls_finds_the_minimum_of_a_quadratic_objective(padding):
+def test_irls_finds_the_minimum_of_a_quadratic_objective(padding: str) -> None:
     """Where the objective's own gradient vanishes: neither bands nor transforms of the solver are used to tell."""
     _, problem = blurred([Term(GradientL2(second=0.5), 1e-2), Term(GradientL2(), 2e-2)], padding, 2, 2, noise=0.1)
     state = finished(IRLS(reweightings=1, tolerance=1e-10), problem)
@@ -166,7 +169,7 @@ def test_irls_finds_the_minimum_of_a_quadratic_objective(padding):
     assert gradient.norm() < 1e-7 * before.norm()
 
 
-def test_irls_loses_nothing_in_a_reweighted_step():
+def test_irls_loses_nothing_in_a_reweighted_step() -> None:
     """A majoriser that touches the objective cannot be lowered without lowering this."""
     _, problem = blurred(SPARSE, noise=0.05)
     losses = IRLS(reweightings=12, tolerance=1e-9).solve(problem).history
@@ -176,9 +179,9 @@ def test_irls_loses_nothing_in_a_reweighted_step():
     assert losses[-1] == pytest.approx(float(problem.objective(final.image, final.kernel).sum()))
 
 
-def test_irls_needs_reweightable_terms():
+def test_irls_needs_reweightable_terms() -> None:
     class Other(Regularizer):
-        def forward(self, value):
+        def forward(self, value: torch.Tensor) -> torch.Tensor:
             return value.square().mean((1, 2, 3))
 
     for terms in ([], [Term(Other(), 1.0)]):
@@ -186,20 +189,20 @@ def test_irls_needs_reweightable_terms():
             IRLS().check(blurred(terms)[1])
 
 
-def test_irls_bears_weights_of_zero():
+def test_irls_bears_weights_of_zero() -> None:
     truth, problem = blurred([Term(GradientL2(), 0.0)], "circular")
     image = finished(IRLS(reweightings=1, cg_iterations=300, tolerance=1e-8), problem).image
     assert (image - truth).abs().max() < 1e-3  # no noise: the deconvolution is exact, up to a condition of 1e3
 
 
-def test_irls_on_a_photograph(data_root):
+def test_irls_on_a_photograph(data_root: Path) -> None:
     """Levin's image 1 blurred by kernel 1; the paper's settings give 34.9 dB."""
     import numpy as np
     from PIL import Image
 
     from invkit.numerics.registration import aligned_psnr
 
-    def read(name):
+    def read(name: str) -> torch.Tensor:
         grey = np.asarray(Image.open(data_root / "levin" / name).convert("L"), dtype=np.float32)
         return torch.from_numpy(grey / 255)[None, None]
 
@@ -213,7 +216,7 @@ def test_irls_on_a_photograph(data_root):
 # --- Wiener ------------------------------------------------------------------------------------------------------
 
 
-def test_wiener_minimises_the_periodic_objective():
+def test_wiener_minimises_the_periodic_objective() -> None:
     weight, second = 1e-2, 0.5
     _, problem = blurred([Term(GradientL2(second=second), weight)], "circular", 2, 2, noise=0.1)
     state = finished(Wiener(), problem)
@@ -226,15 +229,15 @@ def test_wiener_minimises_the_periodic_objective():
     assert gradient.abs().max() < 1e-12
 
 
-def test_wiener_without_blur_and_weight_gives_the_data():
+def test_wiener_without_blur_and_weight_gives_the_data() -> None:
     data = random(1, 3, 12, 11)
     problem = made(data, torch.ones(1, 1, 1, 1, dtype=data.dtype), [Term(GradientL2(), 0.0)])
     result = Wiener().solve(problem)
-    assert torch.allclose(result.image, data, atol=1e-6)  # the floor of the divisor is 1e-7
+    assert torch.allclose(tensor(result.image), data, atol=1e-6)  # the floor of the divisor is 1e-7
     assert result.stopped == "converged"
 
 
-def test_wiener_takes_isotropic_terms_for_their_steepest_quadratic():
+def test_wiener_takes_isotropic_terms_for_their_steepest_quadratic() -> None:
     """TV of smoothing e is majorised by ``|d|^2 / (2 e)`` at zero."""
     smoothing = 0.5
     data, kernel = random(1, 3, 12, 11), a_kernel()

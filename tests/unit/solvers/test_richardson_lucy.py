@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
+from narrow import tensor
 from deconvolution import a_kernel, blocks, blurred, finished, made, random
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,7 +25,7 @@ from invkit.solvers.ringing_removal import RingingRemoval, bilateral_filter
 TV = [Term(TotalVariation(smoothing=0.02), 1e-3)]
 
 
-def ringing(**keywords):
+def ringing(**keywords: Any) -> RingingRemoval:
     slots = {"solver": HalfQuadratic(), "structure": L0Gradient(), "structure_solver": HalfQuadratic()}
     return RingingRemoval(**{**slots, **keywords})
 
@@ -32,13 +34,13 @@ def ringing(**keywords):
 
 
 @pytest.mark.parametrize("gamma", [1.0, 2.2])
-def test_richardson_lucy_without_blur_gives_the_data(gamma):
+def test_richardson_lucy_without_blur_gives_the_data(gamma: float) -> None:
     data = random(1, 2, 8, 9) * 0.9 + 0.05
     problem = made(data, torch.ones(1, 1, 1, 1, dtype=data.dtype), image=torch.full_like(data, 0.3))
     assert torch.allclose(RichardsonLucy(iterations=1, gamma=gamma).solve(problem).image, data, atol=1e-5)
 
 
-def test_richardson_lucy_keeps_the_light_and_lowers_the_divergence():
+def test_richardson_lucy_keeps_the_light_and_lowers_the_divergence() -> None:
     """Both are known of the plain iteration (Shepp & Vardi 1982)."""
     _, problem = blurred((), "circular", noise=0.05)
     result = finished(RichardsonLucy(iterations=20, acceleration=False), problem)
@@ -48,20 +50,20 @@ def test_richardson_lucy_keeps_the_light_and_lowers_the_divergence():
     assert min(losses) >= 0
 
 
-def test_acceleration_gets_further_in_as_many_steps():
+def test_acceleration_gets_further_in_as_many_steps() -> None:
     _, problem = blurred(())
     plain, fast = (RichardsonLucy(iterations=25, acceleration=on).solve(problem) for on in (False, True))
     assert fast.history[-1] < 0.5 * plain.history[-1]
 
 
-def test_momentum_is_the_share_of_a_change_in_the_last():
+def test_momentum_is_the_share_of_a_change_in_the_last() -> None:
     change = random(2, 3, 4, 5)
     assert torch.equal(agreement(change, torch.zeros_like(change)), torch.zeros(2, 3, 1, 1, dtype=change.dtype))
     assert torch.allclose(agreement(0.6 * change, change), torch.full((2, 3, 1, 1), 0.6, dtype=change.dtype))
     assert torch.equal(agreement(-change, change), torch.zeros(2, 3, 1, 1, dtype=change.dtype))
 
 
-def test_what_is_not_seen_stays_as_it_was():
+def test_what_is_not_seen_stays_as_it_was() -> None:
     """A kernel that is one pixel in a corner of its size looks at none of the image's other margins."""
     kernel = torch.zeros(1, 1, 5, 5, dtype=torch.float64)
     kernel[..., 0, 0] = 1
@@ -71,7 +73,7 @@ def test_what_is_not_seen_stays_as_it_was():
     assert torch.allclose(image[..., :4, :], torch.full((4, 14), 0.4, dtype=kernel.dtype), atol=1e-9)
 
 
-def test_regularizers_make_it_smoother():
+def test_regularizers_make_it_smoother() -> None:
     _, problem = blurred((), noise=0.2)
     penalty = TotalVariation(smoothing=0.02)
     rough, smooth = (
@@ -83,7 +85,7 @@ def test_regularizers_make_it_smoother():
 
 @given(st.floats(0.05, 3), st.floats(0.2, 1))
 @settings(deadline=None)
-def test_the_response_clips_and_has_its_derivative(light, level):
+def test_the_response_clips_and_has_its_derivative(light: float, level: float) -> None:
     value = torch.tensor(light, dtype=torch.float64, requires_grad=True)
     clipped, slope = sensor_response(value, level)
     assert float(clipped.detach()) == pytest.approx(min(light, level), abs=0.7 / 50)  # off by log(2) / a at the level
@@ -92,7 +94,7 @@ def test_the_response_clips_and_has_its_derivative(light, level):
         assert float(slope.detach()) == pytest.approx(float(derivative), abs=1e-9)
 
 
-def test_saturated_lights_do_not_spoil_their_surroundings():
+def test_saturated_lights_do_not_spoil_their_surroundings() -> None:
     image, kernel = blocks(size=(60, 60)) * 0.6, a_kernel(size=(9, 9))
     lights = torch.zeros_like(image)
     lights[..., 20:22, 20:22] = lights[..., 40:42, 30:32] = 8
@@ -106,7 +108,7 @@ def test_saturated_lights_do_not_spoil_their_surroundings():
     assert aware < 0.5 * plain
 
 
-def test_lights_may_exceed_white():
+def test_lights_may_exceed_white() -> None:
     image, kernel = torch.full((1, 1, 30, 30), 0.2, dtype=torch.float64), a_kernel()
     image[..., 15, 15] = 5.0
     problem = made(Convolution()(image, kernel).clamp(0, 1), kernel)
@@ -115,7 +117,7 @@ def test_lights_may_exceed_white():
     assert float(state.estimate()[0].max()) == 1
 
 
-def test_masks_are_dilated_by_a_disk_and_smoothed():
+def test_masks_are_dilated_by_a_disk_and_smoothed() -> None:
     from scipy.ndimage import binary_dilation, gaussian_filter
 
     mask = (random(1, 2, 15, 17) > 0.97).double()
@@ -131,7 +133,7 @@ def test_masks_are_dilated_by_a_disk_and_smoothed():
 # --- ringing removal -----------------------------------------------------------------------------------------------
 
 
-def test_the_result_is_detail_less_the_filtered_difference():
+def test_the_result_is_detail_less_the_filtered_difference() -> None:
     _, problem = blurred(TV, noise=0.05)
     state = finished(ringing(structure_weight=1e-3, strength=0.5), problem)
     detail = finished(HalfQuadratic(), problem).estimate()[0]
@@ -140,14 +142,14 @@ def test_the_result_is_detail_less_the_filtered_difference():
     assert torch.allclose(state.image, expected, atol=1e-12)
 
 
-def test_what_the_inner_solvers_refuse_is_refused():
+def test_what_the_inner_solvers_refuse_is_refused() -> None:
     with pytest.raises(AssemblyError, match=r"IRLS needs .*Reweightable; L0Gradient"):
         ringing(structure_solver=IRLS()).check(blurred(TV)[1])
     with pytest.raises(AssemblyError, match="HalfQuadratic needs"):
         ringing().check(blurred([])[1])
 
 
-def test_the_bilateral_filter_blurs_below_its_range_and_keeps_what_exceeds_it():
+def test_the_bilateral_filter_blurs_below_its_range_and_keeps_what_exceeds_it() -> None:
     constant = torch.full((1, 2, 6, 5), 0.3)
     assert torch.allclose(bilateral_filter(constant, 3.0, 0.1), constant)
     step = torch.zeros(1, 1, 8, 12, dtype=torch.float64)

@@ -7,7 +7,7 @@ import torch
 from deconvolution import a_kernel, blocks, finished, made, random
 
 from invkit.core.errors import AssemblyError
-from invkit.core.problem import Term
+from invkit.core.problem import Problem, Term
 from invkit.numerics.finite_differences import apply_filters, apply_filters_adjoint
 from invkit.numerics.fourier import grid_size
 from invkit.numerics.geometry import size_of
@@ -25,7 +25,7 @@ paddings = pytest.mark.parametrize("padding", ["valid", "circular"])
 both = pytest.mark.parametrize("solver", [ADMM, HalfQuadratic])
 
 
-def tiny(terms, padding, batch=1, channels=1, noise=0.05):
+def tiny(terms: list[Term], padding: str, batch: int = 1, channels: int = 1, noise: float = 0.05) -> Problem:
     """A blurred image of few pixels, small enough for dense matrices."""
     kernel = a_kernel(batch, (3, 4))
     shape = Convolution(padding=padding).image_shape((batch, channels, *SIZE), tuple(kernel.shape))
@@ -40,13 +40,13 @@ def grid_of(problem):
     return size_of(problem.data) if circular else grid_size(size_of(problem.data), kernel_size)
 
 
-def predicted(problem, grid):
+def predicted(problem, grid: torch.Tensor):
     """The data of an image on the grid, by the problem's own operator: a valid one sees the image in its corner."""
     height, width = problem.image_prior.shape[-2:]
     return problem.operator(grid[..., :height, :width], problem.kernel_prior())
 
 
-def dense(function, size):
+def dense(function, size: tuple[int, int]):
     """The matrix of a linear function of one grid, a column for each pixel."""
     units = torch.eye(size[0] * size[1], dtype=torch.float64).view(-1, 1, 1, *size)
     return torch.stack([function(unit).flatten() for unit in units], 1)
@@ -63,7 +63,7 @@ def least_squares(problem):
     return torch.linalg.solve(matrix, blur.T @ problem.data.flatten()).view(1, 1, *size)
 
 
-def sums(problem, grid):
+def sums(problem, grid: torch.Tensor):
     """What both solvers minimise: sums, the regularizers' on the periodic grid."""
     total = (predicted(problem, grid) - problem.data).square().sum()
     for term in problem.regularizers:
@@ -76,7 +76,7 @@ def sums(problem, grid):
 
 
 @paddings
-def test_admm_converges_to_the_solution_of_the_normal_equations(padding):
+def test_admm_converges_to_the_solution_of_the_normal_equations(padding: str) -> None:
     """Also beyond the border, where no data are: there the regularizer alone decides."""
     problem = tiny([Term(GradientL2(), 0.02), Term(GradientL2(second=0.0), 0.03)], padding)
     state = finished(ADMM(iterations=700, data_penalty=0.3, penalty=2.0), problem)
@@ -96,7 +96,7 @@ def test_admm_converges_to_the_solution_of_the_normal_equations(padding):
     ],
     ids=["tv", "two terms", "second differences"],
 )
-def test_admm_ends_where_the_gradient_vanishes(padding, terms):
+def test_admm_ends_where_the_gradient_vanishes(padding: str, terms: list[Term]) -> None:
     """Convex and smooth, so that the gradient, which no part of the solver computes, tells the minimiser."""
     problem = tiny(terms, padding, 2, 2)
     grid = finished(ADMM(iterations=700, data_penalty=0.3, penalty=2.0), problem).grid.requires_grad_()
@@ -107,11 +107,11 @@ def test_admm_ends_where_the_gradient_vanishes(padding, terms):
 
 
 @paddings
-def test_admm_ends_where_the_gradient_vanishes_of_what_clipped_data_cost_on_one_side_alone(padding):
+def test_admm_ends_where_the_gradient_vanishes_of_what_clipped_data_cost_on_one_side_alone(padding: str) -> None:
     """They cost nothing where the blurred image is brighter than they are, which leaves the objective convex."""
     problem, level = tiny([Term(TotalVariation(smoothing=0.05), 0.02)], padding, 2, 2), 0.55
 
-    def objective(grid):
+    def objective(grid: torch.Tensor):
         residual = predicted(problem, grid) - problem.data
         free = (problem.data >= level) & (residual > 0)
         return sums(problem, grid) - residual[free].square().sum()
@@ -125,7 +125,7 @@ def test_admm_ends_where_the_gradient_vanishes_of_what_clipped_data_cost_on_one_
     assert objective(grid) < 0.95 * sums(problem, grid)  # some are
 
 
-def test_admm_does_not_depend_on_its_penalties():
+def test_admm_does_not_depend_on_its_penalties() -> None:
     """They decide how fast it converges, not to what."""
     problem = tiny([Term(TotalVariation(smoothing=0.0), 0.02)], "valid")
     one, other = (
@@ -135,14 +135,14 @@ def test_admm_does_not_depend_on_its_penalties():
     assert torch.allclose(one, other, atol=1e-4)
 
 
-def test_admm_leaves_an_image_that_needs_nothing():
+def test_admm_leaves_an_image_that_needs_nothing() -> None:
     """A constant image has no differences and blurs to itself: the start is the minimiser."""
     data = torch.full((1, 1, *SIZE), 0.4, dtype=torch.float64)
     problem = made(data, a_kernel(1, (3, 4)), [Term(TotalVariation(smoothing=0.0), 0.1)])
     assert torch.allclose(finished(ADMM(iterations=7), problem).grid, torch.tensor(0.4, dtype=torch.float64))
 
 
-def test_the_loss_of_admm_is_the_data_s_of_its_image():
+def test_the_loss_of_admm_is_the_data_s_of_its_image() -> None:
     problem = tiny([Term(TotalVariation(smoothing=0.05), 0.02)], "valid", 2, 3)
     state = finished(ADMM(iterations=5), problem)
     expected = problem.fidelity(problem.operator(state.image, state.kernel), problem.data).sum()
@@ -156,7 +156,7 @@ def test_the_loss_of_admm_is_the_data_s_of_its_image():
 
 @paddings
 @pytest.mark.parametrize("start_from_data", [True, False])
-def test_a_step_is_the_two_minimisations(padding, start_from_data):
+def test_a_step_is_the_two_minimisations(padding: str, start_from_data: bool) -> None:
     """First over z for the present image, by definition of the prox, then over x: the gradient vanishes."""
     terms = [Term(L0Gradient(smoothing=0.0), 0.004), Term(HyperLaplacian(power=0.8, second=0.25), 0.01)]
     problem = tiny(terms, padding, 2, 3)
@@ -177,7 +177,7 @@ def test_a_step_is_the_two_minimisations(padding, start_from_data):
     assert gradient.abs().max() < 1e-12
 
 
-def test_slow_continuation_comes_near_the_solution_of_the_normal_equations():
+def test_slow_continuation_comes_near_the_solution_of_the_normal_equations() -> None:
     """One turn for each beta is not enough for any of them; the more of them there are the nearer it comes."""
     problem = tiny([Term(GradientL2(), 0.05)], "circular")
     exact = least_squares(problem)
@@ -193,7 +193,7 @@ def test_slow_continuation_comes_near_the_solution_of_the_normal_equations():
     assert errors[-1] < 0.005 < errors[0]
 
 
-def test_the_loss_of_half_quadratic_is_the_mean_error_over_the_grid():
+def test_the_loss_of_half_quadratic_is_the_mean_error_over_the_grid() -> None:
     """By Parseval's theorem, for widths odd and even."""
     for width in (9, 10):
         data = random(2, 2, 8, width)
@@ -206,11 +206,11 @@ def test_the_loss_of_half_quadratic_is_the_mean_error_over_the_grid():
 @pytest.mark.parametrize(
     ("first", "last", "factor", "steps"), [(1, 8, 2, 4), (1, 1, 2, 1), (2, 1, 2, 1), (0.5, 128, 2.8284271, 6)]
 )
-def test_there_is_a_step_for_each_beta(first, last, factor, steps):
+def test_there_is_a_step_for_each_beta(first: float, last: int, factor: float, steps: int) -> None:
     assert HalfQuadratic(beta_start=first, beta_max=last, beta_factor=factor).iterations == steps
 
 
-def test_without_a_blur_small_steps_go_and_large_ones_stay():
+def test_without_a_blur_small_steps_go_and_large_ones_stay() -> None:
     """What L0 of the gradient is for (Xu, Lu, Xu, Jia 2011): a noisy step becomes a clean one."""
     clean = torch.zeros(1, 1, 16, 16, dtype=torch.float64) + 0.2
     clean[..., 4:12] = 0.8
@@ -227,7 +227,9 @@ def test_without_a_blur_small_steps_go_and_large_ones_stay():
 
 @both
 @paddings
-def test_channels_are_solved_as_images_of_their_own_where_the_regularizer_does(solver, padding):
+def test_channels_are_solved_as_images_of_their_own_where_the_regularizer_does(
+    solver: type[ADMM] | type[HalfQuadratic], padding: str
+) -> None:
     problem = tiny([Term(HyperLaplacian(power=0.8), 0.01)], padding, 1, 3)
     together = finished(solver(), problem).image
     for channel in range(3):
@@ -236,7 +238,7 @@ def test_channels_are_solved_as_images_of_their_own_where_the_regularizer_does(s
 
 
 @both
-def test_float32_is_float64_rounded(solver):
+def test_float32_is_float64_rounded(solver: type[ADMM] | type[HalfQuadratic]) -> None:
     problem = tiny([Term(TotalVariation(smoothing=0.05), 0.02)], "valid")
     half = made(problem.data.float(), problem.kernel_prior().float(), problem.regularizers)
     exact, rounded = finished(solver(), problem).image, finished(solver(), half).image
@@ -245,7 +247,7 @@ def test_float32_is_float64_rounded(solver):
 
 
 @both
-def test_terms_on_the_kernel_are_refused(solver):
+def test_terms_on_the_kernel_are_refused(solver: type[ADMM] | type[HalfQuadratic]) -> None:
     for term in (Term(TotalVariation(), 0.1, target="kernel"), Term(KernelL2(), 0.1, target="kernel")):
         problem = tiny([Term(TotalVariation(), 0.1), term], "valid")
         with pytest.raises(
@@ -255,22 +257,22 @@ def test_terms_on_the_kernel_are_refused(solver):
 
 
 @both
-def test_some_weight_must_be_above_zero(solver):
+def test_some_weight_must_be_above_zero(solver: type[ADMM] | type[HalfQuadratic]) -> None:
     with pytest.raises(AssemblyError, match="needs a regularizer with a weight above zero"):
         solver().check(tiny([Term(TotalVariation(), 0.0)], "valid"))
-    with pytest.raises(AssemblyError, match="needs regularizers that are Proximable; there are none"):
+    with pytest.raises(AssemblyError, match="needs regularizers of type Proximable, and there is none"):
         solver().check(tiny([], "valid"))
     some, one = [Term(TotalVariation(), 0.1), Term(GradientL2(), 0.0)], [Term(TotalVariation(), 0.1)]
     assert torch.equal(*(finished(solver(), tiny(terms, "valid")).image for terms in (some, one)))
 
 
 @both
-def test_what_is_not_proximable_is_refused(solver):
-    with pytest.raises(AssemblyError, match="needs regularizers that are Proximable; KernelL2 is not"):
+def test_what_is_not_proximable_is_refused(solver: type[ADMM] | type[HalfQuadratic]) -> None:
+    with pytest.raises(AssemblyError, match="needs regularizers of type Proximable, and KernelL2 is not"):
         solver().check(tiny([Term(KernelL2(), 0.1)], "valid"))
 
 
-def test_the_adjoint_serves_both_as_it_is_written():
+def test_the_adjoint_serves_both_as_it_is_written() -> None:
     """``D^T z`` of `apply_filters_adjoint` is the matrix transposed of `apply_filters`."""
     regularizer, size = HyperLaplacian(second=0.25), (4, 5)
     matrix = dense(lambda grid: apply_filters(grid, regularizer.filters), size)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 import torch
+from narrow import tensor
 from deconvolution import a_kernel, finished, made, random, saved_after
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from invkit.core.errors import AssemblyError
-from invkit.core.problem import Term
-from invkit.core.solver import Observer
+from invkit.core.problem import Problem, Term
+from invkit.core.solver import Observer, State
 from invkit.kernel_priors.simplex import SimplexKernel
 from invkit.numerics.framing import crop_to_data
 from invkit.operators.convolution import Convolution
@@ -31,7 +33,13 @@ TV = [Term(TotalVariation(smoothing=0.0), 0.45 * SIGMA)]
 SPARSE = [Term(HyperLaplacian(second=0.25, smoothing=0.0), 0.16 * SIGMA)]
 
 
-def photograph(terms=TV, channels=1, size=(200, 180), dtype=torch.float64, padding="valid"):
+def photograph(
+    terms: list[Term] = TV,
+    channels: int = 1,
+    size: tuple[int, int] = (200, 180),
+    dtype: torch.dtype = torch.float64,
+    padding: str = "valid",
+) -> tuple[torch.Tensor, Problem]:
     """Blurred blocks with noise; the sharp image under the data, and the problem."""
     kernel = a_kernel(size=(9, 8), dtype=dtype)
     shape = (size[0] + 8, size[1] + 7)
@@ -42,7 +50,7 @@ def photograph(terms=TV, channels=1, size=(200, 180), dtype=torch.float64, paddi
     return crop_to_data(image, (9, 8), size), made(data, kernel, terms, padding)
 
 
-def admm():
+def admm() -> ADMM:
     return ADMM(iterations=20, penalty=20.0)
 
 
@@ -50,7 +58,7 @@ def rms(difference):
     return float(difference.square().mean().sqrt())
 
 
-def beside_whole(tiles, problem):
+def beside_whole(tiles: Tiles, problem):
     """What lies under the data, without tiles and with them, both started from the same image."""
     start = problem.image_prior.assigned(tiles.start(problem).image)
     whole = admm().solve(replace(problem, image_prior=start)).image
@@ -61,7 +69,7 @@ every = pytest.mark.parametrize("terms", [TV, SPARSE], ids=["tv", "sparse"])
 
 
 @every
-def test_tiles_give_the_image_without_tiles_within_the_noise(terms):
+def test_tiles_give_the_image_without_tiles_within_the_noise(terms: list[Term]) -> None:
     _, problem = photograph(terms)
     tiles = Tiles(inner=admm(), tile_size=64)
     assert tiles._counts(problem) == (3, 3)
@@ -70,7 +78,7 @@ def test_tiles_give_the_image_without_tiles_within_the_noise(terms):
 
 
 @every
-def test_with_more_overlap_they_are_within_half_of_it_and_no_seam_is_seen(terms):
+def test_with_more_overlap_they_are_within_half_of_it_and_no_seam_is_seen(terms: list[Term]) -> None:
     truth, problem = photograph(terms)
     tiles = Tiles(inner=admm(), tile_size=64, overlap=2.0)
     assert tiles._counts(problem) == (3, 3)
@@ -81,22 +89,22 @@ def test_with_more_overlap_they_are_within_half_of_it_and_no_seam_is_seen(terms)
         assert (within < 1.2 * without + SIGMA / 2).all()
 
 
-def test_the_image_is_far_better_than_the_blurry_one():
+def test_the_image_is_far_better_than_the_blurry_one() -> None:
     truth, problem = photograph()
     image = crop_to_data(Tiles(inner=admm(), tile_size=64).solve(problem).image, (9, 8), (200, 180))
     assert rms(image - truth) < 0.5 * rms(problem.data - truth)
 
 
-def test_one_tile_is_the_inner_solver_to_the_bit():
+def test_one_tile_is_the_inner_solver_to_the_bit() -> None:
     _, problem = photograph(channels=3)
     tiles = Tiles(inner=admm(), separate_channels=True)
     ours, inner = tiles.solve(problem), admm().solve(problem)
-    assert torch.equal(ours.image, inner.image)
+    assert torch.equal(tensor(ours.image), tensor(tensor(inner.image)))
     assert ours.history == inner.history
     assert tiles.steps(problem) == ours.iterations == 20
 
 
-def test_channels_apart_are_channels_together_where_the_regularizer_takes_each_alone():
+def test_channels_apart_are_channels_together_where_the_regularizer_takes_each_alone() -> None:
     _, problem = photograph(channels=3)
     together, apart = (
         Tiles(inner=admm(), tile_size=96, separate_channels=apart).solve(problem).image for apart in (False, True)
@@ -105,14 +113,16 @@ def test_channels_apart_are_channels_together_where_the_regularizer_takes_each_a
 
 
 @pytest.mark.parametrize(("apart", "together", "steps"), [(False, 2, 5), (True, 2, 14), (True, 4, 7), (False, 1, 9)])
-def test_steps_are_the_tiles_over_those_worked_on_at_once(apart, together, steps):
+def test_steps_are_the_tiles_over_those_worked_on_at_once(apart: bool, together: int, steps: int) -> None:
     _, problem = photograph(channels=3)
     tiles = Tiles(inner=ADMM(iterations=1), tile_size=64, separate_channels=apart, parallel_tiles=together)
     assert tiles.steps(problem) == steps
     assert len(tiles.solve(problem).history) == steps
 
 
-def test_how_many_are_worked_on_at_once_changes_no_bit_and_leaves_the_threads(torch_threads):
+def test_how_many_are_worked_on_at_once_changes_no_bit_and_leaves_the_threads(
+    torch_threads: Callable[[int], None],
+) -> None:
     _, problem = photograph(dtype=torch.float32)
     torch_threads(1)
     one, two, nine = (Tiles(inner=admm(), tile_size=64, parallel_tiles=n).solve(problem).image for n in (1, 2, 9))
@@ -124,16 +134,16 @@ def test_how_many_are_worked_on_at_once_changes_no_bit_and_leaves_the_threads(to
 class Stop(Observer):
     """Raises after so many steps."""
 
-    def __init__(self, steps):
+    def __init__(self, steps: int) -> None:
         self.left = steps
 
-    def stepped(self, problem, state):
+    def stepped(self, problem: Problem, state: State) -> None:
         self.left -= 1
         self.image = state.estimate()[0].clone()
         state.converged = self.left == 0
 
 
-def test_stopped_early_it_keeps_the_tiles_done():
+def test_stopped_early_it_keeps_the_tiles_done() -> None:
     _, problem = photograph()
     tiles = Tiles(inner=admm(), tile_size=64, wiener_weight=0.0, parallel_tiles=1)
     begun, whole = problem.image_prior().detach(), tiles.solve(problem).image
@@ -142,7 +152,7 @@ def test_stopped_early_it_keeps_the_tiles_done():
     assert torch.equal(image[..., 90:, :], begun[..., 90:, :])
 
 
-def test_resumed_it_goes_on_to_the_same_bits():
+def test_resumed_it_goes_on_to_the_same_bits() -> None:
     _, problem = photograph(dtype=torch.float32)
     tiles = Tiles(inner=admm(), tile_size=64)
     whole = tiles.solve(problem)
@@ -150,31 +160,31 @@ def test_resumed_it_goes_on_to_the_same_bits():
     finished(tiles, problem)  # a solve in between leaves no trace
     for _ in range(2):
         resumed = tiles.solve(problem, resume=saved)
-        assert torch.equal(resumed.image, whole.image)
+        assert torch.equal(tensor(resumed.image), tensor(tensor(whole.image)))
         assert resumed.history == whole.history
 
 
-def test_without_regularizers_tiles_start_from_the_image_prior():
+def test_without_regularizers_tiles_start_from_the_image_prior() -> None:
     _, problem = photograph([])
     tiles = Tiles(inner=RichardsonLucy(iterations=3), tile_size=64)
     assert torch.equal(tiles.start(problem).image, problem.image_prior())
     assert rms(tiles.solve(problem).image - problem.image_prior().detach()) > 0.01
 
 
-def test_a_border_that_tiles_do_not_have_is_refused_unless_there_is_one_tile():
+def test_a_border_that_tiles_do_not_have_is_refused_unless_there_is_one_tile() -> None:
     _, problem = photograph(padding="circular")
     with pytest.raises(AssemblyError, match="tiles needs an operator with padding valid"):
         Tiles(inner=admm(), tile_size=64).solve(problem)
     Tiles(inner=ADMM(iterations=1)).solve(problem)
 
 
-def test_what_the_inner_solver_refuses_is_refused():
+def test_what_the_inner_solver_refuses_is_refused() -> None:
     _, problem = photograph([])
     with pytest.raises(AssemblyError, match="regularizers"):
         Tiles(inner=admm(), tile_size=64).solve(problem)
 
 
-def test_a_solver_that_finds_another_kernel_is_refused():
+def test_a_solver_that_finds_another_kernel_is_refused() -> None:
     _, problem = photograph(size=(120, 110), dtype=torch.float32)
     free = SimplexKernel(problem.kernel_prior.shape, problem.kernel_prior())
     with pytest.raises(AssemblyError, match="JointAdam estimates another"):
@@ -183,7 +193,9 @@ def test_a_solver_that_finds_another_kernel_is_refused():
 
 @given(st.integers(40, 400), st.integers(1, 6), st.integers(1, 12), st.integers(1, 15))
 @settings(deadline=None, max_examples=60)
-def test_windows_are_equal_cover_the_line_and_their_shares_add_up_to_one(size, count, overlap, taps):
+def test_windows_are_equal_cover_the_line_and_their_shares_add_up_to_one(
+    size: int, count: int, overlap: int, taps: int
+) -> None:
     if size < 2 * overlap + count:  # more windows than `Tiles` asks for
         return
     parts = tile_windows(size, count, overlap, taps)
@@ -198,14 +210,14 @@ def test_windows_are_equal_cover_the_line_and_their_shares_add_up_to_one(size, c
         assert 2 * overlap - 1 <= end - first
 
 
-def test_conformance():
+def test_conformance() -> None:
     # Of 24x24 pixels one tile, and, forced, several whose results overlap.
     check_solver(Tiles)
     check_solver(Tiles, {"tile_size": 8, "overlap": 0.5})
     check_solver(Tiles, {"inner": "half-quadratic", "tile_size": 8, "overlap": 0.5, "separate_channels": True})
 
 
-def test_half_quadratic_in_tiles():
+def test_half_quadratic_in_tiles() -> None:
     truth, problem = photograph()
     image = crop_to_data(
         Tiles(inner=HalfQuadratic(), tile_size=96, overlap=2.0).solve(problem).image, (9, 8), (200, 180)
