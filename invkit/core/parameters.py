@@ -132,11 +132,11 @@ def described(kind: Any, description: str | None) -> Any:
 
 def type_in_recipe(annotation: Any) -> Any:
     """The type of a keyword in a recipe: its own type, or that of the spec of a nested component."""
-    slot = nested_component_of(annotation)
-    if slot is None:
+    nested = nested_component_of(annotation)
+    if nested is None:
         return annotation
     facts = get_args(annotation)[1:] if get_origin(annotation) is Annotated else ()
-    kind = slot.type_in_recipe()
+    kind = nested.type_in_recipe()
     for fact in facts:  # its examples; Annotated[kind, *facts] is Python 3.11's
         kind = Annotated[kind, fact]
     return kind
@@ -148,7 +148,7 @@ def nested_components_of(component: type) -> dict[str, NestedComponent]:
     parameters_of(component)
     keywords = [p for p in arguments_of(component) if p.kind is Parameter.KEYWORD_ONLY]
     found = {parameter.name: nested_component_of(parameter.annotation) for parameter in keywords}
-    return {name: slot for name, slot in found.items() if slot is not None}
+    return {name: nested for name, nested in found.items() if nested is not None}
 
 
 def parameters_schema(component: type) -> dict[str, Any]:
@@ -221,8 +221,8 @@ def check_argument(component: type, parameter: Parameter) -> None:
         raise PluginError(f"the keyword '{name}' of {who} has no type; write one, as '{name}: float'")
     if parameter.kind is Parameter.KEYWORD_ONLY and (name in RESERVED_NAMES or name.startswith("_")):
         raise PluginError(f"the keyword '{name}' of {who} has a name that pydantic reserves; choose another name")
-    slot = nested_component_of(parameter.annotation)
-    if slot and parameter.default is not Parameter.empty and not (parameter.default is None and slot.optional):
+    nested = nested_component_of(parameter.annotation)
+    if nested and parameter.default is not Parameter.empty and not (parameter.default is None and nested.optional):
         raise PluginError(
             f"the nested component '{name}' of {who} has the default {parameter.default!r:.60}; the recipe must name "
             "it: leave the default out and write Field(examples=[...]), or use the type '... | None' with None"

@@ -252,19 +252,19 @@ class _Run(Generic[StateT]):
         observer.stopped(self.problem, self.state, self.reason)
 
     def loop(self) -> StopReason:
-        begun, earlier = time.monotonic(), self.state.seconds
+        started, earlier = time.monotonic(), self.state.seconds
         with deferred_interrupt() as interrupted:
             steps = self.solver.steps(self.problem)
             while self.state.iteration < steps and not self.state.converged:
                 if interrupted.is_set():
                     return "interrupted"
-                if self.time_limit is not None and time.monotonic() - begun >= self.time_limit:
+                if self.time_limit is not None and time.monotonic() - started >= self.time_limit:
                     return "time limit"
                 self.state = self.solver.step(self.problem, self.state)
                 if self.solver.keeps_large_blocks:  # not earlier: memory that libraries keep should lie elsewhere
                     keep_large_blocks()
                 self.state.iteration += 1
-                self.state.seconds = earlier + time.monotonic() - begun
+                self.state.seconds = earlier + time.monotonic() - started
                 if self.state.iteration % CHECK_EVERY == 0:
                     check_finite(self.state)
                 for observer in self.observers:

@@ -55,11 +55,11 @@ class Layers(ImagePrior):
         self.first, self.second = first, second
 
     @classmethod
-    def nested_arguments(cls, slot: str, given: Mapping[str, object]) -> Mapping[str, object]:
+    def nested_arguments(cls, keyword: str, arguments: Mapping[str, object]) -> Mapping[str, object]:
         """Return half of the shape, and the half of the start that belongs to a layer."""
-        shape, start = given["shape"], given.get("start")
-        theirs = {**given, "shape": half_of(shape)}  # type: ignore[arg-type]
-        return theirs | {"start": start.chunk(2)[LAYER_NAMES.index(slot)]} if isinstance(start, Tensor) else theirs
+        shape, start = arguments["shape"], arguments.get("start")
+        theirs = {**arguments, "shape": half_of(shape)}  # type: ignore[arg-type]
+        return theirs | {"start": start.chunk(2)[LAYER_NAMES.index(keyword)]} if isinstance(start, Tensor) else theirs
 
     def forward(self) -> Tensor:
         """Give the layers, (2 B, C, H, W), in [0, 1]: all first ones, then all second ones."""

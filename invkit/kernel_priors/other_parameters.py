@@ -40,10 +40,10 @@ class ImageMask(MaskPrior):
         self.prior = prior
 
     @classmethod
-    def nested_arguments(cls, slot: str, given: Mapping[str, object]) -> Mapping[str, object]:
+    def nested_arguments(cls, keyword: str, arguments: Mapping[str, object]) -> Mapping[str, object]:
         """Return the given arguments; the start is the mask, or else the operator's estimate of it."""
-        start = given.get("start")
-        return {**given, "start": given.get("guess") if start is None else start}
+        start = arguments.get("start")
+        return {**arguments, "start": arguments.get("guess") if start is None else start}
 
     def forward(self) -> Tensor:
         """Give the mask, (B, 1, H, W), in [0, 1]."""

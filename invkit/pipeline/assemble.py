@@ -167,10 +167,10 @@ def check_components(recipe: Recipe, checked: Checked, sigma: float) -> None:
 
 def check_nested(holder: CheckedComponent) -> None:
     """Refuse nested components without the ability that their holder asks for; raises `AssemblyError`."""
-    for name, slot in nested_components_of(holder.component).items():
+    for name, expected in nested_components_of(holder.component).items():
         for inner in holder.nested_at(name):
-            if not issubclass(inner.component, slot.interface):
-                raise lacks_ability(inner.place, holder.component, slot.interface, inner.component, slot.family)
+            if not issubclass(inner.component, expected.interface):
+                raise lacks_ability(inner.place, holder.component, expected.interface, inner.component, expected.family)
             check_nested(inner)
 
 
@@ -210,8 +210,11 @@ def registered_name(family: str, component: type) -> str:
 
 def nested_solvers(solver: CheckedComponent) -> list[CheckedComponent]:
     """A solver and the solvers nested in it, which solve variants of the same problem."""
-    slots = [name for name, slot in nested_components_of(solver.component).items() if slot.family == Solver.family]
-    return [solver, *(found for name in slots for inner in solver.nested_at(name) for found in nested_solvers(inner))]
+    keywords = [name for name, one in nested_components_of(solver.component).items() if one.family == Solver.family]
+    return [
+        solver,
+        *(found for name in keywords for inner in solver.nested_at(name) for found in nested_solvers(inner)),
+    ]
 
 
 def check_needs(solver: type[Solver[Any]], used: Checked, before: str) -> None:

@@ -128,8 +128,8 @@ def check_component(place: str, family: str, spec: ComponentSpec, seed: int, ori
             return [check_component(f"{inside}.{i}", family, one, seed, origin) for i, one in enumerate(there)]
         return None if there is None else check_component(inside, family, there, seed, origin)
 
-    slots = nested_components_of(component)
-    nested = {name: check_nested(name, slot.family, getattr(read, name)) for name, slot in slots.items()}
+    expected = nested_components_of(component)
+    nested = {name: check_nested(name, one.family, getattr(read, name)) for name, one in expected.items()}
     return CheckedComponent(place, component, read, nested)
 
 
@@ -142,10 +142,10 @@ def read_parameters(component: type, values: dict[str, Any], origin: str, place:
         origin: what errors call the recipe.
         place: of the component in the recipe.
     """
-    model, slots = parameters_of(component), nested_components_of(component)
+    model, expected = parameters_of(component), nested_components_of(component)
 
     def model_inside(inside: Place) -> type[BaseModel]:
-        return ComponentSpec if len(inside) > 1 and inside[0] in slots else model
+        return ComponentSpec if len(inside) > 1 and inside[0] in expected else model
 
     try:
         return read_strictly(model, values)

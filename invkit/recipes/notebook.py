@@ -26,9 +26,9 @@ def recipe_html(
         parts: the components of the recipe by place, under an empty heading; those of its candidates and of the next
             recipe, each under a heading that folds them.
     """
-    told = f'<div style="{MUTED}">{escape(source)}</div>' if source else ""
+    citation = f'<div style="{MUTED}">{escape(source)}</div>' if source else ""
     folded = f"<details><summary>notes</summary>{escape(notes)}</details>" if notes else ""
-    return card_html(f"Recipe {heading}", title, told + folded + "".join(part_html(*part) for part in parts), ())
+    return card_html(f"Recipe {heading}", title, citation + folded + "".join(part_html(*part) for part in parts), ())
 
 
 def part_html(heading: str, components: Iterable[tuple[str, ComponentSpec]]) -> str:

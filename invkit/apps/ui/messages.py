@@ -50,13 +50,13 @@ class RestorationRequest(PlainData):
 
     photo: ShortText  # the file name that the visitor sees; it is never used as a path
     recipe: ShortText = AUTO_CHOICE  # the name of a registered recipe, or "auto"
-    kernel_size: PixelCount | None = Field(None, description="a whole number of pixels above 0, or empty")
-    crop: Crop | None = Field(None, description="a region within the photograph")  # None: the whole photograph
-    color: Literal["luma", "rgb"] | None = Field(None, description="'luma', 'rgb' or empty")
+    kernel_size: PixelCount | None = Field(default=None, description="a whole number of pixels above 0, or empty")
+    crop: Crop | None = Field(default=None, description="a region within the photograph")  # None: the whole photograph
+    color: Literal["luma", "rgb"] | None = Field(default=None, description="'luma', 'rgb' or empty")
     time_limit: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="a number of seconds above 0, or empty"
+        default=None, gt=0, allow_inf_nan=False, description="a number of seconds above 0, or empty"
     )
-    seed: int = Field(0, ge=0, lt=2**63, description="a whole number from 0 to 2^63 - 1")
+    seed: int = Field(default=0, ge=0, lt=2**63, description="a whole number from 0 to 2^63 - 1")
     overrides: tuple[ShortText, ...] = ()  # changes to the recipe, such as ``solver.iterations=500``
 
     @classmethod
