@@ -2,7 +2,8 @@
 
     python benchmarks/make_sample.py [FOLDER]
 
-writes coffee_sharp.png, coffee_blurry.png, coffee_kernel.npy and coffee_kernel.png, by default into invkit/datasets/samples.
+writes coffee_sharp.png, coffee_blurry.png, coffee_kernel.npy and coffee_kernel.png, by default into
+invkit/datasets/samples.
 The photograph is scikit-image's "coffee", by Rachel Michetti, CC0. It is shrunk first, so that no blur of the lens or
 noise of the sensor is left in it; the blur is a valid convolution of the gamma-encoded values, as in the data sets of
 the field; then come noise and rounding to 8 bits.
