@@ -112,7 +112,7 @@ def recipe_argument(owner: type, parameter: Parameter, annotation: Any) -> Argum
     """
     name, default = parameter.name, None if parameter.default == UNSET_DEFAULT else parameter.default
     kind = type_by_default(name, default) if annotation is Parameter.empty else recipe_type(annotation)
-    if annotation is torch.Generator:
+    if torch.Generator in (annotation, *get_args(annotation)):  # Python 3.10 adds None to the type of "= None"
         return Argument(name, Seed, 0, None, SEED_DESCRIPTION, is_generator=True)
     if kind is None or name in EXCLUDED_ARGUMENTS or name.startswith("_") or not fits_recipe(default):
         return None
