@@ -55,7 +55,8 @@ def sharp(height: int, width: int) -> Floats:
     sample = Image.open(sample_path("coffee-sharp")).convert("RGB")
     twice = np.asarray(sample.resize((2 * sample.width, 2 * sample.height), Image.Resampling.BICUBIC))
     missing = ((0, max(0, height - twice.shape[0])), (0, max(0, width - twice.shape[1])), (0, 0))
-    return np.pad(twice, missing, mode="symmetric")[:height, :width].astype(np.float32) / 255
+    whole: Floats = np.pad(twice, missing, mode="symmetric")[:height, :width].astype(np.float32)
+    return whole / np.float32(255)
 
 
 def motion(size: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
@@ -129,8 +130,8 @@ def measured(photo: Photo, recipe: str, settings: Sequence[str], threads: int) -
     command = [sys.executable, "-c", "from invkit.apps.cli.main import main; main()", *files]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     load, begun = os.getloadavg()[0], time.perf_counter()
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen(command, cwd=folder, env=environment, **quiet)
+    null = subprocess.DEVNULL
+    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=null, stderr=null)
     _, status, usage = os.wait4(process.pid, 0)
     seconds, process.returncode = time.perf_counter() - begun, os.waitstatus_to_exitcode(status)
     if process.returncode:

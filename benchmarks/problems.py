@@ -113,6 +113,11 @@ def solved(data: Any, recipe: str, **options: Any) -> tuple[invkit.Result, float
     return timed(invkit.restore, data, recipe, progress=False, **options)
 
 
+def picture(result: invkit.Result) -> Picture:
+    """The image of a result."""
+    return np.asarray(result.image)
+
+
 @problem("denoising")
 def denoising() -> Iterator[Row]:
     """Noise of 0.1, beside scikit-image's total variation at its best weight and its non-local means."""
@@ -130,7 +135,7 @@ def denoising() -> Iterator[Row]:
         yield Row("denoising", name, "scikit-image non-local means", psnr(means, truth), seconds, means)
         for recipe in ("denoise-sparse", "denoise-tv", "denoise-dip"):
             result, seconds = solved(data, recipe)
-            yield Row("denoising", name, recipe, psnr(result.image, truth), seconds, result.image)
+            yield Row("denoising", name, recipe, psnr(picture(result), truth), seconds, picture(result))
 
 
 @problem("inpainting")
@@ -146,7 +151,7 @@ def inpainting() -> Iterator[Row]:
         yield Row("inpainting", name, "scikit-image biharmonic", psnr(smooth, truth), seconds, smooth)
         for recipe in ("inpaint-sparse", "inpaint-tv", "inpaint-dip"):
             result, seconds = solved(data, recipe, kernel=mask)
-            yield Row("inpainting", name, recipe, psnr(result.image, truth), seconds, result.image)
+            yield Row("inpainting", name, recipe, psnr(picture(result), truth), seconds, picture(result))
 
 
 def gaussian(size: int, wide: float, narrow: float, turn: float) -> torch.Tensor:
@@ -171,11 +176,16 @@ def super_resolution() -> Iterator[Row]:
             yield Row("super-resolution", where, "bicubic", psnr(enlarged, truth, BORDER), 0.0, enlarged)
             known, seconds = solved(data[0, 0].numpy(), "super-resolution", kernel=kernel[0, 0].numpy())
             yield Row(
-                "super-resolution", where, "super-resolution", psnr(known.image, truth, BORDER), seconds, known.image
+                "super-resolution",
+                where,
+                "super-resolution",
+                psnr(picture(known), truth, BORDER),
+                seconds,
+                picture(known),
             )
             blind, seconds = solved(data[0, 0].numpy(), "blind-super-resolution")
-            quality = shifted_psnr(blind.image, truth)
-            yield Row("super-resolution", where, "blind-super-resolution", quality, seconds, blind.image)
+            quality = shifted_psnr(picture(blind), truth)
+            yield Row("super-resolution", where, "blind-super-resolution", quality, seconds, picture(blind))
 
 
 def path(seed: int, reach: float, times: int) -> npt.NDArray[np.floating]:
@@ -188,16 +198,17 @@ def path(seed: int, reach: float, times: int) -> npt.NDArray[np.floating]:
 def shaken(truth: Picture, turn: float, reach: float, seed: int, times: int = 60) -> torch.Tensor:
     """What a camera sees that is displaced and turned (by so many degrees either way) while its shutter is open."""
     image, (height, width) = torch.from_numpy(truth)[None, None], truth.shape
-    walk, angles, total = path(seed, reach, times), np.deg2rad(turn) * np.linspace(-1, 1, times), 0
+    walk, angles = path(seed, reach, times), np.deg2rad(turn) * np.linspace(-1, 1, times)
+    total = torch.zeros_like(image)
     for (down, right), angle in zip(walk, angles, strict=True):
         sine, cosine = np.sin(angle), np.cos(angle)
         motion = [
             [cosine, -sine * height / width, 2 * right / width],
             [sine * width / height, cosine, 2 * down / height],
         ]
-        grid = torch.nn.functional.affine_grid(torch.tensor([motion]).float(), image.shape, align_corners=False)
+        grid = torch.nn.functional.affine_grid(torch.tensor([motion]).float(), list(image.shape), align_corners=False)
         total = total + torch.nn.functional.grid_sample(image, grid, padding_mode="reflection", align_corners=False)
-    return torch.as_tensor(total) / times
+    return total / times
 
 
 @problem("varying-blur")
@@ -214,7 +225,7 @@ def varying_blur() -> Iterator[Row]:
             yield Row("varying-blur", where, "blurry", shifted_psnr(data, truth), 0.0, data)
             for recipe in ("fast", "best", "varying-blur"):
                 result, seconds = solved(data, recipe, kernel_size=size)
-                yield Row("varying-blur", where, recipe, shifted_psnr(result.image, truth), seconds, result.image)
+                yield Row("varying-blur", where, recipe, shifted_psnr(picture(result), truth), seconds, picture(result))
 
 
 @problem("multi-frame")
@@ -227,11 +238,13 @@ def multi_frame() -> Iterator[Row]:
         frames = noisy(operator(torch.from_numpy(truth)[None, None], kernels), 0.02).clamp(0, 1)
         inner = truth[size // 2 : -(size // 2), size // 2 : -(size // 2)]
         alone = [solved(frame[0].numpy(), "fast", kernel_size=size) for frame in frames]
-        best, seconds = max(alone, key=lambda one: shifted_psnr(one[0].image, inner))
-        yield Row("multi-frame", name, "fast, best frame alone", shifted_psnr(best.image, inner), seconds, best.image)
+        best, seconds = max(alone, key=lambda one: shifted_psnr(picture(one[0]), inner))
+        yield Row(
+            "multi-frame", name, "fast, best frame alone", shifted_psnr(picture(best), inner), seconds, picture(best)
+        )
         together, seconds = solved([frame[0].numpy() for frame in frames], "multi-frame", kernel_size=size)
-        quality = shifted_psnr(together.image, inner)
-        yield Row("multi-frame", name, "multi-frame", quality, seconds, together.image)
+        quality = shifted_psnr(picture(together), inner)
+        yield Row("multi-frame", name, "multi-frame", quality, seconds, picture(together))
 
 
 def stroke(size: int, seed: int) -> torch.Tensor:
@@ -263,16 +276,16 @@ def colour() -> Iterator[Row]:
         known.append((truth[inner], kernel[0, 0].numpy()))
         yield Row("colour", name, "blurry", shifted_psnr(seen[-1], truth[inner]), 0.0, seen[-1])
         bound, seconds = solved(seen[-1], "sparse-admm", kernel=known[-1][1])
-        yield Row("colour", name, "known kernel", shifted_psnr(bound.image, truth[inner]), seconds, bound.image)
+        yield Row("colour", name, "known kernel", shifted_psnr(picture(bound), truth[inner]), seconds, picture(bound))
         for recipe in ("fast", "best"):
             blind, seconds = solved(seen[-1], recipe, kernel_size=size)
-            yield Row("colour", name, recipe, shifted_psnr(blind.image, truth[inner]), seconds, blind.image)
+            yield Row("colour", name, recipe, shifted_psnr(picture(blind), truth[inner]), seconds, picture(blind))
     batch, seconds = solved(seen, "xu-l0", kernel_size=size)
-    for name, image, (truth, _) in zip(names, np.moveaxis(np.asarray(batch.image), 1, -1), known, strict=True):
+    for name, image, (truth, _) in zip(names, np.moveaxis(picture(batch), 1, -1), known, strict=True):
         yield Row("colour", name, "xu-l0, as a batch", shifted_psnr(image, truth), seconds, image)
-    for name, blurry, (truth, _) in zip(names, seen, known, strict=True):
-        alone, seconds = solved(blurry, "xu-l0", kernel_size=size)
-        yield Row("colour", name, "xu-l0, alone", shifted_psnr(alone.image, truth), seconds, alone.image)
+    for name, photograph, (truth, _) in zip(names, seen, known, strict=True):
+        alone, seconds = solved(photograph, "xu-l0", kernel_size=size)
+        yield Row("colour", name, "xu-l0, alone", shifted_psnr(picture(alone), truth), seconds, picture(alone))
 
 
 def coil_maps(side: int, coils: int = 8) -> torch.Tensor:
@@ -296,9 +309,9 @@ def mri() -> Iterator[Row]:
         empty = operator.initial_image(torch.from_numpy(data), maps)[0, 0].numpy()
         yield Row("mri", name, "zero-filled", psnr(empty, truth), 0.0, empty)
         sense, seconds = solved(data[0], "sense", kernel=maps.numpy())
-        yield Row("mri", name, "sense (known maps)", psnr(sense.image, truth), seconds, sense.image)
+        yield Row("mri", name, "sense (known maps)", psnr(picture(sense), truth), seconds, picture(sense))
         blind, seconds = solved(data[0], "blind-mri")
-        yield Row("mri", name, "blind-mri", psnr(blind.image, truth), seconds, blind.image)
+        yield Row("mri", name, "blind-mri", psnr(picture(blind), truth), seconds, picture(blind))
 
 
 @problem("tomography")
@@ -318,11 +331,13 @@ def tomography() -> Iterator[Row]:
             }.items():
                 result, seconds = solved(data, "tomography", **options)
                 label = method if options else "tomography, axis in the middle"
-                yield Row("tomography", where, label, psnr(result.image, truth), seconds, result.image)
+                yield Row("tomography", where, label, psnr(picture(result), truth), seconds, picture(result))
             blind, seconds = solved(data, "blind-tomography")
             off = float(np.mean(np.asarray(blind.kernel)[0, 0])) - axis
             facts = {"axis error, px": round(off, 3)}
-            yield Row("tomography", where, "blind-tomography", psnr(blind.image, truth), seconds, blind.image, facts)
+            yield Row(
+                "tomography", where, "blind-tomography", psnr(picture(blind), truth), seconds, picture(blind), facts
+            )
 
 
 def hazy_scene(name: str, side: int) -> tuple[Picture, Picture, Picture]:
@@ -374,7 +389,7 @@ def dehazing() -> Iterator[Row]:
         classical, seconds = timed(dark_channel_prior, hazy)
         yield Row("dehazing", name, "dark channel prior", psnr(classical, truth), seconds, classical)
         result, seconds = solved(hazy, "dehaze")
-        scene_layer = np.moveaxis(np.asarray(result.image)[0], 0, -1)
+        scene_layer = np.moveaxis(picture(result)[0], 0, -1)
         yield Row("dehazing", name, "dehaze", psnr(scene_layer, truth), seconds, scene_layer)
 
 

@@ -20,6 +20,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -118,7 +119,7 @@ def train(seed: int, steps: int) -> dict[str, Tensor]:
         kernel = turned(pool[torch.randint(POOL, (BATCH,), generator=rng)], rng)
         fit, divergence = losses(weights, encoder, kernel, rng)
         optimizer.zero_grad()
-        (fit + DIVERGENCE * divergence).backward()
+        (fit + DIVERGENCE * divergence).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
         means += (torch.stack([fit, divergence]).detach() - means) / min(step + 1, REPORTED)
@@ -151,7 +152,7 @@ def best_fits(weights: Weights, kernel: Tensor, seed: int) -> Tensor:
     optimizer = torch.optim.Adam([free], lr=0.05)
     for _ in range(FIT_STEPS):
         optimizer.zero_grad()
-        (cross_entropy(decoded_logits(weights, free), many) * len(many)).backward()
+        (cross_entropy(decoded_logits(weights, free), many) * len(many)).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     with torch.no_grad():
         logits = decoded_logits(weights, free)
@@ -193,7 +194,8 @@ def check(weights: Weights, seed: int) -> None:
 
 
 def save(weights: Weights, file: Path) -> None:
-    np.savez_compressed(file, **{name: value.half().numpy() for name, value in weights.items()})
+    arrays: dict[str, Any] = {name: value.half().numpy() for name, value in weights.items()}
+    np.savez_compressed(file, **arrays)
     print(f"{sum(w.numel() for w in weights.values())} weights, {file.stat().st_size / 1e3:.0f} kB: {file}")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import pytest
 import torch
@@ -17,6 +17,7 @@ from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.gaussian import GaussianKernel
 from invkit.kernel_priors.simplex import SimplexKernel
 from invkit.kernel_priors.softmax_fcn import SoftmaxFCN
+from invkit.numerics.geometry import Shape
 from invkit.testing import (
     check_component,
     check_fidelity,
@@ -29,7 +30,7 @@ from invkit.testing import (
 
 
 @pytest.mark.parametrize(("family", "name"), conformance_cases())
-def test_every_registered_component_conforms(family, name):
+def test_every_registered_component_conforms(family: str, name: str) -> None:
     check_component(family, name)
 
 
@@ -42,15 +43,15 @@ def test_every_registered_component_conforms(family, name):
         (SoftmaxFCN, {"layers": 2, "activation": "leaky-relu"}),
     ],
 )
-def test_variants_of_kernel_priors_conform(component, params):
+def test_variants_of_kernel_priors_conform(component: type[Any], params: dict[str, Any]) -> None:
     check_kernel_prior(component, params)
 
 
-def test_pixels_conform_as_a_sigmoid():
+def test_pixels_conform_as_a_sigmoid() -> None:
     check_image_prior(Pixels, {"parametrization": "sigmoid"})
 
 
-def test_cases_name_every_family_with_a_class_and_can_be_limited_to_a_distribution():
+def test_cases_name_every_family_with_a_class_and_can_be_limited_to_a_distribution() -> None:
     families = {family for family, _ in conformance_cases("invkit")}
     assert families == {family for family, interface in registry.FAMILIES.items() if interface is not None}
     assert conformance_cases("no-such-distribution") == []
@@ -59,7 +60,7 @@ def test_cases_name_every_family_with_a_class_and_can_be_limited_to_a_distributi
 class UnseededKernel(SimplexKernel):
     """Starts from the global random state."""
 
-    def __init__(self, shape):
+    def __init__(self, shape: Shape) -> None:
         super().__init__(shape)
         nn.init.normal_(self.free)
 
@@ -67,12 +68,14 @@ class UnseededKernel(SimplexKernel):
 class DriftingKernel(KernelPrior):
     """Moves a little at every call."""
 
-    def __init__(self, shape):
+    calls: torch.Tensor
+
+    def __init__(self, shape: Shape) -> None:
         super().__init__(shape)
         self.register_buffer("calls", torch.zeros(()))
         self.free = nn.Parameter(torch.zeros(shape))
 
-    def forward(self):
+    def forward(self) -> torch.Tensor:
         self.calls += 1
         return (self.free + 1e-3 * self.calls * torch.arange(self.free.numel()).view(self.shape)).softmax(-1)
 
@@ -80,11 +83,13 @@ class DriftingKernel(KernelPrior):
 class CountingKernel(SimplexKernel):
     """Counts its calls, to no effect."""
 
-    def __init__(self, shape):
+    calls: torch.Tensor
+
+    def __init__(self, shape: Shape) -> None:
         super().__init__(shape)
         self.register_buffer("calls", torch.zeros(()))
 
-    def forward(self):
+    def forward(self) -> torch.Tensor:
         self.calls += 1
         return super().forward()
 
@@ -92,10 +97,10 @@ class CountingKernel(SimplexKernel):
 class SignedKernel(SimplexKernel):
     """Sums to one, with negative pixels."""
 
-    def __init__(self, shape):
+    def __init__(self, shape: Shape) -> None:
         super().__init__(shape)
 
-    def forward(self):
+    def forward(self) -> torch.Tensor:
         return self.free / self.free.sum((1, 2, 3), keepdim=True)
 
 
@@ -106,40 +111,40 @@ class DeafKernel(SimplexKernel):
         seed: is ignored.
     """
 
-    def __init__(self, shape, *, seed: Seed = 0):
+    def __init__(self, shape: Shape, *, seed: Seed = 0) -> None:
         super().__init__(shape)
 
 
 class FrozenKernel(SimplexKernel):
     """Lets no gradient through."""
 
-    def __init__(self, shape):
+    def __init__(self, shape: Shape) -> None:
         super().__init__(shape)
 
-    def forward(self):
+    def forward(self) -> torch.Tensor:
         return super().forward().detach() + 0 * self.free
 
 
 class OverflowingKernel(SimplexKernel):
     """A softmax without subtracting the largest."""
 
-    def __init__(self, shape):
+    def __init__(self, shape: Shape) -> None:
         super().__init__(shape)
 
-    def forward(self):
+    def forward(self) -> torch.Tensor:
         weights = self.free.exp()
         return weights / weights.sum((1, 2, 3), keepdim=True)
 
 
 class UndocumentedKernel(SimplexKernel):
-    def __init__(self, shape):
+    def __init__(self, shape: Shape) -> None:
         super().__init__(shape)
 
 
 class UndescribedKernel(SimplexKernel):
     """Has a parameter that its docstring does not describe."""
 
-    def __init__(self, shape, *, width: Annotated[int, Field(description="pixels")] = 3):
+    def __init__(self, shape: Shape, *, width: Annotated[int, Field(description="pixels")] = 3) -> None:
         super().__init__(shape)
 
 
@@ -152,7 +157,7 @@ class MisdescribedKernel(SimplexKernel):
         width: pixels.
     """
 
-    def __init__(self, shape, *, width: int = 3):
+    def __init__(self, shape: Shape, *, width: int = 3) -> None:
         super().__init__(shape)
 
 
@@ -163,7 +168,7 @@ class DemandingKernel(SimplexKernel):
         width: pixels.
     """
 
-    def __init__(self, shape, *, width: int):
+    def __init__(self, shape: Shape, *, width: int) -> None:
         super().__init__(shape)
 
 
@@ -183,7 +188,7 @@ class DemandingKernel(SimplexKernel):
         (DemandingKernel, r"'width' is required and has no Field\(examples"),
     ],
 )
-def test_a_faulty_kernel_prior_is_caught(component, said):
+def test_a_faulty_kernel_prior_is_caught(component: type[Any], said: str) -> None:
     with pytest.raises(AssertionError, match=said):
         check_kernel_prior(component)
 
@@ -191,14 +196,14 @@ def test_a_faulty_kernel_prior_is_caught(component, said):
 class BrightPixels(Pixels):
     """Leaves [0, 1]."""
 
-    def __init__(self, shape, start):
+    def __init__(self, shape: Shape, start: torch.Tensor) -> None:
         super().__init__(shape, start)
 
-    def forward(self):
+    def forward(self) -> torch.Tensor:
         return 2 * self.free
 
 
-def test_an_image_prior_outside_the_box_is_caught():
+def test_an_image_prior_outside_the_box_is_caught() -> None:
     with pytest.raises(AssertionError, match=r"outside \[0, 1\]"):
         check_image_prior(BrightPixels)
 
@@ -206,86 +211,86 @@ def test_an_image_prior_outside_the_box_is_caught():
 class NaiveVariation(Regularizer):
     """Total variation with the square root's infinite slope."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
 
-    def forward(self, value):
+    def forward(self, value: torch.Tensor) -> torch.Tensor:
         return (value.diff(dim=-1)[..., :-1, :].square() + value.diff(dim=-2)[..., :-1].square()).sqrt().sum((1, 2, 3))
 
 
 class MixingNorm(Regularizer):
     """Normalises by the whole batch."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
 
-    def forward(self, value):
+    def forward(self, value: torch.Tensor) -> torch.Tensor:
         return value.square().sum((1, 2, 3)) / value.square().sum()
 
 
 class RightProx(Reweightable):
     """The sum of squares with its own prox and weights."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
 
-    def penalty(self, coefficients):
+    def penalty(self, coefficients: torch.Tensor) -> torch.Tensor:
         return coefficients.square().sum((0, 2, 3, 4))
 
-    def prox(self, coefficients, step):
+    def prox(self, coefficients: torch.Tensor, step: float) -> torch.Tensor:
         return coefficients / (1 + 2 * step)
 
-    def weights(self, coefficients):
+    def weights(self, coefficients: torch.Tensor) -> torch.Tensor:
         return torch.full_like(coefficients, 2)
 
 
 class WrongProx(RightProx):
     """With the prox of another function."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
 
-    def prox(self, coefficients, step):
+    def prox(self, coefficients: torch.Tensor, step: float) -> torch.Tensor:
         return coefficients / (1 + step)
 
 
 class DoubledProx(RightProx):
     """With a prox in a precision of its own."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
 
-    def prox(self, coefficients, step):
+    def prox(self, coefficients: torch.Tensor, step: float) -> torch.Tensor:
         return super().prox(coefficients, step).double()
 
 
 class OverwritingProx(RightProx):
     """With a prox in place."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
 
-    def prox(self, coefficients, step):
+    def prox(self, coefficients: torch.Tensor, step: float) -> torch.Tensor:
         return coefficients.div_(1 + 2 * step)
 
 
 class LowWeights(RightProx):
     """With weights of half the squares."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
 
-    def weights(self, coefficients):
+    def weights(self, coefficients: torch.Tensor) -> torch.Tensor:
         return torch.ones_like(coefficients)
 
 
 class OtherForward(RightProx):
     """The mean of squares, with the penalty of the sum."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
 
-    def forward(self, value):
+    def forward(self, value: torch.Tensor) -> torch.Tensor:
         return value.square().mean((1, 2, 3))
 
 
@@ -301,37 +306,37 @@ class OtherForward(RightProx):
         (OtherForward, "is not OtherForward.penalty of"),
     ],
 )
-def test_a_faulty_regularizer_is_caught(component, said):
+def test_a_faulty_regularizer_is_caught(component: Any, said: str) -> None:
     with pytest.raises(AssertionError, match=said):
         check_regularizer(component)
 
 
-def test_a_right_prox_passes():
+def test_a_right_prox_passes() -> None:
     check_regularizer(RightProx)
 
 
 class RootError(Fidelity):
     """Root of the mean squared error, whose slope at zero is not a number."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
 
-    def forward(self, predicted, data):
+    def forward(self, predicted: torch.Tensor, data: torch.Tensor) -> torch.Tensor:
         return (predicted - data).square().mean((1, 2, 3)).sqrt()
 
 
 class Shifted(MSE):
     """Not zero for equal data."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
 
-    def forward(self, predicted, data):
+    def forward(self, predicted: torch.Tensor, data: torch.Tensor) -> torch.Tensor:
         return super().forward(predicted, data) + 1
 
 
 @pytest.mark.parametrize(("component", "said"), [(RootError, "not finite"), (Shifted, "not zero")])
-def test_a_faulty_fidelity_is_caught(component, said):
+def test_a_faulty_fidelity_is_caught(component: type[Fidelity], said: str) -> None:
     with pytest.raises(AssertionError, match=said):
         check_fidelity(component)
 
@@ -339,19 +344,19 @@ def test_a_faulty_fidelity_is_caught(component, said):
 class Doubling(ForwardOperator):
     """Doubles the image and thinks that it halved it."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
 
-    def forward(self, image, kernel):
+    def forward(self, image: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
         return 2 * image
 
-    def adjoint(self, data, kernel):
+    def adjoint(self, data: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
         return data / 2
 
-    def image_shape(self, data_shape, kernel_shape):
+    def image_shape(self, data_shape: Shape, kernel_shape: Shape) -> Shape:
         return data_shape
 
 
-def test_a_wrong_adjoint_is_caught():
+def test_a_wrong_adjoint_is_caught() -> None:
     with pytest.raises(AssertionError, match="dot test"):
         check_operator(Doubling)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import pytest
@@ -13,6 +14,7 @@ from invkit.core.problem import Problem
 from invkit.fidelities.norms import MSE
 from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.simplex import SimplexKernel
+from invkit.numerics.geometry import Shape
 from invkit.solvers.adam import AdamState, JointAdam
 from invkit.solvers.map.kernel_postprocessing import ThresholdPostprocessing
 from invkit.testing import check_graph_safe, graph_safety_cases, host_accesses
@@ -25,7 +27,7 @@ WAITING = {
 
 
 @pytest.mark.parametrize(("family", "name"), [case for case in graph_safety_cases() if case not in WAITING])
-def test_every_component_of_a_step_can_be_recorded(family, name) -> None:
+def test_every_component_of_a_step_can_be_recorded(family: str, name: str) -> None:
     check_graph_safe(registry.load(family, name))
 
 
@@ -38,7 +40,7 @@ def test_what_is_listed_as_waiting_does(family: str, name: str) -> None:
 class Listing(SimplexKernel):
     """Reads its numbers as a list, which on a CPU no operation of torch shows."""
 
-    def __init__(self, shape):
+    def __init__(self, shape: Shape) -> None:
         super().__init__(shape)
 
     def forward(self) -> torch.Tensor:
@@ -48,7 +50,7 @@ class Listing(SimplexKernel):
 class Homeless(SimplexKernel):
     """Makes a tensor without saying on which device."""
 
-    def __init__(self, shape):
+    def __init__(self, shape: Shape) -> None:
         super().__init__(shape)
 
     def forward(self) -> torch.Tensor:
@@ -60,7 +62,7 @@ class Counting(Pixels):
 
     calls: ClassVar[int] = 0
 
-    def __init__(self, shape, start):
+    def __init__(self, shape: Shape, start: torch.Tensor) -> None:
         super().__init__(shape, start)
 
     def forward(self) -> torch.Tensor:
@@ -98,7 +100,7 @@ class Telling(MSE):
         return super().forward(predicted, data) * torch.tensor([1.0, 2.0], device=data.device)
 
 
-class Strange(JointAdam):
+class Strange(JointAdam):  # type: ignore[misc]  # a final class
     """Draws from a generator that nobody knows."""
 
     def noise(self, state: AdamState, latent: torch.Tensor) -> torch.Tensor:
@@ -109,7 +111,7 @@ class Strange(JointAdam):
         return super().advance(problem, state)
 
 
-class Ageing(JointAdam):
+class Ageing(JointAdam):  # type: ignore[misc]  # a final class
     """Weighs the objective by the iteration."""
 
     def advance(self, problem: Problem, state: AdamState) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -163,7 +165,9 @@ def test_what_is_no_part_of_a_step_is_refused() -> None:
         (None, lambda x: torch.where(x > 0.5, x, 0.0).sum() / len(x)),
     ],
 )
-def test_each_way_to_wait_is_told_from_those_that_do_not(said: str | None, work) -> None:
+def test_each_way_to_wait_is_told_from_those_that_do_not(
+    said: str | None, work: Callable[[torch.Tensor], object]
+) -> None:
     values = torch.linspace(0, 1, 5)
     found = host_accesses(lambda: work(values))
     assert [one.split(" in ")[0] for one in found] == ([] if said is None else [said])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import numpy as np
 import pytest
 import torch
 
 from invkit.core.errors import InputError
-from invkit.core.evaluation import Metric
+from invkit.core.evaluation import Metric, Trial
 from invkit.metrics.aligned import AlignedPSNR, AlignedSSIM, ErrorRatio
 from invkit.metrics.cost import CPUSeconds, PeakMemory, Seconds
 from invkit.metrics.kernel_similarity import KernelSimilarity
@@ -31,7 +33,7 @@ from invkit.testing.evaluation import check_metric
         (PeakMemory, {}),
     ],
 )
-def test_invkits_metrics_conform(component, params):
+def test_invkits_metrics_conform(component: type[Any], params: dict[str, Any]) -> None:
     check_metric(component, params)
 
 
@@ -39,13 +41,13 @@ class Contrast(Metric):
     """Standard deviation of the restored image."""
 
     unit = ""
-    better = "lower"
+    better: ClassVar[Any] = "lower"
 
-    def measure(self, trial):
+    def measure(self, trial: Trial) -> float | None:
         return float(trial.image.std())
 
 
-def test_a_metric_without_truth_passes():
+def test_a_metric_without_truth_passes() -> None:
     check_metric(Contrast)
 
 
@@ -64,34 +66,34 @@ class Undecided(Contrast):
 class Unitless(Contrast):
     """Has None for a unit."""
 
-    unit = None
+    unit = None  # type: ignore[assignment]
 
 
 class Whole(Contrast):
     """Gives whole numbers."""
 
-    def measure(self, trial):
+    def measure(self, trial: Trial) -> float | None:
         return 3
 
 
 class Nowhere(Contrast):
     """Gives NaN."""
 
-    def measure(self, trial):
+    def measure(self, trial: Trial) -> float | None:
         return float("nan")
 
 
 class Silent(Contrast):
     """Gives nothing ever."""
 
-    def measure(self, trial):
+    def measure(self, trial: Trial) -> float | None:
         return None
 
 
 class Drawing(Contrast):
     """Draws from the global generator."""
 
-    def measure(self, trial):
+    def measure(self, trial: Trial) -> float | None:
         return float(torch.rand(()))
 
 
@@ -100,7 +102,7 @@ class Forgetful(Contrast):
 
     calls = 0
 
-    def measure(self, trial):
+    def measure(self, trial: Trial) -> float | None:
         self.calls += 1
         return float(self.calls)
 
@@ -108,7 +110,7 @@ class Forgetful(Contrast):
 class Clipping(Contrast):
     """Writes into the image."""
 
-    def measure(self, trial):
+    def measure(self, trial: Trial) -> float | None:
         np.round(trial.image, out=trial.image)
         return 1.0
 
@@ -116,21 +118,21 @@ class Clipping(Contrast):
 class Assuming(Contrast):
     """Takes the truth for granted."""
 
-    def measure(self, trial):
-        return float(abs(trial.image - trial.sample.truth).max())
+    def measure(self, trial: Trial) -> float | None:
+        return float(abs(trial.image - trial.sample.truth).max())  # type: ignore[operator]
 
 
 class Undescribed(Contrast):
     """Has a parameter that its docstring does not describe."""
 
-    def __init__(self, *, width: int = 3):
+    def __init__(self, *, width: int = 3) -> None:
         pass
 
 
 class Mute(Contrast):
     """Refuses without a reason."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         raise InputError("no")
 
 
@@ -141,7 +143,7 @@ class Wanting(Contrast):
         weights: a file.
     """
 
-    def __init__(self, *, weights: str = "none.pth"):
+    def __init__(self, *, weights: str = "none.pth") -> None:
         raise InputError(f"the weights {weights} are not there; put them there")
 
 
@@ -162,10 +164,10 @@ class Wanting(Contrast):
         (Mute, AssertionError, "does not say why"),
     ],
 )
-def test_a_faulty_metric_is_caught(component, error, said):
+def test_a_faulty_metric_is_caught(component: Any, error: type[Exception], said: str) -> None:
     with pytest.raises(error, match=said):
         check_metric(component)
 
 
-def test_a_metric_whose_weights_are_not_here_conforms_when_it_says_so():
-    assert check_metric(Wanting) is None
+def test_a_metric_whose_weights_are_not_here_conforms_when_it_says_so() -> None:
+    check_metric(Wanting)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import copy
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import torch
+from narrow import tensor
 
 from invkit.core.errors import AssemblyError
-from invkit.core.interfaces import Assignable, Blur
+from invkit.core.interfaces import Assignable, Blur, ImagePrior, OperatorParameterPrior
 from invkit.core.parameters import validated
+from invkit.core.problem import Problem
 from invkit.core.solver import Solver
 from invkit.solvers.adam import AdamSolver, AdamState, JointAdam
 from invkit.solvers.alternating_map import AlternatingMAP
 from invkit.solvers.gradient_descent import GradientDescent
 from invkit.solvers.gradient_map import GradientMAP
 from invkit.solvers.half_quadratic import HalfQuadratic
+from invkit.solvers.pixel_state import PixelState
 from invkit.solvers.pyramid import Pyramid
 from invkit.testing import check_solver
 
@@ -51,14 +54,14 @@ ADAM = {"name": "joint-adam", "params": {"iterations": 10}}
         pytest.param(JointAdam, {"ema": 0.9, "iterations": 12}, id="averaged"),
     ],
 )
-def test_combinations_conform(component, params):
+def test_combinations_conform(component: type[Any], params: dict[str, Any]) -> None:
     check_solver(component, params)
 
 
 class Climber(AdamSolver):
     """Ascends."""
 
-    def advance(self, problem, state):
+    def advance(self, problem: Problem, state: AdamState) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         image, kernel = state.image_prior(), state.kernel_prior()
         loss = -problem.objective(image, kernel, state.iteration)
         self.descend(state, loss)
@@ -68,21 +71,21 @@ class Climber(AdamSolver):
 class Meddler(AdamSolver):
     """Trains the problem's own priors."""
 
-    def start(self, problem):
+    def start(self, problem: Problem) -> AdamState:
         state = super().start(problem)
         state.image_prior = problem.image_prior
         return state
 
-    def advance(self, problem, state):
+    def advance(self, problem: Problem, state: AdamState) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         with torch.no_grad():
-            state.image_prior.free.mul_(0.9)
+            tensor(state.image_prior.free).mul_(0.9)
         return state.image_prior(), state.kernel_prior(), torch.zeros(())
 
 
-class Overwriter(JointAdam):
+class Overwriter(JointAdam):  # type: ignore[misc]  # a final class
     """Scales the data, and back only in the end."""
 
-    def step(self, problem, state):
+    def step(self, problem: Problem, state: AdamState) -> AdamState:
         problem.data.mul_(0.99)
         return super().step(problem, state)
 
@@ -90,11 +93,11 @@ class Overwriter(JointAdam):
 class Forgetful(AdamSolver):
     """Keeps part of what changes outside the state."""
 
-    def start(self, problem):
+    def start(self, problem: Problem) -> AdamState:
         self.count = 0
         return super().start(problem)
 
-    def advance(self, problem, state):
+    def advance(self, problem: Problem, state: AdamState) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         self.count += 1
         image, kernel = state.image_prior(), state.kernel_prior()
         loss = problem.objective(image, kernel, state.iteration) * (1 + self.count)
@@ -102,12 +105,12 @@ class Forgetful(AdamSolver):
         return image, kernel, loss
 
 
-class Learner(JointAdam):
+class Learner(JointAdam):  # type: ignore[misc]  # a final class
     """Begins where it ended the last time."""
 
-    left: ClassVar[AdamState | None] = None
+    left: AdamState | None = None
 
-    def start(self, problem):
+    def start(self, problem: Problem) -> AdamState:
         state = super().start(problem)
         if self.left is not None and self.left.image_prior.shape == state.image_prior.shape:
             state.image_prior = copy.deepcopy(self.left.image_prior)
@@ -115,10 +118,10 @@ class Learner(JointAdam):
         return state
 
 
-class Silent(JointAdam):
+class Silent(JointAdam):  # type: ignore[misc]  # a final class
     """Records no loss."""
 
-    def record(self, state, image, kernel, loss):
+    def record(self, state: AdamState, image: torch.Tensor, kernel: torch.Tensor, loss: torch.Tensor) -> None:
         super().record(state, image, kernel, loss)
         state.losses.clear()
 
@@ -126,30 +129,30 @@ class Silent(JointAdam):
 class Idle(AdamState):
     """Leaves the problem's priors as what it came to."""
 
-    def priors(self, problem):
+    def priors(self, problem: Problem) -> tuple[ImagePrior, OperatorParameterPrior]:
         return problem.image_prior, problem.kernel_prior
 
 
-class Barren(JointAdam):
+class Barren(JointAdam):  # type: ignore[misc]  # a final class
     """Hands on what it was given."""
 
-    def start(self, problem):
+    def start(self, problem: Problem) -> AdamState:
         return Idle(**vars(super().start(problem)))
 
 
 class Single(GradientDescent):
     """Works in float32 alone."""
 
-    def step(self, problem, state):
+    def step(self, problem: Problem, state: PixelState) -> PixelState:
         state = super().step(problem, state)
         state.image = state.image.float()
         return state
 
 
-class Counting(JointAdam):
+class Counting(JointAdam):  # type: ignore[misc]  # a final class
     """Counts its steps, which the loop does."""
 
-    def step(self, problem, state):
+    def step(self, problem: Problem, state: AdamState) -> AdamState:
         state = super().step(problem, state)
         state.iteration += 1
         return state
@@ -160,11 +163,11 @@ class Refusing(GradientDescent):
 
     needs: ClassVar = {"image_prior": Assignable, "operator": Blur}
 
-    def check(self, problem):
+    def check(self, problem: Problem) -> None:
         raise AssemblyError("not today")
 
 
-class Nameless(Solver):
+class Nameless(Solver[Any]):
     """Needs a solver, and gives no example.
 
     Args:
@@ -174,13 +177,14 @@ class Nameless(Solver):
     iterations = 1
 
     @validated
-    def __init__(self, *, inner: Solver) -> None:
+    def __init__(self, *, inner: Solver[Any]) -> None:
         self.inner = inner
 
-    def start(self, problem):
+    def start(self, problem: Problem) -> Any:
         raise AssertionError("started")
 
-    step = start
+    def step(self, problem: Problem, state: Any) -> Any:
+        raise AssertionError("started")
 
 
 @pytest.mark.parametrize(
@@ -199,6 +203,6 @@ class Nameless(Solver):
         (Nameless, r"'inner' is required and has no Field\(examples"),
     ],
 )
-def test_a_faulty_solver_is_caught(component, said):
+def test_a_faulty_solver_is_caught(component: type[Any], said: str) -> None:
     with pytest.raises(AssertionError, match=said):
         check_solver(component)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from narrow import known
 from toy_recipes import Diary
 
 from invkit.core import registry
@@ -91,7 +92,7 @@ def blurry(side: int = 128) -> np.ndarray:
     """A grey picture in [0, 1], blurred along its rows."""
     count = side // 8
     plain = np.kron(np.random.default_rng(1).uniform(0.1, 0.9, (count, count)), np.ones((8, 8)))
-    return np.mean([np.roll(plain, shift, 1) for shift in range(4)], axis=0).astype(np.float32)
+    return np.asarray(np.mean([np.roll(plain, shift, 1) for shift in range(4)], axis=0), np.float32)
 
 
 def job(recipe: Recipe, side: int = 128, **options: Any) -> Job:
@@ -191,7 +192,7 @@ def test_ctrl_c_keeps_the_candidates_that_are_done(asked: list[int]) -> None:
 
     def interrupt() -> None:
         assert done.wait(120)
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        signal.pthread_kill(known(threading.main_thread().ident), signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
     with pytest.MonkeyPatch.context() as patch:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,13 +39,17 @@ def photo(tmp_path: Path) -> Path:
     return path
 
 
-def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+def run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", "from invkit.apps.cli.main import main; main()", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)
+    done: subprocess.CompletedProcess[str] = subprocess.run(
+        command, capture_output=True, text=True, timeout=300, check=False, **options
+    )
+    return done
 
 
-def summary(folder: Path) -> dict[str, object]:
-    return json.loads((folder / "result.json").read_text())
+def summary(folder: Path) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads((folder / "result.json").read_text())
+    return facts
 
 
 def test_deblur_lowers_the_loss_and_writes_everything(photo: Path, tmp_path: Path) -> None:
@@ -108,7 +113,7 @@ def test_a_killed_run_continues_to_the_same_bits(photo: Path, tmp_path: Path) ->
     assert not (killed / "checkpoint.pt").exists()
 
 
-def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
+def wait_for(path: Path, process: subprocess.Popen[Any]) -> None:
     deadline = time.monotonic() + 120
     while not path.exists():
         assert process.poll() is None, "the run ended without a checkpoint"

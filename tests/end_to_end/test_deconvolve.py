@@ -17,6 +17,7 @@ import invkit
 from invkit.apps.cli.main import main
 from invkit.core import registry
 from invkit.core.errors import InputError, UnknownNameError
+from invkit.core.result import Array
 from invkit.media.images import write_image
 from invkit.numerics.registration import aligned_psnr
 from invkit.recipes.model import load_recipe
@@ -57,7 +58,7 @@ def blurred(sharp: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     return np.stack([convolve(channel, kernel, mode="nearest") for channel in np.moveaxis(sharp, -1, 0)], -1)
 
 
-def gain(before: np.ndarray, after: np.ndarray, sharp: np.ndarray) -> float:
+def gain(before: np.ndarray, after: Array, sharp: np.ndarray) -> float:
     psnrs = [
         aligned_psnr(*map(torch.as_tensor, (x[..., 1], sharp[..., 1])), border=8, max_shift=0) for x in (before, after)
     ]
@@ -94,7 +95,7 @@ def test_a_kernel_may_come_as_a_file_or_an_array(blurry: np.ndarray, tmp_path: P
     white = 65535 if kind == "16-bit png" else 255
     stored = np.rint(white * KERNEL / KERNEL.max()).astype(np.uint16 if white == 65535 else np.uint8)
     write_image(tmp_path / "k.png", stored)
-    forms = {
+    forms: dict[str, Array | str | Path] = {
         "npy": tmp_path / "k.npy",
         "png": str(tmp_path / "k.png"),
         "16-bit png": tmp_path / "k.png",

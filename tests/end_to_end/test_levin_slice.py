@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import runpy
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from invkit.benchmark.jobs import perform
-from invkit.benchmark.plan import make_plan
+from invkit.benchmark.plan import BenchmarkJob, make_plan
 from invkit.benchmark.suite import load_suite, selected
 from invkit.core import registry
 from invkit.recipes.toml import read_toml
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+Jobs = dict[tuple[str, str], BenchmarkJob]
+HeldOut = tuple[Path, dict[str, Any]]
 SUITES = sorted(path.name for path in BENCHMARKS.glob("*.toml"))
 
 
 @pytest.fixture(scope="module")
-def jobs(data_root):
+def jobs(data_root: Path) -> Jobs:
     """The jobs of the table, by recipe and case."""
     plan = make_plan(load_suite(BENCHMARKS / "table3.toml"), data_root)
     return {(job.label, job.case.name): job for job in plan.jobs}
@@ -45,23 +48,23 @@ def jobs(data_root):
         ("fast", 1, 6, 36.1),
     ],
 )
-def test_a_recipe_restores_what_the_table_says(jobs, recipe, image, kernel, least):
+def test_a_recipe_restores_what_the_table_says(jobs: Jobs, recipe: str, image: int, kernel: int, least: float) -> None:
     record = perform(jobs[recipe, f"im{image}_kernel{kernel}"]).record
     assert record["status"] == "done"
     assert record["metrics"]["psnr"] > least
 
 
-def test_the_kernel_size_given_is_the_true_one_and_four_more(jobs):
+def test_the_kernel_size_given_is_the_true_one_and_four_more(jobs: Jobs) -> None:
     assert jobs["fast-map", "im3_kernel5"].case.kernel_size == (17, 17)
 
 
-def presets(suite):
+def presets(suite: str) -> list[str | None]:
     """Those of a suite, and None for the suite as it is."""
     return [None, *read_toml((BENCHMARKS / suite).read_text(encoding="utf-8"), suite).get("presets", {})]
 
 
 @pytest.fixture(scope="module")
-def held_out(tmp_path_factory):
+def held_out(tmp_path_factory: pytest.TempPathFactory) -> HeldOut:
     """A folder with the crops of photographs where the suites that ask for them look."""
     folder = tmp_path_factory.mktemp("here")
     script = runpy.run_path(str(BENCHMARKS / "held_out.py"))
@@ -70,7 +73,9 @@ def held_out(tmp_path_factory):
 
 
 @pytest.mark.parametrize(("suite", "preset"), [(suite, preset) for suite in SUITES for preset in presets(suite)])
-def test_every_suite_can_be_planned(data_root, held_out, monkeypatch, suite, preset):
+def test_every_suite_can_be_planned(
+    data_root: Path, held_out: HeldOut, monkeypatch: pytest.MonkeyPatch, suite: str, preset: str | None
+) -> None:
     if suite == "successors.toml" and "wdip-small" not in registry.names("recipes"):
         pytest.skip("of plugins that are not installed: pip install ./plugins/invkit-wdip ./plugins/invkit-vdip ...")
     monkeypatch.chdir(held_out[0])
@@ -79,11 +84,11 @@ def test_every_suite_can_be_planned(data_root, held_out, monkeypatch, suite, pre
 
 
 @pytest.mark.parametrize("suite", [f"table{number}.toml" for number in (1, 2, 3, 4)] + ["figure3.toml"])
-def test_the_suites_of_the_paper_have_its_settings_and_those_of_a_cpu(suite):
+def test_the_suites_of_the_paper_have_its_settings_and_those_of_a_cpu(suite: str) -> None:
     assert {"cpu", "paper"} <= {*presets(suite)}
 
 
-def test_the_photographs_held_out_are_of_levins_size_and_none_of_those_looked_at(held_out):
+def test_the_photographs_held_out_are_of_levins_size_and_none_of_those_looked_at(held_out: HeldOut) -> None:
     folder, crops = held_out
     files = sorted((folder / "benchmarked" / "held-out").iterdir())
     assert [file.stem for file in files] == sorted(crops)

@@ -27,7 +27,7 @@ def stroke(size: int) -> np.ndarray:
     kernel = np.zeros((size, size))
     for step in range(1, size - 1):
         kernel[step, (step + size // 2) // 2] = 1 + step % 3
-    return kernel / kernel.sum()
+    return np.asarray(kernel / kernel.sum())
 
 
 def picture(side: int, cells: int = 6) -> np.ndarray:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from narrow import array
 
 import invkit
 from invkit.core.errors import InputError
 from invkit.core.interfaces import KernelPrior
 from invkit.core.operator_parameters import CoilMapPrior
+from invkit.core.result import Array
 from invkit.numerics.registration import aligned_psnr
 from invkit.operators.downsampling import Downsampling
 from invkit.operators.multi_coil_mri import MultiCoilMRI
 from invkit.operators.multiple_kernels import Frames, VaryingBlur
 from invkit.operators.tomography import Tomography
+from invkit.pipeline.inputs import ImageInput
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +29,7 @@ def sharp() -> np.ndarray:
     from skimage.data import astronaut
 
     grey = astronaut()[:256, 100:356].mean(axis=2) / 255
-    return grey.reshape(128, 2, 128, 2).mean(axis=(1, 3)).astype(np.float32)
+    return array(grey.reshape(128, 2, 128, 2).mean(axis=(1, 3)).astype(np.float32))
 
 
 def tensor(image: np.ndarray) -> torch.Tensor:
@@ -35,11 +40,11 @@ def noisy(data: torch.Tensor, sigma: float) -> torch.Tensor:
     return data + sigma * torch.randn(data.shape, generator=torch.Generator().manual_seed(0))
 
 
-def psnr(image: np.ndarray, truth: np.ndarray) -> float:
-    return float(-10 * np.log10(np.square(image - truth).mean()))
+def psnr(image: object, truth: np.ndarray) -> float:
+    return float(-10 * np.log10(np.square(array(image) - truth).mean()))
 
 
-def solved(data: object, recipe: str, *settings: str, **options: object) -> invkit.Result:
+def solved(data: ImageInput, recipe: str, *settings: str, **options: Any) -> invkit.Result:
     return invkit.restore(data, recipe, overrides=settings, progress=False, **options)
 
 
@@ -73,7 +78,7 @@ def test_inpainting(sharp: np.ndarray, recipe: str, settings: tuple[str, ...]) -
     result = solved(mask * sharp, recipe, *settings, kernel=mask)
     assert not result.has_kernel
     assert np.array_equal(result.kernel, mask[None])
-    assert psnr(result.image, sharp) > psnr(np.asarray(result.blurry), sharp) + 3
+    assert psnr(result.image, sharp) > psnr(result.blurry, sharp) + 3
 
 
 def test_dehazing() -> None:
@@ -105,7 +110,7 @@ def test_super_resolution_with_a_known_and_an_estimated_kernel(sharp: np.ndarray
     known = solved(data, "super-resolution", kernel=kernel[0, 0].numpy())
     blind = solved(data, "blind-super-resolution", "solver.iterations=40", kernel_size=8)
     assert known.image.shape == blind.image.shape == sharp.shape
-    bicubic = aligned_psnr(np.asarray(known.blurry), sharp)
+    bicubic = aligned_psnr(array(known.blurry), sharp)
     assert aligned_psnr(known.image, sharp) > bicubic + 1.5
     assert aligned_psnr(blind.image, sharp) > bicubic + 1
     assert blind.kernel.shape == (8, 8)
@@ -160,11 +165,11 @@ def test_coil_maps_are_estimated_with_the_image(sharp: np.ndarray) -> None:
     sense = solved(data[0].numpy(), "sense", *settings, kernel=maps.numpy())
     blind = solved(data[0].numpy(), "blind-mri", *settings)
     assert blind.image.shape == (side, side)
-    assert psnr(sense.image, image) > psnr(np.asarray(sense.blurry), image) + 5
+    assert psnr(sense.image, image) > psnr(sense.blurry, image) + 5
     assert psnr(blind.image, image) > psnr(sense.image, image) - 1.5  # dB
 
 
-def test_the_axis_of_rotation_is_estimated_with_the_image(sharp: np.ndarray, tmp_path) -> None:
+def test_the_axis_of_rotation_is_estimated_with_the_image(sharp: np.ndarray, tmp_path: Path) -> None:
     image = np.pad(sharp.reshape(32, 4, 32, 4).mean(axis=(1, 3)), 8)
     scan = torch.zeros(1, 1, 2, 40)
     scan[:, :, 0] = 2.6
@@ -202,7 +207,7 @@ def test_a_noise_level_that_cannot_be_estimated_must_be_given() -> None:
 
 
 @pytest.mark.parametrize("layout", [lambda a: a, lambda a: torch.from_numpy(a)], ids=["array", "tensor"])
-def test_an_image_from_projections_has_the_kind_of_the_data(layout: Callable[[np.ndarray], object]) -> None:
+def test_an_image_from_projections_has_the_kind_of_the_data(layout: Callable[[np.ndarray], Array]) -> None:
     data = np.random.default_rng(0).random((1, 6, 16)).astype(np.float32)
     result = solved(layout(data), "tomography", "solver.iterations=2")
     assert type(result.image) is type(layout(data))

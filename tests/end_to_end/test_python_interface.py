@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from narrow import array
 
 import invkit
 from invkit.core import registry
@@ -18,7 +19,7 @@ from invkit.core.parameters import parameters_of
 from invkit.fidelities.norms import MSE
 from invkit.image_priors.dip_skip import DipSkipImage
 from invkit.kernel_priors.softmax_fcn import SoftmaxFCN
-from invkit.numerics.geometry import centre
+from invkit.numerics.geometry import centre, shape_of
 from invkit.operators.convolution import Convolution
 from invkit.pipeline.job import prepare
 from invkit.pipeline.options import auto_kernel_size
@@ -37,7 +38,7 @@ def blurry() -> np.ndarray:
 def test_a_problem_assembled_from_components(blurry: np.ndarray) -> None:
     data = torch.from_numpy(blurry)[None, None]
     blur, kernel = Convolution(), SoftmaxFCN((1, 1, 5, 5), hidden=16)
-    image = DipSkipImage(blur.image_shape(data.shape, kernel.shape), channels=8, scales=2)
+    image = DipSkipImage(blur.image_shape(shape_of(data), kernel.shape), channels=8, scales=2)
     problem = invkit.Problem(data, blur, image, kernel, MSE())
     result = JointAdam(iterations=20, milestones=()).solve(problem)
     assert result.image.shape == (1, 1, 40, 46)
@@ -71,8 +72,9 @@ def test_luma_keeps_the_chroma(blurry: np.ndarray) -> None:
 
     image = 0.3 + 0.4 * np.stack([blurry, blurry, 1 - blurry], axis=-1)
     result = invkit.deblur(image, recipe=SMALL, kernel_size=5, overrides=[*TINY, "solver.iterations=3"], progress=False)
-    given, kept = (to_luma_chroma(torch.from_numpy(x).permute(2, 0, 1)[None])[1] for x in (image, result.image))
-    inside = torch.from_numpy((result.image > 0.001).all(-1) & (result.image < 0.999).all(-1))
+    restored = array(result.image)
+    given, kept = (to_luma_chroma(torch.from_numpy(x).permute(2, 0, 1)[None])[1] for x in (image, restored))
+    inside = torch.from_numpy((restored > 0.001).all(-1) & (restored < 0.999).all(-1))
     assert inside.float().mean() > 0.5
     torch.testing.assert_close(kept[..., inside].float(), given[..., inside].float(), atol=1e-4, rtol=0)
 
@@ -160,7 +162,7 @@ def test_a_solver_without_what_it_needs_is_refused_before_compute(
 ) -> None:
     from invkit.core.interfaces import Proximable
 
-    class Needy(JointAdam):
+    class Needy(JointAdam):  # type: ignore[misc]  # a final class
         """A solver that needs regularizers with a proximal map."""
 
         needs = {"regularizers": Proximable}  # noqa: RUF012

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -18,7 +20,9 @@ import invkit
         ("house", 51, np.s_[250:850, :]),  # dark, noisy and large: the kernel used to shrink to a point there
     ],
 )
-def test_the_kernel_of_a_shaken_photograph_is_a_path(data_root, name, kernel_size, part):
+def test_the_kernel_of_a_shaken_photograph_is_a_path(
+    data_root: Path, name: str, kernel_size: int, part: tuple[slice, slice]
+) -> None:
     photo = np.asarray(Image.open(data_root / "real" / f"{name}.jpg").convert("L"))[part]
     kernel = np.asarray(invkit.deblur(photo, recipe="fast", kernel_size=kernel_size, progress=False).kernel)
     row, column = np.unravel_index(kernel.argmax(), kernel.shape)

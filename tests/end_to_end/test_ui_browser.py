@@ -11,12 +11,18 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pytest
+from narrow import known
 from PIL import Image
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 pytest.importorskip("nicegui", reason="NiceGUI is not installed; get it with pip install 'invkit[ui]'")
 
@@ -31,20 +37,21 @@ SHORT = "solver.iterations=6"
 class Server:
     address: str
     folder: Path
-    process: subprocess.Popen
+    process: subprocess.Popen[str]
 
-    def contents(self, part):
+    def contents(self, part: str) -> list[str]:
         return sorted(path.name for path in (self.folder / part).iterdir())
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("ui")
     command = [sys.executable, "-c", "from invkit.apps.cli.main import main; main()"]
     options = ["ui", "--no-open", "--port", "0", "--folder", str(folder), "--max-upload", "1", "--max-pixels", "0.5"]
     outside = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True, env=outside)
-    address = re.search(r"http://\S+", process.stdout.readline())[0]
+    lines = known(process.stdout)
+    address = known(re.search(r"http://\S+", lines.readline()))[0]
     for _ in range(300):
         try:
             urllib.request.urlopen(address).close()
@@ -54,12 +61,12 @@ def server(tmp_path_factory):
     yield Server(address, folder, process)
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 0
-    process.stdout.close()
+    lines.close()
     assert not list((folder / "work").iterdir())
 
 
 @pytest.fixture(scope="module")
-def photo(tmp_path_factory):
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Squares with motion blur."""
     squares = np.kron(np.random.default_rng(0).random((9, 12)), np.ones((8, 8)))
     moved = np.mean([np.roll(squares, shift, 1) for shift in range(5)], axis=0)
@@ -69,19 +76,19 @@ def photo(tmp_path_factory):
 
 
 @pytest.fixture
-def opened(page, server):
+def opened(page: Page, server: Server) -> Page:
     page.set_default_timeout(PATIENCE)
     page.goto(server.address)
     page.get_by_text("Drop a blurry photo here").wait_for()
     return page
 
 
-def give(page, photo):
+def give(page: Page, photo: Path) -> None:
     page.set_input_files("input[type=file]", photo)
     page.locator(".crop-frame img").wait_for()
 
 
-def choose(page, recipe, change):
+def choose(page: Page, recipe: str, change: str) -> None:
     page.get_by_role("combobox", name="Recipe").click()
     page.get_by_role("option", name=re.compile(f"^{recipe} ")).click()
     page.get_by_text("More settings").click()
@@ -89,13 +96,13 @@ def choose(page, recipe, change):
     page.get_by_label("Kernel size in pixels").fill("9")
 
 
-def begin(page):
+def begin(page: Page) -> None:
     page.get_by_role("button", name="Restore the photo").click()
     page.locator(".pictures .image img[src*='image.png']").wait_for()
 
 
 @pytest.mark.slow
-def test_from_a_photo_to_its_restoration(opened, server, photo):
+def test_from_a_photo_to_its_restoration(opened: Page, server: Server, photo: Path) -> None:
     give(opened, photo)
     choose(opened, "selfdeblur-small", SHORT)
     begin(opened)
@@ -129,7 +136,9 @@ def test_from_a_photo_to_its_restoration(opened, server, photo):
 
 
 @pytest.mark.slow
-def test_a_region_is_restored_and_a_long_job_can_be_stopped_or_cancelled(opened, server, photo):
+def test_a_region_is_restored_and_a_long_job_can_be_stopped_or_cancelled(
+    opened: Page, server: Server, photo: Path
+) -> None:
     give(opened, photo)
     frame = opened.get_by_role("group", name=re.compile("The photo"))
     frame.press("Enter")
@@ -160,12 +169,15 @@ def test_a_region_is_restored_and_a_long_job_can_be_stopped_or_cancelled(opened,
     assert server.contents("work") == []  # the upload is deleted when the page is closed
 
 
-def test_files_and_settings_that_cannot_be_used_are_refused_with_a_reason(opened, photo, tmp_path):
+def test_files_and_settings_that_cannot_be_used_are_refused_with_a_reason(
+    opened: Page, photo: Path, tmp_path: Path
+) -> None:
     problem = opened.get_by_role("alert").filter(visible=True)
     opened.set_input_files("input[type=file]", {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"hello"})
     problem.get_by_text("notes.txt is not a photograph that invkit can read").wait_for()
-    large = {"name": "large.png", "mimeType": "image/png", "buffer": bytes(1_000_001)}
-    opened.set_input_files("input[type=file]", large)
+    opened.set_input_files(
+        "input[type=file]", {"name": "large.png", "mimeType": "image/png", "buffer": bytes(1_000_001)}
+    )
     problem.get_by_text("larger than 1 MB").wait_for()
     Image.new("L", (1000, 600)).save(tmp_path / "wide.png")
     opened.set_input_files("input[type=file]", tmp_path / "wide.png")
@@ -177,7 +189,7 @@ def test_files_and_settings_that_cannot_be_used_are_refused_with_a_reason(opened
     problem.get_by_text("did you mean 'solver.iterations'").wait_for()
 
 
-def test_the_page_fits_a_phone_and_follows_the_system_into_the_dark(opened):
+def test_the_page_fits_a_phone_and_follows_the_system_into_the_dark(opened: Page) -> None:
     opened.set_viewport_size({"width": 360, "height": 740})
     assert opened.evaluate("document.documentElement.scrollWidth") == 360
     light = opened.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -186,7 +198,9 @@ def test_the_page_fits_a_phone_and_follows_the_system_into_the_dark(opened):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(axe_violations, opened, photo, scheme):
+def test_axe_finds_nothing_serious(
+    axe_violations: Callable[[Page], list[dict[str, Any]]], opened: Page, photo: Path, scheme: Literal["light", "dark"]
+) -> None:
     opened.emulate_media(color_scheme=scheme)
     give(opened, photo)
     opened.get_by_text("More settings").click()
@@ -197,8 +211,8 @@ def test_axe_finds_nothing_serious(axe_violations, opened, photo, scheme):
     assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in serious] == []
 
 
-def test_other_sites_and_other_folders_are_out_of_reach(server):
-    def status(path, data=None, **headers):
+def test_other_sites_and_other_folders_are_out_of_reach(server: Server) -> None:
+    def status(path: str, data: bytes | None = None, **headers: Any) -> int:
         request = urllib.request.Request(server.address + path, data, headers)
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(request)

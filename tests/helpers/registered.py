@@ -8,6 +8,7 @@ from typing import Any
 
 from invkit.core import registry
 from invkit.core.parameters import PositiveInt, validated
+from invkit.core.problem import Problem
 from invkit.core.solver import Solver
 from invkit.regularizers.tv import TotalVariation
 
@@ -21,10 +22,11 @@ class Demanding(Solver[Any]):
     def __init__(self, *, iterations: PositiveInt = 1) -> None:
         self.iterations = iterations
 
-    def start(self, problem):
+    def start(self, problem: Problem) -> Any:
         raise AssertionError("started")
 
-    step = start
+    def step(self, problem: Problem, state: Any) -> Any:
+        raise AssertionError("started")
 
 
 @contextmanager

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from invkit.media.images import encode_png
 
-METRICS = (
+METRICS: tuple[dict[str, Any], ...] = (
     {"label": "psnr", "name": "aligned-psnr", "params": {}, "unit": "dB", "better": "higher"},
     {"label": "error-ratio", "name": "error-ratio", "params": {}, "unit": "", "better": "lower"},
     {"label": "seconds", "name": "seconds", "params": {}, "unit": "s", "better": "lower"},
@@ -24,11 +26,11 @@ class SuiteFolder:
     root: Path
     dataset: str = "toy"
     title: str = "A toy suite"
-    metrics: tuple = METRICS
-    recipes: list = field(default_factory=list)
-    jobs: list = field(default_factory=list)
+    metrics: tuple[dict[str, Any], ...] = METRICS
+    recipes: list[str] = field(default_factory=list)
+    jobs: list[str] = field(default_factory=list)
 
-    def job(self, recipe, case, seed=0, *, planned=True, digits="0123456789ab"):
+    def job(self, recipe: str, case: str, seed: int = 0, *, planned: bool = True, digits: str = "0123456789ab") -> str:
         """The id of a job of the plan."""
         name = f"{recipe}--{self.dataset}--{case}--s{seed}--{digits}"
         if planned:
@@ -36,17 +38,26 @@ class SuiteFolder:
             self.recipes += [recipe] if recipe not in self.recipes else []
         return name
 
-    def done(self, recipe, case, figures, seed=0, *, planned=True, **facts):
+    def done(
+        self,
+        recipe: str,
+        case: str,
+        figures: Mapping[str, Any] | float | None,
+        seed: int = 0,
+        *,
+        planned: bool = True,
+        **facts: Any,
+    ) -> Path:
         """A finished job with its figures by metric, or the first one's alone."""
-        metrics = figures if isinstance(figures, dict) else {self.metrics[0]["label"]: figures}
+        metrics = figures if isinstance(figures, Mapping) else {self.metrics[0]["label"]: figures}
         return self.write(recipe, case, seed, planned, {"status": "done", "metrics": metrics} | facts)
 
-    def failed(self, recipe, case, seed=0, kind="DivergedError"):
+    def failed(self, recipe: str, case: str, seed: int = 0, kind: str = "DivergedError") -> Path:
         """A failed one."""
         error = {"type": kind, "message": "the loss is not finite", "traceback": "..."}
         return self.write(recipe, case, seed, True, {"status": "failed", "metrics": {}, "error": error})
 
-    def write(self, recipe, case, seed, planned, facts):
+    def write(self, recipe: str, case: str, seed: int, planned: bool, facts: dict[str, Any]) -> Path:
         """A result.json; gives its folder."""
         name = self.job(recipe, case, seed, planned=planned, digits=facts.pop("digits", "0123456789ab"))
         folder = self.root / "jobs" / name
@@ -58,7 +69,7 @@ class SuiteFolder:
         (folder / "result.json").write_text(json.dumps(record), encoding="utf-8")
         return folder
 
-    def plan(self, **facts):
+    def plan(self, **facts: Any) -> Path:
         """Write suite.json; gives the folder of the suite."""
         named = {"name": self.dataset, "label": self.dataset, "title": "Toys", "params": {}, "citation": ""}
         suite = {"title": self.title, "datasets": [named], "metrics": list(self.metrics), "seeds": [0]}
@@ -67,7 +78,14 @@ class SuiteFolder:
         return self.root
 
 
-def add_pictures(folder, shape=(40, 56), *, kernel=(7, 5), snapshots=(), seed=0):
+def add_pictures(
+    folder: Path,
+    shape: tuple[int, ...] = (40, 56),
+    *,
+    kernel: tuple[int, int] = (7, 5),
+    snapshots: Sequence[int] = (),
+    seed: int = 0,
+) -> None:
     """Write image and kernel of a finished job, and those of its snapshots."""
     noise = np.random.default_rng(seed)
     names = ["image", *(f"snapshot-{iteration}" for iteration in snapshots)]

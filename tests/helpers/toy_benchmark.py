@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+from narrow import known
 from scipy.signal import convolve2d
 
 from invkit.core.evaluation import Case, Dataset, Metric, Sample, Trial
@@ -39,11 +41,11 @@ class Toy(Dataset):
         super().__init__(root)
         self.number, self.known = number, known
 
-    def cases(self):
+    def cases(self) -> Sequence[Case]:
         file = () if self.root is None else (self.root / "toy.txt",)
         return [Case(f"case{i}", (KERNEL, KERNEL), {"parity": str(i % 2)}, file) for i in range(self.number)]
 
-    def sample(self, case):
+    def sample(self, case: Case) -> Sample:
         happen(case.name)
         index = int(case.name.removeprefix("case"))
         numbers = np.random.default_rng(index)
@@ -69,7 +71,7 @@ class MeanSquare(Metric):
         self.factor = factor
 
     def measure(self, trial: Trial) -> float | None:
-        return self.factor * float(np.mean((trial.image - trial.sample.truth) ** 2))
+        return self.factor * float(np.mean((trial.image - known(trial.sample.truth)) ** 2))
 
 
 class Broken(Metric):

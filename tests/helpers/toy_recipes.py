@@ -112,7 +112,7 @@ def registered_toys() -> Iterator[None]:
 def blurry_blocks() -> np.ndarray:
     """A grey picture (36, 42) in [0, 1], blurred along its rows."""
     plain = np.kron(np.random.default_rng(1).uniform(0.1, 0.9, (6, 7)), np.ones((6, 6)))
-    return np.mean([np.roll(plain, shift, 1) for shift in range(4)], axis=0).astype(np.float32)
+    return np.asarray(np.mean([np.roll(plain, shift, 1) for shift in range(4)], axis=0), np.float32)
 
 
 class Diary(Observer):

@@ -108,7 +108,7 @@ def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return last - function.lineno + 1 - (((body.end_lineno or 0) - body.lineno + 1) if documented else 0)
 
 
-def test_the_lowest_versions_that_are_tested_are_those_that_are_declared():
+def test_the_lowest_versions_that_are_tested_are_those_that_are_declared() -> None:
     """Continuous integration installs lowest.txt, so that the declared ranges are tested at their lower ends."""
     root = PACKAGE.parent
     declared = dict(re.findall(r'"([a-z-]+)>=([0-9.]+)[",]', (root / "pyproject.toml").read_text(encoding="utf-8")))

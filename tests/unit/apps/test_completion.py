@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -24,7 +25,7 @@ print("imported:", *[name for name in {heavy!r} if name in sys.modules], file=sy
 """
 
 
-def offered(line, *light):
+def offered(line: str, *light: str) -> tuple[list[str], list[str]]:
     """The completions of a line's last word in Bash, and which of the heavy or named modules were imported."""
     words = line.split(" ")
     variables = {"_INVKIT_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
@@ -43,36 +44,36 @@ def offered(line, *light):
         ("invkit recipe show self", "recipes", "self"),
     ],
 )
-def test_the_shell_completes_names(line, family, prefix):
+def test_the_shell_completes_names(line: str, family: str, prefix: str) -> None:
     names, imported = offered(line)
     assert names == [name for name in registry.names(family) if name.startswith(prefix)] != []
     assert imported == []
 
 
-def test_completing_a_command_loads_none():
+def test_completing_a_command_loads_none() -> None:
     names, imported = offered("invkit d", "invkit.apps.cli.restore", "invkit.apps.cli.data")
     assert names == ["deblur", "deconvolve", "describe", "data", "doctor"]
     assert imported == []
 
 
-def test_the_shell_completes_options():
+def test_the_shell_completes_options() -> None:
     names, _ = offered("invkit deblur photo.jpg --kernel")
     assert names == ["--kernel-size", "--kernel"]
 
 
-def test_a_list_is_completed_at_its_last_name():
+def test_a_list_is_completed_at_its_last_name() -> None:
     names, imported = offered("invkit bench run quick --recipes fast,wie")
     assert names == ["fast,wiener"]
     assert imported == []
 
 
-def test_families_and_suites():
+def test_families_and_suites() -> None:
     assert complete_families("kernel_") == ["kernel_priors", "kernel_estimation", "kernel_postprocessing"]
     assert complete_families("") == list(registry.FAMILIES)
     assert {"quick", "levin", "lai"} <= set(complete_suites(""))
 
 
-def test_files_are_completed_like_names(tmp_path, monkeypatch):
+def test_files_are_completed_like_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "fastest.toml").touch()
     (tmp_path / "fast.txt").touch()

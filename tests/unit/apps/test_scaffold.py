@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -49,13 +50,13 @@ def code_lines(text: str) -> int:
     return sum(1 for line in lines if line.strip() and not line.lstrip().startswith("#"))
 
 
-def test_the_template_is_what_the_command_writes(tmp_path):
+def test_the_template_is_what_the_command_writes(tmp_path: Path) -> None:
     """After a change of the templates or of invkit's version, delete plugins/template and run the command again."""
     invoke(*TEMPLATE, "--output", tmp_path / "template")
     assert texts_in(tmp_path / "template") == texts_in(PLUGINS / "template")
 
 
-def test_the_code_of_a_plugin_is_short():
+def test_the_code_of_a_plugin_is_short() -> None:
     """The module of the component and its recipe have few lines together."""
     package = PLUGINS / "template" / "invkit_template"
     recipe = (package / "straight-motion.toml").read_text(encoding="utf-8")
@@ -63,7 +64,9 @@ def test_the_code_of_a_plugin_is_short():
 
 
 @pytest.mark.parametrize("family", TEMPLATE_FAMILIES)
-def test_the_component_of_every_family_conforms_and_its_recipe_is_one(family, install):
+def test_the_component_of_every_family_conforms_and_its_recipe_is_one(
+    family: str, install: Callable[..., Path]
+) -> None:
     names = plugin_names("my-thing", family)
     texts = plugin_files(names)
     module = {"my_thing_module": texts["my_thing/my_thing.py"]}
@@ -75,7 +78,7 @@ def test_the_component_of_every_family_conforms_and_its_recipe_is_one(family, in
 
 
 @pytest.mark.parametrize("family", TEMPLATE_FAMILIES)
-def test_the_entry_point_leads_to_the_class(family):
+def test_the_entry_point_leads_to_the_class(family: str) -> None:
     names = plugin_names("invkit-fine_thing.2", family)
     texts = plugin_files(names)
     assert (names.package, names.component, names.module) == ("invkit_fine_thing_2", "fine-thing-2", "fine_thing_2")
@@ -85,7 +88,7 @@ def test_the_entry_point_leads_to_the_class(family):
     assert all(ast.parse(text) for path, text in texts.items() if path.endswith(".py"))
 
 
-def test_it_prints_the_next_commands(tmp_path, monkeypatch):
+def test_it_prints_the_next_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     message = invoke("plugin", "new", "my-prior")
     assert "my-prior/my_prior/my_prior.py holds 'my-prior' of kernel_priors. Next:" in message
@@ -98,7 +101,7 @@ def test_it_prints_the_next_commands(tmp_path, monkeypatch):
     ]
 
 
-def test_help_teaches_with_examples():
+def test_help_teaches_with_examples() -> None:
     message = invoke("plugin", "new", "--help")
     assert "invkit plugin new my-prior" in message
     assert "--family regularizers" in message
@@ -123,7 +126,9 @@ def test_help_teaches_with_examples():
         (["my-prior", "--family", "kernel"], "no family 'kernel'; did you mean 'kernel_priors'"),
     ],
 )
-def test_unusable_names_are_refused_and_nothing_is_written(words, message, tmp_path, monkeypatch, capsys):
+def test_unusable_names_are_refused_and_nothing_is_written(
+    words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["invkit", "plugin", "new", *words])
     with pytest.raises(SystemExit) as stop:
@@ -133,7 +138,7 @@ def test_unusable_names_are_refused_and_nothing_is_written(words, message, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
-def test_existing_files_stay(tmp_path):
+def test_existing_files_stay(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     texts = plugin_files(plugin_names("my-prior", "kernel_priors"))
     for folder in (tmp_path, tmp_path / "mine.txt"):
@@ -142,7 +147,7 @@ def test_existing_files_stay(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
-def test_an_empty_folder_is_filled_and_an_unwritable_one_refused(tmp_path):
+def test_an_empty_folder_is_filled_and_an_unwritable_one_refused(tmp_path: Path) -> None:
     texts = plugin_files(plugin_names("my-prior", "kernel_priors"))
     write_plugin(tmp_path, texts)
     assert texts_in(tmp_path) == texts
@@ -150,12 +155,12 @@ def test_an_empty_folder_is_filled_and_an_unwritable_one_refused(tmp_path):
         write_plugin(tmp_path / "README.md" / "below", texts)
 
 
-def test_an_unknown_family_is_refused():
+def test_an_unknown_family_is_refused() -> None:
     with pytest.raises(UnknownNameError, match="families are"):
         plugin_names("my-prior", "quux")
 
 
-def test_a_plugin_requires_this_version_of_invkit(install):
+def test_a_plugin_requires_this_version_of_invkit(install: Callable[..., Path]) -> None:
     text = plugin_files(plugin_names("my-prior", "kernel_priors"))["pyproject.toml"]
     (asked,) = [line.split('"')[1] for line in text.splitlines() if line.startswith("dependencies")]
     install("my-prior", "", asked)

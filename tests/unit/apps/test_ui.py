@@ -8,21 +8,27 @@ import socket
 import subprocess
 import sys
 import zipfile
+from collections.abc import AsyncIterator
 
 import numpy as np
 import pytest
 import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
+from narrow import known
 from PIL import Image
 
 pytest.importorskip("nicegui", reason="NiceGUI is not installed; get it with pip install 'invkit[ui]'")
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 from invkit.apps.ui.components import as_sentence
 from invkit.apps.ui.messages import AUTO_CHOICE, RestorationRequest
 from invkit.apps.ui.page import offered_recipes
 from invkit.apps.ui.server import base_name, free_port
-from invkit.apps.ui.store import FACTS_FILE, VIEW_FOLDER, RunStore, new_id
+from invkit.apps.ui.store import FACTS_FILE, VIEW_FOLDER, KeptRun, RunStore, new_id
 from invkit.apps.ui.uploads import THUMBNAIL_SIDE, UploadLimits, Uploads, browser_jpeg, read_photo, stored_jpeg
 from invkit.apps.ui.viewer import duration_text
 from invkit.core import registry
@@ -33,13 +39,13 @@ FACTS_OF_A_RUN = '{"recipe": "fast", "request": {"photo": "../a b.png"}}'
 
 
 @pytest.fixture
-def store(tmp_path):
+def store(tmp_path: Path) -> Iterator[RunStore]:
     opened = RunStore(tmp_path / "ui")
     yield opened
     opened.close()
 
 
-def kept(store, **files):
+def kept(store: RunStore, **files: bytes) -> KeptRun:
     made = store.new_work() / "run"
     (made / VIEW_FOLDER).mkdir(parents=True)
     (made / VIEW_FOLDER / FACTS_FILE).write_text(FACTS_OF_A_RUN)
@@ -47,20 +53,20 @@ def kept(store, **files):
         (made / name.replace("_", ".")).write_bytes(content)
     run = new_id()
     store.keep(made, run)
-    return store.find(run)
+    return known(store.find(run))
 
 
-def picture_file(path, shape=(8, 12), kind="PNG"):
+def picture_file(path: Path, shape: tuple[int, int] = (8, 12), kind: str = "PNG") -> Path:
     Image.fromarray(np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)).save(path, format=kind)
     return path
 
 
-def test_serving_the_page_imports_no_torch():
+def test_serving_the_page_imports_no_torch() -> None:
     code = "import sys, invkit.apps.ui.server; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_help_imports_neither_torch_nor_nicegui():
+def test_help_imports_neither_torch_nor_nicegui() -> None:
     code = (
         "import sys; sys.argv = ['invkit', 'ui', '--help']\nfrom invkit.apps.cli.main import main\ntry: main()\n"
         "except SystemExit: pass\nassert not {'torch', 'nicegui'} & set(sys.modules)"
@@ -80,13 +86,13 @@ def test_help_imports_neither_torch_nor_nicegui():
         ("color", "green", "the color must be 'luma', 'rgb' or empty; got 'green'"),
     ],
 )
-def test_the_values_of_the_form_are_checked(field, value, words):
+def test_the_values_of_the_form_are_checked(field: str, value: float | dict[str, int] | str, words: str) -> None:
     with pytest.raises(InputError, match=words):
         RestorationRequest.from_form({"photo": "a.png", field: value})
 
 
 @given(st.text(max_size=300))
-def test_a_download_has_a_name_that_is_no_path(photo):
+def test_a_download_has_a_name_that_is_no_path(photo: str) -> None:
     stem = RestorationRequest(photo=photo).file_stem
     assert 0 < len(stem) <= 80
     assert all(letter.isalnum() or letter in "-_" for letter in stem)
@@ -102,11 +108,11 @@ def test_a_download_has_a_name_that_is_no_path(photo):
         (300 * "a", 200 * "a"),
     ],
 )
-def test_names_of_uploads_lose_their_folders(given, name):
+def test_names_of_uploads_lose_their_folders(given: str, name: str) -> None:
     assert base_name(given) == name
 
 
-def test_every_recipe_that_is_offered_restores_one_photograph():
+def test_every_recipe_that_is_offered_restores_one_photograph() -> None:
     recipes = offered_recipes()
     assert list(recipes)[:3] == [AUTO_CHOICE, "fast", "best"]
     assert not {"tomography", "sense", "multi-frame", "inpaint-tv", "sparse-admm", "wiener", "super-resolution"} & set(
@@ -118,7 +124,7 @@ def test_every_recipe_that_is_offered_restores_one_photograph():
         assert not load_recipe(name).is_nonblind, f"{name} needs a kernel"
 
 
-def test_a_broken_recipe_is_left_out():
+def test_a_broken_recipe_is_left_out() -> None:
     registry.register("recipes", "torn", "name = [")
     try:
         assert "torn" not in offered_recipes()
@@ -126,14 +132,14 @@ def test_a_broken_recipe_is_left_out():
         registry.unregister("recipes", "torn")
 
 
-def test_a_text_file_is_refused_by_the_name_that_the_visitor_knows(tmp_path):
+def test_a_text_file_is_refused_by_the_name_that_the_visitor_knows(tmp_path: Path) -> None:
     path = tmp_path / "photo"
     path.write_text("no picture")
     with pytest.raises(InputError, match=r"^notes\.txt is not a photograph .* PNG, JPEG, TIFF, BMP, WebP$"):
         read_photo(path, "notes.txt", UploadLimits())
 
 
-def test_a_damaged_picture_is_refused_by_the_name_that_the_visitor_knows(tmp_path):
+def test_a_damaged_picture_is_refused_by_the_name_that_the_visitor_knows(tmp_path: Path) -> None:
     path = picture_file(tmp_path / "photo", (64, 64), "BMP")
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(InputError, match=r"^cat\.png is truncated or damaged"):
@@ -141,17 +147,17 @@ def test_a_damaged_picture_is_refused_by_the_name_that_the_visitor_knows(tmp_pat
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "BMP", "WEBP"])
-def test_pixels_are_counted_before_they_are_read(tmp_path, kind, monkeypatch):
+def test_pixels_are_counted_before_they_are_read(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     path = picture_file(tmp_path / "photo", (20, 60), kind)
     monkeypatch.setattr("invkit.apps.ui.uploads.decode", lambda path: pytest.fail("the pixels were read"))
     with pytest.raises(InputError, match=r"60 x 20 pixels, more than 0\.001 megapixels"):
         read_photo(path, "cat", UploadLimits(megapixels=0.001))
 
 
-def test_a_file_is_refused_as_soon_as_it_is_too_large(store):
+def test_a_file_is_refused_as_soon_as_it_is_too_large(store: RunStore) -> None:
     read = []
 
-    async def chunks():
+    async def chunks() -> AsyncIterator[bytes]:
         for index in range(100):
             read.append(index)
             yield bytes(1000)
@@ -162,7 +168,7 @@ def test_a_file_is_refused_as_soon_as_it_is_too_large(store):
     assert len(read) == 11  # ten are just allowed
 
 
-def test_an_upload_has_a_name_made_here_and_is_deleted_on_request(store, tmp_path):
+def test_an_upload_has_a_name_made_here_and_is_deleted_on_request(store: RunStore, tmp_path: Path) -> None:
     uploads = Uploads(store, UploadLimits())
     upload = uploads.copy(picture_file(tmp_path / "x.png"), "../../evil.png")
     assert (upload.width, upload.height) == (12, 8)
@@ -172,7 +178,7 @@ def test_an_upload_has_a_name_made_here_and_is_deleted_on_request(store, tmp_pat
     assert not list(store.work.iterdir())
 
 
-def test_a_large_picture_is_shown_smaller_and_a_small_one_as_it_is():
+def test_a_large_picture_is_shown_smaller_and_a_small_one_as_it_is() -> None:
     large, small = np.zeros((300, 4000, 3)), np.zeros((30, 40))
     assert Image.open(io.BytesIO(browser_jpeg(large))).size == (1600, 120)
     assert Image.open(io.BytesIO(browser_jpeg(small))).size == (40, 30)
@@ -180,19 +186,19 @@ def test_a_large_picture_is_shown_smaller_and_a_small_one_as_it_is():
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
-def test_a_tiff_of_any_depth_is_shown_in_its_greys(tmp_path, dtype):
+def test_a_tiff_of_any_depth_is_shown_in_its_greys(tmp_path: Path, dtype: type[Any]) -> None:
     white = 1.0 if dtype == np.float32 else np.iinfo(dtype).max
     tifffile.imwrite(tmp_path / "a.tif", np.full((16, 16), white / 2).astype(dtype))
     picture = np.asarray(Image.open(io.BytesIO(stored_jpeg(read_photo(tmp_path / "a.tif", "a", UploadLimits())))))
     assert np.abs(picture.astype(int) - 127).max() <= 2  # rounding, and JPEG of a flat area
 
 
-def test_opacity_is_not_browser_jpeg():
+def test_opacity_is_not_browser_jpeg() -> None:
     half_opaque = np.dstack([np.full((16, 16, 3), 255, np.uint8), np.full((16, 16), 128, np.uint8)])
     assert np.asarray(Image.open(io.BytesIO(browser_jpeg(half_opaque)))).min() == 255
 
 
-def test_the_newest_run_is_first_and_deleted_ones_are_gone(store, monkeypatch):
+def test_the_newest_run_is_first_and_deleted_ones_are_gone(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     names = iter(["20260101-000000-00000000", "20260102-000000-00000000"])
     monkeypatch.setattr(sys.modules[__name__], "new_id", lambda: next(names))
     older, newer = kept(store), kept(store)
@@ -202,14 +208,14 @@ def test_the_newest_run_is_first_and_deleted_ones_are_gone(store, monkeypatch):
     assert store.changes == 3
 
 
-def test_a_folder_without_facts_is_no_run(store):
+def test_a_folder_without_facts_is_no_run(store: RunStore) -> None:
     (store.runs / new_id()).mkdir()
     (store.runs / "notes").mkdir()
     assert store.gallery() == []
 
 
 @pytest.mark.parametrize("run", ["..", "../work", "", "20260101-000000-0000000g", "20260101-000000-00000000/.."])
-def test_no_name_leads_out_of_the_folder(store, run):
+def test_no_name_leads_out_of_the_folder(store: RunStore, run: str) -> None:
     assert store.find(run) is None
     assert store.work_file(run, "photo.jpg") is None
     store.delete(run)
@@ -217,22 +223,22 @@ def test_no_name_leads_out_of_the_folder(store, run):
 
 
 @pytest.mark.parametrize("name", ["../facts.json", "view/facts.json", "facts.json", "..", "view"])
-def test_only_files_of_a_run_can_be_loaded(store, name):
+def test_only_files_of_a_run_can_be_loaded(store: RunStore, name: str) -> None:
     assert kept(store, image_png=b"1").file(name) is None
 
 
-def test_the_archive_holds_the_files_of_a_run_in_a_folder_of_a_plain_name(store):
+def test_the_archive_holds_the_files_of_a_run_in_a_folder_of_a_plain_name(store: RunStore) -> None:
     run = kept(store, image_png=b"1", result_json=b"2")
     with zipfile.ZipFile(store.write_archive(run)) as archive:
         assert sorted(archive.namelist()) == ["___a_b/image.png", "___a_b/result.json"]
 
 
-def test_a_folder_serves_one_page_at_a_time(store):
+def test_a_folder_serves_one_page_at_a_time(store: RunStore) -> None:
     with pytest.raises(InputError, match="another invkit ui uses"):
         RunStore(store.folder)
 
 
-def test_unfinished_work_is_removed_at_the_next_start(tmp_path):
+def test_unfinished_work_is_removed_at_the_next_start(tmp_path: Path) -> None:
     first = RunStore(tmp_path)
     left = first.new_work()
     first._lock.release()  # as after a crash
@@ -241,13 +247,13 @@ def test_unfinished_work_is_removed_at_the_next_start(tmp_path):
     second.close()
 
 
-def test_a_folder_that_cannot_be_made_is_refused_with_a_remedy(tmp_path):
+def test_a_folder_that_cannot_be_made_is_refused_with_a_remedy(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"cannot be written .* give another --folder"):
         RunStore(tmp_path / "file" / "ui")
 
 
-def test_a_port_that_is_taken_is_replaced_by_another():
+def test_a_port_that_is_taken_is_replaced_by_another() -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -255,7 +261,7 @@ def test_a_port_that_is_taken_is_replaced_by_another():
         assert free_port("127.0.0.1", taken) not in (0, taken)
 
 
-def test_an_address_of_another_machine_is_refused_with_a_remedy():
+def test_an_address_of_another_machine_is_refused_with_a_remedy() -> None:
     with pytest.raises(InputError, match=r"cannot be served at 192\.0\.2\.1 .* give another --host"):
         free_port("192.0.2.1", 0)
 
@@ -263,12 +269,12 @@ def test_an_address_of_another_machine_is_refused_with_a_remedy():
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (125, "2 min 5 s"), (3840, "1 h 4 min")]
 )
-def test_durations(seconds, text):
+def test_durations(seconds: float, text: str) -> None:
     assert duration_text(seconds) == text
 
 
 @pytest.mark.parametrize(
     ("message", "text"), [("the file is", "The file is."), ("a.png?", "a.png?"), ("a.png", "a.png.")]
 )
-def test_messages_become_sentences(message, text):
+def test_messages_become_sentences(message: str, text: str) -> None:
     assert as_sentence(message) == text

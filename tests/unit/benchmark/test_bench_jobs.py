@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from io import StringIO
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from narrow import known
 from rich.console import Console
 from toy_benchmark import KERNEL, SIZE, Broken, MeanSquare, Toy
 
 from invkit.benchmark.jobs import failure, perform
 from invkit.benchmark.measuring import Meter
-from invkit.benchmark.plan import make_plan
+from invkit.benchmark.plan import BenchmarkJob, Plan, make_plan
 from invkit.benchmark.reporting import Reporter, plan_table
 from invkit.benchmark.runner import missing_jobs, run_plan, serially
 from invkit.benchmark.store import Finished, JobStore
@@ -33,7 +37,7 @@ TOYS = (("datasets", "toy", Toy), ("metrics", "toy-error", MeanSquare), ("metric
 
 
 @pytest.fixture(autouse=True)
-def toys():
+def toys() -> Iterator[None]:
     for toy in TOYS:
         registry.register(*toy)
     yield
@@ -41,23 +45,24 @@ def toys():
         registry.unregister(family, name)
 
 
-def planned(text=SUITE):
+def planned(text: str = SUITE) -> Plan:
     return make_plan(parse_suite(text), None)
 
 
-def done(text=SUITE) -> Finished:
+def done(text: str = SUITE) -> Finished:
     return perform(planned(text).jobs[0])
 
 
 class Quiet:
-    def run_started(self, jobs, present):
-        self.jobs, self.present, self.results = list(jobs), present, []
+    def run_started(self, jobs: Sequence[BenchmarkJob], present: int) -> None:
+        self.jobs, self.present = list(jobs), present
+        self.results: list[Mapping[str, Any]] = []
 
-    def job_finished(self, finished):
+    def job_finished(self, finished: Finished) -> None:
         self.results.append(finished.record)
 
 
-def test_a_record_says_all_that_a_table_needs():
+def test_a_record_says_all_that_a_table_needs() -> None:
     record = done().record
     assert record["status"] == "done"
     assert (record["recipe"], record["dataset"], record["case"], record["seed"]) == ("wiener", "toy", "case0", 0)
@@ -74,7 +79,7 @@ def test_a_record_says_all_that_a_table_needs():
     assert record["machine"]["threads"] == torch.get_num_threads()
 
 
-def test_pictures_and_kernels_are_kept_and_can_be_read(tmp_path):
+def test_pictures_and_kernels_are_kept_and_can_be_read(tmp_path: Path) -> None:
     with JobStore(tmp_path).opened() as store:
         finished = done()
         store.write(finished)
@@ -86,14 +91,14 @@ def test_pictures_and_kernels_are_kept_and_can_be_read(tmp_path):
     assert read_image(folder / "image.png").pixels.shape == (SIZE, SIZE)
 
 
-def test_pictures_that_no_figure_shows_are_not_kept():
+def test_pictures_that_no_figure_shows_are_not_kept() -> None:
     plan = planned(SUITE + "seeds = [0, 1]\nkeep = 'figures'\nsnapshots = [1]")
     first, second = (perform(job).files for job in (plan.jobs[0], plan.jobs[2]))
     assert "image.png" in first
     assert set(second) == {"kernel.npy", "kernel.png", "snapshot-1-kernel.npy"}
 
 
-def test_an_error_is_recorded_with_its_traceback(monkeypatch):
+def test_an_error_is_recorded_with_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOY_FAILS", "case0")
     finished = done()
     assert finished.record["status"] == "failed"
@@ -104,19 +109,19 @@ def test_an_error_is_recorded_with_its_traceback(monkeypatch):
     assert finished.files == {}
 
 
-def test_a_metric_that_fails_is_named():
+def test_a_metric_that_fails_is_named() -> None:
     error = done(SUITE.replace('"toy-error"', '"toy-error", { name = "toy-broken", label = "odd" }')).record["error"]
     assert error["type"] == "ZeroDivisionError"
     assert error["message"] == "the metric odd failed: nothing to divide by"
 
 
-def test_a_recipe_that_needs_the_kernel_is_skipped_where_nobody_knows_it():
+def test_a_recipe_that_needs_the_kernel_is_skipped_where_nobody_knows_it() -> None:
     record = done(SUITE.replace("number = 2", "number = 2, known = false")).record
     assert record["status"] == "skipped"
     assert "needs the true kernel" in record["error"]["message"]
 
 
-def test_snapshots_count_over_all_stages_and_are_measured_as_the_result_is():
+def test_snapshots_count_over_all_stages_and_are_measured_as_the_result_is() -> None:
     suite = SUITE.replace('"wiener"', '{ name = "richardson-lucy", overrides = ["solver.params.iterations=6"] }')
     finished = done(suite + "snapshots = [1, 6, 99]")
     record = finished.record
@@ -128,7 +133,7 @@ def test_snapshots_count_over_all_stages_and_are_measured_as_the_result_is():
     assert {"snapshot-1.png", "snapshot-1-kernel.npy"} <= set(finished.files)
 
 
-def test_a_snapshot_of_a_coarse_scale_is_brought_to_full_size():
+def test_a_snapshot_of_a_coarse_scale_is_brought_to_full_size() -> None:
     job = planned(SUITE.replace('"wiener"', '"xu-l0"') + "snapshots = [1]").jobs[0]
     record = perform(replace(job, case=replace(job.case, kernel_size=(13, 13)))).record
     assert record["error"] is None
@@ -136,14 +141,14 @@ def test_a_snapshot_of_a_coarse_scale_is_brought_to_full_size():
     assert record["iterations"] > 1
 
 
-def test_a_job_gives_the_same_figures_again():
+def test_a_job_gives_the_same_figures_again() -> None:
     one, other = done(), done()
     assert one.record["metrics"] == other.record["metrics"]
     assert one.files == other.files
 
 
-def test_memory_is_measured_also_after_a_job_that_took_more():
-    def peak(count):
+def test_memory_is_measured_also_after_a_job_that_took_more() -> None:
+    def peak(count: int) -> int:
         with Meter() as meter:
             torch.ones(count, dtype=torch.float64).sum()
         return meter.grown
@@ -153,7 +158,7 @@ def test_memory_is_measured_also_after_a_job_that_took_more():
     assert million[1] < 10
 
 
-def test_a_finished_plan_is_not_run_again(tmp_path):
+def test_a_finished_plan_is_not_run_again(tmp_path: Path) -> None:
     plan, store = planned(), JobStore(tmp_path)
     first, again = Quiet(), Quiet()
     assert run_plan(plan, store, first, serially(perform)).done == 2
@@ -166,7 +171,9 @@ def test_a_finished_plan_is_not_run_again(tmp_path):
     assert suite["datasets"][0]["citation"] == "nobody"
 
 
-def test_failures_stop_nothing_and_are_tried_again_only_when_asked(tmp_path, monkeypatch):
+def test_failures_stop_nothing_and_are_tried_again_only_when_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plan, store = planned(), JobStore(tmp_path)
     monkeypatch.setenv("TOY_FAILS", "case0")
     outcome = run_plan(plan, store, Quiet(), serially(perform))
@@ -177,17 +184,17 @@ def test_failures_stop_nothing_and_are_tried_again_only_when_asked(tmp_path, mon
     assert (outcome.done, outcome.count("failed"), outcome.count("done")) == (1, 0, 2)
 
 
-def test_what_a_killed_run_has_left_is_cleared_and_a_broken_result_is_made_again(tmp_path):
+def test_what_a_killed_run_has_left_is_cleared_and_a_broken_result_is_made_again(tmp_path: Path) -> None:
     plan, store = planned(), JobStore(tmp_path)
     run_plan(plan, store, Quiet(), serially(perform))
     (tmp_path / ".unfinished" / "half").mkdir(parents=True)
     (tmp_path / "jobs" / plan.jobs[0].id / "result.json").write_text("{")
     assert run_plan(plan, store, Quiet(), serially(perform)).done == 1
     assert not (tmp_path / ".unfinished").exists()
-    assert store.record(plan.jobs[0].id)["status"] == "done"
+    assert known(store.record(plan.jobs[0].id))["status"] == "done"
 
 
-def test_two_runs_cannot_write_to_one_folder(tmp_path):
+def test_two_runs_cannot_write_to_one_folder(tmp_path: Path) -> None:
     refused = pytest.raises(InputError, match="is running a suite in")
     with JobStore(tmp_path).opened(), refused, JobStore(tmp_path).opened():
         pass
@@ -195,35 +202,35 @@ def test_two_runs_cannot_write_to_one_folder(tmp_path):
         assert store.records(["nothing"]) == {}
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot be written"), JobStore(tmp_path / "file").opened():
         pass
 
 
-def test_nothing_begins_after_ctrl_c():
+def test_nothing_begins_after_ctrl_c() -> None:
     asked = threading.Event()
     asked.set()
     assert list(serially(perform)(planned().jobs, asked)) == []
     assert perform(planned().jobs[0], asked).interrupted
 
 
-def test_a_reporter_tells_of_each_job_and_of_the_time_left():
-    plan, console = planned(), Console(file=StringIO(), width=100)
+def test_a_reporter_tells_of_each_job_and_of_the_time_left() -> None:
+    plan, output = planned(), StringIO()
+    console = Console(file=output, width=100)
     with Reporter(console) as reporter:
         reporter.run_started(plan.jobs, 3)
         reporter.job_finished(done())
         reporter.job_finished(failure(plan.jobs[1], "WorkerDied", "three workers\nhave died"))
         assert reporter.seconds_left() == 0
-    lines = console.file.getvalue().splitlines()
+    lines = output.getvalue().splitlines()
     assert lines[0] == "5 jobs, 3 of them done already"
     assert lines[1].startswith("[4/5] wiener on toy case0, seed 0: toy-error ")
     assert lines[2].startswith("[5/5] wiener on toy case1, seed 0: failed, three workers, ")
 
 
-def test_the_plan_is_shown_with_the_jobs_to_do():
-    plan, console = planned(), Console(file=StringIO(), width=100)
+def test_the_plan_is_shown_with_the_jobs_to_do() -> None:
+    plan, output = planned(), StringIO()
+    console = Console(file=output, width=100)
     console.print(plan_table(plan, plan.jobs[:1]))
-    assert ["wiener", "toy", "2", "1"] in [
-        line.replace("│", " ").split() for line in console.file.getvalue().splitlines()
-    ]
+    assert ["wiener", "toy", "2", "1"] in [line.replace("│", " ").split() for line in output.getvalue().splitlines()]

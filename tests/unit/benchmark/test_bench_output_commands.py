@@ -6,10 +6,11 @@ import csv
 import io
 import json
 import re
+from pathlib import Path
 
 import pytest
 from suite_folder import SuiteFolder, add_pictures
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from invkit.apps.cli.bench import bench_app
 from invkit.core.errors import InputError
@@ -25,18 +26,18 @@ SUFFIXES = [("t.md", "md"), ("t.csv", "csv"), ("t.tex", "latex"), ("t.html", "ht
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> Path:
     suite = SuiteFolder(tmp_path / "suite")
     add_pictures(suite.done("one", "i0", {"psnr": 30.0, "error-ratio": 1.5, "seconds": 1.0}, history=[1.0, 0.5]))
     suite.failed("two", "i0")
     return suite.plan()
 
 
-def invoke(*words):
+def invoke(*words: str | Path) -> Result:
     return CliRunner().invoke(bench_app, [str(word) for word in words], catch_exceptions=False)
 
 
-def test_the_terminal_without_a_format(folder):
+def test_the_terminal_without_a_format(folder: Path) -> None:
     done = invoke("table", folder)
     assert done.exit_code == 0
     assert "one" in done.output
@@ -44,19 +45,19 @@ def test_the_terminal_without_a_format(folder):
 
 
 @pytest.mark.parametrize("kind", FIRST)
-def test_a_format_is_printed(folder, kind):
+def test_a_format_is_printed(folder: Path, kind: str) -> None:
     assert invoke("table", folder, "--format", kind).output.startswith(FIRST[kind])
 
 
 @pytest.mark.parametrize(("name", "kind"), SUFFIXES)
-def test_a_file_tells_its_format(folder, tmp_path, name, kind):
+def test_a_file_tells_its_format(folder: Path, tmp_path: Path, name: str, kind: str) -> None:
     done = invoke("table", folder, "--output", tmp_path / "new" / name)
     assert (tmp_path / "new" / name).read_text("utf-8").startswith(FIRST[kind])
     assert "1 of 2 jobs done" in done.output
     assert (tmp_path / "new" / name).read_text("utf-8") == invoke("table", folder, "--format", kind).output
 
 
-def test_json_says_what_csv_says(folder):
+def test_json_says_what_csv_says(folder: Path) -> None:
     rows = json.loads(invoke("table", folder, "--json").stdout)
     lines = list(csv.DictReader(io.StringIO(invoke("table", folder, "--format", "csv").output)))
     assert len(rows) == len(lines) > 0
@@ -65,30 +66,30 @@ def test_json_says_what_csv_says(folder):
         assert {key: value for key, value in line.items() if key in said} == said
 
 
-def test_a_file_of_another_suffix_is_refused(folder, tmp_path):
+def test_a_file_of_another_suffix_is_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"end its name in \.md, \.csv, \.tex, \.html"):
         invoke("table", folder, "--output", tmp_path / "table.xls")
     with pytest.raises(InputError, match="cannot be written"):
         invoke("table", folder, "--output", folder / "suite.json" / "t.md")
 
 
-def test_metrics_are_chosen(folder):
+def test_metrics_are_chosen(folder: Path) -> None:
     lines = invoke("table", folder, "--format", "md", "--metrics", "seconds, psnr").output.splitlines()
     assert next(line for line in lines if line.startswith("| recipe")).split(" | ")[1] == "seconds"
 
 
-def test_figures_are_drawn_into_the_folder(folder):
+def test_figures_are_drawn_into_the_folder(folder: Path) -> None:
     done = invoke("plot", folder, "--kinds", "losses", "--metric", "psnr")
     assert done.exit_code == 0
     assert (folder / "plots" / "toy--losses--i0.png").stat().st_size > 1000
     assert re.search(r"1 figures in .*plots", done.output)
 
 
-def test_help_names_every_kind_of_figure():
+def test_help_names_every_kind_of_figure() -> None:
     assert "snapshots" in invoke("plot", "--help").output
 
 
-def test_each_job_is_a_line(folder):
+def test_each_job_is_a_line(folder: Path) -> None:
     done, failed = csv.DictReader(io.StringIO(invoke("table", folder, "--each", "--metrics", "psnr,seconds").output))
     assert (done["case"], done["recipe"], done["status"]) == ("i0", "one", "done")
     assert (float(done["psnr"]), float(done["seconds"])) == (30.0, 1.0)
@@ -98,5 +99,5 @@ def test_each_job_is_a_line(folder):
 
 
 @pytest.mark.parametrize("others", [["--published"], ["--by", "image"], ["--format", "md"]])
-def test_each_job_goes_with_no_other_table(folder, others):
+def test_each_job_goes_with_no_other_table(folder: Path, others: list[str]) -> None:
     assert invoke("table", folder, "--each", *others).exit_code == 2

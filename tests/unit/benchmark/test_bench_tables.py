@@ -7,22 +7,24 @@ import io
 import math
 import re
 from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 from suite_folder import METRICS, SuiteFolder
 
 from invkit.benchmark.formats import STATISTICS_HEADS, as_csv, as_page, as_terminal, statistics_lines
-from invkit.benchmark.published import published_rows, published_tables
+from invkit.benchmark.published import PublishedRow, published_rows, published_tables
 from invkit.benchmark.records import ALL, MetricInfo, SuiteItem, read_results
-from invkit.benchmark.tables import tables_of
+from invkit.benchmark.tables import ResultRow, ResultTable, tables_of
 from invkit.core.errors import InputError
 
 PSNR = MetricInfo("p", "aligned-psnr", {}, "dB", "higher")
 
 
 @pytest.fixture
-def suite(tmp_path):
+def suite(tmp_path: Path) -> SuiteFolder:
     """Two recipes on three cases."""
     folder = SuiteFolder(tmp_path)
     for case, group, one, other in (("i1", "x", 30.0, 31.0), ("i2", "x", 32.0, 31.0), ("i10", "y", 34.0, 31.0)):
@@ -32,20 +34,20 @@ def suite(tmp_path):
     return folder
 
 
-def only(suite, **how):
+def only(suite: SuiteFolder, **how: Any) -> ResultTable:
     (table,) = tables_of(read_results(suite.plan()), **how)
     return table
 
 
-def row(table, name):
+def row(table: ResultTable, name: str) -> ResultRow:
     return next(each for each in table.rows if each.name == name)
 
 
-def texts(table, name):
+def texts(table: ResultTable, name: str) -> list[str]:
     return [cell.text for cell in row(table, name).cells]
 
 
-def test_the_figures_of_a_table(suite):
+def test_the_figures_of_a_table(suite: SuiteFolder) -> None:
     table = only(suite, interval="none")
     heads = ("recipe", "psnr, dB", "median", "minimum", "error-ratio", "error-ratio ≤ 2", "error-ratio ≤ 3", "seconds")
     assert table.heads == heads
@@ -54,41 +56,41 @@ def test_the_figures_of_a_table(suite):
     assert table.about == "6 of 6 jobs done; 3 cases; seed 0"
 
 
-def test_the_best_of_each_column_is_bold(suite):
+def test_the_best_of_each_column_is_bold(suite: SuiteFolder) -> None:
     table = only(suite)
     bold = {each.name: [cell.bold for cell in each.cells] for each in table.rows}
     assert bold["one"] == [True, True, False, True, True, False, True]
     assert bold["two"] == [False, False, True, False, False, True, False]
 
 
-def test_the_interval_is_students(suite):
+def test_the_interval_is_students(suite: SuiteFolder) -> None:
     # 30, 32, 34: standard error 2 / sqrt(3), times the quantile 4.303 of two degrees of freedom
     assert texts(only(suite), "one")[0] == "32.00 ± 4.97"
     assert any(note.text.startswith("±: half of the 95 %") for note in only(suite).notes)
     assert texts(only(suite, interval="seeds"), "one")[0] == "32.00"  # there is one seed
 
 
-def test_of_one_case_the_interval_is_over_the_seeds(tmp_path):
+def test_of_one_case_the_interval_is_over_the_seeds(tmp_path: Path) -> None:
     folder = SuiteFolder(tmp_path, metrics=METRICS[:1])
     for seed, value in enumerate((30.0, 32.0, 34.0)):
         folder.done("one", "i1", value, seed)
     assert texts(only(folder), "one")[0] == "32.00 ± 4.97"
 
 
-def test_a_single_recipe_is_not_the_best(tmp_path):
+def test_a_single_recipe_is_not_the_best(tmp_path: Path) -> None:
     folder = SuiteFolder(tmp_path)
     folder.done("one", "i1", 30.0)
     assert not any(cell.bold for cell in only(folder).rows[0].cells)
 
 
-def test_equal_figures_as_printed_are_both_bold(tmp_path):
+def test_equal_figures_as_printed_are_both_bold(tmp_path: Path) -> None:
     folder = SuiteFolder(tmp_path, metrics=METRICS[:1])
     for recipe, value in (("a", 30.001), ("b", 30.0), ("c", 29.0)):
         folder.done(recipe, "i1", value)
     assert [each.cells[0].bold for each in only(folder).rows] == [True, True, False]
 
 
-def test_a_recipe_with_failed_jobs_is_marked_counted_and_never_the_best(suite):
+def test_a_recipe_with_failed_jobs_is_marked_counted_and_never_the_best(suite: SuiteFolder) -> None:
     suite.failed("one", "i3")
     suite.done("two", "i3", {"psnr": 1.0, "error-ratio": 9.0, "seconds": 1.0})
     table = only(suite)
@@ -100,7 +102,7 @@ def test_a_recipe_with_failed_jobs_is_marked_counted_and_never_the_best(suite):
     assert table.about.startswith("7 of 8 jobs done")
 
 
-def test_missing_and_skipped_jobs_and_missing_figures_are_marked(suite):
+def test_missing_and_skipped_jobs_and_missing_figures_are_marked(suite: SuiteFolder) -> None:
     suite.job("one", "i3")
     suite.write("two", "i3", 0, True, {"status": "skipped"})
     suite.done("three", "i1", {"seconds": 1.0})
@@ -114,12 +116,12 @@ def test_missing_and_skipped_jobs_and_missing_figures_are_marked(suite):
     assert not any(cell.bold for each in table.rows for cell in each.cells)
 
 
-def test_a_recipe_of_which_nothing_is_done_yet_has_its_row(suite):
+def test_a_recipe_of_which_nothing_is_done_yet_has_its_row(suite: SuiteFolder) -> None:
     suite.job("three", "i1")
     assert row(only(suite), "three").marks == ("‡",)
 
 
-def test_infinite_figures_are_left_out_and_said(suite):
+def test_infinite_figures_are_left_out_and_said(suite: SuiteFolder) -> None:
     suite.done("one", "i3", {"psnr": math.inf, "error-ratio": 1.0, "seconds": 1.0})
     suite.done("two", "i3", {"psnr": 31.0, "error-ratio": 1.0, "seconds": 1.0})
     table = only(suite, interval="none")
@@ -127,7 +129,7 @@ def test_infinite_figures_are_left_out_and_said(suite):
     assert any("one psnr 1 of 4" in note.text for note in table.notes if note.mark == "§")
 
 
-def test_results_of_several_versions_or_machines_are_said(suite):
+def test_results_of_several_versions_or_machines_are_said(suite: SuiteFolder) -> None:
     suite.done("one", "i3", 30.0, code="d" * 64)
     suite.done("two", "i3", 30.0, machine={"host": "there", "cpu": "one", "device": "cpu"})
     said = [note.text for note in only(suite).notes]
@@ -135,7 +137,7 @@ def test_results_of_several_versions_or_machines_are_said(suite):
     assert "Made on several machines, whose seconds do not compare: here (7 jobs); there (1 jobs)." in said
 
 
-def test_by_group_there_is_a_column_for_each_value_in_natural_order(suite):
+def test_by_group_there_is_a_column_for_each_value_in_natural_order(suite: SuiteFolder) -> None:
     store = read_results(suite.plan())
     tables = tables_of(store, by="kernel", metrics=["psnr", "seconds"], interval="none")
     assert [table.heads for table in tables] == [("recipe", "1", "2", "10", "all")] * 2
@@ -143,12 +145,12 @@ def test_by_group_there_is_a_column_for_each_value_in_natural_order(suite):
     assert "psnr, dB, by kernel" in tables[0].title
 
 
-def test_the_whole_is_the_mean_over_cases_and_not_over_groups(suite):
+def test_the_whole_is_the_mean_over_cases_and_not_over_groups(suite: SuiteFolder) -> None:
     (table,) = tables_of(read_results(suite.plan()), by="part", metrics=["psnr"], interval="none")
     assert texts(table, "one") == ["31.00", "34.00", "32.00"]
 
 
-def test_unknown_metrics_and_groups_are_errors(suite):
+def test_unknown_metrics_and_groups_are_errors(suite: SuiteFolder) -> None:
     store = read_results(suite.plan())
     with pytest.raises(InputError, match="no metric 'psnrr'; its metrics are psnr, error-ratio, seconds"):
         tables_of(store, metrics=["psnrr"])
@@ -156,11 +158,11 @@ def test_unknown_metrics_and_groups_are_errors(suite):
         tables_of(store, by="colour")
 
 
-def test_a_metric_goes_by_its_label_or_its_name(suite):
+def test_a_metric_goes_by_its_label_or_its_name(suite: SuiteFolder) -> None:
     assert only(suite, metrics=["aligned-psnr"]).heads[1] == "psnr, dB"
 
 
-def test_shares_are_of_ratios_of_squared_errors_alone(tmp_path):
+def test_shares_are_of_ratios_of_squared_errors_alone(tmp_path: Path) -> None:
     folder = SuiteFolder(tmp_path, metrics=({**METRICS[1], "params": {"kind": "norm"}},))
     folder.done("one", "i1", 1.5)
     assert only(folder).heads == ("recipe", "error-ratio", "median", "maximum")
@@ -169,12 +171,12 @@ def test_shares_are_of_ratios_of_squared_errors_alone(tmp_path):
 # Published rows
 
 
-def lai(by=None, **params):
+def lai(by: str | None = None, **params: Any) -> list[PublishedRow]:
     metrics = [MetricInfo("p", "aligned-psnr", params, "dB", "higher"), MetricInfo("s", "aligned-ssim", params)]
     return published_rows("lai", metrics, by)
 
 
-def test_figures_in_another_convention_are_not_shown():
+def test_figures_in_another_convention_are_not_shown() -> None:
     assert lai() == []
     assert lai(luma="full") == []
     (selfdeblur,) = [each for each in lai(luma="matlab") if each.name == "SelfDeblur"]
@@ -184,7 +186,7 @@ def test_figures_in_another_convention_are_not_shown():
     assert published_rows("folder", [PSNR]) == []
 
 
-def test_the_categories_of_lai_have_the_published_average():
+def test_the_categories_of_lai_have_the_published_average() -> None:
     (each,) = [each for each in lai("category", luma="matlab", shrink=True) if each.name == "SelfDeblur"]
     for label, rounding in (("p", 0.01), ("s", 0.0001)):
         parts = [value for (of, _, part), value in each.values.items() if of == label and part != ALL]
@@ -192,7 +194,7 @@ def test_the_categories_of_lai_have_the_published_average():
         assert sum(parts) / 5 == pytest.approx(each.values[label, "mean", ALL], abs=rounding)
 
 
-def test_what_was_published_is_plausible_and_has_a_source():
+def test_what_was_published_is_plausible_and_has_a_source() -> None:
     for table in published_tables():
         assert table["source"]
         assert table["protocol"]
@@ -203,8 +205,8 @@ def test_what_was_published_is_plausible_and_has_a_source():
             assert 0.4 < each["ssim"] < 1
 
 
-def test_ratios_of_two_definitions_do_not_mix():
-    def names(**params):
+def test_ratios_of_two_definitions_do_not_mix() -> None:
+    def names(**params: Any) -> set[str]:
         return {each.name for each in published_rows("levin", [MetricInfo("r", "error-ratio", params)])}
 
     assert "SelfDeblur" in names(kind="norm")
@@ -213,13 +215,13 @@ def test_ratios_of_two_definitions_do_not_mix():
                                      "blurry images"}  # fmt: skip
 
 
-def levin(suite, **how):
+def levin(suite: SuiteFolder, **how: Any) -> ResultTable:
     entry = {"name": "levin", "label": "toy", "title": "Levin"}
     (table,) = tables_of(read_results(suite.plan(datasets=[entry])), published=True, **how)
     return table
 
 
-def test_published_rows_come_last_are_never_bold_and_name_their_source(suite):
+def test_published_rows_come_last_are_never_bold_and_name_their_source(suite: SuiteFolder) -> None:
     table = levin(suite)
     kinds = [each.published for each in table.rows]
     assert kinds == sorted(kinds)
@@ -235,7 +237,7 @@ def test_published_rows_come_last_are_never_bold_and_name_their_source(suite):
 # Formats
 
 
-def test_markdown(suite):
+def test_markdown(suite: SuiteFolder) -> None:
     suite.failed("one", "i3")
     page = as_page("md", "A * suite", [levin(suite, interval="none")])
     lines = page.splitlines()
@@ -249,7 +251,7 @@ def test_markdown(suite):
     assert any(line.startswith("- [†] failed jobs") for line in lines)
 
 
-def test_latex_is_escaped_and_balanced(suite):
+def test_latex_is_escaped_and_balanced(suite: SuiteFolder) -> None:
     suite.done("a_b & c", "i1", {"psnr": 50.0, "error-ratio": 1.0, "seconds": 1.0})
     page = as_page("latex", "A suite", [only(suite)])
     assert r"a\_b \& c" in page
@@ -263,7 +265,7 @@ def test_latex_is_escaped_and_balanced(suite):
     assert len({len(re.findall(r"(?<!\\)&", line)) for line in body}) == 1
 
 
-def test_html_needs_nothing_else_and_is_escaped(suite):
+def test_html_needs_nothing_else_and_is_escaped(suite: SuiteFolder) -> None:
     suite.done("<b>", "i1", {"psnr": 50.0, "error-ratio": 1.0, "seconds": 1.0})
     page = as_page("html", "A < suite", [only(suite)])
     assert "&lt;b&gt;" in page
@@ -279,26 +281,27 @@ def test_html_needs_nothing_else_and_is_escaped(suite):
 class Balanced(HTMLParser):
     """Which tags are open, and how many rows there have been."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self.open, self.rows = [], 0
+        self.open: list[str] = []
+        self.rows = 0
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.rows += tag == "tr"
         if tag != "meta":
             self.open.append(tag)
 
-    def handle_endtag(self, tag):
+    def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
 
 
-def printed(tables, width):
+def printed(tables: list[ResultTable], width: int) -> str:
     console = Console(width=width, record=True, file=io.StringIO())
     console.print(as_terminal("A [suite]", tables, width))
     return console.export_text()
 
 
-def test_the_terminal_leaves_intervals_out_where_it_is_narrow_and_says_so(suite):
+def test_the_terminal_leaves_intervals_out_where_it_is_narrow_and_says_so(suite: SuiteFolder) -> None:
     wide, narrow = printed([only(suite)], 120), printed([only(suite)], 70)
     assert "32.00 ± 4.97" in wide
     assert "Intervals are left out" not in wide
@@ -308,7 +311,7 @@ def test_the_terminal_leaves_intervals_out_where_it_is_narrow_and_says_so(suite)
     assert "A [suite]" in wide
 
 
-def test_csv_has_a_line_for_each_recipe_metric_and_part(suite):
+def test_csv_has_a_line_for_each_recipe_metric_and_part(suite: SuiteFolder) -> None:
     suite.failed("one", "i3")
     entry = {"name": "levin", "label": "toy", "title": "Levin"}
     lines = statistics_lines(read_results(suite.plan(datasets=[entry])), by="part", published=True)
@@ -335,5 +338,5 @@ def test_csv_has_a_line_for_each_recipe_metric_and_part(suite):
 @pytest.mark.parametrize(
     ("label", "heading"), [("levin", "Levin et al."), ("hard", "Levin et al. (hard)"), ("Levin et al.", "Levin et al.")]
 )
-def test_a_dataset_that_a_suite_names_by_a_label_is_headed_by_it_too(label, heading):
+def test_a_dataset_that_a_suite_names_by_a_label_is_headed_by_it_too(label: str, heading: str) -> None:
     assert SuiteItem(label, "Levin et al.", "levin").heading == heading

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable, Iterable
 
 import pytest
 
@@ -31,36 +32,38 @@ def a_job(name: str = "job") -> BenchmarkJob:
 class Future:
     """A result that is there, or an error."""
 
-    def __init__(self, key, result):
+    def __init__(self, key: str, result: Finished | Exception) -> None:
         self.key, self.given = key, result
 
-    def result(self):
+    def result(self) -> Finished:
         if isinstance(self.given, Exception):
             raise self.given
         return self.given
 
-    def add_done_callback(self, function):
+    def add_done_callback(self, function: Callable[[Future], object]) -> None:
         function(self)
 
 
 class Client:
     """A cluster of so many workers that does jobs as soon as they come."""
 
-    def __init__(self, workers):
-        self.workers, self.sent, self.cancelled = workers, [], []
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self.sent: list[str] = []
+        self.cancelled: list[str] = []
 
-    def nthreads(self):
+    def nthreads(self) -> dict[int, int]:
         return dict.fromkeys(range(self.workers), 1)
 
-    def submit(self, function, job, key, pure):
+    def submit(self, function: object, job: BenchmarkJob, key: str, pure: bool) -> Future:
         self.sent.append(job.id)
         return Future(key, Finished({"id": job.id, "stopped": "finished"}))
 
-    def cancel(self, futures, force):
+    def cancel(self, futures: Iterable[Future], force: bool) -> None:
         self.cancelled += [future.key for future in futures]
 
 
-def test_a_job_that_workers_die_of_counts_as_failed():
+def test_a_job_that_workers_die_of_counts_as_failed() -> None:
     killed = distributed.KilledWorker("job", None, 2)
     record = RUNNER.result_of(Future("job", killed), a_job()).record
     assert record["status"] == "failed"
@@ -68,17 +71,17 @@ def test_a_job_that_workers_die_of_counts_as_failed():
 
 
 @pytest.mark.parametrize("error", [distributed.CancelledError("gone"), OSError("closed")])
-def test_a_scheduler_that_is_gone_is_told(error):
+def test_a_scheduler_that_is_gone_is_told(error: Exception) -> None:
     with pytest.raises(InputError, match="connection to the Dask scheduler is lost"):
         RUNNER.result_of(Future("job", error), a_job())
 
 
-def test_workers_without_the_plugins_are_told():
+def test_workers_without_the_plugins_are_told() -> None:
     with pytest.raises(InputError, match="install the same invkit and the same plugins"):
         RUNNER.result_of(Future("job", ModuleNotFoundError("no module named toys")), a_job())
 
 
-def test_a_worker_is_given_one_job_at_a_time_and_every_job_is_done():
+def test_a_worker_is_given_one_job_at_a_time_and_every_job_is_done() -> None:
     client = Client(2)
     results = RUNNER.through(client, [a_job(str(i)) for i in range(5)], threading.Event())
     assert next(results).record["id"] == "0"
@@ -86,7 +89,7 @@ def test_a_worker_is_given_one_job_at_a_time_and_every_job_is_done():
     assert [one.record["id"] for one in results] == ["1", "2", "3", "4"]
 
 
-def test_ctrl_c_gives_up_what_was_begun_and_sends_nothing_more():
+def test_ctrl_c_gives_up_what_was_begun_and_sends_nothing_more() -> None:
     client, asked = Client(2), threading.Event()
     results = RUNNER.through(client, [a_job(str(i)) for i in range(5)], asked)
     next(results)
@@ -96,7 +99,7 @@ def test_ctrl_c_gives_up_what_was_begun_and_sends_nothing_more():
     assert [key.partition("-")[0] for key in client.cancelled] == ["1"]
 
 
-def test_cores_are_shared_out_and_no_process_is_without(monkeypatch):
+def test_cores_are_shared_out_and_no_process_is_without(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
     assert [threads_each(count) for count in (1, 2, 3, 8, 20)] == [8, 4, 2, 1, 1]
@@ -105,7 +108,7 @@ def test_cores_are_shared_out_and_no_process_is_without(monkeypatch):
     assert thread_variables(3)["MKL_NUM_THREADS"] == "3"
 
 
-def test_slurm_options_are_read_and_checked():
+def test_slurm_options_are_read_and_checked() -> None:
     options = slurm_options("queue=gpu, gpus=1,walltime=08:00:00,jobs=4")
     assert (options.queue, options.gpus, options.walltime, options.jobs) == ("gpu", 1, "08:00:00", 4)
     with pytest.raises(InputError, match=r"quue=gpu cannot be used.*known are queue, account"):

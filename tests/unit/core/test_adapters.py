@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,12 +39,12 @@ class Losses(Adapter):
 
 
 @pytest.fixture
-def install(tmp_path, monkeypatch):
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """Put a distribution of entry points on sys.path, as pip would; the registry scans afresh, and again afterwards."""
     monkeypatch.syspath_prepend(str(tmp_path))
     registry._installed.cache_clear()
 
-    def put(distribution, entry_points, module=MODULE):
+    def put(distribution: str, entry_points: str, module: str = MODULE) -> None:
         folder = tmp_path / f"{distribution}-1.2.dist-info"
         folder.mkdir()
         (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2\n")
@@ -54,11 +57,11 @@ def install(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def losses(install):
+def losses(install: Callable[..., None]) -> None:
     install("losses", "[invkit.adapters]\nlib = losses_module:Losses\n")
 
 
-def test_the_adapter_of_a_plugin_makes_components_by_prefix(losses):
+def test_the_adapter_of_a_plugin_makes_components_by_prefix(losses: None) -> None:
     entry = registry.find("fidelities", "lib:Half")
     assert isinstance(entry, registry.AdaptedEntry)
     assert vars(entry) == {
@@ -74,7 +77,7 @@ def test_the_adapter_of_a_plugin_makes_components_by_prefix(losses):
     assert "Half" not in registry.names("fidelities")
 
 
-def test_a_recipe_can_name_an_adapted_component(losses):
+def test_a_recipe_can_name_an_adapted_component(losses: None) -> None:
     text = "name = 'mine'\nimage_prior = 'pixels'\nfidelity = 'lib:Half'\nsolver = 'joint-adam'"
     checked = check_parameters(parse_recipe(text), seed=0)
     assert checked["fidelity.0"].component.__name__ == "Halved"
@@ -91,7 +94,9 @@ def test_a_recipe_can_name_an_adapted_component(losses):
         ("adapters", "lib:lib", UnknownNameError, "'lib:lib' in adapters"),
     ],
 )
-def test_an_unknown_part_of_an_adapter_is_refused(losses, family, name, error, expected):
+def test_an_unknown_part_of_an_adapter_is_refused(
+    losses: None, family: str, name: str, error: type[Exception], expected: str
+) -> None:
     with pytest.raises(error, match=expected):
         registry.load(family, name)
 
@@ -111,7 +116,9 @@ def test_an_unknown_part_of_an_adapter_is_refused(losses, family, name, error, e
         ("return Halved", "return 3", "'Half' of lib is registered in fidelities, but .* is not a subclass"),
     ],
 )
-def test_a_broken_adapter_breaks_only_its_own_use(install, old, new, expected):
+def test_a_broken_adapter_breaks_only_its_own_use(
+    install: Callable[..., None], old: str, new: str, expected: str
+) -> None:
     install("losses", "[invkit.adapters]\nlib = losses_module:Losses\n", MODULE.replace(old, new))
     assert registry.load("fidelities", "mse") is MSE
     assert "lib" in registry.names("adapters")
@@ -119,7 +126,7 @@ def test_a_broken_adapter_breaks_only_its_own_use(install, old, new, expected):
         registry.load("fidelities", "lib:Half")
 
 
-def test_two_adapters_of_one_prefix_are_an_error_that_names_both(install):
+def test_two_adapters_of_one_prefix_are_an_error_that_names_both(install: Callable[..., None]) -> None:
     for distribution in ("first", "second"):
         install(distribution, f"[invkit.adapters]\nlib = {distribution}_module:Losses\n")
     with pytest.raises(PluginError, match="'first:lib' or 'second:lib'"):
@@ -127,21 +134,21 @@ def test_two_adapters_of_one_prefix_are_an_error_that_names_both(install):
     assert registry.load("fidelities", "second:lib:Half").__module__ == "second_module"
 
 
-def test_a_distribution_of_the_prefix_comes_first(install):
+def test_a_distribution_of_the_prefix_comes_first(install: Callable[..., None]) -> None:
     """A library may itself register components for invkit one day."""
     adapter = "[invkit.adapters]\nlosses = losses_module:Losses\n"
     install("losses", f"{adapter}[invkit.fidelities]\nHalf = invkit.fidelities.norms:L1\n")
     assert registry.load("fidelities", "losses:Half") is L1
 
 
-def test_an_adapter_can_be_registered_for_a_session():
+def test_an_adapter_can_be_registered_for_a_session() -> None:
     class Losses(Adapter):
         """One loss."""
 
-        def names(self, family):
+        def names(self, family: str) -> Sequence[str]:
             return ["L1"] if family == "fidelities" else []
 
-        def component(self, family, name):
+        def component(self, family: str, name: str) -> Any:
             return L1
 
     registry.register("adapters", "here", Losses)
@@ -163,21 +170,23 @@ def test_an_adapter_can_be_registered_for_a_session():
         (lambda family: ["L1"] if family == "fidelities" else [], lambda: type("L1", (L1,), {}), "another 'L1' of fid"),
     ],
 )
-def test_the_conformance_check_finds_adapters_that_break_the_rules(names, made, expected):
+def test_the_conformance_check_finds_adapters_that_break_the_rules(
+    names: Callable[[str], list[str]], made: Callable[[], type[Any]], expected: str
+) -> None:
     class Losses(Adapter):
         """Losses."""
 
-        def names(self, family):
+        def names(self, family: str) -> Sequence[str]:
             return names(family)
 
-        def component(self, family, name):
+        def component(self, family: str, name: str) -> Any:
             return made()
 
     with pytest.raises(AssertionError, match=expected):
         check_adapter(Losses)
 
 
-def test_deepinv_is_adapted_by_invkit_and_listing_does_not_import_it():
+def test_deepinv_is_adapted_by_invkit_and_listing_does_not_import_it() -> None:
     code = (
         "import sys\n"
         "from invkit import registry\n"

@@ -7,16 +7,20 @@ import os
 import pickle
 import warnings
 import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 import torch
+from narrow import tensor
 
 from invkit.core.errors import DivergedError, InputError, OutOfMemoryError
+from invkit.core.files import write_atomically
 from invkit.core.observers import checkpoint
 from invkit.core.observers.checkpoint import Checkpointer, describe_run, load_checkpoint
 from invkit.core.problem import Problem
-from invkit.core.solver import Observer
+from invkit.core.solver import Observer, State, StopReason
 from invkit.fidelities.norms import MSE
 from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.simplex import SimplexKernel
@@ -35,37 +39,37 @@ RUN = describe_run(RECIPE, DATA, None, {"seed": 0, "kernel_size": (3, 3), "sigma
 
 
 @pytest.fixture
-def path(tmp_path):
+def path(tmp_path: Path) -> Path:
     return tmp_path / "checkpoint.pt"
 
 
-def problem():
+def problem() -> Problem:
     shape, kernel = (1, 1, 10, 11), (1, 1, 3, 3)
     return Problem(DATA, Convolution(), Pixels(shape, DATA), SimplexKernel(kernel), MSE())
 
 
-def solver(iterations=8):
+def solver(iterations: int = 8) -> JointAdam:
     return JointAdam(iterations=iterations, milestones=())
 
 
 class At(Observer):
     """Does something after one step."""
 
-    def __init__(self, iteration, action):
+    def __init__(self, iteration: int, action: Callable[[State], object]) -> None:
         self.iteration, self.action = iteration, action
 
-    def stepped(self, problem, state):
+    def stepped(self, problem: Problem, state: State) -> None:
         if state.iteration == self.iteration:
             self.action(state)
 
 
-def written(path, run=RUN, every=0.0, iterations=8):
+def written(path: Path, run: Mapping[str, Any] = RUN, every: float = 0.0, iterations: int = 8) -> Any:
     """A file in which the state after every step was saved."""
     solver(iterations).solve(problem(), observers=[Checkpointer(path, run, every)])
     return torch.load(path, weights_only=True)
 
 
-def rewritten(path, **changes):
+def rewritten(path: Path, **changes: Any) -> None:
     """The file with other parts; None takes one away."""
     saved = {**torch.load(path, weights_only=True), **changes}
     torch.save({part: value for part, value in saved.items() if value is not None}, path)
@@ -74,8 +78,8 @@ def rewritten(path, **changes):
 # When it is written
 
 
-def test_a_state_that_was_saved_on_the_way_continues_to_the_same_bits(path):
-    kept = []
+def test_a_state_that_was_saved_on_the_way_continues_to_the_same_bits(path: Path) -> None:
+    kept: list[bytes] = []
     keep = At(3, lambda state: kept.append(path.read_bytes()))
     whole = solver().solve(problem(), observers=[Checkpointer(path, RUN, 0.0), keep])
     path.write_bytes(kept[0])
@@ -83,11 +87,11 @@ def test_a_state_that_was_saved_on_the_way_continues_to_the_same_bits(path):
     assert state["iteration"] == 3
     resumed = solver().solve(problem(), resume=state)
     assert resumed.history == whole.history
-    assert torch.equal(resumed.image, whole.image)
-    assert torch.equal(resumed.kernel, whole.kernel)
+    assert torch.equal(tensor(resumed.image), tensor(whole.image))
+    assert torch.equal(tensor(resumed.kernel), tensor(whole.kernel))
 
 
-def test_a_run_that_comes_to_its_end_leaves_nothing_to_resume(path):
+def test_a_run_that_comes_to_its_end_leaves_nothing_to_resume(path: Path) -> None:
     assert solver().solve(problem(), observers=[Checkpointer(path, RUN)]).stopped == "finished"
     assert not path.exists()
 
@@ -96,19 +100,19 @@ def test_a_run_that_comes_to_its_end_leaves_nothing_to_resume(path):
     ("reason", "kept"),
     [("interrupted", True), ("time limit", True), ("finished", False), ("converged", False), (None, False)],
 )
-def test_what_can_be_continued_is_kept_at_the_stop(path, reason, kept):
+def test_what_can_be_continued_is_kept_at_the_stop(path: Path, reason: StopReason | None, kept: bool) -> None:
     state = solver().start(problem())
     Checkpointer(path, RUN).stopped(problem(), state, reason)
     assert path.exists() == kept
 
 
-def test_a_time_limit_keeps_the_state(path):
+def test_a_time_limit_keeps_the_state(path: Path) -> None:
     result = solver(10**6).solve(problem(), observers=[Checkpointer(path, RUN)], time_limit=0.05)
     assert load_checkpoint(path, RUN)["iteration"] == result.iterations
 
 
-def test_half_a_step_is_not_written(path):
-    def fail(state):
+def test_half_a_step_is_not_written(path: Path) -> None:
+    def fail(state: State) -> NoReturn:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -116,8 +120,8 @@ def test_half_a_step_is_not_written(path):
     assert not path.exists()
 
 
-def test_a_diverged_state_does_not_replace_a_good_one(path):
-    def diverge(state):
+def test_a_diverged_state_does_not_replace_a_good_one(path: Path) -> None:
+    def diverge(state: State) -> None:
         state.losses[-1] = torch.tensor(float("nan"))
 
     last = At(8, diverge)
@@ -126,9 +130,10 @@ def test_a_diverged_state_does_not_replace_a_good_one(path):
     assert load_checkpoint(path, RUN)["iteration"] == 7
 
 
-def test_it_waits_between_two_writes(path, monkeypatch):
-    now, writes = [0.0], []
-    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: now[0])
+def test_it_waits_between_two_writes(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    writes: list[float] = []
+    monkeypatch.setattr("invkit.core.observers.checkpoint.time.monotonic", lambda: now[0])
     monkeypatch.setattr(checkpoint, "write_atomically", lambda path, content: writes.append(now[0]))
     posed, state, saver = problem(), solver().start(problem()), Checkpointer(path, RUN, 30.0)
     saver.started(posed, state, 8)
@@ -141,11 +146,11 @@ def test_it_waits_between_two_writes(path, monkeypatch):
 # When it cannot be written
 
 
-def test_a_full_disk_costs_no_result_and_is_told_once(path, monkeypatch):
+def test_a_full_disk_costs_no_result_and_is_told_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written(path, iterations=2)
     good = path.read_bytes()
 
-    def full(handle):
+    def full(handle: int) -> NoReturn:
         raise OSError(28, "No space left on device")
 
     saver = Checkpointer(path, RUN, 0.0)
@@ -153,20 +158,23 @@ def test_a_full_disk_costs_no_result_and_is_told_once(path, monkeypatch):
     with pytest.warns(RuntimeWarning, match=r"checkpoint\.pt could not be written \(No space left.*goes on") as told:
         result = solver().solve(problem(), observers=[saver])
     assert (result.stopped, result.iterations, len(told)) == ("finished", 8, 1)
+    assert isinstance(saver.failure, OSError)
     assert saver.failure.errno == 28
     assert path.read_bytes() == good
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), MemoryError()])
-def test_it_tries_again_at_the_next_time(path, monkeypatch, error):
-    tried, write = [], checkpoint.write_atomically
+def test_it_tries_again_at_the_next_time(
+    path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError | MemoryError
+) -> None:
+    tried: list[tuple[Any, ...]] = []
 
-    def once(*arguments):
+    def once(*arguments: Any) -> None:
         tried.append(arguments)
         if len(tried) == 1:
             raise error
-        write(*arguments)
+        write_atomically(*arguments)
 
     monkeypatch.setattr(checkpoint, "write_atomically", once)
     saver = Checkpointer(path, RUN, 0.0)
@@ -177,7 +185,7 @@ def test_it_tries_again_at_the_next_time(path, monkeypatch, error):
     assert load_checkpoint(path, RUN)["iteration"] == 8
 
 
-def test_a_folder_that_vanished_costs_no_result(tmp_path):
+def test_a_folder_that_vanished_costs_no_result(tmp_path: Path) -> None:
     with pytest.warns(RuntimeWarning, match="No such file"):
         result = solver().solve(problem(), observers=[Checkpointer(tmp_path / "gone" / "c.pt", RUN, 0.0)])
     assert result.stopped == "finished"
@@ -186,7 +194,12 @@ def test_a_folder_that_vanished_costs_no_result(tmp_path):
 # Whose it is
 
 
-def described(data=DATA, kernel=None, settings=None, **places):
+def described(
+    data: torch.Tensor = DATA,
+    kernel: torch.Tensor | None = None,
+    settings: Mapping[str, Any] | None = None,
+    **places: Any,
+) -> dict[str, Any]:
     recipe = {**RECIPE, **places}
     return describe_run(recipe, data, kernel, {"seed": 0, "kernel_size": (3, 3), "sigma": None, **(settings or {})})
 
@@ -222,7 +235,7 @@ def described(data=DATA, kernel=None, settings=None, **places):
         ({"name": "an own run"}, "name=none, now an own run"),
     ],
 )
-def test_another_run_is_refused_by_what_differs(path, run, words):
+def test_another_run_is_refused_by_what_differs(path: Path, run: dict[str, Any], words: str) -> None:
     written(path)
     with pytest.raises(InputError, match=words) as caught:
         load_checkpoint(path, run)
@@ -234,17 +247,17 @@ def test_another_run_is_refused_by_what_differs(path, run, words):
 @pytest.mark.parametrize(
     "run", [described(), described(title="other words", notes="more"), described(settings={"kernel_size": [3, 3]})]
 )
-def test_the_same_run_is_taken(path, run):
+def test_the_same_run_is_taken(path: Path, run: dict[str, Any]) -> None:
     written(path)
     assert load_checkpoint(path, run)["iteration"] == 8
 
 
-def test_a_kernel_counts_by_its_values():
+def test_a_kernel_counts_by_its_values() -> None:
     assert described(kernel=DATA) == described(kernel=DATA.clone().requires_grad_())
     assert described(kernel=DATA) != described(kernel=DATA.flip(-1))
 
 
-def test_any_json_like_description_serves(path):
+def test_any_json_like_description_serves(path: Path) -> None:
     written(path, run={"name": "my run"})
     assert load_checkpoint(path, {"name": "my run"})["iteration"] == 8
 
@@ -255,7 +268,7 @@ def test_any_json_like_description_serves(path):
 @pytest.mark.parametrize(
     ("name", "value"), [("invkit", "0.0.1"), ("torch", "1.0"), ("threads", 999), ("device", "cuda (NVIDIA X)")]
 )
-def test_other_circumstances_are_told(path, name, value):
+def test_other_circumstances_are_told(path: Path, name: str, value: str | int) -> None:
     saved = written(path)
     rewritten(path, made_with={**saved["made_with"], name: value})
     with pytest.warns(RuntimeWarning) as told:
@@ -266,7 +279,7 @@ def test_other_circumstances_are_told(path, name, value):
     assert "same bits" in str(one.message)
 
 
-def test_no_device_is_compared_where_none_is_given(path):
+def test_no_device_is_compared_where_none_is_given(path: Path) -> None:
     saved = written(path)
     assert saved["made_with"]["device"].startswith("cpu")
     rewritten(path, made_with={**saved["made_with"], "device": "cuda (NVIDIA X)"})
@@ -276,13 +289,13 @@ def test_no_device_is_compared_where_none_is_given(path):
 # What is no checkpoint
 
 
-def packed(thing):
+def packed(thing: object) -> bytes:
     buffer = io.BytesIO()
     torch.save(thing, buffer)
     return buffer.getvalue()
 
 
-def archive():
+def archive() -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as file:
         file.writestr("notes.txt", "notes")
@@ -302,7 +315,7 @@ NO_CHECKPOINT = {
 }
 
 
-def refusal(path, error=InputError):
+def refusal(path: Path, error: type[Exception] = InputError) -> str:
     """The message; a warning would be an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -317,13 +330,13 @@ def refusal(path, error=InputError):
 
 
 @pytest.mark.parametrize("case", NO_CHECKPOINT)
-def test_what_is_no_checkpoint_is_refused_in_our_own_words(path, case):
+def test_what_is_no_checkpoint_is_refused_in_our_own_words(path: Path, case: str) -> None:
     path.write_bytes(NO_CHECKPOINT[case])
     assert "is no checkpoint, or a damaged one" in refusal(path)
 
 
 @pytest.mark.parametrize("part", [0.001, 0.01, 0.1, 0.5, 0.9, 0.999])
-def test_a_truncated_checkpoint_is_refused(path, part):
+def test_a_truncated_checkpoint_is_refused(path: Path, part: float) -> None:
     written(path)
     content = path.read_bytes()
     path.write_bytes(content[: int(part * len(content))])
@@ -332,14 +345,14 @@ def test_a_truncated_checkpoint_is_refused(path, part):
 
 @pytest.mark.parametrize("lost", ["run", "made_with", "state"])
 @pytest.mark.parametrize("instead", [None, 3])
-def test_a_checkpoint_without_one_of_its_parts_is_refused(path, lost, instead):
+def test_a_checkpoint_without_one_of_its_parts_is_refused(path: Path, lost: str, instead: int | None) -> None:
     written(path)
     rewritten(path, **{lost: instead})
     assert "lacks parts" in refusal(path)
 
 
 @pytest.mark.parametrize("lost", ["iteration", "losses", "converged", "seconds"])
-def test_a_state_without_what_every_state_has_is_refused(path, lost):
+def test_a_state_without_what_every_state_has_is_refused(path: Path, lost: str) -> None:
     state = dict(written(path)["state"])
     del state[lost]
     rewritten(path, state=state)
@@ -347,22 +360,22 @@ def test_a_state_without_what_every_state_has_is_refused(path, lost):
 
 
 @pytest.mark.parametrize("form", [None, 1, 3, "2"])
-def test_another_format_is_refused(path, form):
+def test_another_format_is_refused(path: Path, form: int | str | None) -> None:
     written(path)
     rewritten(path, format=form)
     assert "another version of invkit" in refusal(path)
 
 
-def test_a_missing_file_and_a_folder(path):
+def test_a_missing_file_and_a_folder(path: Path) -> None:
     assert "nothing to resume" in refusal(path)
     path.mkdir()
     assert "cannot be read (Is a directory)" in refusal(path)
 
 
-def test_a_file_that_memory_does_not_hold(path, monkeypatch):
+def test_a_file_that_memory_does_not_hold(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written(path)
 
-    def exhausted(*arguments, **options):
+    def exhausted(*arguments: Any, **options: Any) -> NoReturn:
         raise MemoryError
 
     monkeypatch.setattr(torch, "load", exhausted)

@@ -29,11 +29,11 @@ def imported_by(statement: str, *arguments: str, heavy: tuple[str, ...] = HEAVY)
     return done.stdout.splitlines()[-1].removeprefix("imported:").split()
 
 
-def test_the_check_sees_an_import():
+def test_the_check_sees_an_import() -> None:
     assert imported_by("import scipy") == ["scipy"]
 
 
-def test_importing_invkit_is_light():
+def test_importing_invkit_is_light() -> None:
     assert imported_by("import invkit") == []
 
 
@@ -42,7 +42,7 @@ def test_importing_invkit_is_light():
     [["--help"], ["deblur", "--help"], ["list"], ["recipe", "show", "selfdeblur"]],
     ids=" ".join,
 )
-def test_commands_that_compute_nothing_are_light(arguments):
+def test_commands_that_compute_nothing_are_light(arguments: list[str]) -> None:
     assert imported_by("from invkit.apps.cli.main import main; main()", *arguments) == []
 
 

@@ -109,7 +109,7 @@ class Unfindable:
 
 
 class Untyped:
-    def __init__(self, *, precision=1) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, *, precision=1) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001 - what is tested
         pass
 
 

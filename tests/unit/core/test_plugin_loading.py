@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +20,7 @@ POINT = "[invkit.fidelities]\nmine = {0}:Mine\n"
 
 
 @pytest.mark.parametrize("asked", ["invkit<0.0.1", "Invkit (>=999)", "invkit[cluster]==0.0.7; python_version>='3'"])
-def test_a_plugin_for_another_version_is_not_imported(install, asked):
+def test_a_plugin_for_another_version_is_not_imported(install: Callable[..., Path], asked: str) -> None:
     install("old-plugin", POINT.format("old_plugin"), asked, old_plugin="raise AssertionError('imported')")
     with pytest.raises(PluginError) as caught:
         registry.load("fidelities", "mine")
@@ -31,17 +33,19 @@ def test_a_plugin_for_another_version_is_not_imported(install, asked):
 @pytest.mark.parametrize(
     "asked", ["", "invkit", "invkit>=0.0.1", "invkit<0.0.1; extra == 'old'", "numpy<0.1", "not a requirement !!"]
 )
-def test_a_plugin_without_a_requirement_on_this_version_is_imported(install, asked):
+def test_a_plugin_without_a_requirement_on_this_version_is_imported(install: Callable[..., Path], asked: str) -> None:
     install("new-plugin", POINT.format("new_plugin"), asked, new_plugin=PLUGIN)
     assert registry.load("fidelities", "mine").__module__ == "new_plugin"
 
 
-def test_a_distribution_that_is_missing_has_no_requirements():
+def test_a_distribution_that_is_missing_has_no_requirements() -> None:
     assert requirements_of("no-such-distribution") == []
     assert unmet_requirement("no-such-distribution") is None
 
 
-def test_a_slow_import_gives_a_warning_with_the_plugin_and_its_seconds(install, monkeypatch):
+def test_a_slow_import_gives_a_warning_with_the_plugin_and_its_seconds(
+    install: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(plugin_loading, "SLOW_IMPORT_SECONDS", 0.2)
     slow = f"import time\ntime.sleep(0.25)\n{PLUGIN}"
     install("slow-plugin", POINT.format("slow_plugin"), slow_plugin=slow)
@@ -55,7 +59,7 @@ def test_a_slow_import_gives_a_warning_with_the_plugin_and_its_seconds(install, 
         registry.load("fidelities", "mine")  # imported already
 
 
-def test_the_import_of_torch_is_not_counted_for_the_plugin(install):
+def test_the_import_of_torch_is_not_counted_for_the_plugin(install: Callable[..., Path]) -> None:
     """The interface of the family imports torch, which takes a second, before the plugin is imported."""
     site = install("quick-plugin", POINT.format("quick_plugin"), quick_plugin=f"import torch\n{PLUGIN}")
     code = (
@@ -71,7 +75,7 @@ def test_the_import_of_torch_is_not_counted_for_the_plugin(install):
     assert (done.stdout, done.stderr) == ("Mine\n", "")
 
 
-def test_invkit_s_own_components_are_neither_timed_nor_checked(monkeypatch):
+def test_invkit_s_own_components_are_neither_timed_nor_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "timed_import", lambda *given: pytest.fail("timed"))
     monkeypatch.setattr(registry, "unmet_requirement", lambda *given: pytest.fail("checked"))
     assert registry.load("fidelities", "mse").__name__ == "MSE"

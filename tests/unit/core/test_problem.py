@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import FrozenInstanceError, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,11 +13,12 @@ import torch
 
 from invkit.core.errors import AssemblyError, InputError
 from invkit.core.interfaces import Fidelity, Regularizer
-from invkit.core.problem import Problem, Term, shape_of
+from invkit.core.problem import Problem, Term
 from invkit.fidelities.norms import MSE
 from invkit.fidelities.schedule import Schedule
 from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.simplex import SimplexKernel
+from invkit.numerics.geometry import Shape, shape_of
 from invkit.operators.convolution import Convolution
 
 DATA = torch.rand(2, 1, 10, 12, generator=torch.Generator().manual_seed(0))
@@ -25,30 +27,35 @@ IMAGE_SHAPE = (2, 1, 12, 16)  # valid: 10 + 3 - 1, 12 + 5 - 1
 
 
 class Mean(Regularizer):
-    def forward(self, value):
+    def forward(self, value: torch.Tensor) -> torch.Tensor:
         return value.flatten(1).mean(1)
 
 
 class Constant(Fidelity):
-    def __init__(self, value):
+    def __init__(self, value: float) -> None:
         super().__init__()
         self.value = value
 
-    def forward(self, predicted, data):
+    def forward(self, predicted: torch.Tensor, data: torch.Tensor) -> torch.Tensor:
         return torch.full((len(data),), self.value)
 
 
-def problem(data=DATA, image_shape=IMAGE_SHAPE, fidelity=None, regularizers=()):
+def problem(
+    data: Any = DATA,
+    image_shape: Shape = IMAGE_SHAPE,
+    fidelity: Fidelity | None = None,
+    regularizers: Any = (),
+) -> Problem:
     image_prior = Pixels(image_shape, torch.zeros(image_shape))
     return Problem(data, Convolution(), image_prior, SimplexKernel(KERNEL_SHAPE), fidelity or MSE(), regularizers)
 
 
-def test_components_that_fit_make_a_problem():
+def test_components_that_fit_make_a_problem() -> None:
     assert problem().image_prior().shape == IMAGE_SHAPE
 
 
 @pytest.mark.parametrize("shape", [(2, 1, 10, 12), (2, 1, 12, 15), (1, 1, 12, 16), (2, 3, 12, 16)])
-def test_an_image_prior_of_another_shape_is_refused_with_the_right_one(shape):
+def test_an_image_prior_of_another_shape_is_refused_with_the_right_one(shape: Shape) -> None:
     with pytest.raises(AssemblyError) as caught:
         problem(image_shape=shape)
     message = str(caught.value)
@@ -58,7 +65,7 @@ def test_an_image_prior_of_another_shape_is_refused_with_the_right_one(shape):
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
-def test_data_that_are_not_finite_are_refused(bad):
+def test_data_that_are_not_finite_are_refused(bad: float) -> None:
     data = DATA.clone()
     data[1, 0, 3, 4] = bad
     with pytest.raises(InputError, match="NaN or infinite"):
@@ -66,14 +73,14 @@ def test_data_that_are_not_finite_are_refused(bad):
 
 
 @pytest.mark.parametrize("data", [DATA[0], DATA[None], (DATA * 255).to(torch.uint8)], ids=["3d", "5d", "uint8"])
-def test_data_of_another_form_are_refused_with_their_shape_and_type(data):
+def test_data_of_another_form_are_refused_with_their_shape_and_type(data: torch.Tensor) -> None:
     with pytest.raises(InputError) as caught:
         problem(data=data)
     assert str(tuple(data.shape)) in str(caught.value)
     assert str(data.dtype) in str(caught.value)
 
 
-def test_the_objective_is_the_weighted_sum_for_each_image_of_the_batch():
+def test_the_objective_is_the_weighted_sum_for_each_image_of_the_batch() -> None:
     terms = (Term(Mean(), 2.0), Term(Mean(), 30.0, target="kernel"))
     image = torch.stack([torch.full((1, 12, 16), 0.25), torch.full((1, 12, 16), 0.5)])
     kernel = torch.full(KERNEL_SHAPE, 1 / 15)
@@ -81,33 +88,33 @@ def test_the_objective_is_the_weighted_sum_for_each_image_of_the_batch():
     torch.testing.assert_close(value, torch.tensor([0.125 + 0.5 + 2.0, 0.125 + 1.0 + 2.0]))
 
 
-def test_the_objective_follows_a_schedule_of_fidelities():
+def test_the_objective_follows_a_schedule_of_fidelities() -> None:
     scheduled = problem(fidelity=Schedule([(Constant(1.0), 3), (Constant(2.0), None)]))
     image, kernel = scheduled.image_prior(), scheduled.kernel_prior()
     values = [float(scheduled.objective(image, kernel, iteration=i)[0]) for i in range(5)]
     assert values == [1.0, 1.0, 1.0, 2.0, 2.0]
 
 
-def test_the_objective_has_gradients_for_the_parameters_of_both_priors():
+def test_the_objective_has_gradients_for_the_parameters_of_both_priors() -> None:
     posed = problem(regularizers=(Term(Mean(), 0.1),))
-    posed.objective(posed.image_prior(), posed.kernel_prior()).sum().backward()
+    posed.objective(posed.image_prior(), posed.kernel_prior()).sum().backward()  # type: ignore[no-untyped-call]
     parameters = [*posed.image_prior.parameters(), *posed.kernel_prior.parameters()]
     assert parameters
     assert all(p.grad is not None and bool(torch.isfinite(p.grad).all()) for p in parameters)
 
 
-def test_moving_a_problem_moves_all_its_parts():
+def test_moving_a_problem_moves_all_its_parts() -> None:
     moved = problem(regularizers=(Term(Mean(), 0.1, target="kernel"),)).to("cpu")
     assert moved.data.device == next(moved.image_prior.parameters()).device == torch.device("cpu")
     assert [(t.weight, t.target) for t in moved.regularizers] == [(0.1, "kernel")]
 
 
-def test_a_problem_is_immutable():
+def test_a_problem_is_immutable() -> None:
     with pytest.raises(FrozenInstanceError):
-        problem().data = DATA
+        problem().data = DATA  # type: ignore[misc]
 
 
-def test_a_shape_has_four_numbers():
+def test_a_shape_has_four_numbers() -> None:
     assert shape_of(DATA) == (2, 1, 10, 12)
 
 
@@ -136,13 +143,13 @@ def test_a_shape_has_four_numbers():
         ("regularizers", [Mean], r"regularizers\[0\] is Mean"),
     ],
 )
-def test_a_wrong_part_is_refused_with_its_place(field, wrong, expected):
+def test_a_wrong_part_is_refused_with_its_place(field: str, wrong: Any, expected: str) -> None:
     with pytest.raises(AssemblyError, match=expected):
         replace(problem(), **{field: wrong})
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", ">f4", ">f8"])
-def test_an_array_becomes_a_float32_tensor_and_is_not_changed(dtype):
+def test_an_array_becomes_a_float32_tensor_and_is_not_changed(dtype: str) -> None:
     array = DATA.numpy().astype(dtype)
     array.setflags(write=False)  # torch would warn if it shared this memory
     taken = problem(data=array).data
@@ -152,7 +159,7 @@ def test_an_array_becomes_a_float32_tensor_and_is_not_changed(dtype):
     assert array.max() <= 1
 
 
-def test_a_tensor_is_kept_as_it_is():
+def test_a_tensor_is_kept_as_it_is() -> None:
     assert problem(data=DATA).data is DATA
     assert problem(data=DATA.double()).data.dtype is torch.float64
 
@@ -174,27 +181,27 @@ def test_a_tensor_is_kept_as_it_is():
     ],
     ids=str,
 )
-def test_data_that_cannot_be_used_are_refused_with_the_remedy(data, expected):
+def test_data_that_cannot_be_used_are_refused_with_the_remedy(data: Any, expected: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(InputError, match=expected):
             problem(data=data)
 
 
-def test_the_rounding_errors_of_a_blur_are_allowed():
+def test_the_rounding_errors_of_a_blur_are_allowed() -> None:
     data = DATA.clone()
     data[0, 0, 0, :2] = torch.tensor([-1e-5, 1 + 1e-5])
     assert problem(data=data).data is data
 
 
 @pytest.mark.parametrize("weight", [-1.0, math.nan, math.inf, "1", None, torch.tensor(1.0)])
-def test_a_weight_that_is_not_a_finite_number_is_refused(weight):
+def test_a_weight_that_is_not_a_finite_number_is_refused(weight: Any) -> None:
     with pytest.raises(InputError, match="weight of Mean must be finite and >= 0"):
         Term(Mean(), weight)
 
 
 @pytest.mark.parametrize("weight", [0, 2, 0.5, np.float32(0.5), np.float64(0.5)])
-def test_a_weight_may_be_any_number(weight):
+def test_a_weight_may_be_any_number(weight: Any) -> None:
     term = Term(Mean(), weight)
     image, kernel = torch.full(IMAGE_SHAPE, 0.5), torch.full(KERNEL_SHAPE, 1 / 15)
     value = problem(fidelity=Constant(0.0), regularizers=[term]).objective(image, kernel)
@@ -202,7 +209,7 @@ def test_a_weight_may_be_any_number(weight):
 
 
 @pytest.mark.parametrize("on", ["picture", None, "Image"])
-def test_the_target_of_a_term_is_the_image_or_the_kernel(on):
+def test_the_target_of_a_term_is_the_image_or_the_kernel(on: Any) -> None:
     with pytest.raises(InputError, match="'image' or 'kernel'"):
         Term(Mean(), 1.0, on)
 
@@ -210,12 +217,12 @@ def test_the_target_of_a_term_is_the_image_or_the_kernel(on):
 @pytest.mark.parametrize(
     ("wrong", "expected"), [(Mean, r"give Mean\(\.\.\.\), not Mean"), (MSE(), "Regularizer, and MSE")]
 )
-def test_a_term_must_hold_a_regularizer(wrong, expected):
+def test_a_term_must_hold_a_regularizer(wrong: Any, expected: str) -> None:
     with pytest.raises(AssemblyError, match=expected):
         Term(wrong, 1.0)
 
 
-def test_a_list_of_terms_is_kept_as_a_tuple():
+def test_a_list_of_terms_is_kept_as_a_tuple() -> None:
     terms = [Term(Mean(), 1.0)]
     posed = problem(regularizers=terms)
     terms.append(Term(Mean(), 2.0))

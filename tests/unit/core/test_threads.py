@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from deconvolution import a_kernel, blocks, made
+from narrow import array, tensor
 
 import invkit
 from invkit.core.errors import DivergedError
-from invkit.core.problem import Term
+from invkit.core.problem import Problem, Term
 from invkit.core.runtime import threads
 from invkit.core.runtime.threads import at_most_threads, threads_worth
-from invkit.core.solver import Observer, threads_for
+from invkit.core.solver import Observer, State, threads_for
 from invkit.operators.convolution import Convolution
 from invkit.regularizers.deepinv_priors import PlugAndPlay
 from invkit.regularizers.tv import TotalVariation
 from invkit.solvers.admm import ADMM
 from invkit.solvers.half_quadratic import HalfQuadratic
-from invkit.solvers.inner import run_inner
+from invkit.solvers.inner import Advancing, run_inner
 
 
 @pytest.fixture(autouse=True)
-def two_threads(torch_threads):
+def two_threads(torch_threads: Callable[[int], None]) -> None:
     """Two threads, whatever the machine has."""
     torch_threads(2)
 
 
-def photograph(regularizer=None):
+def photograph(regularizer: PlugAndPlay | None = None) -> Problem:
     kernel, terms = a_kernel(1, (3, 4)), [Term(regularizer or TotalVariation(), 1e-3)]
     return made(Convolution()(blocks(1, 1, (24, 24)), kernel).clamp(0, 1), kernel, terms, "valid")
 
@@ -38,32 +42,32 @@ class Counting(Observer):
     def __init__(self) -> None:
         self.seen: list[int] = []
 
-    def stepped(self, problem, state):
+    def stepped(self, problem: Problem, state: State) -> None:
         self.seen.append(torch.get_num_threads())
 
 
 class Failing(Observer):
     """Fails at the first step."""
 
-    def stepped(self, problem, state):
+    def stepped(self, problem: Problem, state: State) -> None:
         raise DivergedError("on purpose")
 
 
-def test_a_small_image_is_solved_by_one_thread_and_the_setting_is_restored():
+def test_a_small_image_is_solved_by_one_thread_and_the_setting_is_restored() -> None:
     observer = Counting()
     ADMM(iterations=3).solve(photograph(), observers=[observer])
     assert observer.seen == [1, 1, 1]
     assert torch.get_num_threads() == 2
 
 
-def test_the_setting_is_restored_after_an_error_too():
+def test_the_setting_is_restored_after_an_error_too() -> None:
     with pytest.raises(DivergedError, match="on purpose"):
         ADMM(iterations=3).solve(photograph(), observers=[Failing()])
     assert torch.get_num_threads() == 2
 
 
-def test_a_large_image_and_a_denoiser_use_all_threads(monkeypatch):
-    def used(problem):
+def test_a_large_image_and_a_denoiser_use_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    def used(problem: Problem) -> int:
         with threads_for(problem):
             return torch.get_num_threads()
 
@@ -73,7 +77,7 @@ def test_a_large_image_and_a_denoiser_use_all_threads(monkeypatch):
     assert used(photograph()) == 2
 
 
-def test_threads_are_never_added():
+def test_threads_are_never_added() -> None:
     torch.set_num_threads(1)
     with at_most_threads(2), threads_worth(10**9):
         assert torch.get_num_threads() == 1
@@ -83,18 +87,18 @@ def test_threads_are_never_added():
 
 
 @pytest.mark.parametrize("recipe", ["xu-l0", "krishnan"])
-def test_threads_change_no_bit_of_a_small_restoration(recipe):
+def test_threads_change_no_bit_of_a_small_restoration(recipe: str) -> None:
     image = np.clip(np.cumsum(np.random.default_rng(0).normal(0, 0.05, (48, 48)), 1) + 0.5, 0, 1).astype("float32")
-    images = []
+    images: list[np.ndarray] = []
     for number in (1, 2):
         torch.set_num_threads(number)
-        images.append(invkit.deblur(image, recipe=recipe, kernel_size=7, progress=False).image)
-    assert np.array_equal(*images)
+        images.append(array(invkit.deblur(image, recipe=recipe, kernel_size=7, progress=False).image))
+    assert np.array_equal(images[0], images[1])
 
 
 @pytest.mark.parametrize("solver", [ADMM(iterations=4), HalfQuadratic(beta_max=100.0)])
-def test_an_inner_solve_has_the_same_image_as_a_solve_and_only_the_last_loss(solver):
+def test_an_inner_solve_has_the_same_image_as_a_solve_and_only_the_last_loss(solver: Advancing[Any]) -> None:
     problem = photograph()
     state, result = run_inner(solver, problem), solver.solve(problem)
-    assert torch.equal(state.estimate()[0], result.image)
+    assert torch.equal(state.estimate()[0], tensor(result.image))
     assert [float(loss) for loss in state.losses] == [result.history[-1]]

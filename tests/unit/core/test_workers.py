@@ -117,7 +117,8 @@ def test_a_worker_that_ends_is_lost_and_replaced() -> None:
 
 
 def test_an_error_ends_busy_workers() -> None:
-    started, lost = time.monotonic(), []
+    started = time.monotonic()
+    lost: list[WorkerLostError] = []
 
     def ask() -> None:
         try:

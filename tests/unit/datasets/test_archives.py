@@ -7,6 +7,10 @@ import random
 import stat
 import tarfile
 import zipfile
+from pathlib import Path
+from tarfile import TarInfo
+from typing import Literal
+from zipfile import ZipInfo
 
 import pytest
 from hypothesis import given
@@ -15,15 +19,17 @@ from hypothesis import strategies as st
 from invkit.core.errors import InputError
 from invkit.datasets.archives import safe_path, unpack
 
+Mode = Literal["w", "w:gz", "w:bz2", "w:xz"]
 
-def made_zip(path, *members):
+
+def made_zip(path: Path, *members: tuple[str | ZipInfo, bytes]) -> Path:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members:
             archive.writestr(name, content)
     return path
 
 
-def made_tar(path, *members, mode="w:gz"):
+def made_tar(path: Path, *members: tuple[TarInfo, bytes], mode: Mode = "w:gz") -> Path:
     with tarfile.open(path, mode) as archive:
         for info, content in members:
             info.size = len(content)
@@ -31,20 +37,20 @@ def made_tar(path, *members, mode="w:gz"):
     return path
 
 
-def tar_info(name, kind=tarfile.REGTYPE, target=""):
+def tar_info(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> TarInfo:
     info = tarfile.TarInfo(name)
     info.type, info.linkname = kind, target
     return info
 
 
-def link(name):
+def link(name: str) -> ZipInfo:
     info = zipfile.ZipInfo(name)
     info.create_system, info.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
     return info
 
 
 @pytest.mark.parametrize("kind", ["w", "w:gz", "w:bz2", "w:xz"])
-def test_plain_archives_come_out_as_they_went_in(tmp_path, kind):
+def test_plain_archives_come_out_as_they_went_in(tmp_path: Path, kind: Mode) -> None:
     members = [("x/1", b"one"), ("x/y/2", b""), ("3", b"three" * 1000)]
     made_zip(tmp_path / "z", ("x/", b""), *members)
     folders = [(tar_info(name, tarfile.DIRTYPE), b"") for name in ("./", "x")]
@@ -56,7 +62,7 @@ def test_plain_archives_come_out_as_they_went_in(tmp_path, kind):
 
 
 @pytest.mark.parametrize("name", ["../evil", "/evil", "x/../../evil", "C:/evil", "x\\..\\..\\evil"])
-def test_a_member_that_leads_out_is_refused(tmp_path, name):
+def test_a_member_that_leads_out_is_refused(tmp_path: Path, name: str) -> None:
     zipped = made_zip(tmp_path / "z.zip", ("good", b"1"), (name, b"evil"))
     tarred = made_tar(tmp_path / "t.tgz", (tar_info("good"), b"1"), (tar_info(name), b"evil"))
     for archive in (zipped, tarred):
@@ -66,7 +72,7 @@ def test_a_member_that_leads_out_is_refused(tmp_path, name):
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])
-def test_links_and_devices_are_refused(tmp_path, kind):
+def test_links_and_devices_are_refused(tmp_path: Path, kind: bytes) -> None:
     tarred = made_tar(tmp_path / "t.tgz", (tar_info("x", kind, "/etc"), b""), (tar_info("x/passwd"), b"evil"))
     zipped = made_zip(tmp_path / "z.zip", (link("x"), b"/etc"), ("x/passwd", b"evil"))
     for archive in (tarred, zipped):
@@ -75,7 +81,7 @@ def test_links_and_devices_are_refused(tmp_path, kind):
     assert not (tmp_path / "into" / "x").exists()
 
 
-def test_a_bomb_is_cut_off(tmp_path):
+def test_a_bomb_is_cut_off(tmp_path: Path) -> None:
     zipped = made_zip(tmp_path / "z.zip", ("zeros", bytes(2_000_000)), ("more", bytes(2_000_000)))
     assert zipped.stat().st_size < 10_000
     with pytest.raises(InputError, match="larger than expected"):
@@ -83,14 +89,14 @@ def test_a_bomb_is_cut_off(tmp_path):
     assert sum(p.stat().st_size for p in (tmp_path / "into").iterdir()) <= 3_000_000
 
 
-def test_too_many_members_are_refused(tmp_path, monkeypatch):
+def test_too_many_members_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("invkit.datasets.archives.MAX_ARCHIVE_MEMBERS", 3)
     zipped = made_zip(tmp_path / "z.zip", *((str(n), b"") for n in range(4)))
     with pytest.raises(InputError, match="too many members"):
         unpack(zipped, tmp_path / "into", 1000)
 
 
-def test_damaged_archives_are_refused(tmp_path):
+def test_damaged_archives_are_refused(tmp_path: Path) -> None:
     content = random.Random(0).randbytes(10_000)  # which no compression makes smaller
     zipped, tarred = made_zip(tmp_path / "z", ("x", content)), made_tar(tmp_path / "t", (tar_info("x"), content))
     whole = zipped.read_bytes()
@@ -101,7 +107,7 @@ def test_damaged_archives_are_refused(tmp_path):
             unpack(archive, tmp_path / "into", 100_000)
 
 
-def test_an_encrypted_archive_is_refused(tmp_path):
+def test_an_encrypted_archive_is_refused(tmp_path: Path) -> None:
     content = bytearray(made_zip(tmp_path / "z.zip", ("x", b"secret")).read_bytes())
     for start, offset in ((b"PK\3\4", 6), (b"PK\1\2", 8)):  # the flags in both headers of the member
         content[content.index(start) + offset] |= 1
@@ -114,7 +120,7 @@ PIECES = st.sampled_from(["..", ".", "", "a", "b c", "é", "~", "C:", "\\", "x\0
 
 
 @given(st.lists(PIECES, max_size=6).map("/".join))
-def test_a_path_that_is_accepted_stays_in_its_folder(tmp_path_factory, name):
+def test_a_path_that_is_accepted_stays_in_its_folder(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
     folder = tmp_path_factory.getbasetemp() / "inside"
     try:
         path = safe_path(name)

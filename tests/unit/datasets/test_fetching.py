@@ -13,9 +13,12 @@ import tarfile
 import threading
 import time
 import zipfile
+from collections.abc import Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import ClassVar
+from pathlib import Path
+from signal import Signals
+from typing import Any, ClassVar, NoReturn
 
 import pooch
 import pytest
@@ -37,7 +40,7 @@ class Server(BaseHTTPRequestHandler):
     failures: ClassVar[dict[str, int]] = {}
     trickle: ClassVar[threading.Event] = threading.Event()
 
-    def do_GET(self):
+    def do_GET(self) -> None:
         how, _, name = self.path[1:].partition("/")
         self.asked.append(self.path)
         if how == "redirect":
@@ -52,7 +55,7 @@ class Server(BaseHTTPRequestHandler):
         self.end_headers()
         return self.send(how, body)
 
-    def send(self, how, body):
+    def send(self, how: str, body: bytes) -> None:
         if how == "always" or (how == "broken" and self.failures.setdefault(self.path, 1) > 0):
             self.failures[self.path] = 0
             self.wfile.write(body[: len(body) // 2])
@@ -63,22 +66,22 @@ class Server(BaseHTTPRequestHandler):
             self.wfile.write(body)
         self.close_connection = True
 
-    def empty(self, code, headers):
+    def empty(self, code: int, headers: dict[str, str]) -> None:
         self.send_response(code)
         for name, value in {"Content-Length": "0", **headers}.items():
             self.send_header(name, value)
         self.end_headers()
 
-    def log_message(self, *arguments):
+    def log_message(self, *arguments: Any) -> None:
         pass
 
-    def handle(self):
+    def handle(self) -> None:
         with suppress(ConnectionError):  # from a client that was killed
             super().handle()
 
 
 @pytest.fixture
-def server(monkeypatch):
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)  # before another attempt
     Server.asked, Server.failures, Server.trickle = [], {}, threading.Event()
     with ThreadingHTTPServer(("127.0.0.1", 0), Server) as running:
@@ -91,26 +94,28 @@ def server(monkeypatch):
         thread.join()
 
 
-def entry(url, name, content=None, **changes):
+def entry(url: str, name: str, content: bytes | None = None, **changes: Any) -> DatasetFile:
     content = CONTENTS[name] if content is None else content
     return DatasetFile(url, len(content), changes.pop("sha256", hashlib.sha256(content).hexdigest()), name, **changes)
 
 
-def entries(server, how="plain"):
+def entries(server: str, how: str = "plain") -> list[DatasetFile]:
     return [entry(f"{server}/{how}/{name}", name) for name in CONTENTS]
 
 
-def contents_of(folder):
+def contents_of(folder: Path) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-def leftovers(folder):
+def leftovers(folder: Path) -> list[str]:
     return [p.name for p in folder.parent.iterdir() if p != folder]
 
 
 @pytest.mark.parametrize("how", ["plain", "redirect", "broken", "unsized"])
-def test_a_dataset_arrives_whole_and_nothing_else_is_left(server, tmp_path, capfd, how):
-    counted = []
+def test_a_dataset_arrives_whole_and_nothing_else_is_left(
+    server: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], how: str
+) -> None:
+    counted: list[int] = []
     folder = tmp_path / "data" / "toy"
     assert fetch(entries(server, how), folder, watch=counted.append) == len(CONTENTS)
     assert contents_of(folder) == CONTENTS
@@ -119,7 +124,7 @@ def test_a_dataset_arrives_whole_and_nothing_else_is_left(server, tmp_path, capf
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_whole_dataset_is_not_downloaded_again(server, tmp_path):
+def test_a_whole_dataset_is_not_downloaded_again(server: str, tmp_path: Path) -> None:
     fetch(entries(server), tmp_path / "toy")
     Server.asked.clear()
     assert fetch(entries(server), tmp_path / "toy") == 0
@@ -136,7 +141,9 @@ def test_a_whole_dataset_is_not_downloaded_again(server, tmp_path):
         ("short", "does not have the expected SHA-256"),
     ],
 )
-def test_one_bad_file_stops_the_others_and_complete_files_are_kept(server, tmp_path, how, said):
+def test_one_bad_file_stops_the_others_and_complete_files_are_kept(
+    server: str, tmp_path: Path, how: str, said: str
+) -> None:
     good, folder = entries(server), tmp_path / "toy"
     bad = [*good[:-1], entry(f"{server}/{how}/b/2.bin", "b/2.bin")]
     with pytest.raises(InputError, match=rf"{server}/{how}/b/2.bin .*{said}"):
@@ -150,12 +157,12 @@ def test_one_bad_file_stops_the_others_and_complete_files_are_kept(server, tmp_p
     assert len(Server.asked) == len(CONTENTS) - len(present)
 
 
-def test_without_a_network_the_message_says_what_to_do(server, tmp_path):
+def test_without_a_network_the_message_says_what_to_do(server: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"the server cannot be reached.*check the connection.*HTTPS_PROXY.*are kept"):
         fetch([entry("http://127.0.0.1:9/x", "a/1.bin")], tmp_path / "toy")
 
 
-def test_missing_files_are_added_and_other_files_remain(server, tmp_path):
+def test_missing_files_are_added_and_other_files_remain(server: str, tmp_path: Path) -> None:
     folder = tmp_path / "toy"
     fetch(entries(server), folder)
     (folder / "a/1.bin").unlink()
@@ -165,7 +172,7 @@ def test_missing_files_are_added_and_other_files_remain(server, tmp_path):
     assert absent(entries(server), folder) == []
 
 
-def test_a_file_that_differs_is_replaced_only_on_request(server, tmp_path):
+def test_a_file_that_differs_is_replaced_only_on_request(server: str, tmp_path: Path) -> None:
     folder = tmp_path / "toy"
     fetch(entries(server), folder)
     (folder / "a/1.bin").write_text("edited")
@@ -177,7 +184,7 @@ def test_a_file_that_differs_is_replaced_only_on_request(server, tmp_path):
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
-def test_after_an_interruption_only_the_rest_is_downloaded(server, tmp_path, sent):
+def test_after_an_interruption_only_the_rest_is_downloaded(server: str, tmp_path: Path, sent: Signals) -> None:
     folder, wanted = tmp_path / "toy", entries(server)
     slow = [*wanted[:-1], entry(f"{server}/slow/b/2.bin", "b/2.bin", bytes(10**9))]
     code = f"""
@@ -202,8 +209,8 @@ fetch({slow!r}, Path({str(folder)!r}))
     assert Server.asked == ["/plain/b/2.bin"]
 
 
-def test_a_full_disk_is_named(server, tmp_path, monkeypatch):
-    def fails(*arguments):
+def test_a_full_disk_is_named(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*arguments: Any) -> NoReturn:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(pooch.HTTPDownloader, "__call__", fails)
@@ -212,7 +219,7 @@ def test_a_full_disk_is_named(server, tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="the administrator may write everywhere")
-def test_a_folder_that_may_not_be_written_is_named(server, tmp_path):
+def test_a_folder_that_may_not_be_written_is_named(server: str, tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(InputError, match="cannot be written"):
         fetch(entries(server), tmp_path / "toy")
@@ -220,23 +227,23 @@ def test_a_folder_that_may_not_be_written_is_named(server, tmp_path):
 
 
 @pytest.mark.parametrize("path", ["../x", "/x", "a/../../x", "C:/x", "a\\x", ""])
-def test_a_dataset_may_not_write_outside_its_folder(tmp_path, path):
+def test_a_dataset_may_not_write_outside_its_folder(tmp_path: Path, path: str) -> None:
     with pytest.raises(PluginError, match="must not write"):
         fetch([DatasetFile("http://127.0.0.1:9/x", 1, "0" * 64, path)], tmp_path / "toy")
 
 
-def test_entries_without_a_web_address_or_a_digest_are_refused(tmp_path):
+def test_entries_without_a_web_address_or_a_digest_are_refused(tmp_path: Path) -> None:
     with pytest.raises(PluginError, match="neither http nor https"):
         fetch([DatasetFile("file:///etc/passwd", 1, "0" * 64, "x")], tmp_path / "toy")
     with pytest.raises(PluginError, match="no SHA-256"):
         fetch([DatasetFile("http://127.0.0.1:9/x", 1, "0", "x")], tmp_path / "toy")
 
 
-def by_hand():
+def by_hand() -> list[DatasetFile]:
     return [entry("", name) for name in CONTENTS]
 
 
-def zipped(contents=CONTENTS):
+def zipped(contents: dict[str, bytes] = CONTENTS) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in contents.items():
@@ -244,7 +251,9 @@ def zipped(contents=CONTENTS):
     return buffer.getvalue()
 
 
-def test_files_are_found_by_contents_in_a_folder_an_archive_or_the_address_of_one(server, tmp_path, monkeypatch):
+def test_files_are_found_by_contents_in_a_folder_an_archive_or_the_address_of_one(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mine = tmp_path / "mine" / "deep"
     mine.mkdir(parents=True)
     for name, content in CONTENTS.items():
@@ -255,7 +264,8 @@ def test_files_are_found_by_contents_in_a_folder_an_archive_or_the_address_of_on
     monkeypatch.setitem(CONTENTS, ARCHIVE, zipped())
     address = f"{server}/plain/{ARCHIVE}"
     for number, origin in enumerate([tmp_path / "mine", tmp_path / "set.zip", tmp_path / "set.tar.gz", address]):
-        folder, counted = tmp_path / f"all{number}" / "toy", []
+        folder = tmp_path / f"all{number}" / "toy"
+        counted: list[int] = []
         wanted = [each for each in by_hand() if each.path != ARCHIVE]
         assert fetch(wanted, folder, origin=str(origin), watch=counted.append) == len(wanted)
         assert absent(wanted, folder) == []
@@ -264,7 +274,7 @@ def test_files_are_found_by_contents_in_a_folder_an_archive_or_the_address_of_on
     assert len(list(mine.iterdir())) == len(wanted)  # the user's own download is unchanged
 
 
-def test_files_that_ones_own_download_lacks_are_named_and_the_others_are_kept(tmp_path):
+def test_files_that_ones_own_download_lacks_are_named_and_the_others_are_kept(tmp_path: Path) -> None:
     folder, names = tmp_path / "data" / "toy", list(CONTENTS)
     for number, chosen in enumerate([names[:4], names[4:]]):
         (tmp_path / f"{number}.zip").write_bytes(zipped({name: CONTENTS[name] for name in chosen}))
@@ -276,14 +286,14 @@ def test_files_that_ones_own_download_lacks_are_named_and_the_others_are_kept(tm
     assert contents_of(folder) == CONTENTS
 
 
-def test_files_that_ones_own_download_lacks_are_downloaded_if_they_have_an_address(server, tmp_path):
+def test_files_that_ones_own_download_lacks_are_downloaded_if_they_have_an_address(server: str, tmp_path: Path) -> None:
     (tmp_path / "some.zip").write_bytes(zipped({"a/0.bin": CONTENTS["a/0.bin"]}))
     assert fetch(entries(server), tmp_path / "toy", origin=str(tmp_path / "some.zip")) == len(CONTENTS)
     assert contents_of(tmp_path / "toy") == CONTENTS
     assert len(Server.asked) == len(CONTENTS) - 1
 
 
-def test_one_file_of_ones_own_may_serve_two_of_the_dataset(tmp_path):
+def test_one_file_of_ones_own_may_serve_two_of_the_dataset(tmp_path: Path) -> None:
     twins = [entry("", "a/0.bin"), DatasetFile(**vars(entry("", "a/0.bin")) | {"path": "twin"})]
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "x").write_bytes(CONTENTS["a/0.bin"])
@@ -291,7 +301,7 @@ def test_one_file_of_ones_own_may_serve_two_of_the_dataset(tmp_path):
     assert absent(twins, tmp_path / "toy") == []
 
 
-def test_an_origin_that_is_no_archive_or_does_not_exist_is_refused(server, tmp_path):
+def test_an_origin_that_is_no_archive_or_does_not_exist_is_refused(server: str, tmp_path: Path) -> None:
     (tmp_path / "page.zip").write_text("<html>sign in</html>")
     with pytest.raises(InputError, match="neither a zip nor a tar file"):
         fetch(by_hand(), tmp_path / "toy", origin=str(tmp_path / "page.zip"))
@@ -302,7 +312,7 @@ def test_an_origin_that_is_no_archive_or_does_not_exist_is_refused(server, tmp_p
     assert list(tmp_path.iterdir()) == [tmp_path / "page.zip"]
 
 
-def test_an_archive_of_a_dataset_is_unpacked_once(server, tmp_path, monkeypatch):
+def test_an_archive_of_a_dataset_is_unpacked_once(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(CONTENTS, ARCHIVE, zipped({"a/0.bin": b"inside"}))
     for path in ("pictures", "."):
         wanted = [DatasetFile(**vars(entry(f"{server}/plain/{ARCHIVE}", ARCHIVE)) | {"path": path, "unpack": True})]

@@ -12,7 +12,7 @@ from PIL import Image
 
 from invkit.media.colour import from_luma_chroma, to_luma_chroma
 
-PRIMARIES = {
+PRIMARIES: dict[str, tuple[list[float], float, list[float]]] = {
     "black": ([0, 0, 0], 0, [0, 0]),
     "white": ([1, 1, 1], 1, [0, 0]),
     "grey": ([0.3, 0.3, 0.3], 0.3, [0, 0]),
@@ -23,7 +23,7 @@ PRIMARIES = {
 
 
 @pytest.mark.parametrize("name", PRIMARIES)
-def test_known_colours(name):
+def test_known_colours(name: str) -> None:
     rgb, luma, chroma = PRIMARIES[name]
     y, c = to_luma_chroma(np.array(rgb, np.float64).reshape(1, 1, 3))
     np.testing.assert_allclose(y.ravel(), luma, atol=1e-15)
@@ -32,7 +32,7 @@ def test_known_colours(name):
 
 @settings(deadline=None, max_examples=50)
 @given(hnp.arrays(np.float32, (2, 3, 4, 5), elements=st.floats(0, 1, width=32)))
-def test_the_inverse_is_exact_and_arrays_agree_with_tensors(rgb):
+def test_the_inverse_is_exact_and_arrays_agree_with_tensors(rgb: np.ndarray) -> None:
     tensor = torch.from_numpy(rgb)
     luma, chroma = to_luma_chroma(tensor)
     assert luma.shape == (2, 1, 4, 5)
@@ -44,7 +44,7 @@ def test_the_inverse_is_exact_and_arrays_agree_with_tensors(rgb):
     np.testing.assert_allclose(np.moveaxis(from_luma_chroma(array_luma, array_chroma), -1, 1), rgb, atol=1e-6)
 
 
-def test_it_is_the_conversion_of_jpeg():
+def test_it_is_the_conversion_of_jpeg() -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     luma, chroma = to_luma_chroma(rgb / 255)
     ours = np.concatenate([luma * 255, chroma * 255 + 128], -1)
@@ -52,17 +52,17 @@ def test_it_is_the_conversion_of_jpeg():
     assert np.abs(ours - theirs).max() <= 1  # Pillow rounds to integers, through a table
 
 
-def test_changed_luma_moves_all_three_channels_alike():
+def test_changed_luma_moves_all_three_channels_alike() -> None:
     rgb = torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     luma, chroma = to_luma_chroma(rgb)
     np.testing.assert_allclose(from_luma_chroma(luma + 0.1, chroma), rgb + 0.1, atol=1e-6)
 
 
-def test_gradients_pass_through():
+def test_gradients_pass_through() -> None:
     rgb = torch.rand(1, 3, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
     assert torch.autograd.gradcheck(lambda x: from_luma_chroma(*to_luma_chroma(x)), (rgb,))
 
 
-def test_grey_is_refused():
+def test_grey_is_refused() -> None:
     with pytest.raises(ValueError, match="three channels"):
         to_luma_chroma(torch.zeros(1, 1, 4, 4))

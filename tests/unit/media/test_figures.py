@@ -5,18 +5,22 @@ from __future__ import annotations
 import dataclasses
 import sys
 from dataclasses import replace
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from narrow import array
 
-from invkit.core.result import Result
+from invkit.core.result import Array, Result
 from invkit.media.figures import SCREEN_PIXELS, drawable, overview, row_height
 
 
-def result(image=None, **changes):
+def result(image: Array | None = None, **changes: Any) -> Result:
     noise = np.random.default_rng(0)
     image = noise.random((24, 36, 3)).astype(np.float32) if image is None else image
     kernel = noise.random((7, 9))
@@ -32,22 +36,27 @@ def result(image=None, **changes):
     return dataclasses.replace(whole, **changes)
 
 
-def drawn(figure):
+def drawn(figure: Figure) -> np.ndarray:
     """The pixels of a figure, (H, W, 4)."""
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())
+    canvas.draw()  # type: ignore[no-untyped-call]
+    return np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
 
 
-def words(figure):
+def shown_in(axes: Axes) -> np.ndarray:
+    """The values of its first picture."""
+    return array(axes.get_images()[0].get_array())
+
+
+def words(figure: Figure) -> list[str]:
     return [axes.get_title(where) for axes in figure.axes for where in ("left", "right")]
 
 
-def noise(*shape):
+def noise(*shape: int) -> np.ndarray:
     return np.random.default_rng(1).random(shape).astype(np.float32)
 
 
-IMAGES = {
+IMAGES: dict[str, Array] = {
     "grey": noise(24, 36),
     "grey and alpha": noise(24, 36, 2),
     "rgb": noise(24, 36, 3),
@@ -62,21 +71,21 @@ IMAGES = {
 
 
 @pytest.mark.parametrize("case", IMAGES)
-def test_every_kind_of_image_is_drawn(case):
+def test_every_kind_of_image_is_drawn(case: str) -> None:
     figure = overview(result(IMAGES[case]))
     assert np.ptp(drawn(figure)) > 0
-    assert figure.axes[0].get_images()[0].get_array().shape[:2] == (24, 36)
+    assert shown_in(figure.axes[0]).shape[:2] == (24, 36)
     assert ("Restored (first of 4)" in words(figure)) == (case == "batch")
     assert "36 × 24" in words(figure)  # noqa: RUF001
 
 
-def test_the_first_of_a_batch_is_shown():
+def test_the_first_of_a_batch_is_shown() -> None:
     batch = torch.from_numpy(noise(4, 3, 24, 36))
-    shown = overview(result(batch)).axes[0].get_images()[0].get_array()
+    shown = shown_in(overview(result(batch)).axes[0])
     np.testing.assert_allclose(shown, np.moveaxis(batch[0].numpy(), 0, -1))
 
 
-def test_without_a_blurry_picture():
+def test_without_a_blurry_picture() -> None:
     figure = overview(result(blurry=None))
     assert "Blurry" not in words(figure)
     assert "Restored" in words(figure)
@@ -93,17 +102,17 @@ def test_without_a_blurry_picture():
         ((0.5, float("nan"), 0.1), "linear"),
     ],
 )
-def test_the_loss_curve(history, scale):
+def test_the_loss_curve(history: tuple[float, ...], scale: str) -> None:
     figure = overview(result(history=history, iterations=len(history), stopped="interrupted"))
     axes = next(a for a in figure.axes if a.get_title("left") == "Loss")
     assert axes.get_yscale() == scale
     assert axes.get_title("right") == f"{len(history)} iterations, 4 s, interrupted"
-    assert [len(line.get_xdata()) for line in axes.lines] == ([len(history)] if history else [])
+    assert [len(np.asarray(line.get_xdata())) for line in axes.lines] == ([len(history)] if history else [])
     drawn(figure)
 
 
 @pytest.mark.parametrize("kernel", [noise(7, 9), torch.from_numpy(noise(3, 1, 7, 9)), np.ones((1, 1, 1, 1))])
-def test_the_kernel_tells_its_size_and_is_drawn_in_squares(kernel):
+def test_the_kernel_tells_its_size_and_is_drawn_in_squares(kernel: torch.Tensor | np.ndarray) -> None:
     figure = overview(result(kernel=kernel))
     axes = next(a for a in figure.axes if "ernel" in a.get_title("left"))
     height, width = kernel.shape[-2:]
@@ -114,7 +123,7 @@ def test_the_kernel_tells_its_size_and_is_drawn_in_squares(kernel):
     drawn(figure)
 
 
-def test_the_planes_of_another_unknown_are_drawn_about_zero():
+def test_the_planes_of_another_unknown_are_drawn_about_zero() -> None:
     figure = overview(replace(result(kernel=noise(6, 7, 9) - 0.5), has_kernel=False))
     axes = next(a for a in figure.axes if a.get_title("left").startswith("Operator parameter"))
     low, high = axes.get_images()[0].get_clim()
@@ -122,7 +131,7 @@ def test_the_planes_of_another_unknown_are_drawn_about_zero():
     drawn(figure)
 
 
-def test_pictures_keep_their_aspect():
+def test_pictures_keep_their_aspect() -> None:
     figure = overview(result(noise(100, 40)))
     drawn(figure)
     box = figure.axes[0].get_window_extent()
@@ -130,18 +139,18 @@ def test_pictures_keep_their_aspect():
 
 
 @pytest.mark.parametrize("shape", [(1, 5000), (5000, 1), (1, 1)])
-def test_no_shape_makes_the_figure_absurd(shape):
+def test_no_shape_makes_the_figure_absurd(shape: tuple[int, int]) -> None:
     assert 2 <= row_height([shape]) <= 9
 
 
-def test_a_large_picture_is_averaged():
+def test_a_large_picture_is_averaged() -> None:
     ramp = np.linspace(0, 1, 3 * SCREEN_PIXELS)[None, :, None] * np.ones((4, 1, 3))
     small = drawable(ramp)
     assert small.shape == (1, SCREEN_PIXELS, 3)
     np.testing.assert_allclose(small.mean(), 0.5, atol=1e-6)
 
 
-def test_matplotlib_is_left_as_it_was():
+def test_matplotlib_is_left_as_it_was() -> None:
     before, loaded = dict(mpl.rcParams), "matplotlib.pyplot" in sys.modules
     drawn(overview(result()))
     assert dict(mpl.rcParams) == before

@@ -9,7 +9,9 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NoReturn
 
 import hypothesis.extra.numpy as hnp
 import numpy as np
@@ -20,7 +22,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from invkit.core.errors import InputError
-from invkit.core.result import Result
+from invkit.core.files import write_atomically
+from invkit.core.result import Array, Result
 from invkit.media import output
 from invkit.media.images import read_image, write_image
 from invkit.media.kernels import as_kernel, check_kernel, kernel_picture, read_kernel
@@ -29,12 +32,12 @@ from invkit.media.output import CHECKPOINT, check_inputs, check_output, clear_ru
 FILES = {"image.png", "kernel.png", "kernel.npy", "overview.png", "result.json"}
 
 
-def noise(*shape):
+def noise(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).random(shape).astype(np.float32)
 
 
-def result(image=None, kernel=None, **changes):
-    values = {
+def result(image: Array | None = None, kernel: Array | None = None, **changes: Any) -> Result:
+    values: dict[str, Any] = {
         "image": noise(20, 30) if image is None else image,
         "kernel": noise(5, 7) / noise(5, 7).sum() if kernel is None else kernel,
         "history": (1.0, 0.5),
@@ -46,7 +49,7 @@ def result(image=None, kernel=None, **changes):
     return Result(**{**values, **changes})
 
 
-def names(folder):
+def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
@@ -55,7 +58,7 @@ def names(folder):
 
 @pytest.mark.parametrize("bits", [8, 16, 32])
 @pytest.mark.parametrize("channels", [(), (2,), (3,), (4,)])
-def test_everything_is_written_and_can_be_read(tmp_path, bits, channels):
+def test_everything_is_written_and_can_be_read(tmp_path: Path, bits: int, channels: tuple[int, ...]) -> None:
     image = noise(20, 30, *channels)
     assert save_result(result(image, bits=bits), tmp_path / "new" / "run") == tmp_path / "new" / "run"
     folder = tmp_path / "new" / "run"
@@ -77,7 +80,7 @@ def test_everything_is_written_and_can_be_read(tmp_path, bits, channels):
     assert written["seed"] == 3
 
 
-def test_a_batch_has_numbered_pictures(tmp_path):
+def test_a_batch_has_numbered_pictures(tmp_path: Path) -> None:
     kernels = torch.softmax(torch.arange(3 * 35.0).reshape(3, 35) / 9, 1).reshape(3, 1, 5, 7)
     save_result(result(torch.from_numpy(noise(3, 1, 20, 30)), kernels), tmp_path)
     assert names(tmp_path) == FILES | {"image-2.png", "image-3.png", "kernel-2.png", "kernel-3.png"}
@@ -85,27 +88,27 @@ def test_a_batch_has_numbered_pictures(tmp_path):
     np.testing.assert_allclose(np.load(tmp_path / "kernel.npy"), kernels[:, 0], rtol=1e-5)
 
 
-def test_an_image_of_many_channels_is_not_lost(tmp_path):
+def test_an_image_of_many_channels_is_not_lost(tmp_path: Path) -> None:
     save_result(result(torch.from_numpy(noise(1, 7, 20, 30))), tmp_path)
     np.testing.assert_array_equal(np.load(tmp_path / "image.npy"), np.moveaxis(noise(1, 7, 20, 30)[0], 0, -1))
 
 
-def test_the_colour_profile_goes_with_the_image(tmp_path):
+def test_the_colour_profile_goes_with_the_image(tmp_path: Path) -> None:
     save_result(result(noise(20, 30, 3), bits=16, icc_profile=b"a profile"), tmp_path)
     assert read_image(tmp_path / "image.png").icc_profile == b"a profile"
 
 
-def test_files_have_ordinary_permissions(tmp_path):
+def test_files_have_ordinary_permissions(tmp_path: Path) -> None:
     save_result(result(), tmp_path)
     (tmp_path / "plain").write_text("as any other file")
     expected = stat.S_IMODE((tmp_path / "plain").stat().st_mode)
     assert {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in FILES} == {expected}
 
 
-def test_a_full_disk_leaves_whole_files_only_and_no_result(tmp_path, monkeypatch):
+def test_a_full_disk_leaves_whole_files_only_and_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = iter(range(99))
 
-    def fsync(handle):
+    def fsync(handle: int) -> None:
         if next(calls) == 2:
             raise OSError(28, "No space left on device")
 
@@ -117,8 +120,10 @@ def test_a_full_disk_leaves_whole_files_only_and_no_result(tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize("failing", ["overview", "kernel_files"])
-def test_what_is_worth_most_is_written_before_what_fails(tmp_path, monkeypatch, failing):
-    def broken(given):
+def test_what_is_worth_most_is_written_before_what_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    def broken(given: Result) -> NoReturn:
         raise RuntimeError("no fonts")
 
     monkeypatch.setattr(output, failing, broken)
@@ -132,22 +137,22 @@ def test_what_is_worth_most_is_written_before_what_fails(tmp_path, monkeypatch, 
         assert names(tmp_path) == {"image.png"}
 
 
-def test_the_files_come_in_the_order_of_their_worth(tmp_path, monkeypatch):
-    written, write = [], output.write_atomically
+def test_the_files_come_in_the_order_of_their_worth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
 
-    def noted(path, content):
+    def noted(path: Path, content: bytes) -> None:
         written.append(path.name)
-        write(path, content)
+        write_atomically(path, content)
 
     monkeypatch.setattr(output, "write_atomically", noted)
     save_result(result(), tmp_path)
     assert written == ["image.png", "kernel.npy", "kernel.png", "overview.png", "result.json"]
 
 
-def test_an_interrupted_overwriting_is_no_finished_run(tmp_path, monkeypatch):
+def test_an_interrupted_overwriting_is_no_finished_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_result(result(), tmp_path)
 
-    def full(handle):
+    def full(handle: int) -> NoReturn:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
@@ -159,7 +164,7 @@ def test_an_interrupted_overwriting_is_no_finished_run(tmp_path, monkeypatch):
 # JSON
 
 
-def test_a_list_of_numbers_is_one_line_and_the_rest_is_indented(tmp_path):
+def test_a_list_of_numbers_is_one_line_and_the_rest_is_indented(tmp_path: Path) -> None:
     details = {"recipe": {"name": "a [\n 1,\n 2] b", "parts": ["x", "y"]}, "pairs": [[1, 2], [3, 4]], "none": []}
     save_result(result(history=(1.0, float("nan"), 0.25), details=details), tmp_path)
     text = (tmp_path / "result.json").read_text(encoding="utf-8")
@@ -179,11 +184,11 @@ def test_a_list_of_numbers_is_one_line_and_the_rest_is_indented(tmp_path):
         lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     )
 )
-def test_json_comes_back_as_it_was(value):
+def test_json_comes_back_as_it_was(value: Any) -> None:
     assert json.loads(strict_json(value)) == value
 
 
-def test_json_is_strict():
+def test_json_is_strict() -> None:
     details = {
         "nan": float("nan"),
         "inside": [np.float32(0.5), float("inf"), (np.int64(3), None, True)],
@@ -204,7 +209,7 @@ def test_json_is_strict():
     }
 
 
-def test_a_diverged_history_is_null(tmp_path):
+def test_a_diverged_history_is_null(tmp_path: Path) -> None:
     save_result(result(history=(1.0, float("nan"))), tmp_path)
     assert "NaN" not in (tmp_path / "result.json").read_text(encoding="utf-8")
 
@@ -212,7 +217,7 @@ def test_a_diverged_history_is_null(tmp_path):
 # Where it may be written
 
 
-def test_checking_leaves_nothing_behind(tmp_path):
+def test_checking_leaves_nothing_behind(tmp_path: Path) -> None:
     check_output(tmp_path / "a" / "b" / "c")
     check_output(tmp_path)
     assert names(tmp_path) == set()
@@ -233,7 +238,7 @@ OTHERS = [
 
 
 @pytest.mark.parametrize("present", RUN)
-def test_another_run_is_not_overwritten(tmp_path, present):
+def test_another_run_is_not_overwritten(tmp_path: Path, present: str) -> None:
     (tmp_path / present).write_text("of another run")
     with pytest.raises(InputError, match=f"already holds a run .*{present}.*--overwrite") as caught:
         check_output(tmp_path)
@@ -243,7 +248,7 @@ def test_another_run_is_not_overwritten(tmp_path, present):
 
 
 @pytest.mark.parametrize("present", sorted(FILES | set(BATCH)))
-def test_a_users_own_file_is_not_overwritten_by_saving(tmp_path, present):
+def test_a_users_own_file_is_not_overwritten_by_saving(tmp_path: Path, present: str) -> None:
     (tmp_path / present).write_text("mine")
     with pytest.raises(InputError, match="already holds a run"):
         save_result(result(), tmp_path)
@@ -252,18 +257,18 @@ def test_a_users_own_file_is_not_overwritten_by_saving(tmp_path, present):
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_folder_of_the_name_of_a_file_is_refused_before_any_compute(tmp_path, overwrite):
+def test_a_folder_of_the_name_of_a_file_is_refused_before_any_compute(tmp_path: Path, overwrite: bool) -> None:
     (tmp_path / "overview.png").mkdir()
     with pytest.raises(InputError, match=r"overview\.png is a folder"):
         check_output(tmp_path, overwrite=overwrite)
 
 
-def test_resume_and_overwrite_contradict_each_other(tmp_path):
+def test_resume_and_overwrite_contradict_each_other(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"--resume\) or replaced \(--overwrite\), not both"):
         check_output(tmp_path, overwrite=True, resume=True)
 
 
-def test_a_checkpoint_can_be_resumed(tmp_path):
+def test_a_checkpoint_can_be_resumed(tmp_path: Path) -> None:
     (tmp_path / CHECKPOINT).write_text("of this run")
     check_output(tmp_path, resume=True)
     save_result(result(stopped="time limit"), tmp_path)
@@ -271,7 +276,7 @@ def test_a_checkpoint_can_be_resumed(tmp_path):
 
 
 @pytest.mark.parametrize("folder", ["nowhere", "."])
-def test_where_there_is_no_run_there_is_none_to_resume(tmp_path, folder):
+def test_where_there_is_no_run_there_is_none_to_resume(tmp_path: Path, folder: str) -> None:
     with pytest.raises(InputError, match=r"there is no run in .* to resume"):
         check_output(tmp_path / folder, resume=True)
 
@@ -284,14 +289,14 @@ def test_where_there_is_no_run_there_is_none_to_resume(tmp_path, folder):
         ("time limit", rf"left no {CHECKPOINT} to resume from"),
     ],
 )
-def test_a_run_without_checkpoint_says_why_it_cannot_be_resumed(tmp_path, stopped, words):
+def test_a_run_without_checkpoint_says_why_it_cannot_be_resumed(tmp_path: Path, stopped: str, words: str) -> None:
     save_result(result(stopped=stopped), tmp_path)
     with pytest.raises(InputError, match=words):
         check_output(tmp_path, resume=True)
 
 
 @pytest.mark.parametrize("text", ["", "half of {", "[1, 2]", "\xff\xfe"])
-def test_a_damaged_summary_is_no_crash(tmp_path, text):
+def test_a_damaged_summary_is_no_crash(tmp_path: Path, text: str) -> None:
     (tmp_path / "result.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(InputError, match="to resume from"):
         check_output(tmp_path, resume=True)
@@ -301,7 +306,7 @@ def test_a_damaged_summary_is_no_crash(tmp_path, text):
 
 
 @pytest.mark.parametrize("name", RUN)
-def test_an_input_that_the_run_would_replace_is_refused(tmp_path, name):
+def test_an_input_that_the_run_would_replace_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "link").symlink_to(tmp_path)
     (tmp_path / name).write_text("an input")
     (tmp_path / "elsewhere.png").symlink_to(tmp_path / name)
@@ -312,7 +317,9 @@ def test_an_input_that_the_run_would_replace_is_refused(tmp_path, name):
             check_inputs(tmp_path / "link", [path])
 
 
-def test_an_input_given_relative_to_the_working_folder_is_recognised(tmp_path, monkeypatch):
+def test_an_input_given_relative_to_the_working_folder_is_recognised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "image.png").write_text("an input")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="is an input"):
@@ -322,14 +329,14 @@ def test_an_input_given_relative_to_the_working_folder_is_recognised(tmp_path, m
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_other_inputs_may_lie_in_the_folder_of_the_run(tmp_path, name):
+def test_other_inputs_may_lie_in_the_folder_of_the_run(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("an input")
     (tmp_path / "image.png").write_text("of another run")
     check_inputs(tmp_path, [tmp_path / name])
     check_inputs(tmp_path / "new", [tmp_path / name, tmp_path / "image.png"])
 
 
-def test_clearing_removes_the_run_and_nothing_else(tmp_path):
+def test_clearing_removes_the_run_and_nothing_else(tmp_path: Path) -> None:
     for name in [*RUN, *OTHERS, ".checkpoint.pt.a_3bcdef", ".notes.txt.a_3bcdef"]:
         (tmp_path / name).write_text("text")
     (tmp_path / "image-3.png").mkdir()
@@ -341,25 +348,27 @@ def test_clearing_removes_the_run_and_nothing_else(tmp_path):
     assert names(tmp_path) == {*OTHERS, ".notes.txt.a_3bcdef", "image-3.png"}
 
 
-def test_what_a_killed_write_leaves_is_cleared(tmp_path, monkeypatch):
-    def killed(self, target):
+def test_what_a_killed_write_leaves_is_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(self: Path, target: Path) -> NoReturn:
         raise SystemExit
 
     monkeypatch.setattr(Path, "replace", killed)
     monkeypatch.setattr(Path, "unlink", lambda self, missing_ok=False: None)
     with pytest.raises(SystemExit):
-        output.write_atomically(tmp_path / CHECKPOINT, b"half")
+        write_atomically(tmp_path / CHECKPOINT, b"half")
     monkeypatch.undo()
     assert len(names(tmp_path)) == 1
     clear_run(tmp_path)
     assert names(tmp_path) == set()
 
 
-def test_a_file_that_cannot_be_cleared_is_named_and_the_summary_goes_first(tmp_path, monkeypatch):
+def test_a_file_that_cannot_be_cleared_is_named_and_the_summary_goes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     save_result(result(), tmp_path)
     unlink = Path.unlink
 
-    def denied(self, missing_ok=False):
+    def denied(self: Path, missing_ok: bool = False) -> None:
         if self.name == "image.png":
             raise PermissionError(13, "Permission denied")
         unlink(self, missing_ok=missing_ok)
@@ -370,7 +379,7 @@ def test_a_file_that_cannot_be_cleared_is_named_and_the_summary_goes_first(tmp_p
     assert names(tmp_path) == FILES - {"result.json"}
 
 
-def test_overwriting_a_batch_by_one_image_leaves_none_of_the_batch(tmp_path):
+def test_overwriting_a_batch_by_one_image_leaves_none_of_the_batch(tmp_path: Path) -> None:
     kernels = torch.full((3, 1, 5, 7), 1 / 35)
     save_result(result(torch.from_numpy(noise(3, 1, 20, 30)), kernels), tmp_path)
     (tmp_path / CHECKPOINT).write_text("of this run")
@@ -379,14 +388,14 @@ def test_overwriting_a_batch_by_one_image_leaves_none_of_the_batch(tmp_path):
     assert names(tmp_path) == FILES | {CHECKPOINT, "notes.txt"}
 
 
-def test_other_files_are_no_hindrance(tmp_path):
+def test_other_files_are_no_hindrance(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     check_output(tmp_path)
     save_result(result(), tmp_path)
     assert names(tmp_path) == FILES | {"notes.txt"}
 
 
-def test_saving_twice_needs_overwrite(tmp_path):
+def test_saving_twice_needs_overwrite(tmp_path: Path) -> None:
     save_result(result(), tmp_path)
     before = (tmp_path / "result.json").read_bytes()
     with pytest.raises(InputError, match="already holds a run"):
@@ -396,7 +405,7 @@ def test_saving_twice_needs_overwrite(tmp_path):
     assert json.loads((tmp_path / "result.json").read_text())["iterations"] == 9
 
 
-def test_the_runs_own_checkpoint_does_not_hinder_saving(tmp_path):
+def test_the_runs_own_checkpoint_does_not_hinder_saving(tmp_path: Path) -> None:
     (tmp_path / CHECKPOINT).write_text("of this run")
     save_result(result(), tmp_path)
     assert names(tmp_path) == FILES | {CHECKPOINT}
@@ -404,21 +413,21 @@ def test_the_runs_own_checkpoint_does_not_hinder_saving(tmp_path):
 
 @pytest.mark.parametrize("below", [".", "run", "deeper/run"])
 @pytest.mark.parametrize("check", [check_output, lambda folder: save_result(result(), folder)])
-def test_a_file_is_no_folder(tmp_path, below, check):
+def test_a_file_is_no_folder(tmp_path: Path, below: str, check: Callable[[Path], object]) -> None:
     (tmp_path / "file").write_text("a file")
     with pytest.raises(InputError, match="is a file"):
         check(tmp_path / "file" / below)
     assert names(tmp_path) == {"file"}
 
 
-def test_a_folder_that_cannot_be_made(tmp_path):
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be written"):
         check_output(tmp_path / "new" / ("x" * 300))
     assert names(tmp_path) == set()
 
 
-def test_a_folder_that_may_not_be_written(tmp_path, monkeypatch):
-    def denied(*args, **kwargs):
+def test_a_folder_that_may_not_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*args: Any, **kwargs: Any) -> NoReturn:
         raise PermissionError(13, "Permission denied")  # chmod does not stop root, who runs many a CI
 
     monkeypatch.setattr(os, "mkdir", denied)
@@ -426,20 +435,20 @@ def test_a_folder_that_may_not_be_written(tmp_path, monkeypatch):
         check_output(tmp_path / "run")
 
 
-def test_a_link_to_nothing_is_no_folder(tmp_path):
+def test_a_link_to_nothing_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "run").symlink_to(tmp_path / "nowhere")
     with pytest.raises(InputError, match="run is a link to nothing"):
         check_output(tmp_path / "run")
 
 
-def test_a_path_up_and_down_is_tried_where_it_leads(tmp_path):
+def test_a_path_up_and_down_is_tried_where_it_leads(tmp_path: Path) -> None:
     check_output(tmp_path / "new" / ".." / ".." / "other")
     assert names(tmp_path) == set()
     assert not (tmp_path.parent / "other").exists()
 
 
-def test_what_is_left_of_a_trial_is_no_error(tmp_path, monkeypatch):
-    def denied(*args, **kwargs):
+def test_what_is_left_of_a_trial_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*args: Any, **kwargs: Any) -> NoReturn:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "rmdir", denied)
@@ -461,7 +470,7 @@ check_output(folder)
 """
 
 
-def test_parallel_runs_under_one_new_folder_do_not_disturb_each_other(tmp_path):
+def test_parallel_runs_under_one_new_folder_do_not_disturb_each_other(tmp_path: Path) -> None:
     signals = tmp_path / "signals"
     signals.mkdir()
     runs = [tmp_path / "par" / "deep" / f"r{i}" for i in range(4)]
@@ -492,7 +501,7 @@ KERNELS = hnp.arrays(
 
 @settings(deadline=None, max_examples=50)
 @given(KERNELS)
-def test_a_kernel_sums_to_one_and_keeps_its_proportions(values):
+def test_a_kernel_sums_to_one_and_keeps_its_proportions(values: np.ndarray) -> None:
     assume(values.max() > 0)
     kernel = check_kernel(values)
     assert kernel.sum() == pytest.approx(1, abs=1e-12)
@@ -502,7 +511,7 @@ def test_a_kernel_sums_to_one_and_keeps_its_proportions(values):
 
 @settings(deadline=None, max_examples=50)
 @given(KERNELS)
-def test_a_kernels_picture_is_large_and_its_squares_tell_the_weights(values):
+def test_a_kernels_picture_is_large_and_its_squares_tell_the_weights(values: np.ndarray) -> None:
     assume(values.max() > 0)
     picture = kernel_picture(values)
     factor = len(picture) // len(values)
@@ -514,19 +523,19 @@ def test_a_kernels_picture_is_large_and_its_squares_tell_the_weights(values):
 
 
 @pytest.mark.parametrize("name", ["k.png", "k.tif", "k.npy"])
-def test_kernels_are_read_from_pictures_and_arrays(tmp_path, name):
+def test_kernels_are_read_from_pictures_and_arrays(tmp_path: Path, name: str) -> None:
     stored = np.array([[0, 1, 2], [3, 4, 250]], np.uint8)
     write_image(tmp_path / name, stored)
     np.testing.assert_allclose(read_kernel(tmp_path / name), stored / 260)
 
 
-def test_a_box_kernel_is_constant_and_allowed(tmp_path):
+def test_a_box_kernel_is_constant_and_allowed(tmp_path: Path) -> None:
     np.save(tmp_path / "box.npy", np.ones((1, 1, 3, 5), np.int64))
     np.testing.assert_allclose(read_kernel(tmp_path / "box.npy"), np.full((3, 5), 1 / 15))
 
 
 @pytest.mark.parametrize("name", ["k.png", "k.jpg", "k.tif"])
-def test_a_colour_picture_of_a_kernel_counts_as_grey_where_its_channels_agree(tmp_path, name):
+def test_a_colour_picture_of_a_kernel_counts_as_grey_where_its_channels_agree(tmp_path: Path, name: str) -> None:
     stored = np.rint(255 * noise(16, 16)).astype(np.uint8)
     write_image(tmp_path / name, np.stack([stored] * 3, axis=-1))
     tolerance = 0.04 if name == "k.jpg" else 1e-12  # of the largest value, which JPEG changes a little
@@ -537,7 +546,7 @@ def test_a_colour_picture_of_a_kernel_counts_as_grey_where_its_channels_agree(tm
         read_kernel(tmp_path / name)
 
 
-def test_a_kernel_is_mended_with_a_warning_where_it_nearly_is_one():
+def test_a_kernel_is_mended_with_a_warning_where_it_nearly_is_one() -> None:
     kernel = noise(5, 7) / noise(5, 7).sum()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -569,14 +578,14 @@ def test_a_kernel_is_mended_with_a_warning_where_it_nearly_is_one():
         (np.ones((0, 3)), r"\(h, w\)"),
     ],
 )
-def test_what_is_no_kernel_is_refused(tmp_path, values, words):
+def test_what_is_no_kernel_is_refused(tmp_path: Path, values: np.ndarray, words: str) -> None:
     np.save(tmp_path / "k.npy", values)
     with pytest.raises(InputError, match=words) as caught:
         read_kernel(tmp_path / "k.npy")
     assert "k.npy" in str(caught.value)
 
 
-def test_the_enlarged_picture_is_not_taken_for_a_kernel(tmp_path):
+def test_the_enlarged_picture_is_not_taken_for_a_kernel(tmp_path: Path) -> None:
     save_result(result(), tmp_path)
     with pytest.raises(InputError, match=r"enlarged 37 times; give the kernel\.npy"):
         read_kernel(tmp_path / "kernel.png")

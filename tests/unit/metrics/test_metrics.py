@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +20,7 @@ from invkit.core.errors import InputError
 from invkit.metrics import align, aligned_psnr, aligned_ssd, aligned_ssim, psnr, ssd, ssim
 
 
-def smooth(rng, shape):
+def smooth(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """A random image without the finest detail, so that the error has one clear minimum."""
     image = rng.random(shape)
     for axis in (-2, -1):
@@ -25,7 +28,9 @@ def smooth(rng, shape):
     return image
 
 
-def plain_search(estimate, truth, border, max_shift, step):
+def plain_search(
+    estimate: np.ndarray, truth: np.ndarray, border: int, max_shift: float, step: float
+) -> tuple[float, tuple[float, float]]:
     """Every shift in turn, interpolated by SciPy: (least squared error, shift)."""
     still = truth[border:-border, border:-border]
     rows, columns = np.mgrid[border : truth.shape[0] - border, border : truth.shape[1] - border]
@@ -43,7 +48,9 @@ def plain_search(estimate, truth, border, max_shift, step):
     width=st.integers(14, 24),
     search=st.sampled_from([(4, 2.0, 0.25), (3, 3.0, 0.5), (5, 1.5, 0.25), (2, 2.0, 1.0), (4, 1.2, 0.3)]),
 )
-def test_equals_the_plain_exhaustive_search(seed, height, width, search):
+def test_equals_the_plain_exhaustive_search(
+    seed: int, height: int, width: int, search: tuple[int, float, float]
+) -> None:
     rng = np.random.default_rng(seed)
     truth = smooth(rng, (height, width))
     estimate = np.roll(truth, rng.integers(-1, 2, size=2), axis=(0, 1)) + 0.1 * rng.random((height, width))
@@ -55,7 +62,7 @@ def test_equals_the_plain_exhaustive_search(seed, height, width, search):
     assert ssd(found.estimate, found.truth) == pytest.approx(least, abs=1e-10)
 
 
-def test_equals_the_plain_search_at_the_size_of_levins_images():
+def test_equals_the_plain_search_at_the_size_of_levins_images() -> None:
     rng = np.random.default_rng(3)
     truth = smooth(rng, (255, 255))
     estimate = np.roll(truth, (2, -3), axis=(0, 1)) + 0.05 * rng.random((255, 255))
@@ -66,7 +73,7 @@ def test_equals_the_plain_search_at_the_size_of_levins_images():
 
 
 @given(st.integers(-20, 20), st.integers(-20, 20))
-def test_a_fractional_shift_is_found_and_undone(down, right):
+def test_a_fractional_shift_is_found_and_undone(down: int, right: int) -> None:
     rng = np.random.default_rng(0)
     scene = smooth(rng, (70, 70))
     rows, columns = np.mgrid[10:60, 10:60]
@@ -76,7 +83,7 @@ def test_a_fractional_shift_is_found_and_undone(down, right):
     np.testing.assert_allclose(found.estimate, found.truth, atol=1e-12)
 
 
-def test_an_image_is_itself():
+def test_an_image_is_itself() -> None:
     image = smooth(np.random.default_rng(0), (3, 50, 60))
     found = align(image, image)
     assert found.shift == (0.0, 0.0)
@@ -88,7 +95,7 @@ def test_an_image_is_itself():
 
 
 @pytest.mark.parametrize("kernel", [(4, 5), (7, 7), (6, 8), (1, 3)])
-def test_a_larger_estimate_lies_on_the_data_of_a_valid_convolution(kernel):
+def test_a_larger_estimate_lies_on_the_data_of_a_valid_convolution(kernel: tuple[int, int]) -> None:
     height, width = kernel
     x = smooth(np.random.default_rng(1), (60 + height - 1, 64 + width - 1))
     delta = np.zeros(kernel)
@@ -101,7 +108,7 @@ def test_a_larger_estimate_lies_on_the_data_of_a_valid_convolution(kernel):
     assert psnr(align(x, data).estimate, align(x, data).truth) == float("inf")
 
 
-def test_channels_share_one_shift_and_kinds_do_not_matter():
+def test_channels_share_one_shift_and_kinds_do_not_matter() -> None:
     rng = np.random.default_rng(2)
     truth = smooth(rng, (3, 48, 48))
     estimate = np.roll(truth, (1, 2), axis=(1, 2))
@@ -112,7 +119,7 @@ def test_channels_share_one_shift_and_kinds_do_not_matter():
 
 
 @given(arrays(np.float64, (2, 3, 16, 17), elements=st.floats(0, 1)))
-def test_plain_metrics_are_scikit_images(pair):
+def test_plain_metrics_are_scikit_images(pair: np.ndarray) -> None:
     first, second = pair
     assert ssd(first, second) == pytest.approx(((first - second) ** 2).sum())
     if np.any(first != second) and ssd(first, second) > 1e-12:
@@ -124,7 +131,7 @@ def test_plain_metrics_are_scikit_images(pair):
     assert ssim(first, second) == pytest.approx(np.mean(expected))
 
 
-def test_known_values():
+def test_known_values() -> None:
     zero, half = np.zeros((20, 20)), np.full((20, 20), 0.5)
     assert psnr(half, zero) == pytest.approx(20 * np.log10(2))
     assert ssd(half, zero) == 100
@@ -132,7 +139,7 @@ def test_known_values():
     assert ssim(half, zero) == pytest.approx(1e-4 / (0.25 + 1e-4))
 
 
-def test_levins_search_is_quick():
+def test_levins_search_is_quick() -> None:
     rng = np.random.default_rng(0)
     truth, estimate = rng.random((2, 255, 255))
     align(estimate, truth, max_shift=10)
@@ -158,18 +165,22 @@ def test_levins_search_is_quick():
         ((np.zeros((40, 40)), np.zeros((40, 40))), {"step": 1e-6}, "larger step"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(arguments, options, message):
+def test_what_cannot_be_compared_is_refused(
+    arguments: tuple[np.ndarray, np.ndarray], options: dict[str, Any], message: str
+) -> None:
     with pytest.raises(InputError, match=message):
         align(*arguments, **options)
 
 
 @pytest.mark.parametrize("metric", [psnr, ssd, ssim])
-def test_plain_metrics_refuse_two_sizes(metric):
+def test_plain_metrics_refuse_two_sizes(
+    metric: Callable[[np.ndarray | torch.Tensor, np.ndarray | torch.Tensor], float],
+) -> None:
     with pytest.raises(InputError, match="align"):
         metric(np.zeros((20, 20)), np.zeros((20, 21)))
 
 
-def test_ssim_refuses_an_image_smaller_than_its_window():
+def test_ssim_refuses_an_image_smaller_than_its_window() -> None:
     with pytest.raises(InputError, match="11"):
         ssim(np.zeros((10, 20)), np.zeros((10, 20)))
 
@@ -178,10 +189,12 @@ def test_ssim_refuses_an_image_smaller_than_its_window():
     ("results", "expected_psnr", "least_psnr", "expected_ssim"),
     [("selfdeblur", 33.25, 18.90, 0.919), ("wdip", 33.61, 30.18, 0.933)],
 )
-def test_published_results_on_levin(data_root, results, expected_psnr, least_psnr, expected_ssim):
+def test_published_results_on_levin(
+    data_root: Path, results: str, expected_psnr: float, least_psnr: float, expected_ssim: float
+) -> None:
     from PIL import Image
 
-    def read(*parts):
+    def read(*parts: str) -> np.ndarray:
         with Image.open((data_root / "levin").joinpath(*parts)) as image:
             return np.asarray(image) / 255
 

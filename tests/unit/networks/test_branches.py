@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -15,7 +16,7 @@ NETWORKS = [nn.Linear(3, 2) for _ in range(3)]
 INPUTS = torch.rand(3, 1, 3, generator=torch.Generator().manual_seed(0)).unbind()
 
 
-def test_each_network_has_its_own_input():
+def test_each_network_has_its_own_input() -> None:
     for network, one, output in zip(NETWORKS, INPUTS, apply_each(NETWORKS, INPUTS), strict=True):
         assert torch.equal(output, network(one))
 
@@ -23,19 +24,19 @@ def test_each_network_has_its_own_input():
 class Stream:
     """Notes who waits for whom."""
 
-    def __init__(self, log, name):
+    def __init__(self, log: list[str], name: str) -> None:
         self.log, self.name = log, name
 
-    def wait_stream(self, other):
+    def wait_stream(self, other: Stream) -> None:
         self.log.append(f"{self.name} waits for {other.name}")
 
 
-def test_branches_begin_where_the_trunk_is_and_it_goes_on_when_all_are_done(monkeypatch):
-    log, trunk = [], Stream([], "trunk")
-    trunk.log, names = log, iter("abc")
+def test_branches_begin_where_the_trunk_is_and_it_goes_on_when_all_are_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    log: list[str] = []
+    trunk, names = Stream(log, "trunk"), iter("abc")
 
     @contextmanager
-    def on(stream):
+    def on(stream: Stream) -> Iterator[None]:
         log.append(f"on {stream.name}")
         yield
 
@@ -59,15 +60,15 @@ def test_branches_begin_where_the_trunk_is_and_it_goes_on_when_all_are_done(monk
     not torch.cuda.is_available(),
     reason="needs an Nvidia GPU: pytest tests/unit/networks/test_branches.py on a machine with one",
 )
-def test_a_recorded_graph_of_branches_has_the_gradients_of_plain_calls():
+def test_a_recorded_graph_of_branches_has_the_gradients_of_plain_calls() -> None:
     networks = [nn.Sequential(nn.Conv2d(4, 8, 3), nn.ReLU(), nn.Conv2d(8, 1, 3)).cuda() for _ in range(4)]
     inputs = torch.rand(4, 1, 4, 40, 40, device="cuda").unbind()
 
-    def work():
+    def work() -> list[torch.Tensor]:
         value = torch.cat(apply_each(networks, inputs)).square().mean()
         return [value, *torch.autograd.grad(value, [weight for one in networks for weight in one.parameters()])]
 
-    stream, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
+    stream, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()  # type: ignore[no-untyped-call]
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         expected = [each.clone() for each in work()]

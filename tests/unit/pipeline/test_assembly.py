@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, ClassVar
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, ClassVar
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from invkit.core import registry
 from invkit.core.errors import AssemblyError, InputError, PluginError
 from invkit.core.interfaces import Fidelity, ImagePrior, LatentPrior, Proximable
 from invkit.core.parameters import validated
+from invkit.core.problem import Problem
 from invkit.core.solver import Solver
 from invkit.fidelities.norms import MSE
 from invkit.fidelities.schedule import Schedule
@@ -22,8 +24,8 @@ from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.softmax_fcn import SoftmaxFCN
 from invkit.numerics.geometry import Shape
 from invkit.operators.pixelwise import Identity
-from invkit.pipeline.assemble import assemble
-from invkit.recipes.model import load_recipe, parse_recipe, validate_recipe
+from invkit.pipeline.assemble import Assembly, assemble
+from invkit.recipes.model import Recipe, load_recipe, parse_recipe, validate_recipe
 from invkit.regularizers.l2 import KernelL2
 from invkit.regularizers.tv import TotalVariation
 
@@ -41,20 +43,20 @@ DATA = torch.rand(1, 1, 16, 18, generator=torch.Generator().manual_seed(0))
 TINY = DATA[..., :8, :8]  # smaller than the window of SSIM
 
 
-def small(*settings: str):
+def small(*settings: str) -> Recipe:
     return parse_recipe(SMALL, "small.toml").with_overrides(settings)
 
 
-def assembled(recipe, **options):
+def assembled(recipe: Recipe, **options: Any) -> Assembly:
     return assemble(recipe, DATA, (3, 5), **options)
 
 
 @pytest.fixture
-def registered():
+def registered() -> Iterator[Callable[..., None]]:
     """Register components for one test: ``registered("solvers", name=Class)``."""
     added = []
 
-    def put(family, **components):
+    def put(family: str, **components: Any) -> None:
         for name, component in components.items():
             registry.register(family, name, component)
             added.append((family, name))
@@ -64,7 +66,7 @@ def registered():
         registry.unregister(family, name)
 
 
-def test_a_recipe_becomes_a_problem_and_a_solver_that_solves_it():
+def test_a_recipe_becomes_a_problem_and_a_solver_that_solves_it() -> None:
     made = assembled(small())
     result = made.solver.solve(made.problem)
     assert tuple(result.image.shape) == (1, 1, 18, 22)  # 16 + 3 - 1, 18 + 5 - 1
@@ -72,7 +74,7 @@ def test_a_recipe_becomes_a_problem_and_a_solver_that_solves_it():
     assert result.iterations == 5
 
 
-def test_the_resolved_recipe_holds_every_default_and_is_itself_a_recipe():
+def test_the_resolved_recipe_holds_every_default_and_is_itself_a_recipe() -> None:
     resolved = assembled(small(), seed=11).recipe
     text = json.dumps(resolved)
     assert resolved["kernel_prior"]["params"]["hidden"] == 20
@@ -81,7 +83,7 @@ def test_the_resolved_recipe_holds_every_default_and_is_itself_a_recipe():
     assert assembled(again, seed=5).recipe == resolved
 
 
-def test_without_a_kernel_prior_only_the_image_is_unknown():
+def test_without_a_kernel_prior_only_the_image_is_unknown() -> None:
     recipe = parse_recipe('name = "denoise"\noperator = "identity"\nimage_prior = "pixels"\nsolver = "joint-adam"\n')
     problem = assemble(recipe, DATA, (1, 1)).problem
     assert list(problem.kernel_prior.parameters()) == []
@@ -89,7 +91,7 @@ def test_without_a_kernel_prior_only_the_image_is_unknown():
     assert problem.image_prior().shape == DATA.shape
 
 
-def test_several_fidelities_make_a_schedule():
+def test_several_fidelities_make_a_schedule() -> None:
     several = "\nfidelity = [{name = 'mse', until_iteration = 2}, {name = 'l1'}]\n"
     fidelity = assembled(parse_recipe(several + SMALL)).problem.fidelity
     assert isinstance(fidelity, Schedule)
@@ -107,13 +109,13 @@ def test_several_fidelities_make_a_schedule():
         (["regularizers.tv.scale_by=variance", "regularizers.tv.min_weight=0.0003"], [0.0003]),
     ],
 )
-def test_a_term_has_its_weight_and_is_dropped_if_that_is_zero(settings, weights):
+def test_a_term_has_its_weight_and_is_dropped_if_that_is_zero(settings: list[str], weights: list[float]) -> None:
     made = assembled(small(*settings), sigma=0.02)
     assert [term.weight for term in made.problem.regularizers] == pytest.approx(weights)
 
 
 @pytest.mark.parametrize(("sigma", "weight"), [(0.0, 2e-4), (1e-3, 2e-4), (5e-3, 4e-4), (0.5, 0.04)])
-def test_the_weight_is_at_least_min_weight(sigma, weight):
+def test_the_weight_is_at_least_min_weight(sigma: float, weight: float) -> None:
     made = assembled(
         small("regularizers.tv.weight=0.08", "regularizers.tv.scale_by=sigma", "regularizers.tv.min_weight=2e-4"),
         sigma=sigma,
@@ -122,7 +124,7 @@ def test_the_weight_is_at_least_min_weight(sigma, weight):
 
 
 @pytest.mark.parametrize("name", registry.names("recipes"))
-def test_every_registered_recipe_is_the_same_after_it_is_resolved(name):
+def test_every_registered_recipe_is_the_same_after_it_is_resolved(name: str) -> None:
     recipe, data = load_recipe(name), DATA.repeat(1, 1, 3, 3)
     data = data.repeat(1, 4, 1, 1) if recipe.operator.name == "multi-coil-mri" else data
     prior = "" if recipe.kernel_prior is None else recipe.kernel_prior.name
@@ -139,7 +141,7 @@ def test_every_registered_recipe_is_the_same_after_it_is_resolved(name):
 # The abilities that a solver needs.
 
 
-class Demanding(Solver):
+class Demanding(Solver[Any]):
     """A solver that is never started."""
 
     iterations = 1
@@ -148,13 +150,14 @@ class Demanding(Solver):
     def __init__(self, *, eagerness: Annotated[int, Field(gt=0)] = 1) -> None:
         self.eagerness = eagerness
 
-    def start(self, problem):
+    def start(self, problem: Problem) -> Any:
         raise AssertionError("started")
 
-    step = start
+    def step(self, problem: Problem, state: Any) -> Any:
+        raise AssertionError("started")
 
 
-def demanding(part, ability):
+def demanding(part: str, ability: Any) -> type[Any]:
     return type("Demanding", (Demanding,), {"needs": {part: ability}})
 
 
@@ -188,14 +191,16 @@ def demanding(part, ability):
         ),
     ],
 )
-def test_a_missing_ability_is_refused_with_the_components_that_have_it(registered, part, ability, expected):
+def test_a_missing_ability_is_refused_with_the_components_that_have_it(
+    registered: Callable[..., None], part: str, ability: type[Any], expected: str
+) -> None:
     registered("solvers", demanding=demanding(part, ability))
     with pytest.raises(AssemblyError, match=expected):
         assembled(small("solver=demanding"))
 
 
 @pytest.mark.parametrize("setting", ["regularizers=[]", "regularizers.tv.weight=0", "regularizers.tv.scale_by=sigma"])
-def test_a_needed_regularizer_must_have_a_weight_above_zero(registered, setting):
+def test_a_needed_regularizer_must_have_a_weight_above_zero(registered: Callable[..., None], setting: str) -> None:
     registered("solvers", demanding=demanding("regularizers", TotalVariation))
     with pytest.raises(
         AssemblyError, match=r"regularizers: .*the recipe has no such term of a weight above zero.*do: tv"
@@ -204,13 +209,13 @@ def test_a_needed_regularizer_must_have_a_weight_above_zero(registered, setting)
     assert assembled(small("solver=demanding")).problem.regularizers
 
 
-def test_a_need_of_an_unknown_part_is_the_fault_of_the_solver(registered):
+def test_a_need_of_an_unknown_part_is_the_fault_of_the_solver(registered: Callable[..., None]) -> None:
     registered("solvers", demanding=demanding("telescope", Proximable))
     with pytest.raises(PluginError, match="Demanding needs abilities of 'telescope'; the parts are operator, "):
         assembled(small("solver=demanding"))
 
 
-def test_terms_on_the_kernel_need_no_ability_and_satisfy_no_need(registered):
+def test_terms_on_the_kernel_need_no_ability_and_satisfy_no_need(registered: Callable[..., None]) -> None:
     """A solver needs abilities for the image; its own check decides whether it can use terms on the kernel."""
     registered("solvers", demanding=demanding("regularizers", TotalVariation))
     on_kernel = "regularizers=[{name = 'tv', weight = 0.5}, {name = 'kernel-l2', weight = 0.5, target = 'kernel'}]"
@@ -220,16 +225,14 @@ def test_terms_on_the_kernel_need_no_ability_and_satisfy_no_need(registered):
     ]
     with pytest.raises(AssemblyError, match="the recipe has no such term of a weight above zero on the image"):
         assembled(small("solver=demanding", "regularizers.tv.target=kernel"))
-    with pytest.raises(
-        AssemblyError, match="half-quadratic ignores regularizers on the kernel, and KernelL2 is one"
-    ):
+    with pytest.raises(AssemblyError, match="half-quadratic ignores regularizers on the kernel, and KernelL2 is one"):
         assembled(small("solver=half-quadratic", on_kernel))
 
 
 # A kernel that no prior uses.
 
 
-def test_a_kernel_for_a_prior_that_cannot_start_from_it_is_refused():
+def test_a_kernel_for_a_prior_that_cannot_start_from_it_is_refused() -> None:
     kernel = torch.full((1, 1, 3, 5), 1 / 15)
     with pytest.raises(
         InputError, match=r"recipe small estimates .* 'softmax-fcn', which cannot start from a given one; .*=known"
@@ -249,19 +252,21 @@ class Unbuilt(ImagePrior):
     def __init__(self, shape: Shape) -> None:
         raise AssertionError("built")
 
-    def forward(self):
+    def forward(self) -> torch.Tensor:
         raise AssertionError("called")
 
 
 @pytest.mark.parametrize("fidelity", ["ssim", "[{name = 'mse', until_iteration = 4}, {name = 'ssim'}]"])
-def test_a_fidelity_that_cannot_compare_the_data_is_refused_before_anything_is_built(registered, fidelity):
+def test_a_fidelity_that_cannot_compare_the_data_is_refused_before_anything_is_built(
+    registered: Callable[..., None], fidelity: str
+) -> None:
     registered("image_priors", unbuilt=Unbuilt)
     with pytest.raises(InputError, match=r"'ssim' needs images of at least 11x11 pixels, got 8x8"):
         assemble(small(f"fidelity={fidelity}", "image_prior=unbuilt"), TINY, (3, 3))
 
 
 @pytest.mark.parametrize("until", [5, 1000])
-def test_a_fidelity_that_is_never_used_is_no_error(until):
+def test_a_fidelity_that_is_never_used_is_no_error(until: int) -> None:
     recipe = small(f"fidelity=[{{name = 'mse', until_iteration = {until}}}, {{name = 'ssim'}}]")
     made = assemble(recipe, TINY, (3, 3))
     assert made.solver.solve(made.problem).iterations == 5
@@ -274,11 +279,11 @@ class Failing(MSE):
     def __init__(self) -> None:
         super().__init__()
 
-    def forward(self, predicted, data):
+    def forward(self, predicted: torch.Tensor, data: torch.Tensor) -> torch.Tensor:
         raise KeyError("table of wavelengths")
 
 
-def test_a_fidelity_that_fails_is_named(registered):
+def test_a_fidelity_that_fails_is_named(registered: Callable[..., None]) -> None:
     registered("fidelities", failing=Failing)
     with pytest.raises(PluginError, match=r"fidelity\.0: the component .*Failing failed: KeyError: 'table of wave"):
         assembled(small("fidelity=failing"))
@@ -297,11 +302,11 @@ class Fragile(ImagePrior):
         super().__init__(shape)
         raise self.error
 
-    def forward(self):
+    def forward(self) -> torch.Tensor:
         return torch.zeros(self.shape)
 
 
-def fragile(error):
+def fragile(error: BaseException) -> type[Any]:
     return type("Fragile", (Fragile,), {"error": error})
 
 
@@ -314,7 +319,9 @@ def fragile(error):
         (SystemExit(3), "SystemExit: 3"),
     ],
 )
-def test_a_component_that_fails_is_named_with_its_place_and_the_cause(registered, error, expected):
+def test_a_component_that_fails_is_named_with_its_place_and_the_cause(
+    registered: Callable[..., None], error: BaseException, expected: str
+) -> None:
     registered("image_priors", fragile=fragile(error))
     with pytest.raises(PluginError, match=rf"image_prior: the component .*Fragile failed: {expected}") as caught:
         assembled(small("image_prior=fragile"))
@@ -332,14 +339,14 @@ def test_a_component_that_fails_is_named_with_its_place_and_the_cause(registered
     ],
     ids=["memory", "cuda", "cpu", "invkit", "interrupt"],
 )
-def test_errors_that_the_caller_explains_pass_unchanged(registered, error):
+def test_errors_that_the_caller_explains_pass_unchanged(registered: Callable[..., None], error: BaseException) -> None:
     registered("image_priors", fragile=fragile(error))
     with pytest.raises(type(error)) as caught:
         assembled(small("image_prior=fragile"))
     assert caught.value is error
 
 
-def test_a_component_cannot_ask_for_an_argument_that_its_family_is_not_given(registered):
+def test_a_component_cannot_ask_for_an_argument_that_its_family_is_not_given(registered: Callable[..., None]) -> None:
     assert isinstance(assembled(small()).problem.kernel_prior, SoftmaxFCN)
 
     class Starting(Fidelity):
@@ -349,7 +356,7 @@ def test_a_component_cannot_ask_for_an_argument_that_its_family_is_not_given(reg
         def __init__(self, start: nn.Module) -> None:
             super().__init__()
 
-        def forward(self, predicted, data):
+        def forward(self, predicted: torch.Tensor, data: torch.Tensor) -> torch.Tensor:
             return (predicted - data).square().mean((1, 2, 3))
 
     registered("fidelities", starting=Starting)

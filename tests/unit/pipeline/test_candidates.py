@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from narrow import known
 from registered import registered
 
 from invkit.core import registry
 from invkit.core.errors import AssemblyError, InputError, InvkitError, RecipeError, UnknownNameError
 from invkit.pipeline.api import restore
-from invkit.pipeline.assemble import assemble
+from invkit.pipeline.assemble import Assembly, assemble
 from invkit.recipes.model import (
     Recipe,
     check_parameters,
@@ -50,7 +53,7 @@ TABLE = "{name = 'mine', image_prior = 'pixels', kernel_prior = 'simplex', solve
 
 
 @pytest.fixture(autouse=True)
-def names():
+def names() -> Iterator[Callable[..., None]]:
     """Registers texts as recipes for one test."""
     with registered(one=ONE, two=TWO) as put:
         yield put
@@ -75,14 +78,14 @@ def main(*settings: str, head: str = BOTH) -> Recipe:
         ("[]", []),
     ],
 )
-def test_one_or_several_by_name_or_as_whole_recipes(candidates, found):
+def test_one_or_several_by_name_or_as_whole_recipes(candidates: str, found: list[str]) -> None:
     recipe = parse_recipe(f"candidates = {candidates}\n{MAIN}")
     assert [one.name for one in recipe.candidates] == found
     assert all(one == load_recipe(one.name) for one in recipe.candidates if one.name != "mine")
     assert all(one.fidelity[0].name == "mse" for one in recipe.candidates)
 
 
-def test_a_registered_recipe_with_settings_is_a_candidate():
+def test_a_registered_recipe_with_settings_is_a_candidate() -> None:
     changed = "{recipe = 'two', name = 'short', overrides = ['solver.iterations=2', 'regularizers.tv.weight=1']}"
     short, two = main(f"candidates=[{changed}, 'two']").candidates
     assert (short.name, short.solver.params["iterations"], short.regularizers[0].weight) == ("short", 2, 1)
@@ -107,7 +110,7 @@ def test_a_registered_recipe_with_settings_is_a_candidate():
         ),
     ],
 )
-def test_a_recipe_with_settings_of_a_wrong_form_is_refused_with_its_place(candidate, expected):
+def test_a_recipe_with_settings_of_a_wrong_form_is_refused_with_its_place(candidate: str, expected: str) -> None:
     with pytest.raises(InvkitError, match=expected):
         main(head=f"candidates = {{{candidate}}}\n")
 
@@ -121,20 +124,22 @@ def test_a_recipe_with_settings_of_a_wrong_form_is_refused_with_its_place(candid
         ("['kernel-agreement', {name = 'log-gradient', weight = 2}]", [("kernel-agreement", 1), ("log-gradient", 2)]),
     ],
 )
-def test_the_selection_is_of_names_or_tables_with_a_weight(selection, found):
+def test_the_selection_is_of_names_or_tables_with_a_weight(selection: str, found: list[tuple[str, float]]) -> None:
     recipe = parse_recipe(f"candidates = ['one', 'two']\nselection = {selection}\n{MAIN}")
     assert [(term.name, term.weight) for term in recipe.selection] == found
     check_recipe(recipe)
 
 
-def test_in_python_candidates_are_recipes_or_names():
-    parts = {"name": "x", "image_prior": "pixels", "solver": "joint-adam"}
+def test_in_python_candidates_are_recipes_or_names() -> None:
+    parts: dict[str, Any] = {"name": "x", "image_prior": "pixels", "solver": "joint-adam"}
     whole = [load_recipe("one"), load_recipe("two")]
-    assert Recipe(**parts, candidates=["one", "two"]) == Recipe(**parts, candidates=whole)
-    assert Recipe(**parts, candidates="one").candidates == whole[:1]
+    one: Any = "one"  # a validator reads the recipes of these names
+    two: Any = "two"
+    assert Recipe(**parts, candidates=[one, two]) == Recipe(**parts, candidates=whole)
+    assert Recipe(**parts, candidates=one).candidates == whole[:1]
 
 
-def test_candidates_belong_to_the_tree_and_not_to_the_links_of_a_recipe(names):
+def test_candidates_belong_to_the_tree_and_not_to_the_links_of_a_recipe(names: Callable[..., None]) -> None:
     names(last=MAIN.replace("main", "last"))
     recipe = main("next=last", "candidates.two.next=last")
     assert [link.name for link in recipe.links()] == ["main", "last"]
@@ -147,7 +152,7 @@ def test_candidates_belong_to_the_tree_and_not_to_the_links_of_a_recipe(names):
     ]
 
 
-def test_candidates_may_have_candidates(names):
+def test_candidates_may_have_candidates(names: Callable[..., None]) -> None:
     names(inner=BOTH + MAIN.replace("main", "inner"))
     recipe = main("candidates=['inner', 'one']", "inner.two.iterations=2")
     check_recipe(recipe)
@@ -159,7 +164,7 @@ def test_candidates_may_have_candidates(names):
     assert recipe.candidates[0].candidates[1].solver.params["iterations"] == 2
 
 
-def test_all_components_have_their_places():
+def test_all_components_have_their_places() -> None:
     there = {place: family for place, family, _ in main().components()}
     assert there["selection.0"] == "no_reference_metrics"
     assert there["candidates.1.regularizers.0"] == "regularizers"
@@ -211,19 +216,19 @@ def test_all_components_have_their_places():
         ("candidates = 'one'\nselection = {weight = 1}\n", RecipeError, r"selection\.0\.name is missing"),
     ],
 )
-def test_a_wrong_form_is_refused_with_its_place(head, error, expected):
+def test_a_wrong_form_is_refused_with_its_place(head: str, error: type[Exception], expected: str) -> None:
     with pytest.raises(error, match=expected):
         main(head=head)
 
 
-def test_a_registered_recipe_that_is_not_toml_is_named(names):
+def test_a_registered_recipe_that_is_not_toml_is_named(names: Callable[..., None]) -> None:
     names(broken="name = = 3")
     with pytest.raises(RecipeError, match=r"candidates\.1: broken is not valid TOML"):
         main(head="candidates = ['one', 'broken']\n")
 
 
 @pytest.mark.parametrize("first", ["alpha", "beta", "gamma"])
-def test_a_recipe_that_contains_itself_is_refused(names, first):
+def test_a_recipe_that_contains_itself_is_refused(names: Callable[..., None], first: str) -> None:
     names(
         alpha="candidates = 'beta'\n" + TWO,
         beta="next = 'gamma'\n" + TWO,
@@ -320,7 +325,9 @@ def test_a_recipe_that_contains_itself_is_refused(names, first):
         ),
     ],
 )
-def test_candidates_that_cannot_be_used_are_refused_with_their_place(settings, error, expected):
+def test_candidates_that_cannot_be_used_are_refused_with_their_place(
+    settings: list[str], error: type[Exception], expected: str
+) -> None:
     with pytest.raises(error, match=expected):
         check_recipe(main(*settings))
 
@@ -340,14 +347,14 @@ def test_candidates_that_cannot_be_used_are_refused_with_their_place(settings, e
         ["candidates=[]", "selection=[]"],
     ],
 )
-def test_candidates_that_can_be_used_pass(settings):
+def test_candidates_that_can_be_used_pass(settings: list[str]) -> None:
     check_recipe(main(*settings))
 
 
-def test_the_seed_reaches_every_candidate():
+def test_the_seed_reaches_every_candidate() -> None:
     checked = check_parameters(main("candidates.1.solver.seed=3"), seed=7)
     places = ("candidates.0.solver", "candidates.1.solver", "solver")
-    assert [checked[place].values.seed for place in places] == [7, 3, 7]
+    assert [dict(checked[place].values)["seed"] for place in places] == [7, 3, 7]
 
 
 # Settings.
@@ -417,12 +424,12 @@ def test_the_seed_reaches_every_candidate():
         (["candidates.0.measurement.color=rgb"], lambda r: r.candidates[0].measurement.color == "rgb"),
     ],
 )
-def test_settings_reach_candidates_and_selection_in_any_order(settings, read):
+def test_settings_reach_candidates_and_selection_in_any_order(settings: list[str], read: Callable[[Any], bool]) -> None:
     assert read(main(*settings))
     assert main(*settings) == main(*settings[::-1])
 
 
-def test_settings_can_give_a_recipe_candidates_and_leave_the_registered_recipes_unchanged():
+def test_settings_can_give_a_recipe_candidates_and_leave_the_registered_recipes_unchanged() -> None:
     plain = parse_recipe(MAIN)
     settings = ["candidates=['one', 'two']", "selection=log-gradient", "candidates.one.solver.iterations=20"]
     changed = plain.with_overrides(settings)
@@ -454,12 +461,12 @@ def test_settings_can_give_a_recipe_candidates_and_leave_the_registered_recipes_
         ("selection.0.wait=2", r"no place 'selection\.0\.wait'; did you mean 'selection\.log-gradient\.weight'"),
     ],
 )
-def test_a_setting_of_an_unknown_place_is_refused(setting, expected):
+def test_a_setting_of_an_unknown_place_is_refused(setting: str, expected: str) -> None:
     with pytest.raises(InvkitError, match=expected):
         main(setting)
 
 
-def test_of_two_candidates_of_one_name_the_position_says_which():
+def test_of_two_candidates_of_one_name_the_position_says_which() -> None:
     twice = main("candidates=['two', 'two']", "candidates.1.solver.iterations=2")
     assert [one.solver.params["iterations"] for one in twice.candidates] == [7, 2]
     with pytest.raises(
@@ -471,11 +478,11 @@ def test_of_two_candidates_of_one_name_the_position_says_which():
 # Assembly.
 
 
-def assembled(*settings: str, **options: Any):
+def assembled(*settings: str, **options: Any) -> Assembly:
     return assemble(main(*settings), DATA, (1, 1), kernel=STILL, **options)
 
 
-def test_the_resolved_recipe_holds_the_resolved_candidates_and_is_itself_a_recipe(tmp_path):
+def test_the_resolved_recipe_holds_the_resolved_candidates_and_is_itself_a_recipe(tmp_path: Path) -> None:
     made = assembled(
         "selection.log-gradient.weight=2", "candidates.two.next=one", "candidates.two.next.kernel_prior=known", seed=4
     )
@@ -489,10 +496,10 @@ def test_the_resolved_recipe_holds_the_resolved_candidates_and_is_itself_a_recip
     file = tmp_path / "result.json"
     file.write_text(json.dumps({"recipe": made.recipe}))
     assert assemble(load_recipe(file), DATA, (1, 1), kernel=STILL, seed=9).recipe == made.recipe
-    assert validate_recipe(made.recipe, "again").candidates[1].next.name == "one"
+    assert known(validate_recipe(made.recipe, "again").candidates[1].next).name == "one"
 
 
-def test_an_ability_missing_in_a_candidate_is_refused_before_any_compute():
+def test_an_ability_missing_in_a_candidate_is_refused_before_any_compute() -> None:
     lacking = ["candidates.two.solver=demanding", "candidates.two.regularizers=[]"]
     check_recipe(main(*lacking))
     with pytest.raises(
@@ -511,7 +518,7 @@ def test_an_ability_missing_in_a_candidate_is_refused_before_any_compute():
 # Descriptions.
 
 
-def test_a_recipe_is_described_with_its_candidates_and_selection(names):
+def test_a_recipe_is_described_with_its_candidates_and_selection(names: Callable[..., None]) -> None:
     names(main=BOTH + MAIN)
     facts = json.loads(json.dumps(describe("recipes", "main")))
     assert [one["name"] for one in facts["candidates"]] == ["one", "two"]
@@ -520,13 +527,13 @@ def test_a_recipe_is_described_with_its_candidates_and_selection(names):
     assert describe("recipes", "one")["candidates"] == []
 
 
-def test_a_problem_of_a_candidate_is_a_problem_of_the_recipe(names):
+def test_a_problem_of_a_candidate_is_a_problem_of_the_recipe(names: Callable[..., None]) -> None:
     names(main=BOTH + MAIN, two=TWO.replace("iterations = 7", "iterations = -7"))
     [entry] = [entry for entry in registry.entries("recipes") if entry.name == "main"]
     assert "candidates.1.solver.iterations" in problem_of(entry)
 
 
-def test_the_schema_knows_candidates_and_selection():
+def test_the_schema_knows_candidates_and_selection() -> None:
     schema = recipe_schema()
     (one, names, changed, several), selection = (
         schema["properties"]["candidates"]["anyOf"],
@@ -542,7 +549,7 @@ def test_the_schema_knows_candidates_and_selection():
     assert "no_reference_metrics" in schema["$defs"]
 
 
-def test_a_recipe_that_contains_itself_through_settings_is_refused(names):
+def test_a_recipe_that_contains_itself_through_settings_is_refused(names: Callable[..., None]) -> None:
     registry.register("recipes", "alpha", CONTAINS.format(name="alpha", other="beta"))
     registry.register("recipes", "beta", CONTAINS.format(name="beta", other="alpha"))
     try:
@@ -563,7 +570,7 @@ solver = 'joint-adam'
 """
 
 
-def test_a_kernel_is_refused_if_the_candidates_find_their_own():
+def test_a_kernel_is_refused_if_the_candidates_find_their_own() -> None:
     recipe = main()
     with pytest.raises(InputError, match="starts from the kernels of its candidates and would ignore the given one"):
         restore(torch.rand(1, 1, 24, 24), recipe, kernel=torch.full((5, 5), 0.04), progress=False)

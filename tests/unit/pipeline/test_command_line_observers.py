@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import warnings
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from invkit import Observer, Problem
 from invkit.apps.cli.main import main
 from invkit.core import registry
 from invkit.core.errors import InputError, RecipeError, UnknownNameError
+from invkit.core.solver import State
 from invkit.fidelities.norms import MSE
 from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.simplex import SimplexKernel
@@ -24,7 +27,7 @@ from invkit.solvers.adam import JointAdam
 
 
 @pytest.fixture
-def problem():
+def problem() -> Problem:
     data = torch.rand(1, 1, 12, 12, generator=torch.Generator().manual_seed(0))
     return Problem(data, Convolution(), Pixels((1, 1, 14, 14), data), SimplexKernel((1, 1, 3, 3)), MSE())
 
@@ -40,18 +43,18 @@ def problem():
         ("board:title=a=b", "board", {"title": "a=b"}),
     ],
 )
-def test_names_and_parameters_are_read(text, name, params):
+def test_names_and_parameters_are_read(text: str, name: str, params: dict[str, Any]) -> None:
     spec = read_observer(text)
     assert (spec.name, spec.params) == (name, params)
 
 
 @pytest.mark.parametrize("text", ["", "every=5", "snapshots:=5", ":every=5"])
-def test_other_forms_are_refused(text):
+def test_other_forms_are_refused(text: str) -> None:
     with pytest.raises(InputError, match="NAME:KEY=VALUE"):
         read_observer(text)
 
 
-def test_an_unknown_name_and_an_unknown_parameter_are_refused(tmp_path):
+def test_an_unknown_name_and_an_unknown_parameter_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="'snapshot' in observers; did you mean 'snapshots'"):
         observers_of(["snapshot"], tmp_path, 0)
     with pytest.raises(RecipeError, match=r"--observe: snapshots.evry is not known; did you mean 'every'"):
@@ -65,18 +68,18 @@ class Faulty(Observer):
     """Fails at the second step."""
 
     def __init__(self) -> None:
-        self.calls = []
+        self.calls: list[int | str | None] = []
 
-    def stepped(self, problem, state):
+    def stepped(self, problem: Problem, state: State) -> None:
         self.calls.append(state.iteration)
         if state.iteration == 2:
             raise OSError("the disk is full")
 
-    def stopped(self, problem, state, reason):
+    def stopped(self, problem: Problem, state: State, reason: str | None) -> None:
         self.calls.append(reason)
 
 
-def test_an_observer_that_fails_is_dropped_and_the_solve_continues(problem):
+def test_an_observer_that_fails_is_dropped_and_the_solve_continues(problem: Problem) -> None:
     faulty = Faulty()
     with pytest.warns(RuntimeWarning, match=r"'faulty' has failed \(OSError: the disk is full\)") as warned:
         result = JointAdam(iterations=4).solve(problem, observers=[GuardedObserver("faulty", faulty)])
@@ -85,11 +88,13 @@ def test_an_observer_that_fails_is_dropped_and_the_solve_continues(problem):
     assert result.stopped == "finished"
 
 
-def names(folder):
+def names(folder: Path) -> list[str]:
     return sorted(path.name for path in (folder / "snapshots").iterdir())
 
 
-def test_pictures_are_written_at_the_right_iterations_and_at_the_end_of_each_solve(problem, tmp_path):
+def test_pictures_are_written_at_the_right_iterations_and_at_the_end_of_each_solve(
+    problem: Problem, tmp_path: Path
+) -> None:
     observer = SnapshotFiles(tmp_path, every=2)
     for iterations in (5, 2):
         JointAdam(iterations=iterations).solve(problem, observers=[observer])
@@ -102,7 +107,7 @@ def test_pictures_are_written_at_the_right_iterations_and_at_the_end_of_each_sol
     assert np.asarray(invkit.media.images.read_image(tmp_path / "snapshots" / stems[0]).pixels).shape[:2] == (14, 14)
 
 
-def test_a_new_run_removes_old_pictures_only_and_a_resumed_one_keeps_them(problem, tmp_path):
+def test_a_new_run_removes_old_pictures_only_and_a_resumed_one_keeps_them(problem: Problem, tmp_path: Path) -> None:
     solver = JointAdam(iterations=3)
     solver.solve(problem, observers=[SnapshotFiles(tmp_path, every=1)])
     (tmp_path / "snapshots" / "mine.png").write_bytes(b"mine")
@@ -126,21 +131,23 @@ solver = { name = "joint-adam", params = { iterations = 4 } }
 
 
 @pytest.fixture
-def few(tmp_path):
+def few(tmp_path: Path) -> list[Any]:
     """A recipe of two stages, and a photograph."""
     (tmp_path / "few.toml").write_text(RECIPE, encoding="utf-8")
     np.save(tmp_path / "photo.npy", np.random.default_rng(0).uniform(size=(20, 24, 3)).astype(np.float32))
     return [tmp_path / "photo.npy", "--recipe", tmp_path / "few.toml", "--kernel-size", 5, "-o", tmp_path / "out"]
 
 
-def run(monkeypatch, *words):
+def run(monkeypatch: pytest.MonkeyPatch, *words: Any) -> str | int:
     monkeypatch.setattr(sys, "argv", ["invkit", *map(str, words)])
     with pytest.raises(SystemExit) as stop:
         main()
     return stop.value.code or 0
 
 
-def test_the_command_line_takes_several_observers(few, tmp_path, monkeypatch, capsys):
+def test_the_command_line_takes_several_observers(
+    few: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     registry.register("observers", "faulty", Faulty)
     try:
         warnings.simplefilter("always")  # until the end of the test, as pytest does with all filters
@@ -153,14 +160,21 @@ def test_the_command_line_takes_several_observers(few, tmp_path, monkeypatch, ca
     assert (tmp_path / "out" / "result.json").exists()
 
 
-def test_the_command_line_refuses_before_it_computes(few, tmp_path, monkeypatch, capsys):
+def test_the_command_line_refuses_before_it_computes(
+    few: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(monkeypatch, "deblur", *few, "--observe", "snapshots:every=often") == 2
     assert "snapshots.every: should be an integer, got 'often'" in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "out").exists()
 
 
-def test_python_takes_instances(few, tmp_path):
-    faithful = Faulty()
-    faithful.stepped = lambda problem, state: faithful.calls.append(state.iteration)
+def test_python_takes_instances(few: list[Any], tmp_path: Path) -> None:
+    class Faithful(Faulty):
+        """Does not fail."""
+
+        def stepped(self, problem: Problem, state: State) -> None:
+            self.calls.append(state.iteration)
+
+    faithful = Faithful()
     invkit.deblur(few[0], recipe=few[2], kernel_size=5, observers=[faithful], progress=False)
     assert faithful.calls == [1, 2, 3, 4, "finished", 1, "converged"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,18 +35,18 @@ def compared(agreement: float, count: int = MIN_COMPARED) -> list[dict[str, obje
     ]
 
 
-def test_a_grey_image_and_a_spread_kernel_give_no_warning():
+def test_a_grey_image_and_a_spread_kernel_give_no_warning() -> None:
     assert diagnose(GREY, GREY, SPREAD) == []
     assert diagnose(GREY, GREY, SPREAD, compared(0.98)) == []
 
 
-def test_a_kernel_of_one_point_gives_a_warning():
+def test_a_kernel_of_one_point_gives_a_warning() -> None:
     assert "point" in diagnose(GREY, GREY, POINT)[0]
     assert diagnose(GREY, GREY, torch.ones(1, 1)) == []  # a problem without a kernel has one of one pixel
 
 
 @pytest.mark.parametrize(("share", "count"), [(MAX_LOST_SHARE + 0.005, 1), (MAX_LOST_SHARE - 0.005, 0)])
-def test_greys_that_became_black_or_white_count_and_dark_parts_do_not(share, count):
+def test_greys_that_became_black_or_white_count_and_dark_parts_do_not(share: float, count: int) -> None:
     assert len(diagnose(GREY, darkened(share), SPREAD)) == count
     assert len(diagnose(GREY, 1 - darkened(share), SPREAD)) == count
     for dark in (0.0, 0.1):
@@ -61,19 +63,21 @@ def test_greys_that_became_black_or_white_count_and_dark_parts_do_not(share, cou
         ([*compared(MIN_AGREEMENT - 0.05), {"name": "b", "selected": False, "failed": "diverged"}], 1),
     ],
 )
-def test_candidates_that_disagree_give_a_warning_if_there_are_enough(candidates, count):
+def test_candidates_that_disagree_give_a_warning_if_there_are_enough(
+    candidates: list[dict[str, Any]], count: int
+) -> None:
     assert len(diagnose(GREY, GREY, SPREAD, candidates)) == count
 
 
 @pytest.fixture
-def sharp(tmp_path) -> str:
+def sharp(tmp_path: Path) -> str:
     """A picture that is not blurred."""
     blocks = np.kron(np.random.default_rng(1).uniform(0.1, 0.9, (9, 10)), np.ones((4, 4)))
     np.save(tmp_path / "sharp.npy", blocks.astype(np.float32))
     return str(tmp_path / "sharp.npy")
 
 
-def test_the_command_warns_and_saves_the_input_beside_the_result(sharp, tmp_path):
+def test_the_command_warns_and_saves_the_input_beside_the_result(sharp: str, tmp_path: Path) -> None:
     output = tmp_path / "run"
     words = ["deblur", sharp, "--recipe", "fast-map", "--kernel-size", "3", "--output", str(output)]
     ended = CliRunner().invoke(app, words)
@@ -84,7 +88,7 @@ def test_the_command_warns_and_saves_the_input_beside_the_result(sharp, tmp_path
     assert "point" in json.loads((output / "result.json").read_text(encoding="utf-8"))["warnings"][0]
 
 
-def test_a_new_run_without_warnings_removes_the_photograph_of_the_old_one(sharp, tmp_path):
+def test_a_new_run_without_warnings_removes_the_photograph_of_the_old_one(sharp: str, tmp_path: Path) -> None:
     result = invkit.deblur(sharp, recipe="fast-map", kernel_size=5, progress=False)
     result.save(tmp_path / "run")
     known = invkit.deconvolve(sharp, SPREAD.numpy(), progress=False)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,45 +16,45 @@ from invkit.operators.convolution import Convolution
 from invkit.pipeline.api import restore
 from invkit.pipeline.model_error import EXAMINED_SIDE, central_part, model_error
 from invkit.pipeline.options import Options
-from invkit.pipeline.stages import MODEL_ERROR_FACTOR, plan_stages
+from invkit.pipeline.stages import MODEL_ERROR_FACTOR, Stage, plan_stages
 from invkit.recipes.model import load_recipe, parse_recipe
 from invkit.testing.common import drawn
 
 
-def scene(size=(120, 110)):
+def scene(size: tuple[int, int] = (120, 110)) -> torch.Tensor:
     """Blocks from black to white, (1, 1, H, W)."""
     coarse = drawn((1, 1, 12, 11), seed=5).float()
     coarse = ((coarse - coarse.min()) / (coarse.max() - coarse.min())).mul(1.6).sub(0.3).clamp(0, 1)
     return torch.nn.functional.interpolate(coarse, size=size)
 
 
-def noisy(sigma, kernel=None):
+def noisy(sigma: float, kernel: torch.Tensor | None = None) -> torch.Tensor:
     kernel = curve() if kernel is None else kernel
-    clean = Convolution()(scene(), kernel)
+    clean: torch.Tensor = Convolution()(scene(), kernel)
     return (clean + sigma * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
 
 
 @pytest.mark.parametrize("sigma", [0.003, 0.01, 0.03])
-def test_for_the_true_kernel_it_is_at_most_the_noise(sigma):
+def test_for_the_true_kernel_it_is_at_most_the_noise(sigma: float) -> None:
     """It is at least a fifth of the noise: the fitted image absorbs a part, more where the data are white."""
     assert sigma / 5 < model_error(noisy(sigma), curve()) < sigma
 
 
-def test_for_a_wrong_kernel_it_is_larger():
+def test_for_a_wrong_kernel_it_is_larger() -> None:
     data, wrong = noisy(0.003), curve().transpose(-1, -2)
     assert model_error(data, wrong) > 3 * model_error(data, curve())
 
 
-def saturated(sigma, white):
+def saturated(sigma: float, white: float) -> torch.Tensor:
     """Data of lamps far above white, cut at white as by a camera."""
     image = scene()
     image[..., 15::40, 20::35] = 6.0
-    clean = Convolution()(image, curve())
+    clean: torch.Tensor = Convolution()(image, curve())
     return (clean + sigma * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))).clamp(0, white)
 
 
 @pytest.mark.parametrize("sigma", [0.003, 0.01])
-def test_saturated_data_do_not_count_for_the_true_kernel(monkeypatch, sigma):
+def test_saturated_data_do_not_count_for_the_true_kernel(monkeypatch: pytest.MonkeyPatch, sigma: float) -> None:
     """They would count if they were exact: no blur of values up to white has the bright, sharp trail of a lamp."""
     data = saturated(sigma, 0.995)
     lenient = model_error(data, curve())
@@ -61,25 +63,26 @@ def test_saturated_data_do_not_count_for_the_true_kernel(monkeypatch, sigma):
     assert model_error(data, curve()) > 3 * lenient
 
 
-def test_a_white_picture_has_no_error_for_any_kernel():
+def test_a_white_picture_has_no_error_for_any_kernel() -> None:
     assert model_error(torch.ones(1, 1, 40, 44), curve()) == 0
 
 
-def test_colour_counts_as_the_mean_of_its_channels():
+def test_colour_counts_as_the_mean_of_its_channels() -> None:
     data = noisy(0.01)
     assert model_error(data.expand(1, 3, -1, -1), curve()) == pytest.approx(model_error(data, curve()), rel=1e-4)
 
 
-def test_only_the_middle_of_a_large_photograph_is_examined():
+def test_only_the_middle_of_a_large_photograph_is_examined() -> None:
     assert central_part(torch.zeros(1, 1, 2000, 300), (9, 31)).shape == (1, 1, EXAMINED_SIDE + 18, 300)
 
 
-def level_for(kernel, **keywords):
+def level_for(kernel: torch.Tensor, **keywords: Any) -> float:
     data = noisy(0.003)[0, 0].numpy()
-    return invkit.deconvolve(data, kernel[0, 0].numpy(), progress=False, **keywords).details["noise_sigma"]
+    result = invkit.deconvolve(data, kernel[0, 0].numpy(), progress=False, **keywords)
+    return float(result.details["noise_sigma"])
 
 
-def test_an_estimated_noise_level_grows_with_a_wrong_kernel_and_a_given_one_does_not():
+def test_an_estimated_noise_level_grows_with_a_wrong_kernel_and_a_given_one_does_not() -> None:
     wrong = curve().transpose(-1, -2).contiguous()
     assert level_for(wrong) > 3 * level_for(curve())
     assert level_for(wrong, sigma=0.003) == 0.003
@@ -93,7 +96,7 @@ solver = {name = "joint-adam", params = {iterations = 1}}
 """
 
 
-def test_a_next_stage_reports_the_noise_level_that_it_uses():
+def test_a_next_stage_reports_the_noise_level_that_it_uses() -> None:
     data, wrong = noisy(0.003), curve().transpose(-1, -2).contiguous()
     result = restore(data, parse_recipe(NEARBY), kernel=wrong, overrides=["next=sparse-admm"], progress=False)
     first, last = result.details["stages"]
@@ -104,7 +107,7 @@ def test_a_next_stage_reports_the_noise_level_that_it_uses():
     )
 
 
-def planned(recipe, *settings, **options):
+def planned(recipe: str, *settings: str, **options: Any) -> Stage:
     """The first stage of a recipe."""
     [stage, *_] = plan_stages(load_recipe(recipe).with_overrides(settings), noisy(0.003), Options(**options))
     return stage
@@ -119,10 +122,13 @@ def planned(recipe, *settings, **options):
         (0.0, 0.002, MODEL_ERROR_FACTOR * 0.002),
     ],
 )
-def test_the_model_error_beyond_the_noise_is_added_to_it_with_its_factor(monkeypatch, sigma, error, expected):
+def test_the_model_error_beyond_the_noise_is_added_to_it_with_its_factor(
+    monkeypatch: pytest.MonkeyPatch, sigma: float, error: float, expected: float
+) -> None:
     monkeypatch.setattr("invkit.pipeline.stages.model_error", lambda data, kernel: error)
     stage = replace(planned("sparse-admm"), sigma=sigma)
-    assert stage.knowing(curve()) == replace(stage, sigma=pytest.approx(expected, rel=1e-12))
+    sigma_within: Any = pytest.approx(expected, rel=1e-12)
+    assert stage.knowing(curve()) == replace(stage, sigma=sigma_within)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +142,9 @@ def test_the_model_error_beyond_the_noise_is_added_to_it_with_its_factor(monkeyp
     ],
     ids=["blind", "a given level", "no weight by the level", "a weight of zero", "no level"],
 )
-def test_the_model_error_is_measured_only_if_it_changes_an_estimated_level(monkeypatch, stage):
+def test_the_model_error_is_measured_only_if_it_changes_an_estimated_level(
+    monkeypatch: pytest.MonkeyPatch, stage: Callable[[], Stage]
+) -> None:
     monkeypatch.setattr("invkit.pipeline.stages.model_error", lambda data, kernel: pytest.fail("measured"))
     plain = stage()
     assert plain.knowing(curve()) is plain

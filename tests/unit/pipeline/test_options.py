@@ -19,7 +19,7 @@ from invkit.pipeline import job, options
 from invkit.pipeline.inputs import Inputs, source_of
 from invkit.pipeline.job import prepare
 from invkit.pipeline.options import Options
-from invkit.recipes.model import load_recipe
+from invkit.recipes.model import Recipe, load_recipe
 
 IMAGE = np.random.default_rng(0).uniform(size=(40, 44)).astype(np.float32)
 QUICK = ["image_prior=pixels", "solver.iterations=2"]
@@ -50,11 +50,11 @@ QUICK = ["image_prior=pixels", "solver.iterations=2"]
 def test_wrong_options_are_refused_by_name(wrong: dict[str, Any]) -> None:
     [name] = wrong
     with pytest.raises(InputError, match=rf"{name} must be"):
-        prepare(IMAGE, **({"recipe": "selfdeblur-small", "kernel_size": 5} | wrong))
+        prepare(IMAGE, **{"recipe": "selfdeblur-small", "kernel_size": 5, **wrong})
 
 
 @pytest.mark.parametrize("size", [5, np.int64(5), (5, 7), [5, 7], (np.int32(5), 7), "auto", None])
-def test_right_kernel_sizes_are_accepted(size: object) -> None:
+def test_right_kernel_sizes_are_accepted(size: Any) -> None:
     planned = prepare(IMAGE, recipe="selfdeblur-small", kernel_size=size, overrides=QUICK)
     rows, columns = planned.assembly.problem.kernel_prior.shape[-2:]
     expected = (15, 15) if size in ("auto", None) else (5, 5) if np.ndim(size) == 0 else (5, 7)
@@ -68,7 +68,7 @@ def test_several_pictures_are_refused_by_a_recipe_with_a_selection() -> None:
 
 @pytest.mark.parametrize("several", [torch.rand(2, 1, 40, 44), [IMAGE, IMAGE[::-1]]], ids=["batch", "list"])
 @pytest.mark.parametrize("recipe", ["selfdeblur-small", "fast-map"])
-def test_several_pictures_have_a_kernel_each(several: object, recipe: str) -> None:
+def test_several_pictures_have_a_kernel_each(several: Any, recipe: str) -> None:
     quick = QUICK if recipe == "selfdeblur-small" else ["solver.inner.iterations=1"]
     result = invkit.deblur(several, recipe=recipe, kernel_size=5, overrides=quick, progress=False)
     assert np.shape(result.image) == (2, 1, 40, 44)
@@ -122,7 +122,8 @@ def test_priors_whose_values_are_no_kernels_are_refused(kernel: torch.Tensor, fl
 
 def test_time_limit_must_be_positive() -> None:
     planned = prepare(IMAGE, recipe="selfdeblur-small", kernel_size=5, overrides=QUICK)
-    for limit in (0, -1, "5"):
+    limits: list[Any] = [0, -1, "5"]
+    for limit in limits:
         with pytest.raises(InputError, match="time limit"):
             planned.run(time_limit=limit)
 
@@ -239,7 +240,7 @@ def test_settings_change_the_chosen_recipe(toys: Callable[..., None]) -> None:
 
 
 def test_a_named_recipe_is_no_choice_of_auto(toys: Callable[..., None]) -> None:
-    named = [job.BEST_RECIPE, load_recipe(job.BEST_RECIPE)]
+    named: list[str | Recipe] = [job.BEST_RECIPE, load_recipe(job.BEST_RECIPE)]
     assert all("recipe_choice" not in prepare(IMAGE, recipe=recipe, kernel_size=5).facts for recipe in named)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from invkit.core import registry
 from invkit.core.errors import PluginError, RecipeError, UnknownNameError
 from invkit.core.parameters import validated
+from invkit.fidelities.norms import MSE
 from invkit.recipes.model import load_recipe, validate_recipe
 from invkit.recipes.schema import describe, problem_of, recipe_schema
 
@@ -43,7 +46,7 @@ BROKEN = {
 
 
 @pytest.fixture
-def install(tmp_path, monkeypatch):
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """Put a distribution of one fidelity on sys.path, as pip would."""
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "broken_module", raising=False)
@@ -61,7 +64,9 @@ def install(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("expected", "module"), BROKEN.items(), ids=BROKEN)
-def test_a_broken_plugin_breaks_neither_the_schema_nor_the_check_of_others(install, expected, module):
+def test_a_broken_plugin_breaks_neither_the_schema_nor_the_check_of_others(
+    install: Callable[..., None], expected: str, module: str
+) -> None:
     install(module)
     with pytest.raises(PluginError, match=re.escape(expected)):
         describe("fidelities", "broken")
@@ -75,7 +80,7 @@ def test_a_broken_plugin_breaks_neither_the_schema_nor_the_check_of_others(insta
     assert {name for name, problem in problems.items() if problem} == {"broken"}
 
 
-def test_all_components_of_invkit_are_sound():
+def test_all_components_of_invkit_are_sound() -> None:
     entries = [e for family in registry.FAMILIES for e in registry.entries(family) if e.distribution == "invkit"]
     assert len(entries) > 20
     assert {entry.name: problem_of(entry) for entry in entries if problem_of(entry)} == {}
@@ -89,7 +94,7 @@ def test_all_components_of_invkit_are_sound():
         ("name = 'mine'\nimage_prior = 'pixels'\nsolver = {name = 'joint-adam', params = {ema = 2}}", "ema: should be"),
     ],
 )
-def test_the_problem_of_a_recipe_is_described(text, expected):
+def test_the_problem_of_a_recipe_is_described(text: str, expected: str) -> None:
     registry.register("recipes", "mine", text)
     try:
         [entry] = [entry for entry in registry.entries("recipes") if entry.name == "mine"]
@@ -99,13 +104,15 @@ def test_the_problem_of_a_recipe_is_described(text, expected):
 
 
 @pytest.mark.parametrize("value", ["broken_module:Broken", "broken_module", "invkit.media"])
-def test_a_recipe_that_cannot_be_found_is_a_problem_of_its_distribution(install, value):
+def test_a_recipe_that_cannot_be_found_is_a_problem_of_its_distribution(
+    install: Callable[..., None], value: str
+) -> None:
     install("Broken = 3", f"[invkit.recipes]\nbroken = {value}\n")
     problem = problem_of(registry.find("recipes", "broken"))
     assert problem.startswith("the recipe 'broken' of broken-plugin cannot be read from " + value)
 
 
-def test_a_recipe_is_described_with_its_resolved_components():
+def test_a_recipe_is_described_with_its_resolved_components() -> None:
     facts: dict[str, Any] = json.loads(json.dumps(describe("recipes", "selfdeblur-small")))
     recipe = load_recipe("selfdeblur-small")
     assert [facts[key] for key in ("family", "name", "title")] == ["recipes", recipe.name, recipe.title]
@@ -118,7 +125,7 @@ def test_a_recipe_is_described_with_its_resolved_components():
     assert again.image_prior.params["channels"] == 32
 
 
-def test_descriptions_of_unknown_and_broken_recipes_are_refused():
+def test_descriptions_of_unknown_and_broken_recipes_are_refused() -> None:
     registry.register("recipes", "mine", "name = 'mine'")
     try:
         with pytest.raises(RecipeError, match="mine: image_prior is missing"):
@@ -129,7 +136,7 @@ def test_descriptions_of_unknown_and_broken_recipes_are_refused():
         describe("recipes", "selfdeblurr")
 
 
-def test_the_schema_has_the_short_forms_of_recipe_files():
+def test_the_schema_has_the_short_forms_of_recipe_files() -> None:
     places = recipe_schema()["properties"]
     assert places["solver"] == {"$ref": "#/$defs/solvers"}
     assert {"enum": registry.names("solvers")} in recipe_schema()["$defs"]["solvers"]["anyOf"]
@@ -143,8 +150,8 @@ def test_the_schema_has_the_short_forms_of_recipe_files():
     assert all(option["required"] == ["name", "weight"] for option in table["oneOf"])
 
 
-def test_the_description_of_a_component_has_its_parameters():
-    class Plain(registry.load("fidelities", "mse")):
+def test_the_description_of_a_component_has_its_parameters() -> None:
+    class Plain(MSE):
         """Of this session."""
 
         @validated

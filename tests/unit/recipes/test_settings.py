@@ -68,7 +68,8 @@ class Nesting(Solver[Any]):
     def start(self, problem: object) -> Any:
         raise AssertionError("started")
 
-    step = start
+    def step(self, problem: object, state: Any) -> Any:
+        raise AssertionError("started")
 
 
 @pytest.fixture(autouse=True)

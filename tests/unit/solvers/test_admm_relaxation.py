@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from narrow import tensor
 from deconvolution import a_kernel, blocks, blurred, finished, made, random, saved_after
+from narrow import tensor
 
 from invkit.core.problem import Term
 from invkit.operators.convolution import Convolution
@@ -33,7 +33,7 @@ def test_a_saved_state_goes_on_to_the_same_bits() -> None:
     _, problem = blurred([Term(HyperLaplacian(second=0.25), 3e-4)], dtype=torch.float32)
     solver = ADMM(iterations=8, relaxation=1.7, bound_penalty=0.3)
     resumed = solver.solve(problem, resume=saved_after(solver, problem, 3))
-    assert torch.equal(tensor(resumed.image), solver.solve(problem).image)
+    assert torch.equal(tensor(resumed.image), tensor(solver.solve(problem).image))
 
 
 @pytest.mark.parametrize("relaxation", [0.7, 1.8])

@@ -20,13 +20,14 @@ from invkit.kernel_priors.softmax_fcn import SoftmaxFCN
 from invkit.operators.convolution import Convolution
 from invkit.regularizers.tv import TotalVariation
 from invkit.solvers.adam import AdamSolver, AlternatingAdam, JointAdam
-from invkit.solvers.graph_replay import PLAIN_STEPS_BEFORE_GRAPH
+from invkit.solvers.graph_replay import PLAIN_STEPS_BEFORE_GRAPH, Execution
 
 pytestmark = pytest.mark.skipif(
     not torch.cuda.is_available(),
     reason="needs an Nvidia GPU: pytest tests/unit/solvers/test_cuda_graphs.py on a machine that has one",
 )
 SOLVERS = [JointAdam, AlternatingAdam]
+EXECUTIONS: tuple[Execution, ...] = ("plain", "graph")
 STEPS = 40
 
 
@@ -43,30 +44,28 @@ def problem(batch: int = 1, fidelity: MSE | None = None) -> Problem:
     return made.to("cuda")
 
 
-def solved(solver: type[JointAdam], of: Problem, execution: str, **settings: Any) -> Result:
+def solved(solver: type[AdamSolver], of: Problem, execution: Execution, **settings: Any) -> Result:
     return solver(iterations=STEPS, execution=execution, milestones=(10, 20), **settings).solve(of)
 
 
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("settings", [{}, {"ema": 0.8}, {"precision": "bfloat16"}])
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_a_replayed_solve_is_the_plain_one(
-    solver: type[AdamSolver], settings: dict[str, float | str], batch: int
-) -> None:
+def test_a_replayed_solve_is_the_plain_one(solver: type[AdamSolver], settings: dict[str, Any], batch: int) -> None:
     """But for sums whose order a GPU does not keep, which training enlarges: so the first steps, and those replayed."""
     of = problem(batch)
-    plain, replayed = (torch.tensor(solved(solver, of, each, **settings).history) for each in ("plain", "graph"))
+    plain, replayed = (torch.tensor(solved(solver, of, each, **settings).history) for each in EXECUTIONS)
     begun = slice(PLAIN_STEPS_BEFORE_GRAPH + 3)  # with three that were replayed
     torch.testing.assert_close(plain[begun], replayed[begun], rtol=1e-3 if settings.get("precision") else 1e-4, atol=0)
     torch.testing.assert_close(plain, replayed, rtol=0.2, atol=0)
-    assert replayed.unique().numel() == STEPS
+    assert replayed.unique().numel() == STEPS  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_the_perturbations_are_those_of_a_plain_solve(solver: type[AdamSolver]) -> None:
     of = problem(fidelity=MSE())
     states = []
-    for execution in ("plain", "graph"):
+    for execution in EXECUTIONS:
         method = solver(execution=execution, perturbation=0.1)
         state = method.start(of)
         for _ in range(PLAIN_STEPS_BEFORE_GRAPH + 5):

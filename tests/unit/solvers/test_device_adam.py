@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,7 +13,7 @@ from torch import nn
 from invkit.solvers.training import device_adam, set_rates
 
 CPU = torch.device("cpu")
-LAYOUTS = {
+LAYOUTS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "rows": lambda weight: weight.contiguous(),
     "channels last": lambda weight: weight.contiguous(memory_format=torch.channels_last),
     "transposed": lambda weight: weight.mT.contiguous().mT,
@@ -21,7 +23,8 @@ LAYOUTS = {
 
 def by_the_paper(weight: torch.Tensor, gradients: list[torch.Tensor], rates: list[float]) -> torch.Tensor:
     """Kingma & Ba 2015, Algorithm 1, in double precision."""
-    value, first, second = weight.double(), 0.0, 0.0
+    value = weight.double()
+    first, second = torch.zeros_like(value), torch.zeros_like(value)
     for step, (gradient, rate) in enumerate(zip(gradients, rates, strict=True), start=1):
         first = 0.9 * first + 0.1 * gradient.double()
         second = 0.999 * second + 0.001 * gradient.double().square()
@@ -34,7 +37,9 @@ def by_the_paper(weight: torch.Tensor, gradients: list[torch.Tensor], rates: lis
 @pytest.mark.parametrize("layout", LAYOUTS)
 @given(sides=st.tuples(*[st.integers(1, 4)] * 4), seed=st.integers(0, 99))
 @settings(deadline=None, max_examples=15)
-def test_it_is_the_papers_whatever_lies_where(layout: str, as_the_weight: bool, sides, seed: int) -> None:
+def test_it_is_the_papers_whatever_lies_where(
+    layout: str, as_the_weight: bool, sides: tuple[int, ...], seed: int
+) -> None:
     """Gradients come from ``backward``, which lays them out as their weight, in whatever order they are computed."""
     generator = torch.Generator().manual_seed(seed)
     start = torch.randn(sides, generator=generator)
@@ -43,7 +48,7 @@ def test_it_is_the_papers_whatever_lies_where(layout: str, as_the_weight: bool, 
     optimizer, rates = device_adam([([weight], 0.1)], CPU), [0.1, 0.1, 0.03, 0.03]
     for gradient, rate in zip(gradients, rates, strict=True):
         set_rates(optimizer, [rate])
-        (weight * (LAYOUTS[layout](gradient) if as_the_weight else gradient)).sum().backward()
+        (weight * (LAYOUTS[layout](gradient) if as_the_weight else gradient)).sum().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad()
     # float32: a few roundings of numbers up to ten
@@ -66,6 +71,6 @@ def test_rates_are_written_when_they_change_and_not_before() -> None:
 def test_complex_weights_are_moved_too() -> None:
     weight = nn.Parameter(torch.ones(3, dtype=torch.complex64))
     optimizer = device_adam([([weight], 0.1)], CPU)
-    weight.abs().sum().backward()
+    weight.abs().sum().backward()  # type: ignore[no-untyped-call]
     optimizer.step()
     assert not torch.equal(weight.detach(), torch.ones(3, dtype=torch.complex64))

@@ -6,17 +6,18 @@ import copy
 import io
 import pickle
 from collections.abc import Callable, Iterator
-from typing import ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import pytest
 import torch
 
 from invkit.core import registry
 from invkit.core.errors import AssemblyError
+from invkit.core.interfaces import ImagePrior
 from invkit.core.observers.snapshots import Snapshots
 from invkit.core.problem import Problem, Term
 from invkit.core.result import Result
-from invkit.core.solver import Observer, State
+from invkit.core.solver import Observer, Solver, State, StateT
 from invkit.fidelities.norms import MSE
 from invkit.fidelities.schedule import Schedule
 from invkit.fidelities.ssim import SSIM
@@ -26,14 +27,16 @@ from invkit.operators.convolution import Convolution
 from invkit.pipeline.assemble import assemble
 from invkit.recipes.model import load_recipe
 from invkit.regularizers.tv import TotalVariation
-from invkit.solvers.adam import AdamSolver, AdamState, AlternatingAdam, JointAdam, is_look_due
-from invkit.solvers.graph_replay import GRAPHS, PLAIN_STEPS_BEFORE_GRAPH, Replay
+from invkit.solvers.adam import AdamSolver, AlternatingAdam, JointAdam, is_look_due
+from invkit.solvers.graph_replay import GRAPHS, PLAIN_STEPS_BEFORE_GRAPH, Execution, Replay
 from invkit.solvers.host_access import HostAccess
 from invkit.solvers.pyramid import Pyramid
 from invkit.testing import RecordedGraph, emulated_graphs
 
 SOLVERS = [JointAdam, AlternatingAdam]
+EXECUTIONS: tuple[Execution, ...] = ("plain", "graph")
 STEPS = 30
+T = TypeVar("T")
 CPU = torch.device("cpu")
 
 
@@ -43,7 +46,7 @@ class Counted(RecordedGraph):
     recordings: ClassVar[int]
     replays: ClassVar[int]
 
-    def record(self, work: Callable[[], object], generator: torch.Generator) -> object:
+    def record(self, work: Callable[[], T], generator: torch.Generator) -> T:
         Counted.recordings += 1
         return super().record(work, generator)
 
@@ -60,7 +63,7 @@ def graphs() -> Iterator[type[Counted]]:
         yield Counted
 
 
-def problem(fidelity: MSE | None = None, batch: int = 1, prior=DipSkipImage):
+def problem(fidelity: MSE | None = None, batch: int = 1, prior: Callable[..., ImagePrior] = DipSkipImage) -> Problem:
     operator, data = Convolution(), torch.rand(batch, 1, 24, 22, generator=torch.Generator().manual_seed(1))
     return Problem(
         data=data,
@@ -79,7 +82,7 @@ def same(one: Result, other: Result) -> bool:
     )
 
 
-def run(solver, of: Problem, state: AdamState, steps: int):
+def run(solver: Solver[StateT], of: Problem, state: StateT, steps: int) -> StateT:
     for _ in range(steps):
         state = solver.step(of, state)
         state.iteration += 1
@@ -99,11 +102,11 @@ SETTINGS = [
 @pytest.mark.parametrize("settings", SETTINGS)
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_a_replayed_solve_is_the_plain_one(
-    solver: type[AdamSolver], settings: pytest.ParameterSet, batch: int, graphs: type[Counted]
+    solver: type[AdamSolver], settings: dict[str, Any], batch: int, graphs: type[Counted]
 ) -> None:
     settings = {"iterations": STEPS, "perturbation": 0.02, "kernel_lr": 1e-2, "seed": 5} | settings
     of = problem(batch=batch)
-    plain, replayed = (solver(execution=each, **settings).solve(of) for each in ("plain", "graph"))
+    plain, replayed = (solver(execution=each, **settings).solve(of) for each in EXECUTIONS)
     assert same(plain, replayed)
     assert len({*replayed.history}) == STEPS  # no loss stands in for others
     assert (graphs.recordings, graphs.replays) == (
@@ -117,7 +120,8 @@ def test_a_replayed_solve_is_the_plain_one(
 def test_resumed_between_replays_it_goes_on_to_the_same_bits(
     solver: type[AdamSolver], before: int, graphs: type[Counted]
 ) -> None:
-    of, settings = problem(), {"iterations": STEPS, "milestones": (7, 14), "ema": 0.7, "perturbation": 0.02}
+    of = problem()
+    settings: dict[str, Any] = {"iterations": STEPS, "milestones": (7, 14), "ema": 0.7, "perturbation": 0.02}
     plain = solver(execution="plain", **settings).solve(of)
     method = solver(execution="graph", **settings)
     file = io.BytesIO()
@@ -149,7 +153,7 @@ class Reader(Observer):
     """Reads all of the state after every step."""
 
     def __init__(self) -> None:
-        self.seen = []
+        self.seen: list[tuple[float, float, float, Any]] = []
 
     def stepped(self, problem: Problem, state: State) -> None:
         image, kernel = state.estimate()
@@ -158,7 +162,7 @@ class Reader(Observer):
 
 def test_observers_see_what_they_see_of_a_plain_solve(graphs: type[Counted]) -> None:
     of, readers = problem(), (Reader(), Reader())
-    for reader, execution in zip(readers, ("plain", "graph"), strict=True):
+    for reader, execution in zip(readers, EXECUTIONS, strict=True):
         JointAdam(iterations=STEPS, execution=execution, ema=0.9).solve(of, observers=[reader, Snapshots(7)])
     plain, replayed = (reader.seen for reader in readers)
     assert [each[:3] for each in plain] == [each[:3] for each in replayed]
@@ -203,7 +207,7 @@ class Hesitant(MSE):
 class Impossible(RecordedGraph):
     """Has begun to record when it fails, as where memory runs out."""
 
-    def record(self, work: Callable[[], object], generator: torch.Generator) -> object:
+    def record(self, work: Callable[[], T], generator: torch.Generator) -> T:
         super().record(work, generator)
         raise RuntimeError("out of memory")
 
@@ -249,7 +253,7 @@ def test_an_early_stop_is_looked_up_where_waiting_costs_nothing_now_and_then_and
     assert looked == [24, 49, 59]
 
 
-def adam_recipes():
+def adam_recipes() -> list[str]:
     return [
         f"{each.distribution}:{each.name}"
         for each in registry.entries("recipes")
@@ -258,7 +262,7 @@ def adam_recipes():
 
 
 @pytest.mark.parametrize("name", adam_recipes())
-def test_a_steady_step_of_a_recipe_never_waits(name) -> None:
+def test_a_steady_step_of_a_recipe_never_waits(name: str) -> None:
     recipe = load_recipe(name)
     if "channels" in recipe.image_prior.params:
         recipe = recipe.with_overrides(["image_prior.params.channels=8"])

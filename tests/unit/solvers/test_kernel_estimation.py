@@ -85,7 +85,14 @@ def nonnegative(matrix: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(found)
 
 
-def corrected(solve, sharp: torch.Tensor, blurred: torch.Tensor, size: tuple[int, int], ridge: float, corrections: int):
+def corrected(
+    solve: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    sharp: torch.Tensor,
+    blurred: torch.Tensor,
+    size: tuple[int, int],
+    ridge: float,
+    corrections: int,
+) -> torch.Tensor:
     """Solve with the Toeplitz matrix, then with the right side corrected at that solution, and so on."""
     exact, toeplitz, right = dense(sharp, blurred, size)
     ridged = toeplitz + ridge * torch.eye(len(toeplitz), dtype=torch.float64)
@@ -118,7 +125,7 @@ def test_normal_equations_are_those_of_the_convolution_matrices(
     sharp, blurred, kernel = blurred_edges((1, 3, 12, 11), size)
     equations = normal_equations(sharp, blurred, kernel)
     exact, toeplitz, right = dense(sharp, blurred, size)
-    close = {"rtol": 1e-10, "atol": 1e-10}  # rounding of float64 Fourier transforms
+    close: dict[str, Any] = {"rtol": 1e-10, "atol": 1e-10}  # rounding of float64 Fourier transforms
     assert torch.allclose(equations.predicted(kernel), blurred, **close)
     assert torch.allclose(equations.right.flatten(), right, **close)
     assert torch.allclose(matrix_of(equations.exact, size), exact, **close)
@@ -205,12 +212,12 @@ def test_conjugate_gradients_step_is_ridge_least_squares() -> None:
 
 def test_toeplitz_step_is_nonnegative_ridge_least_squares() -> None:
     sharp, blurred, start = noisy_edges()
-    ridge = 0.05 * sharp.square().sum()
+    ridge = 0.05 * float(sharp.square().sum())
     found = ToeplitzLeastSquares(weight=0.05, iterations=1200)(sharp, blurred, start)
     assert torch.allclose(found.flatten(), scaled(corrected(nonnegative, sharp, blurred, SIZE, ridge, 3)), atol=1e-9)
 
 
-def on_simplex(matrix, right):
+def on_simplex(matrix: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     """As `nonnegative`, with a sum of one enforced by a penalty."""
     penalty = 1e7
     return nonnegative(matrix + penalty * torch.ones_like(matrix), right + penalty)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from narrow import tensor
 
 from invkit.numerics.framing import centroid
 from invkit.solvers.map.kernel_postprocessing import ThresholdPostprocessing
@@ -16,9 +17,9 @@ def kernel_of(rows: list[list[float]], dtype: torch.dtype = torch.float32) -> to
     return values / values.sum()
 
 
-def cleaned(rows: list[Any], **settings: Any):
+def cleaned(rows: list[list[float]], **settings: Any) -> torch.Tensor:
     kernel = kernel_of(rows)
-    return ThresholdPostprocessing(**settings)(kernel)[0, 0]
+    return tensor(ThresholdPostprocessing(**settings)(kernel))[0, 0]
 
 
 def test_entries_under_a_share_of_the_largest_are_dropped_and_the_rest_sums_to_one() -> None:
@@ -33,7 +34,7 @@ def test_nothing_is_dropped_without_threshold_and_components() -> None:
 
 
 def test_small_components_are_dropped_and_diagonal_neighbours_are_one() -> None:
-    rows = [[5.0, 0, 0, 0, 1], [0, 5, 0, 0, 0], [0, 0, 5, 0, 0], [3, 0, 0, 0, 0]]
+    rows: list[list[float]] = [[5.0, 0, 0, 0, 1], [0, 5, 0, 0, 0], [0, 0, 5, 0, 0], [3, 0, 0, 0, 0]]
     found = cleaned(rows, threshold=0.0, min_component=0.1, centre=False)
     expected = torch.tensor([[5.0, 0, 0, 0, 0], [0, 5, 0, 0, 0], [0, 0, 5, 0, 0], [3, 0, 0, 0, 0]]) / 18
     assert torch.allclose(found, expected)
@@ -61,7 +62,7 @@ def test_a_shift_by_less_than_half_a_pixel_is_none() -> None:
 def test_a_kernel_goes_as_near_to_the_centre_as_its_ends_allow() -> None:
     row = torch.zeros(1, 1, 1, 9)
     row[..., 1], row[..., 6:] = 0.19, 0.27  # its centroid asks for a shift by two, its ends allow one
-    settings = {"threshold": 0.0, "min_component": 0.0}
+    settings: dict[str, Any] = {"threshold": 0.0, "min_component": 0.0}
     assert torch.allclose(ThresholdPostprocessing(**settings)(row), row.roll(-1, -1))
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from invkit.core.solver import Solver
 from invkit.solvers import GradientDescent, HalfQuadratic, JointAdam, Pyramid, Wiener
 from invkit.testing.solvers import small_problem
 
@@ -20,9 +23,9 @@ from invkit.testing.solvers import small_problem
     ],
 )
 def test_only_a_solver_that_asks_makes_the_c_library_keep_large_blocks(
-    solver, calls: int, monkeypatch: pytest.MonkeyPatch
+    solver: Solver[Any], calls: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = []
+    made: list[bool] = []
     monkeypatch.setattr("invkit.core.solver.keep_large_blocks", lambda: made.append(True))
     solver.solve(small_problem(solver))
     assert len(made) == calls

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from narrow import tensor
 
 from invkit.core.errors import AssemblyError
 from invkit.core.problem import Problem, Term
@@ -12,6 +13,7 @@ from invkit.fidelities.norms import MSE
 from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.known import KnownKernel
 from invkit.kernel_priors.simplex import SimplexKernel
+from invkit.numerics.geometry import shape_of
 from invkit.operators.convolution import Convolution
 from invkit.operators.pixelwise import Identity
 from invkit.regularizers.l2 import KernelL2
@@ -33,12 +35,12 @@ def noisy(image: torch.Tensor, sigma: float = 0.1) -> torch.Tensor:
 
 def denoising(data: torch.Tensor, weight: float) -> Problem:
     tv = [Term(TotalVariation(smoothing=0.0), weight)]
-    return Problem(data, Identity(), Pixels(tuple(data.shape), data), KnownKernel((1, 1, 1, 1)), MSE(), tv)
+    return Problem(data, Identity(), Pixels(shape_of(data), data), KnownKernel((1, 1, 1, 1)), MSE(), tv)
 
 
 def blurring(data: torch.Tensor, prior: SimplexKernel | KnownKernel, *terms: Term) -> Problem:
     operator = Convolution()
-    shape = operator.image_shape(tuple(data.shape), prior.shape)
+    shape = operator.image_shape(shape_of(data), prior.shape)
     tv = Term(TotalVariation(smoothing=0.0), 1e-3)
     return Problem(data, operator, Pixels(shape, data), prior, MSE(), [tv, *terms])
 
@@ -51,7 +53,7 @@ def test_it_reaches_a_lower_objective_than_scikit_image_for_total_variation() ->
     ours = LinearADMM(iterations=400, cg_iterations=10, penalty=5.0).solve(problem)
     theirs = torch.from_numpy(denoise_tv_chambolle(data[0, 0].numpy(), weight=weight, eps=1e-9, max_num_iter=2000))
     kernel = torch.ones(1, 1, 1, 1).double()
-    value, reference = (float(problem.objective(image, kernel)) for image in (ours.image, theirs[None, None]))
+    value, reference = (float(problem.objective(image, kernel)) for image in (tensor(ours.image), theirs[None, None]))
     assert value <= reference * (1 + 1e-3)  # differing in how the last row and column are penalised
 
 
@@ -62,7 +64,7 @@ def test_it_agrees_with_the_solver_of_blurs_alone() -> None:
     linear = LinearADMM(iterations=300, cg_iterations=10).solve(problem)
     fourier = ADMM(iterations=600, bound_penalty=0.2).solve(problem)
     inner = np.s_[..., 4:-4, 4:-4]  # that one penalises the seam of its grid
-    assert float((linear.image - fourier.image)[inner].abs().max()) < 0.03
+    assert float((tensor(linear.image) - tensor(fourier.image))[inner].abs().max()) < 0.03
 
 
 def test_the_weight_on_the_image_falls_to_its_own_and_that_on_the_kernel_stays() -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 import torch
-from narrow import tensor
 from deconvolution import a_kernel, alike, blind, curve, delta, made, random
+from narrow import tensor
 
 from invkit.core.errors import AssemblyError, InputError
-from invkit.core.interfaces import KernelPrior
+from invkit.core.interfaces import KernelPrior, OperatorParameterPrior
 from invkit.core.observers.progress import ProgressBar
 from invkit.core.problem import Problem, Term
 from invkit.core.solver import Observer, Solver, State
@@ -21,12 +21,13 @@ from invkit.fidelities.norms import MSE
 from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.simplex import SimplexKernel
 from invkit.kernel_priors.softmax_fcn import SoftmaxFCN
+from invkit.numerics.geometry import Shape, shape_of
 from invkit.numerics.resampling import downscale, resample, resample_kernel
 from invkit.operators.convolution import Convolution
 from invkit.regularizers.l0 import L0Gradient
 from invkit.regularizers.l1_over_l2 import L1OverL2
 from invkit.regularizers.l2 import GradientL2, KernelL2
-from invkit.solvers.adam import JointAdam
+from invkit.solvers.adam import AdamState, JointAdam
 from invkit.solvers.alternating_map import AlternatingMAP
 from invkit.solvers.gradient_map import GradientMAP
 from invkit.solvers.half_quadratic import HalfQuadratic
@@ -37,6 +38,9 @@ from invkit.solvers.pixel_state import PixelState, starting_point
 from invkit.solvers.pyramid import Pyramid
 from invkit.testing.priors import assert_image, assert_kernel
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 L0 = [Term(L0Gradient(smoothing=0.0), 4e-3)]
 HALF = 0.5**0.5
 
@@ -46,7 +50,7 @@ class Copying(Solver[PixelState]):
 
     def __init__(self, iterations: int = 3, converges_after: int = 99, converging_levels: int = 99) -> None:
         self.iterations, self.converges_after, self.converging_levels = iterations, converges_after, converging_levels
-        self.problems = []
+        self.problems: list[Problem] = []
 
     def start(self, problem: Problem) -> PixelState:
         self.problems.append(problem)
@@ -64,13 +68,14 @@ def empty(data_size: tuple[int, int], kernel_size: tuple[int, int], terms: Seque
     """A problem of random data and a kernel prior that can be set."""
     data, shape = random(1, 2, *data_size, dtype=torch.float32), (1, 1, *kernel_size)
     operator = Convolution()
-    prior = Pixels(operator.image_shape(tuple(data.shape), shape), data)
+    prior = Pixels(operator.image_shape(shape_of(data), shape), data)
     return Problem(data, operator, prior, SimplexKernel(shape, delta(shape)), MSE(), list(terms))
 
 
-def seen(pyramid: Pyramid, problem: Problem):
+def seen(pyramid: Pyramid, problem: Problem) -> list[Problem]:
     """The problems of all levels, the coarsest first."""
     pyramid.solve(problem)
+    assert isinstance(pyramid.inner, Copying)
     return pyramid.inner.problems
 
 
@@ -90,7 +95,7 @@ def seen(pyramid: Pyramid, problem: Problem):
     ],
 )
 def test_data_and_kernels_shrink_together(
-    settings: dict[str, float],
+    settings: dict[str, Any],
     data: tuple[int, int],
     kernel: tuple[int, int],
     data_sizes: list[tuple[int, int]],
@@ -107,7 +112,7 @@ def test_data_and_kernels_shrink_together(
         ratio = settings.get("ratio", HALF) ** level
         assert torch.allclose(coarse.data, downscale(problem.data, ratio), atol=1e-6)
         assert tuple(coarse.image_prior().shape) == coarse.operator.image_shape(
-            coarse.data.shape, coarse.kernel_prior.shape
+            shape_of(coarse.data), coarse.kernel_prior.shape
         )
 
 
@@ -119,7 +124,9 @@ def test_weights_are_divided_at_each_finer_level() -> None:
 
 
 @pytest.mark.parametrize(("begin", "taps"), [("delta", [1.0, 0.0]), ("two-taps", [0.5, 0.5]), ("prior", None)])
-def test_it_begins_with_the_kernel_asked_for(begin: str, taps: list[float] | None) -> None:
+def test_it_begins_with_the_kernel_asked_for(
+    begin: Literal["delta", "two-taps", "prior"], taps: list[float] | None
+) -> None:
     problem = empty((64, 64), (15, 15))
     uniform = torch.full((1, 1, 15, 15), 1 / 225)
     problem = replace(problem, kernel_prior=SimplexKernel((1, 1, 15, 15), uniform, parametrization="projection"))
@@ -174,6 +181,11 @@ def test_the_problem_stays_as_it_is() -> None:
     assert torch.equal(problem.kernel_prior(), kernel)
 
 
+def first_weight_of(prior: OperatorParameterPrior) -> torch.Tensor:
+    assert isinstance(prior, SoftmaxFCN)
+    return prior.get_parameter("networks.0.0.weight")
+
+
 def test_a_network_goes_on_with_its_weights() -> None:
     problem = empty((64, 60), (15, 15))
     network = SoftmaxFCN((1, 1, 15, 15), hidden=16, latent_size=8)
@@ -187,10 +199,11 @@ def test_a_network_goes_on_with_its_weights() -> None:
     for _ in range(5):  # one step at the finer level
         state = solver.step(problem, state)
         state.iteration += 1
-    hidden = state.inner.kernel_prior.networks[0][0].weight
+    assert isinstance(state.inner, AdamState)
+    hidden, given = (first_weight_of(prior) for prior in (state.inner.kernel_prior, network))
     assert state.level == 0
-    assert not torch.equal(hidden, network.networks[0][0].weight)
-    farthest = (hidden - network.networks[0][0].weight).abs().max()
+    assert not torch.equal(hidden, given)
+    farthest = (hidden - given).abs().max()
     assert farthest < 5 * 0.05 + 1e-6  # five of Adam's steps, each at most lr
 
 
@@ -287,7 +300,7 @@ def test_priors_that_cannot_be_resized_are_refused_by_name() -> None:
 class Stout(Pixels):
     """Pixels, at least 40 in a row."""
 
-    def resized(self, shape: tuple[int, ...], scale: float) -> Pixels:
+    def resized(self, shape: Shape, scale: float) -> Self:
         if shape[-1] < 40:
             raise InputError(f"needs 40 columns, got {shape[-1]}")
         return super().resized(shape, scale)
@@ -311,11 +324,10 @@ def test_what_the_inner_solver_refuses_is_refused() -> None:
 class Hardening(Copying):
     """Leaves a kernel prior that cannot go on."""
 
-    problems: ClassVar[list] = []
-
     def start(self, problem: Problem) -> PixelState:
         state = super().start(problem)
-        state.priors = lambda problem: (problem.image_prior, Rigid(problem.kernel_prior.shape))
+        rigid = Rigid(problem.kernel_prior.shape)
+        state.priors = lambda problem: (problem.image_prior, rigid)  # type: ignore[method-assign]
         return state
 
 
@@ -338,12 +350,12 @@ def alternating(iterations: int) -> AlternatingMAP:
     )
 
 
-def arc():
+def arc() -> torch.Tensor:
     """A thin bent stroke of 15x15 pixels, too long to be found at one scale."""
     kernel = torch.zeros(1, 1, 15, 15)
     for row in range(15):
         kernel[0, 0, row, min(14, int(3 + row * row / 22))] = 1 + row % 3
-    return ThresholdPostprocessing()(kernel / kernel.sum())
+    return tensor(ThresholdPostprocessing()(kernel / kernel.sum()))
 
 
 def test_a_pyramid_finds_a_long_stroke_that_one_scale_does_not() -> None:

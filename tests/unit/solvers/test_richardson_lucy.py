@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-from narrow import tensor
 from deconvolution import a_kernel, blocks, blurred, finished, made, random
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from narrow import tensor
 
 from invkit.core.errors import AssemblyError
 from invkit.core.problem import Term
@@ -37,7 +37,7 @@ def ringing(**keywords: Any) -> RingingRemoval:
 def test_richardson_lucy_without_blur_gives_the_data(gamma: float) -> None:
     data = random(1, 2, 8, 9) * 0.9 + 0.05
     problem = made(data, torch.ones(1, 1, 1, 1, dtype=data.dtype), image=torch.full_like(data, 0.3))
-    assert torch.allclose(RichardsonLucy(iterations=1, gamma=gamma).solve(problem).image, data, atol=1e-5)
+    assert torch.allclose(tensor(RichardsonLucy(iterations=1, gamma=gamma).solve(problem).image), data, atol=1e-5)
 
 
 def test_richardson_lucy_keeps_the_light_and_lowers_the_divergence() -> None:

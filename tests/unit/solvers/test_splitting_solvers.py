@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import pytest
 import torch
-from deconvolution import a_kernel, blocks, finished, made, random
+from deconvolution import Padding, a_kernel, blocks, finished, made, random
+from narrow import tensor
 
 from invkit.core.errors import AssemblyError
+from invkit.core.interfaces import Blur, Proximable
 from invkit.core.problem import Problem, Term
+from invkit.core.solver import Solver
 from invkit.numerics.finite_differences import apply_filters, apply_filters_adjoint
 from invkit.numerics.fourier import grid_size
-from invkit.numerics.geometry import size_of
+from invkit.numerics.geometry import Size, shape_of, size_of
 from invkit.operators.convolution import Convolution
 from invkit.regularizers.hyper_laplacian import HyperLaplacian
 from invkit.regularizers.l0 import L0Gradient
@@ -25,50 +32,58 @@ paddings = pytest.mark.parametrize("padding", ["valid", "circular"])
 both = pytest.mark.parametrize("solver", [ADMM, HalfQuadratic])
 
 
-def tiny(terms: list[Term], padding: str, batch: int = 1, channels: int = 1, noise: float = 0.05) -> Problem:
+def tiny(terms: list[Term], padding: Padding, batch: int = 1, channels: int = 1, noise: float = 0.05) -> Problem:
     """A blurred image of few pixels, small enough for dense matrices."""
     kernel = a_kernel(batch, (3, 4))
-    shape = Convolution(padding=padding).image_shape((batch, channels, *SIZE), tuple(kernel.shape))
-    data = Convolution(padding=padding)(blocks(batch, channels, shape[2:]), kernel)
+    shape = Convolution(padding=padding).image_shape((batch, channels, *SIZE), shape_of(kernel))
+    data = Convolution(padding=padding)(blocks(batch, channels, (shape[2], shape[3])), kernel)
     return made((data + noise * (random(*data.shape, seed=9) - 0.5)).clamp(0, 1), kernel, terms, padding)
 
 
-def grid_of(problem):
+def grid_of(problem: Problem) -> Size:
     """The size of the periodic grid: of the data, or with room for the border and a fast transform."""
-    kernel_size = problem.kernel_prior.shape[-2:]
+    _, _, height, width = problem.kernel_prior.shape
+    assert isinstance(problem.operator, Blur)
     circular = problem.operator.padding == "circular"
-    return size_of(problem.data) if circular else grid_size(size_of(problem.data), kernel_size)
+    return size_of(problem.data) if circular else grid_size(size_of(problem.data), (height, width))
 
 
-def predicted(problem, grid: torch.Tensor):
+def proximable(term: Term) -> Proximable:
+    assert isinstance(term.regularizer, Proximable)
+    return term.regularizer
+
+
+def predicted(problem: Problem, grid: torch.Tensor) -> torch.Tensor:
     """The data of an image on the grid, by the problem's own operator: a valid one sees the image in its corner."""
     height, width = problem.image_prior.shape[-2:]
-    return problem.operator(grid[..., :height, :width], problem.kernel_prior())
+    return tensor(problem.operator(grid[..., :height, :width], problem.kernel_prior()))
 
 
-def dense(function, size: tuple[int, int]):
+def dense(function: Callable[[torch.Tensor], torch.Tensor], size: Size) -> torch.Tensor:
     """The matrix of a linear function of one grid, a column for each pixel."""
     units = torch.eye(size[0] * size[1], dtype=torch.float64).view(-1, 1, 1, *size)
     return torch.stack([function(unit).flatten() for unit in units], 1)
 
 
-def least_squares(problem):
+def least_squares(problem: Problem) -> torch.Tensor:
     """The minimiser of ``|M K x - y|^2 + sum w |D x|^2`` over the periodic grid, one channel of one image."""
     size = grid_of(problem)
     blur = dense(lambda grid: predicted(problem, grid), size)
     matrix = blur.T @ blur
     for term in problem.regularizers:
-        filters = dense(lambda grid, r=term.regularizer: apply_filters(grid, r.filters), size)
-        matrix += term.weight * filters.T @ filters
-    return torch.linalg.solve(matrix, blur.T @ problem.data.flatten()).view(1, 1, *size)
+        filters = proximable(term).filters
+        differences = dense(partial(apply_filters, filters=filters), size)
+        matrix += term.weight * differences.T @ differences
+    return tensor(torch.linalg.solve(matrix, blur.T @ problem.data.flatten())).view(1, 1, *size)
 
 
-def sums(problem, grid: torch.Tensor):
+def sums(problem: Problem, grid: torch.Tensor) -> torch.Tensor:
     """What both solvers minimise: sums, the regularizers' on the periodic grid."""
     total = (predicted(problem, grid) - problem.data).square().sum()
     for term in problem.regularizers:
-        coefficients = apply_filters(grid, term.regularizer.filters)
-        total = total + term.weight * grid[0].numel() * term.regularizer.penalty(coefficients).sum()
+        regularizer = proximable(term)
+        coefficients = apply_filters(grid, regularizer.filters)
+        total = total + term.weight * grid[0].numel() * regularizer.penalty(coefficients).sum()
     return total
 
 
@@ -76,7 +91,7 @@ def sums(problem, grid: torch.Tensor):
 
 
 @paddings
-def test_admm_converges_to_the_solution_of_the_normal_equations(padding: str) -> None:
+def test_admm_converges_to_the_solution_of_the_normal_equations(padding: Padding) -> None:
     """Also beyond the border, where no data are: there the regularizer alone decides."""
     problem = tiny([Term(GradientL2(), 0.02), Term(GradientL2(second=0.0), 0.03)], padding)
     state = finished(ADMM(iterations=700, data_penalty=0.3, penalty=2.0), problem)
@@ -96,7 +111,7 @@ def test_admm_converges_to_the_solution_of_the_normal_equations(padding: str) ->
     ],
     ids=["tv", "two terms", "second differences"],
 )
-def test_admm_ends_where_the_gradient_vanishes(padding: str, terms: list[Term]) -> None:
+def test_admm_ends_where_the_gradient_vanishes(padding: Padding, terms: list[Term]) -> None:
     """Convex and smooth, so that the gradient, which no part of the solver computes, tells the minimiser."""
     problem = tiny(terms, padding, 2, 2)
     grid = finished(ADMM(iterations=700, data_penalty=0.3, penalty=2.0), problem).grid.requires_grad_()
@@ -107,11 +122,11 @@ def test_admm_ends_where_the_gradient_vanishes(padding: str, terms: list[Term]) 
 
 
 @paddings
-def test_admm_ends_where_the_gradient_vanishes_of_what_clipped_data_cost_on_one_side_alone(padding: str) -> None:
+def test_admm_ends_where_the_gradient_vanishes_of_what_clipped_data_cost_on_one_side_alone(padding: Padding) -> None:
     """They cost nothing where the blurred image is brighter than they are, which leaves the objective convex."""
     problem, level = tiny([Term(TotalVariation(smoothing=0.05), 0.02)], padding, 2, 2), 0.55
 
-    def objective(grid: torch.Tensor):
+    def objective(grid: torch.Tensor) -> torch.Tensor:
         residual = predicted(problem, grid) - problem.data
         free = (problem.data >= level) & (residual > 0)
         return sums(problem, grid) - residual[free].square().sum()
@@ -156,7 +171,7 @@ def test_the_loss_of_admm_is_the_data_s_of_its_image() -> None:
 
 @paddings
 @pytest.mark.parametrize("start_from_data", [True, False])
-def test_a_step_is_the_two_minimisations(padding: str, start_from_data: bool) -> None:
+def test_a_step_is_the_two_minimisations(padding: Padding, start_from_data: bool) -> None:
     """First over z for the present image, by definition of the prox, then over x: the gradient vanishes."""
     terms = [Term(L0Gradient(smoothing=0.0), 0.004), Term(HyperLaplacian(power=0.8, second=0.25), 0.01)]
     problem = tiny(terms, padding, 2, 3)
@@ -171,8 +186,9 @@ def test_a_step_is_the_two_minimisations(padding: str, start_from_data: bool) ->
     total = (Convolution(padding="circular")(grid, state.kernel) - data).square().sum()
     for term in terms:
         # weight * R + beta |D x - z|^2 with R the mean over `count` values, so that the sum is count * R
-        z = term.regularizer.prox(apply_filters(before, term.regularizer.filters), term.weight * count / (2 * beta))
-        total = total + beta * (apply_filters(grid, term.regularizer.filters) - z).square().sum()
+        regularizer = proximable(term)
+        z = regularizer.prox(apply_filters(before, regularizer.filters), term.weight * count / (2 * beta))
+        total = total + beta * (apply_filters(grid, regularizer.filters) - z).square().sum()
     (gradient,) = torch.autograd.grad(total, grid)
     assert gradient.abs().max() < 1e-12
 
@@ -228,7 +244,7 @@ def test_without_a_blur_small_steps_go_and_large_ones_stay() -> None:
 @both
 @paddings
 def test_channels_are_solved_as_images_of_their_own_where_the_regularizer_does(
-    solver: type[ADMM] | type[HalfQuadratic], padding: str
+    solver: type[Solver[Any]], padding: Padding
 ) -> None:
     problem = tiny([Term(HyperLaplacian(power=0.8), 0.01)], padding, 1, 3)
     together = finished(solver(), problem).image
@@ -238,7 +254,7 @@ def test_channels_are_solved_as_images_of_their_own_where_the_regularizer_does(
 
 
 @both
-def test_float32_is_float64_rounded(solver: type[ADMM] | type[HalfQuadratic]) -> None:
+def test_float32_is_float64_rounded(solver: type[Solver[Any]]) -> None:
     problem = tiny([Term(TotalVariation(smoothing=0.05), 0.02)], "valid")
     half = made(problem.data.float(), problem.kernel_prior().float(), problem.regularizers)
     exact, rounded = finished(solver(), problem).image, finished(solver(), half).image
@@ -247,7 +263,7 @@ def test_float32_is_float64_rounded(solver: type[ADMM] | type[HalfQuadratic]) ->
 
 
 @both
-def test_terms_on_the_kernel_are_refused(solver: type[ADMM] | type[HalfQuadratic]) -> None:
+def test_terms_on_the_kernel_are_refused(solver: type[Solver[Any]]) -> None:
     for term in (Term(TotalVariation(), 0.1, target="kernel"), Term(KernelL2(), 0.1, target="kernel")):
         problem = tiny([Term(TotalVariation(), 0.1), term], "valid")
         with pytest.raises(
@@ -257,7 +273,7 @@ def test_terms_on_the_kernel_are_refused(solver: type[ADMM] | type[HalfQuadratic
 
 
 @both
-def test_some_weight_must_be_above_zero(solver: type[ADMM] | type[HalfQuadratic]) -> None:
+def test_some_weight_must_be_above_zero(solver: type[Solver[Any]]) -> None:
     with pytest.raises(AssemblyError, match="needs a regularizer with a weight above zero"):
         solver().check(tiny([Term(TotalVariation(), 0.0)], "valid"))
     with pytest.raises(AssemblyError, match="needs regularizers of type Proximable, and there is none"):
@@ -267,7 +283,7 @@ def test_some_weight_must_be_above_zero(solver: type[ADMM] | type[HalfQuadratic]
 
 
 @both
-def test_what_is_not_proximable_is_refused(solver: type[ADMM] | type[HalfQuadratic]) -> None:
+def test_what_is_not_proximable_is_refused(solver: type[Solver[Any]]) -> None:
     with pytest.raises(AssemblyError, match="needs regularizers of type Proximable, and KernelL2 is not"):
         solver().check(tiny([Term(KernelL2(), 0.1)], "valid"))
 

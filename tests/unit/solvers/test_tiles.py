@@ -8,14 +8,15 @@ from itertools import pairwise
 
 import pytest
 import torch
-from narrow import tensor
-from deconvolution import a_kernel, finished, made, random, saved_after
+from deconvolution import Padding, a_kernel, finished, made, random, saved_after
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from narrow import tensor
 
 from invkit.core.errors import AssemblyError
 from invkit.core.problem import Problem, Term
 from invkit.core.solver import Observer, State
+from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.simplex import SimplexKernel
 from invkit.numerics.framing import crop_to_data
 from invkit.operators.convolution import Convolution
@@ -24,6 +25,7 @@ from invkit.regularizers.tv import TotalVariation
 from invkit.solvers.adam import JointAdam
 from invkit.solvers.admm import ADMM
 from invkit.solvers.half_quadratic import HalfQuadratic
+from invkit.solvers.pixel_state import PixelState
 from invkit.solvers.richardson_lucy import RichardsonLucy
 from invkit.solvers.tiles import Tiles, tile_windows
 from invkit.testing import check_solver
@@ -38,7 +40,7 @@ def photograph(
     channels: int = 1,
     size: tuple[int, int] = (200, 180),
     dtype: torch.dtype = torch.float64,
-    padding: str = "valid",
+    padding: Padding = "valid",
 ) -> tuple[torch.Tensor, Problem]:
     """Blurred blocks with noise; the sharp image under the data, and the problem."""
     kernel = a_kernel(size=(9, 8), dtype=dtype)
@@ -54,15 +56,28 @@ def admm() -> ADMM:
     return ADMM(iterations=20, penalty=20.0)
 
 
-def rms(difference):
+def rms(difference: torch.Tensor) -> float:
     return float(difference.square().mean().sqrt())
 
 
-def beside_whole(tiles: Tiles, problem):
+def start_of(tiles: Tiles, problem: Problem) -> torch.Tensor:
+    """The image from which tiles start."""
+    state = tiles.start(problem)
+    assert isinstance(state, PixelState)
+    return state.image
+
+
+def under_data(image: object) -> torch.Tensor:
+    """The part of the image of a result that lies under the data."""
+    return crop_to_data(tensor(image), (9, 8), (200, 180))
+
+
+def beside_whole(tiles: Tiles, problem: Problem) -> tuple[torch.Tensor, torch.Tensor]:
     """What lies under the data, without tiles and with them, both started from the same image."""
-    start = problem.image_prior.assigned(tiles.start(problem).image)
+    assert isinstance(problem.image_prior, Pixels)
+    start = problem.image_prior.assigned(start_of(tiles, problem))
     whole = admm().solve(replace(problem, image_prior=start)).image
-    return [crop_to_data(x, (9, 8), (200, 180)) for x in (whole, tiles.solve(problem).image)]
+    return under_data(whole), under_data(tiles.solve(problem).image)
 
 
 every = pytest.mark.parametrize("terms", [TV, SPARSE], ids=["tv", "sparse"])
@@ -91,7 +106,7 @@ def test_with_more_overlap_they_are_within_half_of_it_and_no_seam_is_seen(terms:
 
 def test_the_image_is_far_better_than_the_blurry_one() -> None:
     truth, problem = photograph()
-    image = crop_to_data(Tiles(inner=admm(), tile_size=64).solve(problem).image, (9, 8), (200, 180))
+    image = under_data(Tiles(inner=admm(), tile_size=64).solve(problem).image)
     assert rms(image - truth) < 0.5 * rms(problem.data - truth)
 
 
@@ -99,7 +114,7 @@ def test_one_tile_is_the_inner_solver_to_the_bit() -> None:
     _, problem = photograph(channels=3)
     tiles = Tiles(inner=admm(), separate_channels=True)
     ours, inner = tiles.solve(problem), admm().solve(problem)
-    assert torch.equal(tensor(ours.image), tensor(tensor(inner.image)))
+    assert torch.equal(tensor(ours.image), tensor(inner.image))
     assert ours.history == inner.history
     assert tiles.steps(problem) == ours.iterations == 20
 
@@ -125,7 +140,8 @@ def test_how_many_are_worked_on_at_once_changes_no_bit_and_leaves_the_threads(
 ) -> None:
     _, problem = photograph(dtype=torch.float32)
     torch_threads(1)
-    one, two, nine = (Tiles(inner=admm(), tile_size=64, parallel_tiles=n).solve(problem).image for n in (1, 2, 9))
+    tiles = (Tiles(inner=admm(), tile_size=64, parallel_tiles=n) for n in (1, 2, 9))
+    one, two, nine = (tensor(each.solve(problem).image) for each in tiles)
     assert torch.get_num_threads() == 1
     assert torch.equal(one, two)
     assert torch.equal(one, nine)
@@ -147,7 +163,7 @@ def test_stopped_early_it_keeps_the_tiles_done() -> None:
     _, problem = photograph()
     tiles = Tiles(inner=admm(), tile_size=64, wiener_weight=0.0, parallel_tiles=1)
     begun, whole = problem.image_prior().detach(), tiles.solve(problem).image
-    image = tiles.solve(problem, observers=[Stop(3)]).image  # the upper row of tiles
+    image = tensor(tiles.solve(problem, observers=[Stop(3)]).image)  # the upper row of tiles
     torch.testing.assert_close(image[..., :50, :], whole[..., :50, :], atol=1e-12, rtol=0)
     assert torch.equal(image[..., 90:, :], begun[..., 90:, :])
 
@@ -160,15 +176,15 @@ def test_resumed_it_goes_on_to_the_same_bits() -> None:
     finished(tiles, problem)  # a solve in between leaves no trace
     for _ in range(2):
         resumed = tiles.solve(problem, resume=saved)
-        assert torch.equal(tensor(resumed.image), tensor(tensor(whole.image)))
+        assert torch.equal(tensor(resumed.image), tensor(whole.image))
         assert resumed.history == whole.history
 
 
 def test_without_regularizers_tiles_start_from_the_image_prior() -> None:
     _, problem = photograph([])
     tiles = Tiles(inner=RichardsonLucy(iterations=3), tile_size=64)
-    assert torch.equal(tiles.start(problem).image, problem.image_prior())
-    assert rms(tiles.solve(problem).image - problem.image_prior().detach()) > 0.01
+    assert torch.equal(start_of(tiles, problem), problem.image_prior())
+    assert rms(tensor(tiles.solve(problem).image) - problem.image_prior().detach()) > 0.01
 
 
 def test_a_border_that_tiles_do_not_have_is_refused_unless_there_is_one_tile() -> None:
@@ -219,7 +235,5 @@ def test_conformance() -> None:
 
 def test_half_quadratic_in_tiles() -> None:
     truth, problem = photograph()
-    image = crop_to_data(
-        Tiles(inner=HalfQuadratic(), tile_size=96, overlap=2.0).solve(problem).image, (9, 8), (200, 180)
-    )
+    image = under_data(Tiles(inner=HalfQuadratic(), tile_size=96, overlap=2.0).solve(problem).image)
     assert rms(image - truth) < 0.6 * rms(problem.data - truth)
