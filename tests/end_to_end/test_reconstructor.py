@@ -88,7 +88,7 @@ def test_models_work_in_deepinv_test(scenes: Tensor, kernel: Tensor) -> None:
         for name, model in models.items()
     }
     assert all(one["PSNR"] > one["PSNR no learning"] + 1 for one in found.values())
-    assert found["tv-admm"]["PSNR"] > found["wiener"]["PSNR"] + 1  # dB: the scenes are what the penalty is made for
+    assert found["tv-admm"]["PSNR"] > found["wiener"]["PSNR"] + 1  # dB: the scenes are piecewise constant
     assert found["tv-admm"]["SSIM"] > found["wiener"]["SSIM"]
 
 
@@ -191,7 +191,7 @@ def test_neither_the_physics_nor_the_data_are_changed(scenes: Tensor, kernel: Te
     known = physics("Blur", filter=kernel, padding="circular", noise=0.05)
     y = noisy(known, scenes).double()
     before = y.clone(), {name: value.clone() for name, value in known.state_dict().items()}
-    assert before[0].max() > 0.95  # what the noise added is not clipped
+    assert before[0].max() > 0.95  # the noise is not clipped
     x = invkit.as_reconstructor("tv-admm")(y, known)
     assert x.dtype == torch.float64
     assert torch.equal(y, before[0])

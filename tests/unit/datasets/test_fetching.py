@@ -28,6 +28,9 @@ from invkit.core.evaluation import DatasetFile
 from invkit.datasets import fetching
 from invkit.datasets.fetching import absent, fetch
 
+# requests leaves the connection of a download that another thread's failure ends to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 CONTENTS = {f"{'ab'[n // 3]}/{n % 3}.bin": bytes([n]) * (70_000 + n) for n in range(6)}
 ARCHIVE = "set.zip"
 

@@ -135,7 +135,7 @@ def test_what_cannot_be_animated_is_refused_with_what_to_do(
 
 
 def test_a_video_is_written_where_its_encoder_is_installed(solved: Result, tmp_path: Path) -> None:
-    encoder = pytest.importorskip("imageio_ffmpeg", reason="pip install 'invkit[video]'")
+    encoder = pytest.importorskip("imageio_ffmpeg", reason="pip install -e '.[video]'")
     path = solved.animate(tmp_path / "evolution.mp4", seconds=0.6)
     count, seconds = encoder.count_frames_and_secs(str(path))
     assert count == 3 + round(2.0 * 5)  # three of .2 s, and the last again for two seconds
