@@ -7,6 +7,7 @@ __all__ = [
     "DivergedError",
     "InputError",
     "InvkitError",
+    "NotApplicableError",
     "OutOfMemoryError",
     "PluginError",
     "RecipeError",
@@ -49,6 +50,10 @@ class OutOfMemoryError(InvkitError, MemoryError):
 
 class DivergedError(InvkitError, ArithmeticError):
     """A solve whose loss is no longer a finite number."""
+
+
+class NotApplicableError(InvkitError, ValueError):
+    """Data without what a method needs, as light streaks; among several candidates such a method is skipped."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

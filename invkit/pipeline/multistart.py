@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from ..core import registry
-from ..core.errors import DivergedError
+from ..core.errors import DivergedError, InvkitError, NotApplicableError
 from ..core.result import Result
 from ..core.runtime.workers import WorkerLostError, Workers, affordable_workers, can_start_workers, worker_pool
 from ..core.solver import Counting, after_interrupt, deferred_interrupt
@@ -118,7 +118,7 @@ class Multistart:
     results.
 
     After Ctrl-C or the time limit has stopped a candidate, no other one is started, and the best of the completed ones
-    is used; the first is kept in any case. A candidate that diverges is dropped, unless all do.
+    is used; the first is kept in any case. A candidate that diverges or does not apply is dropped, unless all are.
 
     Attributes:
         stages: of `plan_stages`.
@@ -131,7 +131,7 @@ class Multistart:
         started: on the monotonic clock.
         waiting: indices of candidates that nobody has started.
         done: those that gave a kernel, by index.
-        failed: why the others diverged, by index.
+        failed: why the others diverged or do not apply, by index.
         stop: how the first incomplete candidate was stopped.
         lock: guards these four; threads that ask workers change them too.
     """
@@ -146,7 +146,7 @@ class Multistart:
     started: float = field(default_factory=time.monotonic)
     waiting: list[int] = field(init=False)
     done: dict[int, SolvedCandidate] = field(default_factory=dict)
-    failed: dict[int, str] = field(default_factory=dict)
+    failed: dict[int, InvkitError] = field(default_factory=dict)
     stop: str | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -168,7 +168,8 @@ class Multistart:
             self.solve_here(pool)  # the candidates whose worker was lost
         if not self.done:
             reasons = [f"{self.candidates[index][0].recipe.name} ({why})" for index, why in sorted(self.failed.items())]
-            raise DivergedError(f"all candidates diverged: {'; '.join(reasons)}")
+            diverged = any(isinstance(why, DivergedError) for why in self.failed.values())
+            raise (DivergedError if diverged else NotApplicableError)(f"all candidates failed: {'; '.join(reasons)}")
         self.done = dict(sorted(self.done.items()))
         scores = self.scores(select)
         best = min(scores, key=lambda index: scores[index].get("sum", 0.0))
@@ -267,24 +268,24 @@ class Multistart:
                 found = self.own_stages_solved(index)
             sequence = self.following_stages_solved(found, index)
             restoration = self.restoration(sequence)
-        except DivergedError as error:
-            self.keep(index, str(error), None)
+        except (DivergedError, NotApplicableError) as error:
+            self.keep(index, type(error)(str(error)), None)  # a traceback would keep the problem in memory
             return
         seconds = time.monotonic() - started
         solved = SolvedCandidate(sequence.stages, sequence.solved, restoration, found.facts, seconds)
         self.keep(index, solved, sequence.stop)
 
-    def keep(self, index: int, found: SolvedCandidate | str, stop: str | None) -> None:
-        """Keep a candidate that was completed, or is the first with a kernel; or why it diverged.
+    def keep(self, index: int, found: SolvedCandidate | InvkitError, stop: str | None) -> None:
+        """Keep a candidate that was completed, or is the first with a kernel; or why it gave none.
 
         Args:
             index: of the candidate.
-            found: its kernel, or the reason why it diverged.
+            found: its kernel, or the reason why it gave none.
             stop: how it was stopped; None if it was completed.
         """
         with self.lock:
             self.stop = self.stop or stop
-            if isinstance(found, str):
+            if isinstance(found, InvkitError):
                 self.failed[index] = found
             elif not (stop and self.done):
                 self.done[index] = found
@@ -359,7 +360,8 @@ class Multistart:
         """The entry of a candidate in the result's details; arguments as for `outcome`."""
         entry = {"name": self.candidates[index][0].recipe.name, "selected": index == best}
         if index in self.failed:
-            return {**entry, "failed": self.failed[index]}
+            why = self.failed[index]
+            return {**entry, "skipped" if isinstance(why, NotApplicableError) else "failed": str(why)}
         if index not in self.done:
             return {**entry, "skipped": self.stop}
         one, own = self.done[index], {name: round(value, 5) for name, value in scores.get(index, {}).items()}
@@ -385,7 +387,7 @@ class WorkerTask:
     deadline: float | None
 
 
-def solve_in_worker(task: WorkerTask) -> tuple[SolvedCandidate | str, str | None]:
+def solve_in_worker(task: WorkerTask) -> tuple[SolvedCandidate | InvkitError, str | None]:
     """Solve a candidate in a worker; returns the arguments of `Multistart.keep`."""
     limit = None if task.deadline is None else max(task.deadline - time.time(), 0.0)
     control, never = RunControl(time_limit=limit), threading.Event()

@@ -14,6 +14,7 @@ import pytest
 from narrow import array
 from PIL import Image
 from toy_recipes import (
+    DECLINING,
     DIVERGING,
     ENDLESS,
     LAST,
@@ -37,7 +38,7 @@ from toy_recipes import (
 )
 
 from invkit.apps.cli.main import main as invkit
-from invkit.core.errors import DivergedError, InputError, PluginError, RecipeError
+from invkit.core.errors import DivergedError, InputError, NotApplicableError, PluginError, RecipeError
 from invkit.pipeline.job import prepare
 from invkit.pipeline.sequence import SELECTION_NOISE_FACTOR
 from invkit.recipes.model import load_recipe, parse_recipe
@@ -279,6 +280,30 @@ def test_if_all_diverge_the_error_names_each(blurry: np.ndarray) -> None:
         job(blurry, with_candidates(TWO, REFINED, unstable)).run()
     with pytest.raises(DivergedError, match=r"^next: the loss is nan"):
         job(blurry, with_candidates(TWO[:1], REFINED, unstable)).run()
+
+
+def test_a_candidate_that_does_not_apply_is_skipped_with_its_reason(blurry: np.ndarray) -> None:
+    aim_at(np.eye(5) / 5)
+    declining = parse_recipe(DECLINING)
+    result = job(blurry, with_candidates([declining, *TWO], LAST)).run()
+    without = job(blurry, with_candidates(TWO, LAST)).run()
+    first, *others = result.details["candidates"]
+    assert first == {"name": "declining", "selected": False, "skipped": "candidates.0: there is nothing to do"}
+    assert [one["scores"] for one in others] == [one["scores"] for one in without.details["candidates"]]
+    np.testing.assert_array_equal(result.image, without.image)
+    assert result.stopped == "finished"
+
+
+def test_if_no_candidate_applies_the_error_says_so(blurry: np.ndarray) -> None:
+    declining = parse_recipe(DECLINING)
+    with pytest.raises(
+        NotApplicableError, match=r"^all candidates failed: declining \(candidates\.0: there is nothing"
+    ):
+        job(blurry, with_candidates([declining], LAST)).run()
+    with pytest.raises(DivergedError, match=r"there is nothing to do.*the loss is nan"):
+        job(blurry, with_candidates([declining, parse_recipe(DIVERGING)], LAST)).run()
+    with pytest.raises(NotApplicableError, match=r"^there is nothing to do"):
+        job(blurry, declining).run()
 
 
 def test_a_metric_that_fails_is_named_and_one_that_cannot_be_built_is_refused_first(blurry: np.ndarray) -> None:

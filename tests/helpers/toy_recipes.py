@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from invkit.core import registry
+from invkit.core.errors import NotApplicableError
 from invkit.core.evaluation import NoReferenceMetric
 from invkit.core.parameters import Seed, validated
 from invkit.core.problem import Problem
@@ -31,6 +32,7 @@ LAST = QUICK.replace("quick", "last").replace("simplex", "known").replace("= 3",
 NOISY = LAST.replace("last", "noisy") + 'regularizers = {name = "tv", weight = 0.5, scale_by = "sigma"}\n'
 ENDLESS = QUICK.replace("quick", "endless").replace("= 3", "= 1000000")
 DIVERGING = QUICK.replace("quick", "diverging").replace("joint-adam", "toy-diverging")
+DECLINING = QUICK.replace("quick", "declining").replace("joint-adam", "toy-declining")
 
 
 class Diverging(AdamSolver):
@@ -38,6 +40,13 @@ class Diverging(AdamSolver):
 
     def advance(self, problem: Problem, state: AdamState) -> Outcome:
         return state.image_prior(), state.kernel_prior(), torch.tensor(torch.nan)
+
+
+class Declining(AdamSolver):
+    """A solver that applies to no data."""
+
+    def advance(self, problem: Problem, state: AdamState) -> Outcome:
+        raise NotApplicableError("there is nothing to do")
 
 
 class Near(NoReferenceMetric):
@@ -99,6 +108,7 @@ def registered_toys() -> Iterator[None]:
     """Registers the metrics and the solver that diverges, with names that start with "toy-"."""
     Near.calls = []
     registry.register("solvers", "toy-diverging", Diverging)
+    registry.register("solvers", "toy-declining", Declining)
     for name, metric in TOYS.items():
         registry.register("no_reference_metrics", f"toy-{name}", metric)
     try:
