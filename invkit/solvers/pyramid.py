@@ -123,6 +123,9 @@ class Pyramid(Solver[PyramidState]):
         margin: the estimated kernel is larger than requested by this number of pixels along each side at the finest
             level. In the end the window of the requested size with most of the kernel's mass is kept. Without a margin,
             a kernel that just fits its frame must also be centred in it, which is rarely so at coarse levels.
+        finest_level: the last level that is solved; 0 is the problem's own size. The result of a coarser one is
+            resampled. A large kernel in noise is found more reliably there: averaging reduces the noise, and fewer
+            unknowns share the edges. If the pyramid has fewer levels, its coarsest one is the last.
     """
 
     needs: ClassVar = {"image_prior": Resizable, "kernel_prior": Resizable}
@@ -137,6 +140,7 @@ class Pyramid(Solver[PyramidState]):
         initial_kernel: Literal["prior", "delta", "two-taps"] = "prior",
         decay: Annotated[float, Field(ge=1)] = 1.0,
         margin: NonNegativeInt = 0,
+        finest_level: NonNegativeInt = 0,
     ) -> None:
         self.inner = inner
         self.keeps_large_blocks = inner.keeps_large_blocks
@@ -145,6 +149,7 @@ class Pyramid(Solver[PyramidState]):
         self.initial_kernel = initial_kernel
         self.decay = decay
         self.margin = margin
+        self.finest_level = finest_level
         self.iterations = inner.iterations
 
     def check(self, problem: Problem) -> None:
@@ -187,9 +192,13 @@ class Pyramid(Solver[PyramidState]):
             count += 1
         return count
 
+    def last_level(self, problem: Problem) -> int:
+        """Return the finest level that is solved."""
+        return min(self.finest_level, self.levels(problem) - 1)
+
     def steps(self, problem: Problem) -> int:
-        """Return the inner solver's number of steps times the number of levels."""
-        return self.levels(problem) * self.inner.steps(problem)
+        """Return the inner solver's number of steps times the number of levels that are solved."""
+        return (self.levels(problem) - self.last_level(problem)) * self.inner.steps(problem)
 
     def data_size(self, problem: Problem, level: int) -> Size:
         """Return the size of the data at a level."""
@@ -207,7 +216,8 @@ class Pyramid(Solver[PyramidState]):
 
     def step(self, problem: Problem, state: PyramidState) -> PyramidState:
         """One step of the inner solver; after the last step of a level, on the next finer one."""
-        if self._done(state) and state.level > 0:
+        last = self.last_level(problem)
+        if self._done(state) and state.level > last:
             state.refine()
         with threads_for(state.problem):
             state.inner = self.inner.step(state.problem, state.inner)
@@ -215,7 +225,7 @@ class Pyramid(Solver[PyramidState]):
         state.losses.append(state.inner.losses[-1])
         # Finished before the last possible step: at this or a coarser level the inner solver has converged.
         early = state.inner.converged or state.iteration + 1 < self.steps(problem)
-        state.converged = state.level == 0 and self._done(state) and early
+        state.converged = state.level == last and self._done(state) and early
         return state
 
     def _done(self, state: PyramidState) -> bool:
