@@ -287,7 +287,7 @@ def prepare_rerun(
         recipe=load_recipe(result),
         kernel=kernel,
         truth=truth,
-        kernel_size=tuple(size) if size else None,
+        kernel_size=tuple(size) if isinstance(size, list) else size,
         seed=options.get("seed", 0),
         sigma=options.get("sigma"),
         device=document.get("device", "auto") if device is None else device,

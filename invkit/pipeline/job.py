@@ -23,13 +23,13 @@ from ..core.interfaces import Blur, ForwardOperator, KernelPrior
 from ..core.observers.checkpoint import Checkpointer, describe_run, load_checkpoint
 from ..core.result import Array, Result
 from ..core.solver import Observer
-from ..media.colour import from_luma_chroma, to_luma_chroma
-from ..numerics.framing import visible_part, visible_size
-from ..numerics.geometry import Size, shape_of, size_of
+from ..numerics.framing import visible_part
+from ..numerics.geometry import size_of
 from ..recipes.model import Recipe, load_recipe
 from .assemble import Assembly, as_batch
 from .diagnostics import diagnose
-from .inputs import ArrayOrFile, ImageInput, InputImage, Inputs, check_truth, resized_planes
+from .inputs import ArrayOrFile, ImageInput, InputImage, Inputs, check_truth
+from .kernel_frame import KernelFrame
 from .multistart import solve_stages
 from .options import (
     Color,
@@ -41,14 +41,13 @@ from .options import (
     check_single_image,
     choose_device,
 )
+from .recipe_choice import AUTO_RECIPE, choose_recipe
+from .restored import psnr, restored_color, restored_size, with_chroma
 from .sequence import Outcome
+from .size_probe import PROBE_RECIPE, SizeProbe
 from .stages import RunControl, Stage, check_stages, plan_stages, with_colors
 
-__all__ = ["AUTO_RECIPE", "Job", "choose_recipe", "prepare", "versions"]
-
-AUTO_RECIPE = "auto"
-FAST_RECIPE, BEST_RECIPE, REFINING_RECIPE = "fast", "best", "polish"  # what "auto" chooses from
-BEST_SECONDS = 10.0  # that BEST_RECIPE takes for 256 x 256 pixels, at most, on two cores of 2024: page Measured
+__all__ = ["Job", "prepare", "versions"]
 
 
 @dataclass(frozen=True)
@@ -59,23 +58,28 @@ class Job:
         name: of the recipe.
         assembly: problem and solver of the first stage, and the recipe of all stages with every default.
         stages: of the recipe.
+        frame: of the kernel.
         image: the measured data, and their layout.
         device: where the solve runs.
         identity: all that determines the result; a checkpoint belongs to one identity.
         truth: the true image (B, C, H, W), to report PSNR before and after; or None.
         facts: options, noise level, versions and the like, for the result's details.
         input_files: the files that were read.
+        with_size_found: estimates the kernel quickly and makes the job for its size; None if the size is known, or if
+            each candidate finds it.
     """
 
     name: str
     assembly: Assembly
     stages: tuple[Stage, ...]
+    frame: KernelFrame
     image: InputImage
     device: torch.device
     identity: Mapping[str, Any]
     truth: Tensor | None
     facts: Mapping[str, Any]
     input_files: tuple[Path, ...]
+    with_size_found: Callable[[], Job] | None = None
 
     def run(
         self,
@@ -107,6 +111,15 @@ class Job:
         """
         if time_limit is not None and not (isinstance(time_limit, int | float) and time_limit > 0):
             raise InputError(f"the time limit must be a positive number of seconds, got {time_limit!r}")
+        if self.with_size_found is not None:
+            return self.sized().run(
+                time_limit=time_limit,
+                observers=observers,
+                progress=progress,
+                checkpoint=checkpoint,
+                checkpoint_every=checkpoint_every,
+                resume=resume,
+            )
         if resume and self.stages[0].candidates:
             raise InputError(f"{self.name} has several candidates, of which nothing is saved to resume; start anew")
         if resume and checkpoint is None:
@@ -115,7 +128,14 @@ class Job:
         savers = [] if checkpoint is None else [Checkpointer(checkpoint, self.identity, checkpoint_every)]
         control = RunControl(observers, savers, progress, time_limit)
         with explained_memory():
-            return self.result(solve_stages(self.stages, self.assembly, self.device, control, saved))
+            return self.result(solve_stages(self.stages, self.assembly, self.device, control, self.frame, saved))
+
+    def sized(self) -> Job:
+        """The job for the kernel size that a quick estimate finds; the job itself if none is needed."""
+        if self.with_size_found is None:
+            return self
+        with explained_memory():
+            return self.with_size_found()
 
     def result(self, outcome: Outcome) -> Result:
         """The result for the user: the image in the input's layout, with its chroma, details and warnings."""
@@ -259,26 +279,6 @@ def read_inputs(
     return Inputs.read(image, kernel, truth, operator)
 
 
-def choose_recipe(inputs: Inputs, time_limit: float | None) -> tuple[str, str]:
-    """The name of the recipe that "auto" stands for, and the reason in a few words.
-
-    A given kernel is refined. Without one, `BEST_RECIPE` estimates it if the time limit allows.
-
-    Args:
-        inputs: that were read.
-        time_limit: seconds; None for no limit.
-    """
-    if inputs.parameter is not None:
-        return REFINING_RECIPE, f"{REFINING_RECIPE}: a kernel is given to start from"
-    height, width = inputs.image.data.shape[-2:]
-    side = load_recipe(BEST_RECIPE).measurement.window or max(height, width)
-    needed = BEST_SECONDS * min(height, side) * min(width, side) / 256**2
-    about = f"{BEST_RECIPE} takes about {needed:.0f} s for {width}x{height} pixels"
-    if time_limit is not None and needed > time_limit:
-        return FAST_RECIPE, f"{FAST_RECIPE}: {about}, more than the time limit of {time_limit:.0f} s"
-    return BEST_RECIPE, f"{BEST_RECIPE}: {about}"
-
-
 def prepared_job(method: Recipe, inputs: Inputs, options: Options, device: torch.device, reason: str | None) -> Job:
     """Plan the stages, build and check all of them.
 
@@ -297,7 +297,8 @@ def prepared_job(method: Recipe, inputs: Inputs, options: Options, device: torch
     check_single_image(method, data)
     if parameter is not None:
         check_accepts_kernel(method)
-    size = kernel_size_of(method, operator, options, data, parameter)
+    frame = kernel_frame_of(method, operator, options, data, parameter)
+    size = frame.size
     stages = plan_stages(method, data, options, are_pictures=operator.data_range is not None)
     if parameter is not None and issubclass(operator, Blur):
         parameter = as_batch(parameter, (len(data), 1, *size))
@@ -307,6 +308,7 @@ def prepared_job(method: Recipe, inputs: Inputs, options: Options, device: torch
     assembly = replace(assembly, recipe=with_colors(assembly.recipe, stages))
     if inputs.truth is not None:
         check_truth(inputs.truth, restored_size(assembly, stages[-1]))
+    size_option = list(size) if frame.is_fixed else "auto"
     facts = {
         **({"recipe_choice": reason} if reason else {}),
         "image": inputs.sources["image"],
@@ -314,7 +316,7 @@ def prepared_job(method: Recipe, inputs: Inputs, options: Options, device: torch
         "kernel_given": inputs.sources["kernel"],
         "recipe": assembly.recipe,
         "options": {
-            "kernel_size": list(size),
+            "kernel_size": size_option,
             "seed": options.seed,
             "sigma": options.sigma,
             "kernel": None if parameter is None else "file" if inputs.sources["kernel"] else "array",
@@ -326,15 +328,25 @@ def prepared_job(method: Recipe, inputs: Inputs, options: Options, device: torch
         "device": str(device),
         "versions": versions(),
     }
-    settings = {"seed": options.seed, "kernel_size": list(size), "sigma": stages[0].sigma}
+    settings = {"seed": options.seed, "kernel_size": size_option, "sigma": stages[0].sigma}
     identity = describe_run(assembly.recipe, stages[0].data, parameter, settings)
-    return Job(method.name, assembly, stages, inputs.image, device, identity, inputs.truth, facts, inputs.files)
+    image, truth, files = inputs.image, inputs.truth, inputs.files
+    job = Job(method.name, assembly, stages, frame, image, device, identity, truth, facts, files)
+    if method.candidates or frame.is_fixed:
+        return job
+
+    def with_size_found() -> Job:
+        stage = plan_stages(load_recipe(PROBE_RECIPE), data, options)[0].candidates[0][0]
+        size = SizeProbe(stage, frame, device).size()
+        return prepared_job(method, inputs, options.model_copy(update={"kernel_size": size}), device, reason)
+
+    return replace(job, with_size_found=with_size_found)
 
 
-def kernel_size_of(
+def kernel_frame_of(
     method: Recipe, operator: type[ForwardOperator], options: Options, data: Tensor, parameter: Tensor | None
-) -> Size:
-    """The size of the kernel to estimate or of the given one; 1x1 without a kernel.
+) -> KernelFrame:
+    """The frame of the kernel to estimate or of the given one; 1x1 without a kernel.
 
     Args:
         method: the recipe, which may name a size.
@@ -345,34 +357,10 @@ def kernel_size_of(
     """
     is_kernel = issubclass(operator.parameter_prior, KernelPrior)
     if not is_kernel or (method.kernel_prior is None and not method.candidates):
-        return 1, 1
-    return check_kernel_size(options.kernel_size or method.measurement.kernel_size, data, parameter)
-
-
-def restored_size(assembly: Assembly, last: Stage) -> Size:
-    """(height, width) of the image that is returned."""
-    problem, data = assembly.problem, last.data
-    image = problem.operator.image_shape(shape_of(data), problem.kernel_prior.shape)
-    return visible_size(image[2:], size_of(data), problem.kernel_prior.shape[2:])
-
-
-def with_chroma(plane: Tensor, chroma: Tensor | None) -> Tensor:
-    """A restored luma with the chroma that was kept, on its grid; without chroma the plane itself."""
-    return plane if chroma is None else from_luma_chroma(plane, resized_planes(chroma, size_of(plane)))
-
-
-def restored_color(stage: Stage) -> str:
-    """What a stage restores of its picture: "luma", "rgb" or, without colour, "grey"."""
-    return "luma" if stage.chroma is not None else "rgb" if stage.data.shape[1] == 3 else "grey"
-
-
-def psnr(picture: Tensor, truth: Tensor) -> float:
-    """Shift-aligned PSNR of the luma of one picture, in dB (Levin's protocol)."""
-    from ..numerics.registration import aligned_psnr
-
-    luma, reference = (to_luma_chroma(x)[0] if x.shape[1] == 3 else x for x in (picture, truth))
-    border = min(15, min(truth.shape[-2:]) // 4)  # the protocol's 15, or less for a small picture
-    return aligned_psnr(luma[0, 0], reference[0, 0], border=border, max_shift=min(5, border))
+        return KernelFrame.of_size((1, 1))
+    frame = check_kernel_size(options.kernel_size or method.measurement.kernel_size, data, parameter)
+    can_be_found = issubclass(operator, Blur) and len(data) == 1
+    return frame if can_be_found else KernelFrame.of_size(frame.size)
 
 
 @contextmanager

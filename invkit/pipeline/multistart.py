@@ -12,25 +12,19 @@ from typing import Any
 
 import torch
 
-from ..core import registry
 from ..core.errors import DivergedError, InvkitError, NotApplicableError
 from ..core.result import Result
-from ..core.runtime.workers import WorkerLostError, Workers, affordable_workers, can_start_workers, worker_pool
+from ..core.runtime.workers import WorkerLostError, Workers, worker_pool
 from ..core.solver import Counting, after_interrupt, deferred_interrupt
-from ..numerics.geometry import size_of
 from .assemble import Assembly
+from .kernel_frame import KernelFrame, fitted
 from .selection import Selection
 from .sequence import Outcome, Referee, StageSequence
 from .stages import RunControl, Stage, at_place, next_place, stages_that_find_kernel
+from .worker_count import worthwhile_workers
 
 __all__ = ["solve_stages"]
 
-MIN_CANDIDATES_FOR_WORKERS = 4  # fewer are solved before a worker has loaded its libraries
-MIN_VALUES_FOR_WORKERS = 2**14  # of the picture
-MAX_PROCESSES = 5  # more would wait for the last candidate
-WORKER_START_SECONDS = 3.0  # until a worker has loaded its libraries
-WORKER_BYTES = 2**29  # memory of a worker's libraries
-BYTES_PER_VALUE = 400  # of a picture: some fifty pictures of its size, and their spectra
 POLL_SECONDS = 0.2  # between two checks whether all candidates are done
 
 
@@ -39,6 +33,7 @@ def solve_stages(
     first: Assembly,
     device: torch.device,
     control: RunControl,
+    frame: KernelFrame,
     resume: Mapping[str, Any] | None = None,
 ) -> Outcome:
     """Solve the stages in order; from the best candidate if the first stage has several.
@@ -48,9 +43,10 @@ def solve_stages(
 
     Args:
         stages: of `plan_stages`.
-        first: the first of them, assembled; with candidates, for a kernel of the size to be found.
+        first: the first of them, assembled; not used if it has candidates.
         device: where to solve.
         control: observers and time limit.
+        frame: of the kernel, for candidates.
         resume: a saved state of the first stage to continue from; None with candidates.
 
     Raises:
@@ -59,32 +55,9 @@ def solve_stages(
     with deferred_interrupt() as interrupted:
         referee = Referee.of(stages, device)
         if stages[0].candidates:
-            size = size_of(first.problem.kernel_prior())
-            multistart = Multistart(stages, size, device, control, interrupted, referee, guarantees_last=True)
+            multistart = Multistart(stages, frame, device, control, interrupted, referee, guarantees_last=True)
             return multistart.solve_all(worthwhile_workers(stages[0], device, control))
         return StageSequence(list(stages), device, referee, control, interrupted).solve_all(first, resume)
-
-
-def worthwhile_workers(stage: Stage, device: torch.device, control: RunControl) -> int:
-    """The number of worker processes that the candidates of a stage are worth.
-
-    None for few candidates, a small picture or a short time limit; on a GPU, which one process keeps busy; if observers
-    are to see every step; and if components are registered in this process only. Never more than there are threads and
-    memory for.
-
-    Args:
-        stage: with candidates.
-        device: where to solve.
-        control: observers and time limit.
-    """
-    values, limit = stage.data.numel(), control.time_limit
-    is_quick = len(stage.candidates) < MIN_CANDIDATES_FOR_WORKERS or values < MIN_VALUES_FOR_WORKERS
-    is_short = limit is not None and limit < WORKER_START_SECONDS
-    must_stay_here = device.type != "cpu" or control.observers or registry.is_extended() or not can_start_workers()
-    if is_quick or is_short or must_stay_here:
-        return 0
-    processes = min(torch.get_num_threads(), len(stage.candidates), MAX_PROCESSES)
-    return min(processes - 1, affordable_workers(WORKER_BYTES + values * BYTES_PER_VALUE))
 
 
 @dataclass(frozen=True)
@@ -114,15 +87,18 @@ class Multistart:
     by the last stage, from the data of the first and at one noise level; the selection scores these images. The last
     stage is then solved from the best kernel. A single candidate is not scored.
 
-    The first candidate that gives a kernel fixes the noise level. Workers may then solve the others, with identical
-    results.
+    The frame of a candidate grows until its kernel fits (`KernelFrame`). Its kernel then passes on in the smallest
+    frame that holds it.
+
+    The first candidate that gives a kernel fixes the noise level, and the frame that the others start with. Workers may
+    then solve the others, with identical results.
 
     After Ctrl-C or the time limit has stopped a candidate, no other one is started, and the best of the completed ones
     is used; the first is kept in any case. A candidate that diverges or does not apply is dropped, unless all are.
 
     Attributes:
         stages: of `plan_stages`.
-        kernel_size: (h, w) of the unknown kernel, pixels.
+        frame: of the unknown kernel.
         device: where to solve.
         control: observers and time limit; observers of the first stage only are not used.
         interrupted: set by Ctrl-C.
@@ -137,7 +113,7 @@ class Multistart:
     """
 
     stages: Sequence[Stage]
-    kernel_size: tuple[int, int]
+    frame: KernelFrame
     device: torch.device
     control: RunControl
     interrupted: threading.Event
@@ -212,7 +188,7 @@ class Multistart:
         stages = self.stages if len(self.stages) == 1 else [*self.stages[:-1], self.referee.stage]
         left = self.seconds_left()
         deadline = None if left is None else time.time() + left
-        return WorkerTask(stages, self.kernel_size, replace(self.referee, restored={}), index, deadline)
+        return WorkerTask(stages, self.frame, replace(self.referee, restored={}), index, deadline)
 
     def wait_for(self, pool: Workers) -> None:
         """Wait until every worker has solved its candidate; Ctrl-C ends busy workers."""
@@ -295,10 +271,18 @@ class Multistart:
         own, control = stages_that_find_kernel(self.candidates[index]), self.control_of(index)
         if own[0].candidates:
             referee = Referee.of(own, self.device)
-            return Multistart(own, self.kernel_size, self.device, control, self.interrupted, referee).solve_all()
-        first, referee = own[0].assembled(self.kernel_size, None), Referee.of(self.candidates[index], self.device)
-        sequence = StageSequence(list(own), self.device, referee, control, self.interrupted, guarantees_last=False)
-        return sequence.solve_all(first)
+            return Multistart(own, self.frame, self.device, control, self.interrupted, referee).solve_all()
+        frame, referee = self.frame, Referee.of(self.candidates[index], self.device)
+        while True:
+            sequence = StageSequence(list(own), self.device, referee, control, self.interrupted, guarantees_last=False)
+            found = sequence.solve_all(own[0].assembled(frame.size, None))
+            larger = frame if found.stop else frame.grown(found.kernel)
+            if larger == frame:
+                break
+            frame, control = larger, self.control_of(index)
+        if not self.referee.fixed:
+            self.frame = frame
+        return found if frame.is_fixed else found.with_kernel(fitted(found.kernel, frame.limit))
 
     def following_stages_solved(self, found: Outcome, index: int) -> StageSequence:
         """The stages that follow, except the last, from the kernel of a candidate; skipped if it was stopped."""
@@ -374,14 +358,14 @@ class WorkerTask:
 
     Attributes:
         stages: of `plan_stages`; the last sees the data of the first.
-        kernel_size: (h, w).
+        frame: of the unknown kernel.
         referee: at its fixed noise level.
         index: of the candidate.
         deadline: in seconds of the clock that all processes share; a worker may still be loading.
     """
 
     stages: Sequence[Stage]
-    kernel_size: tuple[int, int]
+    frame: KernelFrame
     referee: Referee
     index: int
     deadline: float | None
@@ -391,7 +375,7 @@ def solve_in_worker(task: WorkerTask) -> tuple[SolvedCandidate | InvkitError, st
     """Solve a candidate in a worker; returns the arguments of `Multistart.keep`."""
     limit = None if task.deadline is None else max(task.deadline - time.time(), 0.0)
     control, never = RunControl(time_limit=limit), threading.Event()
-    multistart = Multistart(task.stages, task.kernel_size, torch.device("cpu"), control, never, task.referee)
+    multistart = Multistart(task.stages, task.frame, torch.device("cpu"), control, never, task.referee)
     with after_interrupt():  # signals are for the asking process; the system may still end this one
         multistart.attempt(task.index)
     if task.index in multistart.failed:

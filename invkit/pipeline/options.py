@@ -18,12 +18,12 @@ from ..core.parameters import positional_names
 from ..core.runtime.threads import threads_worth
 from ..numerics.noise import PATCH_SIDE, estimate_sigma
 from ..recipes.model import Recipe
+from .kernel_frame import KernelFrame
 
 __all__ = [
     "Color",
     "KernelSize",
     "Options",
-    "auto_kernel_size",
     "check_accepts_kernel",
     "check_kernel_size",
     "check_memory",
@@ -38,7 +38,6 @@ __all__ = [
 Color: TypeAlias = Literal["luma", "rgb"]
 KernelSize: TypeAlias = int | tuple[int, int] | Literal["auto"]
 
-AUTO_KERNEL_SIZE_RANGE = (15, 65)  # pixels
 ROUNDING_SIGMA = 1 / 255 / 12**0.5  # standard deviation of rounding to 8 bits
 DEVICE_TYPES = ("cpu", "cuda", "mps", "xpu")
 
@@ -118,25 +117,8 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def auto_kernel_size(data: Tensor) -> tuple[int, int]:
-    """An eighth of the shorter side, odd, from 15 to 65 pixels: enough for most camera shake.
-
-    A kernel prior can leave the border of a frame that is too large empty; a frame that is too small cannot hold the
-    kernel.
-
-    Example:
-        >>> auto_kernel_size(torch.zeros(1, 1, 240, 320))
-        (31, 31)
-    """
-    shorter = min(data.shape[-2:])
-    low, high = AUTO_KERNEL_SIZE_RANGE
-    side = min(max(shorter // 8, low), high, shorter) // 2 * 2 + 1
-    side = side if side <= shorter else side - 2
-    return side, side
-
-
-def check_kernel_size(size: KernelSize, data: Tensor, given: Tensor | None) -> tuple[int, int]:
-    """The kernel's (h, w): the size asked for, or that of a given kernel.
+def check_kernel_size(size: KernelSize, data: Tensor, given: Tensor | None) -> KernelFrame:
+    """The frame of the kernel: of the size asked for, of that of a given kernel, or one whose size is to be found.
 
     Args:
         size: N, (h, w) or "auto".
@@ -146,18 +128,22 @@ def check_kernel_size(size: KernelSize, data: Tensor, given: Tensor | None) -> t
     Raises:
         InputError: it is larger than the image, or differs from the given kernel's.
     """
-    height, width = auto_kernel_size(data) if size == "auto" else (size, size) if isinstance(size, int) else size
+    asked = None if size == "auto" else (size, size) if isinstance(size, int) else size
     if given is not None:
         own = (given.shape[-2], given.shape[-1])
-        if size not in ("auto", own) and (height, width) != own:
+        if asked not in (None, own):
+            height, width = asked or own
             raise InputError(f"the kernel given is {own[0]}x{own[1]}, the kernel size {height}x{width}; leave one out")
-        height, width = own
+        asked = own
+    if asked is None:
+        return KernelFrame.found_for(data)
+    height, width = asked
     if height > data.shape[-2] or width > data.shape[-1]:
         raise InputError(
             f"the kernel ({height}x{width}) is larger than the image ({data.shape[-2]}x{data.shape[-1]}); "
             "give a smaller kernel size or a larger image"
         )
-    return height, width
+    return KernelFrame.of_size(asked)
 
 
 def check_single_image(recipe: Recipe, data: Tensor) -> None:

@@ -51,6 +51,16 @@ class Outcome:
         """The last stage that was not skipped."""
         return [(stage, result) for stage, result in zip(self.stages, self.solved, strict=True) if result][-1]
 
+    @property
+    def kernel(self) -> Tensor:
+        """The kernel of the last stage that was not skipped, (1, 1, h, w)."""
+        return torch.as_tensor(self.last[1].kernel)
+
+    def with_kernel(self, kernel: Tensor) -> Outcome:
+        """The outcome with another kernel (1, 1, h, w) of the last stage that was not skipped."""
+        solved = [replace(one, kernel=kernel) if one is self.last[1] else one for one in self.solved]
+        return replace(self, solved=solved)
+
     def result(self) -> Result:
         """Image and kernel of the last stage; history, iterations and seconds of all stages."""
         done, (_, last) = [result for result in self.solved if result], self.last

@@ -13,7 +13,7 @@ from invkit.apps.cli.components import type_text
 from invkit.apps.cli.main import main
 from invkit.apps.cli.options import parse_kernel_size
 from invkit.core import registry
-from invkit.pipeline import job
+from invkit.pipeline import recipe_choice
 from invkit.recipes.model import parse_recipe
 
 
@@ -176,13 +176,13 @@ def test_deblur_prints_which_recipe_it_chose_and_why(
     choice: str | None,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(job, "BEST_SECONDS", 1000.0)
+    monkeypatch.setattr(recipe_choice, "BEST_SECONDS", 1000.0)
     np.save("image.npy", np.random.default_rng(0).uniform(size=(30, 30)).astype(np.float32))
     np.save("kernel.npy", np.full((5, 5), 1 / 25))
     toys = {"FAST_RECIPE": "toy-fast", "BEST_RECIPE": "toy-best", "REFINING_RECIPE": "toy-refining"}
     solver = '{name = "joint-adam", params = {iterations = 1}}'
     for place, name in toys.items():
-        monkeypatch.setattr(job, place, name)
+        monkeypatch.setattr(recipe_choice, place, name)
         text = f'name = "{name}"\nimage_prior = "pixels"\nkernel_prior = "simplex"\nsolver = {solver}\n'
         registry.register("recipes", name, text)
     try:

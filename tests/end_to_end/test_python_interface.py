@@ -22,7 +22,7 @@ from invkit.kernel_priors.softmax_fcn import SoftmaxFCN
 from invkit.numerics.geometry import centre, shape_of
 from invkit.operators.convolution import Convolution
 from invkit.pipeline.job import prepare
-from invkit.pipeline.options import auto_kernel_size
+from invkit.pipeline.kernel_frame import auto_kernel_size
 from invkit.recipes.model import parse_recipe
 from invkit.solvers.adam import JointAdam
 

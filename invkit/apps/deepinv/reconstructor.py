@@ -167,8 +167,8 @@ class BlindRestoration:
             seed=self.chosen.seed,
             device=str(y.device),
             sigma=self.chosen.sigma,
-        )
-        outcome = solve_stages(job.stages, job.assembly, job.device, RunControl(time_limit=self.time_limit))
+        ).sized()
+        outcome = solve_stages(job.stages, job.assembly, job.device, RunControl(time_limit=self.time_limit), job.frame)
         (stage, solved), wanted = outcome.last, image_size_of(physics, y)
         image, kernel = torch.as_tensor(solved.image), torch.as_tensor(solved.kernel)
         if not isinstance(job.operator, Blur):

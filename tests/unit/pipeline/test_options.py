@@ -15,7 +15,7 @@ import invkit
 from invkit.core.errors import AssemblyError, InputError, OutOfMemoryError
 from invkit.core.interfaces import KernelPrior
 from invkit.image_priors.pixels import Pixels
-from invkit.pipeline import job, options
+from invkit.pipeline import options, recipe_choice
 from invkit.pipeline.inputs import Inputs, source_of
 from invkit.pipeline.job import prepare
 from invkit.pipeline.options import Options
@@ -168,7 +168,7 @@ WINDOWED = TOY.format("x") + "measurement.window = 256\nnext = 'sparse-admm'\n"
 def toys(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """Makes "auto" choose from recipes that take no time; gives a function that registers others."""
     for constant, name in STAND_INS.items():
-        monkeypatch.setattr(job, constant, name)
+        monkeypatch.setattr(recipe_choice, constant, name)
     with registered(**{name: TOY.format(name) for name in STAND_INS.values()}) as put:
         yield put
 
@@ -190,7 +190,7 @@ def inputs_of(height: int, width: int, kernel: np.ndarray | None = None) -> Inpu
 def test_auto_is_the_best_recipe_that_the_time_allows_or_the_one_that_refines_a_kernel(
     kernel: np.ndarray | None, limit: float | None, name: str, expected: str
 ) -> None:
-    recipe, reason = job.choose_recipe(inputs_of(256, 256, kernel), limit)
+    recipe, reason = recipe_choice.choose_recipe(inputs_of(256, 256, kernel), limit)
     assert recipe == name
     assert re.match(expected, reason)
 
@@ -209,12 +209,12 @@ def test_auto_is_the_best_recipe_that_the_time_allows_or_the_one_that_refines_a_
 def test_the_expected_time_is_proportional_to_the_pixels_of_the_first_stage(
     toys: Callable[..., None], monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], window: int | None, times: float
 ) -> None:
-    monkeypatch.setattr(job, "BEST_SECONDS", 12.0)
+    monkeypatch.setattr(recipe_choice, "BEST_SECONDS", 12.0)
     if window is not None:
         toys(windowed=WINDOWED)
-        monkeypatch.setattr(job, "BEST_RECIPE", "windowed")
-    for limit, name in ((12.0 * times + 0.1, job.BEST_RECIPE), (12.0 * times - 0.1, "quick")):
-        recipe, reason = job.choose_recipe(inputs_of(*size), limit)
+        monkeypatch.setattr(recipe_choice, "BEST_RECIPE", "windowed")
+    for limit, name in ((12.0 * times + 0.1, recipe_choice.BEST_RECIPE), (12.0 * times - 0.1, "quick")):
+        recipe, reason = recipe_choice.choose_recipe(inputs_of(*size), limit)
         assert recipe == name
         assert f"about {12 * times:.0f} s for {size[1]}x{size[0]} pixels" in reason
 
@@ -240,7 +240,7 @@ def test_settings_change_the_chosen_recipe(toys: Callable[..., None]) -> None:
 
 
 def test_a_named_recipe_is_no_choice_of_auto(toys: Callable[..., None]) -> None:
-    named: list[str | Recipe] = [job.BEST_RECIPE, load_recipe(job.BEST_RECIPE)]
+    named: list[str | Recipe] = [recipe_choice.BEST_RECIPE, load_recipe(recipe_choice.BEST_RECIPE)]
     assert all("recipe_choice" not in prepare(IMAGE, recipe=recipe, kernel_size=5).facts for recipe in named)
 
 
@@ -260,13 +260,13 @@ def test_without_a_recipe_an_image_is_needed(image: Any, expected: str, recipe: 
 
 @pytest.mark.parametrize("name", ["FAST_RECIPE", "BEST_RECIPE"])
 def test_the_recipes_of_auto_without_a_kernel_are_blind_and_refuse_one(name: str) -> None:
-    recipe = load_recipe(getattr(job, name))
+    recipe = load_recipe(getattr(recipe_choice, name))
     assert not recipe.links()[0].is_nonblind
     with pytest.raises(InputError, match="starts from the kernels of its candidates and would ignore the given one"):
         options.check_accepts_kernel(recipe)
 
 
 def test_the_recipe_of_auto_for_a_kernel_starts_from_it() -> None:
-    recipe = load_recipe(job.REFINING_RECIPE)
+    recipe = load_recipe(recipe_choice.REFINING_RECIPE)
     options.check_accepts_kernel(recipe)
     options.check_nonblind(recipe)
