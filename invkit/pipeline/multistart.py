@@ -20,6 +20,7 @@ from .assemble import Assembly
 from .kernel_frame import KernelFrame, fitted
 from .selection import Selection
 from .sequence import Outcome, Referee, StageSequence
+from .solved_candidate import KernelPlace, SolvedCandidate
 from .stages import RunControl, Stage, at_place, next_place, stages_that_find_kernel
 from .worker_count import worthwhile_workers
 
@@ -60,32 +61,14 @@ def solve_stages(
         return StageSequence(list(stages), device, referee, control, interrupted).solve_all(first, resume)
 
 
-@dataclass(frozen=True)
-class SolvedCandidate:
-    """A candidate and the kernel it led to.
-
-    Attributes:
-        stages: its own that find a kernel, and the stages that follow except the last.
-        solved: their results; None for stages that were skipped.
-        restoration: by the referee; None if nothing is compared, or if there was no time.
-        facts: the entries of a candidate that has candidates itself.
-        seconds: all of it together.
-    """
-
-    stages: Sequence[Stage]
-    solved: Sequence[Result | None]
-    restoration: Result | None
-    facts: Mapping[str, Any]
-    seconds: float
-
-
 @dataclass
 class Multistart:
     """The candidates of one solve.
 
-    They are solved in order. Each kernel passes through the stages that follow. The referee restores an image with it
-    by the last stage, from the data of the first and at one noise level; the selection scores these images. The last
-    stage is then solved from the best kernel. A single candidate is not scored.
+    They are solved in order. Each kernel passes through the stages that follow. The referee restores an image with the
+    kernel of each stage, by the last stage, from the data of the first and at one noise level. The selection scores
+    these images, since a stage that refines one kernel may ruin another. The last stage is then solved from the best
+    kernel. Without a selection, it is solved from the last kernel of the only candidate.
 
     The frame of a candidate grows until its kernel fits (`KernelFrame`). Its kernel then passes on in the smallest
     frame that holds it.
@@ -148,7 +131,7 @@ class Multistart:
             raise (DivergedError if diverged else NotApplicableError)(f"all candidates failed: {'; '.join(reasons)}")
         self.done = dict(sorted(self.done.items()))
         scores = self.scores(select)
-        best = min(scores, key=lambda index: scores[index].get("sum", 0.0))
+        best = min(scores, key=lambda place: scores[place].get("sum", 0.0))
         return self.outcome(best, scores)
 
     def solve_here(self, pool: Workers) -> None:
@@ -207,14 +190,14 @@ class Multistart:
         bar = None if make is None else make("candidates")
         return bar.counting(len(self.candidates)) if isinstance(bar, Counting) else nullcontext(lambda done: None)
 
-    def scores(self, select: Selection) -> dict[int, dict[str, float]]:
-        """The scores of the candidates to choose from, by index; empty scores for a single one.
+    def scores(self, select: Selection) -> dict[KernelPlace, dict[str, float]]:
+        """The scores of the kernels to choose from; empty scores for a single one.
 
-        These are the candidates with a restoration; if there is none, the only candidate.
+        These are the kernels with a restoration; if there is none, the last kernel of each candidate.
         """
-        restored = {index: one.restoration for index, one in self.done.items() if one.restoration}
+        restored = {(index, number): x for index, one in self.done.items() for number, x in one.restorations.items()}
         if len(restored) < 2:
-            return {index: {} for index in restored or self.done}
+            return {place: {} for place in restored or [(index, one.last) for index, one in self.done.items()]}
         return dict(zip(restored, select(list(restored.values())), strict=True))
 
     @property
@@ -243,12 +226,12 @@ class Multistart:
             with at_place(f"candidates.{index}"):
                 found = self.own_stages_solved(index)
             sequence = self.following_stages_solved(found, index)
-            restoration = self.restoration(sequence)
+            restorations = self.restorations(sequence, len(found.stages) - 1)
         except (DivergedError, NotApplicableError) as error:
             self.keep(index, type(error)(str(error)), None)  # a traceback would keep the problem in memory
             return
         seconds = time.monotonic() - started
-        solved = SolvedCandidate(sequence.stages, sequence.solved, restoration, found.facts, seconds)
+        solved = SolvedCandidate(sequence.stages, sequence.solved, restorations, found.facts, seconds)
         self.keep(index, solved, sequence.stop)
 
     def keep(self, index: int, found: SolvedCandidate | InvkitError, stop: str | None) -> None:
@@ -292,11 +275,20 @@ class Multistart:
             sequence.solve_next(len(found.stages) + depth, next_place(depth))
         return sequence
 
-    def restoration(self, sequence: StageSequence) -> Result | None:
-        """The referee's restoration with the kernel so far; None if there is nothing to compare it with."""
-        if len(self.candidates) == 1 or sequence.stop:
-            return None
-        return sequence.restoration(sequence.latest, len(sequence.stages))
+    def restorations(self, sequence: StageSequence, first: int) -> dict[int, Result]:
+        """The referee's restorations with the kernels of the stages from the first one on that gave a new kernel.
+
+        None if there is no selection, or no time.
+        """
+        found: dict[int, Result] = {}
+        for number in range(first, len(sequence.solved) if self.stages[0].recipe.selection else first):
+            solved = sequence.solved[number]
+            restored = None if sequence.stop or solved is None else sequence.restoration(solved, len(sequence.stages))
+            if restored is None:
+                return {}
+            if not any(restored is earlier for earlier in found.values()):
+                found[number] = restored
+        return found
 
     def sequence(
         self, stages: list[Stage], solved: Sequence[Result | None], stop: str | None, control: RunControl
@@ -325,31 +317,37 @@ class Multistart:
         progress = None if make is None else lambda title: make(f"{whole}{which}: {title}")
         return replace(self.control, first_stage_observers=(), progress=progress)
 
-    def outcome(self, best: int, scores: Mapping[int, Mapping[str, float]]) -> Outcome:
+    def outcome(self, best: KernelPlace, scores: Mapping[KernelPlace, Mapping[str, float]]) -> Outcome:
         """Solve the last stage from the best kernel.
 
         Args:
-            best: the index of the selected candidate.
-            scores: by index.
+            best: the place of the selected kernel.
+            scores: by place.
         """
-        selected, last = self.done[best], replace(self.stages[-1], candidates=())
-        sequence = self.sequence([*selected.stages, last], selected.solved, self.stop, self.titled())
+        selected, last = self.done[best[0]], replace(self.stages[-1], candidates=())
+        sequence = self.sequence([*selected.stages, last], selected.accepted(best[1]), self.stop, self.titled())
         sequence = replace(sequence, guarantees_last=self.guarantees_last, started=self.started)
         extra = time.monotonic() - self.started - sum(result.seconds for result in selected.solved if result)
         sequence.solve_next(len(selected.stages), next_place(len(self.stages) - 1))
         entries = [self.entry(index, best, scores) for index in range(len(self.candidates))]
         return Outcome(sequence.stages, sequence.solved, sequence.stop, {"candidates": entries}, extra)
 
-    def entry(self, index: int, best: int, scores: Mapping[int, Mapping[str, float]]) -> dict[str, Any]:
-        """The entry of a candidate in the result's details; arguments as for `outcome`."""
-        entry = {"name": self.candidates[index][0].recipe.name, "selected": index == best}
+    def entry(self, index: int, best: KernelPlace, scores: Mapping[KernelPlace, Mapping[str, float]]) -> dict[str, Any]:
+        """The entry of a candidate in the result's details, with the scores of its best kernel.
+
+        Args:
+            index: of the candidate.
+            best: the place of the selected kernel.
+            scores: by place.
+        """
+        entry = {"name": self.candidates[index][0].recipe.name, "selected": index == best[0]}
         if index in self.failed:
-            why = self.failed[index]
-            return {**entry, "skipped" if isinstance(why, NotApplicableError) else "failed": str(why)}
+            failure = self.failed[index]
+            return {**entry, "skipped" if isinstance(failure, NotApplicableError) else "failed": str(failure)}
         if index not in self.done:
             return {**entry, "skipped": self.stop}
-        one, own = self.done[index], {name: round(value, 5) for name, value in scores.get(index, {}).items()}
-        return {**entry, "seconds": round(one.seconds, 3), "scores": own, **one.facts}
+        own = {number: scores[at, number] for at, number in scores if at == index}
+        return {**entry, **self.done[index].entry(own)}
 
 
 @dataclass(frozen=True)

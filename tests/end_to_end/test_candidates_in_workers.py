@@ -22,7 +22,7 @@ from toy_recipes import Diary
 from invkit.core import registry
 from invkit.core.result import Result
 from invkit.core.runtime.workers import WorkerLostError, Workers, dismiss_workers
-from invkit.pipeline import multistart
+from invkit.pipeline import multistart, worker_count
 from invkit.pipeline.job import Job, prepare
 from invkit.recipes.model import Recipe, parse_recipe
 
@@ -217,7 +217,7 @@ def test_the_time_limit_holds_for_workers_too(asked: list[int]) -> None:
 
 
 def test_candidates_that_were_completed_in_time_are_not_reported_as_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(multistart, "WORKER_START_SECONDS", 1e9)  # one process only
+    monkeypatch.setattr(worker_count, "WORKER_START_SECONDS", 1e9)  # one process only
     attempt = multistart.Multistart.attempt
 
     def slow_at_last(self: Any, index: int) -> None:
@@ -263,7 +263,7 @@ def test_a_candidate_that_was_stopped_is_not_compared_with_the_others(monkeypatc
     def first_is_stopped(self: Any, index: int) -> None:
         attempt(self, index)
         if index == 0:
-            self.done[0] = replace(self.done[0], restoration=None)
+            self.done[0] = replace(self.done[0], restorations={})
 
     monkeypatch.setattr(multistart.Multistart, "attempt", first_is_stopped)
     entries = job(recipe_of()).run().details["candidates"]
@@ -292,7 +292,7 @@ def test_one_process_solves_all_candidates(asked: list[int], why: str, monkeypat
     elif why == "one thread":
         torch.set_num_threads(1)
     elif why == "little memory":
-        monkeypatch.setattr(multistart, "WORKER_BYTES", 2**60)
+        monkeypatch.setattr(worker_count, "WORKER_BYTES", 2**60)
     elif why == "an observer":
         observers = [Diary()]
     elif why == "registered here":
