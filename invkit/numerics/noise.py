@@ -29,13 +29,14 @@ from torch import Tensor
 
 from ..core.errors import InputError
 
-__all__ = ["PATCH_SIDE", "NoiseMethod", "estimate_sigma"]
+__all__ = ["PATCH_SIDE", "ROUNDING_SIGMA", "NoiseMethod", "estimate_sigma"]
 
 NoiseMethod: TypeAlias = Literal["zoran-weiss", "patch-covariance"]
 Floats32: TypeAlias = npt.NDArray[np.float32]
 Floats64: TypeAlias = npt.NDArray[np.float64]
 
 PATCH_SIDE = 8  # pixels; an image must have at least as many along each side
+ROUNDING_SIGMA = 1 / 255 / 12**0.5  # standard deviation of rounding to 8 bits, in [0, 1] units
 MIN_HIGH_FREQUENCY = 9  # horizontal plus vertical; filters below it select patches, the others measure the noise
 MAX_PATCHES = 100_000
 QUIET_SHARE = 0.05

@@ -16,7 +16,7 @@ from ..core.errors import AssemblyError, InputError, OutOfMemoryError
 from ..core.interfaces import ImagePrior, OperatorParameterPrior
 from ..core.parameters import positional_names
 from ..core.runtime.threads import threads_worth
-from ..numerics.noise import PATCH_SIDE, estimate_sigma
+from ..numerics.noise import PATCH_SIDE, ROUNDING_SIGMA, estimate_sigma
 from ..recipes.model import Recipe
 from .kernel_frame import KernelFrame
 
@@ -38,7 +38,6 @@ __all__ = [
 Color: TypeAlias = Literal["luma", "rgb"]
 KernelSize: TypeAlias = int | tuple[int, int] | Literal["auto"]
 
-ROUNDING_SIGMA = 1 / 255 / 12**0.5  # standard deviation of rounding to 8 bits
 DEVICE_TYPES = ("cpu", "cuda", "mps", "xpu")
 
 
@@ -65,6 +64,7 @@ class Options(BaseModel):
     seed: Annotated[int, BeforeValidator(_plain), Field(ge=0, lt=2**63)] = 0
     device: str = "auto"
     sigma: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = None
+    whole_picture: bool = False
 
     @classmethod
     def checked(cls, overrides: Sequence[str], values: dict[str, Any]) -> Options:
@@ -94,6 +94,7 @@ EXPECTED_OPTION = {
     "seed": "a whole number from 0",
     "device": "a name as 'auto', 'cpu' or 'cuda:0'",
     "sigma": "a finite number from 0, in [0, 1] units, or None to estimate it",
+    "whole_picture": "True or False",
 }
 
 

@@ -19,11 +19,12 @@ from ...core.nested import ComponentSpec
 from ...media.colour import from_luma_chroma
 from ...numerics.framing import visible_part
 from ...numerics.geometry import Size, margins, shape_of, size_of
+from ...numerics.noise import ROUNDING_SIGMA
 from ...operators.convolution import Convolution
 from ...pipeline.assemble import build_problem
 from ...pipeline.job import prepare, read_recipe
 from ...pipeline.multistart import solve_stages
-from ...pipeline.options import ROUNDING_SIGMA, Color, KernelSize, Options, depends_on_noise, noise_level
+from ...pipeline.options import Color, KernelSize, Options, depends_on_noise, noise_level
 from ...pipeline.stages import RunControl
 from ...recipes.model import Recipe, check_parameters, check_recipe
 from .components import IMAGE_PHYSICS
