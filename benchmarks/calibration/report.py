@@ -27,7 +27,6 @@ BORDER = 15  # pixels
 WORSE = 0.2  # dB below the input
 DRAWS = 2000  # of the bootstrap
 NUMBERS = ("input", "true_kernel", "restored", "warned", "seconds")
-FIELDS = ("case", "photograph", "family", "recipe", "input", "true_kernel", "restored", "warned", "kernel", "seconds")
 
 
 def main(
@@ -66,7 +65,7 @@ def append(file: Path, row: Mapping[str, Any]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     is_new = not file.exists()
     with file.open("a", encoding="utf-8", newline="") as lines:
-        writer = csv.DictWriter(lines, FIELDS, lineterminator="\n")
+        writer = csv.DictWriter(lines, list(row), lineterminator="\n")
         if is_new:
             writer.writeheader()
         writer.writerow(row)
