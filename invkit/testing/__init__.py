@@ -14,7 +14,7 @@ from .operators import (
     check_operator,
 )
 from .priors import assert_image, assert_kernel, check_image_prior, check_kernel_prior
-from .solvers import check_observer, check_solver, small_problem
+from .solvers import check_observer, check_solved, check_solver, small_problem
 
 __all__ = [
     "CHECKS",
@@ -42,6 +42,7 @@ __all__ = [
     "check_observer",
     "check_operator",
     "check_regularizer",
+    "check_solved",
     "check_solver",
     "conformance_cases",
     "emulated_graphs",

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core import registry
-from ..core.errors import InvkitError, PluginError
+from ..core.errors import InvkitError, NotApplicableError, PluginError
 from ..core.interfaces import ForwardOperator, KernelPrior, OperatorParameterPrior
 from ..core.nested import named
 from ..core.parameters import nested_components_of, parameters_of
@@ -36,7 +36,7 @@ from .common import (
 from .map_steps import strokes
 from .priors import assert_image, assert_kernel
 
-__all__ = ["check_observer", "check_solver", "small_problem"]
+__all__ = ["check_observer", "check_solved", "check_solver", "small_problem"]
 
 SMALL_DATA_SHAPE: Shape = (1, 1, 24, 24)
 SMALL_KERNEL_SIZE = (9, 8)  # large enough for a pyramid of two levels
@@ -59,13 +59,62 @@ def check_solver(component: type[Solver[Any]], params: ParameterValues | None = 
 
     It is built with the examples of its required parameters and with few iterations, if it or a solver inside it has a
     parameter of that name. The problem is one that it accepts: of the default components, of others with the abilities
-    that it needs, or of these with one of them exchanged.
+    that it needs, or of these with one of them exchanged. A solver for other data than this problem's may raise
+    `NotApplicableError`. Then only this is checked: that it says why, always the same, and changes nothing. Test such a
+    solver on data of its own with `check_solved`.
     """
     assert_documented(component)
     solver = build(component, {}, {**few_iterations(component), **({} if params is None else params)})
-    problem, name, keeper = small_problem(solver), component.__name__, StateKeeper()
-    with assert_problem_unchanged(problem, name):
-        result = solver.solve(problem, observers=[keeper])
+    problem, keeper = small_problem(solver), StateKeeper()
+    try:
+        result = observed_result(solver, problem, keeper)
+    except NotApplicableError as error:
+        assert_declines(solver, problem, str(error))
+        return
+    assert_solved(solver, problem, result, keeper)
+    assert_any_form(solver, problem)
+
+
+def check_solved(solver: Solver[Any], problem: Problem) -> None:
+    """Every property of a solver on a problem that it solves, as `check_solver` says.
+
+    Args:
+        solver: the solver.
+        problem: with priors that do not explain the data as well as the solver should.
+    """
+    keeper = StateKeeper()
+    assert_solved(solver, problem, observed_result(solver, problem, keeper), keeper)
+
+
+def assert_declines(solver: Solver[Any], problem: Problem, reason: str) -> None:
+    """A solver that did not apply to a problem gives the same reason, not an empty one, when it is asked again."""
+    name = type(solver).__name__
+    demand(bool(reason), f"{name} declines a problem without a reason")
+    again = None
+    try:
+        with assert_problem_unchanged(problem, name):
+            state_after_few(solver, problem)
+    except NotApplicableError as error:
+        again = str(error)
+    demand(again == reason, f"{name} does not always decline a problem in the same way")
+
+
+def observed_result(solver: Solver[Any], problem: Problem, keeper: StateKeeper) -> Result:
+    """The result of a solve that changes nothing and whose states are kept."""
+    with assert_problem_unchanged(problem, type(solver).__name__):
+        return solver.solve(problem, observers=[keeper])
+
+
+def assert_solved(solver: Solver[Any], problem: Problem, result: Result, keeper: StateKeeper) -> None:
+    """A solve improves the fit, can be repeated and resumed exactly, and its priors can be reused.
+
+    Args:
+        solver: the solver.
+        problem: the problem.
+        result: of a solve.
+        keeper: with the states of this solve.
+    """
+    name = type(solver).__name__
     history, most = torch.tensor(result.history), solver.steps(problem)
     demand(len(history) == result.iterations, f"{name} records {len(history)} losses in {result.iterations} steps")
     demand(bool(history.isfinite().all()), f"{name} records losses that are not finite")
@@ -75,7 +124,6 @@ def check_solver(component: type[Solver[Any]], params: ParameterValues | None = 
     for saved in keeper.thirds():
         assert_same_result(result, solver.solve(problem, resume=saved), f"{name} resumed from a saved state")
     assert_priors_reusable(solver, problem, keeper.state)
-    assert_any_form(solver, problem)
 
 
 class StateKeeper(Observer):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from narrow import tensor
 
-from invkit.core.errors import AssemblyError
+from invkit.core.errors import AssemblyError, NotApplicableError
 from invkit.core.interfaces import Assignable, Blur, ImagePrior, OperatorParameterPrior
 from invkit.core.parameters import validated
 from invkit.core.problem import Problem
@@ -21,7 +21,7 @@ from invkit.solvers.gradient_map import GradientMAP
 from invkit.solvers.half_quadratic import HalfQuadratic
 from invkit.solvers.pixel_state import PixelState
 from invkit.solvers.pyramid import Pyramid
-from invkit.testing import check_solver
+from invkit.testing import check_solved, check_solver, small_problem
 
 MAP = {"name": "alternating-map", "params": {"iterations": 3, "kernel_postprocessing": "threshold", "decay": 1.2}}
 
@@ -167,6 +167,38 @@ class Refusing(GradientDescent):
         raise AssemblyError("not today")
 
 
+class Moody(JointAdam):  # type: ignore[misc]  # a final class
+    """Declines every second time."""
+
+    asked = 0
+
+    def start(self, problem: Problem) -> AdamState:
+        self.asked += 1
+        if self.asked % 2:
+            raise NotApplicableError("not today")
+        return super().start(problem)
+
+
+class Curt(GradientDescent):
+    """Declines without a reason."""
+
+    def start(self, problem: Problem) -> PixelState:
+        raise NotApplicableError
+
+
+class Specialist(GradientDescent):
+    """Declines with a reason."""
+
+    def start(self, problem: Problem) -> PixelState:
+        raise NotApplicableError("no lamps")
+
+
+def test_a_solver_may_decline_with_a_reason() -> None:
+    check_solver(Specialist)
+    with pytest.raises(NotApplicableError, match="no lamps"):
+        check_solved(Specialist(), small_problem(Specialist()))
+
+
 class Nameless(Solver[Any]):
     """Needs a solver, and gives no example.
 
@@ -200,6 +232,8 @@ class Nameless(Solver[Any]):
         (Single, "gives an image in torch.float32 for float64"),
         (Counting, "records 10 losses in 20 steps"),
         (Refusing, "refuses every problem of registered components: not today"),
+        (Moody, "Moody does not always decline a problem in the same way"),
+        (Curt, "Curt declines a problem without a reason"),
         (Nameless, r"'inner' is required and has no Field\(examples"),
     ],
 )
