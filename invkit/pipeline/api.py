@@ -35,6 +35,7 @@ def deblur(
     seed: int = 0,
     device: str = "auto",
     sigma: float | None = None,
+    whole_picture: bool = False,
     time_limit: float | None = None,
     progress: bool = True,
     observers: Sequence[Observer] = (),
@@ -58,6 +59,10 @@ def deblur(
         seed: of every random number.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         sigma: standard deviation of the noise in [0, 1] units; None to estimate it.
+        whole_picture: take the whole picture for the blurred scene. Otherwise frames, bars, date stamps, watermarks,
+            bad pixels and transparent pixels of a single picture do not enter the estimate, and a picture that is
+            sharp already is returned as it was; the result's ``details["notices"]`` say so. Bad pixels are filled, and
+            everything else that was left out is kept in the result.
         time_limit: seconds after which the result so far is returned; as `Job.run`.
         progress: show a progress bar for each stage that takes longer than a second.
         observers: of every stage, one after the other.
@@ -84,6 +89,7 @@ def deblur(
         seed=seed,
         device=device,
         sigma=sigma,
+        whole_picture=whole_picture,
         time_limit=time_limit,
     )
     return job.run(time_limit=time_limit, observers=observers, progress=progress_bar if progress else None)
@@ -99,6 +105,7 @@ def deconvolve(
     seed: int = 0,
     device: str = "auto",
     sigma: float | None = None,
+    whole_picture: bool = False,
     time_limit: float | None = None,
     progress: bool = True,
     observers: Sequence[Observer] = (),
@@ -119,6 +126,7 @@ def deconvolve(
         seed: as for `deblur`.
         device: as for `deblur`.
         sigma: as for `deblur`.
+        whole_picture: as for `deblur`.
         time_limit: as for `deblur`.
         progress: as for `deblur`.
         observers: as for `deblur`.
@@ -145,6 +153,7 @@ def deconvolve(
         seed=seed,
         device=device,
         sigma=sigma,
+        whole_picture=whole_picture,
     )
     return job.run(time_limit=time_limit, observers=observers, progress=progress_bar if progress else None)
 
@@ -160,6 +169,7 @@ def restore(
     seed: int = 0,
     device: str = "auto",
     sigma: float | None = None,
+    whole_picture: bool = False,
     time_limit: float | None = None,
     progress: bool = True,
     observers: Sequence[Observer] = (),
@@ -180,6 +190,7 @@ def restore(
         seed: as for `deblur`.
         device: as for `deblur`.
         sigma: as for `deblur`.
+        whole_picture: as for `deblur`.
         time_limit: as for `deblur`.
         progress: as for `deblur`.
         observers: as for `deblur`.
@@ -207,6 +218,7 @@ def restore(
         seed=seed,
         device=device,
         sigma=sigma,
+        whole_picture=whole_picture,
     )
     return job.run(time_limit=time_limit, observers=observers, progress=progress_bar if progress else None)
 
@@ -290,6 +302,7 @@ def prepare_rerun(
         kernel_size=tuple(size) if isinstance(size, list) else size,
         seed=options.get("seed", 0),
         sigma=options.get("sigma"),
+        whole_picture=options.get("whole_picture", False),
         device=document.get("device", "auto") if device is None else device,
     )
     for warning in differences(document, job):

@@ -43,8 +43,8 @@ from .options import (
 )
 from .recipe_choice import AUTO_RECIPE, choose_recipe
 from .restored import psnr, restored_color, restored_size, with_chroma
+from .scene import Scene, scene_of
 from .sequence import Outcome
-from .size_probe import PROBE_RECIPE, SizeProbe
 from .stages import RunControl, Stage, check_stages, plan_stages, with_colors
 
 __all__ = ["Job", "prepare", "versions"]
@@ -60,6 +60,7 @@ class Job:
         stages: of the recipe.
         frame: of the kernel.
         image: the measured data, and their layout.
+        scene: the part of them that is restored.
         device: where the solve runs.
         identity: all that determines the result; a checkpoint belongs to one identity.
         truth: the true image (B, C, H, W), to report PSNR before and after; or None.
@@ -74,6 +75,7 @@ class Job:
     stages: tuple[Stage, ...]
     frame: KernelFrame
     image: InputImage
+    scene: Scene
     device: torch.device
     identity: Mapping[str, Any]
     truth: Tensor | None
@@ -142,18 +144,20 @@ class Job:
         solved, (stage, _) = outcome.result(), outcome.last
         image, kernel = torch.as_tensor(solved.image), torch.as_tensor(solved.kernel)
         plane = visible_part(image, size_of(stage.data), size_of(kernel))
-        whole, before = with_chroma(plane, stage.chroma), self.before()
+        restored, before = with_chroma(plane, stage.chroma), self.before()
         details = {**self.facts, "color": restored_color(stage), **solved.details}
+        warnings, is_sharp = [], self.can_be_diagnosed and self.scene.is_sharp(before, kernel[0, 0])
+        if self.can_be_diagnosed and not is_sharp:
+            warnings = diagnose(before, restored.clamp(0, 1), kernel[0, 0], details.get("candidates", ()))
+        details |= self.scene.facts(is_sharp) | ({"warnings": warnings} if warnings else {})
+        given, whole = self.scene.given(before), self.scene.put_back(before if is_sharp else restored)
         if self.truth is not None:
-            details["psnr"] = {"before": psnr(before, self.truth), "after": psnr(whole, self.truth)}
-        if self.can_be_diagnosed:
-            warnings = diagnose(before, whole.clamp(0, 1), kernel[0, 0], details.get("candidates", ()))
-            details |= {"warnings": warnings} if warnings else {}
+            details["psnr"] = {"before": psnr(given, self.truth), "after": psnr(whole, self.truth)}
         return replace(
             solved,
             image=self.image.in_layout(whole.clamp(0, 1).float()),
             kernel=self.parameter_in_layout(kernel),
-            blurry=self.image.in_layout(before),
+            blurry=self.image.in_layout(given),
             details=details,
             bits=self.image.bits,
             has_kernel=self.has_kernel,
@@ -172,8 +176,8 @@ class Job:
         return self.assembly.problem.operator
 
     def before(self) -> Tensor:
-        """The image before the solve: the input, or the operator's initial image if the data are no such picture."""
-        problem, data, last = self.assembly.problem, self.image.data, self.stages[-1]
+        """The scene before the solve: the input, or the operator's initial image if the data are no such picture."""
+        problem, data, last = self.assembly.problem, self.scene.picture, self.stages[-1]
         initial = problem.operator.initial_image(last.data, problem.kernel_prior().detach().to(last.data))
         if problem.operator.data_range is not None and size_of(initial) == size_of(data):
             return data
@@ -205,6 +209,7 @@ def prepare(
     seed: int = 0,
     device: str = "auto",
     sigma: float | None = None,
+    whole_picture: bool = False,
     nonblind: bool = False,
     time_limit: float | None = None,
 ) -> Job:
@@ -221,6 +226,7 @@ def prepare(
         seed: as for `deblur`.
         device: as for `deblur`.
         sigma: as for `deblur`.
+        whole_picture: as for `deblur`.
         nonblind: refuse a recipe that would ignore the kernel.
         time_limit: seconds; only for the choice of a recipe by "auto".
 
@@ -228,7 +234,7 @@ def prepare(
         InvkitError: one of them cannot be used.
     """
     given = {"kernel_size": kernel_size, "color": color, "seed": seed, "device": device, "sigma": sigma}
-    options = Options.checked(overrides, given)
+    options = Options.checked(overrides, {**given, "whole_picture": whole_picture})
     where = choose_device(options.device)
     method = None if recipe is None or recipe == AUTO_RECIPE else read_recipe(recipe, options)
     inputs = read_inputs(image, kernel, truth, method, recipe)
@@ -238,7 +244,7 @@ def prepare(
         method = read_recipe(name, options)
     if nonblind:
         check_nonblind(method)
-    return prepared_job(method, inputs, options, where, reason)
+    return prepared_job(method, inputs, scene_of(inputs, method, options), options, where, reason)
 
 
 def read_recipe(recipe: str | Path | Recipe, options: Options) -> Recipe:
@@ -279,12 +285,15 @@ def read_inputs(
     return Inputs.read(image, kernel, truth, operator)
 
 
-def prepared_job(method: Recipe, inputs: Inputs, options: Options, device: torch.device, reason: str | None) -> Job:
+def prepared_job(
+    method: Recipe, inputs: Inputs, scene: Scene, options: Options, device: torch.device, reason: str | None
+) -> Job:
     """Plan the stages, build and check all of them.
 
     Args:
         method: the recipe, settings applied.
         inputs: that were read.
+        scene: the part of the image that is restored.
         options: the user's.
         device: where to solve.
         reason: why this recipe was chosen; None if the user named it.
@@ -293,7 +302,7 @@ def prepared_job(method: Recipe, inputs: Inputs, options: Options, device: torch
         InvkitError: something cannot be used.
     """
     operator: type[ForwardOperator] = registry.load("operators", method.operator.name)
-    data, parameter = inputs.image.data, inputs.parameter
+    data, parameter = scene.picture, inputs.parameter
     check_single_image(method, data)
     if parameter is not None:
         check_accepts_kernel(method)
@@ -307,18 +316,19 @@ def prepared_job(method: Recipe, inputs: Inputs, options: Options, device: torch
         assembly = check_stages(stages, size, parameter, device)
     assembly = replace(assembly, recipe=with_colors(assembly.recipe, stages))
     if inputs.truth is not None:
-        check_truth(inputs.truth, restored_size(assembly, stages[-1]))
+        check_truth(inputs.truth, size_of(scene.whole) if scene.left_out else restored_size(assembly, stages[-1]))
     size_option = list(size) if frame.is_fixed else "auto"
     facts = {
         **({"recipe_choice": reason} if reason else {}),
         "image": inputs.sources["image"],
-        "image_size": list(data.shape[-2:]),
+        "image_size": list(scene.whole.shape[-2:]),
         "kernel_given": inputs.sources["kernel"],
         "recipe": assembly.recipe,
         "options": {
             "kernel_size": size_option,
             "seed": options.seed,
             "sigma": options.sigma,
+            "whole_picture": options.whole_picture,
             "kernel": None if parameter is None else "file" if inputs.sources["kernel"] else "array",
         },
         "seed": options.seed,
@@ -331,14 +341,16 @@ def prepared_job(method: Recipe, inputs: Inputs, options: Options, device: torch
     settings = {"seed": options.seed, "kernel_size": size_option, "sigma": stages[0].sigma}
     identity = describe_run(assembly.recipe, stages[0].data, parameter, settings)
     image, truth, files = inputs.image, inputs.truth, inputs.files
-    job = Job(method.name, assembly, stages, frame, image, device, identity, truth, facts, files)
+    job = Job(method.name, assembly, stages, frame, image, scene, device, identity, truth, facts, files)
     if method.candidates or frame.is_fixed:
         return job
 
     def with_size_found() -> Job:
+        from .size_probe import PROBE_RECIPE, SizeProbe
+
         stage = plan_stages(load_recipe(PROBE_RECIPE), data, options)[0].candidates[0][0]
         size = SizeProbe(stage, frame, device).size()
-        return prepared_job(method, inputs, options.model_copy(update={"kernel_size": size}), device, reason)
+        return prepared_job(method, inputs, scene, options.model_copy(update={"kernel_size": size}), device, reason)
 
     return replace(job, with_size_found=with_size_found)
 

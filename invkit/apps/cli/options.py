@@ -51,6 +51,14 @@ class RestoreOptions:
             min=0, help="Standard deviation of the noise, in [0, 1] units. Default: estimated from the image."
         ),
     ] = None
+    whole_picture: Annotated[
+        bool,
+        input_option(
+            "--whole-picture",
+            help="Take the whole picture for the blurred scene: leave out no frames, bars, date stamps, watermarks and "
+            "bad or transparent pixels, and restore it even if it is sharp.",
+        ),
+    ] = False
     truth: Annotated[Path | None, input_option(help="The sharp image, to report the PSNR before and after.")] = None
     recipe: Annotated[
         str,

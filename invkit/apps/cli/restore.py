@@ -89,7 +89,7 @@ def solve_command(
 
 @with_options(
     RestoreOptions(output=Path("rerun")),
-    without=["kernel_size", "sigma", "recipe", "settings", "color", "seed"],
+    without=["kernel_size", "sigma", "whole_picture", "recipe", "settings", "color", "seed"],
 )
 def rerun_command(
     options: RestoreOptions,
@@ -150,6 +150,7 @@ def restore_image(image: ImageInput | None, options: RestoreOptions, *, nonblind
         seed=options.seed,
         device=options.device,
         sigma=options.sigma,
+        whole_picture=options.whole_picture,
         nonblind=nonblind,
         time_limit=options.time_limit,
     )
@@ -252,6 +253,8 @@ def summarize(result: Result, options: RestoreOptions, *, resumable: bool) -> No
     if "psnr" in result.details:
         psnr = result.details["psnr"]
         print_line(f"PSNR {psnr['before']:.2f} dB before, {psnr['after']:.2f} dB after")
+    for notice in result.details.get("notices", ()):
+        print_line(f"note: {notice}")
     for warning in result.details.get("warnings", ()):
         print_line(f"warning: {warning}")
     if result.details.get("warnings"):

@@ -79,7 +79,7 @@ def sharp(tmp_path: Path) -> str:
 
 def test_the_command_warns_and_saves_the_input_beside_the_result(sharp: str, tmp_path: Path) -> None:
     output = tmp_path / "run"
-    words = ["deblur", sharp, "--recipe", "fast-map", "--kernel-size", "3", "--output", str(output)]
+    words = ["deblur", sharp, "--recipe", "fast-map", "--kernel-size", "3", "--whole-picture", "--output", str(output)]
     ended = CliRunner().invoke(app, words)
     assert ended.exit_code == 0
     assert "warning: the estimated kernel is a point" in ended.stdout
@@ -89,7 +89,7 @@ def test_the_command_warns_and_saves_the_input_beside_the_result(sharp: str, tmp
 
 
 def test_a_new_run_without_warnings_removes_the_photograph_of_the_old_one(sharp: str, tmp_path: Path) -> None:
-    result = invkit.deblur(sharp, recipe="fast-map", kernel_size=5, progress=False)
+    result = invkit.deblur(sharp, recipe="fast-map", kernel_size=5, whole_picture=True, progress=False)
     result.save(tmp_path / "run")
     known = invkit.deconvolve(sharp, SPREAD.numpy(), progress=False)
     assert "warnings" not in known.details  # a known kernel needs no diagnostics

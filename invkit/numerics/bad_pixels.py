@@ -1,0 +1,128 @@
+"""Hot, dead and stuck pixels and specks of dust: outliers that are far smaller than any blur."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["bad_pixels", "filled_by_median"]
+
+Picture: TypeAlias = npt.NDArray[np.float32]
+Plane: TypeAlias = npt.NDArray[np.float32]
+Mask: TypeAlias = npt.NDArray[np.bool_]
+
+REACH = 2  # pixels: the median of 5 x 5 ignores a speck of up to 3 x 3
+MIN_DEVIATION = 0.06  # in [0, 1]
+MIN_OUTLYINGNESS = 3.0  # times the deviation that 1 in 50 pixels exceeds: that of noise and of the scene's detail
+COMMON_SHARE = 0.98  # of the pixels
+SAMPLED_PIXELS = 50_000  # from which this deviation is measured
+MAX_SPECK_SIDE = 3  # pixels
+MAX_SURROUNDING_DEVIATION = 0.2  # of the speck's own: the light of a star or lamp reaches its surroundings
+NOISE_DEVIATION = 0.4  # of the threshold: noise reaches it in some pixel around a speck
+MAX_SHARE = 0.02  # of the pixels; more of them are the texture of a scene, or another kind of noise
+
+
+def bad_pixels(picture: Picture) -> Mask:
+    """Which values are isolated outliers: (C, H, W), bool. None in a picture without them.
+
+    A speck of up to 3 x 3 pixels is an outlier if it differs from the median of 5 x 5 pixels far more than other pixels
+    differ from theirs, and if its surroundings do not. In a picture that is blurred by 3 pixels or more, no detail of
+    the scene does so. In a sharp one, stars and glints may.
+
+    Args:
+        picture: (C, H, W) in [0, 1]; each channel is examined by itself.
+
+    Example:
+        >>> picture = np.full((1, 20, 20), 0.5, dtype=np.float32)
+        >>> picture[0, 4, 7] = 1
+        >>> np.argwhere(bad_pixels(picture)).tolist()
+        [[0, 4, 7]]
+    """
+    found = np.stack([specks(plane) for plane in picture])
+    return found if found.mean() <= MAX_SHARE else np.zeros_like(found)
+
+
+def specks(plane: Plane) -> Mask:
+    """The outliers of one channel (H, W)."""
+    from scipy.ndimage import find_objects, label
+
+    threshold = least_outlying_deviation(plane)
+    deviation = deviation_near(plane, small_details(plane) > threshold)
+    found, outlying = np.zeros(plane.shape, dtype=bool), deviation > threshold
+    groups, _ = label(outlying, np.ones((3, 3)))
+    for number, place in enumerate(find_objects(groups), start=1):
+        around = tuple(slice(max(0, lines.start - REACH), lines.stop + REACH) for lines in place)
+        side, own = max(lines.stop - lines.start for lines in place), groups[around] == number
+        surrounding = float(deviation[around][~outlying[around]].max(initial=0))
+        allowed = max(MAX_SURROUNDING_DEVIATION * float(deviation[around][own].max()), NOISE_DEVIATION * threshold)
+        if side <= (1 if touches_border(place, plane.shape) else MAX_SPECK_SIDE) and surrounding <= allowed:
+            found[around] |= own
+    return found
+
+
+def touches_border(place: tuple[slice, ...], size: tuple[int, ...]) -> bool:
+    """Whether a place lies at the border of a plane of (height, width), where a median has few pixels to go by."""
+    return any(lines.start == 0 or lines.stop == length for lines, length in zip(place, size, strict=True))
+
+
+def least_outlying_deviation(plane: Plane) -> float:
+    """The deviation from the median of 5 x 5 pixels from which a pixel of (H, W) is an outlier."""
+    step = max(1, int((plane.size / SAMPLED_PIXELS) ** 0.5))
+    chosen = np.zeros(plane.shape, dtype=bool)
+    chosen[step // 2 :: step, step // 2 :: step] = True
+    common = float(np.quantile(np.abs(plane[chosen] - medians(plane, *np.nonzero(chosen))), COMMON_SHARE))
+    return max(MIN_DEVIATION, MIN_OUTLYINGNESS * common)
+
+
+def small_details(plane: Plane) -> Plane:
+    """How far each pixel of (H, W) rises above the opening, or falls below the closing, by 4 x 4 pixels."""
+    from scipy.ndimage import grey_closing, grey_opening
+
+    side = MAX_SPECK_SIDE + 1
+    return np.asarray(np.maximum(plane - grey_opening(plane, side), grey_closing(plane, side) - plane))
+
+
+def deviation_near(plane: Plane, wanted: Mask) -> Plane:
+    """The distance of each pixel of (H, W) from the median of 5 x 5 pixels, near the wanted ones; 0 elsewhere."""
+    from scipy.ndimage import maximum_filter
+
+    rows, columns = np.nonzero(maximum_filter(wanted, 4 * REACH + 1))
+    deviation = np.zeros_like(plane)
+    deviation[rows, columns] = np.abs(plane[rows, columns] - medians(plane, rows, columns))
+    return deviation
+
+
+def medians(plane: Plane, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]) -> Plane:
+    """The medians of 5 x 5 pixels of (H, W) around some of them, (n,); the border mirrors the plane.
+
+    Args:
+        plane: (H, W).
+        rows: (n,) of the pixels.
+        columns: (n,).
+    """
+    side = 2 * REACH + 1
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(plane, REACH, mode="symmetric"), (side, side))
+    values = windows[rows, columns].reshape(len(rows), side * side)
+    return np.partition(values, side * side // 2, axis=1)[:, side * side // 2]
+
+
+def filled_by_median(picture: Picture, bad: Mask) -> Picture:
+    """A picture whose bad values are replaced by the median of the good ones among 5 x 5 pixels.
+
+    Args:
+        picture: (C, H, W).
+        bad: of the same shape.
+
+    Example:
+        >>> picture = np.full((1, 20, 20), 0.5, dtype=np.float32)
+        >>> picture[0, 4, 7] = 1
+        >>> float(filled_by_median(picture, bad_pixels(picture)).max())
+        0.5
+    """
+    filled, side = picture.copy(), 2 * REACH + 1
+    good = np.pad(np.where(bad, np.nan, picture), ((0, 0), (REACH, REACH), (REACH, REACH)), mode="symmetric")
+    for channel, row, column in np.argwhere(bad):
+        filled[channel, row, column] = np.nanmedian(good[channel, row : row + side, column : column + side])
+    return filled

@@ -1,0 +1,223 @@
+"""The blurred scene of a picture: what was drawn over it, broken pixels and transparent surroundings are left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..core import registry
+from ..core.interfaces import Blur
+from ..numerics.bad_pixels import bad_pixels, filled_by_median
+from ..numerics.borders import Rectangle, scene_rectangle
+from ..numerics.geometry import Size, size_of
+from ..numerics.inpainting import filled_smoothly
+from ..numerics.overlays import overlay_of
+from ..numerics.steep_edges import edge_steepness
+from ..recipes.model import Recipe
+from .inputs import InputImage, Inputs
+from .options import Options
+
+__all__ = ["Scene", "find_scene", "scene_of"]
+
+Picture: TypeAlias = npt.NDArray[np.float32]
+Mask: TypeAlias = npt.NDArray[np.bool_]
+
+MIN_SIDE = 48  # pixels; a smaller picture shows too little of its blur
+MIN_OPACITY = 0.5  # of a pixel whose colour counts
+MIN_OPAQUE_SHARE = 0.1  # of the pixels; fewer are no scene
+VISIBLE = 0.03  # in [0, 1], of what an overlay adds at least
+VISIBLE_SHARE = 0.3  # of what it adds elsewhere; around it, little is added smoothly
+FEATHER = 2  # pixels over which the restored image goes over into pixels that are kept
+MIN_STEEPNESS = 0.75  # of the edges of a sharp picture; 0.7 was the most in 269 blurred photographs
+MIN_POINT_MASS = 0.75  # of a kernel, within 3 x 3 pixels, that is a point
+
+DESCRIPTIONS = {
+    "transparent_share": "transparent pixels ({0:.0%} of the picture)",
+    "frame": "a frame or bars ({0[0]} pixels at the top, {0[1]} at the bottom, {0[2]} left, {0[3]} right)",
+    "bad_pixels": "{0} bad pixels, which were filled",
+    "overlay_share": "writing or a mark over the picture ({0:.1%} of it)",
+}
+"""What may be left out, by its name in the details of a result; in the order of a sentence."""
+
+LEFT_OUT_NOTICE = "left out as no part of the blurred scene: {} (--whole-picture, whole_picture=True, keeps everything)"
+UNCHANGED_NOTICE = (
+    "the picture is sharp already: its edges are one pixel wide, and the kernel found is a point; the result is the "
+    "picture as it was (--whole-picture, whole_picture=True, restores it all the same)"
+)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The part of a picture that is restored, and its place in the picture.
+
+    Attributes:
+        picture: (B, C, h, w) in [0, 1]; pixels that do not show the blurred scene are filled.
+        whole: (B, C, H, W), the picture as it was given.
+        place: rows and columns of the scene in the picture.
+        added: (1, C, h, w), what overlays add to the picture, in the result too.
+        kept: (h, w) in [0, 1], the weight with which the given pixels are kept in the result.
+        left_out: what was found, for the details of the result; empty if the scene is the whole picture.
+        is_examined: whether a sharp picture is to be returned as it is.
+    """
+
+    picture: Tensor
+    whole: Tensor
+    place: Rectangle = (slice(None), slice(None))
+    added: Tensor = field(default_factory=lambda: torch.zeros(1, 1, 1, 1))
+    kept: Tensor = field(default_factory=lambda: torch.zeros(1, 1))
+    left_out: Mapping[str, Any] = field(default_factory=dict)
+    is_examined: bool = False
+
+    def given(self, scene: Tensor) -> Tensor:
+        """The whole picture (B, C, H, W) before the solve; of a scene that is whole, the given image of it."""
+        return self.whole if self.left_out else scene
+
+    def put_back(self, restored: Tensor) -> Tensor:
+        """The whole picture (B, C, H, W) with the restored scene (B, C, h, w) in its place.
+
+        An image of another size, as of a recipe that enlarges, is returned as it is; such a scene is whole.
+        """
+        if not self.left_out:
+            return restored
+        whole = self.whole.to(restored).clone()
+        part = whole[..., self.place[0], self.place[1]]
+        part.copy_(torch.lerp(restored + self.added.to(restored), part, self.kept.to(restored)))
+        return whole
+
+    def is_sharp(self, picture: Tensor, kernel: Tensor) -> bool:
+        """Whether the scene has no blur worth removing: all its edges are steep, and the kernel found is a point.
+
+        Both are needed. A slightly blurred scene gives a small kernel, and a picture exposed twice has steep edges.
+
+        Args:
+            picture: (1, C, h, w) in [0, 1].
+            kernel: the estimate, (h, w), summing to one.
+        """
+        if not self.is_examined:
+            return False
+        around = F.avg_pool2d(kernel[None, None].float(), 3, stride=1, padding=1) * 9
+        is_point = float(around.max()) >= MIN_POINT_MASS
+        return is_point and edge_steepness(picture[0].float().cpu().numpy()) >= MIN_STEEPNESS
+
+    def facts(self, is_sharp: bool) -> dict[str, Any]:
+        """What was left out, whether the scene is unchanged because it is sharp, and sentences that say so."""
+        parts = [text.format(self.left_out[name]) for name, text in DESCRIPTIONS.items() if name in self.left_out]
+        listed = " and ".join([", ".join(parts[:-1]), *parts[-1:]] if parts[1:] else parts)
+        notices = [LEFT_OUT_NOTICE.format(listed)] if parts else []
+        notices += [UNCHANGED_NOTICE] if is_sharp else []
+        return {
+            **({"left_out": dict(self.left_out)} if parts else {}),
+            **({"unchanged": True} if is_sharp else {}),
+            **({"notices": notices} if notices else {}),
+        }
+
+
+def scene_of(inputs: Inputs, recipe: Recipe, options: Options) -> Scene:
+    """The part of the inputs that a recipe restores: of a blurred picture its scene, otherwise everything.
+
+    Args:
+        inputs: that were read.
+        recipe: the method.
+        options: the user's.
+    """
+    if options.whole_picture or not issubclass(registry.load("operators", recipe.operator.name), Blur):
+        return Scene(inputs.image.data, inputs.image.data)
+    given = options.kernel_size or recipe.measurement.kernel_size
+    size = given if isinstance(given, tuple) else (given, given) if isinstance(given, int) else (1, 1)
+    return find_scene(inputs.image, size if inputs.parameter is None else size_of(inputs.parameter))
+
+
+def find_scene(image: InputImage, min_size: Size = (1, 1)) -> Scene:
+    """The blurred scene of one picture: all of it, bit for bit, unless something has to be left out.
+
+    Transparent pixels, frames and bars are cut away as far as possible. Bad pixels and overlays are filled from their
+    surroundings. The scene of several pictures, or of a very small one, is not looked for.
+
+    Args:
+        image: as it was read.
+        min_size: (height, width) that the scene must have, pixels; a smaller one is not cut out.
+    """
+    data, untouched = image.data, Scene(image.data, image.data, is_examined=True)
+    if len(data) > 1 or min(size_of(data)) < MIN_SIDE:
+        return untouched
+    given, hidden = data[0].numpy(), transparent_pixels(image)
+    place = opaque_rectangle(hidden) if hidden.any() else scene_rectangle(given)
+    if any(lines.stop - lines.start < least for lines, least in zip(place, min_size, strict=True)):
+        place = slice(0, given.shape[1]), slice(0, given.shape[2])
+    picture = filled_smoothly(given[(slice(None), *place)], hidden[place])
+    bad = bad_pixels(picture) & (edge_steepness(picture) < MIN_STEEPNESS)  # a sharp picture may show stars
+    picture = filled_by_median(picture, bad) if bad.any() else picture
+    overlay = overlay_of(picture)
+    drawn = visible_part_of(overlay)
+    left_out = findings(hidden, place, bad, drawn)
+    if not left_out:
+        return untouched
+    picture = np.ascontiguousarray(np.clip(picture - overlay, 0, 1))
+    kept = torch.from_numpy(np.maximum(hidden[place], feathered(drawn)))
+    added = torch.from_numpy(overlay)[None]
+    return Scene(torch.from_numpy(picture)[None], data, place, added, kept, left_out, is_examined=True)
+
+
+def transparent_pixels(image: InputImage) -> Mask:
+    """The pixels of one picture whose colour does not count, (H, W); none if hardly any pixel would remain."""
+    alpha = image.layout.alpha[0, 0].numpy() if image.layout.alpha is not None else image.photo and image.photo.alpha
+    none = np.zeros(size_of(image.data), dtype=bool)
+    if alpha is None:
+        return none
+    hidden = np.asarray(alpha) < MIN_OPACITY
+    return hidden if hidden.mean() <= 1 - MIN_OPAQUE_SHARE else none
+
+
+def opaque_rectangle(hidden: Mask) -> Rectangle:
+    """The smallest rectangle with all pixels that are not hidden."""
+    rows, columns = (np.flatnonzero(~hidden.all(axis)) for axis in (1, 0))
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
+def visible_part_of(overlay: Picture) -> Mask:
+    """The pixels (H, W) to which an overlay (C, H, W) adds much, with their neighbours."""
+    from scipy.ndimage import maximum_filter
+
+    strength = np.abs(overlay).max(0)
+    seen = strength[strength >= VISIBLE]
+    if not len(seen):
+        return np.zeros(strength.shape, dtype=bool)
+    return np.asarray(maximum_filter(strength >= max(VISIBLE, VISIBLE_SHARE * float(np.median(seen))), 3))
+
+
+def findings(hidden: Mask, place: Rectangle, bad: Mask, drawn: Mask) -> dict[str, Any]:
+    """What is left out, by the names of `DESCRIPTIONS`.
+
+    Args:
+        hidden: (H, W), the transparent pixels of the picture.
+        place: of the scene, h x w pixels.
+        bad: (C, h, w), in the scene.
+        drawn: (h, w), in the scene.
+    """
+    (rows, columns), (height, width) = place, hidden.shape
+    frame = [rows.start, height - rows.stop, columns.start, width - columns.stop]
+    found: dict[str, Any] = {}
+    if hidden.any():
+        found["transparent_share"] = round(float(hidden.mean()), 5)
+    elif any(frame):
+        found["frame"] = frame
+    if bad.any():
+        found["bad_pixels"] = int(bad.any(0).sum())
+    if drawn.any():
+        found["overlay_share"] = round(float(drawn.sum()) / hidden.size, 5)
+    return found
+
+
+def feathered(mask: Mask) -> Picture:
+    """Weights (H, W) that are 1 in a mask and decrease to 0 around it."""
+    from scipy.ndimage import maximum_filter, uniform_filter
+
+    side = 2 * FEATHER + 1
+    return np.asarray(uniform_filter(maximum_filter(mask, side).astype(np.float32), side))
