@@ -28,12 +28,12 @@ from .conjugate_gradients import conjugate_gradients, dot_per_channel
 from .fourier import grid_size, otf
 from .geometry import Size, margins, size_of
 
-__all__ = ["MIN_CURVATURE", "EnergyOfMoments", "MaskedConvolution", "MeanField"]
+__all__ = ["MIN_PERIODIC_CURVATURE", "EnergyOfMoments", "MaskedConvolution", "MeanField"]
 
 EnergyOfMoments: TypeAlias = Callable[[Tensor], Tensor]
 """The sum of ``-log p`` over the differences as a function of their second moments: (B, S, H, W) -> (B,)."""
 
-MIN_CURVATURE = 1e-6  # of the preconditioner's periodic system; the largest eigenvalue of K^T K is 1
+MIN_PERIODIC_CURVATURE = 1e-6  # of the preconditioner's periodic system; the largest eigenvalue of K^T K is 1
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class MeanField:
         """
         weights = noise * precision
         curvature = blur.spectrum.real.square() + blur.spectrum.imag.square()
-        inverse = 1 / (curvature + weights.mean((-2, -1), keepdim=True).clamp(min=MIN_CURVATURE))
+        inverse = 1 / (curvature + weights.mean((-2, -1), keepdim=True).clamp(min=MIN_PERIODIC_CURVATURE))
         inverse = inverse.to(blur.spectrum.dtype)  # a product of mixed types takes ten times as long
         mean = conjugate_gradients(
             lambda latent: blur.normal(latent).addcmul_(weights, latent),

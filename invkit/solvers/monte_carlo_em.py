@@ -21,7 +21,7 @@ from ..numerics.finite_differences import (
     power_spectrum,
     valid_mask,
 )
-from ..numerics.mean_field import MIN_CURVATURE, MaskedConvolution
+from ..numerics.mean_field import MIN_PERIODIC_CURVATURE, MaskedConvolution
 from .irls import Bands, add_banded, add_squares, majorised
 from .map.edge_filters import box_sum, forward_differences
 from .map.expected_normal_equations import expected_normal_equations_of_samples
@@ -255,7 +255,7 @@ class WeightedSystem:
 
     def periodic_inverse(self, blur: MaskedConvolution) -> Tensor:
         """The spectrum of the inverse of the periodic system with the mean weights, for (B, 2 C, H, W)."""
-        curvature = (blur.spectrum.real.square() + blur.spectrum.imag.square()).clamp(min=MIN_CURVATURE)
+        curvature = (blur.spectrum.real.square() + blur.spectrum.imag.square()).clamp(min=MIN_PERIODIC_CURVATURE)
         for plane, taps in zip(self.weights.mean((-2, -1), keepdim=True), self.filters, strict=True):
             curvature = curvature + plane * power_spectrum([taps], blur.grid, plane)
         return torch.cat([1 / curvature] * 2, 1).to(blur.spectrum.dtype)
