@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ...core.errors import NotApplicableError
 from ...numerics.geometry import Size
 from .kernel_postprocessing import heavy_components_of_plane
-from .streak_detection import Floats32, LightMeter, Mask, Streak, find_streaks
+from .streak_detection import RIM, Floats32, LightMeter, Mask, Streak, find_streaks
+from .streak_groups import comparable_shape, matching_streaks
 
-__all__ = ["common_kernel", "matching_streaks", "streak_kernel", "streak_similarities"]
+__all__ = ["Estimate", "streak_kernel"]
 
 SEARCH_FACTOR = 2  # of the frame, in which streaks are searched: a kernel that its frame cuts off shows it is too small
-COMPARISON_SIGMA = 0.7  # of the Gaussian before shapes are compared, pixels: lamps differ in size
-MIN_STREAK_LENGTH = 3.0  # of a streak in widths; blobs of any origin resemble each other
 MAX_COMBINED = 8  # streaks, the sharpest
 KERNEL_ROUNDS = 4  # of estimating the kernel and fitting it to the streaks
 FIT_ROUNDS = 5  # of a robust fit
@@ -27,6 +26,8 @@ SHARPNESS_POWER = 8  # of the weights: large lamps blur the kernel
 COMMON_QUANTILE = 0.3  # of the streaks, outside the first one: what most of them have belongs to the kernel
 MIN_QUANTILE_STREAKS = 3
 GROWTH_SHARE = 0.05  # of the largest value: from there a pixel belongs to the kernel's support
+MIN_EXPLAINED_SHARE = 0.65  # of the variance around a streak
+MIN_EXPLAINED = 2  # streaks: the first explains itself
 FAINT_ENTRY = 0.03  # of the largest; fainter ones do not belong to the extent of a kernel
 SMALL_COMPONENT = 0.03  # of the mass; neither do smaller components
 
@@ -51,7 +52,7 @@ def streak_kernel(
         (h, w), >= 0, summing to one.
 
     Raises:
-        NotApplicableError: there are not so many.
+        NotApplicableError: there are not so many, or they have no kernel in common.
     """
     if min(whole - side for whole, side in zip(data.shape[1:], frame, strict=True)) < 0:
         raise NotApplicableError(f"the kernel's frame of {frame[0]}x{frame[1]} pixels is larger than the picture")
@@ -60,91 +61,18 @@ def streak_kernel(
     )
     meter = LightMeter.of(data, (height, width), gamma, saturation)
     streaks = find_streaks(data, meter, (height, width))
-    chosen = matching_streaks(streaks, similarity, count)
-    if not chosen:
-        raise NotApplicableError(
-            f"no light streaks that draw the kernel: of {len(streaks)} small bright shapes, fewer than {count} are "
-            "alike; use another recipe"
-        )
-    return in_frame(common_kernel(chosen, meter), frame)
+    alike = matching_streaks(streaks, similarity, count)
+    if not alike:
+        raise no_streaks(f"of {len(streaks)} small bright shapes, fewer than {count} are alike")
+    estimate = common_estimate(alike, meter)
+    if estimate.explained(meter) < MIN_EXPLAINED:
+        raise no_streaks(f"{len(alike)} small bright shapes are alike, but no kernel explains the light around them")
+    return in_frame(estimate.kernel, frame)
 
 
-def matching_streaks(streaks: Sequence[Streak], similarity: float, count: int) -> list[Streak]:
-    """The streaks that resemble one of them, which comes first; of all such groups the largest with the longest shapes.
-
-    Streaks of overlapping components count once.
-
-    Args:
-        streaks: of `find_streaks`.
-        similarity: the least one to the first.
-        count: the least number.
-
-    Returns:
-        Empty if no group is so large.
-    """
-    best, most = list[Streak](), 0.0
-    similarities = streak_similarities(streaks) if len(streaks) >= count else np.zeros((0, 0))
-    for index in range(len(similarities)):
-        group = group_around(index, streaks, similarities[index], similarity)
-        worth = sum(similarities[index, one] * streaks[one].length for one in group)
-        if len(group) >= count and streaks[index].length >= MIN_STREAK_LENGTH and worth > most:
-            best, most = [streaks[one] for one in group], worth
-    return best
-
-
-def group_around(index: int, streaks: Sequence[Streak], similarities: Floats32, least: float) -> list[int]:
-    """The indices of the streaks that resemble one of them; it comes first.
-
-    Args:
-        index: of this one.
-        streaks: all.
-        similarities: to this one, (N,).
-        least: similarity of a member.
-    """
-    group = [index]
-    for other in np.argsort(-similarities, kind="stable").tolist():
-        if (
-            other != index
-            and similarities[other] >= least
-            and not any(
-                streaks[one].contains(streaks[other].peak) or streaks[other].contains(streaks[one].peak)
-                for one in group
-            )
-        ):
-            group.append(other)
-    return group
-
-
-def streak_similarities(streaks: Sequence[Streak]) -> Floats32:
-    """The maximum normalised cross-correlation of each pair of shapes over shifts by whole pixels, (N, N).
-
-    Roots of the light are compared, in which faint parts of a streak count more and saturation less.
-    """
-    from scipy.fft import irfft2, next_fast_len, rfft2
-
-    shapes = without_margins(np.stack([comparable_shape(streak.shape) for streak in streaks]))
-    shapes /= np.linalg.norm(shapes, axis=(1, 2), keepdims=True)
-    size = [next_fast_len(2 * side - 1, real=True) for side in shapes.shape[1:]]
-    spectra, result = rfft2(shapes, size), np.eye(len(shapes), dtype=np.float32)
-    for index in range(len(shapes) - 1):
-        products = irfft2(spectra[index + 1 :] * spectra[index].conj(), size)
-        result[index, index + 1 :] = result[index + 1 :, index] = products.max(axis=(1, 2))
-    return result
-
-
-def without_margins(shapes: Floats32) -> Floats32:
-    """Shapes (N, h, w) without the rows and columns at opposite sides in which all of them are zero."""
-    used = np.logical_or.reduce(shapes > 0)
-    lines = np.logical_or.reduce(used, axis=1), np.logical_or.reduce(used, axis=0)
-    top, left = (int((line | line[::-1]).argmax()) for line in lines)
-    return shapes[:, top : shapes.shape[1] - top, left : shapes.shape[2] - left]
-
-
-def comparable_shape(shape: Floats32) -> Floats32:
-    """The root of a slightly blurred shape (h, w)."""
-    from scipy.ndimage import gaussian_filter
-
-    return np.asarray(np.sqrt(gaussian_filter(shape, COMPARISON_SIGMA)))
+def no_streaks(reason: str) -> NotApplicableError:
+    """The error of a picture without streaks."""
+    return NotApplicableError(f"no light streaks that draw the kernel: {reason}; use another recipe")
 
 
 @dataclass
@@ -155,11 +83,35 @@ class Estimate:
         kernel: (h, w), summing to one.
         support: where the streaks' mean is taken, (h, w); elsewhere a low quantile.
         places: (N, 2), (row, column) of the kernel's middle pixel in the picture for each streak, pixels.
+        streaks: N, of one shape.
     """
 
     kernel: Floats32
     support: Mask
     places: Floats32
+    streaks: Sequence[Streak]
+
+    def views(self, meter: LightMeter) -> list[tuple[Streak, View]]:
+        """The streaks that the kernel fits, and their views."""
+        found = [(one, view_of(one, place, self, meter)) for one, place in zip(self.streaks, self.places, strict=True)]
+        return [(streak, view) for streak, view in found if view is not None]
+
+    def explained(self, meter: LightMeter) -> int:
+        """The number of streaks whose light, in and around the kernel, the kernel explains.
+
+        Saturated light is explained by a brighter kernel.
+        """
+        from scipy.ndimage import binary_dilation
+
+        near = binary_dilation(self.kernel >= FAINT_ENTRY * self.kernel.max(), np.ones((3, 3)), iterations=2 * RIM)
+        count = 0
+        for _, view in self.views(meter):
+            seen = near & ((view.weight > 0) | (view.least > 0))
+            light = np.where(view.least > 0, np.maximum(view.kernel, self.kernel), view.kernel)[seen]
+            if seen.sum() >= MIN_FIT_PIXELS:
+                residual = np.square(light - self.kernel[seen]).mean()
+                count += int(residual <= (1 - MIN_EXPLAINED_SHARE) * light.var())
+        return count
 
     def recentred(self) -> Estimate:
         """The same with the middle of the kernel's extent in the middle of the frame, by whole pixels."""
@@ -168,10 +120,10 @@ class Estimate:
         away = [at - side // 2 for at, side in zip(middle_of(self.kernel), self.kernel.shape, strict=True)]
         back = [-distance for distance in away]
         kernel, support = (shift(plane, back, order=0) for plane in (self.kernel, self.support.astype(np.uint8)))
-        return Estimate(kernel, support > 0, self.places + np.array(away, dtype=np.float32))
+        return replace(self, kernel=kernel, support=support > 0, places=self.places + np.array(away, dtype=np.float32))
 
 
-def common_kernel(streaks: Sequence[Streak], meter: LightMeter) -> Floats32:
+def common_estimate(streaks: Sequence[Streak], meter: LightMeter) -> Estimate:
     """The kernel k of patches ``p_i = a_i k + b_i``, aligned to fractions of a pixel, by a robust weighted mean.
 
     Gain and offset of each streak are fitted robustly, without saturated pixels. Sharp streaks weigh more, because
@@ -184,7 +136,7 @@ def common_kernel(streaks: Sequence[Streak], meter: LightMeter) -> Floats32:
         meter: of the picture.
 
     Returns:
-        (h, w) of the meter's patch, >= 0, summing to one.
+        With a kernel of the size of the meter's patch.
     """
     from scipy.ndimage import binary_dilation
 
@@ -193,28 +145,19 @@ def common_kernel(streaks: Sequence[Streak], meter: LightMeter) -> Floats32:
     reference = comparable_shape(first.shape)
     shifts = [displacement(comparable_shape(streak.shape), reference) for streak in chosen]
     places = np.array([streak.place for streak in chosen], dtype=np.float32) + np.array(shifts, dtype=np.float32)
-    now = Estimate(first.shape / first.shape.sum(), binary_dilation(first.own, np.ones((3, 3)), iterations=2), places)
+    support = binary_dilation(first.own, np.ones((3, 3)), iterations=RIM)
+    now = Estimate(first.shape / first.shape.sum(), support, places, chosen)
     for _ in range(KERNEL_ROUNDS):
-        now = improved(now.recentred(), chosen, meter)
-    return now.kernel
+        now = improved(now.recentred(), meter)
+    return now
 
 
-def improved(now: Estimate, streaks: Sequence[Streak], meter: LightMeter) -> Estimate:
-    """One round of `common_kernel`: fit the kernel to every streak, then average the streaks.
-
-    Args:
-        now: the estimate.
-        streaks: as many as it has places.
-        meter: of the picture.
-    """
+def improved(now: Estimate, meter: LightMeter) -> Estimate:
+    """One round of `common_estimate`: fit the kernel to every streak, then average the streaks."""
     from scipy.ndimage import binary_dilation
 
-    sharpest = max(streak.sharpness for streak in streaks)
-    views = []
-    for streak, place in zip(streaks, now.places, strict=True):
-        view = view_of(streak, place, now, meter)
-        if view is not None:
-            views.append((view, (streak.sharpness / sharpest) ** SHARPNESS_POWER))
+    sharpest = max(streak.sharpness for streak in now.streaks)
+    views = [(view, (streak.sharpness / sharpest) ** SHARPNESS_POWER) for streak, view in now.views(meter)]
     if not views:
         return now
     total = sum(view.weight * factor for view, factor in views)
@@ -225,7 +168,7 @@ def improved(now: Estimate, streaks: Sequence[Streak], meter: LightMeter) -> Est
     if not kernel.sum() > 0:
         return now
     grown = now.support | binary_dilation(kernel > GROWTH_SHARE * kernel.max(), np.ones((3, 3)))
-    return Estimate(kernel / kernel.sum(), grown, now.places)
+    return replace(now, kernel=kernel / kernel.sum(), support=grown)
 
 
 @dataclass(frozen=True)

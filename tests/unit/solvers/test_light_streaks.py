@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,14 +22,14 @@ from invkit.operators.convolution import Convolution
 from invkit.solvers.light_streaks import LightStreaks
 from invkit.solvers.map.kernel_postprocessing import ThresholdPostprocessing
 from invkit.solvers.map.streak_detection import LightMeter, Streak, find_streaks, usable_channels
+from invkit.solvers.map.streak_groups import matching_streaks, streak_similarities
 from invkit.solvers.map.streak_kernel import (
+    common_estimate,
     displacement,
     in_frame,
-    matching_streaks,
     parabola_peak,
     robust_line,
     streak_kernel,
-    streak_similarities,
 )
 from invkit.testing import check_solved
 
@@ -154,6 +155,17 @@ def test_a_constant_picture_is_refused() -> None:
     for value in (0.0, 0.5, 1.0):
         with pytest.raises(NotApplicableError):
             streak_kernel(np.full((1, 60, 60), value, dtype=np.float32), (15, 15), **SETTINGS)
+
+
+def test_a_kernel_that_explains_no_other_streak_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = planes(blurred_night(night(), hook()))
+    meter = LightMeter.of(data, (31, 31), 2.2, 0.98)
+    estimate = common_estimate(matching_streaks(find_streaks(data, meter, (31, 31)), 0.9, 3), meter)
+    assert estimate.explained(meter) == len(estimate.streaks) == len(PLACES)
+    assert replace(estimate, kernel=estimate.kernel[::-1, ::-1]).explained(meter) == 0
+    monkeypatch.setattr("invkit.solvers.map.streak_kernel.MIN_EXPLAINED", len(PLACES) + 1)
+    with pytest.raises(NotApplicableError, match="8 small bright shapes are alike, but no kernel explains the light"):
+        streak_kernel(data, (19, 19), **SETTINGS)
 
 
 # Which shapes are streaks.
