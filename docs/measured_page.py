@@ -140,7 +140,9 @@ def measured_page() -> str:
     """The figures of all benchmarks, with the commands that make them."""
     head = (
         "# Measured\n\nThe commands beside the tables print these figures. `benchmarks/results` contains them, with "
-        "the machine on which they were measured. It had two processor cores; times on other machines differ.\n"
+        "the machine on which they were measured. It had two processor cores; times on other machines differ.\n\n"
+        "The recipes `fast` and `best` were changed since (decision 18). Only the table of Levin's images with an "
+        "unknown kernel size shows them as they are; the other tables show their former versions.\n"
     )
     return "\n".join([head, *suites(), problems(), large_photo(), speed(), *classical(), *scaling(), noise()])
 
