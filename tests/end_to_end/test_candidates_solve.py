@@ -228,9 +228,9 @@ def test_each_stage_has_its_colour_and_the_metrics_see_that_of_the_first(colourf
     aim_at(np.eye(5) / 5)
     diary, rgb = Diary(), 'measurement.color = "rgb"\n'
     result = job(colourful, with_candidates(TWO, REFINED, LAST + rgb)).run(progress=diary)
-    assert [problem.data.shape[1] for problem in diary.problems] == [1, 1, 1] * 2 + [3]
+    assert [problem.data.shape[1] for problem in diary.problems] == [1, 1, 1, 1] * 2 + [3]
     assert result.details["color"] == "rgb"
-    assert Near.calls[-1][1:] == (1, 1, 36, 42, 2, 1, 36, 42, 2, 1, 5, 5)
+    assert Near.calls[-1][1:] == (1, 1, 36, 42, 4, 1, 36, 42, 4, 1, 5, 5)  # two candidates, two kernels each
 
     diary = Diary()
     result = job(colourful, with_candidates(TWO, LAST + rgb)).run(progress=diary)

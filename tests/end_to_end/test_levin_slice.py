@@ -43,9 +43,9 @@ def jobs(data_root: Path) -> Jobs:
         ("pan-l0", 3, 5, 35.5),
         ("pmp", 1, 6, 34.5),
         ("fast-map", 3, 5, 37.0),
-        # three tenths below what it gave: its starts, its trial and its scores must all have chosen the same
-        ("fast", 3, 5, 38.6),
-        ("fast", 1, 6, 36.1),
+        # three tenths below what it gave: its candidates and its selection must have chosen the same
+        ("fast", 3, 5, 38.1),
+        ("fast", 1, 6, 33.0),
     ],
 )
 def test_a_recipe_restores_what_the_table_says(jobs: Jobs, recipe: str, image: int, kernel: int, least: float) -> None:
