@@ -80,10 +80,10 @@ def probability_worse(
         candidates: the entries of the result's details about each candidate.
 
     Returns:
-        None without an agreement of several candidates.
+        None without the selection for whose results it was fitted, that of fast-learned and best-learned.
     """
     agreement = agreement_of_selected(candidates)
-    if agreement is None:
+    if agreement is None or not all("residual" in one["scores"] for one in candidates if one["selected"]):
         return None
     lost = min(lost_share(picture, restored), MODELLED_LOST_SHARE) ** 0.5
     weighted = zip(MODEL, (float(kernel.max()), lost, agreement, 1.0), strict=True)

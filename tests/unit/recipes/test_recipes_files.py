@@ -122,7 +122,7 @@ def test_a_classical_method_goes_from_coarse_to_fine_and_ends_with_a_deconvoluti
     assert whole.links()[-1].is_nonblind
 
 
-WITH_CANDIDATES = ["best", "fast"]
+WITH_CANDIDATES = ("fast", "best", "fast-learned", "best-learned")
 
 
 def test_polish_refines_a_kernel_at_full_size_and_ends_with_a_deconvolution() -> None:
@@ -132,17 +132,26 @@ def test_polish_refines_a_kernel_at_full_size_and_ends_with_a_deconvolution() ->
     assert last == load_recipe("sparse-admm")
 
 
+@pytest.mark.parametrize("name", ["fast", "best"])
+def test_recipes_with_candidates_accept_a_polished_kernel_if_it_is_better_and_end_as_polish_does(name: str) -> None:
+    recipe, polish = load_recipe(name), load_recipe("polish")
+    stage = known(recipe.next)
+    assert stage.needs_improvement
+    [change] = stage.changes
+    assert change.startswith("selection=")
+    assert stage.model_copy(update={"selection": [], "changes": [], "title": polish.title}) == polish
+
+
 @pytest.mark.parametrize("name", WITH_CANDIDATES)
-def test_recipes_with_candidates_name_each_and_end_with_the_quick_deconvolution(name: str) -> None:
-    recipe = load_recipe(name)
-    assert known(recipe.next).name == "sparse-admm"
-    names = [one.name for one in recipe.candidates]
+def test_candidates_have_different_names(name: str) -> None:
+    names = [one.name for one in load_recipe(name).candidates]
     assert len(set(names)) == len(names) > 1
 
 
-def test_best_refines_as_fast_does_and_has_all_candidates_of_fast() -> None:
-    best, fast = load_recipe("best"), load_recipe("fast")
-    for part in ("operator", "image_prior", "kernel_prior", "fidelity", "regularizers", "solver", "selection", "next"):
+@pytest.mark.parametrize("suffix", ["", "-learned"])
+def test_best_refines_as_fast_does_and_has_all_candidates_of_fast(suffix: str) -> None:
+    best, fast = load_recipe(f"best{suffix}"), load_recipe(f"fast{suffix}")
+    for part in ("operator", "image_prior", "kernel_prior", "fidelity", "regularizers", "solver", "next"):
         assert getattr(best, part) == getattr(fast, part), part
     assert all(one in best.candidates for one in fast.candidates)
 
