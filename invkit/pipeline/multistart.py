@@ -278,9 +278,12 @@ class Multistart:
     def restorations(self, sequence: StageSequence, first: int) -> dict[int, Result]:
         """The referee's restorations with the kernels of the stages from the first one on that gave a new kernel.
 
-        None if there is no selection, or no time.
+        Only with the last kernel if a stage has a selection of its own, which has chosen already. None if there is no
+        selection, or no time.
         """
         found: dict[int, Result] = {}
+        if any(stage.recipe.needs_improvement for stage in sequence.stages):
+            first = max(number for number, solved in enumerate(sequence.solved) if solved)
         for number in range(first, len(sequence.solved) if self.stages[0].recipe.selection else first):
             solved = sequence.solved[number]
             restored = None if sequence.stop or solved is None else sequence.restoration(solved, len(sequence.stages))

@@ -251,11 +251,11 @@ def test_an_improving_stage_of_a_candidate_is_compared_by_the_candidates_last_st
 def test_an_improving_stage_after_candidates_compares_each_kernel_once_at_one_noise_level(
     blurry: np.ndarray, selection: str, accepted: bool
 ) -> None:
-    """Kernels that the improving stage has compared are not restored again; those of the candidates are, once."""
+    """The candidates are compared by the restorations of the improving stage, without further solves."""
     diary = Diary()
     result = job(blurry, with_candidates(TWO, REFINED, improving(selection), NOISY)).run(progress=diary)
     one = weight_at(SELECTION_NOISE_FACTOR * level(job(blurry, stages(QUICK, REFINED, NOISY)).run()))
-    assert weights(diary) == [[], [], [], one, one, one] * 2 + [weight_at(level(result))]
+    assert weights(diary) == [[], [], [], one, one] * 2 + [weight_at(level(result))]
     first = {"quick": QUICK, "slow": SLOW}[selected(result)[0]]
     assert_same_image_and_kernel(
         result, job(blurry, stages(first, REFINED, *([FREE] if accepted else []), NOISY)).run()
