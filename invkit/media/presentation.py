@@ -47,6 +47,8 @@ def result_facts(result: Result) -> Iterable[tuple[str, str]]:
         yield "PSNR", f"{details['psnr']['before']:.2f} dB before, {details['psnr']['after']:.2f} dB after"
     if details.get("noise_sigma") is not None:
         yield "noise", f"std {details['noise_sigma']:.4f}, {details.get('noise_sigma_from', 'given')}"
+    for notice in details.get("notices", ()):
+        yield "note", str(notice)
     for warning in details.get("warnings", ()):
         yield "warning", str(warning)
 

@@ -21,6 +21,8 @@ SAMPLED_PIXELS = 50_000  # from which this deviation is measured
 MAX_SPECK_SIDE = 3  # pixels
 MAX_SURROUNDING_DEVIATION = 0.2  # of the speck's own: the light of a star or lamp reaches its surroundings
 NOISE_DEVIATION = 0.4  # of the threshold: noise reaches it in some pixel around a speck
+MIN_STEP = 0.6  # of the speck's deviation, to every pixel around it; a corner has bright neighbours
+SIMILAR_DEVIATION = 0.6  # of the speck's own, or more, has another speck beside it; a tail of light has less
 MAX_SHARE = 0.02  # of the pixels; more of them are the texture of a scene, or another kind of noise
 
 
@@ -53,13 +55,29 @@ def specks(plane: Plane) -> Mask:
     found, outlying = np.zeros(plane.shape, dtype=bool), deviation > threshold
     groups, _ = label(outlying, np.ones((3, 3)))
     for number, place in enumerate(find_objects(groups), start=1):
-        around = tuple(slice(max(0, lines.start - REACH), lines.stop + REACH) for lines in place)
-        side, own = max(lines.stop - lines.start for lines in place), groups[around] == number
-        surrounding = float(deviation[around][~outlying[around]].max(initial=0))
-        allowed = max(MAX_SURROUNDING_DEVIATION * float(deviation[around][own].max()), NOISE_DEVIATION * threshold)
-        if side <= (1 if touches_border(place, plane.shape) else MAX_SPECK_SIDE) and surrounding <= allowed:
-            found[around] |= own
+        side = max(lines.stop - lines.start for lines in place)
+        if side <= (1 if touches_border(place, plane.shape) else MAX_SPECK_SIDE):
+            around = tuple(slice(max(0, lines.start - REACH), lines.stop + REACH) for lines in place)
+            own = groups[around] == number
+            found[around] |= own & is_isolated(plane[around], deviation[around], own, threshold)
     return found
+
+
+def is_isolated(plane: Plane, deviation: Plane, own: Mask, threshold: float) -> bool:
+    """Whether a speck differs from all pixels around it, and none of these deviates, except other specks.
+
+    Args:
+        plane: (h, w), the speck and its surroundings.
+        deviation: (h, w), from the medians.
+        own: (h, w), the pixels of the speck.
+        threshold: the deviation of an outlier.
+    """
+    peak = np.argmax(np.where(own, deviation, 0))
+    strength, level = float(deviation.flat[peak]), float(plane.flat[peak])
+    ring = ~own & (deviation < SIMILAR_DEVIATION * strength)
+    allowed = max(MAX_SURROUNDING_DEVIATION * strength, NOISE_DEVIATION * threshold)
+    nearest = float(np.abs(plane[ring] - level).min(initial=1))
+    return nearest >= MIN_STEP * strength and float(deviation[ring].max(initial=0)) <= allowed
 
 
 def touches_border(place: tuple[slice, ...], size: tuple[int, ...]) -> bool:

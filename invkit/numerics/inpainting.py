@@ -73,8 +73,8 @@ def relaxed(picture: Picture, unknown: Mask) -> Picture:
     over-relaxation; Young, 1954).
     """
     rows, columns = np.nonzero(unknown)
-    above, below = np.abs(rows - 1), np.where(rows + 1 < unknown.shape[0], rows + 1, rows - 1)
-    left, right = np.abs(columns - 1), np.where(columns + 1 < unknown.shape[1], columns + 1, columns - 1)
+    (height, width), (above, left) = unknown.shape, (np.maximum(rows - 1, 0), np.maximum(columns - 1, 0))
+    below, right = np.minimum(rows + 1, height - 1), np.minimum(columns + 1, width - 1)
     turns = [(rows + columns) % 2 == colour for colour in (0, 1)]
     for _ in range(SWEEPS):
         for turn in turns:

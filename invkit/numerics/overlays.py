@@ -23,12 +23,13 @@ MIN_CONTRAST = 0.08  # in [0, 1], of an edge
 STEEPNESSES = (0.55, 0.62, 0.7)  # of the edges of an overlay, at least; JPEG and scaling soften them
 SCENE_STEEPNESS = 0.25  # less: the steepness that few edges of the scene exceed, where the scene is most blurred
 SCENE_SHARE = 0.9  # of the scene's edges
+MAX_LEFT_SHARE = 0.25  # of steep edges beside those of overlays; more of them belong to the scene, and so do all
 MIN_SCENE_EDGES = 50  # fewer do not show how blurred the scene is
 OUTLINE_STEEPNESS = 0.15  # less: the steepness of other edges of an overlay
 
 CELLS = 8  # along each side of the picture
 MIN_EDGES_OF_CELL = 4  # steep ones
-MAX_CELL_SHARE = 0.25  # of the cells with steep edges; more are a sharp scene, or lights that drew the kernel
+MAX_CELL_SHARE = 0.35  # of the cells with steep edges; more are a sharp scene, or lights that drew the kernel
 GAP = 6  # pixels: steep edges with smaller gaps belong to one overlay
 OUTLINE_REACH = 10  # pixels from these steep edges to others of the same overlay
 MIN_EDGES_OF_OVERLAY = 10  # in every direction
@@ -96,7 +97,9 @@ def overlay_of(picture: Picture) -> Picture:
         regions, plane, colours = overlay_regions(picture, edges, steepness)
         if colours:
             outline = [one >= steepness - OUTLINE_STEEPNESS for one, _ in found]
-            return steps_integrated(picture, near_to(regions, drawn_edges(plane, outline, colours)))
+            added = steps_integrated(picture, near_to(regions, drawn_edges(plane, outline, colours)))
+            is_compact = (np.abs(added).max(0) >= MIN_CONTRAST).mean() <= MAX_AREA
+            return added if is_compact else np.zeros_like(picture)
     return np.zeros_like(picture)
 
 
@@ -128,19 +131,20 @@ def near_to(regions: Mask, edges: Mask) -> Mask:
 
 
 def strongest_edges(picture: Picture, step: Step) -> tuple[Plane, Mask]:
-    """The steepness of a picture in a direction, of the channel with the largest change, and where edges are: (H, W).
+    """The steepness of a picture in a direction, of the channel with the clearest edge, and where edges are: (H, W).
 
-    The steepness is 0 where the contrast is small, and at the border.
+    The mean of the channels counts as one, since JPEG softens colours. The steepness is 0 where the contrast is small,
+    and at the border.
     """
-    steepness, change, is_largest = (np.zeros(picture.shape[1:], dtype=kind) for kind in ("f4", "f4", "?"))
-    for plane in picture:
+    steepness, clarity, is_largest = (np.zeros(picture.shape[1:], dtype=kind) for kind in ("f4", "f4", "?"))
+    for plane in picture if len(picture) == 1 else (*picture, picture.mean(0)):
         profiles = edge_profiles(plane, step)
         least = max(MIN_CONTRAST, NOISE_FACTOR * noise_along(plane, step))
-        own = np.where(profiles.contrast >= least, profiles.steepness * profiles.contrast, 0)
-        is_stronger = own > change
-        np.copyto(steepness, profiles.steepness, where=is_stronger)
-        np.copyto(is_largest, profiles.is_largest, where=is_stronger)
-        np.maximum(change, own, out=change)
+        own = np.where(profiles.contrast >= least, profiles.steepness**2 * profiles.contrast, 0)
+        is_clearer = own > clarity
+        np.copyto(steepness, profiles.steepness, where=is_clearer)
+        np.copyto(is_largest, profiles.is_largest, where=is_clearer)
+        np.maximum(clarity, own, out=clarity)
     steepness[:REACH] = steepness[-REACH:] = steepness[:, :REACH] = steepness[:, -REACH:] = 0
     return steepness, is_largest
 
@@ -170,9 +174,9 @@ def overlay_regions(
         return np.zeros_like(steep[0]), picture[0], ()
     regions = groups_of(steep, blurred, picture.mean(0) >= LIGHT_LEVEL)
     scene = edges[blurred][~regions & (edges[blurred] > 0)]
+    place, left = np.nonzero(steep[blurred] & regions), np.count_nonzero(steep[blurred] & ~regions)
     is_softer = len(scene) >= MIN_SCENE_EDGES and np.quantile(scene, SCENE_SHARE) <= steepness - SCENE_STEEPNESS
-    place = np.nonzero(steep[blurred] & regions)
-    if not is_softer or not len(place[0]) or regions.mean() > MAX_AREA:
+    if not is_softer or left > MAX_LEFT_SHARE * len(place[0]) or regions.mean() > MAX_AREA or not len(place[0]):
         return regions, picture[0], ()
     pairs = [sides_of(plane, place, DIRECTIONS[blurred]) for plane in picture]
     channel = int(np.argmax([np.abs(other - one).mean() for one, other in pairs]))

@@ -150,7 +150,8 @@ class Job:
         if self.can_be_diagnosed and not is_sharp:
             warnings = diagnose(before, restored.clamp(0, 1), kernel[0, 0], details.get("candidates", ()))
         details |= self.scene.facts(is_sharp) | ({"warnings": warnings} if warnings else {})
-        given, whole = self.scene.given(before), self.scene.put_back(before if is_sharp else restored)
+        given = self.scene.given(before)
+        whole = given if is_sharp else self.scene.put_back(restored)
         if self.truth is not None:
             details["psnr"] = {"before": psnr(given, self.truth), "after": psnr(whole, self.truth)}
         return replace(

@@ -41,15 +41,15 @@ MIN_POINT_MASS = 0.75  # of a kernel, within 3 x 3 pixels, that is a point
 DESCRIPTIONS = {
     "transparent_share": "transparent pixels ({0:.0%} of the picture)",
     "frame": "a frame or bars ({0[0]} pixels at the top, {0[1]} at the bottom, {0[2]} left, {0[3]} right)",
-    "bad_pixels": "{0} bad pixels, which were filled",
+    "bad_pixels": "{0} bad pixels (now filled)",
     "overlay_share": "writing or a mark over the picture ({0:.1%} of it)",
 }
 """What may be left out, by its name in the details of a result; in the order of a sentence."""
 
-LEFT_OUT_NOTICE = "left out as no part of the blurred scene: {} (--whole-picture, whole_picture=True, keeps everything)"
+LEFT_OUT_NOTICE = "left out, because it was not blurred with the scene: {}"
 UNCHANGED_NOTICE = (
-    "the picture is sharp already: its edges are one pixel wide, and the kernel found is a point; the result is the "
-    "picture as it was (--whole-picture, whole_picture=True, restores it all the same)"
+    "the picture is sharp already, and comes back as it was: its edges are one pixel wide, and the kernel found is a "
+    "point"
 )
 
 
@@ -137,12 +137,12 @@ def scene_of(inputs: Inputs, recipe: Recipe, options: Options) -> Scene:
 def find_scene(image: InputImage, min_size: Size = (1, 1)) -> Scene:
     """The blurred scene of one picture: all of it, bit for bit, unless something has to be left out.
 
-    Transparent pixels, frames and bars are cut away as far as possible. Bad pixels and overlays are filled from their
-    surroundings. The scene of several pictures, or of a very small one, is not looked for.
+    Transparent pixels, frames and bars are cut away as far as possible; what remains of them, bad pixels and overlays
+    are filled from their surroundings. The scene of several pictures, or of a very small one, is not looked for.
 
     Args:
         image: as it was read.
-        min_size: (height, width) that the scene must have, pixels; a smaller one is not cut out.
+        min_size: (height, width) that the scene must have, pixels; otherwise nothing is left out.
     """
     data, untouched = image.data, Scene(image.data, image.data, is_examined=True)
     if len(data) > 1 or min(size_of(data)) < MIN_SIDE:
@@ -150,11 +150,17 @@ def find_scene(image: InputImage, min_size: Size = (1, 1)) -> Scene:
     given, hidden = data[0].numpy(), transparent_pixels(image)
     place = opaque_rectangle(hidden) if hidden.any() else scene_rectangle(given)
     if any(lines.stop - lines.start < least for lines, least in zip(place, min_size, strict=True)):
-        place = slice(0, given.shape[1]), slice(0, given.shape[2])
-    picture = filled_smoothly(given[(slice(None), *place)], hidden[place])
-    bad = bad_pixels(picture) & (edge_steepness(picture) < MIN_STEEPNESS)  # a sharp picture may show stars
-    picture = filled_by_median(picture, bad) if bad.any() else picture
+        return untouched
+    opaque = filled_smoothly(given[(slice(None), *place)], hidden[place])
+    bad = bad_pixels(opaque)
+    if bad.any() and edge_steepness(opaque) >= MIN_STEEPNESS:
+        bad[:] = False  # a sharp picture may show stars
+    picture = filled_by_median(opaque, bad)
     overlay = overlay_of(picture)
+    if bad.any() and overlay.any():  # the dots of letters are no bad pixels
+        bad &= feathered(visible_part_of(overlay)) == 0
+        picture = filled_by_median(opaque, bad)
+        overlay = overlay_of(picture)
     drawn = visible_part_of(overlay)
     left_out = findings(hidden, place, bad, drawn)
     if not left_out:

@@ -236,7 +236,8 @@ def method_result(run: Run, method: page.Method) -> page.MethodResult:
     psnr, seconds = run.table("psnr").get("after"), run.details.get("seconds")
     about = [f"{psnr:.2f} dB"] if isinstance(psnr, float) else []
     about += [f"{seconds:.1f} s"] if isinstance(seconds, int | float) else []
-    remarks = [f"warning: {warning}" for warning in run.details.get("warnings") or ()]
+    remarks = [f"note: {notice}" for notice in run.details.get("notices") or ()]
+    remarks += [f"warning: {warning}" for warning in run.details.get("warnings") or ()]
     losses = [np.nan if loss is None else float(loss) for loss in run.details.get("loss_history") or ()]
     shown = evenly(run.snapshots, RUN_FRAMES) if len(run.snapshots) > 1 else ()
     ends = accumulate(int(stage.get("iterations") or 0) for stage in run.stages)

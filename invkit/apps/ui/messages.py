@@ -56,6 +56,7 @@ class RestorationRequest(PlainData):
     time_limit: float | None = Field(
         default=None, gt=0, allow_inf_nan=False, description="a number of seconds above 0, or empty"
     )
+    whole_picture: bool = False  # whether nothing is left out, and a sharp photograph is restored
     seed: int = Field(default=0, ge=0, lt=2**63, description="a whole number from 0 to 2^63 - 1")
     overrides: tuple[ShortText, ...] = ()  # changes to the recipe, such as ``solver.iterations=500``
 

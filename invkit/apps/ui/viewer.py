@@ -192,11 +192,13 @@ def show_failure(job: RestorationJob) -> None:
 
 
 def show_run(run: KeptRun, on_delete: Callable[[], None]) -> None:
-    """Add warnings, the comparison before and after, the kernel, facts and downloads of a run."""
+    """Add warnings, notices, the comparison before and after, the kernel, facts and downloads of a run."""
     with ui.element("div").classes("run"):
         photo_heading(run.request.photo)
         for warning in run.facts["warnings"]:
             ui.label(as_sentence(f"Warning: {warning}")).classes("warning").props('role="note"')
+        for notice in run.facts.get("notices", ()):  # runs of earlier versions have none
+            ui.label(as_sentence(notice)).classes("hint").props('role="note"')
         with ui.element("div").classes("result"):
             Compare(run.address("before.jpg"), run.address("after.jpg"), run.facts["width"], run.facts["height"])
             with ui.element("div").classes("side"):

@@ -120,6 +120,7 @@ def restore_photo(order: WorkerOrder, send: Callable[[WorkerMessage], None]) -> 
         color=request.color,
         overrides=request.overrides,
         seed=request.seed,
+        whole_picture=request.whole_picture,
         device=order.device,
         time_limit=request.time_limit,
     )
@@ -201,6 +202,7 @@ def facts_of(result: Result) -> dict[str, Any]:
         "height": height,
         "kernel": kernel if result.has_kernel and max(kernel) > 1 else None,
         "warnings": result.details.get("warnings", []),
+        "notices": result.details.get("notices", []),
     }
 
 
