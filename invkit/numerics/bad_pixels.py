@@ -74,7 +74,7 @@ def is_isolated(plane: Plane, deviation: Plane, own: Mask, threshold: float) -> 
     """
     peak = np.argmax(np.where(own, deviation, 0))
     strength, level = float(deviation.flat[peak]), float(plane.flat[peak])
-    ring = ~own & (deviation < SIMILAR_DEVIATION * strength)
+    ring = ~own & (deviation < max(SIMILAR_DEVIATION * strength, threshold))
     allowed = max(MAX_SURROUNDING_DEVIATION * strength, NOISE_DEVIATION * threshold)
     nearest = float(np.abs(plane[ring] - level).min(initial=1))
     return nearest >= MIN_STEP * strength and float(deviation[ring].max(initial=0)) <= allowed

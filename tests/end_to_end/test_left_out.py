@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 from drawn_over import Picture, blurry, curved_kernel, photograph, with_text
+from narrow import array
 from PIL import Image
 from typer.testing import CliRunner
 
 import invkit
 from invkit.apps.cli.main import app
 from invkit.core.result import Result
-from tests.helpers.narrow import array
 
 KERNEL = curved_kernel(13)
 SHARP = photograph("coffee", 172, 192, 60, 140)
@@ -114,7 +114,7 @@ def test_bad_pixels_and_frames_do_not_disturb_a_known_kernel_either() -> None:
 
 def test_the_colour_of_transparent_surroundings_does_not_matter(tmp_path: Path) -> None:
     rows, columns = np.indices(SCENE.shape[1:])
-    opaque = ((rows - 80) / 78) ** 2 + ((columns - 90) / 88) ** 2 < 1
+    opaque = np.asarray(((rows - 80) / 78) ** 2 + ((columns - 90) / 88) ** 2 < 1)
     results = []
     for level in (0.0, 1.0):
         pixels = np.moveaxis(np.concatenate([np.where(opaque, SCENE, level), opaque[None]]), 0, -1)
@@ -124,7 +124,7 @@ def test_the_colour_of_transparent_surroundings_does_not_matter(tmp_path: Path) 
         assert np.array_equal(array(result.image)[..., 3], opaque)
         results.append(result)
     assert np.array_equal(results[0].kernel, results[1].kernel)
-    core = ((rows - 80) / 58) ** 2 + ((columns - 90) / 68) ** 2 < 1
+    core = np.asarray(((rows - 80) / 58) ** 2 + ((columns - 90) / 68) ** 2 < 1)
     assert distance(results[0], core) > distance(undisturbed(), core) - 2 * MAX_LOSS  # less of the scene is seen
 
 

@@ -28,7 +28,7 @@ def curved_kernel(side: int = 15) -> Picture:
     kernel = np.zeros((side, side), dtype=np.float32)
     for angle in np.linspace(0, np.pi / 2, 40 * side):
         kernel[round((side - 1) * np.sin(angle)), round((side - 1) * np.cos(angle))] += 1
-    return kernel / kernel.sum()
+    return np.asarray(kernel / kernel.sum(), dtype=np.float32)
 
 
 def box_kernel(side: int) -> Picture:
@@ -40,7 +40,7 @@ def blurry(picture: Picture, kernel: Picture, noise: float = 0.003, seed: int = 
     """A picture (C, H, W) blurred by a kernel (h, w), without what lies beyond, with noise and rounded to 8 bits."""
     blurred = np.stack([fftconvolve(plane, kernel, mode="valid") for plane in picture])
     noisy = blurred + noise * np.random.default_rng(seed).standard_normal(blurred.shape)
-    return (np.rint(255 * noisy.clip(0, 1)) / 255).astype(np.float32)
+    return np.asarray(np.rint(255 * noisy.clip(0, 1)) / 255, dtype=np.float32)
 
 
 def with_text(picture: Picture, text: str, place: tuple[int, int], size: int, opacity: float = 1.0,

@@ -26,7 +26,7 @@ from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.simplex import SimplexKernel
 from invkit.operators.convolution import Convolution
 from invkit.pipeline import api
-from invkit.pipeline.job import psnr
+from invkit.pipeline.restored import psnr
 from invkit.regularizers.tv import TotalVariation
 from invkit.solvers.adam import JointAdam
 

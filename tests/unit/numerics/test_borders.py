@@ -32,7 +32,7 @@ def as_jpeg(picture: Picture, quality: int) -> Picture:
     buffer = BytesIO()
     Image.fromarray(np.rint(255 * np.moveaxis(picture, 0, -1)).astype(np.uint8)).save(buffer, "JPEG", quality=quality)
     pixels = np.asarray(Image.open(buffer), dtype=np.float32)
-    return np.moveaxis(pixels, -1, 0) / 255
+    return np.asarray(np.moveaxis(pixels, -1, 0) / 255, dtype=np.float32)
 
 
 def expected(width: tuple[int, ...], scene: Picture = SCENE) -> tuple[slice, slice]:

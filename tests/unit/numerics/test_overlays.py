@@ -66,7 +66,7 @@ def test_a_colour_explains_what_it_was_mixed_with() -> None:
     colour = Colour(0.4, 1.0)
     assert colour.explains(outside, 0.6 * outside + 0.4).all()
     assert colour.explains(0.6 * outside + 0.4, outside).all()
-    assert not colour.explains(outside[:3], outside[:3][::-1] / 2).any()  # two dark sides
+    assert not colour.explains(outside[:3], np.asarray(outside[2::-1] / 2, dtype=np.float32)).any()  # two dark sides
 
 
 @pytest.mark.parametrize("shape", [(1, 17, 17), (3, 9, 40), (1, 8, 8)])

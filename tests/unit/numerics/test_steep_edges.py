@@ -14,7 +14,7 @@ SHARP = 0.75  # between photographs that are sharp and photographs that are blur
 @pytest.mark.parametrize("width", [1, 2, 3, 4])
 @pytest.mark.parametrize("step", [(0, 1), (1, 0)])
 def test_an_edge_blurred_by_n_pixels_has_a_steepness_of_1_over_n(width: int, step: tuple[int, int]) -> None:
-    ramp = np.clip((np.arange(30, dtype=np.float32) - 15) / width, 0, 1) * 0.5
+    ramp = np.asarray(np.clip((np.arange(30) - 15) / width, 0, 1) * 0.5, dtype=np.float32)
     plane = np.tile(ramp, (30, 1)) if step == (0, 1) else np.tile(ramp[:, None], (1, 30))
     profiles = edge_profiles(plane, step)
     assert profiles.steepness[15, 15] == pytest.approx(1 / width)
@@ -24,7 +24,7 @@ def test_an_edge_blurred_by_n_pixels_has_a_steepness_of_1_over_n(width: int, ste
 
 def test_profiles_do_not_depend_on_brightness_and_contrast_of_a_plane() -> None:
     plane = np.random.default_rng(0).random((20, 20), dtype=np.float32)
-    one, other = (edge_profiles(part, (1, 1)) for part in (plane, 0.25 + plane / 2))
+    one, other = (edge_profiles(part, (1, 1)) for part in (plane, np.asarray(0.25 + plane / 2, dtype=np.float32)))
     inside = np.s_[REACH:-REACH, REACH:-REACH]
     np.testing.assert_allclose(one.steepness[inside], other.steepness[inside], rtol=1e-4)  # rounding of float32
 
@@ -33,8 +33,8 @@ def test_profiles_do_not_depend_on_brightness_and_contrast_of_a_plane() -> None:
 def test_sharp_photographs_are_steep_and_blurred_ones_are_not(name: str) -> None:
     photo = photograph(name)
     assert edge_steepness(photo) >= SHARP
-    for kernel in (box_kernel(3), curved_kernel(7), np.full((1, 5), 0.2, np.float32), np.eye(5, dtype=np.float32) / 5):
-        assert edge_steepness(blurry(photo, kernel)) < SHARP - 0.05
+    for kernel in (box_kernel(3), curved_kernel(7), np.full((1, 5), 0.2), np.eye(5) / 5):
+        assert edge_steepness(blurry(photo, np.asarray(kernel, dtype=np.float32))) < SHARP - 0.05
 
 
 def test_noise_does_not_make_a_blurred_photograph_steep() -> None:

@@ -71,8 +71,8 @@ def test_writing_is_left_out_and_kept_in_the_result() -> None:
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
 def test_the_colour_of_transparent_pixels_does_not_matter(red: float, green: float, blue: float) -> None:
     rows, columns = np.indices(PHOTO.shape[1:])
-    opaque = (rows - 110) ** 2 + (columns - 120) ** 2 < 90**2
-    colour = np.float32([red, green, blue])[:, None, None]
+    opaque = np.asarray((rows - 110) ** 2 + (columns - 120) ** 2 < 90**2)
+    colour = np.array([red, green, blue], np.float32)[:, None, None]
     picture = np.concatenate([np.where(opaque, PHOTO, colour), opaque[None]]).astype(np.float32)
     scene, other = scene_in(picture), scene_in(np.concatenate([PHOTO * opaque, opaque[None]]).astype(np.float32))
     assert list(scene.left_out) == ["transparent_share"]
