@@ -141,8 +141,7 @@ def measured_page() -> str:
     head = (
         "# Measured\n\nThe commands beside the tables print these figures. `benchmarks/results` contains them, with "
         "the machine on which they were measured. It had two processor cores; times on other machines differ.\n\n"
-        "The tables of Levin's images with an unknown kernel size were measured anew since the kernel size is found "
-        "(decision 18); the other tables are of earlier versions.\n"
+        "The figures of `fast` and `best` are of the version before the kernel size was found (decision 18).\n"
     )
     return "\n".join([head, *suites(), problems(), large_photo(), speed(), *classical(), *scaling(), noise()])
 

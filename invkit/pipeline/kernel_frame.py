@@ -61,12 +61,16 @@ class KernelFrame:
         """Whether the size must not change."""
         return self.size == self.limit and not self.growths
 
+    def holds(self, kernel: Tensor) -> bool:
+        """Whether hardly anything of a kernel (1, 1, h, w) of this size lies at the edges."""
+        return edge_mass(kernel) <= MAX_EDGE_MASS
+
     def grown(self, kernel: Tensor) -> KernelFrame:
         """The frame for another estimate of a kernel (1, 1, h, w): larger if this one cut it off, otherwise the same.
 
         Of the kernels that were estimated in frames too small for them, more than `MAX_EDGE_MASS` lay at the edges.
         """
-        if self.growths == MAX_GROWTHS or self.size == self.limit or edge_mass(kernel) <= MAX_EDGE_MASS:
+        if self.growths == MAX_GROWTHS or self.size == self.limit or self.holds(kernel):
             return self
         height, width = (
             min(int(GROWTH * side) // 2 * 2 + 1, most) for side, most in zip(self.size, self.limit, strict=True)

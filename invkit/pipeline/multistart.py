@@ -256,13 +256,17 @@ class Multistart:
             referee = Referee.of(own, self.device)
             return Multistart(own, self.frame, self.device, control, self.interrupted, referee).solve_all()
         frame, referee = self.frame, Referee.of(self.candidates[index], self.device)
+        first: tuple[KernelFrame, Outcome] | None = None
         while True:
             sequence = StageSequence(list(own), self.device, referee, control, self.interrupted, guarantees_last=False)
             found = sequence.solve_all(own[0].assembled(frame.size, None))
             larger = frame if found.stop else frame.grown(found.kernel)
+            first = first or (frame, found)
             if larger == frame:
                 break
             frame, control = larger, self.control_of(index)
+        if not frame.holds(found.kernel):  # scattered noise, which fills any frame: larger ones only add noise
+            frame, found = first
         if not self.referee.fixed:
             self.frame = frame
         return found if frame.is_fixed else found.with_kernel(fitted(found.kernel, frame.limit))

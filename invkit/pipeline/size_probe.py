@@ -35,11 +35,11 @@ class SizeProbe:
         Raises:
             DivergedError, OutOfMemoryError: the estimate failed.
         """
-        frame = self.frame
+        frame, first = self.frame, None
         while True:
             assembly = self.stage.assembled(frame.size, None)
             kernel = torch.as_tensor(assembly.solver.solve(assembly.problem.to(self.device)).kernel)
-            larger = frame.grown(kernel)
+            larger, first = frame.grown(kernel), kernel if first is None else first
             if larger == frame:
-                return size_of(fitted(kernel, frame.limit))
+                return size_of(fitted(kernel if frame.holds(kernel) else first, frame.limit))
             frame = larger
