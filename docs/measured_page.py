@@ -140,8 +140,7 @@ def measured_page() -> str:
     """The figures of all benchmarks, with the commands that make them."""
     head = (
         "# Measured\n\nThe commands beside the tables print these figures. `benchmarks/results` contains them, with "
-        "the machine on which they were measured. It had two processor cores; times on other machines differ.\n\n"
-        "The figures of `fast` and `best` are of the version before the kernel size was found (decision 18).\n"
+        "the machine on which they were measured. It had two processor cores; times on other machines differ.\n"
     )
     return "\n".join([head, *suites(), problems(), large_photo(), speed(), *classical(), *scaling(), noise()])
 

@@ -23,7 +23,8 @@ MAX_SURROUNDING_DEVIATION = 0.2  # of the speck's own: the light of a star or la
 NOISE_DEVIATION = 0.4  # of the threshold: noise reaches it in some pixel around a speck
 MIN_STEP = 0.6  # of the speck's deviation, to every pixel around it; a corner has bright neighbours
 SIMILAR_DEVIATION = 0.6  # of the speck's own, or more, has another speck beside it; a tail of light has less
-MAX_SHARE = 0.02  # of the pixels; more of them are the texture of a scene, or another kind of noise
+MAX_SHARE = 0.02  # of the pixels; more outliers are the texture of a scene, lights, or another kind of noise
+CROWD_SIDE = 31  # pixels, of the surroundings in which there must not be more either
 
 
 def bad_pixels(picture: Picture) -> Mask:
@@ -48,18 +49,19 @@ def bad_pixels(picture: Picture) -> Mask:
 
 def specks(plane: Plane) -> Mask:
     """The outliers of one channel (H, W)."""
-    from scipy.ndimage import find_objects, label
+    from scipy.ndimage import find_objects, label, uniform_filter
 
     threshold = least_outlying_deviation(plane)
     deviation = deviation_near(plane, small_details(plane) > threshold)
     found, outlying = np.zeros(plane.shape, dtype=bool), deviation > threshold
+    crowded = uniform_filter(outlying.astype(np.float32), CROWD_SIDE) > MAX_SHARE
     groups, _ = label(outlying, np.ones((3, 3)))
     for number, place in enumerate(find_objects(groups), start=1):
         side = max(lines.stop - lines.start for lines in place)
         if side <= (1 if touches_border(place, plane.shape) else MAX_SPECK_SIDE):
             around = tuple(slice(max(0, lines.start - REACH), lines.stop + REACH) for lines in place)
             own = groups[around] == number
-            found[around] |= own & is_isolated(plane[around], deviation[around], own, threshold)
+            found[around] |= own & ~crowded[around] & is_isolated(plane[around], deviation[around], own, threshold)
     return found
 
 
