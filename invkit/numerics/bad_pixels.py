@@ -13,7 +13,7 @@ Picture: TypeAlias = npt.NDArray[np.float32]
 Plane: TypeAlias = npt.NDArray[np.float32]
 Mask: TypeAlias = npt.NDArray[np.bool_]
 
-REACH = 2  # pixels: the median of 5 x 5 ignores a speck of up to 3 x 3
+MEDIAN_REACH = 2  # pixels: the median of 5 x 5 ignores a speck of up to 3 x 3
 MIN_DEVIATION = 0.06  # in [0, 1]
 MIN_OUTLYINGNESS = 3.0  # times the deviation that 1 in 50 pixels exceeds: that of noise and of the scene's detail
 COMMON_SHARE = 0.98  # of the pixels
@@ -21,9 +21,9 @@ SAMPLED_PIXELS = 50_000  # from which this deviation is measured
 MAX_SPECK_SIDE = 3  # pixels
 MAX_SURROUNDING_DEVIATION = 0.2  # of the speck's own: the light of a star or lamp reaches its surroundings
 NOISE_DEVIATION = 0.4  # of the threshold: noise reaches it in some pixel around a speck
-MIN_STEP = 0.6  # of the speck's deviation, to every pixel around it; a corner has bright neighbours
+MIN_NEIGHBOUR_STEP = 0.6  # of the speck's deviation, to every pixel around it; a corner has bright neighbours
 SIMILAR_DEVIATION = 0.6  # of the speck's own, or more, has another speck beside it; a tail of light has less
-MAX_SHARE = 0.02  # of the pixels; more outliers are the texture of a scene, lights, or another kind of noise
+MAX_OUTLIER_SHARE = 0.02  # of the pixels; more outliers are the texture of a scene, lights, or another kind of noise
 CROWD_SIDE = 31  # pixels, of the surroundings in which there must not be more either
 
 
@@ -44,7 +44,7 @@ def bad_pixels(picture: Picture) -> Mask:
         [[0, 4, 7]]
     """
     found = np.stack([specks(plane) for plane in picture])
-    return found if found.mean() <= MAX_SHARE else np.zeros_like(found)
+    return found if found.mean() <= MAX_OUTLIER_SHARE else np.zeros_like(found)
 
 
 def specks(plane: Plane) -> Mask:
@@ -54,12 +54,12 @@ def specks(plane: Plane) -> Mask:
     threshold = least_outlying_deviation(plane)
     deviation = deviation_near(plane, small_details(plane) > threshold)
     found, outlying = np.zeros(plane.shape, dtype=bool), deviation > threshold
-    crowded = uniform_filter(outlying.astype(np.float32), CROWD_SIDE) > MAX_SHARE
+    crowded = uniform_filter(outlying.astype(np.float32), CROWD_SIDE) > MAX_OUTLIER_SHARE
     groups, _ = label(outlying, np.ones((3, 3)))
     for number, place in enumerate(find_objects(groups), start=1):
         side = max(lines.stop - lines.start for lines in place)
         if side <= (1 if touches_border(place, plane.shape) else MAX_SPECK_SIDE):
-            around = tuple(slice(max(0, lines.start - REACH), lines.stop + REACH) for lines in place)
+            around = tuple(slice(max(0, lines.start - MEDIAN_REACH), lines.stop + MEDIAN_REACH) for lines in place)
             own = groups[around] == number
             found[around] |= own & ~crowded[around] & is_isolated(plane[around], deviation[around], own, threshold)
     return found
@@ -79,7 +79,7 @@ def is_isolated(plane: Plane, deviation: Plane, own: Mask, threshold: float) -> 
     ring = ~own & (deviation < max(SIMILAR_DEVIATION * strength, threshold))
     allowed = max(MAX_SURROUNDING_DEVIATION * strength, NOISE_DEVIATION * threshold)
     nearest = float(np.abs(plane[ring] - level).min(initial=1))
-    return nearest >= MIN_STEP * strength and float(deviation[ring].max(initial=0)) <= allowed
+    return nearest >= MIN_NEIGHBOUR_STEP * strength and float(deviation[ring].max(initial=0)) <= allowed
 
 
 def touches_border(place: tuple[slice, ...], size: tuple[int, ...]) -> bool:
@@ -108,7 +108,7 @@ def deviation_near(plane: Plane, wanted: Mask) -> Plane:
     """The distance of each pixel of (H, W) from the median of 5 x 5 pixels, near the wanted ones; 0 elsewhere."""
     from scipy.ndimage import maximum_filter
 
-    rows, columns = np.nonzero(maximum_filter(wanted, 4 * REACH + 1))
+    rows, columns = np.nonzero(maximum_filter(wanted, 4 * MEDIAN_REACH + 1))
     deviation = np.zeros_like(plane)
     deviation[rows, columns] = np.abs(plane[rows, columns] - medians(plane, rows, columns))
     return deviation
@@ -122,8 +122,8 @@ def medians(plane: Plane, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.in
         rows: (n,) of the pixels.
         columns: (n,).
     """
-    side = 2 * REACH + 1
-    windows = np.lib.stride_tricks.sliding_window_view(np.pad(plane, REACH, mode="symmetric"), (side, side))
+    side = 2 * MEDIAN_REACH + 1
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(plane, MEDIAN_REACH, mode="symmetric"), (side, side))
     values = windows[rows, columns].reshape(len(rows), side * side)
     return np.partition(values, side * side // 2, axis=1)[:, side * side // 2]
 
@@ -141,8 +141,12 @@ def filled_by_median(picture: Picture, bad: Mask) -> Picture:
         >>> float(filled_by_median(picture, bad_pixels(picture)).max())
         0.5
     """
-    filled, side = picture.copy(), 2 * REACH + 1
-    good = np.pad(np.where(bad, np.nan, picture), ((0, 0), (REACH, REACH), (REACH, REACH)), mode="symmetric")
+    filled, side = picture.copy(), 2 * MEDIAN_REACH + 1
+    good = np.pad(
+        np.where(bad, np.nan, picture),
+        ((0, 0), (MEDIAN_REACH, MEDIAN_REACH), (MEDIAN_REACH, MEDIAN_REACH)),
+        mode="symmetric",
+    )
     for channel, row, column in np.argwhere(bad):
         filled[channel, row, column] = np.nanmedian(good[channel, row : row + side, column : column + side])
     return filled

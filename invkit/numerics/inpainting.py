@@ -38,7 +38,7 @@ def filled_smoothly(picture: Picture, unknown: Mask) -> Picture:
     filled = np.where(unknown, 0, picture)
     if min(unknown.shape) >= 4:
         coarse = filled_smoothly(*halved(filled, unknown))
-        filled = np.where(unknown, doubled(coarse, unknown.shape), filled)
+        filled = np.where(unknown, enlarged_twice(coarse, unknown.shape), filled)
     else:
         filled = np.where(unknown, picture[:, ~unknown].mean(1)[:, None, None], filled)
     return relaxed(filled.astype(np.float32), unknown)
@@ -61,7 +61,7 @@ def blocks(picture: Picture) -> Picture:
     return picture[:, ::2, ::2] + picture[:, 1::2, ::2] + picture[:, ::2, 1::2] + picture[:, 1::2, 1::2]
 
 
-def doubled(picture: Picture, size: tuple[int, ...]) -> Picture:
+def enlarged_twice(picture: Picture, size: tuple[int, ...]) -> Picture:
     """Every pixel of (C, h, w) as a block of 2 x 2, cut to (height, width)."""
     return picture.repeat(2, axis=1).repeat(2, axis=2)[:, : size[0], : size[1]]
 

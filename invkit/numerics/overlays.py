@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .inpainting import filled_smoothly
-from .steep_edges import NOISE_FACTOR, REACH, Step, edge_profiles, noise_along
+from .steep_edges import NOISE_FACTOR, PROFILE_REACH, Step, edge_profiles, noise_along
 
 __all__ = ["overlay_of"]
 
@@ -145,7 +145,9 @@ def strongest_edges(picture: Picture, step: Step) -> tuple[Plane, Mask]:
         np.copyto(steepness, profiles.steepness, where=is_clearer)
         np.copyto(is_largest, profiles.is_largest, where=is_clearer)
         np.maximum(clarity, own, out=clarity)
-    steepness[:REACH] = steepness[-REACH:] = steepness[:, :REACH] = steepness[:, -REACH:] = 0
+    steepness[:PROFILE_REACH] = steepness[-PROFILE_REACH:] = steepness[:, :PROFILE_REACH] = steepness[
+        :, -PROFILE_REACH:
+    ] = 0
     return steepness, is_largest
 
 

@@ -11,17 +11,17 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["REACH", "EdgeProfiles", "Step", "edge_profiles", "edge_steepness", "noise_along", "shifted"]
+__all__ = ["PROFILE_REACH", "EdgeProfiles", "Step", "edge_profiles", "edge_steepness", "noise_along", "shifted"]
 
 Picture: TypeAlias = npt.NDArray[np.float32]
 Plane: TypeAlias = npt.NDArray[np.float32]
 Step: TypeAlias = tuple[int, int]
 """(rows, columns) from one pixel of a profile to the next."""
 
-REACH = 4  # pixels to either side of the middle of a profile, which has 9
-MIN_CONTRAST = 0.12  # in [0, 1], of a profile
+PROFILE_REACH = 4  # pixels to either side of the middle of a profile, which has 9
+MIN_STEP_CONTRAST = 0.12  # in [0, 1], of a profile
 NOISE_FACTOR = 10.0  # times the noise: the least contrast of a profile that noise cannot make steep
-SATURATION_LEVEL = 0.98  # in [0, 1]: a saturated blur ends abruptly
+CLIPPED_LEVEL = 0.98  # in [0, 1]: a saturated blur ends abruptly
 MIN_NET_SHARE = 0.7  # of a profile's contrast, between its ends: at an edge of two areas, not at a line
 STEEPEST_SHARE = 0.02  # of the edges; the others may be soft in the scene
 MIN_EDGES = 50  # fewer prove nothing
@@ -46,8 +46,8 @@ class EdgeProfiles(NamedTuple):
 
 def edge_profiles(plane: Plane, step: Step) -> EdgeProfiles:
     """The profiles of a plane (H, W) in a direction; beyond the border the plane has the border's values."""
-    padded = np.pad(plane, REACH, mode="edge")
-    here = [shifted(padded, step, offset) for offset in range(-REACH, REACH + 1)]
+    padded = np.pad(plane, PROFILE_REACH, mode="edge")
+    here = [shifted(padded, step, offset) for offset in range(-PROFILE_REACH, PROFILE_REACH + 1)]
     low, high = here[0].copy(), here[0].copy()
     largest, middle = np.zeros_like(plane), np.zeros_like(plane)
     for index, (before, after) in enumerate(pairwise(here)):
@@ -55,7 +55,7 @@ def edge_profiles(plane: Plane, step: Step) -> EdgeProfiles:
         np.maximum(high, after, out=high)
         change = np.abs(after - before)
         np.maximum(largest, change, out=largest)
-        if index in (REACH - 1, REACH):
+        if index in (PROFILE_REACH - 1, PROFILE_REACH):
             np.maximum(middle, change, out=middle)
     contrast = high - low
     steepness = middle / np.maximum(contrast, np.float32(1e-6))
@@ -66,13 +66,13 @@ def shifted(padded: Plane, step: Step, offset: int) -> Plane:
     """For each pixel of a plane the pixel some steps further, as a view.
 
     Args:
-        padded: (H + 8, W + 8), the plane with `REACH` pixels more on every side.
+        padded: (H + 8, W + 8), the plane with `PROFILE_REACH` pixels more on every side.
         step: the direction.
         offset: number of steps, from -4 to 4.
     """
     (down, right), (height, width) = step, padded.shape
-    top, left = REACH + offset * down, REACH + offset * right
-    return padded[top : top + height - 2 * REACH, left : left + width - 2 * REACH]
+    top, left = PROFILE_REACH + offset * down, PROFILE_REACH + offset * right
+    return padded[top : top + height - 2 * PROFILE_REACH, left : left + width - 2 * PROFILE_REACH]
 
 
 def edge_steepness(picture: Picture) -> float:
@@ -95,7 +95,7 @@ def edge_steepness(picture: Picture) -> float:
     """
     from scipy.ndimage import maximum_filter
 
-    unsaturated = ~maximum_filter(picture.max(0) >= SATURATION_LEVEL, 2 * REACH + 1)
+    unsaturated = ~maximum_filter(picture.max(0) >= CLIPPED_LEVEL, 2 * PROFILE_REACH + 1)
     return min(steepness_along(picture.mean(0), step, unsaturated) for step in ((0, 1), (1, 0)))
 
 
@@ -107,15 +107,18 @@ def steepness_along(plane: Plane, step: Step, usable: npt.NDArray[np.bool_]) -> 
         step: the direction.
         usable: (H, W), the middles of the profiles that count.
     """
-    profiles, least = edge_profiles(plane, step), max(MIN_CONTRAST, NOISE_FACTOR * noise_along(plane, step))
+    profiles, least = edge_profiles(plane, step), max(MIN_STEP_CONTRAST, NOISE_FACTOR * noise_along(plane, step))
     is_step = profiles.is_largest & (profiles.net >= MIN_NET_SHARE * profiles.contrast)
-    found, inside = is_step & (profiles.contrast >= least) & usable, np.s_[REACH:-REACH, REACH:-REACH]
+    found, inside = (
+        is_step & (profiles.contrast >= least) & usable,
+        np.s_[PROFILE_REACH:-PROFILE_REACH, PROFILE_REACH:-PROFILE_REACH],
+    )
     steepness = profiles.steepness[inside][found[inside]]
     return float(np.quantile(steepness, 1 - STEEPEST_SHARE)) if len(steepness) >= MIN_EDGES else 0.0
 
 
 def noise_along(plane: Plane, step: Step) -> float:
     """The standard deviation of white noise by second differences in a direction; fine texture counts as noise."""
-    padded = np.pad(plane, REACH, mode="edge")
+    padded = np.pad(plane, PROFILE_REACH, mode="edge")
     second = shifted(padded, step, 1) + shifted(padded, step, -1) - 2 * plane
     return float(np.median(np.abs(second))) / 0.6745 / 6**0.5

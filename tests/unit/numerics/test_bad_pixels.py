@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from drawn_over import blurry, box_kernel, curved_kernel, photograph
 
-from invkit.numerics.bad_pixels import MAX_SHARE, bad_pixels, filled_by_median
+from invkit.numerics.bad_pixels import MAX_OUTLIER_SHARE, bad_pixels, filled_by_median
 
 PHOTOS = ["camera", "astronaut", "coffee", "chelsea", "grass"]
 
@@ -54,7 +54,7 @@ def test_too_many_outliers_are_texture() -> None:
     picture = np.full((1, 90, 90), 0.5, dtype=np.float32)
     picture[0, ::5, ::5] = 1
     assert bad_pixels(picture).mean() == 0
-    assert (picture == 1).mean() > MAX_SHARE
+    assert (picture == 1).mean() > MAX_OUTLIER_SHARE
 
 
 def test_small_pictures_and_bad_corners() -> None:

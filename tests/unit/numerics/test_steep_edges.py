@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from drawn_over import Picture, blurry, box_kernel, curved_kernel, photograph
 
-from invkit.numerics.steep_edges import REACH, edge_profiles, edge_steepness, noise_along
+from invkit.numerics.steep_edges import PROFILE_REACH, edge_profiles, edge_steepness, noise_along
 
 SHARP = 0.75  # between photographs that are sharp and photographs that are blurred by three pixels
 
@@ -25,7 +25,7 @@ def test_an_edge_blurred_by_n_pixels_has_a_steepness_of_1_over_n(width: int, ste
 def test_profiles_do_not_depend_on_brightness_and_contrast_of_a_plane() -> None:
     plane = np.random.default_rng(0).random((20, 20), dtype=np.float32)
     one, other = (edge_profiles(part, (1, 1)) for part in (plane, np.asarray(0.25 + plane / 2, dtype=np.float32)))
-    inside = np.s_[REACH:-REACH, REACH:-REACH]
+    inside = np.s_[PROFILE_REACH:-PROFILE_REACH, PROFILE_REACH:-PROFILE_REACH]
     np.testing.assert_allclose(one.steepness[inside], other.steepness[inside], rtol=1e-4)  # rounding of float32
 
 
