@@ -142,11 +142,8 @@ def filled_by_median(picture: Picture, bad: Mask) -> Picture:
         0.5
     """
     filled, side = picture.copy(), 2 * MEDIAN_REACH + 1
-    good = np.pad(
-        np.where(bad, np.nan, picture),
-        ((0, 0), (MEDIAN_REACH, MEDIAN_REACH), (MEDIAN_REACH, MEDIAN_REACH)),
-        mode="symmetric",
-    )
+    around = [(0, 0), *[(MEDIAN_REACH, MEDIAN_REACH)] * 2]
+    good = np.pad(np.where(bad, np.nan, picture), around, mode="symmetric")
     for channel, row, column in np.argwhere(bad):
         filled[channel, row, column] = np.nanmedian(good[channel, row : row + side, column : column + side])
     return filled

@@ -145,9 +145,8 @@ def strongest_edges(picture: Picture, step: Step) -> tuple[Plane, Mask]:
         np.copyto(steepness, profiles.steepness, where=is_clearer)
         np.copyto(is_largest, profiles.is_largest, where=is_clearer)
         np.maximum(clarity, own, out=clarity)
-    steepness[:PROFILE_REACH] = steepness[-PROFILE_REACH:] = steepness[:, :PROFILE_REACH] = steepness[
-        :, -PROFILE_REACH:
-    ] = 0
+    for ends in (slice(None, PROFILE_REACH), slice(-PROFILE_REACH, None)):
+        steepness[ends] = steepness[:, ends] = 0
     return steepness, is_largest
 
 

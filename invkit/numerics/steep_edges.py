@@ -109,11 +109,8 @@ def steepness_along(plane: Plane, step: Step, usable: npt.NDArray[np.bool_]) -> 
     """
     profiles, least = edge_profiles(plane, step), max(MIN_STEP_CONTRAST, NOISE_FACTOR * noise_along(plane, step))
     is_step = profiles.is_largest & (profiles.net >= MIN_NET_SHARE * profiles.contrast)
-    found, inside = (
-        is_step & (profiles.contrast >= least) & usable,
-        np.s_[PROFILE_REACH:-PROFILE_REACH, PROFILE_REACH:-PROFILE_REACH],
-    )
-    steepness = profiles.steepness[inside][found[inside]]
+    found, inner = is_step & (profiles.contrast >= least) & usable, slice(PROFILE_REACH, -PROFILE_REACH)
+    steepness = profiles.steepness[inner, inner][found[inner, inner]]
     return float(np.quantile(steepness, 1 - STEEPEST_SHARE)) if len(steepness) >= MIN_EDGES else 0.0
 
 
