@@ -7,7 +7,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Rectangle", "scene_rectangle"]
+__all__ = ["MIN_SCENE_SIDE", "Rectangle", "scene_rectangle"]
 
 Picture: TypeAlias = npt.NDArray[np.float32]
 Rectangle: TypeAlias = tuple[slice, slice]

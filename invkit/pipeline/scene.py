@@ -15,9 +15,10 @@ from torch import Tensor
 from ..core import registry
 from ..core.interfaces import Blur
 from ..numerics.bad_pixels import bad_pixels, filled_by_median
-from ..numerics.borders import Rectangle, scene_rectangle
+from ..numerics.borders import MIN_SCENE_SIDE, Rectangle, scene_rectangle
 from ..numerics.geometry import Size, size_of
 from ..numerics.inpainting import filled_smoothly
+from ..numerics.noise import estimate_sigma
 from ..numerics.overlays import overlay_of
 from ..numerics.steep_edges import edge_steepness
 from ..recipes.model import Recipe
@@ -35,6 +36,7 @@ MIN_OPAQUE_SHARE = 0.1  # of the pixels; fewer are no scene
 VISIBLE = 0.03  # in [0, 1], of what an overlay adds at least
 VISIBLE_SHARE = 0.3  # of what it adds elsewhere; around it, little is added smoothly
 FEATHER = 2  # pixels over which the restored image goes over into pixels that are kept
+NOISE_SEED = 0  # so that a run can be made again
 MIN_STEEPNESS = 0.75  # of the edges of a sharp picture; 0.7 was the most in 269 blurred photographs
 MIN_POINT_MASS = 0.75  # of a kernel, within 3 x 3 pixels, that is a point
 
@@ -147,11 +149,13 @@ def find_scene(image: InputImage, min_size: Size = (1, 1)) -> Scene:
     data, untouched = image.data, Scene(image.data, image.data, is_examined=True)
     if len(data) > 1 or min(size_of(data)) < MIN_SIDE:
         return untouched
-    given, hidden = data[0].numpy(), transparent_pixels(image)
-    place = opaque_rectangle(hidden) if hidden.any() else scene_rectangle(given)
-    if any(lines.stop - lines.start < least for lines, least in zip(place, min_size, strict=True)):
+    given, transparent = data[0].numpy(), transparent_pixels(image)
+    place = opaque_rectangle(transparent) if transparent.any() else scene_rectangle(given)
+    if any(lines.stop - lines.start < max(least, MIN_SCENE_SIDE) for lines, least in zip(place, min_size, strict=True)):
         return untouched
-    opaque = filled_smoothly(given[(slice(None), *place)], hidden[place])
+    hidden = transparent[place]
+    known = np.where(hidden, np.float32(0), given[(slice(None), *place)])
+    opaque = filled_smoothly(known, hidden)
     bad = bad_pixels(opaque)
     if bad.any() and edge_steepness(opaque) >= MIN_STEEPNESS:
         bad[:] = False  # a sharp picture may show stars
@@ -162,11 +166,11 @@ def find_scene(image: InputImage, min_size: Size = (1, 1)) -> Scene:
         picture = filled_by_median(opaque, bad)
         overlay = overlay_of(picture)
     drawn = visible_part_of(overlay)
-    left_out = findings(hidden, place, bad, drawn)
+    left_out = findings(transparent, place, bad, drawn)
     if not left_out:
         return untouched
-    picture = np.ascontiguousarray(np.clip(picture - overlay, 0, 1))
-    kept = torch.from_numpy(np.maximum(hidden[place], feathered(drawn)))
+    picture = as_noisy(picture - overlay, hidden | drawn, estimate_sigma(known))
+    kept = torch.from_numpy(np.maximum(hidden, feathered(drawn)))
     added = torch.from_numpy(overlay)[None]
     return Scene(torch.from_numpy(picture)[None], data, place, added, kept, left_out, is_examined=True)
 
@@ -196,6 +200,18 @@ def visible_part_of(overlay: Picture) -> Mask:
     if not len(seen):
         return np.zeros(strength.shape, dtype=bool)
     return np.asarray(maximum_filter(strength >= max(VISIBLE, VISIBLE_SHARE * float(np.median(seen))), 3))
+
+
+def as_noisy(picture: Picture, filled: Mask, sigma: float) -> Picture:
+    """A picture whose filled pixels are as noisy as the others; too smooth, they would hide the noise of the picture.
+
+    Args:
+        picture: (C, h, w).
+        filled: (h, w).
+        sigma: standard deviation of the noise.
+    """
+    noise = np.random.default_rng(NOISE_SEED).standard_normal(picture.shape, dtype=np.float32)
+    return np.ascontiguousarray((picture + np.float32(sigma) * noise * filled).clip(0, 1))
 
 
 def findings(hidden: Mask, place: Rectangle, bad: Mask, drawn: Mask) -> dict[str, Any]:

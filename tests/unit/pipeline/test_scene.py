@@ -93,6 +93,9 @@ def test_several_and_small_pictures_and_too_small_scenes_are_whole() -> None:
     several = read_input_image(torch.from_numpy(np.stack([framed(PHOTO, 9)] * 2)))
     assert not find_scene(several).left_out
     assert not scene_in(framed(PHOTO[:, : MIN_SIDE - 19, :40], 9)).left_out
+    strip = np.zeros_like(PHOTO[:1])
+    strip[:, 50:78] = 1  # opaque, and too narrow to estimate a kernel from
+    assert not scene_in(np.concatenate([PHOTO, strip])).left_out
     assert not scene_in(framed(PHOTO, 9), min_size=(PHOTO.shape[1] + 1, 3)).left_out
 
 
