@@ -31,6 +31,17 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(autouse=True)
+def nothing_left_registered() -> Iterator[None]:
+    """A component that a test registers and leaves behind would fail other tests, depending on their order."""
+    before = dict(registry._registered)
+    yield
+    left = sorted(" ".join(key) for key in registry._registered if key not in before)
+    for key in set(registry._registered) - set(before):
+        registry.unregister(*key)
+    assert not left, f"still registered: {', '.join(left)}"
+
+
 @pytest.fixture
 def torch_threads() -> Iterator[Callable[[int], None]]:
     """Sets the threads that torch uses, whatever the machine has; afterwards they are what they were."""

@@ -115,6 +115,7 @@ def registered_toys() -> Iterator[None]:
         yield
     finally:
         registry.unregister("solvers", "toy-diverging")
+        registry.unregister("solvers", "toy-declining")
         for name in TOYS:
             registry.unregister("no_reference_metrics", f"toy-{name}")
 
