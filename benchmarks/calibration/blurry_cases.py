@@ -15,6 +15,7 @@ from blur_kernels import CHOOSE, REPORT, Array, Draw, support_size
 from numpy.typing import NDArray
 from photographs import Photograph, Picture
 from PIL import Image
+from scipy.ndimage import affine_transform
 from scipy.signal import fftconvolve
 
 SPLITS: Mapping[str, Mapping[str, Draw]] = {"choose": CHOOSE, "report": REPORT}
@@ -22,6 +23,7 @@ SHARES: Mapping[str, Mapping[str, int]] = {  # of 25 cases; seven in ten are cam
     "choose": {"shake": 8, "dwelling": 5, "shake-defocus": 4, "straight": 4, "defocus": 3, "none": 1},
     "report": {"spline": 7, "zigzag": 5, "soft-spline": 4, "vibration": 3, "polygon": 5, "none": 1},
 }
+SHAKEN = ("shake", "dwelling", "shake-defocus", "straight", "spline", "zigzag", "soft-spline", "vibration")
 SIDES = ((0, 200), (0.16, 250), (0.84, 500), (0.9, 700), (1, 1000))  # quantile and shorter side of a blurry picture
 KERNELS = (5, 81)  # pixels, longer side of the support
 LARGEST_KERNEL = 1 / 3  # of the shorter side of the blurry picture
@@ -30,6 +32,9 @@ GAMMA = 2.2
 LUMA = (0.299, 0.587, 0.114)
 SATURATED = (0.002, 0.05)  # share of the sharp scene beyond white
 QUALITIES = (60, 96)
+TURNING = 1 / 2  # share of the shaken cases whose camera also turned about its optical axis
+TURNS = (0.2, 2.0)  # pixels by which the picture's corners moved, standard deviation over the exposure
+ANGLES = 9  # at which a turning camera is taken to have stood
 CROPS = 8  # tried until one has about as much detail as the whole photograph
 IRRATIONAL = np.sqrt([2, 3, 5, 7, 11, 13, 17])  # steps of the low-discrepancy sequence
 
@@ -52,6 +57,7 @@ class Case:
     saturated: float
     colour: bool
     seed: tuple[int, ...]
+    turn: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,9 @@ def drawn_case(split: str, index: int, seed: int, photographs: Sequence[Photogra
         photographs: all photographs of the table.
     """
     key = (seed, list(SPLITS).index(split))
+    family = dealt(SHARES[split], index)
+    turning = np.random.default_rng((*key, index, 2))  # apart, so that the other numbers do not depend on it
+    turn = float(np.exp(turning.uniform(*np.log(TURNS)))) if turning.random() < TURNING else 0.0
     u = (np.random.default_rng(key).random(len(IRRATIONAL)) + (index + 1) * IRRATIONAL) % 1
     rng = np.random.default_rng((*key, index))
     quantiles, sides = zip(*SIDES, strict=True)
@@ -86,7 +95,7 @@ def drawn_case(split: str, index: int, seed: int, photographs: Sequence[Photogra
         id=f"{split[0]}{index:04d}",
         split=split,
         photograph=photograph_of(split, index, key, photographs),
-        family=dealt(SHARES[split], index),
+        family=family,
         side=float(np.exp(np.interp(u[0], quantiles, np.log(sides)))),
         size=float(u[1]),
         sigma=quantile_of(SIGMAS, u[2]),
@@ -95,6 +104,7 @@ def drawn_case(split: str, index: int, seed: int, photographs: Sequence[Photogra
         saturated=float(np.exp(rng.uniform(*np.log(SATURATED)))) if u[5] < 1 / 5 else 0.0,
         colour=bool(u[6] < 1 / 3),
         seed=(*key, index),
+        turn=turn if family in SHAKEN else 0.0,
     )
 
 
@@ -138,14 +148,17 @@ def quantile_of(shares: Sequence[tuple[float, float]], u: float) -> float:
 def rendered(case: Case, picture: Picture) -> Rendered:
     """Make the pictures of a case from its photograph in [0, 1], (height, width, 3)."""
     rng = np.random.default_rng((*case.seed, 1))
-    kernel, side = kernel_and_side(case, min(picture.shape[:2]), rng)
-    reduced = reduction(picture, side + len(kernel), rng)
+    margin = 2 * int(np.ceil(3 * case.turn))  # a turning camera sees what lies beside the picture
+    kernel, side = kernel_and_side(case, min(picture.shape[:2]) - margin, rng)
+    frame = (kernel.shape[0] + margin, kernel.shape[1] + margin)
+    reduced = reduction(picture, side + max(frame), rng)
     scene = smaller(picture if case.colour else picture @ np.array(LUMA), reduced)
-    scene, top, left = crop(scene, side, kernel.shape, rng)
-    light, saturation = exposed(scene**case.gamma, kernel.shape, case.saturated)
-    sharp = encoded(inner(light, kernel.shape), case.gamma)
+    scene, top, left = crop(scene, side, frame, rng)
+    light, saturation = exposed(scene**case.gamma, frame, case.saturated)
+    sharp = encoded(inner(light, frame), case.gamma)
     noise = "poisson" if case.gamma > 1 or rng.random() < 1 / 4 else "gaussian"
-    observed = noisy(valid_blur(light, kernel).clip(0, 1), case.sigma * case.gamma, noise, rng)
+    blurred = inner(turning_blur(light, kernel, case.turn, np.random.default_rng((*case.seed, 3))), (margin + 1,) * 2)
+    observed = noisy(blurred.clip(0, 1), case.sigma * case.gamma, noise, rng)
     blurry = encoded(observed, case.gamma)
     size = max(support_size(kernel))
     return Rendered(blurry, sharp, kernel.astype(np.float32), size, saturation, noise, reduced, top, left)
@@ -252,6 +265,45 @@ def valid_blur(scene: Array, kernel: Array) -> Array:
         return scene
     spread = kernel if scene.ndim == 2 else kernel[:, :, None]
     return np.asarray(fftconvolve(scene, spread, mode="valid", axes=(0, 1)))
+
+
+def turning_blur(scene: Array, kernel: Array, turn: float, rng: np.random.Generator) -> Array:
+    """The valid convolution, by a camera that also turns about the picture's centre while it moves.
+
+    The camera's angle is a smooth random function of its position, as it is for a short exposure. Its mean is zero, so
+    that the kernel is the one at the centre.
+
+    Args:
+        scene: (height, width) or (height, width, 3).
+        kernel: (h, w), both odd.
+        turn: pixels by which the corners move, standard deviation over the exposure; 0 for a plain convolution.
+        rng: draws the angles.
+    """
+    if not turn:
+        return valid_blur(scene, kernel)
+    y, x = (2 * np.indices(kernel.shape) / np.array(kernel.shape)[:, None, None]) - 1
+    course = np.tensordot(rng.normal(size=5), np.stack([y, x, y * x, y * y - 0.5, x * x - 0.5]), axes=1)
+    course -= (course * kernel).sum()
+    course *= turn / np.sqrt((course**2 * kernel).sum())
+    nodes = turn * np.linspace(-3, 3, ANGLES)
+    place = np.clip((course - nodes[0]) / (nodes[1] - nodes[0]), 0, ANGLES - 1 - 1e-9)
+    corner = np.hypot(*scene.shape[:2]) / 2
+    total = np.zeros_like(valid_blur(scene, kernel))
+    for number, node in enumerate(nodes):
+        part = kernel * np.maximum(0, 1 - np.abs(place - number))
+        if part.sum() > 0:
+            total += turned(valid_blur(scene, part), node / corner)
+    return total
+
+
+def turned(picture: Array, angle: float) -> Array:
+    """A picture (height, width[, 3]) turned about its centre by an angle in radians."""
+    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    centre = (np.array(picture.shape[:2]) - 1) / 2
+    shift = centre - rotation @ centre
+    planes = np.moveaxis(np.atleast_3d(picture), 2, 0)
+    moved = [affine_transform(plane, rotation, shift, order=3, mode="mirror") for plane in planes]
+    return np.asarray(np.stack(moved, axis=2).reshape(picture.shape))
 
 
 def noisy(light: Array, sigma: float, kind: str, rng: np.random.Generator) -> Array:

@@ -76,6 +76,7 @@ def row(case: Case, made: Rendered) -> dict[str, Any]:
         "sigma": case.sigma,
         "jpeg": "" if case.jpeg is None else case.jpeg,
         "gamma": case.gamma,
+        "turn": round(case.turn, 3),
         "saturation": round(made.saturation, 5),
         "blurred": int(case.family != "none"),
         "noise": made.noise if case.sigma else "",

@@ -126,9 +126,9 @@ def test_any_component_can_be_exchanged(blurry: np.ndarray, image_prior: str, ke
     try:
         result = job.run()
     except NotApplicableError as refused:
-        assert solver in FOR_SPECIAL_PICTURES
-        assert "use another recipe" in str(refused)
-        return
+        if solver in FOR_SPECIAL_PICTURES and re.search("use another recipe", str(refused)):
+            return
+        raise
     assert np.isfinite(result.image).all()
     assert np.isfinite(result.history).all()
     assert solver not in UNDEMANDING or min(result.history[1:]) < result.history[0]

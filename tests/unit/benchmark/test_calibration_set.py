@@ -25,6 +25,7 @@ from blurry_cases import (
     noisy,
     rendered,
     smaller,
+    turning_blur,
     valid_blur,
 )
 from photographs import Photograph, table
@@ -84,17 +85,32 @@ def test_a_delta_blurs_the_scene_into_the_frame_of_the_truth() -> None:
     np.testing.assert_allclose(valid_blur(scene, delta), inner(scene, delta.shape), atol=1e-12)
 
 
+def test_a_turning_camera_sees_its_kernel_at_the_centre_and_others_at_the_corners() -> None:
+    kernel = np.zeros((9, 9))
+    kernel[2, 3:7], kernel[3:7, 6] = 0.1, 0.15
+    points = np.zeros((109, 109))
+    points[54, 54] = points[12, 12] = 1
+    blurred = turning_blur(points, kernel, 3.0, np.random.default_rng(0))
+    plain = valid_blur(points, kernel)
+    assert blurred.sum() == pytest.approx(2, abs=0.02)
+    near, far = (slice(45, 56),) * 2, (slice(0, 22),) * 2
+    assert np.abs(blurred[near] - plain[near]).max() < 0.02
+    assert np.abs(blurred[far] - plain[far]).max() > 0.05
+    np.testing.assert_array_equal(turning_blur(points, kernel, 0.0, np.random.default_rng(0)), plain)
+
+
 @pytest.mark.parametrize("split", SHARES)
 def test_the_pictures_of_a_case_belong_together(split: str) -> None:
     photographs = table()
-    for index in range(12):
-        case = drawn_case(split, index, 0, photographs)
+    cases = [drawn_case(split, index, 0, photographs) for index in range(12)]
+    assert 0 < sum(case.turn > 0 for case in cases) < 12
+    for case in cases:
         made = rendered(case, PICTURE)
         assert made.blurry.shape == made.sharp.shape
         assert made.blurry.ndim == (3 if case.colour else 2)
         assert made.kernel_size <= LARGEST_KERNEL * min(made.blurry.shape[:2])
         assert made.kernel_size == 1 if case.family == "none" else KERNELS[0] <= made.kernel_size <= KERNELS[1] + 1
-        if case.gamma == 1 and not case.saturated:
+        if case.gamma == 1 and not case.saturated and not case.turn:
             expected = valid_blur(made.sharp / 255, np.asarray(made.kernel, dtype=float))
             error = inner(made.blurry / 255, made.kernel.shape) - expected
             assert np.sqrt((error**2).mean()) <= case.sigma + 1 / 255
