@@ -50,9 +50,10 @@ def deblur(
             [0, 1], or unsigned integers of 8 or 16 bits. Several images of one size, in a list or along a tensor's
             batch, are restored together, each with its own kernel, by recipes without a selection, as ``fast-map``.
         recipe: a registered recipe's name, a ``.toml`` file, a run's ``result.json`` or a `Recipe`. None or "auto"
-            means ``best``, or ``fast`` if the time limit is too short for it.
-        kernel_size: N, (h, w) or "auto" (`options.auto_kernel_size`), pixels; too large is safer than too small. None:
-            the recipe's, which is "auto" unless it names one.
+            means ``night`` if light streaks draw the kernel, otherwise ``best``, or ``fast`` if the time limit is too
+            short for it.
+        kernel_size: N, (h, w) or "auto", which finds it, pixels. None: the recipe's, which is "auto" unless it names
+            one.
         color: of a colour image, restore the "luma" and keep the chroma, or restore the three channels with one
             kernel, "rgb"; applies to the last stage. None: the recipe's, which is "luma" unless it names one.
         overrides: settings as ``"kernel_prior.hidden=2000"`` or ``"image_prior=pixels"``.

@@ -241,7 +241,7 @@ def prepare(
     inputs = read_inputs(image, kernel, truth, method, recipe)
     reason = None
     if method is None:
-        name, reason = choose_recipe(inputs, time_limit)
+        name, reason = choose_recipe(inputs, options, time_limit)
         method = read_recipe(name, options)
     if nonblind:
         check_nonblind(method)

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+import torch
+
+from ..core.errors import NotApplicableError
 from ..recipes.model import load_recipe
 from .inputs import Inputs
+from .options import Options, check_kernel_size
+from .stages import plan_stages
 
 __all__ = ["AUTO_RECIPE", "choose_recipe"]
 
 AUTO_RECIPE = "auto"
 FAST_RECIPE, BEST_RECIPE, REFINING_RECIPE = "fast", "best", "polish"  # what "auto" chooses from
+NIGHT_RECIPE, STREAK_RECIPE = "night", "light-streaks"  # the second tells whether the first applies
 BEST_SECONDS = 10.0  # that BEST_RECIPE takes for 256 x 256 pixels, at most, on two cores of 2024: page Measured
 
 
-def choose_recipe(inputs: Inputs, time_limit: float | None) -> tuple[str, str]:
+def choose_recipe(inputs: Inputs, options: Options, time_limit: float | None) -> tuple[str, str]:
     """The name of the recipe that "auto" stands for, and the reason in a few words.
 
-    A given kernel is refined. Without one, `BEST_RECIPE` estimates it if the time limit allows.
+    A given kernel is refined. Without one, light streaks of a night photograph give it. In any other photograph,
+    `BEST_RECIPE` estimates it if the time limit allows.
 
     Args:
         inputs: that were read.
+        options: the user's; settings that the user changes are those of `BEST_RECIPE` and `FAST_RECIPE`.
         time_limit: seconds; None for no limit.
     """
     if inputs.parameter is not None:
         return REFINING_RECIPE, f"{REFINING_RECIPE}: a kernel is given to start from"
+    if not options.overrides and has_light_streaks(inputs, options):
+        return NIGHT_RECIPE, f"{NIGHT_RECIPE}: light streaks of equal shape draw the kernel"
     height, width = inputs.image.data.shape[-2:]
     side = load_recipe(BEST_RECIPE).measurement.window or max(height, width)
     needed = BEST_SECONDS * min(height, side) * min(width, side) / 256**2
@@ -30,3 +40,18 @@ def choose_recipe(inputs: Inputs, time_limit: float | None) -> tuple[str, str]:
     if time_limit is not None and needed > time_limit:
         return FAST_RECIPE, f"{FAST_RECIPE}: {about}, more than the time limit of {time_limit:.0f} s"
     return BEST_RECIPE, f"{BEST_RECIPE}: {about}"
+
+
+def has_light_streaks(inputs: Inputs, options: Options) -> bool:
+    """Whether small lamps of a single photograph draw the kernel (`STREAK_RECIPE`)."""
+    from .size_probe import SizeProbe
+
+    data = inputs.image.data
+    if len(data) > 1:
+        return False
+    stage = plan_stages(load_recipe(STREAK_RECIPE), data, options)[0]
+    try:
+        SizeProbe(stage, check_kernel_size(options.kernel_size or "auto", data, None), torch.device("cpu")).size()
+    except NotApplicableError:
+        return False
+    return True

@@ -63,8 +63,8 @@ class RestoreOptions:
     recipe: Annotated[
         str,
         method_option(
-            help="Name of a recipe ('invkit list recipes'), a .toml file, or a run's result.json. auto: best, or fast "
-            "if --time-limit is too short for best.",
+            help="Name of a recipe ('invkit list recipes'), a .toml file, or a run's result.json. auto: night "
+            "if light streaks draw the kernel, otherwise best, or fast if --time-limit is too short for best.",
             autocompletion=complete_recipes,
         ),
     ] = "auto"

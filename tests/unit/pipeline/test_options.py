@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from night_scene import blurred_night, hook, night
 from registered import registered
 
 import invkit
@@ -190,9 +191,19 @@ def inputs_of(height: int, width: int, kernel: np.ndarray | None = None) -> Inpu
 def test_auto_is_the_best_recipe_that_the_time_allows_or_the_one_that_refines_a_kernel(
     kernel: np.ndarray | None, limit: float | None, name: str, expected: str
 ) -> None:
-    recipe, reason = recipe_choice.choose_recipe(inputs_of(256, 256, kernel), limit)
+    recipe, reason = recipe_choice.choose_recipe(inputs_of(256, 256, kernel), Options(), limit)
     assert recipe == name
     assert re.match(expected, reason)
+
+
+def test_auto_sees_that_light_streaks_draw_the_kernel() -> None:
+    light = night(30.0)[..., None] * np.array([1.0, 0.7, 0.3])
+    photograph = Inputs.read(np.asarray(blurred_night(light, hook())), None, None, None)
+    for size in (None, 31):
+        asked = Options(kernel_size=size)
+        expected = ("night", "night: light streaks of equal shape draw the kernel")
+        assert recipe_choice.choose_recipe(photograph, asked, None) == expected
+    assert recipe_choice.choose_recipe(photograph, Options(overrides=("seed=1",)), None)[0] == "best"
 
 
 @pytest.mark.parametrize(
@@ -214,7 +225,7 @@ def test_the_expected_time_is_proportional_to_the_pixels_of_the_first_stage(
         toys(windowed=WINDOWED)
         monkeypatch.setattr(recipe_choice, "BEST_RECIPE", "windowed")
     for limit, name in ((12.0 * times + 0.1, recipe_choice.BEST_RECIPE), (12.0 * times - 0.1, "quick")):
-        recipe, reason = recipe_choice.choose_recipe(inputs_of(*size), limit)
+        recipe, reason = recipe_choice.choose_recipe(inputs_of(*size), Options(), limit)
         assert recipe == name
         assert f"about {12 * times:.0f} s for {size[1]}x{size[0]} pixels" in reason
 
