@@ -22,7 +22,7 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import typer
-from report import append, distance, rows_of
+from report import append, distance, results, rows_of
 from rich.progress import track
 
 from invkit.core import registry
@@ -50,13 +50,15 @@ def collect(
     longest: Annotated[int, typer.Option(help="Leave out pictures with a longer side, pixels.")] = 520,
     recipe: Annotated[str, typer.Option(help="A recipe with candidates.")] = "best",
     table: Annotated[Path, typer.Option(help="CSV file to append to.")] = TABLE,
+    processes: Annotated[int, typer.Option(min=1, help="Cases restored at a time, with one thread each.")] = 1,
 ) -> None:
     """Restore cases and write a row for each kernel that was compared."""
     wanted = [row for row in rows_of(folder / "cases.csv") if row["split"] == "choose"][:cases]
     done = {row["case"] for row in rows_of(table)} if table.exists() else set()
     wanted = [row for row in wanted if row["id"] not in done and max(int(row["height"]), int(row["width"])) <= longest]
-    for case in track(wanted, "Restoring", disable=not wanted):
-        for row in kernels_of(folder, case, recipe):
+    tasks = [(folder, case, recipe) for case in wanted]
+    for rows in track(results(kernels_of, tasks, processes), "Restoring", total=len(tasks), disable=not tasks):
+        for row in rows:
             append(table, row)
 
 

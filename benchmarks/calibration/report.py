@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import csv
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
@@ -26,6 +26,8 @@ MAX_SHIFT = 10  # pixels between the kernels' centres
 BORDER = 15  # pixels
 WORSE = 0.2  # dB below the input
 DRAWS = 2000  # of the bootstrap
+Task = tuple[Path, Mapping[str, str], str]
+
 NUMBERS = ("input", "true_kernel", "restored", "warned", "seconds")
 
 
@@ -46,7 +48,7 @@ def main(
     wanted = [row for row in wanted if max(int(row["height"]), int(row["width"])) <= longest]
     done = {(row["case"], row["recipe"]) for row in rows_of(table)} if table.exists() else set()
     tasks = [(folder, row, name) for row in wanted for name in recipe if (row["id"], name) not in done]
-    for result in track(results(tasks, processes), "Restoring", total=len(tasks), disable=not tasks):
+    for result in track(results(restored, tasks, processes), "Restoring", total=len(tasks), disable=not tasks):
         append(table, result)
     mine = {row["id"] for row in wanted}
     everything = [row for row in rows_of(table) if row["case"] in mine]
@@ -71,13 +73,19 @@ def append(file: Path, row: Mapping[str, Any]) -> None:
         writer.writerow(row)
 
 
-def results(tasks: Sequence[tuple[Path, Mapping[str, str], str]], processes: int) -> Iterator[dict[str, Any]]:
-    """The rows of the tasks, in this process, or in several with one thread each."""
+def results(do: Callable[..., Any], tasks: Sequence[Task], processes: int) -> Iterator[Any]:
+    """What a function makes of each task, in this process, or in several with one thread each.
+
+    Args:
+        do: the function.
+        tasks: its arguments; each a folder, a row of cases.csv and a recipe.
+        processes: 1 for this process.
+    """
     if processes == 1:
-        yield from (restored(*task) for task in tasks)
+        yield from (do(*task) for task in tasks)
         return
     with ProcessPoolExecutor(processes, get_context("spawn"), initializer=one_thread) as pool:
-        yield from (future.result() for future in as_completed([pool.submit(restored, *task) for task in tasks]))
+        yield from (future.result() for future in as_completed([pool.submit(do, *task) for task in tasks]))
 
 
 def one_thread() -> None:

@@ -7,10 +7,9 @@ from torch import Tensor
 
 from ...core.evaluation import NoReferenceMetric
 from ...core.parameters import validated
+from ...numerics.restoration_scores import gradient_sparsity
 
 __all__ = ["NormalizedSparsity"]
-
-MIN_GRADIENT = 1e-6  # root mean square, in [0, 1] units, of a flat image
 
 
 class NormalizedSparsity(NoReferenceMetric):
@@ -45,10 +44,4 @@ class NormalizedSparsity(NoReferenceMetric):
         Returns:
             (N,), float64; zeros if the images have less than 2 pixels along a side.
         """
-        if min(images.shape[-2:]) < 2:
-            return images.new_zeros(len(images), dtype=torch.float64)
-        images = images.double()
-        down, along = images[..., 1:, :-1] - images[..., :-1, :-1], images[..., :-1, 1:] - images[..., :-1, :-1]
-        lengths = down.square().mean(1).sqrt() + along.square().mean(1).sqrt()
-        mean, root = lengths.mean((-2, -1)), lengths.square().mean((-2, -1)).sqrt()
-        return (mean.clamp(min=MIN_GRADIENT) / root.clamp(min=MIN_GRADIENT)).log()
+        return gradient_sparsity(images)

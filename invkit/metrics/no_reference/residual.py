@@ -7,9 +7,7 @@ from torch import Tensor
 
 from ...core.evaluation import NoReferenceMetric
 from ...core.parameters import PositiveFraction, validated
-from ...numerics.fourier import fast_size, otf
-from ...numerics.geometry import margins, size_of
-from ...numerics.noise import PATCH_SIDE, ROUNDING_SIGMA, estimate_sigma
+from ...numerics.restoration_scores import residual_in_noise
 
 __all__ = ["Residual"]
 
@@ -47,21 +45,4 @@ class Residual(NoReferenceMetric):
         Returns:
             (N,), float64, >= 0; zeros if the kernels are larger than the data, or all data are saturated.
         """
-        pairs = zip(margins(size_of(kernels)), size_of(data), strict=True)
-        rows, columns = (slice(before, max(side - after, before)) for (before, after), side in pairs)
-        counted = (data[..., rows, columns] < self.saturation).double()
-        if counted.sum() == 0:
-            return images.new_zeros(len(images), dtype=torch.float64)
-        grid = fast_size(size_of(data))
-        found = []
-        for image, kernel in zip(images[:, None], kernels[:, None], strict=True):
-            blurred = torch.fft.irfft2(torch.fft.rfft2(image, grid) * otf(kernel, grid), grid)
-            error = (blurred[..., rows, columns] - data[..., rows, columns]).double()
-            found.append(((error.square() * counted).sum() / counted.sum()).sqrt())
-        return (torch.stack(found) / noise_of(data)).clamp(min=1).log()
-
-
-def noise_of(data: Tensor) -> float:
-    """The estimated standard deviation of the noise of (1, C, H, W), at least that of rounding."""
-    is_large = min(size_of(data)) >= PATCH_SIDE
-    return max(estimate_sigma(data), ROUNDING_SIGMA) if is_large else ROUNDING_SIGMA
+        return residual_in_noise(data, images, kernels, self.saturation)
