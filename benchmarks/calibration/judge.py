@@ -95,7 +95,6 @@ def kernels_of(folder: Path, case: Mapping[str, str], recipe: str) -> list[dict[
                 "stage": number,
                 "input": round(before, 3),
                 "restored": round(distance(image[0, 0].numpy(), Path(f"{path}_sharp.png")), 3),
-                "largest": round(float(kernel.max()), 5),
                 "lost": round(lost_share(data, image), 5),
                 **{name: round(own[name], 5) for name in names},
             }
@@ -139,7 +138,7 @@ class Compared:
         raw: the same as measured.
         restored: PSNR of each restoration, dB.
         before: of the input, dB.
-        other: (kernels, 2): the largest entry of the kernel, and the root of the lost share.
+        lost: (kernels,): the root of the lost share.
     """
 
     def __init__(self, rows: Sequence[Mapping[str, str]], metrics: Sequence[str]) -> None:
@@ -147,7 +146,7 @@ class Compared:
         self.raw = np.array([[float(row[name]) for name in metrics] for row in rows])
         self.values = self.raw - self.raw.mean(0)
         self.restored, self.before = np.array([float(row["restored"]) for row in rows]), float(rows[0]["input"])
-        self.other = np.array([[float(row["largest"]), min(float(row["lost"]), 0.05) ** 0.5] for row in rows])
+        self.lost = np.array([min(float(row["lost"]), 0.05) ** 0.5 for row in rows])
 
     def choice(self, weights: np.ndarray[Any, Any]) -> int:
         """The kernel with the lowest weighted sum."""
@@ -198,7 +197,7 @@ def doubt_of(cases: Sequence[Compared], chosen: Sequence[int], agreement: int) -
         chosen: the selected kernel of each.
         agreement: index of the metric of agreement.
     """
-    values = np.array([[*case.other[n], case.raw[n, agreement]] for case, n in zip(cases, chosen, strict=True)])
+    values = np.array([[case.lost[n], case.raw[n, agreement]] for case, n in zip(cases, chosen, strict=True)])
     is_worse = np.array([case.restored[n] < case.before - WORSE for case, n in zip(cases, chosen, strict=True)], float)
     told = np.zeros(len(cases))
     for training, testing in folds([case.photograph for case in cases]):
@@ -209,7 +208,7 @@ def doubt_of(cases: Sequence[Compared], chosen: Sequence[int], agreement: int) -
         for one in bins
         if one.any()
     ]
-    names = ("largest entry", "root of lost share", "agreement", "constant")
+    names = ("root of lost share", "minus agreement", "constant")
     model = dict(zip(names, np.round(logistic(values, is_worse), 2).tolist(), strict=True))
     return {"worse": round(float(is_worse.mean()), 3), "model": model, "reliability": reliability}
 

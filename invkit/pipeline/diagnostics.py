@@ -17,7 +17,7 @@ MAX_LOST_SHARE = 0.0075  # of the values; fewer than 1 in 100 of 1059 restoratio
 MIN_AGREEMENT = 0.75  # with the nearer half of the other kernels; the lowest among 52 good restorations was 0.79
 MIN_COMPARED = 3  # candidates, below which their agreement says nothing
 MAX_PROBABILITY_WORSE = 0.2  # from here on a result is doubtful
-MODEL = (6.4, 19.6, -2.9, -0.9)  # of `probability_worse`: largest entry, root of lost share, agreement, constant
+MODEL = (19.3, -7.2, 2.45)  # of `probability_worse`: root of the lost share, agreement, constant
 MODELLED_LOST_SHARE = 0.05  # more counts as much
 
 
@@ -54,7 +54,7 @@ def diagnose(
             f"the candidates found different kernels (the selected one agrees with the others to {agreement:.2f} of "
             "1): none may be right"
         )
-    doubt = probability_worse(picture, restored, kernel, candidates)
+    doubt = probability_worse(picture, restored, candidates)
     if doubt is not None and doubt >= MAX_PROBABILITY_WORSE:
         found.append(
             f"the restoration may be farther from the truth than the input: of photographs with results like this one, "
@@ -63,30 +63,25 @@ def diagnose(
     return found
 
 
-def probability_worse(
-    picture: Tensor, restored: Tensor, kernel: Tensor, candidates: Sequence[Mapping[str, Any]] = ()
-) -> float | None:
+def probability_worse(picture: Tensor, restored: Tensor, candidates: Sequence[Mapping[str, Any]] = ()) -> float | None:
     """The probability that a restoration is farther from the truth than the picture, by more than 0.2 dB.
 
-    A logistic model of three numbers: the largest entry of the kernel, the root of `lost_share`, and the agreement of
-    the candidates' kernels. It was fitted to 107 photographs of the calibration set
-    (``benchmarks/calibration/judge.py``); cross-validated, it told 4, 7, 13, 26 and 53 %, and 7, 2, 16, 25 and 60 %
-    were worse.
+    A logistic model of two numbers: the root of `lost_share`, and the agreement of the candidates' kernels. It was
+    fitted to 67 photographs of the calibration set (``benchmarks/calibration/judge.py``).
 
     Args:
         picture: the blurry image, (B, C, H, W) in [0, 1].
         restored: of the same shape.
-        kernel: the estimate, (h, w), summing to one.
         candidates: the entries of the result's details about each candidate.
 
     Returns:
-        None without the selection for whose results it was fitted, that of fast-learned and best-learned.
+        None without the selection for whose results it was fitted, that of fast and best.
     """
     agreement = agreement_of_selected(candidates)
     if agreement is None or not all("residual" in one["scores"] for one in candidates if one["selected"]):
         return None
     lost = min(lost_share(picture, restored), MODELLED_LOST_SHARE) ** 0.5
-    weighted = zip(MODEL, (float(kernel.max()), lost, agreement, 1.0), strict=True)
+    weighted = zip(MODEL, (lost, agreement, 1.0), strict=True)
     return 1 / (1 + math.exp(-sum(weight * value for weight, value in weighted)))
 
 

@@ -38,6 +38,7 @@ __all__ = [
 ]
 
 MODEL_ERROR_FACTOR = 2.5  # weight of an error of the model against noise of the same size
+REFINING_FACTOR = 2.0  # the same where the kernel is refined, and a part of the error is the kernel's
 
 
 @dataclass(frozen=True)
@@ -65,22 +66,23 @@ class Stage:
     candidates: tuple[tuple[Stage, ...], ...] = ()
 
     def knowing(self, kernel: Tensor) -> Stage:
-        """The stage for a known kernel (1, 1, h, w): an estimated noise level grows by the error of the model.
+        """The stage that starts from a kernel (1, 1, h, w): an estimated noise level grows by the error of the model.
 
         The growth is the part of the model error's square beyond the level's square, and counts
-        `MODEL_ERROR_FACTOR` times: model errors are not independent from pixel to pixel, as noise is, and cause rings.
-        This applies only if the kernel is kept, if it alone blurs the picture, and if a weight depends on the level.
+        `MODEL_ERROR_FACTOR` times, or `REFINING_FACTOR` times if the kernel is refined: model errors are not
+        independent from pixel to pixel, as noise is, and cause rings. This applies only if the kernel alone blurs the
+        picture, and if a weight depends on the level.
         """
         if not (
-            self.recipe.is_nonblind
-            and self.estimated
+            self.estimated
             and self.sigma is not None
             and depends_on_noise(self.recipe)
             and issubclass(registry.load("operators", self.recipe.operator.name), Blur)
         ):
             return self
         excess = max(model_error(self.data, kernel) ** 2 - self.sigma**2, 0.0) ** 0.5
-        return replace(self, sigma=math.hypot(self.sigma, MODEL_ERROR_FACTOR * excess))
+        factor = MODEL_ERROR_FACTOR if self.recipe.is_nonblind else REFINING_FACTOR
+        return replace(self, sigma=math.hypot(self.sigma, factor * excess))
 
     def assembled(self, kernel_size: tuple[int, int], kernel: Tensor | None) -> Assembly:
         """Problem and solver.

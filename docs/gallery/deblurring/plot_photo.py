@@ -18,9 +18,9 @@ blurry, sharp = (plt.imread(sample_path(name)) for name in ("coffee", "coffee-sh
 true_kernel = np.load(sample_path("coffee-kernel"))
 
 # %%
-# The recipe ``fast`` has two candidates. It refines both kernels and selects one without the true
-# image. The default recipe ``best`` has nine candidates and takes four times as long. The kernel
-# size is given roughly; too large is safer than too small.
+# The recipe ``fast`` has three candidates. It refines their kernels and selects one without the
+# true image. The default recipe ``best`` has nine candidates and takes three times as long. The
+# kernel size is given roughly; too large is safer than too small.
 
 result = invkit.deblur(blurry, recipe="fast", kernel_size=31, progress=False)
 

@@ -16,7 +16,7 @@ from invkit.operators.convolution import Convolution
 from invkit.pipeline.api import restore
 from invkit.pipeline.model_error import EXAMINED_SIDE, central_part, model_error
 from invkit.pipeline.options import Options
-from invkit.pipeline.stages import MODEL_ERROR_FACTOR, Stage, plan_stages
+from invkit.pipeline.stages import MODEL_ERROR_FACTOR, REFINING_FACTOR, Stage, plan_stages
 from invkit.recipes.model import load_recipe, parse_recipe
 from invkit.testing.common import drawn
 
@@ -114,20 +114,21 @@ def planned(recipe: str, *settings: str, **options: Any) -> Stage:
 
 
 @pytest.mark.parametrize(
-    ("sigma", "error", "expected"),
+    ("sigma", "error", "excess"),
     [
-        (0.003, 0.005, (0.003**2 + (MODEL_ERROR_FACTOR * 0.004) ** 2) ** 0.5),  # 3, 4 and 5 are a Pythagorean triple
-        (0.003, 0.003, 0.003),
-        (0.003, 0.001, 0.003),  # for the true kernel the image absorbs a part of the noise
-        (0.0, 0.002, MODEL_ERROR_FACTOR * 0.002),
+        (0.003, 0.005, 0.004),  # 3, 4 and 5 are a Pythagorean triple
+        (0.003, 0.003, 0.0),
+        (0.003, 0.001, 0.0),  # for the true kernel the image absorbs a part of the noise
+        (0.0, 0.002, 0.002),
     ],
 )
+@pytest.mark.parametrize(("recipe", "factor"), [("sparse-admm", MODEL_ERROR_FACTOR), ("polish", REFINING_FACTOR)])
 def test_the_model_error_beyond_the_noise_is_added_to_it_with_its_factor(
-    monkeypatch: pytest.MonkeyPatch, sigma: float, error: float, expected: float
+    monkeypatch: pytest.MonkeyPatch, recipe: str, factor: float, sigma: float, error: float, excess: float
 ) -> None:
     monkeypatch.setattr("invkit.pipeline.stages.model_error", lambda data, kernel: error)
-    stage = replace(planned("sparse-admm"), sigma=sigma)
-    sigma_within: Any = pytest.approx(expected, rel=1e-12)
+    stage = replace(planned(recipe), sigma=sigma)
+    sigma_within: Any = pytest.approx((sigma**2 + (factor * excess) ** 2) ** 0.5, rel=1e-12)
     found = stage.knowing(curve())
     assert found.sigma == sigma_within
     others = [field.name for field in fields(stage) if field.name != "sigma"]
@@ -137,13 +138,12 @@ def test_the_model_error_beyond_the_noise_is_added_to_it_with_its_factor(
 @pytest.mark.parametrize(
     "stage",
     [
-        lambda: planned("polish"),
         lambda: planned("sparse-admm", sigma=0.003),
         lambda: planned("sparse-admm", "regularizers.0.scale_by=one"),
         lambda: planned("sparse-admm", "regularizers.0.weight=0"),
         lambda: replace(planned("sparse-admm"), sigma=None),
     ],
-    ids=["blind", "a given level", "no weight by the level", "a weight of zero", "no level"],
+    ids=["a given level", "no weight by the level", "a weight of zero", "no level"],
 )
 def test_the_model_error_is_measured_only_if_it_changes_an_estimated_level(
     monkeypatch: pytest.MonkeyPatch, stage: Callable[[], Stage]
