@@ -36,6 +36,7 @@ from invkit.recipes.model import SelectionSpec
 
 TABLE = Path("benchmarked/judge.csv")
 CAP, TEMPERATURE, RIDGE = 4.0, 0.1, 0.01  # dB; of the softmax; of the squared weights of standardised metrics
+LOGISTIC_RIDGE = 2e-3  # of the squared weights of the probability
 WORSE = 0.2  # dB below the input
 FOLDS = 5
 BINS = (0.0, 0.05, 0.1, 0.2, 0.4, 1.0)  # of the reliability diagram
@@ -54,6 +55,7 @@ def collect(
 ) -> None:
     """Restore cases and write a row for each kernel that was compared."""
     wanted = [row for row in rows_of(folder / "cases.csv") if row["split"] == "choose"][:cases]
+    wanted = [row for row in wanted if row["blurred"] == "1"]  # a sharp picture comes back as it was
     done = {row["case"] for row in rows_of(table)} if table.exists() else set()
     wanted = [row for row in wanted if row["id"] not in done and max(int(row["height"]), int(row["width"])) <= longest]
     tasks = [(folder, case, recipe) for case in wanted]
@@ -223,7 +225,7 @@ def logistic(values: np.ndarray[Any, Any], happened: np.ndarray[Any, Any]) -> np
         optimizer.zero_grad()
         logits = inputs @ weights[:-1] + weights[-1]
         loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, target)
-        total = loss + 2 * RIDGE * weights[:-1].square().sum()
+        total = loss + LOGISTIC_RIDGE * weights[:-1].square().sum()
         total.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     found = weights.detach().numpy()

@@ -42,6 +42,7 @@ def main(
     longest: Annotated[int, typer.Option(help="Leave out pictures with a longer side, pixels.")] = 10**6,
     table: Annotated[Path, typer.Option(help="CSV file to append to.")] = Path("benchmarked/calibration.csv"),
     processes: Annotated[int, typer.Option(min=1, help="Cases restored at a time, with one thread each.")] = 1,
+    output: Annotated[Path | None, typer.Option(help="Markdown file for the tables of the page Measured.")] = None,
 ) -> None:
     """Restore and report."""
     wanted = [row for row in rows_of(folder / "cases.csv") if row["split"] == split][skip : skip + cases]
@@ -54,6 +55,8 @@ def main(
     everything = [row for row in rows_of(table) if row["case"] in mine]
     for name in recipe:
         typer.echo(summary(name, [row for row in everything if row["recipe"] == name]))
+    if output is not None:
+        output.write_text(page(split, recipe, everything), encoding="utf-8")
 
 
 def rows_of(file: Path) -> list[dict[str, str]]:
@@ -163,6 +166,73 @@ def summary(name: str, rows: Sequence[Mapping[str, str]]) -> str:
         f"  seconds: median {np.median(values['seconds']):.1f}, largest {values['seconds'].max():.0f}",
     ]
     return "\n".join(lines)
+
+
+def page(split: str, recipes: Sequence[str], rows: Sequence[Mapping[str, str]]) -> str:
+    """The same as Markdown: one table of all cases, and the mean gaps by family of kernels.
+
+    Args:
+        split: of the set.
+        recipes: in the order of the tables.
+        rows: of the table.
+    """
+    mine = {name: [row for row in rows if row["recipe"] == name] for name in recipes}
+    families = sorted({row["family"] for row in rows})
+    return "\n".join(
+        [
+            f"# Part '{split}' of the calibration set",
+            "",
+            "| recipe | cases | photographs | input, dB | restored, dB | true kernel, dB | mean gap, dB (95 %) | "
+            "median gap, dB | worse than the input | of these without a warning | warned | seconds |",
+            "| --- " + "| ---: " * 11 + "|",
+            *(line(name, mine[name]) for name in recipes),
+            "",
+            f"| mean gap, dB | {' | '.join(families)} |",
+            "| --- " + "| ---: " * len(families) + "|",
+            *(f"| {name} | {' | '.join(family_gap(mine[name], one) for one in families)} |" for name in recipes),
+            "",
+            f"- Seconds are those of one thread, median. Made with {made_with()}.",
+            "",
+        ]
+    )
+
+
+def line(name: str, rows: Sequence[Mapping[str, str]]) -> str:
+    """A recipe's line of the table of all cases."""
+    values = {key: np.array([float(row[key]) for row in rows]) for key in NUMBERS}
+    photographs = np.array([row["photograph"] for row in rows])
+    gap = values["true_kernel"] - values["restored"]
+    worse, warned = values["restored"] < values["input"] - WORSE, values["warned"] > 0
+    low, high = interval(gap, photographs)
+    cells = [
+        name,
+        len(rows),
+        len(set(photographs)),
+        *(f"{values[key].mean():.2f}" for key in ("input", "restored", "true_kernel")),
+        f"{gap.mean():.2f} ({low:.2f} to {high:.2f})",
+        f"{np.median(gap):.2f}",
+        int(worse.sum()),
+        int((worse & ~warned).sum()),
+        int(warned.sum()),
+        f"{np.median(values['seconds']):.1f}",
+    ]
+    return f"| {' | '.join(str(cell) for cell in cells)} |"
+
+
+def family_gap(rows: Sequence[Mapping[str, str]], family: str) -> str:
+    """The mean gap to the true kernel of one family of kernels, and the number of its cases."""
+    gaps = [float(row["true_kernel"]) - float(row["restored"]) for row in rows if row["family"] == family]
+    return f"{np.mean(gaps):.2f} ({len(gaps)})" if gaps else ""
+
+
+def made_with() -> str:
+    """The versions and the machine."""
+    import os
+    import platform
+    from importlib.metadata import version
+
+    packages = ", ".join(f"{name} {version(name)}" for name in ("invkit", "torch", "numpy"))
+    return f"{packages}, python {platform.python_version()}, {os.cpu_count()} cores"
 
 
 def interval(values: np.ndarray[Any, np.dtype[np.float64]], groups: np.ndarray[Any, Any]) -> tuple[float, float]:
