@@ -218,11 +218,11 @@ class StageNames:
         which, candidate, *solver = title.split(": ")
         if which == self.links[0][1]:
             return "final deconvolution"
-        if not solver:
-            return f"candidate {candidate}"
+        places = [place for place, (own, _) in enumerate(self.links) if [own] == solver]
+        if not places:
+            return f"candidate {candidate}"  # of one stage, or a stage of its own
         if solver[0] == self.links[-1][0]:
             return "trial deconvolutions"
-        places = [place for place, (own, _) in enumerate(self.links) if own == solver[0]]
         seen = self.seen[title] = self.seen.get(title, -1) + 1
         place = places[seen % len(places)]  # recipes with the same solver follow each other
         return "refinement" if place == 0 else self.links[place][1]

@@ -132,14 +132,15 @@ class TestStages:
             *("candidate xu-l0", "refinement", "polish", *trials),
             *("candidate pan-l0", "refinement", "polish", *trials),
         ]
+        assert stages.name_of("fast 2 of 2: xu-jia: pyramid") == "candidate xu-jia"
         assert stages.name_of("fast: pan-l0: tiles") == "final deconvolution"
 
     def test_a_run_of_fast_has_the_stages_that_its_titles_say(self) -> None:
         names = Names()
         subject_of("fast", TINY, CPU).run(names)
         assert set(names.seen) == {
-            *("checks", "of which the noise level", "candidate xu-l0", "candidate pan-l0", "refinement", "polish"),
-            *("trial deconvolutions", "final deconvolution", "completion"),
+            *("checks", "of which the noise level", "candidate pan-l0-coarse", "candidate xu-jia-coarse"),
+            *("candidate defocus", "refinement", "trial deconvolutions", "final deconvolution", "completion"),
         }
 
     def test_the_machine_is_measured_by_products_and_a_copy(self) -> None:
