@@ -168,10 +168,8 @@ def disc(radius: float) -> Tensor:
         radius: pixels, > 0.
 
     Example:
-        >>> disc(1.0).round(decimals=2)[0, 0]
-        tensor([[0.0500, 0.1400, 0.0500],
-                [0.1400, 0.2500, 0.1400],
-                [0.0500, 0.1400, 0.0500]])
+        >>> (100 * disc(1.0)).round().int()[0, 0].tolist()
+        [[2, 15, 2], [15, 32, 15], [2, 15, 2]]
     """
     side = 2 * max(math.ceil(radius - 0.5), 0) + 1
     places = (torch.arange(side * SUBPIXELS) + 0.5) / SUBPIXELS - side / 2
