@@ -18,6 +18,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from blurry_cases import moved
 from numpy.typing import NDArray
 from report import append, luma, results, rows_of
 from rich.progress import track
@@ -143,31 +144,24 @@ def lai_psnr(image: Array, truth: Array) -> float:
 
 def rigid_psnr(image: Array, truth: Array) -> float:
     """PSNR over RGB after a rigid motion of the truth and one intensity scale (Koehler's set, approximately)."""
-    from scipy.ndimage import affine_transform
     from scipy.optimize import minimize
     from skimage.registration import phase_cross_correlation
 
     inner = (slice(KOHLER_BORDER, -KOHLER_BORDER),) * 2
     grey, still = image.mean(axis=2), truth.mean(axis=2)
-    centre = (np.array(grey.shape) - 1) / 2
 
-    def moved(plane: Array, motion: Array) -> Array:
-        cosine, sine = np.cos(motion[2]), np.sin(motion[2])
-        rotation = np.array([[cosine, -sine], [sine, cosine]])
-        return np.asarray(
-            affine_transform(plane, rotation, centre - rotation @ centre + motion[:2], order=3, mode="nearest")
-        )
+    def at(motion: Array, picture: Array) -> Array:
+        return moved(picture, motion[2], motion[:2], "nearest")[inner]
 
     def distance(motion: Array) -> float:
-        return -float(np.corrcoef(moved(still, motion)[inner].ravel(), grey[inner].ravel())[0, 1])
+        return -float(np.corrcoef(at(motion, still).ravel(), grey[inner].ravel())[0, 1])
 
     shift = -np.asarray(phase_cross_correlation(grey[inner], still[inner], upsample_factor=4)[0])
     simplex = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 0.004]]) + np.array([*shift, 0])
     best = minimize(
         distance, simplex[0], method="Nelder-Mead", options={"initial_simplex": simplex, "xatol": 1e-4, "fatol": 1e-6}
     ).x
-    reference = np.stack([moved(truth[..., channel], best) for channel in range(3)], axis=2)[inner]
-    seen = image[inner]
+    reference, seen = at(best, truth), image[inner]
     scale = (seen * reference).sum() / (seen**2).sum()
     return float(-10 * np.log10(((scale * seen - reference) ** 2).mean()))
 

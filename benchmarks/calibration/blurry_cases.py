@@ -288,22 +288,28 @@ def turning_blur(scene: Array, kernel: Array, turn: float, rng: np.random.Genera
     nodes = turn * np.linspace(-3, 3, ANGLES)
     place = np.clip((course - nodes[0]) / (nodes[1] - nodes[0]), 0, ANGLES - 1 - 1e-9)
     corner = np.hypot(*scene.shape[:2]) / 2
-    total = np.zeros_like(valid_blur(scene, kernel))
-    for number, node in enumerate(nodes):
-        part = kernel * np.maximum(0, 1 - np.abs(place - number))
-        if part.sum() > 0:
-            total += turned(valid_blur(scene, part), node / corner)
-    return total
+    parts = [kernel * np.maximum(0, 1 - np.abs(place - number)) for number in range(ANGLES)]
+    turned = [
+        moved(valid_blur(scene, part), node / corner) for part, node in zip(parts, nodes, strict=True) if part.any()
+    ]
+    return np.asarray(sum(turned))
 
 
-def turned(picture: Array, angle: float) -> Array:
-    """A picture (height, width[, 3]) turned about its centre by an angle in radians."""
+def moved(picture: Array, angle: float, shift: Array | float = 0.0, mode: str = "mirror") -> Array:
+    """A picture moved rigidly.
+
+    Args:
+        picture: (height, width) or (height, width, 3).
+        angle: by which it is turned about its centre, radians.
+        shift: (down, right) from which each pixel is taken, pixels.
+        mode: of `scipy.ndimage`, for pixels beyond the border.
+    """
     rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     centre = (np.array(picture.shape[:2]) - 1) / 2
-    shift = centre - rotation @ centre
+    offset = centre - rotation @ centre + shift
     planes = np.moveaxis(np.atleast_3d(picture), 2, 0)
-    moved = [affine_transform(plane, rotation, shift, order=3, mode="mirror") for plane in planes]
-    return np.asarray(np.stack(moved, axis=2).reshape(picture.shape))
+    done = [affine_transform(plane, rotation, offset, order=3, mode=mode) for plane in planes]
+    return np.asarray(np.stack(done, axis=2).reshape(picture.shape))
 
 
 def noisy(light: Array, sigma: float, kind: str, rng: np.random.Generator) -> Array:

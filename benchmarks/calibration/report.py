@@ -26,8 +26,6 @@ MAX_SHIFT = 10  # pixels between the kernels' centres
 BORDER = 15  # pixels
 WORSE = 0.2  # dB below the input
 DRAWS = 2000  # of the bootstrap
-Task = tuple[Path, Mapping[str, str], str]
-
 NUMBERS = ("input", "true_kernel", "restored", "warned", "seconds")
 
 
@@ -76,12 +74,12 @@ def append(file: Path, row: Mapping[str, Any]) -> None:
         writer.writerow(row)
 
 
-def results(do: Callable[..., Any], tasks: Sequence[Task], processes: int) -> Iterator[Any]:
+def results(do: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], processes: int) -> Iterator[Any]:
     """What a function makes of each task, in this process, or in several with one thread each.
 
     Args:
         do: the function.
-        tasks: its arguments; each a folder, a row of cases.csv and a recipe.
+        tasks: its arguments.
         processes: 1 for this process.
     """
     if processes == 1:
@@ -148,22 +146,48 @@ def luma(picture: Any) -> Any:
     return planes if planes.ndim == 2 else to_luma_chroma(planes.permute(2, 0, 1)[None])[0][0, 0]
 
 
+class Figures:
+    """What is reported of a recipe.
+
+    Attributes:
+        means: of the numbers of each row; dB, seconds.
+        photographs: number of them.
+        gap: to the restoration with the true kernel, dB, (cases,).
+        interval: of the mean gap, dB, 95 %.
+        worse: than the input, (cases,).
+        warned: with a warning, (cases,).
+        seconds: (cases,).
+    """
+
+    def __init__(self, rows: Sequence[Mapping[str, str]]) -> None:
+        values = {key: np.array([float(row[key]) for row in rows]) for key in NUMBERS}
+        photographs = np.array([row["photograph"] for row in rows])
+        self.means = {key: value.mean() for key, value in values.items()}
+        self.photographs = len(set(photographs))
+        self.gap = values["true_kernel"] - values["restored"]
+        self.interval = interval(self.gap, photographs)
+        self.worse, self.warned = values["restored"] < values["input"] - WORSE, values["warned"] > 0
+        self.seconds = values["seconds"]
+
+    @property
+    def untold(self) -> np.ndarray[Any, Any]:
+        """Which are worse than the input without a warning."""
+        return self.worse & ~self.warned
+
+
 def summary(name: str, rows: Sequence[Mapping[str, str]]) -> str:
     """Means with intervals, and the share of results worse than their input and not warned of."""
-    values = {key: np.array([float(row[key]) for row in rows]) for key in NUMBERS}
-    photographs = np.array([row["photograph"] for row in rows])
-    gap = values["true_kernel"] - values["restored"]
-    worse, warned = values["restored"] < values["input"] - WORSE, values["warned"] > 0
-    low, high = interval(gap, photographs)
+    found = Figures(rows)
+    low, high = found.interval
     lines = [
-        f"{name}: {len(rows)} cases of {len(set(photographs))} photographs",
-        f"  PSNR: input {values['input'].mean():.2f} dB, true kernel {values['true_kernel'].mean():.2f}, "
-        f"restored {values['restored'].mean():.2f}",
-        f"  gap to the true kernel: mean {gap.mean():.2f} ({low:.2f} to {high:.2f}), median {np.median(gap):.2f}, "
-        f"largest {gap.max():.1f}",
-        f"  worse than the input {worse.mean():.1%}, without a warning {(worse & ~warned).mean():.1%}; "
-        f"warned {warned.mean():.1%}",
-        f"  seconds: median {np.median(values['seconds']):.1f}, largest {values['seconds'].max():.0f}",
+        f"{name}: {len(rows)} cases of {found.photographs} photographs",
+        f"  PSNR: input {found.means['input']:.2f} dB, true kernel {found.means['true_kernel']:.2f}, "
+        f"restored {found.means['restored']:.2f}",
+        f"  gap to the true kernel: mean {found.gap.mean():.2f} ({low:.2f} to {high:.2f}), "
+        f"median {np.median(found.gap):.2f}, largest {found.gap.max():.1f}",
+        f"  worse than the input {found.worse.mean():.1%}, without a warning {found.untold.mean():.1%}; "
+        f"warned {found.warned.mean():.1%}",
+        f"  seconds: median {np.median(found.seconds):.1f}, largest {found.seconds.max():.0f}",
     ]
     return "\n".join(lines)
 
@@ -199,22 +223,19 @@ def page(split: str, recipes: Sequence[str], rows: Sequence[Mapping[str, str]]) 
 
 def line(name: str, rows: Sequence[Mapping[str, str]]) -> str:
     """A recipe's line of the table of all cases."""
-    values = {key: np.array([float(row[key]) for row in rows]) for key in NUMBERS}
-    photographs = np.array([row["photograph"] for row in rows])
-    gap = values["true_kernel"] - values["restored"]
-    worse, warned = values["restored"] < values["input"] - WORSE, values["warned"] > 0
-    low, high = interval(gap, photographs)
+    found = Figures(rows)
+    low, high = found.interval
     cells = [
         name,
         len(rows),
-        len(set(photographs)),
-        *(f"{values[key].mean():.2f}" for key in ("input", "restored", "true_kernel")),
-        f"{gap.mean():.2f} ({low:.2f} to {high:.2f})",
-        f"{np.median(gap):.2f}",
-        int(worse.sum()),
-        int((worse & ~warned).sum()),
-        int(warned.sum()),
-        f"{np.median(values['seconds']):.1f}",
+        found.photographs,
+        *(f"{found.means[key]:.2f}" for key in ("input", "restored", "true_kernel")),
+        f"{found.gap.mean():.2f} ({low:.2f} to {high:.2f})",
+        f"{np.median(found.gap):.2f}",
+        int(found.worse.sum()),
+        int(found.untold.sum()),
+        int(found.warned.sum()),
+        f"{np.median(found.seconds):.1f}",
     ]
     return f"| {' | '.join(str(cell) for cell in cells)} |"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -9,7 +11,7 @@ from .fourier import fast_size, otf
 from .geometry import margins, size_of
 from .noise import PATCH_SIDE, ROUNDING_SIGMA, estimate_sigma
 
-__all__ = ["gradient_sparsity", "residual_in_noise"]
+__all__ = ["gradient_sparsity", "noise_levels", "residual_in_noise"]
 
 MIN_GRADIENT = 1e-6  # root mean square, in [0, 1] units, of a flat image
 
@@ -32,13 +34,16 @@ def gradient_sparsity(images: Tensor) -> Tensor:
     return (mean.clamp(min=MIN_GRADIENT) / root.clamp(min=MIN_GRADIENT)).log()
 
 
-def residual_in_noise(data: Tensor, images: Tensor, kernels: Tensor, saturation: float) -> Tensor:
+def residual_in_noise(
+    data: Tensor, images: Tensor, kernels: Tensor, sigmas: Sequence[float], saturation: float
+) -> Tensor:
     """``log(rms(k * x - y) / sigma)``, at least 0, where no pixel beyond the image is needed.
 
     Args:
         data: (1, C, H, W) or (N, C, H, W) in [0, 1].
         images: (N, C, H, W), in the frame of the data.
         kernels: (N, 1, h, w).
+        sigmas: `noise_levels` of the data.
         saturation: data of this value or more do not count.
 
     Returns:
@@ -47,7 +52,6 @@ def residual_in_noise(data: Tensor, images: Tensor, kernels: Tensor, saturation:
     pairs = zip(margins(size_of(kernels)), size_of(data), strict=True)
     rows, columns = (slice(before, max(side - after, before)) for (before, after), side in pairs)
     grid = fast_size(size_of(data))
-    sigmas = [noise_of(one) for one in data[:, None]]
     found = []
     for number, (image, kernel) in enumerate(zip(images[:, None], kernels[:, None], strict=True)):
         own = number if len(data) > 1 else 0
@@ -60,7 +64,7 @@ def residual_in_noise(data: Tensor, images: Tensor, kernels: Tensor, saturation:
     return torch.stack(found)
 
 
-def noise_of(data: Tensor) -> float:
-    """The estimated standard deviation of the noise of (1, C, H, W), at least that of rounding."""
+def noise_levels(data: Tensor) -> list[float]:
+    """The estimated standard deviations of the noise of (N, C, H, W), at least that of rounding."""
     is_large = min(size_of(data)) >= PATCH_SIDE
-    return max(estimate_sigma(data), ROUNDING_SIGMA) if is_large else ROUNDING_SIGMA
+    return [max(estimate_sigma(one), ROUNDING_SIGMA) if is_large else ROUNDING_SIGMA for one in data[:, None]]

@@ -257,9 +257,8 @@ class Multistart:
             return Multistart(own, self.frame, self.device, control, self.interrupted, referee).solve_all()
         frame, referee = self.frame, Referee.of(self.candidates[index], self.device)
         if any(stage.recipe.needs_improvement for stage in self.stages):
-            frame = KernelFrame.of_size(
-                frame.size
-            )  # their log gradient prefers the flat images of far too large kernels
+            # their log gradient prefers the flat images of far too large kernels
+            frame = KernelFrame.of_size(frame.size)
         first: tuple[KernelFrame, Outcome] | None = None
         while True:
             sequence = StageSequence(list(own), self.device, referee, control, self.interrupted, guarantees_last=False)

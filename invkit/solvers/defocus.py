@@ -17,7 +17,7 @@ from ..core.solver import Solver
 from ..numerics.framing import crop_to_data, extend, resize_kernel_support
 from ..numerics.geometry import Size, size_of
 from ..numerics.informative_window import informative_window
-from ..numerics.restoration_scores import gradient_sparsity, residual_in_noise
+from ..numerics.restoration_scores import gradient_sparsity, noise_levels, residual_in_noise
 from .alternating_map import MAPState
 from .inner import run_inner
 from .pixel_state import check_padding, check_terms, image_prior_of, kernel_prior_of, starting_point
@@ -36,10 +36,14 @@ class DefocusState(MAPState):
     """The best image and kernel so far.
 
     Attributes:
+        pictures: in which radii are compared, (B, C, h, w).
+        sigmas: of the noise of each picture.
         radii: tried so far, (B,) each, pixels.
         scores: of these radii, (B,) each; lower is better.
     """
 
+    pictures: Tensor
+    sigmas: list[float]
     radii: list[Tensor] = field(default_factory=list)
     scores: list[Tensor] = field(default_factory=list)
     saved: ClassVar = ("image", "kernel", "radii", "scores")
@@ -98,13 +102,14 @@ class Defocus(Solver[DefocusState]):
     def start(self, problem: Problem) -> DefocusState:
         """Take image and kernel that the priors give."""
         image, kernel = starting_point(problem)
-        return DefocusState(image=image, kernel=kernel)
+        pictures = torch.cat([one[(..., *informative_window(one, self.window))] for one in problem.data[:, None]])
+        return DefocusState(image=image, kernel=kernel, pictures=pictures, sigmas=noise_levels(pictures))
 
     def step(self, problem: Problem, state: DefocusState) -> DefocusState:
         """Try one radius for each picture of the batch; the last step restores the pictures with the best one."""
         radii = self._next_radii(problem, state)
         state.radii.append(radii)
-        state.scores.append(self._scores(problem, radii))
+        state.scores.append(self._scores(problem, state, radii))
         with torch.no_grad():
             state.kernel = discs(self._best(state), size_of(state.kernel)).to(state.kernel)
         if len(state.radii) == self.steps(problem):
@@ -137,10 +142,16 @@ class Defocus(Solver[DefocusState]):
         radii, scores = torch.stack(state.radii[:count]), torch.stack(state.scores[:count])
         return radii.take_along_dim(scores.argmin(0, keepdim=True), 0)[0]
 
-    def _scores(self, problem: Problem, radii: Tensor) -> Tensor:
-        """The scores (B,) of discs of these radii (B,)."""
+    def _scores(self, problem: Problem, state: DefocusState, radii: Tensor) -> Tensor:
+        """The scores (B,) of discs.
+
+        Args:
+            problem: the whole.
+            state: with the pictures to compare.
+            radii: (B,), pixels.
+        """
         frame = 2 * math.ceil(self.ladder(problem)[-1] * self.ratio) + 1
-        pictures = torch.cat([one[(..., *informative_window(one, self.window))] for one in problem.data[:, None]])
+        pictures = state.pictures
         kernels = discs(radii, (frame, frame)).to(pictures)
         start = extend(pictures, (frame, frame))
         part = replace(
@@ -152,7 +163,7 @@ class Defocus(Solver[DefocusState]):
         image, _ = run_inner(self.latent, part).estimate()
         with torch.no_grad():
             seen = crop_to_data(image, (frame, frame), size_of(pictures))
-            residual = residual_in_noise(pictures, seen, kernels, self.saturation)
+            residual = residual_in_noise(pictures, seen, kernels, state.sigmas, self.saturation)
             return (residual + self.sparsity_weight * gradient_sparsity(seen)).cpu()
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ...core.evaluation import NoReferenceMetric
 from ...core.parameters import PositiveFraction, validated
-from ...numerics.restoration_scores import residual_in_noise
+from ...numerics.restoration_scores import noise_levels, residual_in_noise
 
 __all__ = ["Residual"]
 
@@ -45,4 +45,4 @@ class Residual(NoReferenceMetric):
         Returns:
             (N,), float64, >= 0; zeros if the kernels are larger than the data, or all data are saturated.
         """
-        return residual_in_noise(data, images, kernels, self.saturation)
+        return residual_in_noise(data, images, kernels, noise_levels(data), self.saturation)

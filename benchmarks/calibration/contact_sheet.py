@@ -1,6 +1,6 @@
 """Photographs without truth, for eyes to judge: before, after and kernel of each on one sheet.
 
-    python benchmarks/contact_sheet.py FOLDER --recipe fast --output sheet
+    python benchmarks/calibration/contact_sheet.py FOLDER --recipe fast --output sheet
 
 Restored photographs are kept in the output folder, and not restored again: Ctrl-C keeps what was done.
 """
@@ -8,15 +8,14 @@ Restored photographs are kept in the output folder, and not restored again: Ctrl
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
 from PIL import Image, ImageDraw, ImageFont
+from report import results
 from rich.progress import track
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
@@ -38,46 +37,28 @@ def main(
         raise typer.BadParameter(f"{folder} has no photographs ({', '.join(SUFFIXES)})")
     output.mkdir(parents=True, exist_ok=True)
     missing = [path for path in photographs if not (output / path.stem / "result.json").exists()]
-    for _ in track(restorations(missing, recipe, output, processes), "Restoring", total=len(missing)):
-        pass
+    tasks = [(path, recipe, output) for path in missing]
+    for file in track(results(restore, tasks, processes), "Restoring", total=len(tasks), disable=not tasks):
+        typer.echo(file)
     for number, start in enumerate(range(0, len(photographs), COLUMNS * ROWS), start=1):
         file = output / f"sheet_{number}.jpg"
         sheet(photographs[start : start + COLUMNS * ROWS], output).save(file, quality=88)
         typer.echo(file)
 
 
-def restorations(photographs: Sequence[Path], recipe: str, output: Path, processes: int) -> Iterator[None]:
-    """Restore photographs, in this process or in several.
+def restore(photograph: Path, recipe: str, output: Path) -> Path:
+    """Restore one photograph; returns the folder of the result.
 
     Args:
-        photographs: files.
+        photograph: file.
         recipe: name or file.
-        output: folder that gets a folder for each.
-        processes: 1 for this process.
+        output: folder that gets a folder for each photograph.
     """
-    if processes == 1:
-        for path in photographs:
-            restore(path, recipe, output)
-            yield
-        return
-    with ProcessPoolExecutor(processes, get_context("spawn"), initializer=one_thread) as pool:
-        for done in as_completed([pool.submit(restore, path, recipe, output) for path in photographs]):
-            done.result()
-            yield
-
-
-def one_thread() -> None:
-    """Keep a process to one thread, so that it starts no workers either."""
-    import torch
-
-    torch.set_num_threads(1)
-
-
-def restore(photograph: Path, recipe: str, output: Path) -> None:
-    """Restore one photograph and save the result."""
     import invkit
 
-    invkit.deblur(photograph, recipe=recipe, progress=False).save(output / photograph.stem, overwrite=True)
+    folder = output / photograph.stem
+    invkit.deblur(photograph, recipe=recipe, progress=False).save(folder, overwrite=True)
+    return folder
 
 
 def sheet(photographs: Sequence[Path], output: Path) -> Image.Image:
