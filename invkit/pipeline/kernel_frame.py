@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -64,6 +65,30 @@ class KernelFrame:
     def holds(self, kernel: Tensor) -> bool:
         """Whether hardly anything of a kernel (1, 1, h, w) of this size lies at the edges."""
         return edge_mass(kernel) <= MAX_EDGE_MASS
+
+    def fitting(self, estimate: Callable[[Size], tuple[Tensor, bool]]) -> KernelFrame:
+        """The frame that the kernel fits: it grows, and the kernel is estimated anew, as long as it is cut off.
+
+        Returns this frame if the kernel never fits: it is then scattered noise, which fills any frame, and larger
+        frames only add noise.
+
+        Args:
+            estimate: of the kernel, (1, 1, h, w), for a size (h, w); and whether it was stopped before its end.
+
+        Example:
+            >>> line = torch.zeros(1, 1, 1, 99)
+            >>> line[..., 30:70] = 1 / 40
+            >>> frame = KernelFrame.found_for(torch.zeros(1, 1, 240, 320))
+            >>> frame.fitting(lambda size: (resize_kernel_support(line, size), False)).size
+            (47, 47)
+        """
+        frame = self
+        while True:
+            kernel, is_stopped = estimate(frame.size)
+            larger = frame if is_stopped else frame.grown(kernel)
+            if larger == frame:
+                return frame if frame.holds(kernel) else self
+            frame = larger
 
     def grown(self, kernel: Tensor) -> KernelFrame:
         """The frame for another estimate of a kernel (1, 1, h, w): larger if this one cut it off, otherwise the same.

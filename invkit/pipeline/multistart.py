@@ -11,11 +11,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..core.errors import DivergedError, InvkitError, NotApplicableError
 from ..core.result import Result
 from ..core.runtime.workers import WorkerLostError, Workers, worker_pool
 from ..core.solver import Counting, after_interrupt, deferred_interrupt
+from ..numerics.geometry import Size
 from .assemble import Assembly
 from .kernel_frame import KernelFrame, fitted
 from .selection import Selection
@@ -251,25 +253,24 @@ class Multistart:
 
     def own_stages_solved(self, index: int) -> Outcome:
         """The outcome of a candidate's own stages."""
-        own, control = stages_that_find_kernel(self.candidates[index]), self.control_of(index)
+        own = stages_that_find_kernel(self.candidates[index])
         if own[0].candidates:
-            referee = Referee.of(own, self.device)
+            control, referee = self.control_of(index), Referee.of(own, self.device)
             return Multistart(own, self.frame, self.device, control, self.interrupted, referee).solve_all()
         frame, referee = self.frame, Referee.of(self.candidates[index], self.device)
         if any(stage.recipe.needs_improvement for stage in self.stages):
             # their log gradient prefers the flat images of far too large kernels
             frame = KernelFrame.of_size(frame.size)
-        first: tuple[KernelFrame, Outcome] | None = None
-        while True:
+        outcomes: dict[Size, Outcome] = {}
+
+        def estimate(size: Size) -> tuple[Tensor, bool]:
+            control = self.control_of(index)
             sequence = StageSequence(list(own), self.device, referee, control, self.interrupted, guarantees_last=False)
-            found = sequence.solve_all(own[0].assembled(frame.size, None))
-            larger = frame if found.stop else frame.grown(found.kernel)
-            first = first or (frame, found)
-            if larger == frame:
-                break
-            frame, control = larger, self.control_of(index)
-        if not frame.holds(found.kernel):  # scattered noise, which fills any frame: larger ones only add noise
-            frame, found = first
+            outcomes[size] = sequence.solve_all(own[0].assembled(size, None))
+            return outcomes[size].kernel, outcomes[size].stop is not None
+
+        frame = frame.fitting(estimate)
+        found = outcomes[frame.size]
         if not self.referee.fixed:
             self.frame = frame
         return found if frame.is_fixed else found.with_kernel(fitted(found.kernel, frame.limit))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from ..numerics.geometry import Size, size_of
 from .kernel_frame import KernelFrame, fitted
@@ -35,11 +36,11 @@ class SizeProbe:
         Raises:
             DivergedError, OutOfMemoryError: the estimate failed.
         """
-        frame, first = self.frame, None
-        while True:
-            assembly = self.stage.assembled(frame.size, None)
-            kernel = torch.as_tensor(assembly.solver.solve(assembly.problem.to(self.device)).kernel)
-            larger, first = frame.grown(kernel), kernel if first is None else first
-            if larger == frame:
-                return size_of(fitted(kernel if frame.holds(kernel) else first, frame.limit))
-            frame = larger
+        kernels: dict[Size, Tensor] = {}
+
+        def estimate(size: Size) -> tuple[Tensor, bool]:
+            assembly = self.stage.assembled(size, None)
+            kernels[size] = torch.as_tensor(assembly.solver.solve(assembly.problem.to(self.device)).kernel)
+            return kernels[size], False
+
+        return size_of(fitted(kernels[self.frame.fitting(estimate).size], self.frame.limit))

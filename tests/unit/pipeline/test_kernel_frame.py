@@ -53,6 +53,26 @@ def test_a_kernel_that_fits_keeps_its_frame() -> None:
     assert frame.grown(line(31, 14)) != frame
 
 
+@pytest.mark.parametrize(
+    ("reach", "stopped_at", "tried", "kept"),
+    [
+        pytest.param(20, None, [31, 47], 47, id="cut off once"),
+        pytest.param(500, None, [31, 47, 71, 99], 31, id="noise in every frame"),
+        pytest.param(30, 47, [31, 47], 31, id="stopped while cut off"),
+        pytest.param(30, 31, [31], 31, id="stopped at once"),
+    ],
+)
+def test_the_kernel_is_estimated_until_it_fits(reach: int, stopped_at: int | None, tried: list[int], kept: int) -> None:
+    sizes = []
+
+    def estimate(size: tuple[int, int]) -> tuple[torch.Tensor, bool]:
+        sizes.append(size[0])
+        return line(size[0], min(reach, size[0] // 2)), size[0] == stopped_at
+
+    assert KernelFrame((31, 31), (99, 99)).fitting(estimate).size[0] == kept
+    assert sizes == tried
+
+
 def test_a_given_size_is_fixed() -> None:
     frame = KernelFrame.of_size((31, 21))
     assert frame.is_fixed
