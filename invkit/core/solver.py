@@ -22,7 +22,7 @@ from .parameters import Component
 from .problem import Problem
 from .result import Result, Snapshot
 from .runtime.memory import keep_large_blocks
-from .runtime.threads import threads_worth
+from .runtime.threads import at_most_threads, threads_worth
 
 __all__ = [
     "Counting",
@@ -33,6 +33,7 @@ __all__ = [
     "StopReason",
     "after_interrupt",
     "deferred_interrupt",
+    "one_thread_for_networks",
     "threads_for",
 ]
 
@@ -276,6 +277,11 @@ def threads_for(problem: Problem) -> AbstractContextManager[None]:
     """Use the threads that a problem is worth: one for a small image on the CPU without a network, else all."""
     light = problem.data.device.type == "cpu" and has_only_quick_operations(problem)
     return threads_worth(math.prod(problem.image_prior.shape)) if light else nullcontext()
+
+
+def one_thread_for_networks(problem: Problem) -> AbstractContextManager[None]:
+    """One thread for a problem with a network, whose results depend on the number of threads; else all threads."""
+    return nullcontext() if has_only_quick_operations(problem) else at_most_threads(1)
 
 
 def has_only_quick_operations(problem: Problem) -> bool:

@@ -15,7 +15,7 @@ from ..networks.branches import apply_each
 from ..networks.skip import SkipSettings, scales_that_fit, smallest_side
 from ..numerics.framing import new_size
 from ..numerics.geometry import Shape
-from ..numerics.resampling import resample
+from ..numerics.resampling import resample_noise
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -79,7 +79,7 @@ class DipSkipImage(LatentPrior, ImagePrior, Resizable):
             InputError: the image is too small for the network's scales, or has another batch or number of channels.
         """
         check_skip_size(shape, self.settings)
-        latent = resample(self.latent, new_size(self.shape, shape), scale)
+        latent = resample_noise(self.latent, new_size(self.shape, shape), scale)
         resized = copy.deepcopy(self)
         resized.shape, resized.latent = shape, latent.clone(memory_format=torch.channels_last)
         return resized

@@ -14,7 +14,7 @@ from ..networks.random import seeded
 from ..networks.skip import SkipNetwork, SkipSettings, crop_centre, smallest_side
 from ..numerics.framing import new_size
 from ..numerics.geometry import Shape, Size
-from ..numerics.resampling import resample
+from ..numerics.resampling import resample_noise
 from .simplex import softmax_kernel
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class DipSkipKernel(LatentPrior, KernelPrior, Resizable):
             InputError: the shape has another batch.
         """
         new_size(self.shape, shape)
-        latent = resample(self.latent, self.latent_size(shape), scale, about="centre")
+        latent = resample_noise(self.latent, self.latent_size(shape), scale, about="centre")
         resized = copy.deepcopy(self)
         resized.shape, resized.latent = shape, latent.clone(memory_format=torch.channels_last)
         if self.fitted(shape) != self.fitted(self.shape):

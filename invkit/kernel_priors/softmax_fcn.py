@@ -14,7 +14,7 @@ from ..core.parameters import Positive, PositiveInt, Seed, validated
 from ..networks.random import seeded
 from ..numerics.framing import new_size
 from ..numerics.geometry import Shape, Size, size_of
-from ..numerics.resampling import resample, resample_kernel
+from ..numerics.resampling import resample, resample_kernel, resample_noise
 from .simplex import MIN_SOFTMAX_PIXEL, softmax_kernel
 
 if TYPE_CHECKING:
@@ -104,6 +104,8 @@ class SoftmaxFCN(LatentPrior, KernelPrior, Resizable):
 def resize_output(network: nn.Sequential, old: Size, size: Size, scale: float) -> None:
     """Resample the weights and biases of the last layer, which form images of the kernel's size.
 
+    On a coarser grid, the weights keep their standard deviation, and therefore the kernel its speed of learning.
+
     Args:
         network: its last layer is changed in place.
         old: (h, w) of the old kernel.
@@ -111,12 +113,11 @@ def resize_output(network: nn.Sequential, old: Size, size: Size, scale: float) -
         scale: new pixels per old pixel.
     """
     layer = output_layer(network)
-    rows = torch.cat([layer.weight, layer.bias[:, None]], 1)
-    images = resample(rows.T.view(1, -1, *old), size, scale, about="centre")
-    rows = images[0].flatten(1).T
-    layer.weight = nn.Parameter(rows[:, :-1].contiguous(), layer.weight.requires_grad)
-    layer.bias = nn.Parameter(rows[:, -1].contiguous(), layer.bias.requires_grad)
-    layer.out_features = len(rows)
+    weight = resample_noise(layer.weight.T.view(1, -1, *old), size, scale, about="centre")[0].flatten(1).T
+    bias = resample(layer.bias.view(1, 1, *old), size, scale, about="centre").flatten()
+    layer.weight = nn.Parameter(weight.contiguous(), layer.weight.requires_grad)
+    layer.bias = nn.Parameter(bias.contiguous(), layer.bias.requires_grad)
+    layer.out_features = len(bias)
 
 
 def adjust_output(network: nn.Sequential, latent: Tensor, logits: Tensor) -> None:

@@ -343,7 +343,7 @@ def prepared_job(
     identity = describe_run(assembly.recipe, stages[0].data, parameter, settings)
     image, truth, files = inputs.image, inputs.truth, inputs.files
     job = Job(method.name, assembly, stages, frame, image, scene, device, identity, truth, facts, files)
-    if method.candidates or frame.is_fixed:
+    if method.candidates or frame.size == frame.limit:
         return job
 
     def with_size_found() -> Job:
@@ -371,7 +371,9 @@ def kernel_frame_of(
     is_kernel = issubclass(operator.parameter_prior, KernelPrior)
     if not is_kernel or (method.kernel_prior is None and not method.candidates):
         return KernelFrame.of_size((1, 1))
-    frame = check_kernel_size(options.kernel_size or method.measurement.kernel_size, data, parameter)
+    asked = options.kernel_size or method.measurement.kernel_size
+    frame = check_kernel_size("auto" if asked == "largest" else asked, data, parameter)
+    frame = frame.largest() if asked == "largest" else frame
     can_be_found = issubclass(operator, Blur) and len(data) == 1
     return frame if can_be_found else KernelFrame.of_size(frame.size)
 

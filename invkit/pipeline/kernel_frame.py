@@ -66,6 +66,15 @@ class KernelFrame:
         """Whether hardly anything of a kernel (1, 1, h, w) of this size lies at the edges."""
         return edge_mass(kernel) <= MAX_EDGE_MASS
 
+    def largest(self) -> KernelFrame:
+        """The frame at its limit, for an estimate that a far too large frame does not harm.
+
+        Example:
+            >>> KernelFrame.found_for(torch.zeros(1, 1, 240, 320)).largest().size
+            (79, 79)
+        """
+        return self if self.is_fixed else replace(self, size=self.limit, growths=MAX_GROWTHS)
+
     def fitting(self, estimate: Callable[[Size], tuple[Tensor, bool]]) -> KernelFrame:
         """The frame that the kernel fits: it grows, and the kernel is estimated anew, as long as it is cut off.
 

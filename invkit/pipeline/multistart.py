@@ -16,7 +16,7 @@ from torch import Tensor
 from ..core.errors import DivergedError, InvkitError, NotApplicableError
 from ..core.result import Result
 from ..core.runtime.workers import WorkerLostError, Workers, worker_pool
-from ..core.solver import Counting, after_interrupt, deferred_interrupt
+from ..core.solver import Counting, after_interrupt, deferred_interrupt, one_thread_for_networks
 from ..numerics.geometry import Size
 from .assemble import Assembly
 from .kernel_frame import KernelFrame, fitted
@@ -261,12 +261,16 @@ class Multistart:
         if any(stage.recipe.needs_improvement for stage in self.stages):
             # their log gradient prefers the flat images of far too large kernels
             frame = KernelFrame.of_size(frame.size)
+        elif own[0].recipe.measurement.kernel_size == "largest":
+            frame = frame.largest()
         outcomes: dict[Size, Outcome] = {}
 
         def estimate(size: Size) -> tuple[Tensor, bool]:
             control = self.control_of(index)
             sequence = StageSequence(list(own), self.device, referee, control, self.interrupted, guarantees_last=False)
-            outcomes[size] = sequence.solve_all(own[0].assembled(size, None))
+            assembly = own[0].assembled(size, None)
+            with one_thread_for_networks(assembly.problem):
+                outcomes[size] = sequence.solve_all(assembly)
             return outcomes[size].kernel, outcomes[size].stop is not None
 
         frame = frame.fitting(estimate)

@@ -117,7 +117,7 @@ class Stage:
 
 
 def plan_stages(recipe: Recipe, picture: Tensor, options: Options, are_pictures: bool = True) -> tuple[Stage, ...]:
-    """The stages of a recipe; of next stages and candidates, ``measurement`` gives only the colour.
+    """The stages of a recipe; of next stages and candidates, the picture's window is that of the recipe.
 
     Args:
         recipe: the first.

@@ -71,7 +71,10 @@ class Measurement(Strict):
 
     image: str | None = Field(default=None, description="the measured image")
     kernel: str | None = Field(default=None, description="the kernel, for kernel priors that start from one")
-    kernel_size: int | tuple[int, int] | Literal["auto"] = Field(default="auto", description="pixels: N or [h, w]")
+    kernel_size: int | tuple[int, int] | Literal["auto", "largest"] = Field(
+        default="auto",
+        description="pixels: N or [h, w]; largest: of a kernel of unknown size, the largest that the image allows",
+    )
     color: Literal["luma", "rgb"] = Field(default="luma", description="what is restored of a colour image")
     window: int | None = Field(
         default=None,

@@ -23,8 +23,6 @@ from .pixel_state import image_prior_of, kernel_prior_of
 
 __all__ = ["Pyramid"]
 
-MIN_DATA_SIDE = 16  # pixels of the data's shorter side; smaller data show no structure
-
 
 @dataclass(kw_only=True)
 class PyramidState(State):
@@ -116,6 +114,8 @@ class Pyramid(Solver[PyramidState]):
         inner: solver of each level.
         ratio: size of a level relative to the next finer one.
         min_kernel_size: the kernel's longer side at the coarsest level, pixels, or slightly more.
+        min_data_side: the data's shorter side at the coarsest level, pixels, or slightly more. Below the default, data
+            show no structure.
         initial_kernel: the kernel at the coarsest level. "prior": the kernel of the kernel prior. "delta": one pixel.
             "two-taps": two equal neighbours in a row, as in many papers, since a delta explains the coarsest data well
             and is hard to leave.
@@ -137,6 +137,7 @@ class Pyramid(Solver[PyramidState]):
         inner: Annotated[Solver[Any], Field(examples=["joint-adam"])],
         ratio: Annotated[float, Field(ge=0.3, le=0.95)] = 0.5**0.5,
         min_kernel_size: Annotated[PositiveInt, Field(ge=3)] = 5,
+        min_data_side: PositiveInt = 16,
         initial_kernel: Literal["prior", "delta", "two-taps"] = "prior",
         decay: Annotated[float, Field(ge=1)] = 1.0,
         margin: NonNegativeInt = 0,
@@ -146,6 +147,7 @@ class Pyramid(Solver[PyramidState]):
         self.keeps_large_blocks = inner.keeps_large_blocks
         self.ratio = ratio
         self.min_kernel_size = min_kernel_size
+        self.min_data_side = min_data_side
         self.initial_kernel = initial_kernel
         self.decay = decay
         self.margin = margin
@@ -188,7 +190,10 @@ class Pyramid(Solver[PyramidState]):
     def levels(self, problem: Problem) -> int:
         """Return the number of levels, the finest included."""
         count, side = 1, max(problem.kernel_prior.shape[-2:]) + self.margin
-        while side * self.ratio**count >= self.min_kernel_size and min(self.data_size(problem, count)) >= MIN_DATA_SIDE:
+        while (
+            side * self.ratio**count >= self.min_kernel_size
+            and min(self.data_size(problem, count)) >= self.min_data_side
+        ):
             count += 1
         return count
 

@@ -133,6 +133,13 @@ def test_the_result_is_that_of_one_process(asked: list[int]) -> None:
     assert torch.get_num_threads() == 2
 
 
+def test_a_network_gives_the_same_bits_whatever_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_count, "MIN_CANDIDATES_FOR_WORKERS", 99)  # workers have one thread each
+    settings = ("image_prior=dip-skip", "image_prior.channels=32", "solver.iterations=10")
+    network = recipe_of(candidate(ADAM, "network", *settings))
+    assert_same(job(network).run(), alone(network))
+
+
 def test_the_candidates_of_a_large_picture_see_a_window_of_it(asked: list[int]) -> None:
     windowed = recipe_of().with_overrides(["measurement.window=128"])
     expected = alone(windowed, side=192)

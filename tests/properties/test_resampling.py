@@ -15,7 +15,7 @@ from torch import Tensor
 from invkit.core.errors import InputError
 from invkit.numerics.framing import centroid
 from invkit.numerics.geometry import centre
-from invkit.numerics.resampling import downscale, resample, resample_kernel
+from invkit.numerics.resampling import downscale, resample, resample_kernel, resample_noise
 from invkit.operators.convolution import Convolution
 from invkit.testing import assert_kernel
 from invkit.testing.common import drawn
@@ -209,3 +209,18 @@ def test_invalid_sizes_and_scales_are_refused(
 def test_downscaling_by_more_than_one_is_refused(scale: float) -> None:
     with pytest.raises(InputError, match="above 0 and at most 1"):
         downscale(torch.ones(1, 1, 3, 3), scale)
+
+
+@quick
+@given(st.integers(20, 40), st.floats(0.2, 3), seeds)
+def test_noise_keeps_its_mean_and_its_spread_on_a_coarser_grid(side: int, scale: float, seed: int) -> None:
+    noise = drawn((1, 2, side, side), seed, torch.float64)
+    size = (max(4, round(side * scale)),) * 2
+    found, plain = resample_noise(noise, size, scale), resample(noise, size, scale)
+    assert torch.allclose(found.mean(), plain.mean())
+    expected = noise.std(unbiased=False) if scale < 1 else plain.std(unbiased=False)
+    assert torch.allclose(found.std(unbiased=False), expected)
+
+
+def test_constant_noise_stays_constant() -> None:
+    assert torch.equal(resample_noise(torch.full((1, 1, 8, 8), 0.5), (4, 4), 0.5), torch.full((1, 1, 4, 4), 0.5))

@@ -206,6 +206,12 @@ class TestSoftmaxFCN:
         assert list(finer.networks[0].parameters())[-1].shape == (81,)
         assert finer().dtype == torch.float64
 
+    def test_the_weights_of_a_coarse_kernel_vary_as_those_made_for_its_size(self) -> None:
+        coarse = SoftmaxFCN((1, 1, 60, 60), hidden=60).resized((1, 1, 15, 15), 0.25)
+        built = SoftmaxFCN((1, 1, 15, 15), hidden=60)
+        spreads = [float(list(one.parameters())[-2].std()) for one in (coarse, built)]
+        assert spreads[0] == pytest.approx(spreads[1], rel=0.1)
+
     def test_a_larger_frame_can_be_grown_into(self) -> None:
         prior = trained(SoftmaxFCN((1, 1, 5, 5), hidden=60), motion(5)).resized((1, 1, 9, 9), 1.0)
         assert torch.allclose(trained(prior, motion(9), steps=300)(), motion(9), rtol=0, atol=1e-2)
@@ -219,6 +225,12 @@ class TestDipSkip:
         weights, names = prior.networks.state_dict(), finer.networks.state_dict()
         assert all(torch.equal(weights[name], names[name]) for name in weights)
         assert finer().shape == (2, 3, 29, 24)
+
+    def test_a_coarse_latent_varies_as_one_drawn_for_its_size(self) -> None:
+        prior = DipSkipImage((1, 1, 160, 160), scales=2, **SMALL)
+        coarse, built = prior.resized((1, 1, 40, 40), 0.25), DipSkipImage((1, 1, 40, 40), scales=2, **SMALL)
+        assert float(coarse.latent.std()) == pytest.approx(float(built.latent.std()), rel=0.1)
+        assert float(coarse.latent.mean()) == pytest.approx(float(built.latent.mean()), rel=0.1)
 
     def test_an_image_too_small_for_the_network_is_refused(self) -> None:
         with pytest.raises(InputError, match="at least 33x33 pixels; got 20x40"):

@@ -47,6 +47,15 @@ def test_a_frame_grows_to_its_limit_at_most() -> None:
     assert grown.grown(line(39, 19)) == grown
 
 
+def test_the_largest_frame_neither_grows_nor_is_that_of_a_given_size() -> None:
+    frame = KernelFrame((31, 31), (99, 99)).largest()
+    assert frame.size == (99, 99)
+    assert frame.grown(line(99, 49)) == frame
+    assert not frame.is_fixed  # its kernel is fitted in a smaller frame
+    given = KernelFrame.of_size((31, 31))
+    assert given.largest() == given
+
+
 def test_a_kernel_that_fits_keeps_its_frame() -> None:
     frame = KernelFrame((31, 31), (99, 99))
     assert frame.grown(line(31, 12)) == frame

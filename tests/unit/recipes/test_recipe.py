@@ -60,7 +60,7 @@ def test_the_form_is_read_without_loading_a_component() -> None:
         ("fidelity = []\n" + SMALL, r"fidelity: should be a longer list, got \[\]"),
         (
             'measurement.kernel_size = "big"\n' + SMALL,
-            "measurement.kernel_size: should be an integer or a list or 'auto', got 'big'",
+            "measurement.kernel_size: should be an integer or a list or 'auto' or 'largest', got 'big'",
         ),
         (
             "measurement.kernel_size = [3]\n" + SMALL,
