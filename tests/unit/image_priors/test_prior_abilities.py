@@ -209,7 +209,7 @@ class TestSoftmaxFCN:
     def test_the_weights_of_a_coarse_kernel_vary_as_those_made_for_its_size(self) -> None:
         coarse = SoftmaxFCN((1, 1, 60, 60), hidden=60).resized((1, 1, 15, 15), 0.25)
         built = SoftmaxFCN((1, 1, 15, 15), hidden=60)
-        spreads = [float(list(one.parameters())[-2].std()) for one in (coarse, built)]
+        spreads = [float(list(one.parameters())[-2].detach().std()) for one in (coarse, built)]
         assert spreads[0] == pytest.approx(spreads[1], rel=0.1)
 
     def test_a_larger_frame_can_be_grown_into(self) -> None:
