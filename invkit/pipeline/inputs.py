@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -26,6 +26,7 @@ __all__ = [
     "ImageInput",
     "InputImage",
     "Inputs",
+    "brightened",
     "check_truth",
     "read_input_image",
     "read_operator_parameter",
@@ -37,6 +38,11 @@ ArrayOrFile: TypeAlias = Array | str | Path
 ImageInput: TypeAlias = ArrayOrFile | Sequence[ArrayOrFile]
 """One image, or several of the same size in a list or tuple."""
 
+DIM = 0.5  # the largest value of a picture that is brightened
+BRIGHTEST = 0.95  # of a brightened picture; from 0.99 on, data count as saturated
+SATURATED_SHARE = 1e-3  # an extreme value of so many pixels is the limit of the sensor: this becomes white
+DIM_NOTICE = "the picture is dim: it was restored as if {:.4g} were white, and is returned as dark as it was"
+
 
 @dataclass(frozen=True)
 class InputImage:
@@ -46,18 +52,20 @@ class InputImage:
         data: (B, C, H, W), float32; pictures lie in [0, 1].
         layout: of the input; of several inputs, of the first.
         photo: the file that it came from, without its pixels: depth, alpha and colour profile; None for an array.
+        white: the value of the given image that is 1 in the data; below 1 for a dim picture (`brightened`).
     """
 
     data: Tensor
     layout: Layout
     photo: Photo | None = None
+    white: float = 1.0
 
     def in_layout(self, picture: Tensor) -> Array:
         """An image (B, C, H, W) in the layout of the input; alpha is resized, and dropped from several images.
 
         Several images are returned as (B, C, H, W), even if one was given.
         """
-        size = size_of(picture)
+        size, picture = size_of(picture), picture if self.white == 1 else picture * self.white
         if len(picture) > 1 and (self.layout.ndim < 4 or len(picture) != len(self.data)):
             return from_bchw(picture, Layout(self.layout.kind, 4, self.layout.bits))
         ndim = 3 if self.layout.ndim == 2 and picture.shape[1] > 1 else self.layout.ndim
@@ -73,6 +81,12 @@ class InputImage:
         """Bits per sample of the input, in which results are written."""
         return self.layout.bits if self.photo is None else self.photo.bits
 
+    def with_white(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Facts for the details of a result; of a dim picture, with the value that was white and a notice of it."""
+        if self.white == 1:
+            return dict(facts)
+        return {**facts, "white": self.white, "notices": [*facts.get("notices", ()), DIM_NOTICE.format(self.white)]}
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -81,7 +95,7 @@ class Inputs:
     Attributes:
         image: the measured data.
         parameter: the operator's parameter, a kernel (B, 1, h, w) or another one; None if it was not given.
-        truth: the true image (1, C, H, W); None if it was not given.
+        truth: the true image (1, C, H, W), in the data's units; None if it was not given.
         sources: name, path and SHA-256 of the files, by "image", "kernel" and "truth"; None for arrays.
         files: the paths of all files.
     """
@@ -111,16 +125,42 @@ class Inputs:
         Raises:
             InputError: one of them cannot be read or used.
         """
-        given = {"image": image, "kernel": kernel, "truth": truth}
+        given, measured = {"image": image, "kernel": kernel, "truth": truth}, read_input_image(image, operator)
+        if operator is None or operator.data_range is not None:
+            measured = brightened(measured)
         several = image if isinstance(image, list | tuple) else [image]
         paths = [one for one in (*several, kernel, truth) if isinstance(one, str | Path)]
         return cls(
-            image=read_input_image(image, operator),
+            image=measured,
             parameter=None if kernel is None else read_operator_parameter(kernel, operator),
-            truth=None if truth is None else read_input_image(truth).data,
+            truth=None if truth is None else read_input_image(truth).data / measured.white,
             sources={name: source_of(one) for name, one in given.items()},
             files=tuple(map(Path, paths)),
         )
+
+
+def brightened(image: InputImage) -> InputImage:
+    """A dim image, scaled to `BRIGHTEST`; an image of which something reaches `DIM` stays as it is.
+
+    Weights, thresholds and the level of saturation are made for pictures that reach white. The pictures of a 16-bit
+    camera may reach a fiftieth of it. The scaling is linear, so that the blur stays the same.
+
+    Example:
+        >>> image = InputImage(torch.linspace(0, 0.019, 64).view(1, 1, 8, 8), Layout("array", 2, 16))
+        >>> found = brightened(image)
+        >>> round(float(found.data.max()), 4), round(found.white, 4)
+        (0.95, 0.02)
+    """
+    largest = float(image.data.max())
+    if not 0 < largest < DIM:
+        return image
+    white = largest if is_saturated(image.data, largest) else largest / BRIGHTEST
+    return replace(image, data=(image.data / white).clamp(0, 1), white=white)
+
+
+def is_saturated(data: Tensor, largest: float) -> bool:
+    """Whether so many pixels of (B, C, H, W) have the largest value that the sensor has cut them off."""
+    return int((data == largest).sum()) >= max(2.0, SATURATED_SHARE * data.numel())
 
 
 def resized_planes(planes: Tensor, size: Size) -> Tensor:

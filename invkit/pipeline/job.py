@@ -149,7 +149,7 @@ class Job:
         warnings, is_sharp = [], self.can_be_diagnosed and self.scene.is_sharp(before, kernel[0, 0])
         if self.can_be_diagnosed and not is_sharp:
             warnings = diagnose(before, restored.clamp(0, 1), kernel[0, 0], details.get("candidates", ()))
-        details |= self.scene.facts(is_sharp) | ({"warnings": warnings} if warnings else {})
+        details |= self.image.with_white(self.scene.facts(is_sharp)) | ({"warnings": warnings} if warnings else {})
         given = self.scene.given(before)
         whole = given if is_sharp else self.scene.put_back(restored)
         if self.truth is not None:
@@ -239,6 +239,8 @@ def prepare(
     where = choose_device(options.device)
     method = None if recipe is None or recipe == AUTO_RECIPE else read_recipe(recipe, options)
     inputs = read_inputs(image, kernel, truth, method, recipe)
+    if options.sigma is not None:
+        options = options.model_copy(update={"sigma": options.sigma / inputs.image.white})
     reason = None
     if method is None:
         name, reason = choose_recipe(inputs, options, time_limit)
@@ -303,7 +305,7 @@ def prepared_job(
         InvkitError: something cannot be used.
     """
     operator: type[ForwardOperator] = registry.load("operators", method.operator.name)
-    data, parameter = scene.picture, inputs.parameter
+    data, parameter, image = scene.picture, inputs.parameter, inputs.image
     check_single_image(method, data)
     if parameter is not None:
         check_accepts_kernel(method)
@@ -328,21 +330,20 @@ def prepared_job(
         "options": {
             "kernel_size": size_option,
             "seed": options.seed,
-            "sigma": options.sigma,
+            "sigma": None if options.sigma is None else options.sigma * image.white,
             "whole_picture": options.whole_picture,
             "kernel": None if parameter is None else "file" if inputs.sources["kernel"] else "array",
         },
         "seed": options.seed,
         "color": restored_color(stages[-1]),
-        "noise_sigma": stages[0].sigma,
+        "noise_sigma": None if stages[0].sigma is None else stages[0].sigma * image.white,
         "noise_sigma_from": "estimated" if options.sigma is None else "given",
         "device": str(device),
         "versions": versions(),
     }
     settings = {"seed": options.seed, "kernel_size": size_option, "sigma": stages[0].sigma}
     identity = describe_run(assembly.recipe, stages[0].data, parameter, settings)
-    image, truth, files = inputs.image, inputs.truth, inputs.files
-    job = Job(method.name, assembly, stages, frame, image, scene, device, identity, truth, facts, files)
+    job = Job(method.name, assembly, stages, frame, image, scene, device, identity, inputs.truth, facts, inputs.files)
     if method.candidates or frame.size == frame.limit:
         return job
 
