@@ -52,12 +52,14 @@ class InputImage:
         data: (B, C, H, W), float32; pictures lie in [0, 1].
         layout: of the input; of several inputs, of the first.
         photo: the file that it came from, without its pixels: depth, alpha and colour profile; None for an array.
+        masked: (H, W), the pixels that a NumPy masked array hides, whose values do not matter; None for none.
         white: the value of the given image that is 1 in the data; below 1 for a dim picture (`brightened`).
     """
 
     data: Tensor
     layout: Layout
     photo: Photo | None = None
+    masked: npt.NDArray[np.bool_] | None = None
     white: float = 1.0
 
     def in_layout(self, picture: Tensor) -> Array:
@@ -71,6 +73,8 @@ class InputImage:
         ndim = 3 if self.layout.ndim == 2 and picture.shape[1] > 1 else self.layout.ndim
         alpha = None if self.layout.alpha is None else resized_planes(self.layout.alpha, size)
         array = from_bchw(picture, replace(self.layout, ndim=ndim, alpha=alpha))
+        if self.masked is not None:
+            return masked_again(np.asarray(array), self.masked)
         if self.photo is None or self.photo.alpha is None:
             return array
         opacity = resized_planes(torch.from_numpy(self.photo.alpha)[None, None].float(), size)[0, 0].numpy()
@@ -139,6 +143,13 @@ class Inputs:
         )
 
 
+def masked_again(array: npt.NDArray[Any], masked: npt.NDArray[np.bool_]) -> np.ma.MaskedArray[Any, Any]:
+    """An image (H, W) or (H, W, C) of another size or not, with the mask of the given image."""
+    seen = resized_planes(torch.from_numpy(masked)[None, None].float(), (array.shape[0], array.shape[1]))[0, 0] > 0.5
+    mask = seen.numpy() if array.ndim == 2 else np.repeat(seen.numpy()[..., None], array.shape[-1], -1)
+    return np.ma.masked_array(array, mask)
+
+
 def brightened(image: InputImage) -> InputImage:
     """A dim image, scaled to `BRIGHTEST`; an image of which something reaches `DIM` stays as it is.
 
@@ -180,9 +191,22 @@ def read_input_image(image: ImageInput, operator: type[ForwardOperator] | None =
         return stacked([read_input_image(one, operator) for one in image])
     if operator is not None and operator.data_range is None:
         return read_numbers(image)  # type: ignore[arg-type]  # several, which lists and tuples are, came before
+    if isinstance(image, np.ma.MaskedArray):
+        return read_masked(image)
     photo = read_image(image) if isinstance(image, str | Path) else None
     picture, layout = to_bchw(image if photo is None else photo.pixels)  # type: ignore[arg-type]
     return InputImage(picture, layout, None if photo is None else replace(photo, pixels=np.empty((0, 0))))
+
+
+def read_masked(image: np.ma.MaskedArray[Any, Any]) -> InputImage:
+    """Read a masked array (H, W) or (H, W, C); a pixel is masked if one of its channels is. Raises `InputError`."""
+    each = np.ma.getmaskarray(image)
+    masked = np.asarray(each.any(-1) if each.ndim == 3 else each)
+    if masked.all():
+        raise InputError("every pixel of the image is masked; give an image that shows something")
+    values = np.array(image.data)
+    values[masked] = values[~masked].mean(0).astype(values.dtype)
+    return InputImage(*to_bchw(values), masked=masked if masked.any() else None)
 
 
 def stacked(several: Sequence[InputImage]) -> InputImage:
@@ -218,6 +242,8 @@ def read_numbers(numbers: ArrayOrFile) -> InputImage:
 
 def real_numbers(given: ArrayOrFile) -> tuple[npt.NDArray[Any], str]:
     """An array, a tensor or an .npy file as an array of real numbers, and its name in errors; raises `InputError`."""
+    if isinstance(given, np.ma.MaskedArray):
+        raise InputError("a kernel, or data that are no picture, cannot be masked; give array.filled(0), if 0 is right")
     if isinstance(given, str | Path):
         try:
             values, name = np.load(given, allow_pickle=False), str(given)

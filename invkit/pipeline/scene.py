@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..core import registry
+from ..core.errors import InputError
 from ..core.interfaces import Blur
 from ..numerics.bad_pixels import bad_pixels, filled_by_median
 from ..numerics.borders import MIN_SCENE_SIDE, Rectangle, scene_rectangle
@@ -42,6 +43,7 @@ MIN_POINT_MASS = 0.75  # of a kernel, within 3 x 3 pixels, that is a point
 
 DESCRIPTIONS = {
     "transparent_share": "transparent pixels ({0:.0%} of the picture)",
+    "masked_share": "masked pixels ({0:.0%} of the picture, now filled)",
     "frame": "a frame or bars ({0[0]} pixels at the top, {0[1]} at the bottom, {0[2]} left, {0[3]} right)",
     "bad_pixels": "{0} bad pixels (now filled)",
     "overlay_share": "writing or a mark over the picture ({0:.1%} of it)",
@@ -130,10 +132,20 @@ def scene_of(inputs: Inputs, recipe: Recipe, options: Options) -> Scene:
         options: the user's.
     """
     if options.whole_picture or not issubclass(registry.load("operators", recipe.operator.name), Blur):
+        check_unmasked(inputs.image, "the whole picture" if options.whole_picture else f"the recipe {recipe.name}")
         return Scene(inputs.image.data, inputs.image.data)
     given = options.kernel_size or recipe.measurement.kernel_size
     size = given if isinstance(given, tuple) else (given, given) if isinstance(given, int) else (1, 1)
     return find_scene(inputs.image, size if inputs.parameter is None else size_of(inputs.parameter))
+
+
+def check_unmasked(image: InputImage, what: str) -> None:
+    """Refuse a masked image where its mask would have no effect; raises `InputError`."""
+    if image.masked is not None:
+        raise InputError(
+            f"the image is a masked array, and {what} has no use for a mask; fill the masked pixels first, for example "
+            "with the recipe inpaint-tv, which takes the mask as its kernel"
+        )
 
 
 def find_scene(image: InputImage, min_size: Size = (1, 1)) -> Scene:
@@ -147,11 +159,12 @@ def find_scene(image: InputImage, min_size: Size = (1, 1)) -> Scene:
         min_size: (height, width) that the scene must have, pixels; otherwise nothing is left out.
     """
     data, untouched = image.data, Scene(image.data, image.data, is_examined=True)
-    if len(data) > 1 or min(size_of(data)) < MIN_SIDE:
+    if len(data) > 1 or (min(size_of(data)) < MIN_SIDE and image.masked is None):
         return untouched
     given, transparent = data[0].numpy(), transparent_pixels(image)
     place = opaque_rectangle(transparent) if transparent.any() else scene_rectangle(given)
     if any(lines.stop - lines.start < max(least, MIN_SCENE_SIDE) for lines, least in zip(place, min_size, strict=True)):
+        check_unmasked(image, f"a picture of {data.shape[-1]}x{data.shape[-2]} pixels")
         return untouched
     hidden = transparent[place]
     known = np.where(hidden, np.float32(0), given[(slice(None), *place)])
@@ -167,16 +180,21 @@ def find_scene(image: InputImage, min_size: Size = (1, 1)) -> Scene:
         overlay = overlay_of(picture)
     drawn = visible_part_of(overlay)
     left_out = findings(transparent, place, bad, drawn)
+    if image.masked is not None:
+        left_out = {"masked_share": left_out.pop("transparent_share"), **left_out}
     if not left_out:
         return untouched
     picture = as_noisy(picture - overlay, hidden | drawn, estimate_sigma(known))
-    kept = torch.from_numpy(np.maximum(hidden, feathered(drawn)))
+    unseen = hidden if image.masked is None else np.zeros_like(hidden)  # a mask hides nothing worth keeping
+    kept = torch.from_numpy(np.maximum(unseen, feathered(drawn)))
     added = torch.from_numpy(overlay)[None]
     return Scene(torch.from_numpy(picture)[None], data, place, added, kept, left_out, is_examined=True)
 
 
 def transparent_pixels(image: InputImage) -> Mask:
     """The pixels of one picture whose colour does not count, (H, W); none if hardly any pixel would remain."""
+    if image.masked is not None:
+        return image.masked
     alpha = image.layout.alpha[0, 0].numpy() if image.layout.alpha is not None else image.photo and image.photo.alpha
     none = np.zeros(size_of(image.data), dtype=bool)
     if alpha is None:
