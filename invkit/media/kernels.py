@@ -18,6 +18,9 @@ __all__ = ["as_kernel", "centred_kernel", "check_kernel", "kernel_picture", "mos
 VISIBLE_SIDE = 255  # pixels; the longer side of a kernel's picture has at least so many
 NEGATIVE_TOLERANCE = 0.01  # of the largest value: rounding and resampling leave such negative values
 SUM_TOLERANCE = 0.01  # a kernel that is meant to sum to one does so within this
+MAX_OFFSET = 0.2  # of a kernel's peak; a higher border belongs to the kernel
+MAX_OFFSET_SHARE = 0.05  # of a kernel's sum; less changes a restoration little
+CORNER_SHARE, MIN_CORNER = 0.95, 0.02  # of a kernel's sum: in all four corners, and in each
 GREY_TOLERANCE = 0.01  # of white: JPEG changes the channels of a grey picture by as much
 
 
@@ -73,6 +76,9 @@ def as_kernel(values: npt.NDArray[np.generic], name: str = "the kernel") -> npt.
       warning; larger ones are refused.
     - Floating-point values whose sum differs from one by more than a hundredth are scaled to sum to one with a
       warning. Integers, as of a picture, are scaled without a warning, because their scale has no meaning.
+    - An offset, as of a camera, is subtracted with a warning, unless floating-point values sum to one with it: the
+      border then has one value, which is well below the peak and makes up a part of the sum.
+    - A kernel whose weight sits in the four corners is refused: this is the layout of a Fourier transform.
     - The kernel is not centred: a kernel off its centre shifts the image, as it did in the photograph.
 
     Args:
@@ -95,14 +101,60 @@ def as_kernel(values: npt.NDArray[np.generic], name: str = "the kernel") -> npt.
     """
     values = values.reshape(values.shape[-2:]) if values.ndim > 2 and set(values.shape[:-2]) == {1} else values
     kernel = check_kernel(values, name)
+    if sits_in_corners(kernel):
+        raise InputError(
+            f"the weight of {name} sits in its four corners, as after a Fourier transform; give np.fft.fftshift(kernel)"
+        )
     lowest = float(values.min())
     if lowest < 0:
         warnings.warn(f"{name} has negative values, down to {lowest:.3g}; they count as zero", stacklevel=2)
     with np.errstate(over="ignore"):
         total = float(values.sum(dtype=np.float64))
-    if values.dtype.kind == "f" and abs(total - 1) > SUM_TOLERANCE:
+    is_scaled = values.dtype.kind == "f" and abs(total - 1) <= SUM_TOLERANCE
+    share = offset_share(kernel)
+    if share > MAX_OFFSET_SHARE:
+        does = "is kept, because the values sum to one with it" if is_scaled else "is subtracted"
+        warnings.warn(f"{name} lies on an offset, {share:.0%} of its sum, as of a camera; it {does}", stacklevel=2)
+        kernel = kernel if is_scaled else check_kernel((kernel - share / kernel.size).clip(min=0), name)
+    if values.dtype.kind == "f" and not is_scaled:
         warnings.warn(f"{name} sums to {total:.4g}, not to one; it is scaled to one", stacklevel=2)
     return kernel
+
+
+def offset_share(kernel: npt.NDArray[np.float64]) -> float:
+    """The share of a kernel's sum that a constant offset makes up; 0 if its border shows none.
+
+    The border of a Gaussian that its frame cuts off is not constant, and that of a box is as high as its peak.
+
+    Example:
+        >>> bead = np.zeros((9, 9))
+        >>> bead[4, 4] = 1
+        >>> round(offset_share((bead + 0.01) / (bead + 0.01).sum()), 3), offset_share(bead)
+        (0.448, 0.0)
+    """
+    inner = np.zeros(kernel.shape, dtype=bool)
+    inner[1:-1, 1:-1] = True
+    low, level, high = np.quantile(kernel[~inner], [0.1, 0.5, 0.9])
+    is_offset = inner.any() and 0 < level < MAX_OFFSET * kernel.max() and high - low < level / 2
+    return float(level * kernel.size) if is_offset else 0.0
+
+
+def sits_in_corners(kernel: npt.NDArray[np.float64]) -> bool:
+    """Whether nearly all of a kernel's weight lies in the corners of its frame, and some of it in each.
+
+    Example:
+        >>> kernel = np.zeros((9, 9))
+        >>> kernel[3:6, 3:6] = 1 / 9
+        >>> sits_in_corners(kernel), sits_in_corners(np.fft.ifftshift(kernel))
+        (False, True)
+    """
+    reach = [side // 4 for side in kernel.shape]
+    if 0 in reach:
+        return False
+    rows, columns = (np.r_[:far, side - far : side] for far, side in zip(reach, kernel.shape, strict=True))
+    corners = kernel[np.ix_(rows, columns)]
+    each = [part.sum() for half in np.split(corners, 2) for part in np.split(half, 2, axis=1)]
+    return bool(sum(each) > CORNER_SHARE and min(each) > MIN_CORNER)
 
 
 def check_kernel(kernel: npt.NDArray[np.generic], name: str = "the kernel") -> npt.NDArray[np.float64]:
