@@ -13,10 +13,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, Validati
 
 from ..core import registry
 from ..core.errors import InputError, InvkitError, PluginError, one_line
+from ..core.files import parse_toml, read_toml_text
 from ..core.nested import Strict, listed, named
 from ..core.parameters import parameters_of, positional_names, read_strictly
 from ..recipes.messages import Place, describe_errors, name_missing_components_at, nearest_name
-from ..recipes.toml import read_toml
 
 __all__ = [
     "DatasetSpec",
@@ -175,11 +175,7 @@ def load_suite(name_or_path: str | Path, preset: str | None = None) -> Suite:
     given = str(name_or_path)
     if not given.endswith(".toml"):
         return parse_suite(bundled_text(given), given, preset)
-    try:
-        text = Path(given).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"the suite {given} cannot be read: {error}; check its path and its encoding") from error
-    suite = parse_suite(text, given, preset)
+    suite = parse_suite(read_toml_text(Path(given)), given, preset)
     folder = Path(given).resolve().parent
     beside = [
         recipe.model_copy(update={"name": str(folder / recipe.name)}) if recipe.name.endswith(".toml") else recipe
@@ -209,7 +205,7 @@ def parse_suite(text: str, origin: str = "suite", preset: str | None = None) -> 
     Raises:
         InputError, RecipeError: as `load_suite`.
     """
-    document = read_toml(text, origin)
+    document = parse_toml(text, origin)
     presets = document.pop("presets", {})
     if not isinstance(presets, Mapping) or not all(isinstance(each, Mapping) for each in presets.values()):
         raise InputError(f"{origin}: presets: should be tables [presets.NAME], got {presets!r:.80}")

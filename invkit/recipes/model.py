@@ -14,13 +14,14 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from ..core import registry
 from ..core.errors import RecipeError
+from ..core.files import parse_toml
 from ..core.nested import ComponentSpec, Strict, listed, named
 from ..core.parameters import positional_names, read_strictly
 from .components import CheckedComponent, check_component
 from .messages import Place, describe_errors
 from .overrides import apply_settings, expanded, expanded_recipe, expanded_recipes
 from .places import places_named
-from .toml import read_result_document, read_toml, recipe_text
+from .toml import read_result_document, recipe_text
 
 __all__ = [
     "FidelitySpec",
@@ -260,7 +261,7 @@ def validate_recipe(document: Mapping[str, Any], origin: str) -> Recipe:
 
 def parse_recipe(text: str, origin: str = "recipe") -> Recipe:
     """A recipe from TOML text; raises `RecipeError` that names ``origin`` and the line."""
-    return validate_recipe(read_toml(text, origin), origin)
+    return validate_recipe(parse_toml(text, origin), origin)
 
 
 def load_recipe(name_or_path: str | Path) -> Recipe:

@@ -22,11 +22,12 @@ from typing import Any, TypeAlias
 
 from ..core import registry
 from ..core.errors import RecipeError
+from ..core.files import parse_toml, parse_value
 from ..core.nested import listed, named
 from ..core.parameters import parameters_of
 from .messages import name_missing_components_at, nearest_name
 from .places import TEXT_FIELDS, Site, find_site, sites
-from .toml import parse_value, read_toml, registered_text
+from .toml import registered_text
 
 __all__ = ["apply_settings", "changed_title", "expanded", "expanded_recipe", "expanded_recipes"]
 
@@ -79,7 +80,7 @@ def expanded_recipe(value: Any, ancestors: Ancestors = (), place: str = "next") 
         raise RecipeError(f"{place}: the recipe '{value}' contains itself ({' > '.join(names)})")
     with name_missing_components_at(place):
         text = registered_text(value)
-    return expanded(read_toml(text, f"{place}: {value}"), names)
+    return expanded(parse_toml(text, f"{place}: {value}"), names)
 
 
 def recipe_with_settings(value: Mapping[str, Any], ancestors: Ancestors, place: str) -> dict[str, Any]:

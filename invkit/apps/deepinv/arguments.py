@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from ...core.errors import InputError, PluginError, RecipeError
+from ...core.files import read_array
 from ...core.parameters import Seed
 
 __all__ = [
@@ -170,7 +171,7 @@ def description_of(owner: type, name: str) -> str:
 def read_tensor(name: str, value: list[Any] | str) -> Tensor:
     """Nested lists, or the contents of an .npy file, as a tensor; floating-point numbers become float32."""
     try:
-        values = np.asarray(value) if isinstance(value, list) else np.load(Path(value), allow_pickle=False)
+        values = np.asarray(value) if isinstance(value, list) else read_array(Path(value))
         tensor = torch.from_numpy(np.array(values))
     except (OSError, ValueError, TypeError) as error:
         raise InputError(

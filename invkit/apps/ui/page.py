@@ -12,7 +12,8 @@ from nicegui.element import Element
 
 from ...core import registry
 from ...core.errors import InvkitError
-from ...recipes.toml import read_toml, registered_text
+from ...core.files import parse_toml
+from ...recipes.toml import registered_text
 from .components import CropFrame, DropZone, as_sentence
 from .jobs import JobQueue, RestorationJob
 from .messages import AUTO_CHOICE, RestorationRequest
@@ -239,7 +240,7 @@ def offered_recipes() -> dict[str, str]:
 def offered_title(name: str) -> str | None:
     """The title of a recipe, or None if the page cannot offer it. A plugin's recipe may be unreadable."""
     try:
-        document = read_toml(registered_text(name), name)
+        document = parse_toml(registered_text(name), name)
     except InvkitError:
         return None
     operator = component_name(document.get("operator")) or "convolution"

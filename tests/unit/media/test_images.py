@@ -475,10 +475,10 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
     path = tmp_path / "a.png"
     write_image(path, samples(8, *SIZE))
 
-    def denied(self: Path) -> NoReturn:
+    def denied(name: str, flags: int) -> NoReturn:
         raise PermissionError(13, "Permission denied")  # chmod does not stop root, who runs many a CI
 
-    monkeypatch.setattr(type(path), "read_bytes", denied)
+    monkeypatch.setattr("invkit.core.files.open_at_once", denied)
     assert "check its permissions" in refusal(path)
 
 
@@ -486,11 +486,11 @@ def test_a_file_that_memory_does_not_hold(tmp_path: Path, monkeypatch: pytest.Mo
     path = tmp_path / "a.png"
     write_image(path, samples(8, *SIZE))
 
-    def exhausted(self: Path) -> NoReturn:
+    def exhausted(name: str, flags: int) -> NoReturn:
         raise MemoryError
 
-    monkeypatch.setattr(type(path), "read_bytes", exhausted)
-    with pytest.raises(OutOfMemoryError, match=r"a\.png does not fit in memory; crop or shrink it"):
+    monkeypatch.setattr("invkit.core.files.open_at_once", exhausted)
+    with pytest.raises(OutOfMemoryError, match=r"a\.png does not fit in memory"):
         read_image(path)
 
 
