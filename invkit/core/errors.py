@@ -15,6 +15,7 @@ __all__ = [
     "is_out_of_memory",
     "one_line",
     "scaling_advice",
+    "shortened",
 ]
 
 NEGLIGIBLE = 1e-6  # below zero: the rounding of a colour conversion in float32
@@ -72,6 +73,15 @@ def one_line(error: BaseException) -> str:
         'ValueError: too small'
     """
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+
+
+def shortened(text: str, most: int = 40) -> str:
+    """The first characters of a text, for an error of one line.
+
+    >>> shortened("a long text", 6)
+    'a long...'
+    """
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def scaling_advice(low: float, high: float) -> str:

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 
-from .errors import InputError, OutOfMemoryError, RecipeError
+from .errors import InputError, OutOfMemoryError, RecipeError, shortened
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -41,7 +41,6 @@ MAX_TOML_BYTES = 2**20
 MAX_DEPTH = 64  # tables and lists inside each other; the deepest bundled recipe, with every default, has 10
 MAX_KEYS = 10_000  # of all tables together; the largest bundled recipe, with every default, has 1,400
 LARGEST_INTEGER = 2**63 - 1  # TOML's own limit; neither torch nor NumPy counts further
-NAMED_CHARACTERS = 40  # of a name in an error
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -286,11 +285,6 @@ def flaw_of(value: Any) -> str | None:
 def inner_values(value: Any) -> Iterable[Any]:
     """The values of a table or the items of a list; nothing for other values."""
     return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-
-
-def shortened(text: str) -> str:
-    """The first characters of a text."""
-    return text if len(text) <= NAMED_CHARACTERS else f"{text[:NAMED_CHARACTERS]}..."
 
 
 # --- arrays ------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -35,6 +36,7 @@ EXPECTED_BY_TYPE = {
 
 CLEARER_WITH_DESCRIPTION = {"missing", "model_type"}  # types of error that the place's description explains
 SHOWN_CHARACTERS = 80  # of a value in an error
+MAX_PROBLEMS = 5  # that one error names
 
 
 def describe_errors(
@@ -51,7 +53,10 @@ def describe_errors(
     problems: dict[Place, list[Any]] = {}
     for problem in error.errors():
         problems.setdefault(place_of(problem, document), []).append(problem)
-    return "; ".join(sentence_for(place, several, document, model_at, prefix) for place, several in problems.items())
+    shown = islice(problems.items(), MAX_PROBLEMS)
+    sentences = [sentence_for(place, several, document, model_at, prefix) for place, several in shown]
+    more = [f"and {len(problems) - MAX_PROBLEMS} more"] if len(problems) > MAX_PROBLEMS else []
+    return "; ".join([*sentences, *more])
 
 
 def place_of(problem: Any, document: Mapping[str, Any]) -> Place:

@@ -268,6 +268,7 @@ def unpacked(content: bytes) -> dict[str, Any] | None:
             warnings.simplefilter("ignore")  # torch warns about foreign files
             check_sizes(content)
             saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            check_tensors(saved, len(content))
     except MemoryError:
         raise
     except Exception:  # torch may raise anything on bytes that it did not write
@@ -280,3 +281,14 @@ def check_sizes(content: bytes) -> None:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         if sum(part.file_size for part in archive.infolist()) > len(content):
             raise ValueError("its parts are larger than the file")
+
+
+def check_tensors(value: Any, most: int) -> None:
+    """Refuse a tensor that repeats few numbers so often that a copy would have more than ``most`` bytes; `ValueError`.
+
+    The nesting is that of a solve; a deeper one ends in a ``RecursionError``, as other damage in an error of torch.
+    """
+    if isinstance(value, Tensor) and value.numel() * value.element_size() > most:
+        raise ValueError(f"a tensor of shape {tuple(value.shape)} is larger than the file")
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ():
+        check_tensors(item, most)
