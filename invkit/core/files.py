@@ -84,7 +84,7 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
         most: bytes; None for as many as fit in memory.
 
     Raises:
-        InputError: the file is missing, not regular, unreadable, empty or larger than ``most``.
+        InputError: the file is missing, not regular, unreadable or larger than ``most``.
         OutOfMemoryError: it does not fit in memory.
     """
     try:
@@ -105,8 +105,6 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
         raise InputError(f"{path} cannot be read: {reason}; give a regular file") from error
     except MemoryError as error:
         raise OutOfMemoryError(f"{path} does not fit in memory; give a smaller file") from error
-    if not content:
-        raise InputError(f"{path} is empty (0 bytes); copy or export it again")
     if most is not None and len(content) > most:
         raise InputError(too_long(path, most))
     return content

@@ -65,6 +65,8 @@ def decode(path: Path) -> StoredImage:
         OutOfMemoryError: the image does not fit in memory.
     """
     content = read_bytes(path)
+    if not content:
+        raise InputError(f"{path} is empty (0 bytes); copy or export it again")
     kind = detected_format(content)
     if kind is None:
         raise InputError(f"{path} is not an image of a format that invkit reads ({', '.join(READABLE_FORMATS)})")

@@ -18,6 +18,7 @@ from torch.autograd.function import once_differentiable
 from ..core.errors import InputError, RecipeError
 from ..core.interfaces import Denoising, Regularizer
 from ..core.parameters import Positive, validated
+from ..core.runtime.weights import weights_only
 from ..networks.random import seeded
 from .shrinkage import values_per_image
 
@@ -129,7 +130,8 @@ def explicit_prior(name: str, options: Mapping[str, Any]) -> Any:
     """An explicit prior of deepinv by its class name; raises `RecipeError`."""
     source = known_class(name, prior_classes(), "prior")
     try:
-        prior = source(**options)
+        with weights_only():
+            prior = source(**options)
         explicit = prior.explicit_prior
         if explicit:
             prior.fn(torch.zeros(1, 1, *TRIAL_SIZE))  # reports a missing optional package before any computation
@@ -239,7 +241,7 @@ class _Denoiser:
     def module(self) -> Any:
         """The denoiser, ready for use; raises `InputError`."""
         try:
-            with seeded(0):  # a network draws random weights before it loads its own
+            with seeded(0), weights_only():  # a network draws random weights before it loads its own
                 return denoiser_classes()[self.name](**self.settings).eval().requires_grad_(False)
         except Exception as error:
             remedy = f"; {WEIGHTS_REMEDY}" if has_weights(self.name, self.settings) else ""

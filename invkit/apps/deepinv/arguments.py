@@ -25,6 +25,7 @@ from torch import Tensor
 from ...core.errors import InputError, PluginError, RecipeError
 from ...core.files import read_array
 from ...core.parameters import Seed
+from ...core.runtime.weights import weights_only
 
 __all__ = [
     "Argument",
@@ -200,7 +201,8 @@ def constructor_arguments(arguments: Iterable[Argument], values: Mapping[str, An
 def build_instance(owner: type, arguments: Mapping[str, Any]) -> Any:
     """An instance of a class of deepinv; raises `RecipeError` if deepinv refuses the arguments or needs a package."""
     try:
-        return owner(**arguments)
+        with weights_only():
+            return owner(**arguments)
     except Exception as error:  # deepinv's assertions, indexing and divisions raise many kinds of errors
         shown = {k: value if isinstance(value, PLAIN_TYPES) else type(value).__name__ for k, value in arguments.items()}
         raise RecipeError(

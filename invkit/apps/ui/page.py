@@ -119,7 +119,7 @@ class RequestForm:
 
     def show_photo(self, upload_id: str) -> None:
         """Show the uploaded photograph, in place of an earlier one."""
-        photo = self.uploads.by_id.get(upload_id)
+        photo = self.uploads.take(upload_id)
         if photo is None:
             return
         self.forget()
@@ -192,7 +192,7 @@ class Gallery:
         """Show the present runs, if they have changed."""
         if self.shown == self.store.changes:
             return
-        self.shown, runs = self.store.changes, self.store.gallery()
+        self.shown, runs, damaged = self.store.changes, self.store.gallery(), self.store.damaged()
         self.body.clear()
         with self.body:
             if runs:
@@ -202,6 +202,8 @@ class Gallery:
                     self.add_card(run)
             if len(runs) > self.limit:
                 ui.button(f"Show all {len(runs)}", on_click=self.show_all).props("flat no-caps")
+            if damaged:
+                ui.label(f"Runs that cannot be read, in {self.store.runs}: {', '.join(damaged)}").classes("hint")
 
     def add_card(self, run: KeptRun) -> None:
         """Add a run, as a button."""
@@ -209,7 +211,7 @@ class Gallery:
         with ui.element("button").classes("card").props('type="button"').on("click", lambda: self.on_open(run)):
             ui.element("img").props(f'src="{thumbnail}" alt="" loading="lazy"')
             ui.label(run.request.photo).classes("name")
-            ui.label(run.facts["recipe"]).classes("hint")
+            ui.label(run.facts.recipe).classes("hint")
             ui.label(f"{day[:4]}-{day[4:6]}-{day[6:]} {time[:2]}:{time[2:4]}").classes("hint")
 
     def show_all(self) -> None:

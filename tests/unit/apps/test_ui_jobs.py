@@ -22,6 +22,7 @@ from invkit.apps.ui.messages import (
     Failed,
     Iterated,
     RestorationRequest,
+    RunFacts,
     Saving,
     WorkerMessage,
     WorkerOrder,
@@ -51,7 +52,9 @@ class ScriptedWorker(WorkerProcess):
                 if isinstance(message, Done):
                     view = order.folder / RUN_FOLDER / VIEW_FOLDER
                     view.mkdir(parents=True)
-                    (view / FACTS_FILE).write_text('{"request": ' + order.request.model_dump_json() + "}")
+                    size = {"seconds": 1.0, "iterations": 7, "width": 12, "height": 8, "kernel": None}
+                    facts = RunFacts(request=order.request, recipe="fast", stopped="finished", **size)
+                    (view / FACTS_FILE).write_text(facts.model_dump_json())
                 await asyncio.sleep(0)
                 yield message
 

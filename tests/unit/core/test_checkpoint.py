@@ -369,7 +369,7 @@ def test_another_format_is_refused(path: Path, form: int | str | None) -> None:
 def test_a_missing_file_and_a_folder(path: Path) -> None:
     assert "nothing to resume" in refusal(path)
     path.mkdir()
-    assert "cannot be read (Is a directory)" in refusal(path)
+    assert "is a folder" in refusal(path)
 
 
 def test_a_file_that_memory_does_not_hold(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
