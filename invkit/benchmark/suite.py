@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
@@ -12,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
 from ..core import registry
-from ..core.errors import InputError, InvkitError, PluginError, one_line
+from ..core.errors import InputError, InvkitError, PluginError, near_names, one_line
 from ..core.files import parse_toml, read_toml_text
 from ..core.nested import Strict, listed, named
 from ..core.parameters import parameters_of, positional_names, read_strictly
@@ -188,7 +187,7 @@ def bundled_text(name: str) -> str:
     """The text of a bundled suite; raises `InputError`."""
     known = bundled()
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
+        near = near_names(name, known, n=1)
         guess = f"did you mean '{near[0]}'? " if near else ""
         raise InputError(f"there is no suite '{name}'; {guess}Give one of {', '.join(known)}, or a .toml file")
     return (files(__package__) / "suites" / f"{name}.toml").read_text(encoding="utf-8")

@@ -29,8 +29,21 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["array_of", "parse_json", "parse_toml", "parse_value", "read_array", "read_bytes", "read_json",
-           "read_json_table", "read_text", "read_toml_text", "sha256_of", "write_atomically"]  # fmt: skip
+__all__ = [
+    "array_of",
+    "check_regular",
+    "parse_json",
+    "parse_toml",
+    "parse_value",
+    "read_array",
+    "read_bytes",
+    "read_json",
+    "read_json_table",
+    "read_text",
+    "read_toml_text",
+    "sha256_of",
+    "write_atomically",
+]
 
 READ_BYTES = 2**20  # of a file at a time
 LARGE_BYTES = 2**26  # from here on the free memory is asked before a file is read
@@ -89,7 +102,9 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
     """
     try:
         with open(path, "rb", opener=open_at_once) as file:
-            check_readable(path, os.fstat(file.fileno()), most)
+            facts = os.fstat(file.fileno())
+            check_regular(path, facts)
+            check_size(path, facts.st_size, most)
             content = file.read() if most is None else file.read(most + 1)
     except InputError:
         raise
@@ -115,23 +130,27 @@ def open_at_once(name: str, flags: int) -> int:
     return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def check_readable(path: Path, facts: os.stat_result, most: int | None) -> None:
-    """Refuse a pipe or a device, and a file that is too large.
+def check_regular(path: Path, facts: os.stat_result) -> None:
+    """Refuse a pipe or a device; raises `InputError`."""
+    if not stat.S_ISREG(facts.st_mode):
+        raise InputError(f"{path} is not a regular file but a pipe or a device; save its content as a file")
+
+
+def check_size(path: Path, size: int, most: int | None) -> None:
+    """Refuse a file before it is read.
 
     Args:
-        path: of the opened file.
-        facts: of that file.
+        path: of the file.
+        size: of the file in bytes.
         most: bytes; None for as many as fit in memory.
 
     Raises:
-        InputError: it is not regular or larger than ``most``.
+        InputError: it is larger than ``most``.
         MemoryError: it does not fit in memory.
     """
-    if not stat.S_ISREG(facts.st_mode):
-        raise InputError(f"{path} is not a regular file but a pipe or a device; save its content as a file")
-    if most is not None and facts.st_size > most:
+    if most is not None and size > most:
         raise InputError(too_long(path, most))
-    if facts.st_size > LARGE_BYTES and facts.st_size > psutil.virtual_memory().available:
+    if size > LARGE_BYTES and size > psutil.virtual_memory().available:
         raise MemoryError
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import inspect
 import math
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ..core.errors import InputError, RecipeError
+from ..core.errors import InputError, RecipeError, near_names
 from ..core.interfaces import Denoising, Regularizer
 from ..core.parameters import Positive, validated
 from ..core.runtime.weights import weights_only
@@ -41,7 +40,7 @@ def known_class(name: str, classes: Mapping[str, Any], kind: str) -> Any:
     """
     if name in classes:
         return classes[name]
-    near = difflib.get_close_matches(name, classes, n=1, cutoff=0.4)
+    near = near_names(name, classes, n=1, cutoff=0.4)
     hint = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(classes)}"
     raise RecipeError(f"deepinv has no {kind} '{name}'; {hint}")
 

@@ -14,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ...core.errors import InputError
-from ...core.files import read_array, read_json, sha256_of
+from ...core.files import read_array, sha256_of
 from ...core.result import Result
 from ...media.animation import SnapshotFile, SolveHistory, evenly, snapshots_in
 from ...media.figures import kernel_stack, luma_of, protocol_margins
 from ...media.images import read_image
 from ...media.layouts import channels_last, to_bchw
+from ...media.run_details import read_run_details
 from ...numerics.registration import aligned_psnr
 from . import page
 from .cases import case_charts, case_kernels, size_text
@@ -106,9 +107,7 @@ def read_run(folder: Path) -> Run:
     Raises:
         InputError: its result.json cannot be read.
     """
-    details = read_json(folder / RESULT_JSON)
-    if not isinstance(details, dict):
-        raise InputError(f"{folder / RESULT_JSON} is not of a run; give the --output of 'invkit deblur'")
+    details = read_run_details(folder / RESULT_JSON)
     kept = {name: folder / name for name in ("image.png", "image.npy", "photograph.png") if (folder / name).is_file()}
     image = kept.get("image.png") or kept.get("image.npy")
     return Run(
