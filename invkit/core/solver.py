@@ -81,7 +81,9 @@ class State(ABC):
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Restore the values of `state_dict`; the state must have been started on the same problem."""
         self.iteration = int(saved["iteration"])
-        self.losses = list(stacked(list(saved["losses"])))  # each a scalar
+        if saved["losses"].ndim != 1:
+            raise ValueError(f"the losses have shape {tuple(saved['losses'].shape)}")
+        self.losses = list(saved["losses"])
         self.converged = bool(saved["converged"])
         self.seconds = float(saved["seconds"])
 

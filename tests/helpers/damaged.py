@@ -88,7 +88,7 @@ def whole_archives() -> Mapping[str, bytes]:
         made[name] = buffer.getvalue()
     for mode in ("w", "w:gz", "w:bz2", "w:xz"):
         buffer = io.BytesIO()
-        with tarfile.open(fileobj=buffer, mode=mode) as tarred:  # type: ignore[call-overload]
+        with tarfile.open(fileobj=buffer, mode=mode) as tarred:
             entry = tarfile.TarInfo("sharp/a.txt")
             entry.size = 300
             tarred.addfile(entry, io.BytesIO(b"a" * 300))
