@@ -30,7 +30,12 @@ from invkit.pipeline.inputs import read_kernels
 from invkit.recipes.model import load_recipe
 
 READERS: list[Callable[[Path], Any]] = [read_bytes, read_json, read_toml_text, read_array, decode, read_kernels]
-DOORS: dict[str, Callable[[Path], Any]] = {".toml": load_recipe, ".json": prepare_rerun, ".npy": read_kernels, ".png": decode}
+DOORS: dict[str, Callable[[Path], Any]] = {
+    ".toml": load_recipe,
+    ".json": prepare_rerun,
+    ".npy": read_kernels,
+    ".png": decode,
+}
 
 
 def refusal(action: Callable[[], object], error: type[InvkitError] = InputError) -> str:
