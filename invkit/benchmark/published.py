@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from ..core.files import parse_toml
 from .records import ALL, MetricInfo
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 __all__ = ["PublishedRow", "PublishedSource", "published_rows", "published_tables"]
 
@@ -41,7 +36,7 @@ class PublishedRow:
 def published_tables() -> tuple[Mapping[str, Any], ...]:
     """The tables of published.toml."""
     text = (files(__package__) / "published.toml").read_text(encoding="utf-8")
-    return tuple(tomllib.loads(text)["tables"])
+    return tuple(parse_toml(text, "published.toml")["tables"])
 
 
 def published_rows(dataset: str, metrics: Sequence[MetricInfo], by: str | None = None) -> list[PublishedRow]:

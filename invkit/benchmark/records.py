@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ import numpy.typing as npt
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from ..core.errors import InputError
+from ..core.files import read_array, read_json
 
 __all__ = ["ALL", "RESULT_FILE", "SUITE_FILE", "DatasetResults", "MetricInfo", "Record", "SnapshotRecord", "SuiteItem",
            "SuiteResults", "natural", "read_kernel_file", "read_picture", "read_results"]  # fmt: skip
@@ -258,7 +258,7 @@ def read_results(root: str | Path) -> SuiteResults:
             "--output of 'invkit bench run'"
         )
     try:
-        plan = json.loads(file.read_text(encoding="utf-8")) if file.exists() else plan_of(found)
+        plan = read_json(file) if file.exists() else plan_of(found)
         return planned_results(root, plan, found)
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{file} is not a plan ({type(error).__name__}: {error}); run the suite again") from error
@@ -321,7 +321,7 @@ def without_nulls(facts: Mapping[str, Any]) -> dict[str, Any]:
 def read_record(file: Path) -> Record | None:
     """The result of a job; None if the file holds no result of this version."""
     try:
-        return record_of(json.loads(file.read_text(encoding="utf-8")), file.parent)
+        return record_of(read_json(file), file.parent)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -381,8 +381,8 @@ def read_picture(path: Path) -> npt.NDArray[np.floating] | None:
 def read_kernel_file(path: Path) -> npt.NDArray[np.float64] | None:
     """A kernel file, (h, w); None if it cannot be read."""
     try:
-        values = np.asarray(np.load(path, allow_pickle=False), dtype=np.float64)
-    except (OSError, ValueError, EOFError):
+        values = np.asarray(read_array(path), dtype=np.float64)
+    except ValueError:
         return None
     return values.reshape(values.shape[-2:]) if values.ndim >= 2 and values.size else None
 

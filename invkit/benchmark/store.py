@@ -27,7 +27,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ..core.errors import InputError
-from ..core.files import sha256_of, write_atomically
+from ..core.files import read_json_table, sha256_of, write_atomically
 from ..media.output import strict_json
 from .records import RESULT_FILE, SUITE_FILE
 
@@ -69,11 +69,8 @@ class JobStore:
 
     def record(self, job: str) -> dict[str, Any] | None:
         """The record of a job, by its id; None if there is no readable record."""
-        try:
-            found = json.loads((self.jobs / job / RESULT_FILE).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        return found if isinstance(found, dict) and found.get("id") == job else None
+        found = read_json_table(self.jobs / job / RESULT_FILE)
+        return found if found.get("id") == job else None
 
     def records(self, jobs: Iterable[str]) -> dict[str, dict[str, Any]]:
         """The records of those jobs that have one, by id."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
@@ -12,11 +11,11 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
 from ..core import registry
-from ..core.errors import InputError, InvkitError, PluginError, one_line
+from ..core.errors import InputError, InvkitError, PluginError, near_names, one_line
+from ..core.files import parse_toml, read_toml_text
 from ..core.nested import Strict, listed, named
 from ..core.parameters import parameters_of, positional_names, read_strictly
 from ..recipes.messages import Place, describe_errors, name_missing_components_at, nearest_name
-from ..recipes.toml import read_toml
 
 __all__ = [
     "DatasetSpec",
@@ -175,11 +174,7 @@ def load_suite(name_or_path: str | Path, preset: str | None = None) -> Suite:
     given = str(name_or_path)
     if not given.endswith(".toml"):
         return parse_suite(bundled_text(given), given, preset)
-    try:
-        text = Path(given).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"the suite {given} cannot be read: {error}; check its path and its encoding") from error
-    suite = parse_suite(text, given, preset)
+    suite = parse_suite(read_toml_text(Path(given)), given, preset)
     folder = Path(given).resolve().parent
     beside = [
         recipe.model_copy(update={"name": str(folder / recipe.name)}) if recipe.name.endswith(".toml") else recipe
@@ -192,7 +187,7 @@ def bundled_text(name: str) -> str:
     """The text of a bundled suite; raises `InputError`."""
     known = bundled()
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
+        near = near_names(name, known, n=1)
         guess = f"did you mean '{near[0]}'? " if near else ""
         raise InputError(f"there is no suite '{name}'; {guess}Give one of {', '.join(known)}, or a .toml file")
     return (files(__package__) / "suites" / f"{name}.toml").read_text(encoding="utf-8")
@@ -209,7 +204,7 @@ def parse_suite(text: str, origin: str = "suite", preset: str | None = None) -> 
     Raises:
         InputError, RecipeError: as `load_suite`.
     """
-    document = read_toml(text, origin)
+    document = parse_toml(text, origin)
     presets = document.pop("presets", {})
     if not isinstance(presets, Mapping) or not all(isinstance(each, Mapping) for each in presets.values()):
         raise InputError(f"{origin}: presets: should be tables [presets.NAME], got {presets!r:.80}")

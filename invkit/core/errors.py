@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 __all__ = [
     "AssemblyError",
     "DivergedError",
@@ -13,10 +16,13 @@ __all__ = [
     "RecipeError",
     "UnknownNameError",
     "is_out_of_memory",
+    "near_names",
     "one_line",
     "scaling_advice",
+    "shortened",
 ]
 
+LONGEST_NAME = 100  # characters
 NEGLIGIBLE = 1e-6  # below zero: the rounding of a colour conversion in float32
 
 
@@ -72,6 +78,30 @@ def one_line(error: BaseException) -> str:
         'ValueError: too small'
     """
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+
+
+def near_names(name: str, known: Iterable[str], n: int = 3, cutoff: float = 0.6) -> list[str]:
+    """The known names that are most like another one; a name as long as a text is like none.
+
+    Args:
+        name: that was given.
+        known: the names to choose from.
+        n: how many at most.
+        cutoff: the least likeness, from 0 to 1.
+
+    >>> near_names("inpaintig", ["inpainting", "identity"])
+    ['inpainting']
+    """
+    return difflib.get_close_matches(name[:LONGEST_NAME], list(known), n, cutoff)
+
+
+def shortened(text: str, most: int = 40) -> str:
+    """The first characters of a text, for an error of one line.
+
+    >>> shortened("a long text", 6)
+    'a long...'
+    """
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def scaling_advice(low: float, high: float) -> str:

@@ -6,12 +6,13 @@ package of its family. To a static type checker such a class is ``Any``; typed c
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import distribution
 from typing import Any
+
+from .errors import near_names
 
 __all__ = ["lazy_attributes", "lazy_names"]
 
@@ -32,7 +33,7 @@ def lazy_attributes(package: str, others: Mapping[str, str] | None = None) -> Ca
         homes = {**registered_classes(package), **(others or {})}
         if name in homes:
             return getattr(import_module(homes[name]), name)
-        near = difflib.get_close_matches(name, homes)
+        near = near_names(name, homes)
         hint = f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
         raise AttributeError(f"module '{package}' has no attribute '{name}'{hint}")
 

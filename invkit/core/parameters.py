@@ -23,6 +23,7 @@ from .errors import PluginError, one_line
 from .nested import Component, NestedComponent, nested_component_of
 
 __all__ = [
+    "LARGEST",
     "Component",
     "Fraction",
     "NonNegative",
@@ -44,8 +45,11 @@ P = ParamSpec("P")
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+LARGEST = 1e12
+"""The largest number that a recipe or an option may give: its cube still has a meaning in single precision."""
+
+Positive = Annotated[float, Field(gt=0, le=LARGEST, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, le=LARGEST, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 PositiveInt = Annotated[int, Field(gt=0)]
 NonNegativeInt = Annotated[int, Field(ge=0)]

@@ -5,7 +5,6 @@ Built-in components are registered as those of plugins: by an entry point in the
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import os
@@ -16,7 +15,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, PackageNotFoundError, distributions, version
 from typing import Any, ClassVar, TypeVar
 
-from .errors import InvkitError, PluginError, UnknownNameError, one_line
+from .errors import InvkitError, PluginError, UnknownNameError, near_names, one_line, shortened
 from .nested import Component
 from .plugin_loading import timed_import, unmet_requirement
 
@@ -259,7 +258,7 @@ def ask_adapter(prefix: str, question: Callable[[Adapter], AdapterAnswer]) -> Ad
 def check_known_family(family: str) -> None:
     """Raise `UnknownNameError` for a family that does not exist."""
     if family not in FAMILIES:
-        near = [f for f in FAMILIES if family and family in f] or difflib.get_close_matches(family, FAMILIES)
+        near = [f for f in FAMILIES if family and family in f] or near_names(family, FAMILIES)
         hint = f"did you mean {' or '.join(repr(f) for f in near)}? The" if near else "the"
         raise UnknownNameError(f"there is no family '{family}'; {hint} families are {', '.join(FAMILIES)}")
 
@@ -267,9 +266,9 @@ def check_known_family(family: str) -> None:
 def unknown_name(family: str, name: str) -> str:
     """The message for a name that nothing has."""
     known = adapted_names(family, name.rpartition(":")[0]) or names(family)
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    near = near_names(name, known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(repr(n) for n in near)}?" if near else f"there are {', '.join(known) or 'none'}"
-    return f"nothing named '{name}' in {family}; {hint}"
+    return f"nothing named '{shortened(name, 100)}' in {family}; {hint}"
 
 
 def interface_of(family: str) -> Any:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar, final
 import torch
 from torch import Tensor
 
-from .errors import AssemblyError, DivergedError
+from .errors import AssemblyError, DivergedError, InputError, is_out_of_memory, one_line
 from .interfaces import Assignable, Blur, Denoising, ImagePrior, OperatorParameterPrior, Proximable
 from .parameters import Component
 from .problem import Problem
@@ -82,6 +82,8 @@ class State(ABC):
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Restore the values of `state_dict`; the state must have been started on the same problem."""
         self.iteration = int(saved["iteration"])
+        if saved["losses"].ndim != 1:
+            raise ValueError(f"the losses have shape {tuple(saved['losses'].shape)}")
         self.losses = list(saved["losses"])
         self.converged = bool(saved["converged"])
         self.seconds = float(saved["seconds"])
@@ -208,12 +210,13 @@ class Solver(Component, ABC, Generic[StateT]):
         Raises:
             AssemblyError: the problem lacks an ability that the solver needs.
             DivergedError: the loss became infinite or NaN.
+            InputError: the saved state is not of such a solve.
         """
         self.check(problem)
         with threads_for(problem):
             state = self.start(problem)
             if resume is not None:
-                state.load_state_dict(resume)
+                restore_state(state, resume)
             run = _Run(self, problem, state, observers, time_limit)
             reason = run.to_the_end()
         image, kernel = run.state.estimate()
@@ -271,6 +274,22 @@ class _Run(Generic[StateT]):
                 for observer in self.observers:
                     observer.stepped(self.problem, self.state)
         return "converged" if self.state.converged else "finished"
+
+
+def restore_state(state: State, saved: Mapping[str, Any]) -> None:
+    """Load a saved state into one that was just started; raises `InputError` if the saved one is of another form."""
+    shapes = [value.shape for value in state.estimate()]
+    try:
+        state.load_state_dict(saved)
+        found = [value.shape for value in state.estimate()]
+        if found != shapes:
+            raise ValueError(f"image and kernel have shapes {found} instead of {shapes}")
+    except Exception as error:  # whoever wrote the file decides what is missing or of another type in it
+        if is_out_of_memory(error):
+            raise
+        raise InputError(
+            f"the saved state does not fit this run ({one_line(error)}); it is damaged, start anew with --overwrite"
+        ) from error
 
 
 def threads_for(problem: Problem) -> AbstractContextManager[None]:

@@ -7,29 +7,25 @@ path out of the folder, a link and a device are errors, in zip and tar files ali
 
 from __future__ import annotations
 
-import gzip
-import lzma
-import shutil
 import stat
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO, TypeAlias, cast
+from typing import IO, TypeAlias, TypeVar, cast
 
-from ..core.errors import InputError
+from ..core.errors import InputError, one_line
+from ..core.files import check_regular
 
 __all__ = ["safe_path", "unpack"]
 
 Member: TypeAlias = tuple[PurePosixPath, int, Callable[[], IO[bytes]]]
 """A plain file of an archive: its path, its size in bytes, and a function that opens it."""
 
+Item = TypeVar("Item")
 MAX_ARCHIVE_MEMBERS = 100_000
-CORRUPT_STREAM_ERRORS = (gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
-UNKNOWN_COMPRESSION_ERROR = NotImplementedError
-DAMAGED_ARCHIVE_ERRORS = (zipfile.BadZipFile, tarfile.TarError, *CORRUPT_STREAM_ERRORS, UNKNOWN_COMPRESSION_ERROR)
+PIECE_BYTES = 2**20  # of a member at a time
 
 
 def safe_path(name: str) -> PurePosixPath:
@@ -63,22 +59,38 @@ def unpack(archive: Path, into: Path, limit: int) -> None:
         OSError: the folder cannot be written.
     """
     try:
-        for number, (path, size, opened) in enumerate(members(archive)):
+        for number, (path, size, opened) in enumerate(unless_damaged(partial(members, archive))):
             limit -= size
             if limit < 0 or number >= MAX_ARCHIVE_MEMBERS:
                 raise InputError("its contents are larger than expected" if limit < 0 else "it has too many members")
             target = into / path
             target.parent.mkdir(parents=True, exist_ok=True)
-            with opened() as source, target.open("wb") as file:
-                shutil.copyfileobj(source, file)
+            with target.open("wb") as file:
+                file.writelines(unless_damaged(partial(pieces, opened)))
     except InputError as error:
         raise InputError(f"the archive {archive.name} is refused: {error}") from error
-    except DAMAGED_ARCHIVE_ERRORS as error:
-        raise InputError(f"the archive {archive.name} is damaged ({error}); download it again") from error
+
+
+def unless_damaged(read: Callable[[], Iterator[Item]]) -> Iterator[Item]:
+    """What a reader of an archive gives; raises `InputError` if it fails, as it may do in any way on damaged data."""
+    try:
+        yield from read()
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"it is damaged ({one_line(error)}); download it again") from error
+
+
+def pieces(opened: Callable[[], IO[bytes]]) -> Iterator[bytes]:
+    """The content of a member."""
+    with opened() as source:
+        while piece := source.read(PIECE_BYTES):
+            yield piece
 
 
 def members(archive: Path) -> Iterator[Member]:
     """The plain files of a zip or tar file, in its order; raises `InputError` at the first member that is refused."""
+    check_regular(archive, archive.stat())
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as zipped:
             for info in zipped.infolist():

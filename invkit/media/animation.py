@@ -14,7 +14,8 @@ import numpy as np
 from PIL import Image
 
 from ..core.errors import InputError
-from ..core.files import read_json_table, write_atomically
+from ..core.files import read_bytes, write_atomically
+from .run_details import read_run_details
 
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
@@ -122,7 +123,9 @@ def animate_folder(folder: Path, path: Path, seconds: float = 6.0) -> Path:
     found = [(one, one.kernel) for one in snapshots_in(folder) if one.kernel is not None]
     if not found:
         raise InputError(f"{folder} holds no snapshots to animate; run again with {IN_SHELL} --overwrite")
-    history = SolveHistory(read_json_table(folder / "result.json"), max(one.solve for one, _ in found))
+    finished = folder / "result.json"
+    details = read_run_details(finished) if finished.exists() else {}
+    history = SolveHistory(details, max(one.solve for one, _ in found))
     frames = []
     try:
         for one, kernel in evenly(found, frame_count(seconds)):
@@ -181,8 +184,8 @@ def snapshots_in(folder: Path) -> list[SnapshotFile]:
 
 
 def opened(path: Path) -> Image.Image:
-    """An 8-bit image from a file, grey or RGB; raises `OSError`."""
-    with Image.open(path) as picture:
+    """An 8-bit image from a file, grey or RGB; raises `InputError` or `OSError`."""
+    with Image.open(BytesIO(read_bytes(path))) as picture:
         return picture.convert("L" if picture.mode in ("1", "L", "LA", "I;16", "I") else "RGB")
 
 

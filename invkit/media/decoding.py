@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import logging
-import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile
 
 from ..core.errors import InputError, OutOfMemoryError
+from ..core.files import array_of, read_bytes
+from .tiff import check_layout, colour_count, interleaved, only_page, opened_tiff, plain_colours
 
-if TYPE_CHECKING:
-    from tifffile import TiffFile, TiffPage
-
-__all__ = ["MAX_PIXELS", "READABLE_FORMATS", "StoredImage", "decode", "detected_format", "read_bytes", "upright"]
+__all__ = ["MAX_PIXELS", "READABLE_FORMATS", "StoredImage", "decode", "detected_format", "upright"]
 
 READABLE_FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WebP", "NPY")
 MAX_PIXELS = 178_956_970
@@ -35,8 +33,6 @@ MAGIC = {
     "NPY": (b"\x93NUMPY",),
 }
 ORIENTATION_TAG, ICC_PROFILE_TAG = 0x0112, 34675  # of EXIF and of TIFF
-ASSOCIATED_ALPHA = 1  # kind of an extra sample: the colours have been multiplied by it
-TIFF_CHANNELS = {"MINISWHITE": 1, "MINISBLACK": 1, "RGB": 3, "PALETTE": 1, "SEPARATED": 4, "YCBCR": 3}
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # whatever makes a file unusable is raised, not printed
 
@@ -69,6 +65,8 @@ def decode(path: Path) -> StoredImage:
         OutOfMemoryError: the image does not fit in memory.
     """
     content = read_bytes(path)
+    if not content:
+        raise InputError(f"{path} is empty (0 bytes); copy or export it again")
     kind = detected_format(content)
     if kind is None:
         raise InputError(f"{path} is not an image of a format that invkit reads ({', '.join(READABLE_FORMATS)})")
@@ -78,43 +76,12 @@ def decode(path: Path) -> StoredImage:
     except InputError as reason:
         raise InputError(f"{path} {reason}") from reason
     except MemoryError as error:
-        raise too_large(path) from error
+        raise OutOfMemoryError(f"{path} does not fit in memory; crop or shrink it first") from error
     except Exception as error:  # a decoder may raise anything on damaged data
         raise InputError(
             f"{path} is truncated or damaged and cannot be read in full as {kind} ({reason_text(error)}); "
             "copy or export it again"
         ) from error
-
-
-def read_bytes(path: Path) -> bytes:
-    """The content of a file.
-
-    Raises:
-        InputError: it is missing, not a regular file, unreadable or empty.
-        OutOfMemoryError: it does not fit in memory.
-    """
-    try:
-        if path.is_dir():
-            raise InputError(f"{path} is a folder; give the image file in it")
-        if path.exists() and not path.is_file():
-            raise InputError(f"{path} is not a regular file; give an image file")
-        content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise InputError(f"there is no file {path}; check its name and folder") from error
-    except PermissionError as error:
-        raise InputError(f"{path} may not be read; check its permissions") from error
-    except (OSError, ValueError) as error:  # ValueError: a name with a null character
-        raise InputError(f"{path} cannot be read: {reason_text(error)}") from error
-    except MemoryError as error:
-        raise too_large(path) from error
-    if not content:
-        raise InputError(f"{path} is empty (0 bytes); copy or export it again")
-    return content
-
-
-def too_large(path: Path) -> OutOfMemoryError:
-    """The error for a file that does not fit in memory."""
-    return OutOfMemoryError(f"{path} does not fit in memory; crop or shrink it first")
 
 
 def reason_text(error: Exception) -> str:
@@ -215,7 +182,7 @@ def stored_picture(picture: Image.Image, kind: str, deep: bytes | None) -> Store
 
 def decode_npy(content: bytes) -> StoredImage:
     """A saved array. NumPy refuses pickled objects, because reading them could run code."""
-    values = np.load(BytesIO(content), allow_pickle=False)
+    values = array_of(content)
     return StoredImage(values, "NPY", alpha=has_alpha(values))
 
 
@@ -226,16 +193,14 @@ def decode_tiff(content: bytes) -> StoredImage:
         InputError: the file holds something else than one photograph; the caller adds the name of the file.
         Exception: tifffile cannot read the file.
     """
-    from tifffile import PHOTOMETRIC, TiffFile
+    from tifffile import PHOTOMETRIC
 
-    with TiffFile(BytesIO(content)) as file:
+    with opened_tiff(content) as file:
         page = only_page(file)
         check_pixel_count(page.imagewidth, page.imagelength)
         photometric = PHOTOMETRIC(page.photometric).name
         colours = colour_count(page, photometric)
-        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
-            if count == 0 or offset + count > len(content):  # tifffile would fill a missing strip or tile with black
-                raise ValueError(f"a strip ends at byte {offset + count} of {len(content)}")
+        check_layout(page, content)
         values = interleaved(page)
         alpha = values.ndim == 3 and values.shape[-1] == colours + 1
         values, white = plain_colours(page, values, photometric)
@@ -244,85 +209,6 @@ def decode_tiff(content: bytes) -> StoredImage:
         if profile is not None:  # a profile of inks is useless, because the inks have been converted
             profile = None if photometric == "SEPARATED" else bytes(profile)
         return StoredImage(upright(values, orientation or 1), "TIFF", white, alpha, profile)
-
-
-def only_page(file: TiffFile) -> TiffPage:
-    """The only picture of a file, previews aside; raises `InputError` if there are several."""
-    from tifffile import TiffPage
-
-    pages = [page for page in file.pages if isinstance(page, TiffPage)]
-    full = [page for page in pages if not page.is_reduced] or pages
-    stored = sum(math.prod(series.shape) for series in file.series)
-    if len(full) > 1 or stored > sum(math.prod(page.shape) for page in pages):  # ImageJ: many planes behind one page
-        count = max(len(full), stored // math.prod(full[0].shape))
-        raise InputError(f"holds {count} pages; save the page you want as a file of its own")
-    return full[0]
-
-
-def colour_count(page: TiffPage, photometric: str) -> int:
-    """The number of colour channels; raises `InputError` for a photometry or extra channels of no photograph."""
-    from tifffile import COMPRESSION
-
-    converted = page.compression in (COMPRESSION.JPEG, COMPRESSION.OJPEG)
-    if photometric not in TIFF_CHANNELS or (photometric == "YCBCR" and not converted):
-        raise InputError(f"stores its colours as {photometric}; export it as RGB or grey")
-    extra = page.samplesperpixel - TIFF_CHANNELS[photometric]
-    if not 0 <= extra <= 1 or page.imagedepth > 1:
-        raise InputError(f"has {page.samplesperpixel} channels of {photometric}; export it as RGB or grey")
-    return TIFF_CHANNELS[photometric]
-
-
-def interleaved(page: TiffPage) -> npt.NDArray[Any]:
-    """The values of a page with channels last, even if the file keeps them in separate planes."""
-    from tifffile import PLANARCONFIG
-
-    values = page.asarray()
-    if values.ndim == 3 and page.planarconfig == PLANARCONFIG.SEPARATE and page.samplesperpixel > 1:
-        return np.moveaxis(values, 0, -1)
-    return values[..., 0] if values.ndim == 3 and values.shape[-1] == 1 else values
-
-
-def plain_colours(page: TiffPage, values: npt.NDArray[Any], photometric: str) -> tuple[npt.NDArray[Any], float | None]:
-    """Grey or RGB values, followed by alpha if the file has it, and the value that means white.
-
-    Args:
-        page: of the file.
-        values: (H, W) or (H, W, C), as stored.
-        photometric: the meaning of the channels.
-    """
-    if values.dtype == bool:
-        values = values.astype(np.uint8)
-    white = None if values.dtype.kind != "u" else float(2**page.bitspersample - 1)
-    if photometric == "PALETTE":
-        if page.colormap is None or values.ndim != 2:
-            raise ValueError("the palette is missing")
-        colours = np.asarray(page.colormap)[:, values] >> 8  # a TIFF palette keeps its 8 bits in the upper half of 16
-        return np.moveaxis(colours, 0, -1).astype(np.uint8), 255.0
-    if page.extrasamples and page.extrasamples[0] == ASSOCIATED_ALPHA:
-        values = divided_by_alpha(values, white or 1.0)
-    if photometric == "MINISWHITE":
-        grey = ((white or 1.0) - (values if values.ndim == 2 else values[..., 0])).astype(values.dtype)
-        return (grey if values.ndim == 2 else np.stack([grey, values[..., 1]], axis=-1)), white
-    return (from_cmyk(values, white or 1.0) if photometric == "SEPARATED" else values), white
-
-
-def divided_by_alpha(values: npt.NDArray[Any], white: float) -> npt.NDArray[Any]:
-    """Undo the multiplication of the colours by alpha, which darkens half-transparent pixels."""
-    alpha = values[..., -1:].astype(np.float64) / white
-    colour = np.divide(values[..., :-1], alpha, out=np.zeros(values[..., :-1].shape), where=alpha > 0)
-    return np.concatenate([in_dtype(np.clip(colour, 0, white), values.dtype), values[..., -1:]], axis=-1)
-
-
-def from_cmyk(values: npt.NDArray[Any], white: float) -> npt.NDArray[Any]:
-    """Inks as RGB without a profile, ``(1 - ink) (1 - black)``, as Pillow converts JPEG; alpha is kept."""
-    inks = values[..., :4].astype(np.float64) / white
-    colour = white * (1 - inks[..., :3]) * (1 - inks[..., 3:])
-    return np.concatenate([in_dtype(colour, values.dtype), values[..., 4:]], axis=-1)
-
-
-def in_dtype(values: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """The values in a type, rounded if it is an integer."""
-    return (np.rint(values) if dtype.kind == "u" else values).astype(dtype)
 
 
 DECODERS: dict[str, Callable[[bytes], StoredImage]] = {

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..core.errors import InputError
 from ..core.files import sha256_of
 from ..core.parameters import NonNegative, NonNegativeInt, Positive, validated
+from ..core.runtime.weights import weights_only
 from ..numerics.registration import Aligned
 from ..numerics.similarity import Floats
 from .aligned import AlignedMetric
@@ -113,5 +114,5 @@ def load_lpips(network: Network) -> Any:
     from deepinv.loss import metric
 
     check_network_weights(network)  # after pickling, the weights may be missing on another machine
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), weights_only():
         return metric.LPIPS(net_type=network, device="cpu")

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..core.errors import InputError
-from ..core.files import sha256_of
+from ..core.files import read_array, sha256_of
 from ..core.interfaces import ForwardOperator, KernelPrior
 from ..core.result import Array
 from ..media.images import Layout, Photo, from_bchw, read_image, to_bchw
@@ -245,10 +245,7 @@ def real_numbers(given: ArrayOrFile) -> tuple[npt.NDArray[Any], str]:
     if isinstance(given, np.ma.MaskedArray):
         raise InputError("a kernel, or data that are no picture, cannot be masked; give array.filled(0), if 0 is right")
     if isinstance(given, str | Path):
-        try:
-            values, name = np.load(given, allow_pickle=False), str(given)
-        except (OSError, ValueError) as error:
-            raise InputError(f"{given} cannot be read as an array; give a .npy file ({error})") from error
+        values, name = read_array(Path(given)), str(given)
     else:
         values, name = np.asarray(given.detach().cpu() if isinstance(given, Tensor) else given), "the measured data"
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiub":

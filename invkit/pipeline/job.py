@@ -21,6 +21,7 @@ from ..core import registry
 from ..core.errors import InputError, OutOfMemoryError, is_out_of_memory
 from ..core.interfaces import Blur, ForwardOperator, KernelPrior
 from ..core.observers.checkpoint import Checkpointer, describe_run, load_checkpoint
+from ..core.parameters import LARGEST
 from ..core.result import Array, Result
 from ..core.solver import Observer
 from ..numerics.framing import visible_part
@@ -111,8 +112,8 @@ class Job:
             InputError: there is nothing to resume from, or the checkpoint belongs to another run.
             OutOfMemoryError, DivergedError: the solve failed.
         """
-        if time_limit is not None and not (isinstance(time_limit, int | float) and time_limit > 0):
-            raise InputError(f"the time limit must be a positive number of seconds, got {time_limit!r}")
+        if time_limit is not None and not (isinstance(time_limit, int | float) and 0 < time_limit <= LARGEST):
+            raise InputError(f"the time limit must be a positive number of seconds, got {time_limit!r:.40}")
         if self.with_size_found is not None:
             return self.sized().run(
                 time_limit=time_limit,

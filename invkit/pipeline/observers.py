@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import InputError, one_line
+from ..core.files import parse_value
 from ..core.nested import ComponentSpec
 from ..core.problem import Problem
 from ..core.solver import Observer, State, StopReason
 from ..recipes.components import check_component
-from ..recipes.toml import parse_value
 
 __all__ = ["GuardedObserver", "observers_of", "read_observer"]
 

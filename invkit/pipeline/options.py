@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -14,7 +15,7 @@ from torch import Tensor
 from ..core import registry
 from ..core.errors import AssemblyError, InputError, OutOfMemoryError
 from ..core.interfaces import ImagePrior, OperatorParameterPrior
-from ..core.parameters import positional_names
+from ..core.parameters import LARGEST, positional_names
 from ..core.runtime.threads import threads_worth
 from ..numerics.noise import PATCH_SIDE, ROUNDING_SIGMA, estimate_sigma
 from ..recipes.model import Recipe
@@ -63,7 +64,7 @@ class Options(BaseModel):
     overrides: tuple[str, ...] = ()
     seed: Annotated[int, BeforeValidator(_plain), Field(ge=0, lt=2**63)] = 0
     device: str = "auto"
-    sigma: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = None
+    sigma: Annotated[float | None, Field(ge=0, le=LARGEST, allow_inf_nan=False)] = None
     whole_picture: bool = False
 
     @classmethod
@@ -84,7 +85,8 @@ class Options(BaseModel):
         except ValidationError as error:
             wrong = error.errors()[0]
             name = str(wrong["loc"][0])
-            raise InputError(f"{name} must be {EXPECTED_OPTION[name]}, got {values.get(name, overrides)!r}") from error
+            given = reprlib.repr(values.get(name, overrides))
+            raise InputError(f"{name} must be {EXPECTED_OPTION[name]}, got {given}") from error
 
 
 EXPECTED_OPTION = {
@@ -93,7 +95,7 @@ EXPECTED_OPTION = {
     "overrides": "a list of settings as 'image_prior=pixels'",
     "seed": "a whole number from 0",
     "device": "a name as 'auto', 'cpu' or 'cuda:0'",
-    "sigma": "a finite number from 0, in [0, 1] units, or None to estimate it",
+    "sigma": f"a finite number from 0 to {LARGEST:g}, in [0, 1] units, or None to estimate it",
     "whole_picture": "True or False",
 }
 

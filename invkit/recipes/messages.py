@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from ..core.docstrings import first_sentence
-from ..core.errors import PluginError, UnknownNameError
+from ..core.errors import PluginError, UnknownNameError, near_names, shortened
 
 __all__ = ["Place", "describe_errors", "name_missing_components_at", "nearest_name"]
 
@@ -35,6 +35,7 @@ EXPECTED_BY_TYPE = {
 
 CLEARER_WITH_DESCRIPTION = {"missing", "model_type"}  # types of error that the place's description explains
 SHOWN_CHARACTERS = 80  # of a value in an error
+MAX_PROBLEMS = 5  # that one error names
 
 
 def describe_errors(
@@ -51,7 +52,10 @@ def describe_errors(
     problems: dict[Place, list[Any]] = {}
     for problem in error.errors():
         problems.setdefault(place_of(problem, document), []).append(problem)
-    return "; ".join(sentence_for(place, several, document, model_at, prefix) for place, several in problems.items())
+    shown = islice(problems.items(), MAX_PROBLEMS)
+    sentences = [shortened(sentence_for(place, several, document, model_at, prefix), 500) for place, several in shown]
+    more = [f"and {len(problems) - MAX_PROBLEMS} more"] if len(problems) > MAX_PROBLEMS else []
+    return "; ".join([*sentences, *more])
 
 
 def place_of(problem: Any, document: Mapping[str, Any]) -> Place:
@@ -130,5 +134,5 @@ def nearest_name(name: str, known: Collection[str]) -> str:
         >>> nearest_name("iteratons", ["iterations", "seed"])
         "did you mean 'iterations'?"
     """
-    near = difflib.get_close_matches(name, known, n=1)
+    near = near_names(name, known, n=1)
     return f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known) or 'nothing'}"

@@ -14,13 +14,14 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from ..core import registry
 from ..core.errors import RecipeError
+from ..core.files import parse_toml
 from ..core.nested import ComponentSpec, Strict, listed, named
-from ..core.parameters import positional_names, read_strictly
+from ..core.parameters import NonNegative, Positive, positional_names, read_strictly
 from .components import CheckedComponent, check_component
 from .messages import Place, describe_errors
-from .overrides import apply_settings, expanded, expanded_recipe, expanded_recipes
+from .overrides import MAX_ITEMS, apply_settings, expanded, expanded_recipe, expanded_recipes
 from .places import places_named
-from .toml import read_result_document, read_toml, recipe_text
+from .toml import read_result_document, recipe_text
 
 __all__ = [
     "FidelitySpec",
@@ -47,14 +48,12 @@ class FidelitySpec(ComponentSpec):
 class RegularizerSpec(ComponentSpec):
     """One term ``weight * R``."""
 
-    weight: float = Field(ge=0, allow_inf_nan=False, description="factor of the regularizer, scaled by 'scale_by'")
+    weight: NonNegative = Field(description="factor of the regularizer, scaled by 'scale_by'")
     scale_by: Literal["one", "sigma", "variance"] = Field(
         default="one", description="'sigma': multiply the weight by the noise level; 'variance': by its square"
     )
-    min_weight: float = Field(
+    min_weight: NonNegative = Field(
         default=0.0,
-        ge=0,
-        allow_inf_nan=False,
         description="lower bound of the scaled weight, however low the noise level; a weight of 0 stays 0",
     )
     target: Literal["image", "kernel"] = Field(default="image", description="what is penalised")
@@ -63,7 +62,7 @@ class RegularizerSpec(ComponentSpec):
 class SelectionSpec(ComponentSpec):
     """One term ``weight * metric`` of the sum that selects a candidate; the lowest sum wins."""
 
-    weight: float = Field(default=1.0, gt=0, allow_inf_nan=False, description="factor of the metric")
+    weight: Positive = Field(default=1.0, description="factor of the metric")
 
 
 class Measurement(Strict):
@@ -105,15 +104,17 @@ class Recipe(Strict):
     image_prior: Component = Field(description=COMPONENT)
     kernel_prior: Component | None = Field(default=None, description=f"{COMPONENT}; none: no operator parameter")
     fidelity: Fidelities = Field(
-        default=[FidelitySpec(name="mse")], min_length=1, description=f"{COMPONENT}; or several"
+        default=[FidelitySpec(name="mse")], min_length=1, max_length=MAX_ITEMS, description=f"{COMPONENT}; or several"
     )
-    regularizers: Regularizers = Field(default_factory=list, description="tables {name = ..., weight = ...}")
+    regularizers: Regularizers = Field(
+        default_factory=list, max_length=MAX_ITEMS, description="tables {name = ..., weight = ...}"
+    )
     solver: Component = Field(description=COMPONENT)
     measurement: Measurement = Measurement()
     candidates: Annotated[list[Recipe], BeforeValidator(expanded_recipes)] = Field(
-        default_factory=list, description=CANDIDATES
+        default_factory=list, max_length=MAX_ITEMS, description=CANDIDATES
     )
-    selection: Selection = Field(default_factory=list, description=SELECTION)
+    selection: Selection = Field(default_factory=list, max_length=MAX_ITEMS, description=SELECTION)
     next: Annotated[Recipe | None, BeforeValidator(expanded_recipe)] = Field(default=None, description=NEXT)
 
     def links(self) -> list[Recipe]:
@@ -263,7 +264,7 @@ def validate_recipe(document: Mapping[str, Any], origin: str) -> Recipe:
 
 def parse_recipe(text: str, origin: str = "recipe") -> Recipe:
     """A recipe from TOML text; raises `RecipeError` that names ``origin`` and the line."""
-    return validate_recipe(read_toml(text, origin), origin)
+    return validate_recipe(parse_toml(text, origin), origin)
 
 
 def load_recipe(name_or_path: str | Path) -> Recipe:

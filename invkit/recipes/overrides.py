@@ -21,16 +21,18 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ..core import registry
-from ..core.errors import RecipeError
+from ..core.errors import RecipeError, shortened
+from ..core.files import parse_toml, parse_value
 from ..core.nested import listed, named
 from ..core.parameters import parameters_of
 from .messages import name_missing_components_at, nearest_name
 from .places import TEXT_FIELDS, Site, find_site, sites
-from .toml import parse_value, read_toml, registered_text
+from .toml import registered_text
 
-__all__ = ["apply_settings", "changed_title", "expanded", "expanded_recipe", "expanded_recipes"]
+__all__ = ["MAX_ITEMS", "apply_settings", "changed_title", "expanded", "expanded_recipe", "expanded_recipes"]
 
 CHANGED = ", changed: "
+MAX_ITEMS = 50  # of a list of components or candidates; no method has so many, and each costs time
 CHANGED_RECIPE_KEYS = ("recipe", "overrides", "name")  # of a registered recipe with settings inside another recipe
 Ancestors: TypeAlias = tuple[str, ...]
 """The registered recipes that contain a document; it must not contain one of them."""
@@ -56,6 +58,8 @@ def expanded_recipes(value: Any, ancestors: Ancestors = ()) -> Any:
     value = listed(value)
     if not isinstance(value, list | tuple):
         return value
+    if len(value) > MAX_ITEMS:
+        raise RecipeError(f"{len(value)} candidates are too many; name at most {MAX_ITEMS}")
     return [expanded_recipe(one, ancestors, f"candidates.{index}") for index, one in enumerate(value)]
 
 
@@ -79,7 +83,7 @@ def expanded_recipe(value: Any, ancestors: Ancestors = (), place: str = "next") 
         raise RecipeError(f"{place}: the recipe '{value}' contains itself ({' > '.join(names)})")
     with name_missing_components_at(place):
         text = registered_text(value)
-    return expanded(read_toml(text, f"{place}: {value}"), names)
+    return expanded(parse_toml(text, f"{place}: {value}"), names)
 
 
 def recipe_with_settings(value: Mapping[str, Any], ancestors: Ancestors, place: str) -> dict[str, Any]:
@@ -125,7 +129,7 @@ class Setting:
 
     def refuse(self, why: str) -> RecipeError:
         """The error that says why the setting cannot be applied."""
-        return RecipeError(f"the setting '{self.text}': {why}")
+        return RecipeError(f"the setting '{shortened(self.text, 200)}': {shortened(why, 2000)}")
 
 
 def apply_settings(document: Mapping[str, Any], settings: Sequence[str], ancestors: Ancestors = ()) -> dict[str, Any]:
@@ -190,7 +194,9 @@ def read_setting(text: str, ancestors: Ancestors = ()) -> Setting:
     parts = tuple(part.strip() for part in place.split("."))
     path = tuple(part for part in parts if part != "params")
     if not equals or not path or not all(parts):
-        raise RecipeError(f"the setting '{text}' is not of the form place=value, as solver.iterations=500")
+        raise RecipeError(
+            f"the setting '{shortened(text, 200)}' is not of the form place=value, as solver.iterations=500"
+        )
     value = value.strip()
     return Setting(text, path, None if value == "none" else parse_value(value), ancestors, parts[-1] == "params")
 

@@ -6,13 +6,12 @@ Items of lists are called by their component's name or by their position.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..core import registry
-from ..core.errors import InvkitError
+from ..core.errors import InvkitError, near_names
 from ..core.nested import listed, named
 from ..core.parameters import nested_components_of, parameters_of
 from .messages import nearest_name
@@ -138,7 +137,7 @@ def missing_item(name: str, holder: Site, there: Sequence[str]) -> str:
     listing = f"it has {', '.join(there)}" if there else "it is empty"
     if holder.kind == "recipes":
         return f"there is no '{name}' in {holder.place} ({listing}); to add one, write {holder.place}=[NAME, ...]"
-    [example] = difflib.get_close_matches(name, registry.names(holder.family), n=1, cutoff=0)
+    [example] = near_names(name, registry.names(holder.family), n=1, cutoff=0)
     weight = ", weight = 1e-3" if holder.family == "regularizers" and "params" not in holder.keys else ""
     others = "the others, " if there else ""
     return (
@@ -151,7 +150,7 @@ def nearest_place(name: str, siblings: Sequence[Site], whole: Sequence[Site]) ->
     """A hint with the nearest name and its places, or with the names of the siblings."""
     for several, cutoff in ((siblings, 0.6), (whole, 0.8)):  # elsewhere only what is nearly the same
         words = {word for site in several for word in site.names[-1]}
-        near = difflib.get_close_matches(name, words, n=1, cutoff=cutoff)
+        near = near_names(name, words, n=1, cutoff=cutoff)
         if near:
             places = list(dict.fromkeys(site.place for site in several if near[0] in site.names[-1]))
             return f"did you mean {' or '.join(map(repr, places[:3]))}?"

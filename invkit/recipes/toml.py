@@ -5,43 +5,16 @@ A document may use short forms; `invkit.recipes.overrides.expanded` replaces all
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from ..core import registry
-from ..core.errors import InputError, PluginError, RecipeError, one_line
+from ..core.errors import InputError, PluginError, one_line
+from ..core.files import read_json, read_toml_text
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-__all__ = ["parse_value", "read_result_document", "read_toml", "recipe_text", "registered_text"]
-
-
-def read_toml(text: str, origin: str) -> dict[str, Any]:
-    """Parse TOML text into a document; raises `RecipeError` that names ``origin`` and the line."""
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{origin} is not valid TOML: {error}") from error
-
-
-def parse_value(text: str) -> Any:
-    """Parse a TOML value; text that is not TOML stays text.
-
-    Example:
-        >>> parse_value("[3, 5]"), parse_value("true"), parse_value("luma")
-        ([3, 5], True, 'luma')
-    """
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
+__all__ = ["read_result_document", "recipe_text", "registered_text"]
 
 
 def recipe_text(name_or_path: str | Path) -> str:
@@ -53,7 +26,7 @@ def recipe_text(name_or_path: str | Path) -> str:
         InputError: the file cannot be read.
     """
     given = str(name_or_path)
-    return read_text(given) if given.endswith(".toml") else registered_text(given)
+    return read_toml_text(Path(given)) if given.endswith(".toml") else registered_text(given)
 
 
 def registered_text(name: str) -> str:
@@ -71,18 +44,7 @@ def registered_text(name: str) -> str:
 
 def read_result_document(path: str | Path) -> Mapping[str, Any]:
     """The content of a run's result.json; raises `InputError` if the file is unreadable or holds no recipe."""
-    try:
-        document = json.loads(read_text(str(path)))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path} is not valid JSON: {error}") from error
+    document = read_json(Path(path))
     if not isinstance(document, dict) or not isinstance(document.get("recipe"), dict):
         raise InputError(f"{path} holds no recipe; give the result.json of a run, a .toml file or a recipe's name")
     return document
-
-
-def read_text(path: str) -> str:
-    """The text of a UTF-8 file; raises `InputError`."""
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"the recipe {path} cannot be read: {error}") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import inspect
 import math
 from collections.abc import Mapping
@@ -15,9 +14,10 @@ from pydantic import Field
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ..core.errors import InputError, RecipeError
+from ..core.errors import InputError, RecipeError, near_names
 from ..core.interfaces import Denoising, Regularizer
 from ..core.parameters import Positive, validated
+from ..core.runtime.weights import weights_only
 from ..networks.random import seeded
 from .shrinkage import values_per_image
 
@@ -40,7 +40,7 @@ def known_class(name: str, classes: Mapping[str, Any], kind: str) -> Any:
     """
     if name in classes:
         return classes[name]
-    near = difflib.get_close_matches(name, classes, n=1, cutoff=0.4)
+    near = near_names(name, classes, n=1, cutoff=0.4)
     hint = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(classes)}"
     raise RecipeError(f"deepinv has no {kind} '{name}'; {hint}")
 
@@ -129,7 +129,8 @@ def explicit_prior(name: str, options: Mapping[str, Any]) -> Any:
     """An explicit prior of deepinv by its class name; raises `RecipeError`."""
     source = known_class(name, prior_classes(), "prior")
     try:
-        prior = source(**options)
+        with weights_only():
+            prior = source(**options)
         explicit = prior.explicit_prior
         if explicit:
             prior.fn(torch.zeros(1, 1, *TRIAL_SIZE))  # reports a missing optional package before any computation
@@ -239,7 +240,7 @@ class _Denoiser:
     def module(self) -> Any:
         """The denoiser, ready for use; raises `InputError`."""
         try:
-            with seeded(0):  # a network draws random weights before it loads its own
+            with seeded(0), weights_only():  # a network draws random weights before it loads its own
                 return denoiser_classes()[self.name](**self.settings).eval().requires_grad_(False)
         except Exception as error:
             remedy = f"; {WEIGHTS_REMEDY}" if has_weights(self.name, self.settings) else ""

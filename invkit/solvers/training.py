@@ -24,8 +24,18 @@ def cloned(value: Any) -> Any:
 
 
 def load_optimizer_state(optimizer: torch.optim.Adam, saved: Mapping[Any, Any]) -> None:
-    """Load moments and step counts, the "state" of ``optimizer.state_dict()``; groups and rates stay as they are."""
+    """Load moments and step counts, the "state" of ``optimizer.state_dict()``; groups and rates stay as they are.
+
+    Raises:
+        ValueError: a moment has not the shape of its parameter. The fused Adam would write beyond its memory.
+    """
     groups = optimizer.state_dict()["param_groups"]
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for index, moments in saved.items():
+        shapes = {name: tuple(torch.as_tensor(moment).shape) for name, moment in moments.items()}
+        wanted = tuple(parameters[index].shape)
+        if shapes != {"step": (), "exp_avg": wanted, "exp_avg_sq": wanted}:
+            raise ValueError(f"the moments of parameter {index} have shapes {shapes}")
     optimizer.load_state_dict({"state": cloned(saved), "param_groups": groups})
 
 

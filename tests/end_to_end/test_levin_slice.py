@@ -13,7 +13,7 @@ from invkit.benchmark.jobs import perform
 from invkit.benchmark.plan import BenchmarkJob, make_plan
 from invkit.benchmark.suite import load_suite, selected
 from invkit.core import registry
-from invkit.recipes.toml import read_toml
+from invkit.core.files import parse_toml
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 Jobs = dict[tuple[str, str], BenchmarkJob]
@@ -60,7 +60,7 @@ def test_the_kernel_size_given_is_the_true_one_and_four_more(jobs: Jobs) -> None
 
 def presets(suite: str) -> list[str | None]:
     """Those of a suite, and None for the suite as it is."""
-    return [None, *read_toml((BENCHMARKS / suite).read_text(encoding="utf-8"), suite).get("presets", {})]
+    return [None, *parse_toml((BENCHMARKS / suite).read_text(encoding="utf-8"), suite).get("presets", {})]
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,9 @@ import torch
 from torch import Tensor
 
 from ...core.errors import InputError, PluginError, RecipeError
+from ...core.files import read_array
 from ...core.parameters import Seed
+from ...core.runtime.weights import weights_only
 
 __all__ = [
     "Argument",
@@ -170,7 +172,7 @@ def description_of(owner: type, name: str) -> str:
 def read_tensor(name: str, value: list[Any] | str) -> Tensor:
     """Nested lists, or the contents of an .npy file, as a tensor; floating-point numbers become float32."""
     try:
-        values = np.asarray(value) if isinstance(value, list) else np.load(Path(value), allow_pickle=False)
+        values = np.asarray(value) if isinstance(value, list) else read_array(Path(value))
         tensor = torch.from_numpy(np.array(values))
     except (OSError, ValueError, TypeError) as error:
         raise InputError(
@@ -199,7 +201,8 @@ def constructor_arguments(arguments: Iterable[Argument], values: Mapping[str, An
 def build_instance(owner: type, arguments: Mapping[str, Any]) -> Any:
     """An instance of a class of deepinv; raises `RecipeError` if deepinv refuses the arguments or needs a package."""
     try:
-        return owner(**arguments)
+        with weights_only():
+            return owner(**arguments)
     except Exception as error:  # deepinv's assertions, indexing and divisions raise many kinds of errors
         shown = {k: value if isinstance(value, PLAIN_TYPES) else type(value).__name__ for k, value in arguments.items()}
         raise RecipeError(

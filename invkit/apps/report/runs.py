@@ -14,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ...core.errors import InputError
-from ...core.files import sha256_of
+from ...core.files import read_array, sha256_of
 from ...core.result import Result
 from ...media.animation import SnapshotFile, SolveHistory, evenly, snapshots_in
 from ...media.figures import kernel_stack, luma_of, protocol_margins
 from ...media.images import read_image
 from ...media.layouts import channels_last, to_bchw
+from ...media.run_details import read_run_details
 from ...numerics.registration import aligned_psnr
 from . import page
 from .cases import case_charts, case_kernels, size_text
@@ -106,12 +107,7 @@ def read_run(folder: Path) -> Run:
     Raises:
         InputError: its result.json cannot be read.
     """
-    try:
-        details = json.loads((folder / RESULT_JSON).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder / RESULT_JSON} cannot be read ({error}); run it again") from error
-    if not isinstance(details, dict):
-        raise InputError(f"{folder / RESULT_JSON} is not of a run; give the --output of 'invkit deblur'")
+    details = read_run_details(folder / RESULT_JSON)
     kept = {name: folder / name for name in ("image.png", "image.npy", "photograph.png") if (folder / name).is_file()}
     image = kept.get("image.png") or kept.get("image.npy")
     return Run(
@@ -129,8 +125,8 @@ def read_planes(*paths: Path) -> npt.NDArray[np.float64] | None:
     """The numbers in the first readable file, (h, w) or (N, h, w)."""
     for path in paths:
         try:
-            values = np.asarray(np.load(path, allow_pickle=False), dtype=np.float64)
-        except (OSError, ValueError, EOFError):
+            values = np.asarray(read_array(path), dtype=np.float64)
+        except ValueError:
             continue
         if values.ndim >= 2 and values.size:
             return values if values.ndim == 2 else values.reshape(-1, *values.shape[-2:])

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ...core.errors import InputError
-from ...core.files import write_atomically
+from ...core.files import read_bytes, write_atomically
 from ...core.result import Result
-from ...media.decoding import read_bytes
 from .charts import look_class
 from .page import ReportPage, joined_pages
 from .pictures import Album, Track, embed, untracked

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ...core.errors import InputError
 
-__all__ = ["Crop", "RestorationRequest", "WorkerMessage", "WorkerOrder", "read_message"]
+__all__ = ["Crop", "RestorationRequest", "RunFacts", "WorkerMessage", "WorkerOrder", "read_message"]
 
 AUTO_CHOICE = "auto"
 STOP_COMMAND = "stop"  # the line that asks a worker to stop after the current iteration and to keep the result so far
@@ -76,6 +76,21 @@ class RestorationRequest(PlainData):
         """The photograph's name without its suffix, in characters that every file system accepts."""
         stem = self.photo.rpartition(".")[0] or self.photo
         return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in stem)[:80] or "photo"
+
+
+class RunFacts(PlainData):
+    """What the page shows of a run of the gallery."""
+
+    request: RestorationRequest
+    recipe: ShortText
+    stopped: ShortText  # why the solve ended
+    seconds: float = Field(ge=0, allow_inf_nan=False)
+    iterations: int
+    width: PixelCount
+    height: PixelCount
+    kernel: tuple[PixelCount, PixelCount] | None  # (height, width); None if there is none to show
+    warnings: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
 
 
 class WorkerOrder(PlainData):

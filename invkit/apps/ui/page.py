@@ -12,7 +12,8 @@ from nicegui.element import Element
 
 from ...core import registry
 from ...core.errors import InvkitError
-from ...recipes.toml import read_toml, registered_text
+from ...core.files import parse_toml
+from ...recipes.toml import registered_text
 from .components import CropFrame, DropZone, as_sentence
 from .jobs import JobQueue, RestorationJob
 from .messages import AUTO_CHOICE, RestorationRequest
@@ -118,7 +119,7 @@ class RequestForm:
 
     def show_photo(self, upload_id: str) -> None:
         """Show the uploaded photograph, in place of an earlier one."""
-        photo = self.uploads.by_id.get(upload_id)
+        photo = self.uploads.take(upload_id)
         if photo is None:
             return
         self.forget()
@@ -191,7 +192,7 @@ class Gallery:
         """Show the present runs, if they have changed."""
         if self.shown == self.store.changes:
             return
-        self.shown, runs = self.store.changes, self.store.gallery()
+        self.shown, runs, damaged = self.store.changes, self.store.gallery(), self.store.damaged()
         self.body.clear()
         with self.body:
             if runs:
@@ -201,6 +202,8 @@ class Gallery:
                     self.add_card(run)
             if len(runs) > self.limit:
                 ui.button(f"Show all {len(runs)}", on_click=self.show_all).props("flat no-caps")
+            if damaged:
+                ui.label(f"Runs that cannot be read, in {self.store.runs}: {', '.join(damaged)}").classes("hint")
 
     def add_card(self, run: KeptRun) -> None:
         """Add a run, as a button."""
@@ -208,7 +211,7 @@ class Gallery:
         with ui.element("button").classes("card").props('type="button"').on("click", lambda: self.on_open(run)):
             ui.element("img").props(f'src="{thumbnail}" alt="" loading="lazy"')
             ui.label(run.request.photo).classes("name")
-            ui.label(run.facts["recipe"]).classes("hint")
+            ui.label(run.facts.recipe).classes("hint")
             ui.label(f"{day[:4]}-{day[4:6]}-{day[6:]} {time[:2]}:{time[2:4]}").classes("hint")
 
     def show_all(self) -> None:
@@ -239,7 +242,7 @@ def offered_recipes() -> dict[str, str]:
 def offered_title(name: str) -> str | None:
     """The title of a recipe, or None if the page cannot offer it. A plugin's recipe may be unreadable."""
     try:
-        document = read_toml(registered_text(name), name)
+        document = parse_toml(registered_text(name), name)
     except InvkitError:
         return None
     operator = component_name(document.get("operator")) or "convolution"

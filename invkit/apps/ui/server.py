@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import socket
 from collections.abc import Callable
@@ -19,8 +18,10 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
 
 from ...core.errors import InputError, InvkitError
+from .guard import Guard
 from .jobs import JobQueue
 from .page import WebPage, offered_recipes
+from .photo_reader import read_apart
 from .store import ARCHIVE_NAME, UPLOAD_ADDRESS, RunStore
 from .uploads import UploadLimits, Uploads
 
@@ -83,7 +84,7 @@ def serve(settings: ServerSettings, announce: Callable[[str], None]) -> None:
 
 
 def prepare_app(store: RunStore, settings: ServerSettings) -> None:
-    """Add the page, the files and the queue to the app. Other sites cannot reach a private page by a name of theirs."""
+    """Add the page, the files and the queue to the app, and keep other sites out, whatever name they have."""
     queue, uploads, recipes = JobQueue(store, settings.device), Uploads(store, settings.limits), offered_recipes()
 
     @ui.page("/")
@@ -91,9 +92,11 @@ def prepare_app(store: RunStore, settings: ServerSettings) -> None:
         WebPage(queue, uploads, recipes)
 
     FileService(store, uploads).add_to(app)
+    app.add_middleware(Guard)
     if settings.is_private:
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOCAL_HOSTS, "[::1]"])
     app.on_startup(lambda: background_tasks.create(queue.run(), name="queue"))
+    app.on_startup(lambda: background_tasks.create(uploads.sweep(), name="uploads"))
     app.on_shutdown(queue.close)
 
 
@@ -121,13 +124,16 @@ class FileService:
         Returns:
             ``{"upload": id}``, or ``{"error": message}``.
         """
-        folder = self.store.new_work()
+        folder, is_kept = self.store.new_work(), False
         try:
             path = await self.uploads.receive(request.stream(), folder)
-            upload = await asyncio.to_thread(self.uploads.read, path, base_name(name))
+            size = await read_apart(path, base_name(name), self.uploads.limits)
+            upload, is_kept = self.uploads.add(folder, base_name(name), size), True
         except (InvkitError, OSError, ClientDisconnect) as error:
-            shutil.rmtree(folder, ignore_errors=True)
             return {"error": str(error)}
+        finally:
+            if not is_kept:
+                shutil.rmtree(folder, ignore_errors=True)
         return {"upload": upload.id}
 
     def work_file(self, work: str, name: str) -> Response:

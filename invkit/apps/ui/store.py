@@ -5,21 +5,19 @@ Every name in the folder is made here; no name comes from an upload or an addres
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
 import shutil
 import zipfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
 from ...core.errors import InputError
-from .messages import RestorationRequest
+from ...core.files import read_json
+from .messages import RestorationRequest, RunFacts
 
 __all__ = ["KeptRun", "RunStore", "new_id", "work_address"]
 
@@ -48,17 +46,20 @@ class KeptRun:
 
     id: str  # the folder's name
     folder: Path  # with the files that `Result.save` writes and `VIEW_FOLDER`
-    request: RestorationRequest
-    facts: Mapping[str, Any]  # recipe, duration, warnings and other facts that the page shows
+    facts: RunFacts
 
     @classmethod
     def read(cls, folder: Path) -> KeptRun | None:
         """The run in a folder, or None if the folder holds no readable run."""
         try:
-            facts = json.loads((folder / VIEW_FOLDER / FACTS_FILE).read_text(encoding="utf-8"))
-            return cls(folder.name, folder, RestorationRequest(**facts.pop("request")), facts)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return cls(folder.name, folder, RunFacts.model_validate(read_json(folder / VIEW_FOLDER / FACTS_FILE)))
+        except ValueError:  # of the file, or of its content
             return None
+
+    @property
+    def request(self) -> RestorationRequest:
+        """The visitor's request."""
+        return self.facts.request
 
     @property
     def files(self) -> dict[str, Path]:
@@ -134,6 +135,11 @@ class RunStore:
         """All runs, the newest first."""
         found = [self.find(folder.name) for folder in sorted(self.runs.iterdir(), reverse=True)]
         return [run for run in found if run]
+
+    def damaged(self) -> list[str]:
+        """The names of the folders of runs that cannot be read."""
+        names = (folder.name for folder in sorted(self.runs.iterdir()))
+        return [name for name in names if re.fullmatch(ID_PATTERN, name) and self.find(name) is None]
 
     def delete(self, run_id: str) -> None:
         """Delete a run of the gallery."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -15,11 +17,13 @@ from PIL import Image
 
 from ...core.errors import InputError
 from ...media.decoding import StoredImage, decode, detected_format
+from ...media.tiff import opened_tiff
 from .store import RunStore
 
-__all__ = ["Upload", "UploadLimits", "Uploads", "browser_jpeg", "read_photo"]
+__all__ = ["Upload", "UploadLimits", "Uploads", "browser_jpeg", "prepare_photo", "read_photo"]
 
 MEGA = 1_000_000
+UNTAKEN_SECONDS = 600.0  # a page takes its upload as soon as the browser has the answer
 SIGNATURE_BYTES = 16  # the first bytes of a file, which show its format
 PHOTO_SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "TIFF": ".tif", "BMP": ".bmp", "WebP": ".webp"}  # not NPY: any numbers
 SCREEN_SIDE = 1600  # pixels of a picture's longer side; a screen shows no more
@@ -70,11 +74,15 @@ class Upload:
 
 @dataclass
 class Uploads:
-    """The uploaded photographs. A page deletes its own when it is closed."""
+    """The uploaded photographs. A page deletes its own when it is closed.
+
+    An upload that no page has taken, because its page was closed before, is removed after `UNTAKEN_SECONDS`.
+    """
 
     store: RunStore
     limits: UploadLimits
     by_id: dict[str, Upload] = field(default_factory=dict)
+    untaken: dict[str, float] = field(default_factory=dict)  # when an upload without a page came, monotonic seconds
 
     async def receive(self, chunks: AsyncIterator[bytes], folder: Path) -> Path:
         """Write a file chunk by chunk; raises `InputError` as soon as it is too large."""
@@ -87,25 +95,68 @@ class Uploads:
         self.limits.check_bytes(count)
         return path
 
-    def read(self, path: Path, name: str) -> Upload:
-        """Add a file that lies in a folder of its own; raises `InputError` if it is not a photograph."""
-        stored = read_photo(path, name, self.limits)
-        path.with_name("photo.jpg").write_bytes(stored_jpeg(stored))
-        path = path.replace(path.with_name("original" + PHOTO_SUFFIXES[stored.format]))
-        height, width = stored.values.shape[:2]
-        upload = Upload(path, name, width, height)
-        self.by_id[upload.id] = upload
+    def add(self, folder: Path, name: str, size: tuple[int, int]) -> Upload:
+        """Add a photograph that `prepare_photo` has prepared in a folder of its own.
+
+        Args:
+            folder: with the photograph.
+            name: the file name that the visitor sees.
+            size: width and height of the photograph.
+        """
+        self.remove_untaken()
+        upload = Upload(next(folder.glob("original.*")), name, *size)
+        self.by_id[upload.id], self.untaken[upload.id] = upload, time.monotonic()
         return upload
 
     def copy(self, path: Path, name: str) -> Upload:
-        """Add a copy of a file of this computer; raises as `read`."""
-        return self.read(Path(shutil.copyfile(path, self.store.new_work() / "photo")), name)
+        """Add a copy of a file of this computer; raises `InputError` if it is not a photograph."""
+        photo = Path(shutil.copyfile(path, self.store.new_work() / "photo"))
+        return self.add(photo.parent, name, prepare_photo(photo, name, self.limits))
+
+    def take(self, upload_id: str) -> Upload | None:
+        """The upload for the page that shows it and will delete it; None if there is none."""
+        self.untaken.pop(upload_id, None)
+        return self.by_id.get(upload_id)
+
+    def remove_untaken(self, seconds: float = UNTAKEN_SECONDS) -> None:
+        """Delete the uploads that no page has taken for so long."""
+        now = time.monotonic()
+        for upload_id in [one for one, since in self.untaken.items() if now - since >= seconds]:
+            self.delete(upload_id)
+
+    async def sweep(self) -> None:
+        """Remove uploads without a page from time to time, without end."""
+        while True:
+            await asyncio.sleep(UNTAKEN_SECONDS / 10)
+            self.remove_untaken()
 
     def delete(self, upload_id: str) -> None:
         """Forget an upload and delete its file."""
+        self.untaken.pop(upload_id, None)
         upload = self.by_id.pop(upload_id, None)
         if upload is not None:
             shutil.rmtree(upload.path.parent, ignore_errors=True)
+
+
+def prepare_photo(path: Path, name: str, limits: UploadLimits) -> tuple[int, int]:
+    """Read a photograph, write photo.jpg for the browser beside it, and rename it to "original" with its own suffix.
+
+    Args:
+        path: the file, in a folder of its own.
+        name: the file name that the visitor sees, for the errors.
+        limits: the largest file and picture.
+
+    Returns:
+        Width and height.
+
+    Raises:
+        InputError: as `read_photo`.
+    """
+    stored = read_photo(path, name, limits)
+    path.with_name("photo.jpg").write_bytes(stored_jpeg(stored))
+    path.replace(path.with_name("original" + PHOTO_SUFFIXES[stored.format]))
+    height, width = stored.values.shape[:2]
+    return width, height
 
 
 def read_photo(path: Path, name: str, limits: UploadLimits) -> StoredImage:
@@ -136,9 +187,7 @@ def header_size(path: Path, kind: str) -> tuple[int, int]:
     """Width and height from the header alone; (0, 0) for a damaged header, which `decode` then reports."""
     try:
         if kind == "TIFF":
-            import tifffile
-
-            with tifffile.TiffFile(path) as file:
+            with opened_tiff(path.read_bytes()) as file:
                 first = file.pages.first
                 return first.imagewidth, first.imagelength
         with Image.open(path, formats=[kind.upper()]) as picture:

@@ -195,12 +195,12 @@ def show_run(run: KeptRun, on_delete: Callable[[], None]) -> None:
     """Add warnings, notices, the comparison before and after, the kernel, facts and downloads of a run."""
     with ui.element("div").classes("run"):
         photo_heading(run.request.photo)
-        for warning in run.facts["warnings"]:
+        for warning in run.facts.warnings:
             ui.label(as_sentence(f"Warning: {warning}")).classes("warning").props('role="note"')
-        for notice in run.facts.get("notices", ()):  # runs of earlier versions have none
+        for notice in run.facts.notices:
             ui.label(as_sentence(notice)).classes("hint").props('role="note"')
         with ui.element("div").classes("result"):
-            Compare(run.address("before.jpg"), run.address("after.jpg"), run.facts["width"], run.facts["height"])
+            Compare(run.address("before.jpg"), run.address("after.jpg"), run.facts.width, run.facts.height)
             with ui.element("div").classes("side"):
                 show_facts(run)
                 show_downloads(run)
@@ -210,7 +210,7 @@ def show_run(run: KeptRun, on_delete: Callable[[], None]) -> None:
 
 def show_facts(run: KeptRun) -> None:
     """Add the kernel, or the operator parameters, and the facts of a run."""
-    has_kernel, parameters = run.facts["kernel"] is not None, "operator_parameter.png"
+    has_kernel, parameters = run.facts.kernel is not None, "operator_parameter.png"
     pictures = {"kernel.png": "Estimated kernel"} if has_kernel else {}
     pictures |= {parameters: "Estimated operator parameters"} if parameters in run.files else {}
     with ui.element("div").classes("about"):
@@ -225,13 +225,13 @@ def show_facts(run: KeptRun) -> None:
 def fact_texts(run: KeptRun) -> list[str]:
     """The facts of a run."""
     facts = run.facts
-    texts = [f"Recipe {facts['recipe']}", f"{facts['width']} × {facts['height']} pixels"]  # noqa: RUF001  times
-    if facts["kernel"] is not None:
-        height, width = facts["kernel"]
+    texts = [f"Recipe {facts.recipe}", f"{facts.width} × {facts.height} pixels"]  # noqa: RUF001  times
+    if facts.kernel is not None:
+        height, width = facts.kernel
         texts.append(f"Kernel {width} × {height}")  # noqa: RUF001
-    texts.append(f"{duration_text(facts['seconds'])}, {facts['iterations']} iterations")
-    if facts["stopped"] in EARLY_STOPS:
-        texts.append(EARLY_STOPS[facts["stopped"]])
+    texts.append(f"{duration_text(facts.seconds)}, {facts.iterations} iterations")
+    if facts.stopped in EARLY_STOPS:
+        texts.append(EARLY_STOPS[facts.stopped])
     return texts
 
 

@@ -8,7 +8,6 @@ standard input is closed, because the page has gone. No other module of the page
 from __future__ import annotations
 
 import _thread
-import json
 import os
 import signal
 import sys
@@ -20,7 +19,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import numpy as np
 import torch.nn.functional as F
@@ -40,7 +39,7 @@ from ...numerics.framing import visible_part
 from ...numerics.geometry import size_of
 from ...pipeline.job import Job, prepare
 from . import messages
-from .messages import Crop, RestorationRequest, WorkerMessage, WorkerOrder
+from .messages import Crop, RestorationRequest, RunFacts, WorkerMessage, WorkerOrder
 from .store import FACTS_FILE, VIEW_FOLDER
 from .uploads import THUMBNAIL_SIDE, browser_jpeg
 
@@ -185,25 +184,25 @@ def write_run(result: Result, request: RestorationRequest, folder: Path) -> None
     (view / "before.jpg").write_bytes(browser_jpeg(before, icc_profile=profile))
     (view / "after.jpg").write_bytes(browser_jpeg(after, icc_profile=profile))
     (view / "thumbnail.jpg").write_bytes(browser_jpeg(after, THUMBNAIL_SIDE, profile))
-    facts = {**facts_of(result), "request": request.model_dump(mode="json")}
-    (view / FACTS_FILE).write_text(json.dumps(facts), encoding="utf-8")
+    (view / FACTS_FILE).write_text(facts_of(result, request).model_dump_json(), encoding="utf-8")
 
 
-def facts_of(result: Result) -> dict[str, Any]:
+def facts_of(result: Result, request: RestorationRequest) -> RunFacts:
     """The facts that the page shows of a run."""
     height, width = channels_last(result.image).shape[1:3]
     kernel = list(result.kernel.shape[-2:])
-    return {
-        "recipe": result.details["recipe"]["name"],
-        "stopped": result.stopped,
-        "seconds": round(result.seconds, 1),
-        "iterations": result.iterations,
-        "width": width,
-        "height": height,
-        "kernel": kernel if result.has_kernel and max(kernel) > 1 else None,
-        "warnings": result.details.get("warnings", []),
-        "notices": result.details.get("notices", []),
-    }
+    return RunFacts(
+        request=request,
+        recipe=result.details["recipe"]["name"],
+        stopped=result.stopped,
+        seconds=round(result.seconds, 1),
+        iterations=result.iterations,
+        width=width,
+        height=height,
+        kernel=(kernel[0], kernel[1]) if result.has_kernel and max(kernel) > 1 else None,
+        warnings=tuple(result.details.get("warnings", ())),
+        notices=tuple(result.details.get("notices", ())),
+    )
 
 
 class Previews:

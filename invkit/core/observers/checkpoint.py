@@ -7,6 +7,7 @@ import io
 import json
 import time
 import warnings
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from importlib.metadata import version
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError, OutOfMemoryError
-from ..files import write_atomically
+from ..files import read_bytes, write_atomically
 from ..problem import Problem
 from ..solver import Observer, State, StopReason
 
@@ -242,12 +243,10 @@ def warn_of_other_bits(path: Path, made_with: Mapping[str, Any], device: torch.d
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """The content of a checkpoint file, its form checked; raises as `load_checkpoint`."""
+    if not path.exists():
+        raise InputError(f"there is nothing to resume: {path} does not exist")
     try:
-        saved = unpacked(path.read_bytes())
-    except FileNotFoundError as error:
-        raise InputError(f"there is nothing to resume: {path} does not exist") from error
-    except OSError as error:
-        raise InputError(f"the checkpoint {path} cannot be read ({error.strerror or error})") from error
+        saved = unpacked(read_bytes(path))
     except MemoryError as error:
         raise OutOfMemoryError(f"the checkpoint {path} does not fit in memory") from error
     if saved is None:
@@ -267,9 +266,29 @@ def unpacked(content: bytes) -> dict[str, Any] | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns about foreign files
+            check_sizes(content)
             saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            check_tensors(saved, len(content))
     except MemoryError:
         raise
     except Exception:  # torch may raise anything on bytes that it did not write
         return None
     return saved if isinstance(saved, dict) else None
+
+
+def check_sizes(content: bytes) -> None:
+    """Refuse an archive whose parts would be larger than the file itself: torch compresses nothing; `ValueError`."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        if sum(part.file_size for part in archive.infolist()) > len(content):
+            raise ValueError("its parts are larger than the file")
+
+
+def check_tensors(value: Any, most: int) -> None:
+    """Refuse a tensor that repeats few numbers so often that a copy would have more than ``most`` bytes; `ValueError`.
+
+    The nesting is that of a solve; a deeper one ends in a ``RecursionError``, as other damage in an error of torch.
+    """
+    if isinstance(value, Tensor) and value.numel() * value.element_size() > most:
+        raise ValueError(f"a tensor of shape {tuple(value.shape)} is larger than the file")
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ():
+        check_tensors(item, most)

@@ -25,8 +25,10 @@ from pathlib import Path
 from typing import Any
 
 from invkit.apps.ui.components import as_sentence
+from invkit.apps.ui.guard import Guard
 from invkit.apps.ui.messages import AUTO_CHOICE, RestorationRequest
 from invkit.apps.ui.page import offered_recipes
+from invkit.apps.ui.photo_reader import read_apart
 from invkit.apps.ui.server import base_name, free_port
 from invkit.apps.ui.store import FACTS_FILE, VIEW_FOLDER, KeptRun, RunStore, new_id
 from invkit.apps.ui.uploads import THUMBNAIL_SIDE, UploadLimits, Uploads, browser_jpeg, read_photo, stored_jpeg
@@ -35,7 +37,10 @@ from invkit.core import registry
 from invkit.core.errors import InputError
 from invkit.recipes.model import load_recipe
 
-FACTS_OF_A_RUN = '{"recipe": "fast", "request": {"photo": "../a b.png"}}'
+FACTS_OF_A_RUN = (
+    '{"request": {"photo": "../a b.png"}, "recipe": "fast", "stopped": "finished", "seconds": 1.5, "iterations": 7, '
+    '"width": 12, "height": 8, "kernel": [3, 5], "warnings": ["dark"]}'
+)
 
 
 @pytest.fixture
@@ -278,3 +283,81 @@ def test_durations(seconds: float, text: str) -> None:
 )
 def test_messages_become_sentences(message: str, text: str) -> None:
     assert as_sentence(message) == text
+
+
+# Doors.
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        "",
+        "[" * 100_000,
+        '{"request": {"photo": "a.png"}}',
+        FACTS_OF_A_RUN.replace("1.5", "1e999"),
+        FACTS_OF_A_RUN.replace("[3, 5]", "[3]"),
+        FACTS_OF_A_RUN.replace('"fast"', "7"),
+        FACTS_OF_A_RUN.replace("7", "9" * 5000),
+    ],
+)
+def test_a_damaged_run_is_named_and_hides_no_other(store: RunStore, facts: str) -> None:
+    whole, broken = kept(store), kept(store)
+    (broken.folder / VIEW_FOLDER / FACTS_FILE).write_text(facts)
+    assert [run.id for run in store.gallery()] == [whole.id]
+    assert store.damaged() == [broken.id]
+    assert store.find(broken.id) is None
+
+
+def answered(origin: str | None, kind: str = "http") -> list[dict[str, Any]]:
+    """What the guard sends for a request to localhost:8712; the app behind it answers everything."""
+    sent: list[dict[str, Any]] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    given = [(b"host", b"localhost:8712")] + ([] if origin is None else [(b"origin", origin.encode())])
+    asyncio.run(Guard(app)({"type": kind, "headers": given, "method": "GET", "path": "/"}, receive, send))
+    return sent
+
+
+@pytest.mark.parametrize("origin", [None, "http://localhost:8712", "http://LOCALHOST:8712"])
+def test_the_page_cannot_be_framed_by_other_sites(origin: str | None) -> None:
+    [start] = answered(origin)
+    headers = dict(start["headers"])
+    assert start["status"] == 200
+    assert headers[b"x-frame-options"] == b"DENY"
+    assert headers[b"content-security-policy"] == b"frame-ancestors 'none'"
+    assert headers[b"x-content-type-options"] == b"nosniff"
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://localhost:9999", "", "http://[::1"])
+def test_requests_and_websockets_of_other_sites_are_refused(origin: str) -> None:
+    assert answered(origin)[0]["status"] == 403
+    assert answered(origin, "websocket") == [{"type": "websocket.close", "code": 1008}]
+
+
+def test_an_upload_that_no_page_has_taken_is_removed(store: RunStore, tmp_path: Path) -> None:
+    uploads = Uploads(store, UploadLimits())
+    kept_one, lost = (uploads.copy(picture_file(tmp_path / "x.png"), "x.png") for _ in range(2))
+    assert uploads.take(kept_one.id) == kept_one
+    uploads.remove_untaken(3600)
+    assert set(uploads.by_id) == {kept_one.id, lost.id}
+    uploads.remove_untaken(0)
+    assert set(uploads.by_id) == {kept_one.id}
+    assert [path.name for path in store.work.iterdir()] == [kept_one.id]
+
+
+def test_an_upload_is_read_in_a_process_that_is_killed_in_time(tmp_path: Path) -> None:
+    size = asyncio.run(read_apart(picture_file(tmp_path / "photo"), "x.png", UploadLimits()))
+    assert size == (12, 8)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["original.png", "photo.jpg"]
+    with pytest.raises(InputError, match="the file is larger than 1e-09 MB"):
+        asyncio.run(read_apart(tmp_path / "photo.jpg", "y.png", UploadLimits(megabytes=1e-9)))
+    with pytest.raises(InputError, match=r"^y\.png could not be read within 0\.01 s"):
+        asyncio.run(read_apart(tmp_path / "photo.jpg", "y.png", UploadLimits(), 0.01))

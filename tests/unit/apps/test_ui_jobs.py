@@ -22,6 +22,7 @@ from invkit.apps.ui.messages import (
     Failed,
     Iterated,
     RestorationRequest,
+    RunFacts,
     Saving,
     WorkerMessage,
     WorkerOrder,
@@ -31,6 +32,14 @@ from invkit.apps.ui.store import FACTS_FILE, VIEW_FOLDER, RunStore
 
 Act = Callable[[JobQueue, Path], Awaitable[None]]
 Scene = Callable[..., None]
+
+
+def facts_of_a_run(request: RestorationRequest) -> RunFacts:
+    return RunFacts(
+        request=request, recipe="fast", stopped="finished", seconds=1, iterations=7, width=12, height=8, kernel=None
+    )
+
+
 ITERATED = Iterated(stage="fast", iteration=1, iterations=9, channels=1, previews=1)
 
 
@@ -51,7 +60,7 @@ class ScriptedWorker(WorkerProcess):
                 if isinstance(message, Done):
                     view = order.folder / RUN_FOLDER / VIEW_FOLDER
                     view.mkdir(parents=True)
-                    (view / FACTS_FILE).write_text('{"request": ' + order.request.model_dump_json() + "}")
+                    (view / FACTS_FILE).write_text(facts_of_a_run(order.request).model_dump_json())
                 await asyncio.sleep(0)
                 yield message
 

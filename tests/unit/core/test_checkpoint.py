@@ -359,6 +359,46 @@ def test_a_state_without_what_every_state_has_is_refused(path: Path, lost: str) 
     assert "lacks parts" in refusal(path)
 
 
+def compressed(content: bytes) -> bytes:
+    """The same archive, its parts compressed, and one of them followed by a million zeros."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name) + bytes(10**6 * name.endswith("data/0")))
+    return buffer.getvalue()
+
+
+def test_a_file_is_never_larger_in_memory_than_on_the_disk(path: Path) -> None:
+    written(path)
+    path.write_bytes(compressed(path.read_bytes()))
+    assert "is no checkpoint, or a damaged one" in refusal(path)
+    state = dict(written(path)["state"])
+    rewritten(path, state={**state, "losses": torch.zeros(1).expand(10**6, 10**6)})
+    assert "is no checkpoint, or a damaged one" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("iteration", "many"),
+        ("losses", torch.zeros(2, 3)),
+        ("losses", 7),
+        ("image_prior", {"free": torch.zeros(2, 2)}),
+        ("kernel_prior", {}),
+        ("optimizer", {0: {"step": torch.tensor(1.0), "exp_avg": torch.zeros(2), "exp_avg_sq": torch.zeros(2)}}),
+        ("optimizer", {9: {}}),
+        ("generator", torch.zeros(3)),
+        ("average", [[1]]),
+    ],
+)
+def test_a_state_of_another_form_is_refused(path: Path, part: str, value: Any) -> None:
+    """Moments of another size would make the fused Adam write beyond its memory."""
+    written(path)
+    state = {**load_checkpoint(path, RUN), part: value}
+    with pytest.raises(InputError, match=r"the saved state does not fit this run .* start anew"):
+        solver().solve(problem(), resume=state)
+
+
 @pytest.mark.parametrize("form", [None, 1, 3, "2"])
 def test_another_format_is_refused(path: Path, form: int | str | None) -> None:
     written(path)
@@ -369,7 +409,7 @@ def test_another_format_is_refused(path: Path, form: int | str | None) -> None:
 def test_a_missing_file_and_a_folder(path: Path) -> None:
     assert "nothing to resume" in refusal(path)
     path.mkdir()
-    assert "cannot be read (Is a directory)" in refusal(path)
+    assert "is a folder" in refusal(path)
 
 
 def test_a_file_that_memory_does_not_hold(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -316,6 +316,31 @@ def tiff_with_a_hole() -> bytes:
     return whole[:second] + bytes(size) + whole[second + size :]
 
 
+def tiff_with_tags(content: bytes, *, following: int | None = None, **values: int) -> bytes:
+    """A little-endian TIFF whose first directory has other values, by the codes of the tags, and another successor."""
+    first = struct.unpack_from("<I", content, 4)[0]
+    end = first + 2 + 12 * struct.unpack_from("<H", content, first)[0]
+    for place in range(first + 2, end, 12):
+        code = struct.unpack_from("<H", content, place)[0]
+        if f"tag{code}" in values:
+            content = content[:place] + struct.pack("<HHII", code, 4, 1, values[f"tag{code}"]) + content[place + 12 :]
+    return content if following is None else content[:end] + struct.pack("<I", following) + content[end + 4 :]
+
+
+def tiff_of_many_tags() -> bytes:
+    """A thousand tags that share one value as large as the file."""
+    tags = b"".join(struct.pack("<HHII", 65000 + i % 500, 1, 2**16, 8) for i in range(1000))
+    content = b"II*\0" + struct.pack("<I", 2**16 + 8) + bytes(2**16)
+    return content + struct.pack("<H", 1000) + tags + bytes(4)
+
+
+def tiff_of_large_jpeg() -> bytes:
+    """A strip of 16 x 16 pixels that holds a JPEG of 4000 x 4000."""
+    large = encoded(Image.new("L", (4000, 4000)), "JPEG")
+    small = tiff(np.zeros((16, 16), np.uint8), photometric="minisblack", compression="jpeg", rowsperstrip=16)
+    return tiff_with_tags(small + large, tag273=len(small), tag279=len(large))
+
+
 def imagej_stack() -> bytes:
     """ImageJ's way to save large stacks: one page is described, the others just follow it in the file."""
     text = "ImageJ=1.11a\nimages=3\nslices=3\nloop=false\n"
@@ -356,6 +381,26 @@ REFUSED: dict[str, tuple[Callable[[], bytes], list[str]]] = {
     "png 16 bit flipped": (lambda: damaged(), ["damaged", "PNG"]),
     "bomb": (bomb, [f"more than the {MAX_PIXELS} pixels", "crop or shrink"]),
     "tiff bomb": (tiff_bomb, [f"20000 x 10000 pixels, more than the {MAX_PIXELS}"]),
+    "tiff loop": (
+        lambda: tiff_with_tags(tiff(samples(8, 32, 32), metadata=None), following=8),
+        ["truncated", "its chain of directories returns to byte 8"],
+    ),
+    "tiff large tile": (
+        lambda: tiff_with_tags(
+            tiff(samples(8, 64, 64), metadata=None, tile=(64, 64), compression="zlib"), tag322=40_000, tag323=40_000
+        ),
+        ["truncated", "tiles of 40000 x 40000 pixels are too large for an image of 64 x 64"],
+    ),
+    "tiff empty tile": (
+        lambda: tiff_with_tags(tiff(samples(8, 64, 64), metadata=None, tile=(64, 64)), tag322=0),
+        ["truncated", "TIFF"],
+    ),
+    "tiff shared tags": (tiff_of_many_tags, ["truncated", "its tags hold"]),
+    "tiff large jpeg": (tiff_of_large_jpeg, ["truncated", "holds (4000, 4000)"]),
+    "tiff lerc": (
+        lambda: tiff_with_tags(tiff(samples(8, 32, 32), metadata=None), tag259=34887),
+        ["is compressed as LERC; export it"],
+    ),
     "tiff hole": (tiff_with_a_hole, ["truncated", "TIFF", "strip"]),
     "tiff pages": (lambda: tiff(samples(8, 3, 30, 30), photometric="minisblack"), ["holds 3 pages", "own"]),
     "tiff one header for many pages": (imagej_stack, ["holds 3 pages"]),
@@ -475,10 +520,10 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
     path = tmp_path / "a.png"
     write_image(path, samples(8, *SIZE))
 
-    def denied(self: Path) -> NoReturn:
+    def denied(name: str, flags: int) -> NoReturn:
         raise PermissionError(13, "Permission denied")  # chmod does not stop root, who runs many a CI
 
-    monkeypatch.setattr(type(path), "read_bytes", denied)
+    monkeypatch.setattr("invkit.core.files.open_at_once", denied)
     assert "check its permissions" in refusal(path)
 
 
@@ -486,11 +531,11 @@ def test_a_file_that_memory_does_not_hold(tmp_path: Path, monkeypatch: pytest.Mo
     path = tmp_path / "a.png"
     write_image(path, samples(8, *SIZE))
 
-    def exhausted(self: Path) -> NoReturn:
+    def exhausted(name: str, flags: int) -> NoReturn:
         raise MemoryError
 
-    monkeypatch.setattr(type(path), "read_bytes", exhausted)
-    with pytest.raises(OutOfMemoryError, match=r"a\.png does not fit in memory; crop or shrink it"):
+    monkeypatch.setattr("invkit.core.files.open_at_once", exhausted)
+    with pytest.raises(OutOfMemoryError, match=r"a\.png does not fit in memory"):
         read_image(path)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
@@ -586,3 +587,31 @@ def test_a_recipe_from_a_file_of_its_own_document_keeps_its_changes(tmp_path: An
         "solver.iterations=41",
         "next.solver.iterations=2",
     ]
+
+
+# Settings beyond all measure.
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("regularizers=[" + "{name = 'tv', weight = 1}, " * 51 + "]", "should be a shorter list"),
+        ("candidates=[" + "'fast', " * 51 + "]", "51 candidates are too many"),
+        ("regularizers.0.weight=1e300", "less than or equal to 1000000000000"),
+        ("solver.inner.iterations=" + "9" * 5000, "is not valid TOML"),
+        ("solver.inner.iterations=99999999999999999999", "beyond 64 bits"),
+        ("solver.inner={" + ", ".join(f"k{number} = 1" for number in range(9000)) + "}", "and 8996 more"),
+        ("solver.inner=" + "a" * 10**6, "nothing named 'aaa"),
+        ("a." * 10**5 + "b=1", "there is no place"),
+        ("b" * 10**6, "is not of the form"),
+    ],
+    ids=lambda text: text[:30],
+)
+def test_what_is_too_much_is_refused_soon_in_one_line(setting: str, words: str) -> None:
+    started = time.perf_counter()
+    with pytest.raises(InvkitError) as refused:
+        check_parameters(load_recipe("fast-map").with_overrides([setting]), 0)
+    assert words in str(refused.value)
+    assert len(str(refused.value)) < 4000
+    assert "\n" not in str(refused.value)
+    assert time.perf_counter() - started < 10  # minutes before; a second now

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -192,3 +193,29 @@ class TestRefusals:
     ) -> None:
         with pytest.raises(RecipeError, match=message):
             PlugAndPlay(denoiser=denoiser, settings=settings)
+
+
+class Planted:
+    """Runs code when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("place", ["path", "torch's folder"])
+def test_weights_run_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    """Also a file that deepinv would download, and has downloaded already; torch.hub unpickles it by default."""
+    planted = tmp_path / "planted"
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    for name in ("drunet_deepinv_gray_finetune_26k.pth", "mine.pth"):
+        torch.save({"weight": Planted(planted)}, folder / name)
+    given = str(folder / "mine.pth") if place == "path" else "download"
+    settings = {**SMALL_NETWORK, "pretrained": given}
+    with pytest.raises(InputError, match="DRUNet cannot be loaded: Weights only load failed"):
+        PlugAndPlay(denoiser="DRUNet", settings=settings).prox(torch.zeros(1, *SHAPE), 0.1)
+    assert not planted.exists()
