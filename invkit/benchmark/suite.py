@@ -13,9 +13,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, Validati
 
 from ..core import registry
 from ..core.errors import InputError, InvkitError, PluginError, one_line
+from ..core.messages import Place, describe_errors, name_missing_components_at, nearest_name
 from ..core.nested import Strict, listed, named
 from ..core.parameters import parameters_of, positional_names, read_strictly
-from ..recipes.messages import Place, describe_errors, name_missing_components_at, nearest_name
 from ..recipes.toml import read_toml
 
 __all__ = [

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ..numerics.finite_differences import IDENTITY, DifferenceFilter, apply_filters
 from ..numerics.geometry import Shape, Size
-from .parameters import Component
+from .nested import Component
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -121,7 +121,7 @@ class Result:
         figure: Figure = present("overview")(self)
         return figure
 
-    def compare(self, truth: str | Path | Array, kernel: Array | None = None) -> Figure:
+    def compare(self, truth: str | Path | Array, kernel: str | Path | Array | None = None) -> Figure:
         """Blurry, restored and true image with PSNR and SSIM, the errors and the kernels, in a figure not shown yet.
 
         PSNR and SSIM are those of the luma, aligned as in Levin's protocol: at the shift of least squared error, up to
@@ -129,10 +129,10 @@ class Result:
 
         Args:
             truth: the sharp image, a file or an array in a layout of `invkit.deblur`, of about the size of ``image``.
-            kernel: the true kernel, (h, w), drawn beside the estimate.
+            kernel: the true kernel, (h, w), or its file; drawn beside the estimate.
 
         Raises:
-            InputError: the truth cannot be read, or has other channels than the image.
+            InputError: the truth or the kernel cannot be read, or the truth has other channels than the image.
         """
         figure: Figure = present("comparison")(self, truth, kernel)
         return figure

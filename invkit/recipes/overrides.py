@@ -22,9 +22,9 @@ from typing import Any, TypeAlias
 
 from ..core import registry
 from ..core.errors import RecipeError
+from ..core.messages import name_missing_components_at, nearest_name
 from ..core.nested import listed, named
 from ..core.parameters import parameters_of
-from .messages import name_missing_components_at, nearest_name
 from .places import TEXT_FIELDS, Site, find_site, sites
 from .toml import parse_value, read_toml, registered_text
 

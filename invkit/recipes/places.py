@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 from ..core import registry
 from ..core.errors import InvkitError
+from ..core.messages import nearest_name
 from ..core.nested import listed, named
 from ..core.parameters import nested_components_of, parameters_of
-from .messages import nearest_name
 
 __all__ = ["TEXT_FIELDS", "Site", "find_site", "places_named", "sites"]
 

@@ -1,20 +1,22 @@
-"""Validation errors of pydantic as sentences that name the place in the recipe."""
+"""Validation errors of pydantic as sentences that name the place in the recipe, or the argument of a constructor."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic import BaseModel, ValidationError
 
-from ..core.docstrings import first_sentence
-from ..core.errors import PluginError, UnknownNameError
+from .docstrings import first_sentence
+from .errors import PluginError, UnknownNameError
 
-__all__ = ["Place", "describe_errors", "name_missing_components_at", "nearest_name"]
+__all__ = ["Place", "describe_errors", "describe_problems", "name_missing_components_at", "nearest_name"]
 
 Place = tuple[int | str, ...]
+Descriptions: TypeAlias = Mapping[str, str | None]
+"""The known names at a place, each with its description."""
 
 EXPECTED_BY_TYPE = {
     "bool_type": "true or false",
@@ -48,10 +50,31 @@ def describe_errors(
         model_at: gives the model whose fields include the last part of a place.
         prefix: the place of the document in the recipe.
     """
-    problems: dict[Place, list[Any]] = {}
-    for problem in error.errors():
-        problems.setdefault(place_of(problem, document), []).append(problem)
-    return "; ".join(sentence_for(place, several, document, model_at, prefix) for place, several in problems.items())
+
+    def known_at(place: Place) -> Descriptions:
+        return {name: field.description for name, field in model_at(place).model_fields.items()}
+
+    return describe_problems(error.errors(), document, known_at, prefix)
+
+
+def describe_problems(
+    problems: Sequence[Any],
+    document: Mapping[str, Any],
+    known_at: Callable[[Place], Descriptions],
+    prefix: str = "",
+) -> str:
+    """As `describe_errors`.
+
+    Args:
+        problems: pydantic's errors.
+        document: the data that failed to validate.
+        known_at: gives the known names beside the last part of a place.
+        prefix: the place of the document in the recipe.
+    """
+    by_place: dict[Place, list[Any]] = {}
+    for problem in problems:
+        by_place.setdefault(place_of(problem, document), []).append(problem)
+    return "; ".join(sentence_for(place, several, document, known_at, prefix) for place, several in by_place.items())
 
 
 def place_of(problem: Any, document: Mapping[str, Any]) -> Place:
@@ -77,7 +100,7 @@ def sentence_for(
     place: Place,
     problems: Sequence[Any],
     document: Mapping[str, Any],
-    model_at: Callable[[Place], type[BaseModel]],
+    known_at: Callable[[Place], Descriptions],
     prefix: str,
 ) -> str:
     """The sentence about one place; a union gives one problem per branch.
@@ -86,17 +109,17 @@ def sentence_for(
         place: in the document.
         problems: pydantic's errors there.
         document: the data that failed to validate.
-        model_at: gives the model whose fields include the last part of a place.
+        known_at: gives the known names beside the last part of a place.
         prefix: the place of the document in the recipe.
     """
     parts = [part for part in (prefix, *map(str, place)) if part]
     where = ".".join([*(part for part in parts[:-1] if part != "params"), *parts[-1:]])
     kind = problems[0]["type"]
-    fields = model_at(place).model_fields
-    field = fields.get(str(place[-1])) if place else None
-    meaning = f" ({first_sentence(field.description)})" if field and field.description else ""
+    known = known_at(place)
+    description = known.get(str(place[-1])) if place else None
+    meaning = f" ({first_sentence(description)})" if description else ""
     if kind == "extra_forbidden":
-        return f"{where} is not known; {nearest_name(str(place[-1]), fields)}"
+        return f"{where} is not known; {nearest_name(str(place[-1]), known)}"
     if kind == "missing":
         return f"{where} is missing{meaning}"
     value: Any = document
