@@ -12,8 +12,8 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
 from ..core import registry
-from ..core.errors import InputError, InvkitError, PluginError, one_line
-from ..core.messages import Place, describe_errors, name_missing_components_at, nearest_name
+from ..core.errors import InputError, InvkitError, PluginError, name_missing_components_at, one_line
+from ..core.messages import Place, describe_errors, nearest_name
 from ..core.nested import Strict, listed, named
 from ..core.parameters import parameters_of, positional_names, read_strictly
 from ..recipes.toml import read_toml

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from pydantic import BaseModel, ValidationError
 
-from .docstrings import first_sentence
-from .errors import PluginError, UnknownNameError
-
-__all__ = ["Place", "describe_errors", "describe_problems", "name_missing_components_at", "nearest_name"]
+__all__ = ["Place", "describe_errors", "describe_problems", "first_sentence", "nearest_name"]
 
 Place = tuple[int | str, ...]
 Descriptions: TypeAlias = Mapping[str, str | None]
@@ -36,6 +33,7 @@ EXPECTED_BY_TYPE = {
 """What the place expects, by pydantic's type of error, where pydantic's own message speaks of Python or JSON."""
 
 CLEARER_WITH_DESCRIPTION = {"missing", "model_type"}  # types of error that the place's description explains
+FULL_STOP = re.compile(r"\.(?=$| [A-Z0-9\"'`])")
 SHOWN_CHARACTERS = 80  # of a value in an error
 
 
@@ -137,15 +135,6 @@ def expectation(problem: Any) -> str:
     return f"should be {wanted}" if wanted else message[0].lower() + message[1:]
 
 
-@contextmanager
-def name_missing_components_at(place: str) -> Iterator[None]:
-    """Prefix the place to the error of a component that cannot be loaded."""
-    try:
-        yield
-    except (UnknownNameError, PluginError) as error:
-        raise type(error)(f"{place}: {error}") from error
-
-
 def nearest_name(name: str, known: Collection[str]) -> str:
     """A hint with the nearest known name, or with all of them.
 
@@ -155,3 +144,13 @@ def nearest_name(name: str, known: Collection[str]) -> str:
     """
     near = difflib.get_close_matches(name, known, n=1)
     return f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known) or 'nothing'}"
+
+
+def first_sentence(description: str) -> str:
+    """The first sentence of a description, without its full stop.
+
+    Example:
+        >>> first_sentence("iterations, as in Pan et al. of 2014. More give sharper images.")
+        'iterations, as in Pan et al. of 2014'
+    """
+    return FULL_STOP.split(description, maxsplit=1)[0]

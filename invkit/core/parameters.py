@@ -23,7 +23,7 @@ from .docstrings import argument_descriptions
 from .errors import InputError, PluginError, one_line
 from .messages import describe_problems
 from .nested import Component, NestedComponent, nested_component_of
-from .registry import registered_name
+from .plugin_loading import entry_point_name
 
 __all__ = [
     "Component",
@@ -106,7 +106,7 @@ def refused_by_name(
         wrong = [plain_problem(problem, names) for problem in error.errors()]
         given = {argument_name(n, known): each for known in ([], names) for n, each in enumerate(args)} | dict(keywords)
         known = {name: descriptions.get(name) for name in names if name != "self"}
-        called = registered_name(getattr(component, "family", ""), component)
+        called = entry_point_name(getattr(component, "family", ""), component) or component.__name__
         raise InputError(f"{called}: {describe_problems(wrong, given, lambda _: known)}") from error
 
 

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, TypeVar
 
 from .errors import InputError, InvkitError, PluginError, UnknownNameError, one_line
 from .nested import Component
-from .plugin_loading import timed_import, unmet_requirement
+from .plugin_loading import entry_point_name, timed_import, unmet_requirement
 
 __all__ = [
     "COMPONENT_LISTS",
@@ -284,9 +284,8 @@ def unknown_name(family: str, name: str) -> str:
 
 def registered_name(family: str, component: type) -> str:
     """The name under which a class is registered in a family, or the class's own name."""
-    values = f"{component.__module__}:{component.__qualname__}", repr(component)  # installed, or of this session
-    known = entries(family) if family in FAMILIES else ()
-    return next((entry.name for entry in known if entry.value in values), component.__name__)
+    session = (name for (its_family, name), one in _registered.items() if its_family == family and one is component)
+    return next(session, None) or entry_point_name(family, component) or component.__name__
 
 
 def interface_of(family: str) -> Any:

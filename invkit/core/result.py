@@ -65,7 +65,7 @@ class Result:
         kernel: the operator's parameter, mostly a true-convolution kernel, non-negative and summing to one:
             (B, 1, h, w) from `Solver.solve`; (h, w), or (B, h, w) for several, from `invkit.deblur`.
         history: the loss of every iteration.
-        stopped: "finished", "converged", "interrupted" or "time limit".
+        stopped: "finished", "converged", "interrupted", "time limit" or "observer".
         iterations: number of steps, over all resumed runs.
         seconds: that they took.
         blurry: the image before the solve, in the same layout: the blurry input, or the operator's initial image if
@@ -99,7 +99,7 @@ class Result:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the solve reached its end, and was not stopped by Ctrl-C or a time limit."""
+        """Whether the solve reached its end, and was not stopped by Ctrl-C, a time limit or an observer."""
         return self.stopped in ("finished", "converged")
 
     def save(self, directory: str | Path, *, overwrite: bool = False) -> Path:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile
 
-from ..core.errors import InputError, OutOfMemoryError
+from ..core.errors import InputError, OutOfMemoryError, first_line
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage
@@ -119,7 +119,7 @@ def too_large(path: Path) -> OutOfMemoryError:
 
 def reason_text(error: Exception) -> str:
     """The first line of an error's message, or the error's type if it has no message."""
-    return next(iter(str(error).splitlines()), "") or type(error).__name__
+    return first_line(error) or type(error).__name__
 
 
 def detected_format(content: bytes) -> str | None:

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ..core import registry
-from ..core.errors import RecipeError
-from ..core.messages import name_missing_components_at, nearest_name
+from ..core.errors import RecipeError, name_missing_components_at
+from ..core.messages import nearest_name
 from ..core.nested import listed, named
 from ..core.parameters import parameters_of
 from .places import TEXT_FIELDS, Site, find_site, sites

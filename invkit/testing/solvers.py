@@ -345,15 +345,26 @@ def state_after_few(solver: Solver[Any], problem: Problem) -> State:
 
 
 class TrialError(Exception):
-    """The error that `FailingObserver` raises."""
+    """The error of `FailingSolver`."""
 
 
-class FailingObserver(Observer):
-    """Ends a solve with an error."""
+class FailingSolver(Solver[State]):
+    """A solver that fails in its second step."""
 
-    def stepped(self, problem: Problem, state: State) -> None:
-        """Raise `TrialError`."""
-        raise TrialError
+    def __init__(self, inner: Solver[Any]) -> None:
+        self.inner, self.iterations = inner, inner.iterations
+
+    def start(self, problem: Problem) -> State:
+        """Start the inner solver."""
+        state: State = self.inner.start(problem)
+        return state
+
+    def step(self, problem: Problem, state: State) -> State:
+        """Do one step; raise `TrialError` in the next."""
+        if state.iteration:
+            raise TrialError
+        after: State = self.inner.step(problem, state)
+        return after
 
 
 def check_observer(component: type[Observer], params: ParameterValues | None = None) -> None:
@@ -372,7 +383,7 @@ def check_observer(component: type[Observer], params: ParameterValues | None = N
                 observed = solver.solve(problem, observers=[observer], resume=resume)
                 assert_same_result(alone, observed, f"a solve observed by {name}")
         try:
-            solver.solve(problem, observers=[observer, FailingObserver()])
+            FailingSolver(solver).solve(problem, observers=[observer])
         except TrialError:
             return
         raise AssertionError(f"{name} hides the error of a solve that it observes")

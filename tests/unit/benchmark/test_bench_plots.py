@@ -288,7 +288,7 @@ def test_what_cannot_be_drawn_is_said(tmp_path: Path) -> None:
 
 def test_a_measured_ratio_without_a_value_is_not_called_unmeasured(tmp_path: Path) -> None:
     """Few datasets have the reference that the ratio divides by."""
-    folder = SuiteFolder(tmp_path, metrics=[{"label": "ratio", "name": "error-ratio"}])
+    folder = SuiteFolder(tmp_path, metrics=({"label": "ratio", "name": "error-ratio"},))
     folder.failed("one", "i0")
     (remark,) = draw(read_results(folder.plan()), tmp_path / "plots", kinds=["ratios"]).remarks
     assert "no result has a value of ratio, which needs a deconvolution with the true kernel" in remark
