@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from pydantic import BaseModel, ValidationError
 
-__all__ = ["Place", "describe_errors", "describe_problems", "first_sentence", "nearest_name"]
+__all__ = ["Place", "describe_errors", "describe_problems", "first_sentence", "nearest_name", "toml_inline"]
 
 Place = tuple[int | str, ...]
 Descriptions: TypeAlias = Mapping[str, str | None]
@@ -34,6 +34,7 @@ EXPECTED_BY_TYPE = {
 
 CLEARER_WITH_DESCRIPTION = {"missing", "model_type"}  # types of error that the place's description explains
 FULL_STOP = re.compile(r"\.(?=$| [A-Z0-9\"'`])")
+EMPTY: tuple[Any, ...] = (None, {}, [])
 SHOWN_CHARACTERS = 80  # of a value in an error
 
 
@@ -154,3 +155,17 @@ def first_sentence(description: str) -> str:
         'iterations, as in Pan et al. of 2014'
     """
     return FULL_STOP.split(description, maxsplit=1)[0]
+
+
+def toml_inline(value: Any) -> str:
+    """A value as TOML on one line, without the keys that hold nothing; texts are in single quotes, for a shell.
+
+    Example:
+        >>> toml_inline({"name": "tv", "weight": 1e-4, "params": {}})
+        "{name = 'tv', weight = 0.0001}"
+    """
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key} = {toml_inline(one)}' for key, one in value.items() if one not in EMPTY)}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(toml_inline, value))}]"
+    return str(value).lower() if isinstance(value, bool) else repr(value)

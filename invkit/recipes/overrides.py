@@ -31,6 +31,7 @@ from .toml import parse_value, read_toml, registered_text
 __all__ = ["apply_settings", "changed_title", "expanded", "expanded_recipe", "expanded_recipes"]
 
 CHANGED = ", changed: "
+WEIGHTED_FAMILIES = ("regularizers", "no_reference_metrics")
 CHANGED_RECIPE_KEYS = ("recipe", "overrides", "name")  # of a registered recipe with settings inside another recipe
 Ancestors: TypeAlias = tuple[str, ...]
 """The registered recipes that contain a document; it must not contain one of them."""
@@ -164,7 +165,7 @@ def next_setting(document: Mapping[str, Any], waiting: Sequence[Setting]) -> tup
     whole, found, refused = list(sites(document)), [], []
     for setting in waiting:
         try:
-            found.append((setting, find_site(whole, setting.path)))
+            found.append((setting, find_site(whole, setting.path, setting.value)))
         except LookupError as error:
             refused.append(setting.refuse(str(error)))
     if not found:
@@ -221,6 +222,8 @@ def content_for(site: Site, setting: Setting) -> Any:
     """What a setting puts there, without short forms."""
     if site.kind == "component" and (setting.gives_parameters or setting.path[-1] == "name"):
         return {"params" if setting.gives_parameters else "name": setting.value}
+    if site.kind == "component" and isinstance(setting.value, int | float) and site.family in WEIGHTED_FAMILIES:
+        raise setting.refuse(f"{site.place} is a component; its weight is {site.place}.weight={setting.value}")
     if site.kind == "component":
         return named(setting.value)
     if site.kind == "components":
