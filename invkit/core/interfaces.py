@@ -32,6 +32,7 @@ __all__ = [
     "ForwardOperator",
     "ImagePrior",
     "KernelPrior",
+    "KullbackLeibler",
     "LatentPrior",
     "LeastSquares",
     "OperatorParameterPrior",
@@ -306,3 +307,7 @@ class Fidelity(Component, nn.Module, ABC):
 
 class LeastSquares(Fidelity):
     """The ability of a fidelity to be the mean of the squared differences, which linear solvers minimise."""
+
+
+class KullbackLeibler(Fidelity):
+    """The ability of a fidelity to be the mean Kullback-Leibler divergence, which multiplicative solvers minimise."""
