@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from ..core import registry
-from ..core.errors import AssemblyError, InvkitError, NotApplicableError, PluginError
-from ..core.interfaces import Fidelity, ForwardOperator, KernelPrior, OperatorParameterPrior
+from ..core.errors import InvkitError, NotApplicableError, PluginError
+from ..core.interfaces import ForwardOperator, KernelPrior, OperatorParameterPrior
 from ..core.nested import named
 from ..core.parameters import nested_components_of, parameters_of
 from ..core.problem import Problem, Term
@@ -35,6 +35,7 @@ from .common import (
 )
 from .map_steps import strokes
 from .priors import assert_image, assert_kernel
+from .problem_parts import assert_no_part_ignored, state_after_few
 
 __all__ = ["check_observer", "check_solved", "check_solver", "small_problem"]
 
@@ -42,7 +43,6 @@ SMALL_DATA_SHAPE: Shape = (1, 1, 24, 24)
 SMALL_KERNEL_SIZE = (9, 8)  # large enough for a pyramid of two levels
 SOLVER_ITERATIONS = 20
 OBSERVED_ITERATIONS = 4
-FORM_STEPS = 2  # enough to see the form of a result
 SMALL_WEIGHT = 1e-3  # of the regularizer
 
 DEFAULT_COMPONENTS = {
@@ -334,39 +334,6 @@ def assert_any_form(solver: Solver[Any], problem: Problem) -> None:
     assert_kernel(kernel, many.kernel_prior.shape)
     for part, value in (("image", image), ("kernel", kernel)):
         demand(value.dtype == torch.float64, f"{type(solver).__name__} gives an {part} in {value.dtype} for float64")
-
-
-class Unusual(Fidelity):
-    """A fidelity without abilities that notes whether it is used."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.is_used = False
-
-    def forward(self, predicted: Tensor, data: Tensor) -> Tensor:
-        """The mean of the fourth power, (B, C, H, W) -> (B,)."""
-        self.is_used = True
-        return (predicted - data).square().square().mean((1, 2, 3))
-
-
-def assert_no_part_ignored(solver: Solver[Any], problem: Problem) -> None:
-    """A solver uses the fidelity of a problem, or refuses one by its type before any step."""
-    unusual = Unusual()
-    try:
-        state_after_few(solver, replace(problem, fidelity=unusual))
-    except AssemblyError:
-        return
-    name = type(solver).__name__
-    demand(unusual.is_used, f"{name} ignores the problem's fidelity; set needs['fidelity'] to those that it minimises")
-
-
-def state_after_few(solver: Solver[Any], problem: Problem) -> State:
-    """Return the state after at most `FORM_STEPS` steps."""
-    state: State = solver.start(problem)
-    while state.iteration < min(FORM_STEPS, solver.steps(problem)) and not state.converged:
-        state = solver.step(problem, state)
-        state.iteration += 1
-    return state
 
 
 class TrialError(Exception):

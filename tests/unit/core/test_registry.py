@@ -84,8 +84,8 @@ def test_an_unknown_family_suggests_the_nearest(misspelt: str, meant: str) -> No
 
 def test_an_abstract_class_is_refused_with_its_missing_methods(install: Callable[..., Path]) -> None:
     text = (
-        "from invkit.core.interfaces import ForwardOperator\n"
-        "class Half(ForwardOperator):\n"
+        "from invkit.core.interfaces import LinearOperator\n"
+        "class Half(LinearOperator):\n"
         "    def forward(self, image, kernel): return image\n"
     )
     install("half-done", "[invkit.operators]\nhalf = half_done:Half\n", half_done=text)

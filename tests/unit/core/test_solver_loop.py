@@ -20,10 +20,10 @@ from torch import nn
 from invkit.core.errors import AssemblyError, DivergedError
 from invkit.core.interfaces import (
     Fidelity,
-    ForwardOperator,
     ImagePrior,
     KernelPrior,
     LatentPrior,
+    LinearOperator,
     OperatorParameterPrior,
 )
 from invkit.core.problem import Problem
@@ -32,7 +32,7 @@ from invkit.numerics.geometry import Shape
 from invkit.solvers import GradientDescent, JointAdam, Pyramid, Wiener
 
 
-class Same(ForwardOperator):
+class Same(LinearOperator):
     def forward(self, image: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
         return image * kernel
 
