@@ -78,7 +78,7 @@ class Deaf(AdamSolver):
         return image, kernel, loss
 
 
-class Transposing(JointAdam):
+class Transposing(JointAdam):  # type: ignore[misc]  # a final class
     """Uses the adjoint of any operator."""
 
     def advance(self, problem: Problem, state: AdamState) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
