@@ -105,7 +105,8 @@ def refused_by_name(
         component, descriptions = type(args[0]), argument_descriptions(type(args[0]))
         wrong = [plain_problem(problem, names) for problem in error.errors()]
         given = {argument_name(n, known): each for known in ([], names) for n, each in enumerate(args)} | dict(keywords)
-        known = {name: descriptions.get(name) for name in names if name != "self"}
+        own = inspect.signature(component).parameters  # with the fields of its settings
+        known = {name: descriptions.get(name) for name in own}
         called = entry_point_name(getattr(component, "family", ""), component) or component.__name__
         raise InputError(f"{called}: {describe_problems(wrong, given, lambda _: known)}") from error
 

@@ -120,6 +120,8 @@ def test_a_registered_component_is_called_by_its_name() -> None:
         JointAdam(iterations=-1)
     with pytest.raises(InputError, match=r"^dip-skip: channels: should be a multiple of 2, got 5$"):
         DipSkipImage((1, 1, 8, 8), channels=5)
+    with pytest.raises(InputError, match=r"^dip-skip: chanels is not known; did you mean 'channels'\?$"):
+        DipSkipImage((1, 1, 8, 8), chanels=4)
 
 
 def test_an_error_of_a_model_inside_a_constructor_is_not_blamed_on_its_arguments() -> None:
