@@ -39,15 +39,28 @@ class PlotData:
 
 
 PLOT_KINDS = {
-    "ratios": "the suite measures no error-ratio",
-    "time": "no result has that metric",
-    "cases": "no result has that metric",
-    "losses": "no result has losses",
-    "snapshots": "no snapshots were kept",
-    "kernels": "no result has a kernel",
-    "strips": "no result has a picture",
+    "ratios": "an error-ratio",
+    "time": "a metric and seconds",
+    "cases": "a metric",
+    "losses": "losses",
+    "snapshots": "snapshots",
+    "kernels": "a kernel",
+    "strips": "a picture",
 }
-"""Each kind of figure, with the usual reason why it cannot be drawn."""
+"""Each kind of figure, with what a result needs for it."""
+
+
+def reason_without(kind: str, data: PlotData) -> str:
+    """Why no figure of a kind can be drawn; a metric may be measured and yet have no value."""
+    measured, metric = data.results.suite.metrics, data.metric
+    ratios = [each.label for each in measured if each.name == "error-ratio"]
+    if kind == "ratios" and ratios:
+        return f"no result has a value of {' or '.join(ratios)}, which needs a deconvolution with the true kernel"
+    if kind == "ratios" or (kind in ("time", "cases") and metric is None):
+        return f"the suite measures no {'error-ratio' if kind == 'ratios' else 'metric'}"
+    if kind in ("time", "cases") and metric is not None:
+        return f"no result has a value of {metric.label}{' and its seconds' if kind == 'time' else ''}"
+    return f"no result has {PLOT_KINDS[kind]}"
 
 
 def figures_of(kind: str, data: PlotData) -> Iterator[tuple[str, Figure | None]]:
@@ -104,7 +117,7 @@ def draw(
                     figures = [(name, figure) for name, figure in figures_of(kind, data) if figure is not None]
                     label = results.dataset.label
                     drawn.files += [save_figure(figure, output / f"{label}--{name}") for name, figure in figures]
-                    drawn.remarks += [] if figures else [f"no figure '{kind}' of {label}: {PLOT_KINDS[kind]}"]
+                    drawn.remarks += [] if figures else [f"no figure '{kind}' of {label}: {reason_without(kind, data)}"]
                 drawn.remarks += [samples.problem] if samples.problem else []
     except OSError as error:
         raise InputError(f"the figures cannot be written to {output}: {error}; choose another --output") from error

@@ -11,11 +11,11 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
 from ..core import registry
-from ..core.errors import InputError, InvkitError, PluginError, near_names, one_line
+from ..core.errors import InputError, InvkitError, PluginError, name_missing_components_at, near_names, one_line
 from ..core.files import parse_toml, read_toml_text
+from ..core.messages import Place, describe_errors, nearest_name
 from ..core.nested import Strict, listed, named
 from ..core.parameters import parameters_of, positional_names, read_strictly
-from ..recipes.messages import Place, describe_errors, name_missing_components_at, nearest_name
 
 __all__ = [
     "DatasetSpec",

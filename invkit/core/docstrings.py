@@ -5,12 +5,11 @@ from __future__ import annotations
 import inspect
 import re
 
-__all__ = ["args_of", "argument_descriptions", "first_sentence", "summary_of"]
+__all__ = ["args_of", "argument_descriptions", "summary_of"]
 
 SECTION = re.compile(r"^[A-Z][a-z]+:\n(?= )", re.MULTILINE)
 ARGS = re.compile(r"^Args:\n((?: .*\n|\n)*)", re.MULTILINE)
 ENTRY = re.compile(r"^ {4}(\w+)(?: \(.*?\))?:\s", re.MULTILINE)  # "name: text" or "name (type): text"
-FULL_STOP = re.compile(r"\.(?=$| [A-Z0-9\"'`])")
 
 
 def summary_of(docstring: str) -> str:
@@ -45,13 +44,3 @@ def argument_descriptions(component: type) -> dict[str, str]:
     for base in reversed(component.__mro__):
         found |= args_of(vars(base).get("__doc__") or "")
     return found
-
-
-def first_sentence(description: str) -> str:
-    """The first sentence of a description, without its full stop.
-
-    Example:
-        >>> first_sentence("iterations, as in Pan et al. of 2014. More give sharper images.")
-        'iterations, as in Pan et al. of 2014'
-    """
-    return FULL_STOP.split(description, maxsplit=1)[0]

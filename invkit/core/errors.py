@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 __all__ = [
     "AssemblyError",
@@ -15,7 +17,9 @@ __all__ = [
     "PluginError",
     "RecipeError",
     "UnknownNameError",
+    "first_line",
     "is_out_of_memory",
+    "name_missing_components_at",
     "near_names",
     "one_line",
     "scaling_advice",
@@ -23,6 +27,9 @@ __all__ = [
 ]
 
 LONGEST_NAME = 100  # characters
+OBJECT_ADDRESS = r"\s*<[\w.]+ object at 0x[0-9a-fA-F]+>"
+SLIGHTLY_ABOVE_WHITE = 1.5  # values up to this exceed white by noise or by the overshoot of a filter
+SENSOR_BITS = (8, 12, 16)
 NEGLIGIBLE = 1e-6  # below zero: the rounding of a colour conversion in float32
 
 
@@ -70,6 +77,15 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
+@contextmanager
+def name_missing_components_at(place: str) -> Iterator[None]:
+    """Prefix the place to the error of a component that cannot be loaded."""
+    try:
+        yield
+    except (UnknownNameError, PluginError) as error:
+        raise type(error)(f"{place}: {error}") from error
+
+
 def one_line(error: BaseException) -> str:
     """The type and the first line of an error.
 
@@ -77,7 +93,7 @@ def one_line(error: BaseException) -> str:
         >>> one_line(ValueError("too small"))
         'ValueError: too small'
     """
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+    return f"{type(error).__name__}: {first_line(error)}"
 
 
 def near_names(name: str, known: Iterable[str], n: int = 3, cutoff: float = 0.6) -> list[str]:
@@ -104,13 +120,39 @@ def shortened(text: str, most: int = 40) -> str:
     return text if len(text) <= most else f"{text[:most]}..."
 
 
-def scaling_advice(low: float, high: float) -> str:
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, without addresses of objects, which tell a user nothing.
+
+    Example:
+        >>> first_line(OSError("cannot identify image file <_io.BytesIO object at 0x7f4676f5dc60>"))
+        'cannot identify image file'
+    """
+    return re.sub(OBJECT_ADDRESS, "", str(error)).strip().partition("\n")[0]
+
+
+def scaling_advice(low: float, high: float, are_whole: bool) -> str:
     """How to bring values that run from ``low`` to ``high`` into [0, 1].
 
-    >>> scaling_advice(0, 255)
-    'divide it by 255'
+    A value of white is named only if it is likely: the values are whole, and the highest is in the upper half of the
+    range of 8, 12 or 16 bits.
+
+    Args:
+        low: the lowest value.
+        high: the highest value.
+        are_whole: whether all values are whole numbers.
+
+    Example:
+        >>> scaling_advice(0, 255, are_whole=True)
+        'divide it by 255'
+        >>> scaling_advice(0, 7, are_whole=False)
+        'divide it by the value of white, which is not below 7'
     """
     if low < -NEGLIGIBLE:
         return f"subtract {low:.4g} and divide by {high - low:.4g}, or clip the values below black"
-    white = next((white for white in (255, 4095, 65535) if 1.5 < high <= white), None)
-    return f"divide it by {white}" if white else f"divide it by {high:.4g}, or clip the values above white"
+    if high < SLIGHTLY_ABOVE_WHITE:
+        return f"divide it by {high:.4g}, or clip the values above white"
+    bits = next((bits for bits in SENSOR_BITS if 2 ** (bits - 1) <= high <= 2**bits - 1), None)
+    if bits and are_whole:
+        return f"divide it by {2**bits - 1}"
+    example = f" ({2**bits - 1} if it comes from {bits} bits)" if bits else ""
+    return f"divide it by the value of white, which is not below {high:.4g}{example}"

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from ..numerics.finite_differences import IDENTITY, DifferenceFilter, apply_filters
-from ..numerics.geometry import Shape, Size
-from .parameters import Component
+from ..numerics.geometry import Shape, Size, shape_of
+from .nested import Component
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -32,8 +32,10 @@ __all__ = [
     "ForwardOperator",
     "ImagePrior",
     "KernelPrior",
+    "KullbackLeibler",
     "LatentPrior",
     "LeastSquares",
+    "LinearOperator",
     "OperatorParameterPrior",
     "Proximable",
     "Regularizer",
@@ -107,10 +109,10 @@ class KernelPrior(OperatorParameterPrior):
 
 
 class ForwardOperator(Component, nn.Module, ABC):
-    """``y = A(x; k)``, linear in the image x; k is the operator's parameter, mostly a blur kernel.
+    """``y = A(x; k)``, differentiable; k is the operator's parameter, mostly a blur kernel.
 
     An operator is stateless: a call never stores its arguments. Two calls with two kernels and one backward pass are
-    therefore exact.
+    therefore exact. Almost all operators are linear in the image x, and derive from `LinearOperator`.
 
     Attributes:
         parameter_prior: the class of the priors of k.
@@ -131,10 +133,6 @@ class ForwardOperator(Component, nn.Module, ABC):
         """Image (B, C, H, W) and kernel (B, 1, h, w) -> data (B, C, H', W'); differentiable in both."""
 
     @abstractmethod
-    def adjoint(self, data: Tensor, kernel: Tensor) -> Tensor:
-        """Data (B, C, H', W') -> (B, C, H, W) with ``<A x, y> = <x, A^T y>`` for the same kernel."""
-
-    @abstractmethod
     def image_shape(self, data_shape: Shape, kernel_shape: Shape) -> Shape:
         """Shape of the image that produces data of ``data_shape``; for a valid convolution H = H' + h - 1."""
 
@@ -148,7 +146,7 @@ class ForwardOperator(Component, nn.Module, ABC):
 
     @torch.no_grad()
     def initial_image(self, data: Tensor, kernel: Tensor) -> Tensor:
-        """An image that its prior may start from: by default the adjoint of the data, scaled to fit them best.
+        """An image that its prior may start from: by default grey.
 
         Args:
             data: (B, C, H', W').
@@ -157,13 +155,27 @@ class ForwardOperator(Component, nn.Module, ABC):
         Returns:
             In [0, 1], of `image_shape`, or smaller if it is the middle of the image.
         """
+        shape = self.image_shape(shape_of(data), shape_of(kernel))
+        return data.new_full(shape, 0.5)
+
+
+class LinearOperator(ForwardOperator):
+    """The ability of an operator to be linear in the image, with an adjoint, which linear solvers need."""
+
+    @abstractmethod
+    def adjoint(self, data: Tensor, kernel: Tensor) -> Tensor:
+        """Data (B, C, H', W') -> (B, C, H, W) with ``<A x, y> = <x, A^T y>`` for the same kernel."""
+
+    @torch.no_grad()
+    def initial_image(self, data: Tensor, kernel: Tensor) -> Tensor:
+        """By default the adjoint of the data, scaled to fit them best; arguments as `ForwardOperator` says."""
         back = self.adjoint(data, kernel)
         again: Tensor = self(back, kernel)
         scale = (again * data).sum() / again.square().sum().clamp(min=torch.finfo(data.dtype).tiny)
         return (scale * back).clamp(0, 1)
 
 
-class Blur(ForwardOperator):
+class Blur(LinearOperator):
     """The ability of an operator to be a convolution by its kernel, which solvers may compute by Fourier transforms.
 
     Attributes:
@@ -306,3 +318,7 @@ class Fidelity(Component, nn.Module, ABC):
 
 class LeastSquares(Fidelity):
     """The ability of a fidelity to be the mean of the squared differences, which linear solvers minimise."""
+
+
+class KullbackLeibler(Fidelity):
+    """The ability of a fidelity to be the mean Kullback-Leibler divergence, which multiplicative solvers minimise."""

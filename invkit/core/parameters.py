@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache, wraps
 from inspect import Parameter
 from typing import Annotated, Any, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, create_model, validate_call
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, validate_call
 
 from .docstrings import argument_descriptions
-from .errors import PluginError, one_line
+from .errors import InputError, PluginError, one_line
+from .messages import describe_problems
 from .nested import Component, NestedComponent, nested_component_of
+from .plugin_loading import entry_point_name
 
 __all__ = [
     "LARGEST",
@@ -58,15 +61,72 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 PROBLEM_ARGUMENTS = ("shape", "start", "guess", "root", "folder")  # that a problem, an evaluation or a run gives
 RESERVED_NAMES = {*dir(BaseModel), *dir(type(BaseModel))}  # a field of such a name would hide an attribute of pydantic
+KINDS = {
+    "missing_argument": "missing",
+    "missing_keyword_only_argument": "missing",
+    "unexpected_keyword_argument": "extra_forbidden",
+}
+"""The types of pydantic's errors about the arguments of a call, as those about the fields of a model."""
 POSITIONAL_KINDS = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
 
 def validated(constructor: Callable[P, T]) -> Callable[P, T]:
     """Check a constructor's arguments against its annotations, from Python as from a recipe.
 
-    Raises ``pydantic.ValidationError`` (a ``ValueError``) when called with a wrong or unknown argument.
+    Raises `InputError` (a ``ValueError``) when called with a wrong or unknown argument.
     """
-    return validate_call(config=ConfigDict(arbitrary_types_allowed=True))(constructor)
+    checked = validate_call(config=ConfigDict(arbitrary_types_allowed=True))(constructor)
+    names = list(inspect.signature(constructor).parameters)
+
+    @wraps(constructor)
+    def construct(*args: P.args, **keywords: P.kwargs) -> T:
+        with refused_by_name(constructor.__qualname__, names, args, keywords):
+            return checked(*args, **keywords)
+
+    return construct
+
+
+@contextmanager
+def refused_by_name(
+    title: str, names: Sequence[str], args: Sequence[object], keywords: Mapping[str, object]
+) -> Iterator[None]:
+    """Turn pydantic's error about the arguments of a component into a sentence that calls it as recipes do.
+
+    Args:
+        title: of the error; errors of other titles pass, as those of models that the constructor builds.
+        names: of the arguments that may be given, in order.
+        args: the positional arguments that were given, the new instance first.
+        keywords: the others.
+
+    Raises:
+        InputError: instead of ``pydantic.ValidationError``.
+    """
+    try:
+        yield
+    except ValidationError as error:
+        if error.title != title:
+            raise
+        component, descriptions = type(args[0]), argument_descriptions(type(args[0]))
+        wrong = [plain_problem(problem, names) for problem in error.errors()]
+        given = {argument_name(n, known): each for known in ([], names) for n, each in enumerate(args)} | dict(keywords)
+        own = inspect.signature(component).parameters  # with the fields of its settings
+        known = {name: descriptions.get(name) for name in own}
+        called = entry_point_name(getattr(component, "family", ""), component) or component.__name__
+        raise InputError(f"{called}: {describe_problems(wrong, given, lambda _: known)}") from error
+
+
+def plain_problem(problem: Any, names: Sequence[str]) -> dict[str, Any]:
+    """Pydantic's error about an argument of a call as one about a field, with a name as its place."""
+    first, *rest = problem["loc"]
+    kind = KINDS.get(problem["type"], problem["type"])
+    is_extra = kind == "unexpected_positional_argument"
+    name = first if isinstance(first, str) else argument_name(first, [] if is_extra else names)
+    return {**problem, "type": kind, "loc": (name, *rest)}
+
+
+def argument_name(position: int, names: Sequence[str]) -> str:
+    """What errors call the argument at a position; the instance has position 0."""
+    return names[position] if position < len(names) else f"argument {position}"
 
 
 def flat_settings(constructor: Callable[..., None]) -> Callable[..., None]:
@@ -78,7 +138,7 @@ def flat_settings(constructor: Callable[..., None]) -> Callable[..., None]:
     give the model itself; a field given beside it replaces the model's value. The ``Args:`` section of the model's
     docstring describes the fields.
 
-    Raises ``pydantic.ValidationError`` (a ``ValueError``) when called with a wrong or unknown argument.
+    Raises `InputError` (a ``ValueError``) when called with a wrong or unknown argument.
     """
     signature = inspect.signature(constructor, eval_str=True)
     default: BaseModel = signature.parameters["settings"].default
@@ -93,7 +153,10 @@ def flat_settings(constructor: Callable[..., None]) -> Callable[..., None]:
     @wraps(constructor)
     def flat(*args: Any, settings: BaseModel = default, **keywords: Any) -> None:
         own = {name: keywords.pop(name) for name in model.model_fields if name in keywords}
-        checked(*args, settings=model(**{**dict(settings), **own}) if own else settings, **keywords)
+        if own and isinstance(settings, model):
+            with refused_by_name(model.__name__, list(kinds), args[:1], own):
+                settings = model(**{**dict(settings), **own})
+        checked(*args, settings=settings, **keywords)
 
     arguments = [p for q in signature.parameters.values() for p in (fields if q.name == "settings" else [q])]
     flat.__signature__ = signature.replace(parameters=arguments)  # type: ignore[attr-defined]

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import time
 import warnings
-from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, version
+from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points, version
 from typing import Any
 
-__all__ = ["requirements_of", "timed_import", "unmet_requirement"]
+__all__ = ["entry_point_name", "requirements_of", "timed_import", "unmet_requirement"]
 
 SLOW_IMPORT_SECONDS = 2.0
+
+
+def entry_point_name(family: str, component: type) -> str | None:
+    """The name under which an installed distribution registers a class in a family; None if none does."""
+    value = f"{component.__module__}:{component.__qualname__}"
+    return next((point.name for point in entry_points(group=f"invkit.{family}") if point.value == value), None)
 
 
 def unmet_requirement(name: str) -> str | None:

@@ -197,7 +197,7 @@ def check_data(data: Tensor, within: DataRange = (0.0, 1.0)) -> None:
     if within is not None and (low < within[0] - RANGE_TOLERANCE or high > within[1] + RANGE_TOLERANCE):
         raise InputError(
             f"the data run from {low:.4g} to {high:.4g}, not within [{within[0]:g}, {within[1]:g}]; "
-            f"{scaling_advice(low, high)}"
+            f"{scaling_advice(low, high, are_whole=bool((data == data.round()).all()))}"
         )
 
 

@@ -15,9 +15,9 @@ from functools import cache
 from importlib.metadata import EntryPoint, PackageNotFoundError, distributions, version
 from typing import Any, ClassVar, TypeVar
 
-from .errors import InvkitError, PluginError, UnknownNameError, near_names, one_line, shortened
+from .errors import InputError, InvkitError, PluginError, UnknownNameError, near_names, one_line, shortened
 from .nested import Component
-from .plugin_loading import timed_import, unmet_requirement
+from .plugin_loading import entry_point_name, timed_import, unmet_requirement
 
 __all__ = [
     "COMPONENT_LISTS",
@@ -34,6 +34,7 @@ __all__ = [
     "load",
     "names",
     "register",
+    "registered_name",
     "unregister",
 ]
 
@@ -119,16 +120,19 @@ class AdaptedEntry(Entry):
     """A component that an adapter makes; ``distribution`` is the adapter's name, ``value`` the adapter's class."""
 
 
-def register(family: str, name: str, component: object) -> None:
-    """Add a component for this Python session (notebooks, tests); it comes before an installed one of the same name.
+def register(family: str, name: str, component: object, *, replace: bool = False) -> None:
+    """Add a component for this Python session (notebooks, tests); it may be registered again, as a cell is run again.
 
     Args:
         family: as "image_priors".
         name: by which recipes name it.
         component: a class; for recipes, TOML text.
+        replace: take the place of an installed component of this name, until `unregister`. Every recipe that names
+            the component then uses this one.
 
     Raises:
         UnknownNameError: there is no such family.
+        InputError: an installed component has the name, and ``replace`` is False.
 
     Example:
         >>> from invkit.image_priors import Pixels
@@ -138,6 +142,12 @@ def register(family: str, name: str, component: object) -> None:
         >>> unregister("image_priors", "my-pixels")
     """
     check_known_family(family)
+    owners = [entry.distribution for entry in _installed()[family] if entry.name == name]
+    if owners and not replace:
+        raise InputError(
+            f"{' and '.join(owners)} already has '{name}' in {family}, and recipes that name it would change; choose "
+            "another name, or replace it in this session with register(..., replace=True)"
+        )
     _registered[family, name] = component
 
 
@@ -167,7 +177,7 @@ def names(family: str) -> list[str]:
 
     Example:
         >>> names("fidelities")
-        ['l1', 'mse', 'ssim']
+        ['l1', 'mse', 'poisson', 'ssim']
     """
     return sorted({entry.name for entry in entries(family)})
 
@@ -269,6 +279,12 @@ def unknown_name(family: str, name: str) -> str:
     near = near_names(name, known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(repr(n) for n in near)}?" if near else f"there are {', '.join(known) or 'none'}"
     return f"nothing named '{shortened(name, 100)}' in {family}; {hint}"
+
+
+def registered_name(family: str, component: type) -> str:
+    """The name under which a class is registered in a family, or the class's own name."""
+    session = (name for (its_family, name), one in _registered.items() if its_family == family and one is component)
+    return next(session, None) or entry_point_name(family, component) or component.__name__
 
 
 def interface_of(family: str) -> Any:

@@ -65,7 +65,7 @@ class Result:
         kernel: the operator's parameter, mostly a true-convolution kernel, non-negative and summing to one:
             (B, 1, h, w) from `Solver.solve`; (h, w), or (B, h, w) for several, from `invkit.deblur`.
         history: the loss of every iteration.
-        stopped: "finished", "converged", "interrupted" or "time limit".
+        stopped: "finished", "converged", "interrupted", "time limit" or "observer".
         iterations: number of steps, over all resumed runs.
         seconds: that they took.
         blurry: the image before the solve, in the same layout: the blurry input, or the operator's initial image if
@@ -99,7 +99,7 @@ class Result:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the solve reached its end, and was not stopped by Ctrl-C or a time limit."""
+        """Whether the solve reached its end, and was not stopped by Ctrl-C, a time limit or an observer."""
         return self.stopped in ("finished", "converged")
 
     def save(self, directory: str | Path, *, overwrite: bool = False) -> Path:
@@ -121,7 +121,7 @@ class Result:
         figure: Figure = present("overview")(self)
         return figure
 
-    def compare(self, truth: str | Path | Array, kernel: Array | None = None) -> Figure:
+    def compare(self, truth: str | Path | Array, kernel: str | Path | Array | None = None) -> Figure:
         """Blurry, restored and true image with PSNR and SSIM, the errors and the kernels, in a figure not shown yet.
 
         PSNR and SSIM are those of the luma, aligned as in Levin's protocol: at the shift of least squared error, up to
@@ -129,10 +129,10 @@ class Result:
 
         Args:
             truth: the sharp image, a file or an array in a layout of `invkit.deblur`, of about the size of ``image``.
-            kernel: the true kernel, (h, w), drawn beside the estimate.
+            kernel: the true kernel, (h, w), or its file; drawn beside the estimate.
 
         Raises:
-            InputError: the truth cannot be read, or has other channels than the image.
+            InputError: the truth or the kernel cannot be read, or the truth has other channels than the image.
         """
         figure: Figure = present("comparison")(self, truth, kernel)
         return figure

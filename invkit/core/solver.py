@@ -6,6 +6,7 @@ import math
 import signal
 import threading
 import time
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -20,6 +21,7 @@ from .errors import AssemblyError, DivergedError, InputError, is_out_of_memory, 
 from .interfaces import Assignable, Blur, Denoising, ImagePrior, OperatorParameterPrior, Proximable
 from .parameters import Component
 from .problem import Problem
+from .registry import registered_name
 from .result import Result, Snapshot
 from .runtime.memory import keep_large_blocks
 from .runtime.threads import at_most_threads, threads_worth
@@ -31,13 +33,14 @@ __all__ = [
     "Solver",
     "State",
     "StopReason",
+    "StopSolve",
     "after_interrupt",
     "deferred_interrupt",
     "one_thread_for_networks",
     "threads_for",
 ]
 
-StopReason = Literal["finished", "converged", "interrupted", "time limit"]
+StopReason = Literal["finished", "converged", "interrupted", "time limit", "observer"]
 CHECK_EVERY = 25  # iterations between two checks of the loss; each check waits for the device
 
 
@@ -99,11 +102,17 @@ def stacked(losses: Sequence[Tensor]) -> Tensor:
 StateT = TypeVar("StateT", bound=State)
 
 
+class StopSolve(Exception):  # noqa: N818 - as StopIteration
+    """Raised by `Observer.stepped` to end the solve after this step; the result then says "observer"."""
+
+
 class Observer(Component):
     """Observes a solve (progress, snapshots, checkpoints). It reads the state and never changes it.
 
-    One observer may observe several solves, one after the other: the stages of a recipe. A registered observer may
-    have the positional argument ``folder``, the run's output folder; it writes nothing before it is started.
+    It may end the solve with `StopSolve`. Any other error of an observer does not end it: the solve continues without
+    this observer and warns. One observer may observe several solves, one after the other: the stages of a recipe. A
+    registered observer may have the positional argument ``folder``, the run's output folder; it writes nothing before
+    it is started.
     """
 
     family: ClassVar[str] = "observers"
@@ -118,7 +127,11 @@ class Observer(Component):
         """
 
     def stepped(self, problem: Problem, state: State) -> None:
-        """Called after each step."""
+        """Called after each step.
+
+        Raises:
+            StopSolve: no further step is wanted.
+        """
 
     def stopped(self, problem: Problem, state: State, reason: StopReason | None) -> None:
         """Called after the last step.
@@ -155,9 +168,11 @@ class Solver(Component, ABC, Generic[StateT]):
             "kernel_prior", "fidelity" or "regularizers" (all of those on the image, and at least one).
         keeps_large_blocks: whether the C library keeps freed memory after the first step (`runtime.memory`).
             Set it for solvers whose steps allocate large tensors again and again.
+        remedy: what a user can do if the loss is no longer finite.
     """
 
     family: ClassVar[str] = "solvers"
+    remedy: str = "usually the weight of a regularizer is too small, or data and kernel are not in their units"
     iterations: int
     keeps_large_blocks: bool = False
     needs: ClassVar[Mapping[str, type]] = {}
@@ -196,7 +211,7 @@ class Solver(Component, ABC, Generic[StateT]):
         time_limit: float | None = None,
         resume: Mapping[str, Any] | None = None,
     ) -> Result:
-        """Iterate until the last step, convergence, the time limit or Ctrl-C, whichever comes first.
+        """Iterate until the last step, convergence, the time limit, Ctrl-C or `StopSolve`, whichever comes first.
 
         Args:
             problem: not changed.
@@ -205,19 +220,22 @@ class Solver(Component, ABC, Generic[StateT]):
             resume: a ``state_dict`` of an earlier solve of the same problem.
 
         Returns:
-            The result at the stop; ``result.stopped`` says which of the four it was.
+            The result at the stop; ``result.stopped`` says which of these it was.
 
         Raises:
             AssemblyError: the problem lacks an ability that the solver needs.
             DivergedError: the loss became infinite or NaN.
             InputError: the saved state is not of such a solve.
+
+        Warns:
+            RuntimeWarning: an observer has failed.
         """
         self.check(problem)
         with threads_for(problem):
             state = self.start(problem)
             if resume is not None:
                 restore_state(state, resume)
-            run = _Run(self, problem, state, observers, time_limit)
+            run = _Run(self, problem, state, list(observers), time_limit)
             reason = run.to_the_end()
         image, kernel = run.state.estimate()
         return Result(
@@ -233,27 +251,41 @@ class Solver(Component, ABC, Generic[StateT]):
 
 @dataclass
 class _Run(Generic[StateT]):
-    """One call of `Solver.solve`: the loop and its observers."""
+    """One call of `Solver.solve`: the loop and its observers, without those that have failed."""
 
     solver: Solver[StateT]
     problem: Problem
     state: StateT
-    observers: Sequence[Observer]
+    observers: list[Observer]
     time_limit: float | None
     reason: StopReason | None = None
+    enough: bool = False  # for an observer
 
     def to_the_end(self) -> StopReason:
         with ExitStack() as endings:  # every started observer is stopped, also after an error of another one
-            for observer in self.observers:
+            for observer in [*self.observers]:
                 endings.callback(self.end, observer)
-                observer.started(self.problem, self.state, self.solver.steps(self.problem))
+                self.tell(observer, observer.started, self.problem, self.state, self.solver.steps(self.problem))
             reached = self.loop()
-            check_finite(self.state)
+            check_finite(self.state, self.solver.remedy)
             self.reason = reached
         return reached
 
     def end(self, observer: Observer) -> None:
-        observer.stopped(self.problem, self.state, self.reason)
+        if observer in self.observers:
+            self.tell(observer, observer.stopped, self.problem, self.state, self.reason)
+
+    def tell(self, observer: Observer, method: Callable[..., None], *facts: Any) -> None:
+        """Call a method of an observer; one that fails is dropped, because it must not cost a solve of hours."""
+        try:
+            method(*facts)
+        except StopSolve:
+            self.enough = True
+        except Exception as error:  # a plugin may fail in any way
+            self.observers.remove(observer)
+            name = registered_name(Observer.family, type(observer))
+            text = f"the observer '{name}' has failed ({one_line(error)}); the solve continues without it"
+            warnings.warn(text, RuntimeWarning, stacklevel=2)
 
     def loop(self) -> StopReason:
         started, earlier = time.monotonic(), self.state.seconds
@@ -262,6 +294,8 @@ class _Run(Generic[StateT]):
             while self.state.iteration < steps and not self.state.converged:
                 if interrupted.is_set():
                     return "interrupted"
+                if self.enough:
+                    return "observer"
                 if self.time_limit is not None and time.monotonic() - started >= self.time_limit:
                     return "time limit"
                 self.state = self.solver.step(self.problem, self.state)
@@ -270,9 +304,9 @@ class _Run(Generic[StateT]):
                 self.state.iteration += 1
                 self.state.seconds = earlier + time.monotonic() - started
                 if self.state.iteration % CHECK_EVERY == 0:
-                    check_finite(self.state)
-                for observer in self.observers:
-                    observer.stepped(self.problem, self.state)
+                    check_finite(self.state, self.solver.remedy)
+                for observer in [*self.observers]:
+                    self.tell(observer, observer.stepped, self.problem, self.state)
         return "converged" if self.state.converged else "finished"
 
 
@@ -317,13 +351,10 @@ def parts(problem: Problem, part: str) -> Sequence[object]:
     return [getattr(problem, part)]
 
 
-def check_finite(state: State) -> None:
-    """Raise `DivergedError` if the last loss is not finite."""
+def check_finite(state: State, remedy: str) -> None:
+    """Raise `DivergedError` with a remedy if the last loss is not finite."""
     if state.losses and not bool(torch.isfinite(state.losses[-1])):
-        raise DivergedError(
-            f"the loss is {state.loss} after {state.iteration} iterations; a smaller learning rate, or float32 "
-            "instead of bfloat16, usually prevents this"
-        )
+        raise DivergedError(f"the loss is {state.loss} after {state.iteration} iterations; {remedy}")
 
 
 _listening: ContextVar[threading.Event | None] = ContextVar("_listening", default=None)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile
 
-from ..core.errors import InputError, OutOfMemoryError
+from ..core.errors import InputError, OutOfMemoryError, first_line
 from ..core.files import array_of, read_bytes
 from .tiff import check_layout, colour_count, interleaved, only_page, opened_tiff, plain_colours
 
@@ -86,7 +86,7 @@ def decode(path: Path) -> StoredImage:
 
 def reason_text(error: Exception) -> str:
     """The first line of an error's message, or the error's type if it has no message."""
-    return next(iter(str(error).splitlines()), "") or type(error).__name__
+    return first_line(error) or type(error).__name__
 
 
 def detected_format(content: bytes) -> str | None:

@@ -19,7 +19,7 @@ from ..numerics.registration import Aligned, align
 from ..numerics.similarity import SSIM_WINDOW, psnr, ssim
 from .colour import to_luma_chroma
 from .images import read_image
-from .kernels import as_kernel, mosaic, planes_picture
+from .kernels import as_kernel, mosaic, planes_picture, read_kernel
 from .layouts import channels_last, check_image, to_bchw
 
 if TYPE_CHECKING:
@@ -242,13 +242,13 @@ class ComparedImage:
         return np.asarray(np.abs(self.aligned.estimate - self.aligned.truth)[0])
 
 
-def comparison(result: Result, truth: str | Path | Array, kernel: Array | None = None) -> Figure:
+def comparison(result: Result, truth: str | Path | Array, kernel: str | Path | Array | None = None) -> Figure:
     """The figure of `Result.compare`; of a batch the first image.
 
     Args:
         result: of a solve.
         truth: the sharp image or its file.
-        kernel: the true kernel, (h, w), or None.
+        kernel: the true kernel, (h, w), or its file; or None.
     """
     sharp: Array = read_image(truth).pixels if isinstance(truth, str | Path) else truth
     check_image(sharp, "the truth")
@@ -263,7 +263,12 @@ def comparison(result: Result, truth: str | Path | Array, kernel: Array | None =
     draw_error_panels([figure.add_subplot(grid[1, column]) for column in range(len(shown))], shown)
     planes = {"Kernel" if result.has_kernel else "Operator parameter": kernel_stack(result.kernel)}
     if kernel is not None:
-        planes["True kernel"] = as_kernel(kernel_stack(kernel), "the true kernel")[None]
+        known = (
+            read_kernel(kernel)
+            if isinstance(kernel, str | Path)
+            else as_kernel(kernel_stack(kernel), "the true kernel")
+        )
+        planes["True kernel"] = known[None]
     cells = grid[1, -1].subgridspec(1, len(planes))
     for column, (title, values) in enumerate(planes.items()):
         axes, aspect = figure.add_subplot(cells[column]), pixel_aspect(values.shape[1:])

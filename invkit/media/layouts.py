@@ -143,7 +143,7 @@ def checked_image(image: Array, name: str) -> npt.NDArray[Any]:
     colour = unit[:, :-1] if unit.shape[1] in (2, 4) else unit
     if any(map(is_constant, colour)):
         raise InputError(
-            f"{name} is constant: every pixel has the same colour, so it shows no blur; give another image"
+            f"{name} is constant: every pixel has the same colour, so there is nothing to restore; give another image"
         )
     return unit
 
@@ -192,6 +192,7 @@ def unit_range(values: npt.NDArray[Any], name: str, white: float | None = None) 
         raise InputError(f"{name} holds NaN or infinite values; replace them, or crop them away, first")
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
     if low < -UNIT_TOLERANCE or high > 1 + UNIT_TOLERANCE:
-        raise InputError(f"{name} runs from {low:.4g} to {high:.4g}, not within [0, 1]; {scaling_advice(low, high)}")
+        advice = scaling_advice(low, high, are_whole=bool((values == np.rint(values)).all()))
+        raise InputError(f"{name} runs from {low:.4g} to {high:.4g}, not within [0, 1]; {advice}")
     kept = values.astype(np.promote_types(native, np.float32), copy=False)
     return kept if low >= 0 and high <= 1 else np.clip(kept, 0, 1)

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ..core.errors import InputError
-from ..core.interfaces import ForwardOperator
+from ..core.interfaces import LinearOperator
 from ..core.parameters import validated
 from ..numerics.geometry import Shape, size_of
 from .convolution import Convolution
@@ -18,7 +18,7 @@ from .convolution import Convolution
 __all__ = ["Downsampling"]
 
 
-class Downsampling(ForwardOperator):
+class Downsampling(LinearOperator):
     """Blur by a kernel, then every ``factor``-th pixel: ``y = (k * x) down``.
 
     The image is ``factor`` times as high and wide as the data. Pixel i of the data is pixel

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ..core.errors import InputError
-from ..core.interfaces import ForwardOperator
+from ..core.interfaces import LinearOperator
 from ..core.operator_parameters import CoilMapPrior
 from ..core.parameters import Fraction, NonNegativeInt, validated
 from ..numerics.geometry import Shape, Size
@@ -18,7 +18,7 @@ from ..numerics.geometry import Shape, Size
 __all__ = ["MultiCoilMRI"]
 
 
-class MultiCoilMRI(ForwardOperator):
+class MultiCoilMRI(LinearOperator):
     """Undersampled k-space of N receive coils: ``y_n = P F (s_n x)``.
 
     Pruessmann et al., "SENSE: Sensitivity Encoding for Fast MRI", Magn. Reson. Med. 1999. F is the unitary Fourier

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..core.errors import InputError
-from ..core.interfaces import ForwardOperator
+from ..core.interfaces import LinearOperator
 from ..core.parameters import PositiveInt, validated
 from ..numerics.geometry import Shape, Size, margins, size_of
 from .convolution import as_operands, check_kernel_fits, convolve_valid, convolve_valid_adjoint
@@ -17,7 +17,7 @@ from .convolution import as_operands, check_kernel_fits, convolve_valid, convolv
 __all__ = ["Frames", "VaryingBlur", "bilinear_weights"]
 
 
-class Frames(ForwardOperator):
+class Frames(LinearOperator):
     """N frames of one scene: each frame is the valid convolution with its own kernel, ``y_n = k_n * x``.
 
     This is the model of multi-frame (multi-channel) blind deconvolution: one frame contains frequencies that another
@@ -60,7 +60,7 @@ class Frames(ForwardOperator):
         return data[:1]
 
 
-class VaryingBlur(ForwardOperator):
+class VaryingBlur(LinearOperator):
     """Blur that varies smoothly: kernels on a grid over the image are interpolated, ``y = sum_n w_n (k_n * x)``.
 
     The weights w_n are bilinear and sum to one in every pixel (the product-convolution expansions of Escande & Weiss,

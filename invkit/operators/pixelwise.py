@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..core.interfaces import ForwardOperator
+from ..core.interfaces import LinearOperator
 from ..core.operator_parameters import MaskPrior
 from ..core.parameters import PositiveFraction, validated
 from ..numerics.geometry import Shape, Size
@@ -16,7 +16,7 @@ __all__ = ["Haze", "Identity", "Inpainting", "Mixture"]
 AIRLIGHT_SHARE = 1000  # one of so many pixels may show the airlight alone, as in He et al.
 
 
-class Identity(ForwardOperator):
+class Identity(LinearOperator):
     """``y = x`` for every kernel: the data are the image itself, as in denoising."""
 
     def forward(self, image: Tensor, kernel: Tensor) -> Tensor:
@@ -40,7 +40,7 @@ class Identity(ForwardOperator):
         return data
 
 
-class MaskOperator(ForwardOperator):
+class MaskOperator(LinearOperator):
     """An operator whose parameter is a mask."""
 
     parameter_prior = MaskPrior

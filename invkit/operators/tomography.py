@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ..core.interfaces import ForwardOperator
+from ..core.interfaces import LinearOperator
 from ..core.operator_parameters import ScanPrior
 from ..core.parameters import validated
 from ..numerics.geometry import Shape, Size
@@ -17,7 +17,7 @@ from ..numerics.geometry import Shape, Size
 __all__ = ["Tomography"]
 
 
-class Tomography(ForwardOperator):
+class Tomography(LinearOperator):
     """Line integrals of the image, divided by its width: ``y[a, t]`` along the ray at angle a through detector pixel t.
 
     The nominal angles are spread evenly over ``arc`` degrees, counter-clockwise from 0. At angle 0 the rays follow the

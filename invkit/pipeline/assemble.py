@@ -17,8 +17,10 @@ from ..core.interfaces import (
     Denoising,
     Fidelity,
     ForwardOperator,
+    KullbackLeibler,
     LatentPrior,
     LeastSquares,
+    LinearOperator,
     Proximable,
     Resizable,
     Reweightable,
@@ -36,8 +38,10 @@ ABILITIES: dict[type, str] = {
     Assignable: "can be set to a given image or kernel",
     Blur: "is a convolution",
     Denoising: "is a denoiser",
+    KullbackLeibler: "is the Kullback-Leibler divergence",
     LatentPrior: "is a network with a random input",
     LeastSquares: "is the squared error",
+    LinearOperator: "is linear in the image",
     Proximable: "has a proximal map",
     Resizable: "can be resized",
     Reweightable: "can be reweighted",
@@ -194,18 +198,12 @@ def lacks_ability(place: str, holder: type, ability: type, given: type | None, f
     needed = ABILITIES.get(ability, f"is a {ability.__name__}")
     lacking = "the recipe has no such term of a weight above zero on the image"
     if given is not None:
-        lacking = f"'{registered_name(family, given)}' does not qualify"
+        lacking = f"'{registry.registered_name(family, given)}' does not qualify"
+    needy = registry.registered_name(getattr(holder, "family", ""), holder)
     return AssemblyError(
-        f"{place}: '{registered_name(getattr(holder, 'family', ''), holder)}' needs a component of {family} that "
-        f"{needed}, and {lacking}; these do: {able(family, ability)}"
+        f"{place}: '{needy}' needs a component of {family} that {needed}, and {lacking}; these do: "
+        f"{able(family, ability)}"
     )
-
-
-def registered_name(family: str, component: type) -> str:
-    """The name under which a class is registered in a family, or the class's own name."""
-    values = f"{component.__module__}:{component.__qualname__}", repr(component)  # installed, or of this session
-    entries = registry.entries(family) if family in registry.FAMILIES else ()
-    return next((entry.name for entry in entries if entry.value in values), component.__name__)
 
 
 def nested_solvers(solver: CheckedComponent) -> list[CheckedComponent]:

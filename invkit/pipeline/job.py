@@ -169,7 +169,7 @@ class Job:
     @property
     def can_be_diagnosed(self) -> bool:
         """Whether the kernel of a single image was estimated."""
-        is_blind = bool(self.stages[0].candidates) or not self.stages[0].recipe.is_nonblind
+        is_blind = bool(self.stages[0].candidates) or not self.stages[0].recipe.keeps_kernel
         return is_blind and isinstance(self.operator, Blur) and len(self.image.data) == 1
 
     @property

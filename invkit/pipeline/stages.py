@@ -81,7 +81,7 @@ class Stage:
         ):
             return self
         excess = max(model_error(self.data, kernel) ** 2 - self.sigma**2, 0.0) ** 0.5
-        factor = MODEL_ERROR_FACTOR if self.recipe.is_nonblind else REFINING_FACTOR
+        factor = MODEL_ERROR_FACTOR if self.recipe.keeps_kernel else REFINING_FACTOR
         return replace(self, sigma=math.hypot(self.sigma, factor * excess))
 
     def assembled(self, kernel_size: tuple[int, int], kernel: Tensor | None) -> Assembly:
@@ -202,7 +202,7 @@ def stages_that_find_kernel(stages: Sequence[Stage]) -> Sequence[Stage]:
     A candidate with candidates of its own keeps all stages: its last stage restores the images to compare.
     """
     own = list(stages)
-    while len(own) > 1 and own[-1].recipe.is_nonblind and not own[0].candidates:
+    while len(own) > 1 and own[-1].recipe.keeps_kernel and not own[0].candidates:
         own.pop()
     return own
 

@@ -10,10 +10,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ..core import registry
-from ..core.errors import InvkitError, PluginError, RecipeError, is_out_of_memory, one_line
+from ..core.errors import InvkitError, PluginError, RecipeError, is_out_of_memory, name_missing_components_at, one_line
+from ..core.messages import Place, describe_errors
 from ..core.nested import ComponentSpec
 from ..core.parameters import nested_components_of, parameters_of, positional_names, read_strictly
-from .messages import Place, describe_errors, name_missing_components_at
 
 __all__ = ["CheckedComponent", "blamed", "check_component", "read_parameters"]
 

@@ -15,10 +15,10 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from ..core import registry
 from ..core.errors import RecipeError
 from ..core.files import parse_toml
+from ..core.messages import Place, describe_errors
 from ..core.nested import ComponentSpec, Strict, listed, named
 from ..core.parameters import NonNegative, Positive, positional_names, read_strictly
 from .components import CheckedComponent, check_component
-from .messages import Place, describe_errors
 from .overrides import MAX_ITEMS, apply_settings, expanded, expanded_recipe, expanded_recipes
 from .places import places_named
 from .toml import read_result_document, recipe_text
@@ -127,9 +127,14 @@ class Recipe(Strict):
         return [(before, self), *candidates, *(self.next.tree(f"{before}next.") if self.next else ())]
 
     @property
-    def is_nonblind(self) -> bool:
-        """Whether the kernel it starts from is kept; candidates and next stages are not considered."""
+    def keeps_kernel(self) -> bool:
+        """Whether this stage keeps the kernel that it starts from: a given one, or that of its candidates."""
         return self.kernel_prior is not None and self.kernel_prior.name.rpartition(":")[2] == "known"
+
+    @property
+    def is_nonblind(self) -> bool:
+        """Whether the kernel must be given: this stage keeps it, and no candidates find one."""
+        return self.keeps_kernel and not self.candidates
 
     @property
     def needs_improvement(self) -> bool:
@@ -229,7 +234,7 @@ def check_stages_of(recipe: Recipe, before: str) -> None:
         raise RecipeError(f"{before}candidates: {recipe.name} starts from the kernel found and cannot have candidates")
     if recipe.measurement.window and not recipe.next:
         raise RecipeError(f"{before}measurement.window: a recipe with a window needs a next stage for the whole image")
-    if recipe.needs_improvement and not (is_later and recipe.next and not recipe.is_nonblind):
+    if recipe.needs_improvement and not (is_later and recipe.next and not recipe.keeps_kernel):
         raise RecipeError(
             f"{before}selection: there is nothing to select from; name recipes in 'candidates', or put the selection "
             "in a 'next' stage that refines the kernel and is followed by another stage"
@@ -237,7 +242,7 @@ def check_stages_of(recipe: Recipe, before: str) -> None:
     if len(recipe.candidates) > 1 and not recipe.selection:
         raise RecipeError(f"{before}selection is missing ({SELECTION})")
     for index, candidate in enumerate(recipe.candidates):
-        if candidate.is_nonblind and not candidate.candidates:
+        if candidate.is_nonblind:
             raise RecipeError(f"{before}candidates.{index}: {candidate.name} finds no kernel; name a blind recipe")
 
 

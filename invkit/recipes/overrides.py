@@ -21,11 +21,11 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ..core import registry
-from ..core.errors import RecipeError, shortened
+from ..core.errors import RecipeError, name_missing_components_at, shortened
 from ..core.files import parse_toml, parse_value
+from ..core.messages import nearest_name
 from ..core.nested import listed, named
 from ..core.parameters import parameters_of
-from .messages import name_missing_components_at, nearest_name
 from .places import TEXT_FIELDS, Site, find_site, sites
 from .toml import registered_text
 
@@ -33,6 +33,7 @@ __all__ = ["MAX_ITEMS", "apply_settings", "changed_title", "expanded", "expanded
 
 CHANGED = ", changed: "
 MAX_ITEMS = 50  # of a list of components or candidates; no method has so many, and each costs time
+WEIGHTED_FAMILIES = ("regularizers", "no_reference_metrics")
 CHANGED_RECIPE_KEYS = ("recipe", "overrides", "name")  # of a registered recipe with settings inside another recipe
 Ancestors: TypeAlias = tuple[str, ...]
 """The registered recipes that contain a document; it must not contain one of them."""
@@ -168,7 +169,7 @@ def next_setting(document: Mapping[str, Any], waiting: Sequence[Setting]) -> tup
     whole, found, refused = list(sites(document)), [], []
     for setting in waiting:
         try:
-            found.append((setting, find_site(whole, setting.path)))
+            found.append((setting, find_site(whole, setting.path, setting.value)))
         except LookupError as error:
             refused.append(setting.refuse(str(error)))
     if not found:
@@ -227,6 +228,8 @@ def content_for(site: Site, setting: Setting) -> Any:
     """What a setting puts there, without short forms."""
     if site.kind == "component" and (setting.gives_parameters or setting.path[-1] == "name"):
         return {"params" if setting.gives_parameters else "name": setting.value}
+    if site.kind == "component" and isinstance(setting.value, int | float) and site.family in WEIGHTED_FAMILIES:
+        raise setting.refuse(f"{site.place} is a component; its weight is {site.place}.weight={setting.value}")
     if site.kind == "component":
         return named(setting.value)
     if site.kind == "components":

@@ -12,13 +12,14 @@ from typing import Any, Literal
 
 from ..core import registry
 from ..core.errors import InvkitError, near_names
+from ..core.messages import nearest_name, toml_inline
 from ..core.nested import listed, named
 from ..core.parameters import nested_components_of, parameters_of
-from .messages import nearest_name
 
 __all__ = ["TEXT_FIELDS", "Site", "find_site", "places_named", "sites"]
 
 TEXT_FIELDS = ("name", "notes", "source", "title")  # of a recipe
+EXAMPLE_WEIGHT = 1e-3
 SPEC_FIELDS = {
     "fidelity": ("until_iteration",),
     "regularizers": ("weight", "scale_by", "min_weight", "target"),
@@ -38,6 +39,7 @@ class Site:
         kind: what stands there.
         family: of the component, or of the components.
         is_empty: whether no component stands there yet.
+        items: the components of a list.
     """
 
     keys: tuple[str | int, ...]
@@ -45,6 +47,7 @@ class Site:
     kind: Literal["value", "component", "components", "recipe", "recipes"] = "value"
     family: str = ""
     is_empty: bool = False
+    items: tuple[Any, ...] = ()
 
     @property
     def place(self) -> str:
@@ -80,12 +83,13 @@ def _stands_for(part: str, words: Sequence[str]) -> bool:
     return part in words
 
 
-def find_site(whole: Sequence[Site], path: Sequence[str]) -> Site:
+def find_site(whole: Sequence[Site], path: Sequence[str], value: Any = None) -> Site:
     """The place that a full or shortened path means.
 
     Args:
         whole: all places of a document, as `sites` gives them.
         path: the parts of the place.
+        value: that is to stand there, for the error.
 
     Raises:
         LookupError: no place, or more than one, is called that; says what would do.
@@ -110,18 +114,18 @@ def find_site(whole: Sequence[Site], path: Sequence[str]) -> Site:
             return found[0]
         if found:
             raise LookupError(f"{path[-1]} is at {' and at '.join(site.place for site in found)}; say which")
-    raise LookupError(unknown_place(path, whole))
+    raise LookupError(unknown_place(path, whole, value))
 
 
-def unknown_place(path: Sequence[str], whole: Sequence[Site]) -> str:
-    """Why a path means no place, and where the right one is."""
+def unknown_place(path: Sequence[str], whole: Sequence[Site], value: Any) -> str:
+    """Why a path means no place, and where the right one is; arguments as for `find_site`."""
     known_parts = next(n for n in range(len(path)) if not any(site.is_called(path[: n + 1]) for site in whole))
     part, before = path[known_parts], path[:known_parts]
     siblings = [site for site in whole if site.is_part_of(before)]
     there = list(dict.fromkeys(words[-1] for words in (site.names[-1] for site in siblings)))
     holder = next((site for site in whole if site.is_called(before)), None)
     if holder and holder.kind in ("components", "recipes"):
-        return missing_item(part, holder, there)
+        return missing_item(part, holder, there, value if path[-1] in (part, "weight") else None)
     if holder and not siblings:
         if not holder.is_empty and holder.kind == "component":
             return f"the component at {holder.place} has no settings"
@@ -132,18 +136,25 @@ def unknown_place(path: Sequence[str], whole: Sequence[Site]) -> str:
     return f"there is no place '{'.'.join(path)}'; {nearest_place(path[-1], siblings, whole)}"
 
 
-def missing_item(name: str, holder: Site, there: Sequence[str]) -> str:
-    """Why a list has no item of a name, and how to add one."""
+def missing_item(name: str, holder: Site, there: Sequence[str], value: Any) -> str:
+    """Why a list has no item of a name, and how to add one.
+
+    Args:
+        name: of the item.
+        holder: the list.
+        there: the names of its items.
+        value: of its weight, if it is a number.
+    """
     listing = f"it has {', '.join(there)}" if there else "it is empty"
     if holder.kind == "recipes":
         return f"there is no '{name}' in {holder.place} ({listing}); to add one, write {holder.place}=[NAME, ...]"
     [example] = near_names(name, registry.names(holder.family), n=1, cutoff=0)
-    weight = ", weight = 1e-3" if holder.family == "regularizers" and "params" not in holder.keys else ""
-    others = "the others, " if there else ""
-    return (
-        f"there is no '{name}' in {holder.place} ({listing}); to add one, write "
-        f"{holder.place}=[{others}{{name = '{example}'{weight}}}]"
-    )
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    weight = value if is_number else EXAMPLE_WEIGHT
+    has_weight = holder.family == "regularizers" and "params" not in holder.keys
+    item = {"name": example, **({"weight": weight} if has_weight else {})}
+    items = ", ".join(map(toml_inline, (*holder.items, item)))
+    return f"there is no '{name}' in {holder.place} ({listing}); to add one, set \"{holder.place}=[{items}]\""
 
 
 def nearest_place(name: str, siblings: Sequence[Site], whole: Sequence[Site]) -> str:
@@ -189,8 +200,8 @@ def list_sites(
     items: Any, keys: tuple[str | int, ...], names: Any, family: str, fields: Sequence[str] = ()
 ) -> Iterator[Site]:
     """The places of a list of components; arguments as for `component_sites`."""
-    yield Site(keys, names, "components", family)
     whole = named(listed(items)) if isinstance(items, list | tuple | str | Mapping) else ()
+    yield Site(keys, names, "components", family, items=tuple(whole))
     for index, words in enumerate(item_words(whole)):
         yield from component_sites(whole[index], (*keys, index), (*names, words), family, fields)
 

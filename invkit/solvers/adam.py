@@ -146,6 +146,7 @@ class AdamSolver(Solver[AdamState]):
     ) -> None:
         self.iterations, self.milestones, self.decay = iterations, milestones, decay
         self.image_lr, self.kernel_lr = image_lr, kernel_lr
+        self.remedy = f"set a smaller learning rate{' or precision=float32' if precision == 'bfloat16' else ''}"
         self.perturbation, self.precision, self.execution = perturbation, precision, execution
         self.ema, self.early_stop, self.seed = ema, early_stop, seed
 

@@ -28,6 +28,7 @@ class GradientDescent(Solver[PixelState]):
     """
 
     keeps_large_blocks = True
+    remedy = "set a smaller step"
     needs: ClassVar = {"image_prior": Assignable}
 
     @validated

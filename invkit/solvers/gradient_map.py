@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ..core.errors import AssemblyError
-from ..core.interfaces import Assignable, OperatorParameterPrior, Proximable
+from ..core.interfaces import Assignable, LinearOperator, OperatorParameterPrior, Proximable
 from ..core.parameters import Positive, PositiveInt, validated
 from ..core.problem import Problem
 from ..core.solver import Solver
@@ -127,10 +127,12 @@ class GradientMAP(Solver[GradientState]):
     @torch.no_grad()
     def step(self, problem: Problem, state: GradientState) -> GradientState:
         """One outer iteration of Krishnan et al. 2011: iterative shrinkage of the gradients, then the kernel."""
+        operator = problem.operator
+        assert isinstance(operator, LinearOperator)  # as `needs` says
         for _ in range(self.shrinkages):
-            residual = problem.operator(state.sharp, state.kernel) - state.blurred
+            residual = operator(state.sharp, state.kernel) - state.blurred
             # A kernel that sums to one never increases the norm, so a step of 1 / 2 on the square is always safe.
-            state.sharp = proximal_step(problem, state.sharp - problem.operator.adjoint(residual, state.kernel))
+            state.sharp = proximal_step(problem, state.sharp - operator.adjoint(residual, state.kernel))
         kernel = self.kernel_estimation(state.sharp, state.blurred, state.kernel)
         state.kernel = kernel if self.kernel_postprocessing is None else self.kernel_postprocessing(kernel)
         error = (problem.operator(state.sharp, state.kernel) - state.blurred).square().sum()

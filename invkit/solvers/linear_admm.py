@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..core.interfaces import Assignable, LeastSquares, Proximable
+from ..core.interfaces import Assignable, LeastSquares, LinearOperator, Proximable
 from ..core.parameters import NonNegative, Positive, PositiveInt, validated
 from ..core.problem import Problem
 from ..core.solver import Solver
@@ -61,7 +61,12 @@ class LinearADMM(Solver[LinearState]):
 
     keeps_large_blocks = True
 
-    needs: ClassVar = {"image_prior": Assignable, "fidelity": LeastSquares, "regularizers": Proximable}
+    needs: ClassVar = {
+        "operator": LinearOperator,
+        "image_prior": Assignable,
+        "fidelity": LeastSquares,
+        "regularizers": Proximable,
+    }
 
     @validated
     def __init__(
@@ -113,6 +118,7 @@ class LinearADMM(Solver[LinearState]):
             z = shifted.clamp(0, 1)
             state.bound_gap = shifted - z
             targets += self.bound_penalty * (z - state.bound_gap)
+        assert isinstance(problem.operator, LinearOperator)  # as `needs` says
         target = problem.operator.adjoint(problem.data, state.kernel) + rho * targets
         normal = self.normal(problem, state, rho)
         state.image = conjugate_gradients(normal, target, state.image, iterations=self.cg_iterations, fused=False)
@@ -125,10 +131,11 @@ class LinearADMM(Solver[LinearState]):
             state: gives the operator's parameters.
             rho: penalty of the splittings, see `rho`.
         """
-        filters = [regularizer.filters for _, regularizer in weighted_terms(problem)]
+        operator, filters = problem.operator, [regularizer.filters for _, regularizer in weighted_terms(problem)]
+        assert isinstance(operator, LinearOperator)  # as `needs` says
 
         def applied(image: Tensor) -> Tensor:
-            back = problem.operator.adjoint(problem.operator(image, state.kernel), state.kernel)
+            back: Tensor = operator.adjoint(operator(image, state.kernel), state.kernel)
             for group in filters:
                 back = back + rho * apply_filters_adjoint(apply_filters(image, group, wrap=False), group)
             return back + rho * self.bound_penalty * image

@@ -144,7 +144,7 @@ class Pyramid(Solver[PyramidState]):
         finest_level: NonNegativeInt = 0,
     ) -> None:
         self.inner = inner
-        self.keeps_large_blocks = inner.keeps_large_blocks
+        self.keeps_large_blocks, self.remedy = inner.keeps_large_blocks, inner.remedy
         self.ratio = ratio
         self.min_kernel_size = min_kernel_size
         self.min_data_side = min_data_side

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ..core.interfaces import Assignable, Blur, ImagePrior, OperatorParameterPrior
+from ..core.interfaces import Assignable, Blur, ImagePrior, KullbackLeibler, OperatorParameterPrior
 from ..core.parameters import PositiveFraction, PositiveInt, validated
 from ..core.problem import Problem, Term
 from ..core.solver import Solver
@@ -63,8 +63,8 @@ class RichardsonLucyState(PixelState):
 class RichardsonLucy(Solver[RichardsonLucyState]):
     """Richardson-Lucy deconvolution (Richardson 1972; Lucy 1974): the most likely image under Poisson noise.
 
-    ``x <- x * K^T(y / K x) / K^T 1`` reduces the Kullback-Leibler divergence of ``K x`` from the data, whatever the
-    problem's fidelity, and keeps x non-negative. Noise grows with the iterations, so their number regularizes.
+    ``x <- x * K^T(y / K x) / K^T 1`` reduces the Kullback-Leibler divergence of ``K x`` from the data, the fidelity
+    'poisson', and keeps x non-negative. Noise grows with the iterations, so their number regularizes.
 
     - Boundaries (Bertero & Boccacci 2005): with a "valid" operator the image is larger than the data, and ``K^T 1`` is
       the visible share of each pixel. Pixels that are almost invisible are not updated.
@@ -94,7 +94,7 @@ class RichardsonLucy(Solver[RichardsonLucyState]):
     """
 
     keeps_large_blocks = True
-    needs: ClassVar = {"operator": Blur, "image_prior": Assignable}
+    needs: ClassVar = {"operator": Blur, "image_prior": Assignable, "fidelity": KullbackLeibler}
 
     @validated
     def __init__(

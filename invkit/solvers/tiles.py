@@ -125,7 +125,7 @@ class Tiles(Solver[State]):
         self.wiener_weight = wiener_weight
         self.separate_channels = separate_channels
         self.parallel_tiles = parallel_tiles
-        self.iterations = inner.iterations
+        self.iterations, self.remedy = inner.iterations, inner.remedy
 
     def check(self, problem: Problem) -> None:
         """Raise `AssemblyError` for a problem that the inner solver cannot solve, or with another padding."""

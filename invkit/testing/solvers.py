@@ -35,6 +35,7 @@ from .common import (
 )
 from .map_steps import strokes
 from .priors import assert_image, assert_kernel
+from .problem_parts import assert_no_part_ignored, state_after_few
 
 __all__ = ["check_observer", "check_solved", "check_solver", "small_problem"]
 
@@ -42,7 +43,6 @@ SMALL_DATA_SHAPE: Shape = (1, 1, 24, 24)
 SMALL_KERNEL_SIZE = (9, 8)  # large enough for a pyramid of two levels
 SOLVER_ITERATIONS = 20
 OBSERVED_ITERATIONS = 4
-FORM_STEPS = 2  # enough to see the form of a result
 SMALL_WEIGHT = 1e-3  # of the regularizer
 
 DEFAULT_COMPONENTS = {
@@ -73,6 +73,7 @@ def check_solver(component: type[Solver[Any]], params: ParameterValues | None = 
         return
     assert_solved(solver, problem, result, keeper)
     assert_any_form(solver, problem)
+    assert_no_part_ignored(solver, problem)
 
 
 def check_solved(solver: Solver[Any], problem: Problem) -> None:
@@ -335,25 +336,27 @@ def assert_any_form(solver: Solver[Any], problem: Problem) -> None:
         demand(value.dtype == torch.float64, f"{type(solver).__name__} gives an {part} in {value.dtype} for float64")
 
 
-def state_after_few(solver: Solver[Any], problem: Problem) -> State:
-    """Return the state after at most `FORM_STEPS` steps."""
-    state: State = solver.start(problem)
-    while state.iteration < min(FORM_STEPS, solver.steps(problem)) and not state.converged:
-        state = solver.step(problem, state)
-        state.iteration += 1
-    return state
-
-
 class TrialError(Exception):
-    """The error that `FailingObserver` raises."""
+    """The error of `FailingSolver`."""
 
 
-class FailingObserver(Observer):
-    """Ends a solve with an error."""
+class FailingSolver(Solver[State]):
+    """A solver that fails in its second step."""
 
-    def stepped(self, problem: Problem, state: State) -> None:
-        """Raise `TrialError`."""
-        raise TrialError
+    def __init__(self, inner: Solver[Any]) -> None:
+        self.inner, self.iterations = inner, inner.iterations
+
+    def start(self, problem: Problem) -> State:
+        """Start the inner solver."""
+        state: State = self.inner.start(problem)
+        return state
+
+    def step(self, problem: Problem, state: State) -> State:
+        """Do one step; raise `TrialError` in the next."""
+        if state.iteration:
+            raise TrialError
+        after: State = self.inner.step(problem, state)
+        return after
 
 
 def check_observer(component: type[Observer], params: ParameterValues | None = None) -> None:
@@ -372,7 +375,7 @@ def check_observer(component: type[Observer], params: ParameterValues | None = N
                 observed = solver.solve(problem, observers=[observer], resume=resume)
                 assert_same_result(alone, observed, f"a solve observed by {name}")
         try:
-            solver.solve(problem, observers=[observer, FailingObserver()])
+            FailingSolver(solver).solve(problem, observers=[observer])
         except TrialError:
             return
         raise AssertionError(f"{name} hides the error of a solve that it observes")

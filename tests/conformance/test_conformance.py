@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import nn
 
 from invkit.core import registry
-from invkit.core.interfaces import Fidelity, ForwardOperator, KernelPrior, Regularizer, Reweightable
+from invkit.core.interfaces import Fidelity, KernelPrior, LinearOperator, Regularizer, Reweightable
 from invkit.core.parameters import Seed
 from invkit.fidelities.norms import MSE
 from invkit.image_priors.pixels import Pixels
@@ -341,7 +341,7 @@ def test_a_faulty_fidelity_is_caught(component: type[Fidelity], said: str) -> No
         check_fidelity(component)
 
 
-class Doubling(ForwardOperator):
+class Doubling(LinearOperator):
     """Doubles the image and thinks that it halved it."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ import torch
 from narrow import tensor
 
 from invkit.core.errors import AssemblyError, NotApplicableError
-from invkit.core.interfaces import Assignable, Blur, ImagePrior, OperatorParameterPrior
+from invkit.core.interfaces import Assignable, Blur, ImagePrior, LinearOperator, OperatorParameterPrior
 from invkit.core.parameters import validated
 from invkit.core.problem import Problem
 from invkit.core.solver import Solver
@@ -66,6 +66,25 @@ class Climber(AdamSolver):
         loss = -problem.objective(image, kernel, state.iteration)
         self.descend(state, loss)
         return image, kernel, loss
+
+
+class Deaf(AdamSolver):
+    """Minimises squares whatever the fidelity is."""
+
+    def advance(self, problem: Problem, state: AdamState) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        image, kernel = state.image_prior(), state.kernel_prior()
+        loss = (problem.operator(image, kernel) - problem.data).square().mean((1, 2, 3))
+        self.descend(state, loss)
+        return image, kernel, loss
+
+
+class Transposing(JointAdam):  # type: ignore[misc]  # a final class
+    """Uses the adjoint of any operator."""
+
+    def advance(self, problem: Problem, state: AdamState) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        if not isinstance(problem.operator, LinearOperator):
+            raise AssertionError("an operator without adjoint was accepted")
+        return super().advance(problem, state)
 
 
 class Meddler(AdamSolver):
@@ -223,6 +242,8 @@ class Nameless(Solver[Any]):
     ("component", "said"),
     [
         (Climber, "ends at a fidelity"),
+        (Deaf, r"Deaf ignores the problem's fidelity; name those that it minimises in 'needs'"),
+        (Transposing, "an operator without adjoint was accepted"),
         (Meddler, "changes the problem's image_prior: free"),
         (Overwriter, "changes the problem's data"),
         (Forgetful, "resumed from a saved state has another history"),

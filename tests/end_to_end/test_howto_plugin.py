@@ -60,10 +60,10 @@ def test_five_commands_lead_to_a_row_in_a_table(tmp_path: Path) -> None:
 
 def test_the_page_shows_the_files_that_the_command_writes() -> None:
     (prior, _), (recipe,) = (re.findall(rf"```{kind}\n(.*?)```", PAGE, flags=re.DOTALL) for kind in ("python", "toml"))
-    assert prior == WRITTEN["straight_motion/straight_motion.py"]
-    assert recipe == WRITTEN["straight_motion/straight-motion.toml"]
+    assert prior == WRITTEN["src/straight_motion/straight_motion.py"]
+    assert recipe == WRITTEN["src/straight_motion/straight-motion.toml"]
     (tree,) = [block for block in re.findall(r"```text\n(.*?)```", PAGE, flags=re.DOTALL) if "entry points" in block]
-    assert {line.split()[0] for line in tree.splitlines()[1:]} == WRITTEN.keys() - {"straight_motion/__init__.py"}
+    assert {line.split()[0] for line in tree.splitlines()[1:]} == WRITTEN.keys() - {"src/straight_motion/__init__.py"}
 
 
 def test_the_blurry_pictures_are_as_blurry_as_the_page_says() -> None:

@@ -125,7 +125,8 @@ def test_a_run_of_a_recipe_file_with_its_measurement_has_the_same_bits(
     recipe = tmp_path / "mine.toml"
     files = 'measurement = {image = "photo.png", kernel = "kernel.npy"}'
     recipe.write_text(
-        f'name = "mine"\n{files}\nimage_prior = "pixels"\nkernel_prior = "known"\nsolver = "richardson-lucy"\n'
+        f'name = "mine"\n{files}\nimage_prior = "pixels"\nkernel_prior = "known"\n'
+        'fidelity = "poisson"\nsolver = "richardson-lucy"\n'
     )
     first = invkit.restore(None, recipe, progress=False)
     assert_same(rerun(saved(first, tmp_path)), first)

@@ -10,6 +10,8 @@ import venv
 from dataclasses import dataclass
 from pathlib import Path
 
+import invkit
+
 __all__ = ["Environment", "make_environment"]
 
 PROGRAMS = {
@@ -83,7 +85,10 @@ def make_environment(root: Path) -> Environment:
         text=True,
     ).stdout.strip()
     below = sysconfig.get_path("purelib")
-    (Path(own) / "below.pth").write_text(f"import site; site.addsitedir({below!r})\n", encoding="utf-8")
+    tested = str(Path(invkit.__file__).parent.parent)  # a checkout, whatever the environment below has installed
+    lines = [f"import site; site.addsitedir({below!r})"]
+    lines += [] if tested == below else [f"import sys; sys.path.insert(0, {tested!r})"]
+    (Path(own) / "below.pth").write_text("\n".join(lines) + "\n", encoding="utf-8")
     for name, code in PROGRAMS.items():
         program = environment.programs / name
         program.write_text(f"#!{python}\nimport sys\n{code}\n", encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -11,10 +12,12 @@ from narrow import tensor
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
+from invkit.core.interfaces import KullbackLeibler
 from invkit.core.problem import Problem, Term
 from invkit.core.result import Array
 from invkit.core.solver import Solver, StateT
 from invkit.fidelities.norms import MSE
+from invkit.fidelities.poisson import Poisson
 from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.known import KnownKernel
 from invkit.kernel_priors.simplex import SimplexKernel
@@ -66,6 +69,16 @@ def blurred(
     data = Convolution(padding=padding)(image, kernel)
     data = data + noise * (random(*data.shape, seed=9, dtype=dtype) - 0.5)
     return image, made(data.clamp(0, 1), kernel, terms, padding)
+
+
+def with_poisson(problem: Problem) -> Problem:
+    """The problem with the fidelity that Richardson-Lucy minimises."""
+    return replace(problem, fidelity=Poisson())
+
+
+def suited(solver: Solver[Any], problem: Problem) -> Problem:
+    """The problem with a fidelity that the solver minimises."""
+    return with_poisson(problem) if solver.needs.get("fidelity") is KullbackLeibler else problem
 
 
 def finished(solver: Solver[StateT], problem: Problem) -> StateT:

@@ -125,8 +125,9 @@ def run(
 
 def whole_numbers(text: str | None) -> list[int]:
     """The whole numbers of a comma-separated list; raises `typer.BadParameter`."""
+    words = comma_separated(text)
     try:
-        return [int(word) for word in comma_separated(text)]
+        return [int(word) for word in words]
     except ValueError as error:
         raise typer.BadParameter(f"'{text}' are not whole numbers, as 0,1,2", param_hint="--seeds") from error
 

@@ -127,8 +127,19 @@ def save_text(path: Path, text: str) -> None:
 
 
 def comma_separated(text: str | None) -> list[str]:
-    """The parts of a comma-separated list."""
-    return [part.strip() for part in (text or "").split(",") if part.strip()]
+    """The parts of a comma-separated list; none for an option that is not given.
+
+    Raises:
+        InputError: the option is given without a part, which would otherwise mean everything.
+
+    Example:
+        >>> comma_separated("psnr, ssim"), comma_separated(None)
+        (['psnr', 'ssim'], [])
+    """
+    parts = [part.strip() for part in (text or "").split(",") if part.strip()]
+    if text is not None and not parts:
+        raise InputError(f"'{text}' names nothing; write names with commas between them, or leave the option out")
+    return parts
 
 
 def plot_command(

@@ -190,7 +190,7 @@ def new_plugin_command(
     names = plugin_names(name, family, component)
     folder = output or Path(name)
     write_plugin(folder, plugin_files(names))
-    print_line(f"{folder / names.package / names.module}.py holds '{names.component}' of {family}. Next:")
+    print_line(f"{folder / names.file} holds '{names.component}' of {family}. Next:")
     for command in next_commands(names, folder):
         print_line(f"  {command}")
 

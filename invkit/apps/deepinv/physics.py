@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ...core.errors import InputError
-from ...core.interfaces import ForwardOperator
+from ...core.interfaces import LinearOperator
 from ...numerics.geometry import Shape, Size, shape_of
 
 __all__ = ["PhysicsOperator", "as_real_data", "physics_classes", "temporary_copy"]
@@ -36,7 +36,7 @@ class PhysicsShapes:
     adjoint_is_exact: bool
 
 
-class PhysicsOperator(ForwardOperator):
+class PhysicsOperator(LinearOperator):
     """``y = A(x)`` with deepinv's linear physics, without its noise; one argument of A may be the operator's parameter.
 
     deepinv's physics store the arguments of their calls. Here every call uses a temporary copy, which shares all

@@ -268,7 +268,7 @@ def has_known_operator(recipe: Recipe) -> bool:
 def last_stage_of(recipe: Recipe) -> Recipe:
     """The last stage of a recipe, for a given operator."""
     last = recipe.links()[-1]
-    prior = last.kernel_prior if last.is_nonblind else ComponentSpec(name="known")
+    prior = last.kernel_prior if last.keeps_kernel else ComponentSpec(name="known")
     own: dict[str, Any] = {
         "operator": ComponentSpec(name="identity"),
         "kernel_prior": prior,

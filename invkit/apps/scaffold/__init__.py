@@ -42,6 +42,16 @@ class PluginNames:
     module: str
     cls: str
 
+    @property
+    def folder(self) -> str:
+        """Of the package, in the distribution's folder. Under "src", as Python otherwise imports the outer folder."""
+        return f"src/{self.package}"
+
+    @property
+    def file(self) -> str:
+        """Of the component."""
+        return f"{self.folder}/{self.module}.py"
+
 
 def plugin_names(distribution: str, family: str, component: str | None = None) -> PluginNames:
     """All names of a new distribution, checked.
@@ -129,13 +139,13 @@ def plugin_files(names: PluginNames) -> dict[str, str]:
     templates = {
         "pyproject.toml": "pyproject.toml",
         "README.md": "README.md",
-        f"{names.package}/__init__.py": "package.py",
-        f"{names.package}/{names.module}.py": f"{names.family}.py",
-        f"{names.package}/{names.component}.toml": "recipe.toml",
+        f"{names.folder}/__init__.py": "package.py",
+        names.file: f"{names.family}.py",
+        f"{names.folder}/{names.component}.toml": "recipe.toml",
         "tests/test_conformance.py": "test_conformance.py",
     }
     texts = {path: render_template(template, names) for path, template in templates.items()}
-    module = texts[f"{names.package}/{names.module}.py"]
+    module = texts[names.file]
     if re.search(rf"^from .* import .*\b{names.cls}\b", module, re.MULTILINE):
         raise InputError(
             f"the component '{names.component}' would be the class {names.cls}, but its module imports another class "

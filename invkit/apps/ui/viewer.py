@@ -26,7 +26,11 @@ DOWNLOADS = {
     "result.json": "result.json",
     ARCHIVE_NAME: "All files (zip)",
 }
-EARLY_STOPS = {"interrupted": "stopped by hand before the end", "time limit": "stopped by the time limit"}
+EARLY_STOPS = {
+    "interrupted": "stopped by hand before the end",
+    "time limit": "stopped by the time limit",
+    "observer": "stopped by an observer",
+}
 
 
 class Viewer:

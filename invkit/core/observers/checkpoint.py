@@ -25,7 +25,7 @@ from ..solver import Observer, State, StopReason
 __all__ = ["Checkpointer", "describe_run", "load_checkpoint"]
 
 CHECKPOINT_FORMAT = 2
-RESUMABLE = ("interrupted", "time limit")
+RESUMABLE = ("interrupted", "time limit", "observer")
 DESCRIPTIVE_KEYS = ("title", "source", "notes", "changes")  # of a recipe; they change no number
 MAX_NAMED = 4  # differences that an error names
 

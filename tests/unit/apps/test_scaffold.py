@@ -58,7 +58,7 @@ def test_the_template_is_what_the_command_writes(tmp_path: Path) -> None:
 
 def test_the_code_of_a_plugin_is_short() -> None:
     """The module of the component and its recipe have few lines together."""
-    package = PLUGINS / "template" / "invkit_template"
+    package = PLUGINS / "template" / "src" / "invkit_template"
     recipe = (package / "straight-motion.toml").read_text(encoding="utf-8")
     assert code_lines((package / "straight_motion.py").read_text("utf-8")) + len(recipe.splitlines()) <= MOST_LINES
 
@@ -69,10 +69,10 @@ def test_the_component_of_every_family_conforms_and_its_recipe_is_one(
 ) -> None:
     names = plugin_names("my-thing", family)
     texts = plugin_files(names)
-    module = {"my_thing_module": texts["my_thing/my_thing.py"]}
+    module = {"my_thing_module": texts["src/my_thing/my_thing.py"]}
     install("my-thing", f"[invkit.{family}]\nthing = my_thing_module:{names.cls}\n", **module)
     check_component(family, "my-thing:thing")
-    recipe = parse_recipe(texts["my_thing/my-thing.toml"].replace('"my-thing"', '"thing"'))
+    recipe = parse_recipe(texts["src/my_thing/my-thing.toml"].replace('"my-thing"', '"thing"'))
     check_recipe(recipe)
     assert "thing" in {spec.name for _, place, spec in recipe.own_components() if place == family}
 
@@ -84,14 +84,14 @@ def test_the_entry_point_leads_to_the_class(family: str) -> None:
     assert (names.package, names.component, names.module) == ("invkit_fine_thing_2", "fine-thing-2", "fine_thing_2")
     line = 'fine-thing-2 = "invkit_fine_thing_2.fine_thing_2:FineThing2"'
     assert f'[project.entry-points."invkit.{family}"]\n{line}\n' in texts["pyproject.toml"]
-    assert "class FineThing2(" in texts["invkit_fine_thing_2/fine_thing_2.py"]
+    assert "class FineThing2(" in texts["src/invkit_fine_thing_2/fine_thing_2.py"]
     assert all(ast.parse(text) for path, text in texts.items() if path.endswith(".py"))
 
 
 def test_it_prints_the_next_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     message = invoke("plugin", "new", "my-prior")
-    assert "my-prior/my_prior/my_prior.py holds 'my-prior' of kernel_priors. Next:" in message
+    assert "my-prior/src/my_prior/my_prior.py holds 'my-prior' of kernel_priors. Next:" in message
     assert [line.strip() for line in message.splitlines()[1:]] == [
         "pip install -e 'my-prior[test]'",
         "pytest my-prior",

@@ -12,7 +12,8 @@ import pytest
 from suite_folder import SuiteFolder, add_pictures
 from typer.testing import CliRunner, Result
 
-from invkit.apps.cli.bench import bench_app
+from invkit.apps.cli.bench import bench_app, whole_numbers
+from invkit.apps.cli.bench_output import comma_separated
 from invkit.core.errors import InputError
 
 FIRST = {
@@ -101,3 +102,11 @@ def test_each_job_is_a_line(folder: Path) -> None:
 @pytest.mark.parametrize("others", [["--published"], ["--by", "image"], ["--format", "md"]])
 def test_each_job_goes_with_no_other_table(folder: Path, others: list[str]) -> None:
     assert invoke("table", folder, "--each", *others).exit_code == 2
+
+
+@pytest.mark.parametrize("text", ["", ",", " , "])
+def test_an_empty_list_of_names_does_not_mean_everything(text: str) -> None:
+    with pytest.raises(InputError, match="names nothing"):
+        comma_separated(text)
+    with pytest.raises(InputError, match="names nothing"):
+        whole_numbers(text)

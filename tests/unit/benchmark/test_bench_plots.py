@@ -282,6 +282,16 @@ def test_what_cannot_be_drawn_is_said(tmp_path: Path) -> None:
     drawn = draw(read_results(folder.plan()), tmp_path / "plots")
     assert drawn.files == []
     assert len([remark for remark in drawn.remarks if remark.startswith("no figure")]) == len(PLOT_KINDS)
+    assert "no figure 'ratios' of toy: the suite measures no error-ratio" in drawn.remarks
+    assert "no figure 'cases' of toy: no result has a value of psnr" in drawn.remarks
+
+
+def test_a_measured_ratio_without_a_value_is_not_called_unmeasured(tmp_path: Path) -> None:
+    """Few datasets have the reference that the ratio divides by."""
+    folder = SuiteFolder(tmp_path, metrics=({"label": "ratio", "name": "error-ratio"},))
+    folder.failed("one", "i0")
+    (remark,) = draw(read_results(folder.plan()), tmp_path / "plots", kinds=["ratios"]).remarks
+    assert "no result has a value of ratio, which needs a deconvolution with the true kernel" in remark
 
 
 def test_unknown_kinds_and_cases_are_errors(suite: SuiteFolder, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.simplex import SimplexKernel
 from invkit.operators.convolution import Convolution
 from invkit.solvers.adam import JointAdam
+from invkit.testing.solvers import FailingSolver, TrialError
 
 DATA = torch.rand(1, 1, 8, 9, generator=torch.Generator().manual_seed(0))
 RECIPE = {
@@ -98,7 +99,14 @@ def test_a_run_that_comes_to_its_end_leaves_nothing_to_resume(path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("reason", "kept"),
-    [("interrupted", True), ("time limit", True), ("finished", False), ("converged", False), (None, False)],
+    [
+        ("interrupted", True),
+        ("time limit", True),
+        ("observer", True),
+        ("finished", False),
+        ("converged", False),
+        (None, False),
+    ],
 )
 def test_what_can_be_continued_is_kept_at_the_stop(path: Path, reason: StopReason | None, kept: bool) -> None:
     state = solver().start(problem())
@@ -112,11 +120,8 @@ def test_a_time_limit_keeps_the_state(path: Path) -> None:
 
 
 def test_half_a_step_is_not_written(path: Path) -> None:
-    def fail(state: State) -> NoReturn:
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        solver().solve(problem(), observers=[Checkpointer(path, RUN), At(2, fail)])
+    with pytest.raises(TrialError):
+        FailingSolver(solver()).solve(problem(), observers=[Checkpointer(path, RUN)])
     assert not path.exists()
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from invkit.core.docstrings import args_of, argument_descriptions, first_sentence, summary_of
+from invkit.core.docstrings import args_of, argument_descriptions, summary_of
+from invkit.core.messages import first_sentence
 
 DOCSTRING = """A blur.
 

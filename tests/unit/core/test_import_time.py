@@ -57,4 +57,5 @@ def test_the_package_runs_as_a_module() -> None:
 
 
 def test_the_package_lists_its_public_names_only() -> None:
-    assert dir(invkit) == sorted(invkit.__all__)
+    assert [name for name in dir(invkit) if not name.startswith("__")] == sorted(invkit.__all__)
+    assert {"__version__", "__doc__", "__file__"} <= set(dir(invkit))

@@ -12,8 +12,9 @@ import torch
 from torch import nn
 
 from invkit.core import registry
-from invkit.core.errors import PluginError, UnknownNameError
+from invkit.core.errors import InputError, PluginError, UnknownNameError
 from invkit.core.interfaces import Fidelity
+from invkit.fidelities import MSE
 
 
 class Half(Fidelity):
@@ -83,8 +84,8 @@ def test_an_unknown_family_suggests_the_nearest(misspelt: str, meant: str) -> No
 
 def test_an_abstract_class_is_refused_with_its_missing_methods(install: Callable[..., Path]) -> None:
     text = (
-        "from invkit.core.interfaces import ForwardOperator\n"
-        "class Half(ForwardOperator):\n"
+        "from invkit.core.interfaces import LinearOperator\n"
+        "class Half(LinearOperator):\n"
         "    def forward(self, image, kernel): return image\n"
     )
     install("half-done", "[invkit.operators]\nhalf = half_done:Half\n", half_done=text)
@@ -168,8 +169,19 @@ def test_a_component_of_this_session_is_listed_loaded_and_removed(half: None) ->
         registry.load("fidelities", "half")
 
 
-def test_a_component_of_this_session_comes_before_an_installed_one() -> None:
-    registry.register("fidelities", "mse", Half)
+def test_an_installed_component_is_not_replaced_by_accident() -> None:
+    with pytest.raises(InputError, match=r"invkit already has 'mse' in fidelities.*or replace it.*replace=True"):
+        registry.register("fidelities", "mse", Half)
+    assert registry.load("fidelities", "mse") is not Half
+
+
+def test_a_cell_of_a_notebook_may_be_run_again(half: None) -> None:
+    registry.register("fidelities", "half", MSE)
+    assert registry.load("fidelities", "half") is MSE
+
+
+def test_a_component_of_this_session_may_replace_an_installed_one() -> None:
+    registry.register("fidelities", "mse", Half, replace=True)
     try:
         assert registry.load("fidelities", "mse") is Half
     finally:

@@ -20,18 +20,19 @@ from torch import nn
 from invkit.core.errors import AssemblyError, DivergedError
 from invkit.core.interfaces import (
     Fidelity,
-    ForwardOperator,
     ImagePrior,
     KernelPrior,
     LatentPrior,
+    LinearOperator,
     OperatorParameterPrior,
 )
 from invkit.core.problem import Problem
-from invkit.core.solver import CHECK_EVERY, Observer, Solver, State, after_interrupt, deferred_interrupt
+from invkit.core.solver import CHECK_EVERY, Observer, Solver, State, StopSolve, after_interrupt, deferred_interrupt
 from invkit.numerics.geometry import Shape
+from invkit.solvers import GradientDescent, JointAdam, Pyramid, Wiener
 
 
-class Same(ForwardOperator):
+class Same(LinearOperator):
     def forward(self, image: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
         return image * kernel
 
@@ -161,6 +162,53 @@ def test_observers_are_called_at_the_end_if_a_step_fails(problem: Problem) -> No
     with pytest.raises(ZeroDivisionError):
         broken.solve(problem, observers=[diary])
     assert diary.entries[-1] == ("stopped", 2)
+
+
+@pytest.mark.parametrize("method", ["started", "stepped", "stopped"])
+def test_an_observer_that_fails_is_dropped_and_the_solve_continues(problem: Problem, method: str) -> None:
+    class Faulty(Diary):
+        pass
+
+    def fail(self: Faulty, *facts: object) -> None:
+        self.entries.append(("failed",))
+        raise OSError("the disk is full")
+
+    setattr(Faulty, method, fail)
+    faulty, diary = Faulty(), Diary()
+    with pytest.warns(RuntimeWarning, match=r"'Faulty' has failed \(OSError: the disk is full\)") as warned:
+        result = Halving(iterations=3).solve(problem, observers=[faulty, diary])
+    assert len(warned) == 1
+    assert faulty.entries[-1] == ("failed",)  # it is not called again
+    assert diary.entries[-1] == ("stopped", 3)
+    assert result.stopped == "finished"
+    assert result.history == Halving(iterations=3).solve(problem).history
+
+
+def test_an_observer_ends_the_solve_after_a_step_and_the_others_are_told(problem: Problem) -> None:
+    class Enough(Observer):
+        def stepped(self, problem: Problem, state: State) -> None:
+            if state.iteration == 3:
+                raise StopSolve
+
+    diary = Diary()
+    result = Halving(iterations=10).solve(problem, observers=[Enough(), diary])
+    assert (result.stopped, result.iterations, result.is_complete) == ("observer", 3, False)
+    assert diary.entries[-2:] == [("stepped", 3), ("stopped", 3)]
+
+
+@pytest.mark.parametrize(
+    ("solver", "remedy"),
+    [
+        (JointAdam(), "set a smaller learning rate"),
+        (JointAdam(precision="bfloat16"), "set a smaller learning rate or precision=float32"),
+        (Pyramid(inner=JointAdam()), "set a smaller learning rate"),
+        (GradientDescent(), "set a smaller step"),
+        (Wiener(), "usually the weight of a regularizer is too small"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_the_remedy_for_a_loss_that_is_not_finite_is_one_that_the_solver_has(solver: Solver[Any], remedy: str) -> None:
+    assert solver.remedy.startswith(remedy)
 
 
 def test_a_step_may_end_the_solve(problem: Problem) -> None:

@@ -137,25 +137,51 @@ def test_the_tables_of_recipes_are_complete() -> None:
     assert sorted(listed) == sorted(built_in)
 
 
-OTHER_COMMANDS = sorted(
-    {
-        command.partition("#")[0].strip()
-        for page in (README, *PAGES)
-        for command in commands(page)
-        if re.match(r"invkit (animate|bench|data|describe|doctor|list|plugin|recipe|report|rerun|schema|ui)\b", command)
-    }
-)
+COMMAND = r"(?:\w+=\S+ )*(invkit [a-z].*)"  # variables of the environment may precede it
+OTHER_PROGRAMS = (". ", "make ", "pip ", "pytest ", "python ", "python3 ")
+PLACEHOLDERS = re.compile(r"\b[A-Z]{3,}\b|\.\.\.|[{*<]")  # in a command that a sentence mentions
 
 
-@pytest.mark.parametrize("command", OTHER_COMMANDS)
-def test_every_other_command_exists_with_its_options(command: str) -> None:
-    words = shlex.split(command.partition(" > ")[0])[1:]
+def invkit_commands(page: str) -> list[str]:
+    """The commands of a page, in blocks and in sentences, without comments and redirections."""
+    shown = [match[1] for line in commands(page) if (match := re.match(COMMAND, line))]
+    prose = re.sub(r"```.*?```", "", page, flags=re.DOTALL)
+    mentioned = [" ".join(one.split()) for one in re.findall(r"`(invkit [a-z][^`]*)`", prose)]
+    whole = [re.split(r" (?:#|>|&&|\|) ?", one)[0].strip() for one in (*shown, *mentioned)]
+    return [one for one in whole if one not in GROUPS and not PLACEHOLDERS.search(one)]
+
+
+GROUPS = ("invkit bench", "invkit data", "invkit plugin", "invkit recipe")
+ALL_COMMANDS = sorted({command for page in (README, *PAGES) for command in invkit_commands(page)})
+READING = r"invkit (describe \S+ \S|list|recipe show|schema|data list|data where)\b"
+OF_THE_PAGES = "straight-motion|mean-gradient"  # components that a page writes
+READING_COMMANDS = [c for c in ALL_COMMANDS if re.match(READING, c) and not re.search(OF_THE_PAGES, c)]
+
+
+@pytest.mark.parametrize("command", ALL_COMMANDS)
+def test_every_command_exists_with_its_options(command: str) -> None:
+    words = shlex.split(command)[1:]
     reached: Any = typer.main.get_command(app)
     while isinstance(reached, typer.core.TyperGroup):
         inner = reached.commands[words.pop(0)]
         reached = inner.load() if isinstance(inner, LazyCommand) else inner
-    with reached.make_context(reached.name, words) as context:
-        assert context.params
+    with reached.make_context(reached.name, words, resilient_parsing=len(words) == 0) as context:
+        assert context.command is reached
+
+
+@pytest.mark.parametrize("command", READING_COMMANDS)
+def test_every_command_that_only_reads_runs(command: str) -> None:
+    outcome = CliRunner().invoke(app, shlex.split(command)[1:], catch_exceptions=False)
+    assert outcome.exit_code == 0
+    assert outcome.output.strip()
+
+
+def test_no_line_of_a_block_is_left_unchecked() -> None:
+    lines = [line.strip() for page in (README, *PAGES) for line in commands(page)]
+    strange = [
+        one for one in lines if one and not re.match(rf"{COMMAND}|#", one) and not one.startswith(OTHER_PROGRAMS)
+    ]
+    assert strange == []
 
 
 def test_the_folders_of_the_code_are_listed() -> None:

@@ -7,7 +7,6 @@ from typing import Any, Literal, TypeAlias, cast
 
 import pytest
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 
 from invkit.core.errors import InputError
@@ -88,7 +87,7 @@ class TestSoftmaxFCN:
 
     @pytest.mark.parametrize("wrong", [{"layers": 3}, {"hidden": 0}, {"activation": "tanh"}, {"width": 3}])
     def test_wrong_parameters_are_refused(self, wrong: dict[str, Any]) -> None:
-        with pytest.raises(ValidationError):
+        with pytest.raises(InputError):
             SoftmaxFCN((1, 1, 3, 3), **wrong)
 
     def test_learns_a_kernel(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -155,3 +156,11 @@ def test_matplotlib_is_left_as_it_was() -> None:
     drawn(overview(result()))
     assert dict(mpl.rcParams) == before
     assert ("matplotlib.pyplot" in sys.modules) == loaded
+
+
+def test_a_comparison_takes_truth_and_kernel_as_files(tmp_path: Path) -> None:
+    image, kernel = np.random.default_rng(0).uniform(size=(40, 44)), np.full((3, 5), 1 / 15)
+    np.save(tmp_path / "sharp.npy", image)
+    np.save(tmp_path / "kernel.npy", kernel)
+    figure = Result(image, kernel, (1.0,), "finished", 1, 0.1).compare(tmp_path / "sharp.npy", tmp_path / "kernel.npy")
+    assert "True kernel" in {axes.get_title("left") for axes in figure.axes}

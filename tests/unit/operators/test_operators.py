@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from invkit.core.errors import InputError
-from invkit.core.interfaces import ForwardOperator
+from invkit.core.interfaces import LinearOperator
 from invkit.numerics.geometry import Shape
 from invkit.operators.convolution import Convolution
 from invkit.operators.pixelwise import Identity
@@ -84,7 +84,7 @@ def test_identity_gives_the_image_for_any_kernel() -> None:
     assert torch.equal(Identity()(image, torch.zeros(1, 1, 9, 9)), image)
 
 
-class Blur(ForwardOperator):
+class Blur(LinearOperator):
     """A correct operator; each of the wrong ones below differs from it in one way."""
 
     def __init__(self) -> None:

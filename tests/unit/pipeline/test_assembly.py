@@ -24,8 +24,8 @@ from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.softmax_fcn import SoftmaxFCN
 from invkit.numerics.geometry import Shape
 from invkit.operators.pixelwise import Identity
-from invkit.pipeline.assemble import Assembly, assemble
-from invkit.recipes.model import Recipe, load_recipe, parse_recipe, validate_recipe
+from invkit.pipeline.assemble import Assembly, assemble, check_components
+from invkit.recipes.model import Recipe, check_parameters, load_recipe, parse_recipe, validate_recipe
 from invkit.regularizers.l2 import KernelL2
 from invkit.regularizers.tv import TotalVariation
 
@@ -64,6 +64,13 @@ def registered() -> Iterator[Callable[..., None]]:
     yield put
     for family, name in added:
         registry.unregister(family, name)
+
+
+@pytest.mark.parametrize("name", ["richardson-lucy", "richardson-lucy-saturated", "night"])
+def test_a_fidelity_that_the_solver_does_not_minimise_is_refused_by_name(name: str) -> None:
+    recipe = load_recipe(name).with_overrides(["fidelity=l1"])
+    with pytest.raises(AssemblyError, match=r"'richardson-lucy' needs .* 'l1' does not qualify; these do: poisson"):
+        check_components(recipe, check_parameters(recipe, 0), 0.0)
 
 
 def test_a_recipe_becomes_a_problem_and_a_solver_that_solves_it() -> None:

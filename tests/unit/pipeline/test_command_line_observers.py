@@ -16,13 +16,13 @@ from invkit import Observer, Problem
 from invkit.apps.cli.main import main
 from invkit.core import registry
 from invkit.core.errors import InputError, RecipeError, UnknownNameError
-from invkit.core.solver import State
+from invkit.core.solver import State, StopSolve
 from invkit.fidelities.norms import MSE
 from invkit.image_priors.pixels import Pixels
 from invkit.kernel_priors.simplex import SimplexKernel
 from invkit.media.snapshot_files import SnapshotFiles
 from invkit.operators.convolution import Convolution
-from invkit.pipeline.observers import GuardedObserver, observers_of, read_observer
+from invkit.pipeline.observers import observers_of, read_observer
 from invkit.solvers.adam import JointAdam
 
 
@@ -77,15 +77,6 @@ class Faulty(Observer):
 
     def stopped(self, problem: Problem, state: State, reason: str | None) -> None:
         self.calls.append(reason)
-
-
-def test_an_observer_that_fails_is_dropped_and_the_solve_continues(problem: Problem) -> None:
-    faulty = Faulty()
-    with pytest.warns(RuntimeWarning, match=r"'faulty' has failed \(OSError: the disk is full\)") as warned:
-        result = JointAdam(iterations=4).solve(problem, observers=[GuardedObserver("faulty", faulty)])
-    assert len(warned) == 1
-    assert faulty.calls == [1, 2]
-    assert result.stopped == "finished"
 
 
 def names(folder: Path) -> list[str]:
@@ -166,6 +157,23 @@ def test_the_command_line_refuses_before_it_computes(
     assert run(monkeypatch, "deblur", *few, "--observe", "snapshots:every=often") == 2
     assert "snapshots.every: should be an integer, got 'often'" in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "out").exists()
+
+
+def test_a_failing_observer_in_python_does_not_end_a_restoration(few: list[Any]) -> None:
+    with pytest.warns(RuntimeWarning, match=r"'Faulty' has failed \(OSError: the disk is full\)"):
+        result = invkit.deblur(few[0], recipe=few[2], kernel_size=5, observers=[Faulty()], progress=False)
+    assert result.is_complete
+
+
+def test_an_observer_may_end_a_restoration_whose_image_is_still_made(few: list[Any]) -> None:
+    class Impatient(Observer):
+        def stepped(self, problem: Problem, state: State) -> None:
+            if state.iteration == 2:
+                raise StopSolve
+
+    result = invkit.deblur(few[0], recipe=few[2], kernel_size=5, observers=[Impatient()], progress=False)
+    assert (result.stopped, result.is_complete) == ("observer", False)
+    assert [stage["iterations"] for stage in result.details["stages"]] == [2, 1]
 
 
 def test_python_takes_instances(few: list[Any], tmp_path: Path) -> None:

@@ -251,23 +251,26 @@ def test_parts_of_an_absent_component_are_refused_with_the_setting_that_chooses_
     [
         (
             "regularizers.kernel-l2.weight=2",
-            "there is no 'kernel-l2' in regularizers (it has tv); to add one, write "
-            "regularizers=[the others, {name = 'kernel-l2', weight = 1e-3}]",
+            "there is no 'kernel-l2' in regularizers (it has tv); to add one, set "
+            "\"regularizers=[{name = 'tv', weight = 0.5, ",
         ),
-        ("regularizers.l0.weight=2", "write regularizers=[the others, {name = 'l0-gradient', weight = 1e-3}]"),
+        ("regularizers.l0.weight=2", "}, {name = 'l0-gradient', weight = 2}]"),
+        ("regularizers.l0=1e-4", "}, {name = 'l0-gradient', weight = 0.0001}]"),
+        ("regularizers.l0.target=kernel", "}, {name = 'l0-gradient', weight = 0.001}]"),
+        ("regularizers.tv=1e-4", "regularizers.tv is a component; its weight is regularizers.tv.weight=0.0001"),
         ("regularizers.1.weight=2", "there is no '1' in regularizers (it has tv); to add one"),
         (
             "fidelity.ssim.until_iteration=2",
-            "no 'ssim' in fidelity (it has mse); to add one, write fidelity=[the others, {",
+            "no 'ssim' in fidelity (it has mse); to add one, set \"fidelity=[{name = 'mse'}, {name = 'ssim'}]",
         ),
         (
             "solver.terms.l0-gradient.isotropic=true",
-            "no 'l0-gradient' in solver.terms (it has tv, kernel-l2); to add one, write "
-            "solver.terms=[the others, {name = 'l0-gradient'}]",
+            "no 'l0-gradient' in solver.terms (it has tv, kernel-l2); to add one, set "
+            "\"solver.terms=[{name = 'tv'}, {name = 'kernel-l2'}, {name = 'l0-gradient'}]",
         ),
         (
             "selection.log-gradient.weight=2",
-            "no 'log-gradient' in selection (it is empty); to add one, write selection=[{name = 'log-gradient'}]",
+            "no 'log-gradient' in selection (it is empty); to add one, set \"selection=[{name = 'log-gradient'}]",
         ),
         (
             "candidates.later.solver=joint-adam",
@@ -282,10 +285,12 @@ def test_a_missing_item_of_a_list_is_refused_with_the_setting_that_adds_it(setti
 
 
 def test_the_regularizer_that_the_error_writes_out_can_be_added() -> None:
-    recipe = small(
-        "regularizers=[{name = 'tv', weight = 0.5}, {name = 'kernel-l2', weight = 1e-3}]", "kernel-l2.weight=2"
-    )
-    assert [(term.name, term.weight) for term in recipe.regularizers] == [("tv", 0.5), ("kernel-l2", 2)]
+    with pytest.raises(RecipeError) as caught:
+        small("regularizers.kernel-l2=2")
+    _, setting, _ = str(caught.value).split('"')
+    before = [(term.name, term.weight, term.params) for term in small().regularizers]
+    after = [(term.name, term.weight, term.params) for term in small(setting).regularizers]
+    assert after == [*before, ("kernel-l2", 2, {})]
 
 
 # What a setting changes.

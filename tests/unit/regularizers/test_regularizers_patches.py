@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
+from invkit.core.errors import InputError
 from invkit.regularizers.l1_over_l2 import L1OverL2
 from invkit.regularizers.local_minima import DarkChannel, PatchMinimum
 from invkit.testing.common import drawn
@@ -64,7 +64,7 @@ class TestPatchMinimum:
 
     @pytest.mark.parametrize("setting", [{"patch": 0}, {"smoothing": -1}])
     def test_refuses(self, setting: dict[str, Any]) -> None:
-        with pytest.raises(ValidationError, match=next(iter(setting))):
+        with pytest.raises(InputError, match=next(iter(setting))):
             PatchMinimum(**setting)
 
 
@@ -94,7 +94,7 @@ class TestDarkChannel:
         assert int((moved != dark).sum()) == 1
 
     def test_an_even_window_is_refused(self) -> None:
-        with pytest.raises(ValidationError, match=r"must be odd.*give 35, not 34"):
+        with pytest.raises(InputError, match=r"must be odd.*give 35, not 34"):
             DarkChannel(patch=34)
 
 
@@ -155,7 +155,7 @@ class TestL1OverL2:
         assert bool(ratio.prox(value.detach()[None], 1.0).isfinite().all())
 
     def test_an_unknown_norm_is_refused(self) -> None:
-        with pytest.raises(ValidationError, match="of"):
+        with pytest.raises(InputError, match="of"):
             L1OverL2(of="curvature")  # type: ignore[arg-type]
 
 

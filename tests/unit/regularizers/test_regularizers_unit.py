@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
-from invkit.core.errors import RecipeError
+from invkit.core.errors import InputError, RecipeError
 from invkit.regularizers.deepinv_priors import DeepinvPrior
 from invkit.regularizers.l2 import KernelL2
 from invkit.regularizers.tv import TotalVariation
@@ -54,7 +53,7 @@ class TestTotalVariation:
         assert float(value.detach().std()) < 0.02  # from 0.29
 
     def test_smoothing_must_not_be_negative(self) -> None:
-        with pytest.raises(ValidationError, match="smoothing"):
+        with pytest.raises(InputError, match="smoothing"):
             TotalVariation(smoothing=-1)
 
 

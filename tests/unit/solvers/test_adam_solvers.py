@@ -11,7 +11,7 @@ from narrow import known, tensor
 from torch import Tensor, nn
 
 from invkit.core.errors import AssemblyError
-from invkit.core.interfaces import Fidelity, ForwardOperator, ImagePrior, KernelPrior
+from invkit.core.interfaces import Fidelity, ImagePrior, KernelPrior, LinearOperator
 from invkit.core.problem import Problem
 from invkit.core.result import Result
 from invkit.fidelities.norms import MSE
@@ -28,7 +28,7 @@ SOLVERS = [JointAdam, AlternatingAdam]
 SHAPE = (1, 1, 20, 18)
 
 
-class Scaling(ForwardOperator):
+class Scaling(LinearOperator):
     """The image times the sum of the squares of the kernel: enough of an operator for a solver."""
 
     def forward(self, image: Tensor, kernel: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from deconvolution import a_kernel, blocks, blurred, finished, made, random
+from deconvolution import a_kernel, blocks, blurred, finished, made, random, with_poisson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from narrow import tensor
@@ -36,13 +36,13 @@ def ringing(**keywords: Any) -> RingingRemoval:
 @pytest.mark.parametrize("gamma", [1.0, 2.2])
 def test_richardson_lucy_without_blur_gives_the_data(gamma: float) -> None:
     data = random(1, 2, 8, 9) * 0.9 + 0.05
-    problem = made(data, torch.ones(1, 1, 1, 1, dtype=data.dtype), image=torch.full_like(data, 0.3))
+    problem = with_poisson(made(data, torch.ones(1, 1, 1, 1, dtype=data.dtype), image=torch.full_like(data, 0.3)))
     assert torch.allclose(tensor(RichardsonLucy(iterations=1, gamma=gamma).solve(problem).image), data, atol=1e-5)
 
 
 def test_richardson_lucy_keeps_the_light_and_lowers_the_divergence() -> None:
     """Both are known of the plain iteration (Shepp & Vardi 1982)."""
-    _, problem = blurred((), "circular", noise=0.05)
+    problem = with_poisson(blurred((), "circular", noise=0.05)[1])
     result = finished(RichardsonLucy(iterations=20, acceleration=False), problem)
     assert result.image.sum() == pytest.approx(float(problem.data.sum()), rel=1e-9)
     losses = [float(loss) for loss in result.losses]
@@ -51,7 +51,7 @@ def test_richardson_lucy_keeps_the_light_and_lowers_the_divergence() -> None:
 
 
 def test_acceleration_gets_further_in_as_many_steps() -> None:
-    _, problem = blurred(())
+    problem = with_poisson(blurred(())[1])
     plain, fast = (RichardsonLucy(iterations=25, acceleration=on).solve(problem) for on in (False, True))
     assert fast.history[-1] < 0.5 * plain.history[-1]
 
@@ -67,14 +67,16 @@ def test_what_is_not_seen_stays_as_it_was() -> None:
     """A kernel that is one pixel in a corner of its size looks at none of the image's other margins."""
     kernel = torch.zeros(1, 1, 5, 5, dtype=torch.float64)
     kernel[..., 0, 0] = 1
-    problem = made(random(1, 1, 10, 10) * 0.5 + 0.2, kernel, image=torch.full((1, 1, 14, 14), 0.4, dtype=kernel.dtype))
+    problem = with_poisson(
+        made(random(1, 1, 10, 10) * 0.5 + 0.2, kernel, image=torch.full((1, 1, 14, 14), 0.4, dtype=kernel.dtype))
+    )
     image = finished(RichardsonLucy(iterations=10), problem).image
     assert torch.allclose(image[..., 4:, 4:], problem.data, atol=1e-6)
     assert torch.allclose(image[..., :4, :], torch.full((4, 14), 0.4, dtype=kernel.dtype), atol=1e-9)
 
 
 def test_regularizers_make_it_smoother() -> None:
-    _, problem = blurred((), noise=0.2)
+    problem = with_poisson(blurred((), noise=0.2)[1])
     penalty = TotalVariation(smoothing=0.02)
     rough, smooth = (
         finished(RichardsonLucy(iterations=40, acceleration=False), replace(problem, regularizers=terms)).image
@@ -99,7 +101,7 @@ def test_saturated_lights_do_not_spoil_their_surroundings() -> None:
     lights = torch.zeros_like(image)
     lights[..., 20:22, 20:22] = lights[..., 40:42, 30:32] = 8
     data = Convolution()(image + lights, kernel).clamp(0, 1)
-    problem = made(data, kernel)
+    problem = with_poisson(made(data, kernel))
     around = dilated_by_disk(dilated_by_disk((lights > 0).double())) == 0  # more than six pixels off
     plain, aware = (
         (RichardsonLucy(iterations=40, saturation=level).solve(problem).image - image)[around].square().mean()
@@ -111,7 +113,7 @@ def test_saturated_lights_do_not_spoil_their_surroundings() -> None:
 def test_lights_may_exceed_white() -> None:
     image, kernel = torch.full((1, 1, 30, 30), 0.2, dtype=torch.float64), a_kernel()
     image[..., 15, 15] = 5.0
-    problem = made(Convolution()(image, kernel).clamp(0, 1), kernel)
+    problem = with_poisson(made(Convolution()(image, kernel).clamp(0, 1), kernel))
     state = finished(RichardsonLucy(iterations=60, saturation=1.0), problem)
     assert float(state.image.max()) > 1.5
     assert float(state.estimate()[0].max()) == 1

@@ -10,9 +10,9 @@ import pytest
 import torch
 from deconvolution import Padding, alike, blind, blocks, blurred, curve, finished, made, random
 from narrow import known, tensor
-from pydantic import ValidationError
 from torch.nn.functional import max_pool2d
 
+from invkit.core.errors import InputError
 from invkit.core.problem import Term
 from invkit.core.solver import Solver
 from invkit.image_priors.pixels import Pixels
@@ -79,7 +79,7 @@ def test_a_prediction_stands_for_clipped_data_that_it_is_brighter_than() -> None
 @pytest.mark.parametrize("solver", [ADMM, alternating])
 @pytest.mark.parametrize("level", [0.0, -0.5, 1.01])
 def test_a_level_is_above_black_and_not_above_white(solver: Callable[..., Solver[Any]], level: float) -> None:
-    with pytest.raises(ValidationError, match="saturation"):
+    with pytest.raises(InputError, match="saturation"):
         solver(saturation=level)
 
 

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 import torch
 from blurred_rectangles import blurred_rectangles
-from pydantic import ValidationError
 
-from invkit.core.errors import AssemblyError
+from invkit.core.errors import AssemblyError, InputError
 from invkit.core.problem import Problem, Term
 from invkit.core.solver import Solver
 from invkit.fidelities.norms import MSE
@@ -158,7 +157,7 @@ def test_what_it_cannot_use_is_refused() -> None:
     for solver in SOLVERS:
         with pytest.raises(AssemblyError, match="weight above zero"):
             solver.check(replace(problem, regularizers=(Term(GaussianScaleMixture(), 0.0),)))
-    with pytest.raises(ValidationError):
+    with pytest.raises(InputError):
         Variational(annealing=0.5)
 
 

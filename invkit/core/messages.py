@@ -1,20 +1,21 @@
-"""Validation errors of pydantic as sentences that name the place in the recipe."""
+"""Validation errors of pydantic as sentences that name the place in the recipe, or the argument of a constructor."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic import BaseModel, ValidationError
 
-from ..core.docstrings import first_sentence
-from ..core.errors import PluginError, UnknownNameError, near_names, shortened
+from .errors import near_names, shortened
 
-__all__ = ["Place", "describe_errors", "name_missing_components_at", "nearest_name"]
+__all__ = ["Place", "describe_errors", "describe_problems", "first_sentence", "nearest_name", "toml_inline"]
 
 Place = tuple[int | str, ...]
+Descriptions: TypeAlias = Mapping[str, str | None]
+"""The known names at a place, each with its description."""
 
 EXPECTED_BY_TYPE = {
     "bool_type": "true or false",
@@ -34,6 +35,8 @@ EXPECTED_BY_TYPE = {
 """What the place expects, by pydantic's type of error, where pydantic's own message speaks of Python or JSON."""
 
 CLEARER_WITH_DESCRIPTION = {"missing", "model_type"}  # types of error that the place's description explains
+FULL_STOP = re.compile(r"\.(?=$| [A-Z0-9\"'`])")
+EMPTY: tuple[Any, ...] = (None, {}, [])
 SHOWN_CHARACTERS = 80  # of a value in an error
 MAX_PROBLEMS = 5  # that one error names
 
@@ -49,12 +52,33 @@ def describe_errors(
         model_at: gives the model whose fields include the last part of a place.
         prefix: the place of the document in the recipe.
     """
-    problems: dict[Place, list[Any]] = {}
-    for problem in error.errors():
-        problems.setdefault(place_of(problem, document), []).append(problem)
-    shown = islice(problems.items(), MAX_PROBLEMS)
-    sentences = [shortened(sentence_for(place, several, document, model_at, prefix), 500) for place, several in shown]
-    more = [f"and {len(problems) - MAX_PROBLEMS} more"] if len(problems) > MAX_PROBLEMS else []
+
+    def known_at(place: Place) -> Descriptions:
+        return {name: field.description for name, field in model_at(place).model_fields.items()}
+
+    return describe_problems(error.errors(), document, known_at, prefix)
+
+
+def describe_problems(
+    problems: Sequence[Any],
+    document: Mapping[str, Any],
+    known_at: Callable[[Place], Descriptions],
+    prefix: str = "",
+) -> str:
+    """As `describe_errors`.
+
+    Args:
+        problems: pydantic's errors.
+        document: the data that failed to validate.
+        known_at: gives the known names beside the last part of a place.
+        prefix: the place of the document in the recipe.
+    """
+    by_place: dict[Place, list[Any]] = {}
+    for problem in problems:
+        by_place.setdefault(place_of(problem, document), []).append(problem)
+    shown = islice(by_place.items(), MAX_PROBLEMS)
+    sentences = [shortened(sentence_for(place, several, document, known_at, prefix), 500) for place, several in shown]
+    more = [f"and {len(by_place) - MAX_PROBLEMS} more"] if len(by_place) > MAX_PROBLEMS else []
     return "; ".join([*sentences, *more])
 
 
@@ -81,7 +105,7 @@ def sentence_for(
     place: Place,
     problems: Sequence[Any],
     document: Mapping[str, Any],
-    model_at: Callable[[Place], type[BaseModel]],
+    known_at: Callable[[Place], Descriptions],
     prefix: str,
 ) -> str:
     """The sentence about one place; a union gives one problem per branch.
@@ -90,17 +114,17 @@ def sentence_for(
         place: in the document.
         problems: pydantic's errors there.
         document: the data that failed to validate.
-        model_at: gives the model whose fields include the last part of a place.
+        known_at: gives the known names beside the last part of a place.
         prefix: the place of the document in the recipe.
     """
     parts = [part for part in (prefix, *map(str, place)) if part]
     where = ".".join([*(part for part in parts[:-1] if part != "params"), *parts[-1:]])
     kind = problems[0]["type"]
-    fields = model_at(place).model_fields
-    field = fields.get(str(place[-1])) if place else None
-    meaning = f" ({first_sentence(field.description)})" if field and field.description else ""
+    known = known_at(place)
+    description = known.get(str(place[-1])) if place else None
+    meaning = f" ({first_sentence(description)})" if description else ""
     if kind == "extra_forbidden":
-        return f"{where} is not known; {nearest_name(str(place[-1]), fields)}"
+        return f"{where} is not known; {nearest_name(str(place[-1]), known)}"
     if kind == "missing":
         return f"{where} is missing{meaning}"
     value: Any = document
@@ -118,15 +142,6 @@ def expectation(problem: Any) -> str:
     return f"should be {wanted}" if wanted else message[0].lower() + message[1:]
 
 
-@contextmanager
-def name_missing_components_at(place: str) -> Iterator[None]:
-    """Prefix the place to the error of a component that cannot be loaded."""
-    try:
-        yield
-    except (UnknownNameError, PluginError) as error:
-        raise type(error)(f"{place}: {error}") from error
-
-
 def nearest_name(name: str, known: Collection[str]) -> str:
     """A hint with the nearest known name, or with all of them.
 
@@ -136,3 +151,27 @@ def nearest_name(name: str, known: Collection[str]) -> str:
     """
     near = near_names(name, known, n=1)
     return f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known) or 'nothing'}"
+
+
+def first_sentence(description: str) -> str:
+    """The first sentence of a description, without its full stop.
+
+    Example:
+        >>> first_sentence("iterations, as in Pan et al. of 2014. More give sharper images.")
+        'iterations, as in Pan et al. of 2014'
+    """
+    return FULL_STOP.split(description, maxsplit=1)[0]
+
+
+def toml_inline(value: Any) -> str:
+    """A value as TOML on one line, without the keys that hold nothing; texts are in single quotes, for a shell.
+
+    Example:
+        >>> toml_inline({"name": "tv", "weight": 1e-4, "params": {}})
+        "{name = 'tv', weight = 0.0001}"
+    """
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key} = {toml_inline(one)}' for key, one in value.items() if one not in EMPTY)}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(toml_inline, value))}]"
+    return str(value).lower() if isinstance(value, bool) else repr(value)

@@ -1,0 +1,85 @@
+"""Checks that a solver uses each part of a problem, or refuses it by its type before it computes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..core.errors import AssemblyError
+from ..core.interfaces import Fidelity, ForwardOperator
+from ..core.problem import Problem
+from ..core.solver import Solver, State
+from ..numerics.geometry import Shape
+from .common import demand
+
+__all__ = ["assert_no_part_ignored", "state_after_few"]
+
+FEW_STEPS = 2  # enough to see the form of a result
+
+
+class FourthPower(Fidelity):
+    """A fidelity without abilities that notes whether it is used."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_used = False
+
+    def forward(self, predicted: Tensor, data: Tensor) -> Tensor:
+        """The mean fourth power of the difference, (B, C, H, W) -> (B,)."""
+        self.is_used = True
+        return (predicted - data).square().square().mean((1, 2, 3))
+
+
+class Squared(ForwardOperator):
+    """The square of another operator's data, which is not linear and has no adjoint."""
+
+    def __init__(self, inner: ForwardOperator) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, image: Tensor, kernel: Tensor) -> Tensor:
+        """Image (B, C, H, W) and kernel (B, 1, h, w) -> data (B, C, H', W')."""
+        data: Tensor = self.inner(image, kernel)
+        return data.square()
+
+    def image_shape(self, data_shape: Shape, kernel_shape: Shape) -> Shape:
+        """That of the other operator."""
+        return self.inner.image_shape(data_shape, kernel_shape)
+
+
+def assert_no_part_ignored(solver: Solver[Any], problem: Problem) -> None:
+    """A solver uses the fidelity and the operator of a problem, or refuses them by type before any step.
+
+    Args:
+        solver: the solver.
+        problem: one that it solves.
+    """
+    name, unusual = type(solver).__name__, FourthPower()
+    if accepts(solver, replace(problem, fidelity=unusual)):
+        state_after_few(solver, replace(problem, fidelity=unusual))
+        demand(unusual.is_used, f"{name} ignores the problem's fidelity; name those that it minimises in 'needs'")
+    squared = replace(problem, operator=Squared(problem.operator), data=problem.data.square())
+    if accepts(solver, squared):
+        finite = bool(torch.isfinite(state_after_few(solver, squared).estimate()[0]).all())
+        demand(finite, f"{name} accepts an operator that is not linear, and does not solve it")
+
+
+def accepts(solver: Solver[Any], problem: Problem) -> bool:
+    """Whether a solver does not refuse a problem."""
+    try:
+        solver.check(problem)
+    except AssemblyError:
+        return False
+    return True
+
+
+def state_after_few(solver: Solver[Any], problem: Problem) -> State:
+    """Return the state after at most `FEW_STEPS` steps."""
+    state: State = solver.start(problem)
+    while state.iteration < min(FEW_STEPS, solver.steps(problem)) and not state.converged:
+        state = solver.step(problem, state)
+        state.iteration += 1
+    return state
