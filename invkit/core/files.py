@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-__all__ = ["read_json_table", "sha256_of", "write_atomically"]
+__all__ = ["encode_text", "read_json_table", "sha256_of", "write_atomically"]
 
 READ_BYTES = 2**20  # of a file at a time
 
@@ -33,6 +33,15 @@ def write_atomically(path: Path, content: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def encode_text(text: str) -> bytes:
+    r"""UTF-8, in which the bytes of a file name that is not UTF-8 are escaped.
+
+    >>> encode_text("\udcfcbung")
+    b'\\udcfcbung'
+    """
+    return text.encode(errors="backslashreplace")
 
 
 def sha256_of(path: Path) -> str:

@@ -270,10 +270,13 @@ def overview_files(result: Result) -> dict[str, bytes]:
 def strict_json(value: Any) -> str:
     r"""Indented JSON that every reader accepts, with lists of numbers on one line; NaN and infinities become null.
 
+    It is ASCII, so that it can be printed and stored under any encoding. A file name that is not UTF-8 keeps its bytes:
+    Python reads it back as the same name.
+
     >>> strict_json({"losses": [1.5, float("nan")]})
     '{\n  "losses": [1.5, null]\n}\n'
     """
-    text = json.dumps(plain(value), indent=2, allow_nan=False, ensure_ascii=False)
+    text = json.dumps(plain(value), indent=2, allow_nan=False)
     # JSON escapes line breaks in texts, so the pattern finds only lists, and only those without texts and lists
     return re.sub(r'\[\n[^\[\]{}"]*\]', lambda found: f"[{' '.join(found[0][1:-1].split())}]", text) + "\n"
 

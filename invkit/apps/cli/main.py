@@ -6,6 +6,7 @@ import sys
 import warnings
 from importlib import import_module
 from importlib.metadata import version
+from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
@@ -119,6 +120,7 @@ def _main(
 
 def main() -> None:
     """Run a command. An invalid input gives one sentence and exit code 2; --debug shows the traceback instead."""
+    escape_unprintable()
     warnings.showwarning = _show_warning
     try:
         app()
@@ -128,6 +130,13 @@ def main() -> None:
         err.print("[red]error:[/red]", end=" ")
         print_line(str(error), err)
         sys.exit(2)
+
+
+def escape_unprintable() -> None:
+    """Escape the characters that a standard stream cannot encode, as \\u6771; they would end the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
