@@ -1,4 +1,4 @@
-"""Files that are written completely or not at all, their digests, and JSON that may be missing or damaged."""
+"""Files that are written completely or not at all, their locks and digests, and JSON that may be missing or damaged."""
 
 from __future__ import annotations
 
@@ -6,10 +6,16 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-__all__ = ["encode_text", "read_json_table", "sha256_of", "write_atomically"]
+from filelock import FileLock, Timeout
+
+from .errors import InputError
+
+__all__ = ["encode_text", "locked", "read_json_table", "sha256_of", "sync_folder", "write_atomically"]
 
 READ_BYTES = 2**20  # of a file at a time
 
@@ -33,6 +39,44 @@ def write_atomically(path: Path, content: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def locked(path: Path, busy: str) -> Iterator[None]:
+    """Hold a lock that the system releases when the process ends in any way; its file is removed at the end.
+
+    On a file system without locks nothing is locked.
+
+    Args:
+        path: of the file.
+        busy: the error if another process, or another thread, holds the lock.
+
+    Raises:
+        InputError: the lock is held.
+    """
+    guard = FileLock(path)
+    try:
+        with suppress(NotImplementedError):
+            guard.acquire(timeout=0)
+    except Timeout as error:
+        raise InputError(busy) from error
+    try:
+        yield
+    finally:
+        with suppress(PermissionError):  # Windows removes no open file
+            path.unlink(missing_ok=True)
+        guard.release()
+
+
+def sync_folder(folder: Path) -> None:
+    """Write the names in a folder to the disk itself, if the system can; raises ``OSError``."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def encode_text(text: str) -> bytes:

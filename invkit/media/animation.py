@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
@@ -15,19 +14,16 @@ from PIL import Image
 
 from ..core.errors import InputError
 from ..core.files import read_json_table, write_atomically
+from .run_folder import SNAPSHOT_FILE, SNAPSHOT_FOLDER
 
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
 
     from ..core.result import Result, Snapshot
 
-__all__ = ["SNAPSHOT_FILE", "SNAPSHOT_FOLDER", "SolveHistory", "animate", "animate_folder", "evenly", "snapshots_in"]
+__all__ = ["SolveHistory", "animate", "animate_folder", "evenly", "snapshots_in"]
 
 Item = TypeVar("Item")
-
-SNAPSHOT_FOLDER = "snapshots"
-SNAPSHOT_FILE = re.compile(r"(\d{2,})-(\d{5,})-(image|kernel|operator_parameter)(-\d+)?\.png")
-"""The files that the observer 'snapshots' writes: solve, iteration, content, number in a batch."""
 
 PILLOW_OPTIONS: dict[str, dict[str, Any]] = {
     ".gif": {"format": "GIF"},

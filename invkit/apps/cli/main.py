@@ -133,7 +133,7 @@ def main() -> None:
 
 
 def escape_unprintable() -> None:
-    """Escape the characters that a standard stream cannot encode, as \\u6771; they would end the command."""
+    """Escape the characters that a standard stream cannot encode; they would end the command."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

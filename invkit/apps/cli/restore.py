@@ -163,7 +163,7 @@ def named_observers(options: RestoreOptions, seed: int) -> list[Observer]:
         return []
     from ...pipeline.observers import observers_of
 
-    return observers_of(options.observe, options.output, seed)
+    return observers_of(options.observe, working_place(options), seed)
 
 
 def run_job(job: Job, options: RestoreOptions, observers: Sequence[Observer]) -> None:
@@ -174,40 +174,46 @@ def run_job(job: Job, options: RestoreOptions, observers: Sequence[Observer]) ->
         options: output folder and limits.
         observers: observers of the solve.
     """
-    from ...media.output import CHECKPOINT, check_inputs
+    from ...media.output import check_inputs
+    from ...media.run_folder import CHECKPOINT
 
-    checkpoint = options.output / CHECKPOINT
     check_inputs(options.output, job.input_files)
     if "recipe_choice" in job.facts:
         print_line(f"recipe {job.facts['recipe_choice']}", err)
-    try:
-        with output_folder(options):
+    with run_folder(options) as working:
+        checkpoint = working / CHECKPOINT
+        try:
             result = compute(job, options, observers, checkpoint)
-    except KeyboardInterrupt:  # the second Ctrl-C; the solver handles the first
-        kept = "; --resume continues from the last checkpoint" if checkpoint.exists() else ""
-        print_line(f"stopped without a result{kept}", err)
-        raise typer.Exit(130) from None
-    summarize(result, options, resumable=checkpoint.exists())
+        except KeyboardInterrupt:  # the second Ctrl-C; the solver handles the first
+            kept = "; --resume continues from the last checkpoint" if checkpoint.exists() else ""
+            print_line(f"stopped without a result{kept}", err)
+            raise typer.Exit(130) from None
+        save(result, options.output, checkpoint)
+    summarize(result, options, resumable=(options.output / CHECKPOINT).exists())
 
 
 @contextmanager
-def output_folder(options: RestoreOptions) -> Iterator[None]:
-    """Make the output folder, without the run that it replaces; remove it if an error leaves it empty."""
-    from ...media.output import clear_run
+def run_folder(options: RestoreOptions) -> Iterator[Path]:
+    """The working folder of a run, in the locked output folder, which is removed if an error leaves it empty."""
+    from ...media.output import check_output
+    from ...media.run_folder import locked_folder, made_folder
 
-    new = not options.output.exists()
-    if options.overwrite:
-        clear_run(options.output)
-    options.output.mkdir(parents=True, exist_ok=True)
-    try:
-        yield
-    finally:
-        if new and not any(options.output.iterdir()):
-            options.output.rmdir()
+    with locked_folder(options.output):
+        check_output(options.output, overwrite=options.overwrite, resume=options.resume)  # another run may have ended
+        working = working_place(options)
+        with made_folder(working, resume=options.resume):
+            yield working
+
+
+def working_place(options: RestoreOptions) -> Path:
+    """Where a run keeps its checkpoint and its snapshots."""
+    from ...media.run_folder import working_folder
+
+    return working_folder(options.output, overwrite=options.overwrite, resume=options.resume)
 
 
 def compute(job: Job, options: RestoreOptions, observers: Sequence[Observer], checkpoint: Path) -> Result:
-    """Run a job with a progress bar and checkpoints, and save its result.
+    """Run a job with a progress bar and checkpoints.
 
     Args:
         job: what to compute.
@@ -227,10 +233,28 @@ def compute(job: Job, options: RestoreOptions, observers: Sequence[Observer], ch
         resume=options.resume,
     )
     dismiss_workers()  # no other image follows; the workers end while this result is written
-    result.save(options.output, overwrite=True)
-    if result.is_complete:
-        checkpoint.unlink(missing_ok=True)
     return result
+
+
+def save(result: Result, output: Path, checkpoint: Path) -> None:
+    """Write a result beside an older one, and then replace that; a complete run needs its checkpoint no more.
+
+    Args:
+        result: of the run.
+        output: the folder.
+        checkpoint: of the run, in its working folder.
+
+    Raises:
+        InputError: the result cannot be written; the older one is unchanged.
+    """
+    from ...media.output import write_with_room
+    from ...media.run_folder import replace_run
+
+    write_with_room(result, checkpoint)
+    if checkpoint.parent != output:
+        replace_run(output, checkpoint.parent)
+    if result.is_complete:
+        (output / checkpoint.name).unlink(missing_ok=True)
 
 
 def summarize(result: Result, options: RestoreOptions, *, resumable: bool) -> None:
