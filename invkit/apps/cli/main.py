@@ -98,7 +98,8 @@ app = typer.Typer(
     "Try [bold]invkit deblur photo.jpg[/bold], then change one setting: "
     "[bold]invkit deblur photo.jpg --recipe pan-l0 --set next=wiener[/bold].",
     epilog="Environment: INVKIT_DATA is the folder of all data; INVKIT_DISABLE_PLUGINS=1 disables plugins. Exit codes: "
-    "0, success; 1, a check or a job failed; 2, invalid input; 130, interrupted.",
+    "0, success; 1, a check or a job failed; 2, invalid input; 130, interrupted by Ctrl-C; "
+    "143, interrupted by SIGTERM. An interrupted run keeps its result so far.",
 )
 
 

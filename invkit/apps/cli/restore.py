@@ -167,20 +167,21 @@ def named_observers(options: RestoreOptions, seed: int) -> list[Observer]:
 
 
 def run_job(job: Job, options: RestoreOptions, observers: Sequence[Observer]) -> None:
-    """Compute a checked job, write the results and print a summary.
+    """Compute a checked job, write the results and print a summary. After Ctrl-C the exit code is 130, SIGTERM 143.
 
     Args:
         job: what to compute.
         options: output folder and limits.
         observers: observers of the solve.
     """
+    from ...core.solver import deferred_interrupt
     from ...media.output import check_inputs
     from ...media.run_folder import CHECKPOINT
 
     check_inputs(options.output, job.input_files)
     if "recipe_choice" in job.facts:
         print_line(f"recipe {job.facts['recipe_choice']}", err)
-    with run_folder(options) as working:
+    with run_folder(options) as working, deferred_interrupt() as interrupt:
         checkpoint = working / CHECKPOINT
         try:
             result = compute(job, options, observers, checkpoint)
@@ -190,6 +191,8 @@ def run_job(job: Job, options: RestoreOptions, observers: Sequence[Observer]) ->
             raise typer.Exit(130) from None
         save(result, options.output, checkpoint)
     summarize(result, options, resumable=(options.output / CHECKPOINT).exists())
+    if result.stopped == "interrupted":
+        raise typer.Exit(interrupt.exit_code)
 
 
 @contextmanager
