@@ -14,6 +14,7 @@ from PIL import Image
 
 from ..core.errors import InputError
 from ..core.files import read_json_table, write_atomically
+from .drawing import load_matplotlib
 from .run_folder import SNAPSHOT_FILE, SNAPSHOT_FOLDER
 
 if TYPE_CHECKING:
@@ -205,6 +206,7 @@ def write_animation(path: Path, frames: Sequence[AnimationFrame], seconds: float
 
 def drawn_pages(frames: Sequence[AnimationFrame]) -> Iterator[Image.Image]:
     """All frames as pages of one size. Their sides are even, as video requires; grey images have grey pages."""
+    load_matplotlib()
     from matplotlib import get_data_path
     from PIL import ImageFont
 

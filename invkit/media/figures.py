@@ -18,6 +18,7 @@ from ..core.result import Array, Result
 from ..numerics.registration import Aligned, align
 from ..numerics.similarity import SSIM_WINDOW, psnr, ssim
 from .colour import to_luma_chroma
+from .drawing import load_matplotlib
 from .images import read_image
 from .kernels import as_kernel, mosaic, planes_picture
 from .layouts import channels_last, check_image, to_bchw
@@ -66,6 +67,7 @@ def before_and_after(result: Result) -> list[tuple[str, Array]]:
 
 def new_figure(height: float) -> Figure:
     """An empty figure of a height in inches that a notebook can show."""
+    load_matplotlib()
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     return notebook_figure()(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -113,8 +114,10 @@ def rerun_command(
 
     check_output(options.output, overwrite=options.overwrite, resume=options.resume)
     device = None if options.device == "auto" else options.device
-    job = prepare_rerun(result, image=image_input(image), kernel=options.kernel, truth=options.truth, device=device)
-    run_job(job, options, named_observers(options, job.facts["seed"]))
+    with stdout_for_json(options):
+        job = prepare_rerun(result, image=image_input(image), kernel=options.kernel, truth=options.truth, device=device)
+        observers = named_observers(options, job.facts["seed"])
+    run_job(job, options, observers)
 
 
 def image_input(files: list[Path] | None) -> ImageInput | None:
@@ -138,23 +141,29 @@ def restore_image(image: ImageInput | None, options: RestoreOptions, *, nonblind
     from ...pipeline.job import prepare
 
     check_output(options.output, overwrite=options.overwrite, resume=options.resume)
-    observers = named_observers(options, options.seed)
-    job = prepare(
-        image,
-        recipe=options.recipe,
-        kernel=options.kernel,
-        truth=options.truth,
-        kernel_size=parse_kernel_size(options.kernel_size),
-        color=options.color,
-        overrides=options.settings or (),
-        seed=options.seed,
-        device=options.device,
-        sigma=options.sigma,
-        whole_picture=options.whole_picture,
-        nonblind=nonblind,
-        time_limit=options.time_limit,
-    )
+    with stdout_for_json(options):
+        observers = named_observers(options, options.seed)
+        job = prepare(
+            image,
+            recipe=options.recipe,
+            kernel=options.kernel,
+            truth=options.truth,
+            kernel_size=parse_kernel_size(options.kernel_size),
+            color=options.color,
+            overrides=options.settings or (),
+            seed=options.seed,
+            device=options.device,
+            sigma=options.sigma,
+            whole_picture=options.whole_picture,
+            nonblind=nonblind,
+            time_limit=options.time_limit,
+        )
     run_job(job, options, observers)
+
+
+def stdout_for_json(options: RestoreOptions) -> AbstractContextManager[object]:
+    """With --json, what components print meanwhile goes to the standard error, because JSON follows on the output."""
+    return redirect_stdout(sys.stderr) if options.as_json else nullcontext()
 
 
 def named_observers(options: RestoreOptions, seed: int) -> list[Observer]:
@@ -181,7 +190,7 @@ def run_job(job: Job, options: RestoreOptions, observers: Sequence[Observer]) ->
     check_inputs(options.output, job.input_files)
     if "recipe_choice" in job.facts:
         print_line(f"recipe {job.facts['recipe_choice']}", err)
-    with run_folder(options) as working, deferred_interrupt() as interrupt:
+    with stdout_for_json(options), run_folder(options) as working, deferred_interrupt() as interrupt:
         checkpoint = working / CHECKPOINT
         try:
             result = compute(job, options, observers, checkpoint)

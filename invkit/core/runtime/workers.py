@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, TypeVar
 import psutil
 import torch
 
+from .start import SAFE_PATH, safe_path
 from .threads import at_most_threads, thread_variables
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ def new_pool(kind: PoolKind) -> ProcessPoolExecutor:
 
     number, threads, module = kind
     # Freed memory that a worker keeps for its next image is no leak.
-    environment = {**thread_variables(threads), "LOKY_MAX_MEMORY_LEAK_SIZE": str(2**60)}
+    environment = {**thread_variables(threads), **SAFE_PATH, "LOKY_MAX_MEMORY_LEAK_SIZE": str(2**60)}
     initial = (os.getpid(), threads, module)
     return ProcessPoolExecutor(
         number, timeout=IDLE_SECONDS, initializer=prepare_worker, initargs=initial, env=environment
@@ -191,7 +192,7 @@ def new_pool(kind: PoolKind) -> ProcessPoolExecutor:
 
 def with_processes(pool: ProcessPoolExecutor) -> ProcessPoolExecutor:
     """Start the processes of a pool now; loky would start them with the first task."""
-    with interrupts_blocked():
+    with interrupts_blocked(), safe_path():
         pool.submit(str)
     return pool
 
@@ -218,6 +219,8 @@ def prepare_worker(parent: int, threads: int, module: str) -> None:
         module: to import.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.stderr is not None:
+        os.dup2(2, 1)  # standard output belongs to the asking process, which may print JSON
     Thread(target=end_with_parent, args=(parent,), daemon=True).start()
     torch.set_num_threads(threads)
     import_module(module)
