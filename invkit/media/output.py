@@ -34,7 +34,7 @@ from .run_folder import (
     results,
     run_files,
     working_folder,
-    write_run,
+    write_results,
 )
 
 __all__ = ["check_inputs", "check_output", "save_result", "strict_json", "write_with_room"]
@@ -186,7 +186,7 @@ def save_result(result: Result, directory: Path, *, overwrite: bool = False) -> 
 
 def write_result(result: Result, directory: Path) -> None:
     """Write a result to a folder that this process has locked; see `save_result`. Raises ``OSError``."""
-    write_run(directory, result_files(result))
+    write_results(directory, result_files(result))
 
 
 def write_with_room(result: Result, checkpoint: Path) -> None:

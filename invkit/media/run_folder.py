@@ -33,7 +33,7 @@ __all__ = [
     "results",
     "run_files",
     "working_folder",
-    "write_run",
+    "write_results",
 ]
 
 CHECKPOINT = "checkpoint.pt"
@@ -132,7 +132,7 @@ def made_folder(working: Path, *, resume: bool) -> Iterator[None]:
             shutil.rmtree(working, ignore_errors=True)
 
 
-def write_run(directory: Path, contents: Iterable[tuple[str, bytes]]) -> None:
+def write_results(directory: Path, contents: Iterable[tuple[str, bytes]]) -> None:
     """Replace the results in a folder, all at once. A checkpoint and other files are kept.
 
     If a file cannot be written, older results are unchanged; where there are none, the files that were written stay.

@@ -22,7 +22,7 @@ from invkit.media.run_folder import (
     made_folder,
     replace_run,
     working_folder,
-    write_run,
+    write_results,
 )
 
 OLD = {"image.png": "old", "image-2.png": "old", "kernel.npy": "old", SUMMARY: "old"}
@@ -48,7 +48,7 @@ def names(folder: Path) -> set[str]:
 def write_texts(folder: Path, texts: dict[str, str]) -> None:
     """Write a run."""
     with locked_folder(folder):
-        write_run(folder, ((name, text.encode()) for name, text in texts.items()))
+        write_results(folder, ((name, text.encode()) for name, text in texts.items()))
 
 
 def killed_at(monkeypatch: pytest.MonkeyPatch, step: int) -> Callable[[], bool]:
@@ -118,7 +118,7 @@ def replace(folder: Path) -> None:
         with made_folder(working, resume=False):
             (working / SNAPSHOT_FOLDER / NEW_PICTURE).write_text("new")
             (working / CHECKPOINT).write_text("new")
-            write_run(working, ((name, text.encode()) for name, text in NEW.items()))
+            write_results(working, ((name, text.encode()) for name, text in NEW.items()))
             replace_run(folder, working)
 
 
@@ -149,7 +149,7 @@ def test_what_was_written_before_an_error_stays_where_no_older_result_is(tmp_pat
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(OSError, match="No space"), locked_folder(tmp_path):
-        write_run(tmp_path, contents())
+        write_results(tmp_path, contents())
     assert content(tmp_path) == {"image.png": "new"}
 
 
