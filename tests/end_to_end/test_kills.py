@@ -65,7 +65,7 @@ def moments(seconds: float) -> Iterator[float]:
 def bits(folder: Path) -> tuple[Any, ...]:
     """What must be the same in two runs."""
     facts = json.loads((folder / "result.json").read_text())
-    return facts["seed"], facts["loss_history"], *((folder / name).read_bytes() for name in BITS)
+    return facts["seed"], tuple(facts["loss_history"]), *((folder / name).read_bytes() for name in BITS)
 
 
 def deblur(photo: Path, folder: Path, *more: str) -> tuple[str, ...]:

@@ -65,6 +65,7 @@ def command(*words: str) -> None:
     """A command, with the toys of the benchmark tests registered; its exit code becomes that of the process."""
     registry.register("datasets", "toy", Toy)
     registry.register("metrics", "toy-error", MeanSquare)
+    os.environ.pop("INVKIT_DATA", None)  # where no toys are
     sys.argv = ["invkit", *words]
     with silent():
         main()
