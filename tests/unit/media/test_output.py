@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -27,7 +29,7 @@ from invkit.core.result import Array, Result
 from invkit.media import output, run_folder
 from invkit.media.images import read_image, write_image
 from invkit.media.kernels import as_kernel, check_kernel, kernel_picture, read_kernel
-from invkit.media.output import check_inputs, check_output, save_result, strict_json
+from invkit.media.output import check_inputs, check_output, save_result, strict_json, write_with_room
 from invkit.media.run_folder import CHECKPOINT
 
 FILES = {"image.png", "kernel.png", "kernel.npy", "overview.png", "result.json"}
@@ -581,3 +583,58 @@ def test_the_enlarged_picture_is_not_taken_for_a_kernel(tmp_path: Path) -> None:
     save_result(result(), tmp_path)
     with pytest.raises(InputError, match=r"enlarged 37 times; give the kernel\.npy"):
         read_kernel(tmp_path / "kernel.png")
+
+
+# A full disk
+
+
+class Disk:
+    """A disk of so many bytes below a folder; a write that does not fit fails as on a full disk."""
+
+    def __init__(self, folder: Path, size: int) -> None:
+        self.folder, self.size = folder, size
+
+    def write(self, path: Path, content: bytes) -> None:
+        used = sum(file.stat().st_size for file in self.folder.rglob("*") if file.is_file())
+        if used + len(content) > self.size:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_atomically(path, content)
+
+
+def folder_on(size_of: Callable[[int, int], int], folder: Path, monkeypatch: pytest.MonkeyPatch) -> bytes:
+    """Make a folder with a checkpoint on a disk; its size is found from those of a result and of the checkpoint."""
+    save_result(result(), folder / "trial")
+    needed = sum(file.stat().st_size for file in (folder / "trial").iterdir())
+    shutil.rmtree(folder / "trial")
+    state = b"x" * 10 * needed
+    (folder / CHECKPOINT).write_bytes(state)
+    monkeypatch.setattr(run_folder, "write_atomically", Disk(folder, size_of(needed, len(state))).write)
+    return state
+
+
+def test_on_a_full_disk_a_finished_run_gives_its_checkpoint_for_its_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder_on(lambda needed, state: state + needed // 2, tmp_path, monkeypatch)
+    write_with_room(result(), tmp_path / CHECKPOINT)
+    assert names(tmp_path) == FILES
+
+
+def test_a_run_keeps_its_checkpoint_where_there_is_room_for_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder_on(lambda needed, state: state + 2 * needed, tmp_path, monkeypatch)
+    write_with_room(result(), tmp_path / CHECKPOINT)
+    assert names(tmp_path) == FILES | {CHECKPOINT}
+
+
+@pytest.mark.parametrize("stopped", ["finished", "time limit"])
+def test_a_checkpoint_that_is_needed_stays_on_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: str
+) -> None:
+    size = (lambda needed, state: needed // 2) if stopped == "finished" else (lambda needed, state: state + needed // 2)
+    state = folder_on(size, tmp_path, monkeypatch)
+    with pytest.raises(InputError, match=r"No space left.*; make room, and --resume continues from the checkpoint"):
+        write_with_room(result(stopped=stopped), tmp_path / CHECKPOINT)
+    assert (tmp_path / CHECKPOINT).read_bytes() == state
+    assert "result.json" not in names(tmp_path)
