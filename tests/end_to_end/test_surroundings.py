@@ -17,6 +17,8 @@ from invkit.datasets.synthetic import blur_image
 COMMAND = "from invkit.apps.cli.main import main; main()"
 MISSING_BACKENDS = ("module://matplotlib_inline.backend_inline", "module://not_installed", "no backend at all")
 ENCODINGS = ("cp1252", "cp437", "ascii")
+pytestmark = pytest.mark.slow
+
 NAME = "Übung 東京 📷"
 BYTES = b"\xdcbung \xff"  # Latin-1, as old cameras and archives have it
 ASCII_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}

@@ -153,7 +153,8 @@ if sys.platform != "win32":
 def start_workers(kind: PoolKind) -> Workers:
     """The kept workers if they are of this kind and alive, else new ones; empty if none can be started."""
     try:
-        return Workers(kept_pool(kind), kind[0])
+        with safe_path():  # also for the resource tracker, which starts with the first pool
+            return Workers(kept_pool(kind), kind[0])
     except (OSError, NotImplementedError, RuntimeError) as error:  # of the system, or of an interpreter that shuts down
         warnings.warn(f"no worker process can be started, so one process does all the work: {error}", stacklevel=4)
         return Workers()
@@ -192,7 +193,7 @@ def new_pool(kind: PoolKind) -> ProcessPoolExecutor:
 
 def with_processes(pool: ProcessPoolExecutor) -> ProcessPoolExecutor:
     """Start the processes of a pool now; loky would start them with the first task."""
-    with interrupts_blocked(), safe_path():
+    with interrupts_blocked():
         pool.submit(str)
     return pool
 
