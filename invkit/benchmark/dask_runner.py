@@ -31,8 +31,7 @@ from pydantic import Field, ValidationError
 
 from ..core.errors import InputError
 from ..core.nested import Strict
-from ..core.runtime.start import SAFE_PATH, safe_path
-from ..core.runtime.threads import thread_variables
+from ..core.runtime.threads import SAFE_PATH, safe_path, thread_variables
 from .plan import BenchmarkJob
 from .runner import Perform
 from .store import Finished

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..media.drawing import load_matplotlib
+from ..media.figures import load_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,7 +14,7 @@ from PIL import Image
 
 from ..core.errors import InputError
 from ..core.files import read_json_table, write_atomically
-from .drawing import load_matplotlib
+from .figures import load_matplotlib
 from .run_folder import SNAPSHOT_FILE, SNAPSHOT_FOLDER
 
 if TYPE_CHECKING:

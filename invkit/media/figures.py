@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
 from io import BytesIO
@@ -18,7 +21,6 @@ from ..core.result import Array, Result
 from ..numerics.registration import Aligned, align
 from ..numerics.similarity import SSIM_WINDOW, psnr, ssim
 from .colour import to_luma_chroma
-from .drawing import load_matplotlib
 from .images import read_image
 from .kernels import as_kernel, mosaic, planes_picture
 from .layouts import channels_last, check_image, to_bchw
@@ -27,8 +29,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["comparison", "counted_title", "drawable", "kernel_stack", "luma_of", "overview", "protocol_margins"]
+__all__ = [
+    "comparison",
+    "counted_title",
+    "drawable",
+    "kernel_stack",
+    "load_matplotlib",
+    "luma_of",
+    "overview",
+    "protocol_margins",
+]
 
+BACKEND = "MPLBACKEND"
 FIGURE_WIDTH = 11.0  # inches
 LOWER_ROW_HEIGHT = 3.4  # inches, of the row with kernel and loss
 HIGHEST_ROW = 9.0  # inches, of the row with the images
@@ -73,6 +85,25 @@ def new_figure(height: float) -> Figure:
     return notebook_figure()(
         figsize=(FIGURE_WIDTH, height), layout=ConstrainedLayoutEngine(h_pad=PANEL_GAP, w_pad=PANEL_GAP)
     )
+
+
+def load_matplotlib() -> None:
+    """Import Matplotlib, also if MPLBACKEND names a backend that is not installed here.
+
+    Notebooks set the variable for every process that they start. The import alone would fail then. A backend that
+    is installed remains the choice of pyplot, if the user's program uses it.
+    """
+    if "matplotlib" in sys.modules:
+        return
+    backend = os.environ.pop(BACKEND, None)
+    try:
+        import matplotlib as mpl
+    finally:
+        if backend is not None:
+            os.environ[BACKEND] = backend
+    if backend:
+        with suppress(ValueError):  # pyplot is not used here
+            mpl.rcParams["backend"] = backend
 
 
 @cache

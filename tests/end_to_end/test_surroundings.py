@@ -114,7 +114,7 @@ def test_figures_of_benchmarks_are_drawn_whatever_backend_a_notebook_has_set(tmp
 
 def test_the_backend_of_a_program_remains_that_of_its_pyplot() -> None:
     code = (
-        "from invkit.media.drawing import load_matplotlib\nload_matplotlib()\n"
+        "from invkit.media.figures import load_matplotlib\nload_matplotlib()\n"
         "import matplotlib, os\nprint(matplotlib.get_backend(), os.environ['MPLBACKEND'])"
     )
     done = subprocess.run(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from xml.etree import ElementTree
 
 from ...media.animation import evenly
-from ...media.drawing import load_matplotlib
+from ...media.figures import load_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

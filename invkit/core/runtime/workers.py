@@ -25,8 +25,7 @@ from typing import TYPE_CHECKING, TypeVar
 import psutil
 import torch
 
-from .start import SAFE_PATH, safe_path
-from .threads import at_most_threads, thread_variables
+from .threads import SAFE_PATH, at_most_threads, safe_path, thread_variables
 
 if TYPE_CHECKING:
     from loky import ProcessPoolExecutor
