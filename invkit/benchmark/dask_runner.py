@@ -31,7 +31,7 @@ from pydantic import Field, ValidationError
 
 from ..core.errors import InputError
 from ..core.nested import Strict
-from ..core.runtime.threads import thread_variables
+from ..core.runtime.threads import SAFE_PATH, safe_path, thread_variables
 from .plan import BenchmarkJob
 from .runner import Perform
 from .store import Finished
@@ -155,11 +155,12 @@ def local_workers(count: int, device: str) -> Iterator[Client]:
 
     def worker(index: int) -> dict[str, Any]:
         own = {"CUDA_VISIBLE_DEVICES": gpus[index]} if gpus else {}
-        environment = {**thread_variables(threads), **own}
+        environment = {**thread_variables(threads), **SAFE_PATH, **own}
         return {"cls": Nanny, "options": {**options, "silence_logs": logging.CRITICAL, "env": environment}}
 
     scheduler = {"host": "127.0.0.1", "port": 0, "dashboard": False, "allowed_failures": MAX_DEATHS - 1}
     with (
+        safe_path(),
         SpecCluster(
             workers={index: worker(index) for index in range(count)},
             scheduler={"cls": Scheduler, "options": scheduler},
@@ -253,6 +254,7 @@ def slurm_workers(options: SlurmOptions, logs: Path) -> Iterator[Client]:
     from dask_jobqueue import SLURMCluster
     from distributed import Client
 
+    variables = {**thread_variables(options.cores), **SAFE_PATH}
     with (
         SLURMCluster(
             queue=options.queue,
@@ -263,7 +265,7 @@ def slurm_workers(options: SlurmOptions, logs: Path) -> Iterator[Client]:
             memory=options.memory,
             walltime=options.walltime,
             job_extra_directives=[f"--gres=gpu:{options.gpus}"] if options.gpus else [],
-            job_script_prologue=[f"export {k}={value}" for k, value in thread_variables(options.cores).items()],
+            job_script_prologue=[f"export {k}={value}" for k, value in variables.items()],
             worker_extra_args=["--memory-limit", "0"],  # SLURM's own limit is enough
             log_directory=str(logs),
             job_name="invkit-bench",

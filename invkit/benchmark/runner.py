@@ -38,11 +38,13 @@ class RunOutcome:
         done: jobs that this run has finished, with or without an error.
         left: jobs that this run has not finished because it was interrupted.
         records: the records of the plan, by job id, in its order.
+        exit_code: of a program that was interrupted as this run was; used if jobs are left.
     """
 
     done: int
     left: int
     records: Mapping[str, Mapping[str, Any]]
+    exit_code: int
 
     def count(self, status: str) -> int:
         """The number of jobs that are "done", "failed" or "skipped"."""
@@ -112,4 +114,4 @@ def run_plan(
                 store.write(finished)
                 done += 1
                 listener.job_finished(finished)
-    return RunOutcome(done, len(todo) - done, store.records(job.id for job in plan.jobs))
+    return RunOutcome(done, len(todo) - done, store.records(job.id for job in plan.jobs), interrupted.exit_code)

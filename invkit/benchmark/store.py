@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,10 +23,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from ..core.errors import InputError
-from ..core.files import read_json_table, sha256_of, write_atomically
+from ..core.files import locked, read_json_table, sha256_of, sync_folder, write_atomically
 from ..media.output import strict_json
 from .records import RESULT_FILE, SUITE_FILE
 
@@ -66,6 +63,7 @@ class JobStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.jobs, self.unfinished = root / "jobs", root / ".unfinished"
+        self.busy = f"another process is running a suite in {root}; wait for it, or choose another --output"
 
     def record(self, job: str) -> dict[str, Any] | None:
         """The record of a job, by its id; None if there is no readable record."""
@@ -85,7 +83,7 @@ class JobStore:
         """
         with explained_errors(self.root):
             self.jobs.mkdir(parents=True, exist_ok=True)
-            with locked(self.root / ".lock"):
+            with locked(self.root / ".lock", self.busy):
                 shutil.rmtree(self.unfinished, ignore_errors=True)
                 self.unfinished.mkdir(exist_ok=True)
                 yield self
@@ -107,11 +105,11 @@ class JobStore:
             temporary.mkdir()
             for name, content in {**finished.files, RESULT_FILE: strict_json(finished.record).encode()}.items():
                 write_atomically(temporary / name, content)
-            sync(temporary)
+            sync_folder(temporary)
             with suppress(FileNotFoundError):
                 (self.jobs / job).replace(self.unfinished / uuid.uuid4().hex)
             temporary.replace(self.jobs / job)
-            sync(self.jobs)
+            sync_folder(self.jobs)
 
 
 @contextmanager
@@ -124,37 +122,6 @@ def explained_errors(root: Path) -> Iterator[None]:
             f"the results cannot be written to {root} ({error.strerror or error}); earlier results are kept. Repair "
             "the folder or choose another --output, and run the suite again"
         ) from error
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a lock that the system releases when the process ends in any way; raises `InputError` if it is held.
-
-    On a file system without locks nothing is locked.
-    """
-    guard = FileLock(path)
-    try:
-        with suppress(NotImplementedError):
-            guard.acquire(timeout=0)
-    except Timeout as error:
-        raise InputError(
-            f"another process is running a suite in {path.parent}; wait for it, or choose another --output"
-        ) from error
-    try:
-        yield
-    finally:
-        guard.release()
-
-
-def sync(folder: Path) -> None:
-    """Write the names in a folder to the disk itself, if the system can; raises ``OSError``."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def file_digest(path: Path) -> str:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..media.figures import load_matplotlib
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -49,6 +51,7 @@ def looks(recipes: Sequence[SuiteItem]) -> dict[str, Look]:
 @contextmanager
 def styled() -> Iterator[None]:
     """The settings of Matplotlib for these figures, during a ``with`` statement."""
+    load_matplotlib()
     import matplotlib as mpl
 
     with mpl.rc_context(fname=Path(__file__).with_name("figures.mplstyle")):

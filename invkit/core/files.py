@@ -1,4 +1,4 @@
-"""Files written completely or not at all, and read within bounds: the only place that opens TOML, JSON and arrays.
+"""Files written completely or not at all, their locks and digests; the only place that opens TOML, JSON and arrays.
 
 A file must be regular, because a pipe may never end and a device has no size. A text must be short enough, may hold
 only so many tables and keys, must not be nested deeply, and its whole numbers must fit in 64 bits. Everything that is
@@ -13,7 +13,8 @@ import os
 import stat
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import psutil
+from filelock import FileLock, Timeout
 
 from .errors import InputError, OutOfMemoryError, RecipeError, shortened
 
@@ -32,6 +34,8 @@ else:
 __all__ = [
     "array_of",
     "check_regular",
+    "encode_text",
+    "locked",
     "parse_json",
     "parse_toml",
     "parse_value",
@@ -42,6 +46,7 @@ __all__ = [
     "read_text",
     "read_toml_text",
     "sha256_of",
+    "sync_folder",
     "write_atomically",
 ]
 
@@ -75,6 +80,53 @@ def write_atomically(path: Path, content: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def locked(path: Path, busy: str) -> Iterator[None]:
+    """Hold a lock that the system releases when the process ends in any way; its file is removed at the end.
+
+    On a file system without locks nothing is locked.
+
+    Args:
+        path: of the file.
+        busy: the error if another process, or another thread, holds the lock.
+
+    Raises:
+        InputError: the lock is held.
+    """
+    guard = FileLock(path)
+    try:
+        with suppress(NotImplementedError):
+            guard.acquire(timeout=0)
+    except Timeout as error:
+        raise InputError(busy) from error
+    try:
+        yield
+    finally:
+        with suppress(PermissionError):  # Windows removes no open file
+            path.unlink(missing_ok=True)
+        guard.release()
+
+
+def sync_folder(folder: Path) -> None:
+    """Write the names in a folder to the disk itself, if the system can; raises ``OSError``."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def encode_text(text: str) -> bytes:
+    r"""UTF-8, in which the bytes of a file name that is not UTF-8 are escaped.
+
+    >>> encode_text("\udcfcbung")
+    b'\\udcfcbung'
+    """
+    return text.encode(errors="backslashreplace")
 
 
 def sha256_of(path: Path) -> str:

@@ -28,6 +28,7 @@ from .runtime.threads import at_most_threads, threads_worth
 
 __all__ = [
     "Counting",
+    "Interrupt",
     "Observer",
     "Recorder",
     "Solver",
@@ -357,18 +358,33 @@ def check_finite(state: State, remedy: str) -> None:
         raise DivergedError(f"the loss is {state.loss} after {state.iteration} iterations; {remedy}")
 
 
-_listening: ContextVar[threading.Event | None] = ContextVar("_listening", default=None)
+class Interrupt(threading.Event):
+    """The first Ctrl-C, or SIGTERM.
+
+    Attributes:
+        number: of the signal; None before it came.
+    """
+
+    number: int | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of a program that a signal ended, as shells and job schedulers know it: 130, or 143."""
+        return 128 + (self.number or signal.SIGINT)
+
+
+_listening: ContextVar[Interrupt | None] = ContextVar("_listening", default=None)
 
 
 @contextmanager
-def deferred_interrupt() -> Iterator[threading.Event]:
+def deferred_interrupt() -> Iterator[Interrupt]:
     """Turn the first Ctrl-C, or SIGTERM of a job scheduler, into an event, so that no step is interrupted.
 
     The second one acts as usual. A signal that the process ignores (nohup) stays ignored. Inside another
     `deferred_interrupt` the event is that of the outer one. If it is set already, a solve ends before its first step,
     unless it runs inside `after_interrupt`.
     """
-    asked, outer = threading.Event(), _listening.get()
+    asked, outer = Interrupt(), _listening.get()
     if threading.current_thread() is not threading.main_thread():
         yield asked  # signals reach only the main thread
         return
@@ -384,6 +400,7 @@ def deferred_interrupt() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
     def note(signum: int, frame: object) -> None:
+        asked.number = signum
         asked.set()
         restore()
 
@@ -400,7 +417,7 @@ def deferred_interrupt() -> Iterator[threading.Event]:
 @contextmanager
 def after_interrupt() -> Iterator[None]:
     """Continue after Ctrl-C, to restore an image from the result so far; a second Ctrl-C acts as usual."""
-    token = _listening.set(threading.Event())
+    token = _listening.set(Interrupt())
     try:
         yield
     finally:

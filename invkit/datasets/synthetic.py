@@ -119,7 +119,7 @@ class Synthetic(Dataset):
             )
         kernel = self.kernel(case.groups["blur"], case.groups["kernel"])
         clean = blur_image(truth, kernel)
-        seed = [self.seed, zlib.crc32(case.name.encode())]
+        seed = [self.seed, zlib.crc32(case.name.encode(errors="surrogateescape"))]
         return Sample(with_noise(clean, self.sigma, seed, rounded=self.rounded), truth, kernel)
 
     def kernel(self, blur: str, name: str) -> Floats:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
@@ -15,20 +14,18 @@ from PIL import Image
 
 from ..core.errors import InputError
 from ..core.files import read_bytes, write_atomically
+from .figures import load_matplotlib
 from .run_details import read_run_details
+from .run_folder import SNAPSHOT_FILE, SNAPSHOT_FOLDER
 
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
 
     from ..core.result import Result, Snapshot
 
-__all__ = ["SNAPSHOT_FILE", "SNAPSHOT_FOLDER", "SolveHistory", "animate", "animate_folder", "evenly", "snapshots_in"]
+__all__ = ["SolveHistory", "animate", "animate_folder", "evenly", "snapshots_in"]
 
 Item = TypeVar("Item")
-
-SNAPSHOT_FOLDER = "snapshots"
-SNAPSHOT_FILE = re.compile(r"(\d{2,})-(\d{5,})-(image|kernel|operator_parameter)(-\d+)?\.png")
-"""The files that the observer 'snapshots' writes: solve, iteration, content, number in a batch."""
 
 PILLOW_OPTIONS: dict[str, dict[str, Any]] = {
     ".gif": {"format": "GIF"},
@@ -212,6 +209,7 @@ def write_animation(path: Path, frames: Sequence[AnimationFrame], seconds: float
 
 def drawn_pages(frames: Sequence[AnimationFrame]) -> Iterator[Image.Image]:
     """All frames as pages of one size. Their sides are even, as video requires; grey images have grey pages."""
+    load_matplotlib()
     from matplotlib import get_data_path
     from PIL import ImageFont
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
 from io import BytesIO
@@ -26,8 +29,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["comparison", "counted_title", "drawable", "kernel_stack", "luma_of", "overview", "protocol_margins"]
+__all__ = [
+    "comparison",
+    "counted_title",
+    "drawable",
+    "kernel_stack",
+    "load_matplotlib",
+    "luma_of",
+    "overview",
+    "protocol_margins",
+]
 
+BACKEND = "MPLBACKEND"
 FIGURE_WIDTH = 11.0  # inches
 LOWER_ROW_HEIGHT = 3.4  # inches, of the row with kernel and loss
 HIGHEST_ROW = 9.0  # inches, of the row with the images
@@ -66,11 +79,31 @@ def before_and_after(result: Result) -> list[tuple[str, Array]]:
 
 def new_figure(height: float) -> Figure:
     """An empty figure of a height in inches that a notebook can show."""
+    load_matplotlib()
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     return notebook_figure()(
         figsize=(FIGURE_WIDTH, height), layout=ConstrainedLayoutEngine(h_pad=PANEL_GAP, w_pad=PANEL_GAP)
     )
+
+
+def load_matplotlib() -> None:
+    """Import Matplotlib, also if MPLBACKEND names a backend that is not installed here.
+
+    Notebooks set the variable for every process that they start. The import alone would fail then. A backend that
+    is installed remains the choice of pyplot, if the user's program uses it.
+    """
+    if "matplotlib" in sys.modules:
+        return
+    backend = os.environ.pop(BACKEND, None)
+    try:
+        import matplotlib as mpl
+    finally:
+        if backend is not None:
+            os.environ[BACKEND] = backend
+    if backend:
+        with suppress(ValueError):  # pyplot is not used here
+            mpl.rcParams["backend"] = backend
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -9,7 +10,7 @@ import re
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import BytesIO
 from itertools import product
 from pathlib import Path
@@ -24,24 +25,22 @@ from .figures import kernel_stack, overview
 from .images import encode_npy, encode_png, quantised
 from .kernels import kernel_picture, planes_picture
 from .layouts import channels_last
-
-__all__ = ["CHECKPOINT", "check_inputs", "check_output", "clear_run", "save_result", "strict_json"]
-
-CHECKPOINT = "checkpoint.pt"
-SUMMARY = "result.json"
-RUN_FILES = (
-    *(f"{stem}.{kind}" for stem in ("image", "kernel", "operator_parameter") for kind in ("png", "npy")),
-    *("overview.png", "photograph.png", SUMMARY, CHECKPOINT),
+from .run_folder import (
+    CHECKPOINT,
+    RUN_FILES,
+    SUMMARY,
+    is_settled,
+    locked_folder,
+    results,
+    run_files,
+    working_folder,
+    write_results,
 )
-"""The files of a run; result.json is written last. A batch also has image-2.png, kernel-2.png and so on."""
 
-NUMBER = r"(-([2-9]|[1-9][0-9]+))?"
-RUN_FILE = (
-    rf"image{NUMBER}\.(png|npy)|(kernel|operator_parameter)\.npy|(kernel|operator_parameter){NUMBER}\.png|"
-    r"(overview|photograph)\.png|result\.json|checkpoint\.pt"
-)
-UNFINISHED_FILE = rf"\.({RUN_FILE})\.[a-z0-9_]{{8}}"  # a write that was killed leaves such a file
-COMPLETE = ("finished", "converged")  # the ways to stop that leave nothing to resume
+__all__ = ["check_inputs", "check_output", "save_result", "strict_json", "write_with_room"]
+
+FULL = (errno.ENOSPC, errno.EDQUOT)  # the disk, or the quota
+ENDED = ("finished", "converged")  # the ways to stop that leave nothing to resume
 
 DOTS_PER_INCH = 150
 
@@ -63,6 +62,9 @@ def check_output(directory: Path, overwrite: bool = False, resume: bool = False)
             f"the run in {directory} can be continued (--resume) or replaced (--overwrite), not both; choose one"
         )
     check_writable(directory)
+    if not is_settled(directory):
+        with locked_folder(directory):
+            pass  # a run that was killed while it replaced another is in its place now
     if resume:
         check_resumable(directory)
     elif not overwrite:
@@ -120,7 +122,8 @@ def check_writable(directory: Path) -> None:
 def check_free(directory: Path, found: Sequence[str]) -> None:
     """Raise `InputError` if files that a run may have written were found in the folder."""
     if found:
-        resumable = ", continue that run (--resume)" if CHECKPOINT in found else ""
+        resumed = working_folder(directory, overwrite=False, resume=True) / CHECKPOINT
+        resumable = ", continue that run (--resume)" if resumed.exists() else ""
         raise InputError(
             f"{directory} already holds a run ({', '.join(found)}); choose another folder{resumable} or replace "
             "these files (--overwrite, or overwrite=True)"
@@ -129,47 +132,19 @@ def check_free(directory: Path, found: Sequence[str]) -> None:
 
 def check_resumable(directory: Path) -> None:
     """Raise `InputError` with the reason if the folder holds no checkpoint."""
-    if (directory / CHECKPOINT).exists():
+    if (working_folder(directory, overwrite=False, resume=True) / CHECKPOINT).exists():
         return
     if not (directory / SUMMARY).exists():
         raise InputError(f"there is no run in {directory} to resume; check the folder, or start one without --resume")
-    if read_json_table(directory / SUMMARY).get("stopped") in COMPLETE:
+    if read_json_table(directory / SUMMARY).get("stopped") in ENDED:
         raise InputError(f"the run in {directory} is finished; nothing to resume")
     raise InputError(f"the run in {directory} left no {CHECKPOINT} to resume from; start it anew with --overwrite")
 
 
-def run_files(directory: Path, pattern: str = RUN_FILE) -> list[str]:
-    """The sorted names of the files of a run in a folder; subfolders of such names do not count."""
-    try:
-        named = [path for path in directory.iterdir() if re.fullmatch(pattern, path.name)]
-    except (OSError, ValueError):
-        return []  # the folder does not exist; a folder that cannot be read is refused when it is written to
-    return sorted(path.name for path in named if path.is_symlink() or not path.is_dir())
-
-
-def clear_run(directory: Path) -> None:
-    """Remove every file that an earlier run has written, and no other file. The folder need not exist.
-
-    Raises:
-        InputError: a file cannot be removed.
-    """
-    remove_files(directory, [*run_files(directory), *run_files(directory, UNFINISHED_FILE)])
-
-
-def remove_files(directory: Path, names: Iterable[str]) -> None:
-    """Remove files, result.json first, because a folder without it is no finished run; raises `InputError`."""
-    for name in sorted(names, key=lambda name: name != SUMMARY):
-        try:
-            (directory / name).unlink(missing_ok=True)
-        except OSError as error:
-            raise InputError(
-                f"{directory / name}, of an earlier run, cannot be removed ({error.strerror or error}); "
-                "choose another folder"
-            ) from error
-
-
 def save_result(result: Result, directory: Path, *, overwrite: bool = False) -> Path:
-    """Write a result. Each file is written completely or not at all: the image first, result.json last.
+    """Write a result; an older one is replaced at once, when all files of the new one are written.
+
+    Each file is written completely or not at all: the image first, result.json last.
 
     - image.png: the restored image with ``result.bits``; 16 bits for floating point (32), which PNG cannot hold;
     - kernel.npy: the kernel of true convolution, (h, w) float64 summing to one; (B, h, w) of a batch;
@@ -199,21 +174,62 @@ def save_result(result: Result, directory: Path, *, overwrite: bool = False) -> 
         RuntimeWarning: the overview could not be drawn; all other files are written.
     """
     check_writable(directory)
-    left = {name for name in run_files(directory) if name != CHECKPOINT}
-    if not overwrite:
-        check_free(directory, sorted(left))
-    remove_files(directory, left & {SUMMARY})
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        for make in (image_files, kernel_files, input_files, overview_files):
-            for name, content in make(result).items():
-                write_atomically(directory / name, content)
-                left.discard(name)
-        remove_files(directory, left)
-        write_atomically(directory / SUMMARY, strict_json(result.summary()).encode())
+        with locked_folder(directory):
+            if not overwrite:
+                check_free(directory, results(directory))
+            write_result(result, directory)
     except OSError as error:
         raise InputError(f"the results cannot be written to {directory} ({error.strerror or error})") from error
     return directory
+
+
+def write_result(result: Result, directory: Path) -> None:
+    """Write a result to a folder that this process has locked; see `save_result`. Raises ``OSError``."""
+    write_results(directory, result_files(result))
+
+
+def write_with_room(result: Result, checkpoint: Path) -> None:
+    """Write a result beside its checkpoint. On a full disk, a complete run gives up its checkpoint for its result.
+
+    Args:
+        result: of a run.
+        checkpoint: the file, which may not exist, in the folder of the run, which this process has locked.
+
+    Raises:
+        InputError: the result cannot be written. The checkpoint is kept.
+    """
+    directory = checkpoint.parent
+    try:
+        try:
+            write_result(result, directory)
+        except OSError as error:
+            if error.errno not in FULL or not result.is_complete or not checkpoint.exists():
+                raise
+            write_instead(result, checkpoint)
+    except OSError as error:
+        remedy = "make room, and --resume continues from the checkpoint" if checkpoint.exists() else "make room"
+        raise InputError(
+            f"the results cannot be written to {directory} ({error.strerror or error}); {remedy}"
+        ) from error
+
+
+def write_instead(result: Result, checkpoint: Path) -> None:
+    """Write a result in the place of its checkpoint, which comes back if that fails. Raises ``OSError``."""
+    content = checkpoint.read_bytes()
+    checkpoint.unlink()
+    try:
+        write_result(result, checkpoint.parent)
+    except BaseException:
+        write_atomically(checkpoint, content)
+        raise
+
+
+def result_files(result: Result) -> Iterator[tuple[str, bytes]]:
+    """Names and contents of the files of a result, result.json last."""
+    for make in (image_files, kernel_files, input_files, overview_files):
+        yield from make(result).items()
+    yield SUMMARY, strict_json(result.summary()).encode()
 
 
 def numbered(stem: str, suffix: str, contents: Iterable[bytes]) -> dict[str, bytes]:
@@ -270,10 +286,13 @@ def overview_files(result: Result) -> dict[str, bytes]:
 def strict_json(value: Any) -> str:
     r"""Indented JSON that every reader accepts, with lists of numbers on one line; NaN and infinities become null.
 
+    It is ASCII, so that it can be printed and stored under any encoding. A file name that is not UTF-8 keeps its bytes:
+    Python reads it back as the same name.
+
     >>> strict_json({"losses": [1.5, float("nan")]})
     '{\n  "losses": [1.5, null]\n}\n'
     """
-    text = json.dumps(plain(value), indent=2, allow_nan=False, ensure_ascii=False)
+    text = json.dumps(plain(value), indent=2, allow_nan=False)
     # JSON escapes line breaks in texts, so the pattern finds only lists, and only those without texts and lists
     return re.sub(r'\[\n[^\[\]{}"]*\]', lambda found: f"[{' '.join(found[0][1:-1].split())}]", text) + "\n"
 

@@ -12,10 +12,10 @@ from ..core.interfaces import KernelPrior
 from ..core.parameters import PositiveInt, validated
 from ..core.problem import Problem
 from ..core.solver import Observer, State, StopReason
-from .animation import SNAPSHOT_FILE, SNAPSHOT_FOLDER
 from .images import encode_png, quantised
 from .kernels import kernel_picture, planes_picture
 from .layouts import channels_last
+from .run_folder import SNAPSHOT_FILE, SNAPSHOT_FOLDER
 
 __all__ = ["SnapshotFiles"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -121,7 +120,10 @@ def wait_for(path: Path, process: subprocess.Popen[Any]) -> None:
         time.sleep(0.02)
 
 
-def test_ctrl_c_keeps_what_was_done_and_resume_continues(photo: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("sent", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_says_so_keeps_what_was_done_and_resume_continues(
+    photo: Path, tmp_path: Path, sent: signal.Signals, exit_code: int
+) -> None:
     folder = tmp_path / "out"
     settings = [*SMALL, "--kernel-size", KERNEL, "--checkpoint-every", 0, "--set", "solver.iterations=100000"]
     command = [
@@ -138,11 +140,11 @@ def test_ctrl_c_keeps_what_was_done_and_resume_continues(photo: Path, tmp_path: 
     )
     try:
         wait_for(folder / "checkpoint.pt", process)
-        os.kill(process.pid, signal.SIGINT)
+        process.send_signal(sent)
         output, errors = process.communicate(timeout=120)
     finally:
         process.kill()
-    assert process.returncode == 0, errors
+    assert process.returncode == exit_code, errors
     assert "interrupted" in output
     facts = summary(folder)
     assert facts["stopped"] == "interrupted"

@@ -165,7 +165,7 @@ def execute_on(cluster: Cluster | None) -> Execute:
 
 
 def report_outcome(outcome: RunOutcome, planned: int, folder: Path) -> None:
-    """Say how a run ended; the exit code is 1 if jobs have failed, 130 if jobs are left.
+    """Say how a run ended; the exit code is 1 if jobs have failed, 130 or 143 if jobs are left.
 
     Args:
         outcome: of the run.
@@ -186,7 +186,7 @@ def report_outcome(outcome: RunOutcome, planned: int, folder: Path) -> None:
         )
     if outcome.left:
         print_line(f"interrupted: {outcome.left} of {planned} jobs are left; to continue: {given_command()}", err)
-        raise typer.Exit(130)
+        raise typer.Exit(outcome.exit_code)
     print_line(f"results are in {folder}; for other tables see 'invkit bench table {folder}'", err)
     if failed:
         raise typer.Exit(1)
@@ -232,9 +232,11 @@ def speed_command(
       invkit bench speed selfdeblur --set image_prior.channels=32 --device cuda --output speed.json
     """
     from ...benchmark.speed import SpeedSetting, time_recipe
+    from ...core.solver import deferred_interrupt
     from ...media.output import strict_json
 
-    measured = time_recipe(recipe, SpeedSetting(side, kernel, seconds, device, threads, settings or ()))
+    with deferred_interrupt() as interrupt:
+        measured = time_recipe(recipe, SpeedSetting(side, kernel, seconds, device, threads, settings or ()))
     text = strict_json({"command": shlex.join(["invkit", *sys.argv[1:]]), **measured})
     if as_json:
         typer.echo(text, nl=False)
@@ -247,6 +249,8 @@ def speed_command(
         print_line(f"{measured['stopped']} after {total}, peak memory {peak}")
     if output is not None:
         save_text(output, text)
+    if measured["stopped"] == "interrupted":
+        raise typer.Exit(interrupt.exit_code)
 
 
 def speed_table(stages: list[dict[str, Any]]) -> Table:

@@ -117,11 +117,11 @@ def format_of(path: Path) -> TableFormat:
 
 def save_text(path: Path, text: str) -> None:
     """Write a file completely or not at all; raises `InputError`."""
-    from ...core.files import write_atomically
+    from ...core.files import encode_text, write_atomically
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, text.encode())
+        write_atomically(path, encode_text(text))
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror or error}; choose another place") from error
 

@@ -6,6 +6,7 @@ import sys
 import warnings
 from importlib import import_module
 from importlib.metadata import version
+from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
@@ -97,7 +98,8 @@ app = typer.Typer(
     "Try [bold]invkit deblur photo.jpg[/bold], then change one setting: "
     "[bold]invkit deblur photo.jpg --recipe pan-l0 --set next=wiener[/bold].",
     epilog="Environment: INVKIT_DATA is the folder of all data; INVKIT_DISABLE_PLUGINS=1 disables plugins. Exit codes: "
-    "0, success; 1, a check or a job failed; 2, invalid input; 130, interrupted.",
+    "0, success; 1, a check or a job failed; 2, invalid input; 130, interrupted by Ctrl-C; "
+    "143, interrupted by SIGTERM. An interrupted run keeps its result so far.",
 )
 
 
@@ -119,6 +121,7 @@ def _main(
 
 def main() -> None:
     """Run a command. An invalid input gives one sentence and exit code 2; --debug shows the traceback instead."""
+    escape_unprintable()
     warnings.showwarning = _show_warning
     try:
         app()
@@ -128,6 +131,13 @@ def main() -> None:
         err.print("[red]error:[/red]", end=" ")
         print_line(str(error), err)
         sys.exit(2)
+
+
+def escape_unprintable() -> None:
+    """Escape the characters that a standard stream cannot encode; they would end the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -113,8 +114,10 @@ def rerun_command(
 
     check_output(options.output, overwrite=options.overwrite, resume=options.resume)
     device = None if options.device == "auto" else options.device
-    job = prepare_rerun(result, image=image_input(image), kernel=options.kernel, truth=options.truth, device=device)
-    run_job(job, options, named_observers(options, job.facts["seed"]))
+    with stdout_for_json(options):
+        job = prepare_rerun(result, image=image_input(image), kernel=options.kernel, truth=options.truth, device=device)
+        observers = named_observers(options, job.facts["seed"])
+    run_job(job, options, observers)
 
 
 def image_input(files: list[Path] | None) -> ImageInput | None:
@@ -138,23 +141,29 @@ def restore_image(image: ImageInput | None, options: RestoreOptions, *, nonblind
     from ...pipeline.job import prepare
 
     check_output(options.output, overwrite=options.overwrite, resume=options.resume)
-    observers = named_observers(options, options.seed)
-    job = prepare(
-        image,
-        recipe=options.recipe,
-        kernel=options.kernel,
-        truth=options.truth,
-        kernel_size=parse_kernel_size(options.kernel_size),
-        color=options.color,
-        overrides=options.settings or (),
-        seed=options.seed,
-        device=options.device,
-        sigma=options.sigma,
-        whole_picture=options.whole_picture,
-        nonblind=nonblind,
-        time_limit=options.time_limit,
-    )
+    with stdout_for_json(options):
+        observers = named_observers(options, options.seed)
+        job = prepare(
+            image,
+            recipe=options.recipe,
+            kernel=options.kernel,
+            truth=options.truth,
+            kernel_size=parse_kernel_size(options.kernel_size),
+            color=options.color,
+            overrides=options.settings or (),
+            seed=options.seed,
+            device=options.device,
+            sigma=options.sigma,
+            whole_picture=options.whole_picture,
+            nonblind=nonblind,
+            time_limit=options.time_limit,
+        )
     run_job(job, options, observers)
+
+
+def stdout_for_json(options: RestoreOptions) -> AbstractContextManager[object]:
+    """With --json, what components print meanwhile goes to the standard error, because JSON follows on the output."""
+    return redirect_stdout(sys.stderr) if options.as_json else nullcontext()
 
 
 def named_observers(options: RestoreOptions, seed: int) -> list[Observer]:
@@ -163,51 +172,60 @@ def named_observers(options: RestoreOptions, seed: int) -> list[Observer]:
         return []
     from ...pipeline.observers import observers_of
 
-    return observers_of(options.observe, options.output, seed)
+    return observers_of(options.observe, working_place(options), seed)
 
 
 def run_job(job: Job, options: RestoreOptions, observers: Sequence[Observer]) -> None:
-    """Compute a checked job, write the results and print a summary.
+    """Compute a checked job, write the results and print a summary. After Ctrl-C the exit code is 130, SIGTERM 143.
 
     Args:
         job: what to compute.
         options: output folder and limits.
         observers: observers of the solve.
     """
-    from ...media.output import CHECKPOINT, check_inputs
+    from ...core.solver import deferred_interrupt
+    from ...media.output import check_inputs
+    from ...media.run_folder import CHECKPOINT
 
-    checkpoint = options.output / CHECKPOINT
     check_inputs(options.output, job.input_files)
     if "recipe_choice" in job.facts:
         print_line(f"recipe {job.facts['recipe_choice']}", err)
-    try:
-        with output_folder(options):
+    with stdout_for_json(options), run_folder(options) as working, deferred_interrupt() as interrupt:
+        checkpoint = working / CHECKPOINT
+        try:
             result = compute(job, options, observers, checkpoint)
-    except KeyboardInterrupt:  # the second Ctrl-C; the solver handles the first
-        kept = "; --resume continues from the last checkpoint" if checkpoint.exists() else ""
-        print_line(f"stopped without a result{kept}", err)
-        raise typer.Exit(130) from None
-    summarize(result, options, resumable=checkpoint.exists())
+        except KeyboardInterrupt:  # the second Ctrl-C; the solver handles the first
+            kept = "; --resume continues from the last checkpoint" if checkpoint.exists() else ""
+            print_line(f"stopped without a result{kept}", err)
+            raise typer.Exit(130) from None
+        save(result, options.output, checkpoint)
+    summarize(result, options, resumable=(options.output / CHECKPOINT).exists())
+    if result.stopped == "interrupted":
+        raise typer.Exit(interrupt.exit_code)
 
 
 @contextmanager
-def output_folder(options: RestoreOptions) -> Iterator[None]:
-    """Make the output folder, without the run that it replaces; remove it if an error leaves it empty."""
-    from ...media.output import clear_run
+def run_folder(options: RestoreOptions) -> Iterator[Path]:
+    """The working folder of a run, in the locked output folder, which is removed if an error leaves it empty."""
+    from ...media.output import check_output
+    from ...media.run_folder import locked_folder, made_folder
 
-    new = not options.output.exists()
-    if options.overwrite:
-        clear_run(options.output)
-    options.output.mkdir(parents=True, exist_ok=True)
-    try:
-        yield
-    finally:
-        if new and not any(options.output.iterdir()):
-            options.output.rmdir()
+    with locked_folder(options.output):
+        check_output(options.output, overwrite=options.overwrite, resume=options.resume)  # another run may have ended
+        working = working_place(options)
+        with made_folder(working, resume=options.resume):
+            yield working
+
+
+def working_place(options: RestoreOptions) -> Path:
+    """Where a run keeps its checkpoint and its snapshots."""
+    from ...media.run_folder import working_folder
+
+    return working_folder(options.output, overwrite=options.overwrite, resume=options.resume)
 
 
 def compute(job: Job, options: RestoreOptions, observers: Sequence[Observer], checkpoint: Path) -> Result:
-    """Run a job with a progress bar and checkpoints, and save its result.
+    """Run a job with a progress bar and checkpoints.
 
     Args:
         job: what to compute.
@@ -227,10 +245,28 @@ def compute(job: Job, options: RestoreOptions, observers: Sequence[Observer], ch
         resume=options.resume,
     )
     dismiss_workers()  # no other image follows; the workers end while this result is written
-    result.save(options.output, overwrite=True)
-    if result.is_complete:
-        checkpoint.unlink(missing_ok=True)
     return result
+
+
+def save(result: Result, output: Path, checkpoint: Path) -> None:
+    """Write a result beside an older one, and then replace that; a complete run needs its checkpoint no more.
+
+    Args:
+        result: of the run.
+        output: the folder.
+        checkpoint: of the run, in its working folder.
+
+    Raises:
+        InputError: the result cannot be written; the older one is unchanged.
+    """
+    from ...media.output import write_with_room
+    from ...media.run_folder import replace_run
+
+    write_with_room(result, checkpoint)
+    if checkpoint.parent != output:
+        replace_run(output, checkpoint.parent)
+    if result.is_complete:
+        (output / checkpoint.name).unlink(missing_ok=True)
 
 
 def summarize(result: Result, options: RestoreOptions, *, resumable: bool) -> None:

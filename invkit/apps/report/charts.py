@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from xml.etree import ElementTree
 
 from ...media.animation import evenly
+from ...media.figures import load_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -155,6 +156,7 @@ def draw_rules(axes: Axes, rules: Sequence[tuple[float, str]]) -> None:
 
 def drawing(draw: Callable[[Axes], None], labels: tuple[str, str]) -> str:
     """The SVG elements of a chart; ``draw`` draws the lines on its axes."""
+    load_matplotlib()
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ...core.errors import InputError
-from ...core.files import read_bytes, write_atomically
+from ...core.files import encode_text, read_bytes, write_atomically
 from ...core.result import Result
 from .charts import look_class
 from .page import ReportPage, joined_pages
@@ -69,7 +69,7 @@ def report(
     target = Path(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(target, text.encode())
+        write_atomically(target, encode_text(text))
     except OSError as error:
         raise InputError(f"{target} cannot be written ({error.strerror or error}); choose another --output") from error
     return target

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from ...core.runtime.threads import SAFE_PATH
 from . import messages
 from .messages import RestorationRequest, WorkerMessage, WorkerOrder
 from .store import RunStore
@@ -42,7 +43,7 @@ class WorkerProcess:
             stdin=PIPE,
             stdout=PIPE,
             start_new_session=True,  # Ctrl-C in the terminal reaches the page alone, which kills the worker itself
-            env={**os.environ, "MPLBACKEND": "Agg"},
+            env={**os.environ, **SAFE_PATH},
         )
         return cls(process)
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, TypeVar
 import psutil
 import torch
 
-from .threads import at_most_threads, thread_variables
+from .threads import SAFE_PATH, at_most_threads, safe_path, thread_variables
 
 if TYPE_CHECKING:
     from loky import ProcessPoolExecutor
@@ -152,7 +152,8 @@ if sys.platform != "win32":
 def start_workers(kind: PoolKind) -> Workers:
     """The kept workers if they are of this kind and alive, else new ones; empty if none can be started."""
     try:
-        return Workers(kept_pool(kind), kind[0])
+        with safe_path():  # also for the resource tracker, which starts with the first pool
+            return Workers(kept_pool(kind), kind[0])
     except (OSError, NotImplementedError, RuntimeError) as error:  # of the system, or of an interpreter that shuts down
         warnings.warn(f"no worker process can be started, so one process does all the work: {error}", stacklevel=4)
         return Workers()
@@ -182,7 +183,7 @@ def new_pool(kind: PoolKind) -> ProcessPoolExecutor:
 
     number, threads, module = kind
     # Freed memory that a worker keeps for its next image is no leak.
-    environment = {**thread_variables(threads), "LOKY_MAX_MEMORY_LEAK_SIZE": str(2**60)}
+    environment = {**thread_variables(threads), **SAFE_PATH, "LOKY_MAX_MEMORY_LEAK_SIZE": str(2**60)}
     initial = (os.getpid(), threads, module)
     return ProcessPoolExecutor(
         number, timeout=IDLE_SECONDS, initializer=prepare_worker, initargs=initial, env=environment
@@ -218,6 +219,8 @@ def prepare_worker(parent: int, threads: int, module: str) -> None:
         module: to import.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.stderr is not None:
+        os.dup2(2, 1)  # standard output belongs to the asking process, which may print JSON
     Thread(target=end_with_parent, args=(parent,), daemon=True).start()
     torch.set_num_threads(threads)
     import_module(module)

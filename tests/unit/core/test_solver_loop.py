@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import itertools
+import os
 import signal
 import threading
 from collections.abc import Callable, Mapping
@@ -274,6 +275,13 @@ def test_ctrl_c_between_two_solves_is_remembered(problem: Problem, ctrl_c: Calla
         Halving(iterations=4).solve(problem)
         ctrl_c()
         assert asked.is_set()
+
+
+@pytest.mark.parametrize(("sent", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_exit_code_of_an_interrupted_program_is_that_of_a_shell(sent: signal.Signals, exit_code: int) -> None:
+    with deferred_interrupt() as asked:
+        os.kill(os.getpid(), sent)
+    assert (asked.is_set(), asked.exit_code) == (True, exit_code)
 
 
 @pytest.mark.parametrize("during", [None, at_iteration(3, lambda: 1 / 0)], ids=["finished", "failed"])

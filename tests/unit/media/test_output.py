@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -24,10 +26,11 @@ from PIL import Image
 from invkit.core.errors import InputError
 from invkit.core.files import write_atomically
 from invkit.core.result import Array, Result
-from invkit.media import output
+from invkit.media import output, run_folder
 from invkit.media.images import read_image, write_image
 from invkit.media.kernels import as_kernel, check_kernel, kernel_picture, read_kernel
-from invkit.media.output import CHECKPOINT, check_inputs, check_output, clear_run, save_result, strict_json
+from invkit.media.output import check_inputs, check_output, save_result, strict_json, write_with_room
+from invkit.media.run_folder import CHECKPOINT
 
 FILES = {"image.png", "kernel.png", "kernel.npy", "overview.png", "result.json"}
 
@@ -144,21 +147,24 @@ def test_the_files_come_in_the_order_of_their_worth(tmp_path: Path, monkeypatch:
         written.append(path.name)
         write_atomically(path, content)
 
-    monkeypatch.setattr(output, "write_atomically", noted)
+    monkeypatch.setattr(run_folder, "write_atomically", noted)
     save_result(result(), tmp_path)
     assert written == ["image.png", "kernel.npy", "kernel.png", "overview.png", "result.json"]
 
 
-def test_an_interrupted_overwriting_is_no_finished_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_the_older_result_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_result(result(), tmp_path)
+    before = {name: (tmp_path / name).read_bytes() for name in FILES}
+    calls = iter(range(99))
 
-    def full(handle: int) -> NoReturn:
-        raise OSError(28, "No space left on device")
+    def full(handle: int) -> None:
+        if next(calls) == 3:
+            raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(InputError, match="No space left"):
         save_result(result(iterations=9), tmp_path, overwrite=True)
-    assert "result.json" not in names(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 # JSON
@@ -336,33 +342,16 @@ def test_other_inputs_may_lie_in_the_folder_of_the_run(tmp_path: Path, name: str
     check_inputs(tmp_path / "new", [tmp_path / name, tmp_path / "image.png"])
 
 
-def test_clearing_removes_the_run_and_nothing_else(tmp_path: Path) -> None:
-    for name in [*RUN, *OTHERS, ".checkpoint.pt.a_3bcdef", ".notes.txt.a_3bcdef"]:
+def test_replacing_removes_the_older_run_and_nothing_else(tmp_path: Path) -> None:
+    for name in [*RUN, *OTHERS, ".image.png.a_3bcdef", ".notes.txt.a_3bcdef"]:
         (tmp_path / name).write_text("text")
     (tmp_path / "image-3.png").mkdir()
     (tmp_path / "image-4.png").symlink_to(tmp_path / "notes.txt")
-    clear_run(tmp_path)
-    assert names(tmp_path) == {*OTHERS, ".notes.txt.a_3bcdef", "image-3.png"}
-    clear_run(tmp_path)
-    clear_run(tmp_path / "nowhere")
-    assert names(tmp_path) == {*OTHERS, ".notes.txt.a_3bcdef", "image-3.png"}
+    save_result(result(), tmp_path, overwrite=True)
+    assert names(tmp_path) == {*FILES, CHECKPOINT, *OTHERS, ".notes.txt.a_3bcdef", "image-3.png"}
 
 
-def test_what_a_killed_write_leaves_is_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def killed(self: Path, target: Path) -> NoReturn:
-        raise SystemExit
-
-    monkeypatch.setattr(Path, "replace", killed)
-    monkeypatch.setattr(Path, "unlink", lambda self, missing_ok=False: None)
-    with pytest.raises(SystemExit):
-        write_atomically(tmp_path / CHECKPOINT, b"half")
-    monkeypatch.undo()
-    assert len(names(tmp_path)) == 1
-    clear_run(tmp_path)
-    assert names(tmp_path) == set()
-
-
-def test_a_file_that_cannot_be_cleared_is_named_and_the_summary_goes_first(
+def test_a_file_that_cannot_be_removed_is_named_and_nothing_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_result(result(), tmp_path)
@@ -375,8 +364,12 @@ def test_a_file_that_cannot_be_cleared_is_named_and_the_summary_goes_first(
 
     monkeypatch.setattr(Path, "unlink", denied)
     with pytest.raises(InputError, match=r"image\.png, of an earlier run, cannot be removed \(Permission denied\)"):
-        clear_run(tmp_path)
-    assert names(tmp_path) == FILES - {"result.json"}
+        save_result(result(iterations=9), tmp_path, overwrite=True)
+    assert "result.json" not in names(tmp_path), "a folder with parts of an older run is no finished run"
+    monkeypatch.undo()
+    check_output(tmp_path, overwrite=True)
+    assert names(tmp_path) == FILES
+    assert json.loads((tmp_path / "result.json").read_text())["iterations"] == 9
 
 
 def test_overwriting_a_batch_by_one_image_leaves_none_of_the_batch(tmp_path: Path) -> None:
@@ -459,6 +452,7 @@ PARALLEL = """
 import sys, time
 from pathlib import Path
 from invkit.media.output import check_output
+from invkit.media.run_folder import CHECKPOINT
 folder, ready, go = map(Path, sys.argv[1:])
 ready.touch()
 while not go.exists():
@@ -589,3 +583,58 @@ def test_the_enlarged_picture_is_not_taken_for_a_kernel(tmp_path: Path) -> None:
     save_result(result(), tmp_path)
     with pytest.raises(InputError, match=r"enlarged 37 times; give the kernel\.npy"):
         read_kernel(tmp_path / "kernel.png")
+
+
+# A full disk
+
+
+class Disk:
+    """A disk of so many bytes below a folder; a write that does not fit fails as on a full disk."""
+
+    def __init__(self, folder: Path, size: int) -> None:
+        self.folder, self.size = folder, size
+
+    def write(self, path: Path, content: bytes) -> None:
+        used = sum(file.stat().st_size for file in self.folder.rglob("*") if file.is_file())
+        if used + len(content) > self.size:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_atomically(path, content)
+
+
+def folder_on(size_of: Callable[[int, int], int], folder: Path, monkeypatch: pytest.MonkeyPatch) -> bytes:
+    """Make a folder with a checkpoint on a disk; its size is found from those of a result and of the checkpoint."""
+    save_result(result(), folder / "trial")
+    needed = sum(file.stat().st_size for file in (folder / "trial").iterdir())
+    shutil.rmtree(folder / "trial")
+    state = b"x" * 10 * needed
+    (folder / CHECKPOINT).write_bytes(state)
+    monkeypatch.setattr(run_folder, "write_atomically", Disk(folder, size_of(needed, len(state))).write)
+    return state
+
+
+def test_on_a_full_disk_a_finished_run_gives_its_checkpoint_for_its_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder_on(lambda needed, state: state + needed // 2, tmp_path, monkeypatch)
+    write_with_room(result(), tmp_path / CHECKPOINT)
+    assert names(tmp_path) == FILES
+
+
+def test_a_run_keeps_its_checkpoint_where_there_is_room_for_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder_on(lambda needed, state: state + 2 * needed, tmp_path, monkeypatch)
+    write_with_room(result(), tmp_path / CHECKPOINT)
+    assert names(tmp_path) == FILES | {CHECKPOINT}
+
+
+@pytest.mark.parametrize("stopped", ["finished", "time limit"])
+def test_a_checkpoint_that_is_needed_stays_on_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: str
+) -> None:
+    size = (lambda needed, state: needed // 2) if stopped == "finished" else (lambda needed, state: state + needed // 2)
+    state = folder_on(size, tmp_path, monkeypatch)
+    with pytest.raises(InputError, match=r"No space left.*; make room, and --resume continues from the checkpoint"):
+        write_with_room(result(stopped=stopped), tmp_path / CHECKPOINT)
+    assert (tmp_path / CHECKPOINT).read_bytes() == state
+    assert "result.json" not in names(tmp_path)
