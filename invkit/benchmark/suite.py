@@ -11,9 +11,9 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
 from ..core import registry
-from ..core.errors import InputError, InvkitError, PluginError, name_missing_components_at, near_names, one_line
+from ..core.errors import InputError, InvkitError, PluginError, name_missing_components_at, one_line
 from ..core.files import parse_toml, read_toml_text
-from ..core.messages import Place, describe_errors, nearest_name
+from ..core.messages import Place, describe_errors, near_names, nearest_name
 from ..core.nested import Strict, listed, named
 from ..core.parameters import parameters_of, positional_names, read_strictly
 

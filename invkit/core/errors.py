@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 __all__ = [
@@ -20,13 +19,10 @@ __all__ = [
     "first_line",
     "is_out_of_memory",
     "name_missing_components_at",
-    "near_names",
     "one_line",
     "scaling_advice",
-    "shortened",
 ]
 
-LONGEST_NAME = 100  # characters
 OBJECT_ADDRESS = r"\s*<[\w.]+ object at 0x[0-9a-fA-F]+>"
 SLIGHTLY_ABOVE_WHITE = 1.5  # values up to this exceed white by noise or by the overshoot of a filter
 SENSOR_BITS = (8, 12, 16)
@@ -94,30 +90,6 @@ def one_line(error: BaseException) -> str:
         'ValueError: too small'
     """
     return f"{type(error).__name__}: {first_line(error)}"
-
-
-def near_names(name: str, known: Iterable[str], n: int = 3, cutoff: float = 0.6) -> list[str]:
-    """The known names that are most like another one; a name as long as a text is like none.
-
-    Args:
-        name: that was given.
-        known: the names to choose from.
-        n: how many at most.
-        cutoff: the least likeness, from 0 to 1.
-
-    >>> near_names("inpaintig", ["inpainting", "identity"])
-    ['inpainting']
-    """
-    return difflib.get_close_matches(name[:LONGEST_NAME], list(known), n, cutoff)
-
-
-def shortened(text: str, most: int = 40) -> str:
-    """The first characters of a text, for an error of one line.
-
-    >>> shortened("a long text", 6)
-    'a long...'
-    """
-    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def first_line(error: BaseException) -> str:

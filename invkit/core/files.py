@@ -24,7 +24,8 @@ import numpy.typing as npt
 import psutil
 from filelock import FileLock, Timeout
 
-from .errors import InputError, OutOfMemoryError, RecipeError, shortened
+from .errors import InputError, OutOfMemoryError, RecipeError
+from .messages import shortened
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -12,7 +12,7 @@ from importlib import import_module
 from importlib.metadata import distribution
 from typing import Any
 
-from .errors import near_names
+from .messages import near_names
 
 __all__ = ["lazy_attributes", "lazy_names"]
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeAlias
 
 from pydantic import BaseModel, ValidationError
 
-from .errors import near_names, shortened
-
-__all__ = ["Place", "describe_errors", "describe_problems", "first_sentence", "nearest_name", "toml_inline"]
+__all__ = [
+    "Place",
+    "describe_errors",
+    "describe_problems",
+    "first_sentence",
+    "near_names",
+    "nearest_name",
+    "shortened",
+    "toml_inline",
+]
 
 Place = tuple[int | str, ...]
 Descriptions: TypeAlias = Mapping[str, str | None]
@@ -37,6 +45,7 @@ EXPECTED_BY_TYPE = {
 CLEARER_WITH_DESCRIPTION = {"missing", "model_type"}  # types of error that the place's description explains
 FULL_STOP = re.compile(r"\.(?=$| [A-Z0-9\"'`])")
 EMPTY: tuple[Any, ...] = (None, {}, [])
+LONGEST_NAME = 100  # characters
 SHOWN_CHARACTERS = 80  # of a value in an error
 MAX_PROBLEMS = 5  # that one error names
 
@@ -151,6 +160,30 @@ def nearest_name(name: str, known: Collection[str]) -> str:
     """
     near = near_names(name, known, n=1)
     return f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known) or 'nothing'}"
+
+
+def near_names(name: str, known: Iterable[str], n: int = 3, cutoff: float = 0.6) -> list[str]:
+    """The known names that are most like another one; a name as long as a text is like none.
+
+    Args:
+        name: that was given.
+        known: the names to choose from.
+        n: how many at most.
+        cutoff: the least likeness, from 0 to 1.
+
+    >>> near_names("inpaintig", ["inpainting", "identity"])
+    ['inpainting']
+    """
+    return difflib.get_close_matches(name[:LONGEST_NAME], list(known), n, cutoff)
+
+
+def shortened(text: str, most: int = 40) -> str:
+    """The first characters of a text, for an error of one line.
+
+    >>> shortened("a long text", 6)
+    'a long...'
+    """
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def first_sentence(description: str) -> str:

@@ -15,7 +15,8 @@ from functools import cache
 from importlib.metadata import EntryPoint, PackageNotFoundError, distributions, version
 from typing import Any, ClassVar, TypeVar
 
-from .errors import InputError, InvkitError, PluginError, UnknownNameError, near_names, one_line, shortened
+from .errors import InputError, InvkitError, PluginError, UnknownNameError, one_line
+from .messages import near_names, shortened
 from .nested import Component
 from .plugin_loading import entry_point_name, timed_import, unmet_requirement
 

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ..core import registry
-from ..core.errors import RecipeError, name_missing_components_at, shortened
+from ..core.errors import RecipeError, name_missing_components_at
 from ..core.files import parse_toml, parse_value
-from ..core.messages import nearest_name
+from ..core.messages import nearest_name, shortened
 from ..core.nested import listed, named
 from ..core.parameters import parameters_of
 from .places import TEXT_FIELDS, Site, find_site, sites

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..core import registry
-from ..core.errors import InvkitError, near_names
-from ..core.messages import nearest_name, toml_inline
+from ..core.errors import InvkitError
+from ..core.messages import near_names, nearest_name, toml_inline
 from ..core.nested import listed, named
 from ..core.parameters import nested_components_of, parameters_of
 

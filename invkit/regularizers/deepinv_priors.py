@@ -14,8 +14,9 @@ from pydantic import Field
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ..core.errors import InputError, RecipeError, near_names
+from ..core.errors import InputError, RecipeError
 from ..core.interfaces import Denoising, Regularizer
+from ..core.messages import near_names
 from ..core.parameters import Positive, validated
 from ..core.runtime.weights import weights_only
 from ..networks.random import seeded

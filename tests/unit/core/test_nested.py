@@ -473,7 +473,7 @@ def test_a_chosen_component_keeps_the_nested_ones_of_the_old_one() -> None:
         (
             "solver.terms.0=tv",
             RecipeError,
-            r"no '0' in solver\.terms \(it is empty\); to add one, write solver\.terms=\[\{name = '",
+            r"no '0' in solver\.terms \(it is empty\); to add one, set \"solver\.terms=\[\{name = '",
         ),
         (
             "solver.latent.parms.rate=1",

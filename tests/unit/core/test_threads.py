@@ -46,10 +46,10 @@ class Counting(Observer):
         self.seen.append(torch.get_num_threads())
 
 
-class Failing(Observer):
+class FailingADMM(ADMM):
     """Fails at the first step."""
 
-    def stepped(self, problem: Problem, state: State) -> None:
+    def step(self, problem: Problem, state: Any) -> Any:
         raise DivergedError("on purpose")
 
 
@@ -62,7 +62,7 @@ def test_a_small_image_is_solved_by_one_thread_and_the_setting_is_restored() -> 
 
 def test_the_setting_is_restored_after_an_error_too() -> None:
     with pytest.raises(DivergedError, match="on purpose"):
-        ADMM(iterations=3).solve(photograph(), observers=[Failing()])
+        FailingADMM(iterations=3).solve(photograph())
     assert torch.get_num_threads() == 2
 
 
