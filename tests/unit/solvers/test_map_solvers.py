@@ -11,6 +11,7 @@ from deconvolution import a_kernel, alike, blind, blurred, curve, delta, random
 from narrow import tensor
 
 from invkit.core.errors import AssemblyError
+from invkit.core.interfaces import LinearOperator
 from invkit.core.problem import Problem, Term
 from invkit.fidelities.norms import L1, MSE
 from invkit.fidelities.schedule import Schedule
@@ -293,6 +294,7 @@ def test_gradient_descent_is_landweber_s_iteration() -> None:
     """Without regularizers and with a step of one it is ``x + K^T (y - K x)``."""
     _, problem = blurred((), batch=2, channels=3)
     state = GradientDescent(step=1.0).start(problem)
+    assert isinstance(problem.operator, LinearOperator)
     residual = problem.data - problem.operator(state.image, state.kernel)
     expected = (state.image + problem.operator.adjoint(residual, state.kernel)).clamp(0, 1)
     assert torch.allclose(GradientDescent(step=1.0).step(problem, state).image, expected, atol=1e-12)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from narrow import tensor
 
 from invkit.core.errors import AssemblyError
-from invkit.core.interfaces import Regularizer
+from invkit.core.interfaces import LinearOperator, Regularizer
 from invkit.core.problem import Problem, Term
 from invkit.core.solver import Solver
 from invkit.fidelities.norms import MSE
@@ -137,6 +137,7 @@ def test_the_masked_blur_is_the_operator(height: int, width: int, padding: Paddi
     kernel, data = a_kernel(2, (height, width)), random(2, channels, 9, 8)
     problem = made(data, kernel, (), padding)
     image, blur = random(*problem.image_prior.shape, seed=4), MaskedBlur.of(problem, kernel)
+    assert isinstance(problem.operator, LinearOperator)
     assert torch.allclose(blur.forward(image), problem.operator(image, kernel), atol=1e-12)
     assert torch.allclose(blur.adjoint(data), problem.operator.adjoint(data, kernel), atol=1e-12)
     assert torch.allclose(blur.normal(image), blur.adjoint(blur.forward(image)), atol=1e-12)
