@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .interfaces import OperatorParameterPrior
 
-__all__ = ["CoilMapPrior", "MaskPrior", "ScanPrior"]
+__all__ = ["CoilMapPrior", "MaskPrior", "MeasuredPixels", "ScanPrior"]
 
 
 class MaskPrior(OperatorParameterPrior):
@@ -25,6 +25,10 @@ class MaskPrior(OperatorParameterPrior):
     def allowed(value: Tensor) -> Tensor:
         """Clip a value (B, 1, H, W) to [0, 1]."""
         return value.clamp(0, 1)
+
+
+class MeasuredPixels:
+    """The ability of an operator whose mask says which pixels were measured: it is 0 or 1."""
 
 
 class CoilMapPrior(OperatorParameterPrior):

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..core.interfaces import LinearOperator
-from ..core.operator_parameters import MaskPrior
+from ..core.operator_parameters import MaskPrior, MeasuredPixels
 from ..core.parameters import PositiveFraction, validated
 from ..numerics.geometry import Shape, Size
 
@@ -50,7 +50,7 @@ class MaskOperator(LinearOperator):
         return data_shape[0], 1, *data_shape[2:]
 
 
-class Inpainting(MaskOperator):
+class Inpainting(MaskOperator, MeasuredPixels):
     """Missing pixels: ``y = m x``, where the mask m is one for each measured pixel.
 
     The data should be zero where the mask is zero; the model cannot explain another value there.

@@ -16,9 +16,11 @@ from torch import Tensor
 from ..core.errors import InputError
 from ..core.files import read_array, sha256_of
 from ..core.interfaces import ForwardOperator, KernelPrior
+from ..core.operator_parameters import MeasuredPixels
 from ..core.result import Array
 from ..media.images import Layout, Photo, from_bchw, read_image, to_bchw
 from ..media.kernels import as_kernel, read_kernel
+from ..media.masks import as_measured_pixels, check_not_inverted, read_measured_pixels
 from ..numerics.geometry import Size, size_of
 
 __all__ = [
@@ -134,9 +136,12 @@ class Inputs:
             measured = brightened(measured)
         several = image if isinstance(image, list | tuple) else [image]
         paths = [one for one in (*several, kernel, truth) if isinstance(one, str | Path)]
+        parameter = None if kernel is None else read_operator_parameter(kernel, operator)
+        if operator is not None and issubclass(operator, MeasuredPixels) and parameter is not None:
+            check_masks(measured.data, parameter)
         return cls(
             image=measured,
-            parameter=None if kernel is None else read_operator_parameter(kernel, operator),
+            parameter=parameter,
             truth=None if truth is None else read_input_image(truth).data / measured.white,
             sources={name: source_of(one) for name, one in given.items()},
             files=tuple(map(Path, paths)),
@@ -172,6 +177,13 @@ def brightened(image: InputImage) -> InputImage:
 def is_saturated(data: Tensor, largest: float) -> bool:
     """Whether so many pixels of (B, C, H, W) have the largest value that the sensor has cut them off."""
     return int((data == largest).sum()) >= max(2.0, SATURATED_SHARE * data.numel())
+
+
+def check_masks(data: Tensor, masks: Tensor) -> None:
+    """Refuse masks (B or 1, 1, H, W) that are inverted for data (B, C, H, W) of their size; raises `InputError`."""
+    if size_of(data) == size_of(masks) and len(masks) in (1, len(data)):
+        for one, mask in zip(data, masks.expand(len(data), -1, -1, -1), strict=True):
+            check_not_inverted(one.numpy(), mask[0].numpy() > 0)
 
 
 def resized_planes(planes: Tensor, size: Size) -> Tensor:
@@ -274,12 +286,30 @@ def read_operator_parameter(given: ArrayOrFile, operator: type[ForwardOperator] 
     """
     if operator is None or issubclass(operator.parameter_prior, KernelPrior):
         return read_kernels(given)
+    if issubclass(operator, MeasuredPixels):
+        return read_measured(given)
     if isinstance(given, str | Path) and Path(given).suffix.lower() != ".npy":
         return read_input_image(given).data.mean(1, keepdim=True)
     values, name = real_numbers(given)
     if not 2 <= values.ndim <= 4:
         raise InputError(f"{name} has shape {values.shape}; give (H, W), (C, H, W) or (B, C, H, W)")
     return torch.from_numpy(np.array(values, dtype=np.float32)).view((1,) * (4 - values.ndim) + values.shape)
+
+
+def read_measured(given: ArrayOrFile) -> Tensor:
+    """Read a mask of measured pixels, (B, 1, H, W) of zeros and ones, from a file or an array with leading dimensions.
+
+    Raises:
+        InputError: it is no such mask.
+    """
+    if isinstance(given, str | Path):
+        return torch.from_numpy(read_measured_pixels(given)).float()[None, None]
+    values, name = real_numbers(given)
+    if not 2 <= values.ndim <= 4 or 0 in values.shape:
+        raise InputError(f"{name} has shape {values.shape}; give a mask (H, W), or several (B, 1, H, W)")
+    several = values.reshape(-1, *values.shape[-2:])
+    masks = np.stack([as_measured_pixels(one, "the mask") for one in several])
+    return torch.from_numpy(masks).float().view((1,) * (4 - values.ndim) + values.shape)
 
 
 def read_kernels(given: ArrayOrFile) -> Tensor:
