@@ -69,8 +69,8 @@ def as_measured_pixels(values: Values, name: str = "the mask") -> Mask:
     unclear = float(((unit > CLEAR) & (unit < 1 - CLEAR)).mean())
     if unclear > MAX_UNCLEAR_SHARE:
         raise InputError(
-            f"{unclear:.0%} of {name} is neither black nor white; a mask is white where a pixel was measured, and black "
-            "elsewhere"
+            f"{unclear:.0%} of {name} is neither black nor white; a mask is white where a pixel was measured, "
+            "and black elsewhere"
         )
     if unclear > 0:
         warnings.warn(f"{unclear:.2%} of {name} is grey; a pixel counts as the nearer of black and white", stacklevel=2)
