@@ -9,12 +9,15 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
+from ..core.errors import InputError
 from ..core.interfaces import LinearOperator
 from ..core.operator_parameters import ScanPrior
 from ..core.parameters import validated
 from ..numerics.geometry import Shape, Size
 
 __all__ = ["Tomography"]
+
+BLANK_SHARE = 1e-3  # of the median sum of a projection
 
 
 class Tomography(LinearOperator):
@@ -76,9 +79,13 @@ class Tomography(LinearOperator):
         If the scene fits the detector, the centre of mass of the projections is a sinusoid of the angle (the first of
         the consistency conditions of Helgason and Ludwig). A sinusoid plus a constant, the axis, is fitted by least
         squares. The displacements are the centres of mass without the sinusoid.
+
+        Raises:
+            InputError: a projection is blank, and has no centre of mass; names it.
         """
         batch, _, angles, pixels = data.shape
         profile = data.double().sum(1)
+        check_not_blank(profile.sum(-1))
         position = torch.arange(pixels, dtype=torch.float64, device=data.device) - (pixels - 1) / 2
         centre = (profile * position).sum(-1) / profile.sum(-1)
         angle = torch.deg2rad(torch.arange(angles, dtype=torch.float64, device=data.device) * (self.arc / angles))
@@ -104,3 +111,20 @@ class Tomography(LinearOperator):
     def extra_repr(self) -> str:
         """The text that ``print`` shows."""
         return f"arc={self.arc:g}"
+
+
+def check_not_blank(masses: Tensor) -> None:
+    """Refuse projections without mass, as of a closed shutter, whose rays would say that nothing is there.
+
+    Args:
+        masses: the sums of the projections, (B, A). Of one object, they are all about the same.
+
+    Raises:
+        InputError: some are blank; names the first.
+    """
+    blank = (masses.abs() <= BLANK_SHARE * masses.abs().median(-1, keepdim=True).values).nonzero()[:, -1].tolist()
+    if blank:
+        raise InputError(
+            f"{len(blank)} of {masses.shape[-1]} projections are blank, the first at index {blank[0]} (from 0); "
+            "replace each by the mean of its neighbours"
+        )

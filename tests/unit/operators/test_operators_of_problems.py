@@ -165,6 +165,14 @@ def test_the_axis_is_estimated_from_the_projections(axis: float) -> None:
     )  # pixels
 
 
+@pytest.mark.parametrize("residue", [0.0, 1e-5])
+def test_blank_projections_are_refused_by_their_index(residue: float) -> None:
+    data = torch.rand(2, 1, 12, 20, generator=torch.Generator().manual_seed(0)) + 0.1
+    data[1, 0, 7] = residue
+    with pytest.raises(InputError, match=r"1 of 12 projections are blank, the first at index 7 \(from 0\)"):
+        Tomography().initial_parameter(data, (2, 1, 2, 12))
+
+
 def test_a_displaced_axis_displaces_the_projections() -> None:
     operator, image = Tomography(), phantom(64)
     scan = torch.zeros(1, 1, 2, 12)
