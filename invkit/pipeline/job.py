@@ -6,8 +6,7 @@ The way is straight: options, recipe, inputs, problem, stages, result.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -18,11 +17,12 @@ import torch
 from torch import Tensor
 
 from ..core import registry
-from ..core.errors import InputError, OutOfMemoryError, is_out_of_memory
+from ..core.errors import InputError
 from ..core.interfaces import Blur, ForwardOperator, KernelPrior
 from ..core.observers.checkpoint import Checkpointer, describe_run, load_checkpoint
 from ..core.parameters import LARGEST
 from ..core.result import Array, Result
+from ..core.runtime.torch_state import usual_torch_state
 from ..core.solver import Observer
 from ..numerics.framing import visible_part
 from ..numerics.geometry import size_of
@@ -41,6 +41,7 @@ from .options import (
     check_nonblind,
     check_single_image,
     choose_device,
+    explained_memory,
 )
 from .recipe_choice import AUTO_RECIPE, choose_recipe
 from .restored import psnr, restored_color, restored_size, with_chroma
@@ -84,6 +85,7 @@ class Job:
     input_files: tuple[Path, ...]
     with_size_found: Callable[[], Job] | None = None
 
+    @usual_torch_state()
     def run(
         self,
         *,
@@ -199,6 +201,7 @@ class Job:
         return value if self.image.layout.kind == "tensor" else np.asarray(value)
 
 
+@usual_torch_state()
 def prepare(
     image: ImageInput | None = None,
     *,
@@ -378,20 +381,6 @@ def kernel_frame_of(
     frame = frame.largest() if asked == "largest" else frame
     can_be_found = issubclass(operator, Blur) and len(data) == 1
     return frame if can_be_found else KernelFrame.of_size(frame.size)
-
-
-@contextmanager
-def explained_memory() -> Iterator[None]:
-    """Turn a lack of memory into an `OutOfMemoryError` that says what to change."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error) or isinstance(error, OutOfMemoryError):
-            raise
-        raise OutOfMemoryError(
-            "the problem does not fit in memory; crop the image, set a smaller network "
-            "(image_prior.channels=16), or solver.precision=bfloat16"
-        ) from error
 
 
 def versions() -> dict[str, str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
@@ -13,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from torch import Tensor
 
 from ..core import registry
-from ..core.errors import AssemblyError, InputError, OutOfMemoryError
+from ..core.errors import AssemblyError, InputError, OutOfMemoryError, is_out_of_memory
 from ..core.interfaces import ImagePrior, OperatorParameterPrior
 from ..core.parameters import LARGEST, positional_names
 from ..core.runtime.threads import threads_worth
@@ -33,6 +34,7 @@ __all__ = [
     "check_single_image",
     "choose_device",
     "depends_on_noise",
+    "explained_memory",
     "noise_level",
 ]
 
@@ -212,6 +214,20 @@ def check_memory(prior: ImagePrior, device: torch.device) -> None:
             f"{free / 2**30:.1f} GB are free; crop the image, or set a smaller network "
             "(image_prior.channels=16) or image_prior=pixels"
         )
+
+
+@contextmanager
+def explained_memory() -> Iterator[None]:
+    """Turn a lack of memory into an `OutOfMemoryError` that says what to change."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error) or isinstance(error, OutOfMemoryError):
+            raise
+        raise OutOfMemoryError(
+            "the problem does not fit in memory; crop the image, set a smaller network "
+            "(image_prior.channels=16), or solver.precision=bfloat16"
+        ) from error
 
 
 def depends_on_noise(recipe: Recipe) -> bool:
