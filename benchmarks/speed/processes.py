@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from invkit.core.errors import InputError
-from invkit.core.runtime.memory import OPT_OUT, keep_large_blocks
+from invkit.core.runtime.process import OPT_OUT, keep_large_blocks
 from invkit.core.runtime.threads import thread_variables
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ import pytest
 from scenes import scene
 from workloads import WORKLOADS, Call, cases
 
-from invkit.core.runtime.memory import keep_large_blocks
+from invkit.core.runtime.process import keep_large_blocks
 
 SECONDS, MIN_ROUNDS, MAX_ROUNDS = 1.0, 3, 20  # time for the rounds of a case, and limits of their number
 LONG_CALL = 4.0  # seconds; a longer call has one round only

@@ -31,7 +31,8 @@ from pydantic import Field, ValidationError
 
 from ..core.errors import InputError
 from ..core.nested import Strict
-from ..core.runtime.threads import SAFE_PATH, safe_path, thread_variables
+from ..core.runtime.process import SAFE_PATH, on_safe_path
+from ..core.runtime.threads import thread_variables
 from .plan import BenchmarkJob
 from .runner import Perform
 from .store import Finished
@@ -160,7 +161,7 @@ def local_workers(count: int, device: str) -> Iterator[Client]:
 
     scheduler = {"host": "127.0.0.1", "port": 0, "dashboard": False, "allowed_failures": MAX_DEATHS - 1}
     with (
-        safe_path(),
+        on_safe_path(),
         SpecCluster(
             workers={index: worker(index) for index in range(count)},
             scheduler={"cls": Scheduler, "options": scheduler},

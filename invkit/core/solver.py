@@ -23,7 +23,7 @@ from .parameters import Component
 from .problem import Problem
 from .registry import registered_name
 from .result import Result, Snapshot
-from .runtime.memory import keep_large_blocks
+from .runtime.process import keep_large_blocks
 from .runtime.threads import at_most_threads, threads_worth
 
 __all__ = [
@@ -167,7 +167,7 @@ class Solver(Component, ABC, Generic[StateT]):
         iterations: the highest number of steps.
         needs: the abilities that the problem's components must have, as types, by part: "operator", "image_prior",
             "kernel_prior", "fidelity" or "regularizers" (all of those on the image, and at least one).
-        keeps_large_blocks: whether the C library keeps freed memory after the first step (`runtime.memory`).
+        keeps_large_blocks: whether the C library keeps freed memory after the first step (`runtime.process`).
             Set it for solvers whose steps allocate large tensors again and again.
         remedy: what a user can do if the loss is no longer finite.
     """

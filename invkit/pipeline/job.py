@@ -22,7 +22,7 @@ from ..core.interfaces import Blur, ForwardOperator, KernelPrior
 from ..core.observers.checkpoint import Checkpointer, describe_run, load_checkpoint
 from ..core.parameters import LARGEST
 from ..core.result import Array, Result
-from ..core.runtime.torch_state import usual_torch_state
+from ..core.runtime.threads import usual_torch_state
 from ..core.solver import Observer
 from ..numerics.framing import visible_part
 from ..numerics.geometry import size_of

@@ -50,7 +50,8 @@ regularizers = {name = "tv", weight = 1e-4, params = {smoothing = 0.0}}
 solver = {name = "admm", params = {iterations = 5}}
 """
 ENDLESS = ADAM.replace("iterations = 5", "iterations = 1000000")
-DIVERGING = ADAM.replace("iterations = 5", "iterations = 50, image_lr = 1e38, kernel_lr = 1e38")
+DEEP = ADAM.replace("hidden = 50", "hidden = 200, layers = 2, activation = 'leaky-relu'")
+DIVERGING = DEEP.replace("iterations = 5", "iterations = 50, image_lr = 1e12, kernel_lr = 1e12")
 
 
 def candidate(text: str, name: str, *settings: str) -> Recipe:

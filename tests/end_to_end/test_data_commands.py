@@ -27,7 +27,7 @@ from invkit.datasets.synthetic import Synthetic
 def _registered() -> Iterator[None]:
     components = {"levin": Levin, "lai": Lai, "folder": Folder, "synthetic": Synthetic}
     for name, component in components.items():
-        registry.register("datasets", name, component)
+        registry.register("datasets", name, component, replace=True)
     yield
     for name in components:
         registry.unregister("datasets", name)

@@ -80,7 +80,7 @@ CASES: dict[str, tuple[Case, list[str]]] = {
     "unknown component": (lambda t: [good(t), "--set", "image_prior=pixel"], ["'pixel'", "did you mean 'pixels'"]),
     "unknown place": (lambda t: [good(t), "--set", "kernel.params.hidden=5"], ["kernel"]),
     "setting without value": (lambda t: [good(t), "--set", "seed"], ["place=value"]),
-    "recipe file missing": (lambda t: [good(t), "--recipe", t / "none.toml"], ["none.toml", "cannot be read"]),
+    "recipe file missing": (lambda t: [good(t), "--recipe", t / "none.toml"], ["none.toml", "there is no file"]),
     "recipe not toml": (lambda t: [good(t), "--recipe", recipe(t, "name = ")], ["not valid TOML"]),
     "recipe of wrong type": (
         lambda t: [good(t), "--recipe", recipe(t, RECIPE + "[[regularizers]]\nname = 'tv'\nweight = 'much'\n")],

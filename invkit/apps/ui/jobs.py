@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from ...core.runtime.threads import SAFE_PATH
+from ...core.runtime.process import SAFE_PATH
 from . import messages
 from .messages import RestorationRequest, WorkerMessage, WorkerOrder
 from .store import RunStore

@@ -10,14 +10,15 @@ other threads of the program compute with the reduced number in the meantime.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 
+import numpy as np
 import torch
 
-__all__ = ["SAFE_PATH", "at_most_threads", "safe_path", "thread_variables", "threads_worth"]
+__all__ = ["at_most_threads", "thread_variables", "threads_worth", "usual_torch_state"]
 
+AUTOCAST_DEVICES = ("cpu", "cuda", "mps", "xpu")
 ONE_THREAD_BELOW = 2**17  # image values: on two cores, threads save a fifth of the time at 1.5e5, a tenth at 6.5e4
 
 
@@ -45,25 +46,30 @@ def thread_variables(threads: int) -> dict[str, str]:
     return dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
 
 
-SAFE_PATH = {"PYTHONSAFEPATH": "1"}
-"""The environment variable by which a new process does not look for modules in the current folder.
-
-Python puts that folder first into the module path of a process that is started with ``-m`` or ``-c``, as workers are. A
-file ``random.py`` among somebody's photographs would then be run instead of the module of the standard library. Python
-3.10 does not know the variable.
-"""
-
-
 @contextmanager
-def safe_path() -> Iterator[None]:
-    """Processes that start inside do not look for modules in the current folder, nor do the helpers that they need."""
-    before = {name: os.environ.get(name) for name in SAFE_PATH}
-    os.environ.update(SAFE_PATH)
-    try:
+def usual_torch_state() -> Iterator[None]:
+    """Compute with gradients, in float32, on the CPU and with the usual warnings, whatever the caller has set.
+
+    A call of invkit then gives the same bits under ``torch.no_grad``, ``torch.inference_mode``, ``torch.autocast``,
+    another default type or device, and ``np.seterr``. All of it is restored afterwards. The default type holds for the
+    whole process: other threads see float32 in the meantime. It may decorate a function.
+
+    Example:
+        >>> with torch.no_grad(), usual_torch_state():
+        ...     torch.is_grad_enabled()
+        True
+    """
+    default_type = torch.get_default_dtype()
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        stack.enter_context(np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"))
+        for device in AUTOCAST_DEVICES:
+            if torch.is_autocast_enabled(device):
+                stack.enter_context(torch.autocast(device, enabled=False))
+        if torch.get_default_device().type != "cpu":  # the context costs some microseconds for every new tensor
+            stack.enter_context(torch.device("cpu"))
+        if default_type is not torch.float32:
+            stack.callback(torch.set_default_dtype, default_type)
+            torch.set_default_dtype(torch.float32)
         yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, TypeVar
 import psutil
 import torch
 
-from .threads import SAFE_PATH, at_most_threads, safe_path, thread_variables
+from .process import SAFE_PATH, on_safe_path
+from .threads import at_most_threads, thread_variables
 
 if TYPE_CHECKING:
     from loky import ProcessPoolExecutor
@@ -152,7 +153,7 @@ if sys.platform != "win32":
 def start_workers(kind: PoolKind) -> Workers:
     """The kept workers if they are of this kind and alive, else new ones; empty if none can be started."""
     try:
-        with safe_path():  # also for the resource tracker, which starts with the first pool
+        with on_safe_path():  # also for the resource tracker, which starts with the first pool
             return Workers(kept_pool(kind), kind[0])
     except (OSError, NotImplementedError, RuntimeError) as error:  # of the system, or of an interpreter that shuts down
         warnings.warn(f"no worker process can be started, so one process does all the work: {error}", stacklevel=4)

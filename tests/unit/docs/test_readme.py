@@ -9,6 +9,7 @@ import re
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -103,16 +104,18 @@ def test_the_component_of_the_guide_works_in_a_recipe(tmp_path: Path, monkeypatc
 def make_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[str]], None]:
     """Writes the input files of a command; commands compute nothing."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(restore, "compute", lambda job, *_: job)
+    monkeypatch.setattr(restore, "compute", lambda *_: SimpleNamespace(stopped="finished"))
+    monkeypatch.setattr(restore, "save", lambda *_: None)
     monkeypatch.setattr(restore, "summarize", lambda *_, **__: None)
     picture = np.random.default_rng(0).integers(0, 256, (96, 112, 3), dtype=np.uint8)
+    grey_mask = np.where(picture[..., 0] > 50, 255, 0).astype(np.uint8)
 
     def make(words: Sequence[str]) -> None:
         for word in words:
             path = tmp_path / word
             if path.suffix in (".png", ".jpg", ".npy", ".toml") and not word.startswith("--"):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(encode_png(picture))
+                path.write_bytes(encode_png(grey_mask if path.stem == "mask" else picture))
             if path.suffix == ".npy":
                 np.save(path, MEASURED.get(path.name, np.full((5, 5), 0.04)))
             if path.suffix == ".toml":
