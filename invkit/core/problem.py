@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Literal, TypeAlias
@@ -14,10 +15,21 @@ from torch import Tensor
 
 from ..numerics.geometry import shape_of
 from .errors import AssemblyError, InputError, scaling_advice
-from .interfaces import Fidelity, ForwardOperator, ImagePrior, OperatorParameterPrior, Regularizer
+from .interfaces import (
+    Assignable,
+    Blur,
+    Denoising,
+    Fidelity,
+    ForwardOperator,
+    ImagePrior,
+    OperatorParameterPrior,
+    Proximable,
+    Regularizer,
+)
 from .result import present
+from .runtime.threads import at_most_threads, threads_worth
 
-__all__ = ["Problem", "Term"]
+__all__ = ["Problem", "Term", "one_thread_for_networks", "parts", "threads_for"]
 
 RANGE_TOLERANCE = 1e-4  # by which data may leave their range: more than the rounding of float32 Fourier transforms
 DataRange: TypeAlias = tuple[float, float] | None
@@ -208,3 +220,28 @@ def wrong_form(dtype: object, shape: Sequence[int]) -> str:
         f"{'; give float32' if 'float16' in str(dtype) else ''}"
         f"{'; divide by the value of white' if 'int' in str(dtype) else ''}"
     )
+
+
+def threads_for(problem: Problem) -> AbstractContextManager[None]:
+    """Use the threads that a problem is worth: one for a small image on the CPU without a network, else all."""
+    light = problem.data.device.type == "cpu" and has_only_quick_operations(problem)
+    return threads_worth(math.prod(problem.image_prior.shape)) if light else nullcontext()
+
+
+def one_thread_for_networks(problem: Problem) -> AbstractContextManager[None]:
+    """One thread for a problem with a network, whose results depend on the number of threads; else all threads."""
+    return nullcontext() if has_only_quick_operations(problem) else at_most_threads(1)
+
+
+def has_only_quick_operations(problem: Problem) -> bool:
+    """Whether no network gives the image or denoises it, so that a step is made of short operations."""
+    terms = [term.regularizer for term in problem.regularizers]
+    quick = all(isinstance(term, Proximable) and not isinstance(term, Denoising) for term in terms)
+    return quick and isinstance(problem.image_prior, Assignable) and isinstance(problem.operator, Blur)
+
+
+def parts(problem: Problem, part: str) -> Sequence[object]:
+    """The components of one part of a problem; of the regularizers, those on the image."""
+    if part == "regularizers":
+        return [term.regularizer for term in problem.regularizers if term.target == "image"]
+    return [getattr(problem, part)]

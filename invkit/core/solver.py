@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import signal
 import threading
 import time
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Literal, TypeVar, final
@@ -18,13 +17,12 @@ import torch
 from torch import Tensor
 
 from .errors import AssemblyError, DivergedError, InputError, is_out_of_memory, one_line
-from .interfaces import Assignable, Blur, Denoising, ImagePrior, OperatorParameterPrior, Proximable
+from .interfaces import ImagePrior, OperatorParameterPrior
 from .parameters import Component
-from .problem import Problem
+from .problem import Problem, parts, threads_for
 from .registry import registered_name
 from .result import Result, Snapshot
 from .runtime.process import keep_large_blocks
-from .runtime.threads import at_most_threads, threads_worth
 
 __all__ = [
     "Counting",
@@ -37,8 +35,6 @@ __all__ = [
     "StopSolve",
     "after_interrupt",
     "deferred_interrupt",
-    "one_thread_for_networks",
-    "threads_for",
 ]
 
 StopReason = Literal["finished", "converged", "interrupted", "time limit", "observer"]
@@ -325,31 +321,6 @@ def restore_state(state: State, saved: Mapping[str, Any]) -> None:
         raise InputError(
             f"the saved state does not fit this run ({one_line(error)}); it is damaged, start anew with --overwrite"
         ) from error
-
-
-def threads_for(problem: Problem) -> AbstractContextManager[None]:
-    """Use the threads that a problem is worth: one for a small image on the CPU without a network, else all."""
-    light = problem.data.device.type == "cpu" and has_only_quick_operations(problem)
-    return threads_worth(math.prod(problem.image_prior.shape)) if light else nullcontext()
-
-
-def one_thread_for_networks(problem: Problem) -> AbstractContextManager[None]:
-    """One thread for a problem with a network, whose results depend on the number of threads; else all threads."""
-    return nullcontext() if has_only_quick_operations(problem) else at_most_threads(1)
-
-
-def has_only_quick_operations(problem: Problem) -> bool:
-    """Whether no network gives the image or denoises it, so that a step is made of short operations."""
-    terms = [term.regularizer for term in problem.regularizers]
-    quick = all(isinstance(term, Proximable) and not isinstance(term, Denoising) for term in terms)
-    return quick and isinstance(problem.image_prior, Assignable) and isinstance(problem.operator, Blur)
-
-
-def parts(problem: Problem, part: str) -> Sequence[object]:
-    """The components of one part of a problem; of the regularizers, those on the image."""
-    if part == "regularizers":
-        return [term.regularizer for term in problem.regularizers if term.target == "image"]
-    return [getattr(problem, part)]
 
 
 def check_finite(state: State, remedy: str) -> None:

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from ..core.errors import DivergedError, InvkitError, NotApplicableError
+from ..core.problem import one_thread_for_networks
 from ..core.result import Result
 from ..core.runtime.workers import WorkerLostError, Workers, worker_pool
-from ..core.solver import Counting, after_interrupt, deferred_interrupt, one_thread_for_networks
+from ..core.solver import Counting, after_interrupt, deferred_interrupt
 from ..numerics.geometry import Size
 from .assemble import Assembly
 from .kernel_frame import KernelFrame, fitted

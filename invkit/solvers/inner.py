@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from ..core.problem import Problem
-from ..core.solver import Solver, State, threads_for
+from ..core.problem import Problem, threads_for
+from ..core.solver import Solver, State
 
 __all__ = ["Advancing", "run_inner"]
 

@@ -67,7 +67,7 @@ def usual_torch_state() -> Iterator[None]:
         for device in AUTOCAST_DEVICES:
             if torch.is_autocast_enabled(device):
                 stack.enter_context(torch.autocast(device, enabled=False))
-        if torch.get_default_device().type != "cpu":  # the context costs some microseconds for every new tensor
+        if torch.empty(0).device.type != "cpu":  # the context costs some microseconds for every new tensor
             stack.enter_context(torch.device("cpu"))
         if default_type is not torch.float32:
             stack.callback(torch.set_default_dtype, default_type)

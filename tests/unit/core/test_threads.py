@@ -13,10 +13,10 @@ from narrow import array, tensor
 
 import invkit
 from invkit.core.errors import DivergedError
-from invkit.core.problem import Problem, Term
+from invkit.core.problem import Problem, Term, threads_for
 from invkit.core.runtime import threads
 from invkit.core.runtime.threads import at_most_threads, threads_worth
-from invkit.core.solver import Observer, State, threads_for
+from invkit.core.solver import Observer, State
 from invkit.operators.convolution import Convolution
 from invkit.regularizers.deepinv_priors import PlugAndPlay
 from invkit.regularizers.tv import TotalVariation
