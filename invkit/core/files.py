@@ -105,9 +105,11 @@ def locked(path: Path, busy: str) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(PermissionError):  # Windows removes no open file
-            path.unlink(missing_ok=True)
-        guard.release()
+        try:
+            with suppress(PermissionError):  # Windows removes no open file
+                path.unlink(missing_ok=True)
+        finally:
+            guard.release()
 
 
 def sync_folder(folder: Path) -> None:
