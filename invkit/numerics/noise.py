@@ -29,7 +29,7 @@ from torch import Tensor
 
 from ..core.errors import InputError
 
-__all__ = ["PATCH_SIDE", "ROUNDING_SIGMA", "NoiseMethod", "estimate_sigma"]
+__all__ = ["PATCH_SIDE", "ROUNDING_SIGMA", "NoiseMethod", "estimate_sigma", "saturation_levels"]
 
 NoiseMethod: TypeAlias = Literal["zoran-weiss", "patch-covariance"]
 Floats32: TypeAlias = npt.NDArray[np.float32]

@@ -22,6 +22,7 @@ from ..media.images import Layout, Photo, from_bchw, read_image, to_bchw
 from ..media.kernels import as_kernel, read_kernel
 from ..media.masks import as_measured_pixels, check_not_inverted, read_measured_pixels
 from ..numerics.geometry import Size, size_of
+from ..numerics.noise import saturation_levels
 
 __all__ = [
     "ArrayOrFile",
@@ -42,7 +43,6 @@ ImageInput: TypeAlias = ArrayOrFile | Sequence[ArrayOrFile]
 
 DIM = 0.5  # the largest value of a picture that is brightened
 BRIGHTEST = 0.95  # of a brightened picture; from 0.99 on, data count as saturated
-SATURATED_SHARE = 1e-3  # an extreme value of so many pixels is the limit of the sensor: this becomes white
 DIM_NOTICE = "the picture is dim: it was restored as if {:.4g} were white, and is returned as dark as it was"
 
 
@@ -159,7 +159,8 @@ def brightened(image: InputImage) -> InputImage:
     """A dim image, scaled to `BRIGHTEST`; an image of which something reaches `DIM` stays as it is.
 
     Weights, thresholds and the level of saturation are made for pictures that reach white. The pictures of a 16-bit
-    camera may reach a fiftieth of it. The scaling is linear, so that the blur stays the same.
+    camera may reach a fiftieth of it. The scaling is linear, so that the blur stays the same. A
+    value that the sensor has cut off becomes white.
 
     Example:
         >>> image = InputImage(torch.linspace(0, 0.019, 64).view(1, 1, 8, 8), Layout("array", 2, 16))
@@ -170,13 +171,9 @@ def brightened(image: InputImage) -> InputImage:
     largest = float(image.data.max())
     if not 0 < largest < DIM:
         return image
-    white = largest if is_saturated(image.data, largest) else largest / BRIGHTEST
+    is_saturated = saturation_levels(image.data.numpy())[1] == largest
+    white = largest if is_saturated else largest / BRIGHTEST
     return replace(image, data=(image.data / white).clamp(0, 1), white=white)
-
-
-def is_saturated(data: Tensor, largest: float) -> bool:
-    """Whether so many pixels of (B, C, H, W) have the largest value that the sensor has cut them off."""
-    return int((data == largest).sum()) >= max(2.0, SATURATED_SHARE * data.numel())
 
 
 def check_masks(data: Tensor, masks: Tensor) -> None:

@@ -376,9 +376,7 @@ def kernel_frame_of(
     is_kernel = issubclass(operator.parameter_prior, KernelPrior)
     if not is_kernel or (method.kernel_prior is None and not method.candidates):
         return KernelFrame.of_size((1, 1))
-    asked = options.kernel_size or method.measurement.kernel_size
-    frame = check_kernel_size("auto" if asked == "largest" else asked, data, parameter)
-    frame = frame.largest() if asked == "largest" else frame
+    frame = check_kernel_size(options.kernel_size or method.measurement.kernel_size, data, parameter)
     can_be_found = issubclass(operator, Blur) and len(data) == 1
     return frame if can_be_found else KernelFrame.of_size(frame.size)
 

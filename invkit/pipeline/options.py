@@ -122,18 +122,18 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def check_kernel_size(size: KernelSize, data: Tensor, given: Tensor | None) -> KernelFrame:
+def check_kernel_size(size: KernelSize | Literal["largest"], data: Tensor, given: Tensor | None) -> KernelFrame:
     """The frame of the kernel: of the size asked for, of that of a given kernel, or one whose size is to be found.
 
     Args:
-        size: N, (h, w) or "auto".
+        size: N, (h, w), "auto" or, from a recipe only, "largest".
         data: (B, C, H, W).
         given: kernel (B, 1, h, w), or None.
 
     Raises:
         InputError: it is larger than the image, or differs from the given kernel's.
     """
-    asked = None if size == "auto" else (size, size) if isinstance(size, int) else size
+    asked = None if isinstance(size, str) else (size, size) if isinstance(size, int) else size
     if given is not None:
         own = (given.shape[-2], given.shape[-1])
         if asked not in (None, own):
@@ -141,7 +141,8 @@ def check_kernel_size(size: KernelSize, data: Tensor, given: Tensor | None) -> K
             raise InputError(f"the kernel given is {own[0]}x{own[1]}, the kernel size {height}x{width}; leave one out")
         asked = own
     if asked is None:
-        return KernelFrame.found_for(data)
+        frame = KernelFrame.found_for(data)
+        return frame.largest() if size == "largest" else frame
     height, width = asked
     if height > data.shape[-2] or width > data.shape[-1]:
         raise InputError(

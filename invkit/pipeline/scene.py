@@ -179,9 +179,7 @@ def find_scene(image: InputImage, min_size: Size = (1, 1)) -> Scene:
         picture = filled_by_median(opaque, bad)
         overlay = overlay_of(picture)
     drawn = visible_part_of(overlay)
-    left_out = findings(transparent, place, bad, drawn)
-    if image.masked is not None:
-        left_out = {"masked_share": left_out.pop("transparent_share"), **left_out}
+    left_out = findings("transparent_share" if image.masked is None else "masked_share", transparent, place, bad, drawn)
     if not left_out:
         return untouched
     picture = as_noisy(picture - overlay, hidden | drawn, estimate_sigma(known))
@@ -232,11 +230,12 @@ def as_noisy(picture: Picture, filled: Mask, sigma: float) -> Picture:
     return np.ascontiguousarray((picture + np.float32(sigma) * noise * filled).clip(0, 1))
 
 
-def findings(hidden: Mask, place: Rectangle, bad: Mask, drawn: Mask) -> dict[str, Any]:
+def findings(hidden_as: str, hidden: Mask, place: Rectangle, bad: Mask, drawn: Mask) -> dict[str, Any]:
     """What is left out, by the names of `DESCRIPTIONS`.
 
     Args:
-        hidden: (H, W), the transparent pixels of the picture.
+        hidden_as: the name of the hidden pixels.
+        hidden: (H, W), the transparent or masked pixels of the picture.
         place: of the scene, h x w pixels.
         bad: (C, h, w), in the scene.
         drawn: (h, w), in the scene.
@@ -245,7 +244,7 @@ def findings(hidden: Mask, place: Rectangle, bad: Mask, drawn: Mask) -> dict[str
     frame = [rows.start, height - rows.stop, columns.start, width - columns.stop]
     found: dict[str, Any] = {}
     if hidden.any():
-        found["transparent_share"] = round(float(hidden.mean()), 5)
+        found[hidden_as] = round(float(hidden.mean()), 5)
     elif any(frame):
         found["frame"] = frame
     if bad.any():

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ...core.errors import InputError, InvkitError
+from ...core.runtime.process import SAFE_PATH
 from .uploads import UploadLimits, prepare_photo
 
 __all__ = ["read_apart"]
@@ -46,7 +47,7 @@ async def read_apart(path: Path, name: str, limits: UploadLimits, seconds: float
         stdin=PIPE,
         stdout=PIPE,
         start_new_session=True,  # Ctrl-C in the terminal reaches the page alone
-        env={**os.environ, "PYTHONSAFEPATH": "1"},
+        env={**os.environ, **SAFE_PATH},
     )
     try:
         answer, _ = await asyncio.wait_for(process.communicate(order.encode()), seconds)

@@ -1,4 +1,4 @@
-"""The number of threads that torch uses, for a limited time, and the environment of new processes.
+"""The number of threads that torch uses, and its other settings, for a limited time.
 
 PyTorch splits every operation among the threads of the process, by default one per core. An operation on 255 x 255
 pixels takes some ten microseconds, and the threads wait for each other as long as they save. On two cores the time of
