@@ -11,8 +11,17 @@ KERNEL_SIZE ?= 31
 PYTEST_ARGS ?= --numprocesses=auto
 
 .DEFAULT_GOAL := help
-.PHONY: help install deblur test check docs clean
+.PHONY: help install install-test deblur test check docs clean
 .SECONDARY:
+
+# pip writes what says that a package is there before the package itself. An interrupted installation therefore looks
+# finished to it, and the environment is made anew.
+UNFINISHED := $(VENV)/.unfinished
+ifneq ($(wildcard $(UNFINISHED)),)
+$(info the last installation into $(VENV) was interrupted; it is made anew)
+$(shell rm -rf $(VENV))
+endif
+into_venv = @touch $(UNFINISHED) && $(PIP) $(1) && rm $(UNFINISHED) && touch $@
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +31,8 @@ install: $(INSTALLED) ## Make .venv and install invkit into it
 deblur: $(INSTALLED) ## Install, then restore the bundled photograph into deblurred/
 	$(BIN)/invkit deblur $(SAMPLES)/coffee_blurry.png --truth $(SAMPLES)/coffee_sharp.png \
 		--kernel-size $(KERNEL_SIZE) --output deblurred --overwrite
+
+install-test: $(VENV)/.extra-test
 
 test: $(VENV)/.extra-test ## Install the test extra and run the whole suite
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -43,9 +54,7 @@ $(BIN)/python:
 
 $(INSTALLED): pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 	@echo "installing invkit and its dependencies into $(VENV) (minutes, the first time)"
-	$(PIP) -e .
-	@touch $@
+	$(call into_venv,-e .)
 
 $(VENV)/.extra-%: $(INSTALLED)
-	$(PIP) -e ".[$*]"
-	@touch $@
+	$(call into_venv,-e ".[$*]")
