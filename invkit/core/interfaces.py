@@ -320,5 +320,12 @@ class LeastSquares(Fidelity):
     """The ability of a fidelity to be the mean of the squared differences, which linear solvers minimise."""
 
 
+class MissingData(ABC):  # noqa: B024 - an ability without a method
+    """The ability of a solver to solve problems of which some data are unknown (`Problem.measured`).
+
+    The values that stand in their place do not change the result, except through the image that a solve starts from.
+    """
+
+
 class KullbackLeibler(Fidelity):
     """The ability of a fidelity to be the mean Kullback-Leibler divergence, which multiplicative solvers minimise."""

@@ -75,10 +75,12 @@ class Problem:
         kernel_prior: gives k, the operator's parameter, mostly a kernel (B, 1, h, w).
         fidelity: compares ``A(x, k)`` with the data.
         regularizers: the terms of the sum; may be empty; a list is kept as a tuple.
+        measured: which values of the data count, bool, of a shape that expands to theirs; None: all. The others are
+            unknown: dead pixels, pixels under a mask. Only solvers of type `MissingData` accept them.
 
     Raises:
         InputError: the data are not (B, C, H, W), not float32 or float64, not finite, or not within the operator's
-            range.
+            range; or ``measured`` is not bool, or does not fit them.
         AssemblyError: a component is a class, or of a wrong family; the kernel prior gives another kind of parameter
             than the operator has; the image prior has another shape than the operator needs.
     """
@@ -89,11 +91,13 @@ class Problem:
     kernel_prior: OperatorParameterPrior
     fidelity: Fidelity
     regularizers: Sequence[Term] = ()
+    measured: Tensor | None = None
 
     def __post_init__(self) -> None:
         check_instance("operator", self.operator, ForwardOperator)
         data = as_data(self.data, self.operator.data_range)
         object.__setattr__(self, "data", data)  # the dataclass is frozen for everybody else
+        object.__setattr__(self, "measured", as_measured(self.measured, data))
         object.__setattr__(self, "regularizers", as_terms(self.regularizers))
         check_instance("image_prior", self.image_prior, ImagePrior)
         check_instance("kernel_prior", self.kernel_prior, OperatorParameterPrior)
@@ -126,11 +130,27 @@ class Problem:
             iteration: for fidelities that change with it.
         """
         predicted = self.operator(image, kernel)
-        total: Tensor = self.fidelity.at(iteration)(predicted, self.data)
+        total: Tensor = self.fidelity.at(iteration)(predicted, self.observed(predicted))
         for term in self.regularizers:
             penalty: Tensor = term.regularizer(image if term.target == "image" else kernel)
             total = total + term.weight * (penalty if penalty.shape == total.shape else penalty.mean())
         return total
+
+    def observed(self, predicted: Tensor, data: Tensor | None = None) -> Tensor:
+        """The data, with a prediction in place of unknown ones, so that they add nothing to a fidelity.
+
+        A fidelity is least where both of its arguments agree. Unknown data therefore have no gradient either.
+
+        Args:
+            predicted: (B, C, H', W').
+            data: values to take instead of the problem's data; None for those.
+        """
+        data = self.data if data is None else data
+        return data if self.measured is None else torch.where(self.measured, data, predicted.detach())
+
+    def masked(self, values: Tensor) -> Tensor:
+        """Values (B, C, H', W') that are zero where the data are unknown."""
+        return values if self.measured is None else values * self.measured
 
     def to(self, device: torch.device | str) -> Problem:
         """The same problem on a device; components move in place, as torch modules do."""
@@ -142,6 +162,7 @@ class Problem:
             kernel_prior=self.kernel_prior.to(device),
             fidelity=self.fidelity.to(device),
             regularizers=tuple(replace(t, regularizer=t.regularizer.to(device)) for t in self.regularizers),
+            measured=None if self.measured is None else self.measured.to(device),
         )
 
     def _repr_html_(self) -> str:
@@ -211,6 +232,20 @@ def check_data(data: Tensor, within: DataRange = (0.0, 1.0)) -> None:
             f"the data run from {low:.4g} to {high:.4g}, not within [{within[0]:g}, {within[1]:g}]; "
             f"{scaling_advice(low, high, are_whole=bool((data == data.round()).all()))}"
         )
+
+
+def as_measured(given: object, data: Tensor) -> Tensor | None:
+    """Which data count, expanded to their shape; None if all do. Raises `InputError`."""
+    if given is None:
+        return None
+    if not isinstance(given, Tensor) or given.dtype != torch.bool:
+        raise InputError(f"measured must be a tensor of bool, got {getattr(given, 'dtype', type_name(given))}")
+    try:
+        expanded = given.expand(data.shape)
+    except RuntimeError as error:
+        shapes = f"{tuple(given.shape)}, which does not expand to the data's {tuple(data.shape)}"
+        raise InputError(f"measured has shape {shapes}; give (1, 1, H, W)") from error
+    return None if bool(given.all()) else expanded
 
 
 def wrong_form(dtype: object, shape: Sequence[int]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from ..core.interfaces import (
     LatentPrior,
     LeastSquares,
     LinearOperator,
+    MissingData,
     Proximable,
     Resizable,
     Reweightable,
@@ -69,6 +70,7 @@ def assemble(
     kernel: Tensor | None = None,
     sigma: float = 0.0,
     seed: int = 0,
+    measured: Tensor | None = None,
 ) -> Assembly:
     """Build every component of a recipe for the data; check next stages and candidates as far as possible.
 
@@ -80,6 +82,8 @@ def assemble(
             ``kernel_size``. None otherwise.
         sigma: standard deviation of the noise in [0, 1] units, for terms scaled by it.
         seed: of every component that draws random numbers and whose recipe names no seed.
+        measured: which data count, (1, 1, H, W), bool; None: all. It is not passed on to a solver that is not of type
+            `MissingData`, or has one nested in it; such a solver takes the data as they are.
 
     Raises:
         UnknownNameError, PluginError, RecipeError: a component cannot be loaded, or its parameters are wrong.
@@ -92,7 +96,9 @@ def assemble(
         check_start(recipe, checked["kernel_prior"])
     operator: ForwardOperator = checked["operator"].build({})
     check_data(data, operator.data_range)
+    leave_out = all(issubclass(one.component, MissingData) for one in nested_solvers(checked["solver"]))
     problem, solver = build_problem(recipe, checked, operator, data, kernel_size, kernel, sigma)
+    problem = replace(problem, measured=measured if leave_out else None)
     solver.check(problem)
     return Assembly(problem, solver, resolved_recipe(recipe, checked))
 

@@ -315,7 +315,7 @@ def prepared_job(
         check_accepts_kernel(method)
     frame = kernel_frame_of(method, operator, options, data, parameter)
     size = frame.size
-    stages = plan_stages(method, data, options, are_pictures=operator.data_range is not None)
+    stages = plan_stages(method, data, options, operator.data_range is not None, scene.measured)
     if parameter is not None and issubclass(operator, Blur):
         parameter = as_batch(parameter, (len(data), 1, *size))
         stages = (stages[0].knowing(parameter), *stages[1:])

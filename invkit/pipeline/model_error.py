@@ -21,7 +21,7 @@ SATURATION = 0.99  # in [0, 1]: from here on the true intensity may have been hi
 EXAMINED_SIDE = 512  # pixels of the middle that are examined, beside the kernel's size
 
 
-def model_error(data: Tensor, kernel: Tensor) -> float:
+def model_error(data: Tensor, kernel: Tensor, measured: Tensor | None = None) -> float:
     """Standard deviation of the data that no image in [0, 1] explains, in [0, 1] units.
 
     For the true kernel this is the part of the noise that the image does not absorb, about half of it. A wrong kernel,
@@ -32,16 +32,26 @@ def model_error(data: Tensor, kernel: Tensor) -> float:
     Args:
         data: (1, C, H, W) in [0, 1].
         kernel: (1, 1, h, w), non-negative, summing to one.
+        measured: which pixels count, (1, 1, H, W), bool; None: all.
     """
     with torch.no_grad(), threads_worth(data.numel()):
         middle = central_part(data.mean(1, keepdim=True), size_of(kernel))
-        residual = unexplained(middle, kernel.to(middle))
-        unsaturated = residual[middle < SATURATION]
+        counted = None if measured is None else central_part(measured, size_of(kernel))
+        if counted is not None and not counted.any():
+            return 0.0
+        residual = unexplained(middle, kernel.to(middle), counted)
+        unsaturated = residual[middle < SATURATION if counted is None else (middle < SATURATION) & counted]
         return float(unsaturated.square().mean().sqrt()) if len(unsaturated) else 0.0
 
 
-def unexplained(data: Tensor, kernel: Tensor) -> Tensor:
-    """The residual of data (1, 1, H, W) after a light deconvolution by total variation within [0, 1]."""
+def unexplained(data: Tensor, kernel: Tensor, measured: Tensor | None) -> Tensor:
+    """The residual of data (1, 1, H, W) after a light deconvolution by total variation within [0, 1].
+
+    Args:
+        data: that a blurry image gave.
+        kernel: as for `model_error`.
+        measured: which of the data count.
+    """
     operator = component("operators", "convolution", padding="valid")
     prior = component("kernel_priors", "known", shape_of(kernel), kernel)
     problem = Problem(
@@ -51,6 +61,7 @@ def unexplained(data: Tensor, kernel: Tensor) -> Tensor:
         kernel_prior=prior,
         fidelity=component("fidelities", "mse"),
         regularizers=[Term(component("regularizers", "tv", smoothing=0.0), TV_WEIGHT)],
+        measured=measured,
     )
     solver = component(
         "solvers", "admm", iterations=ITERATIONS, relaxation=1.8, bound_penalty=0.2, saturation=SATURATION

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -19,7 +20,7 @@ from ..numerics.bad_pixels import bad_pixels, filled_by_median
 from ..numerics.borders import MIN_SCENE_SIDE, Rectangle, scene_rectangle
 from ..numerics.geometry import Size, size_of
 from ..numerics.inpainting import filled_smoothly
-from ..numerics.noise import estimate_sigma
+from ..numerics.noise import PATCH_SIDE, estimate_sigma
 from ..numerics.overlays import overlay_of
 from ..numerics.steep_edges import edge_steepness
 from ..recipes.model import Recipe
@@ -37,6 +38,7 @@ MIN_OPAQUE_SHARE = 0.1  # of the pixels; fewer are no scene
 VISIBLE = 0.03  # in [0, 1], of what an overlay adds at least
 VISIBLE_SHARE = 0.3  # of what it adds elsewhere; around it, little is added smoothly
 FEATHER = 2  # pixels over which the restored image goes over into pixels that are kept
+MIN_WHOLE_PATCHES = 0.25  # of the patches of the noise estimator, without a hidden pixel
 NOISE_SEED = 0  # so that a run can be made again
 MIN_STEEPNESS = 0.75  # of the edges of a sharp picture; 0.7 was the most in 269 blurred photographs
 MIN_POINT_MASS = 0.75  # of a kernel, within 3 x 3 pixels, that is a point
@@ -65,6 +67,7 @@ class Scene:
         picture: (B, C, h, w) in [0, 1]; pixels that do not show the blurred scene are filled.
         whole: (B, C, H, W), the picture as it was given.
         place: rows and columns of the scene in the picture.
+        measured: which pixels of it show the blurred scene, (1, 1, h, w), bool; None: all.
         added: (1, C, h, w), what overlays add to the picture, in the result too.
         kept: (h, w) in [0, 1], the weight with which the given pixels are kept in the result.
         left_out: what was found, for the details of the result; empty if the scene is the whole picture.
@@ -74,6 +77,7 @@ class Scene:
     picture: Tensor
     whole: Tensor
     place: Rectangle = (slice(None), slice(None))
+    measured: Tensor | None = None
     added: Tensor = field(default_factory=lambda: torch.zeros(1, 1, 1, 1))
     kept: Tensor = field(default_factory=lambda: torch.zeros(1, 1))
     left_out: Mapping[str, Any] = field(default_factory=dict)
@@ -159,9 +163,11 @@ def find_scene(image: InputImage, min_size: Size = (1, 1)) -> Scene:
         min_size: (height, width) that the scene must have, pixels; otherwise nothing is left out.
     """
     data, untouched = image.data, Scene(image.data, image.data, is_examined=True)
-    if len(data) > 1 or (min(size_of(data)) < MIN_SIDE and image.masked is None):
+    if len(data) > 1:
         return untouched
     given, transparent = data[0].numpy(), transparent_pixels(image)
+    if min(size_of(data)) < MIN_SIDE and not transparent.any():
+        return untouched
     place = opaque_rectangle(transparent) if transparent.any() else scene_rectangle(given)
     if any(lines.stop - lines.start < max(least, MIN_SCENE_SIDE) for lines, least in zip(place, min_size, strict=True)):
         check_unmasked(image, f"a picture of {data.shape[-1]}x{data.shape[-2]} pixels")
@@ -182,11 +188,12 @@ def find_scene(image: InputImage, min_size: Size = (1, 1)) -> Scene:
     left_out = findings("transparent_share" if image.masked is None else "masked_share", transparent, place, bad, drawn)
     if not left_out:
         return untouched
-    picture = as_noisy(picture - overlay, hidden | drawn, estimate_sigma(known))
+    picture = as_noisy(picture - overlay, hidden | drawn, noise_beside(known, opaque, hidden))
     unseen = hidden if image.masked is None else np.zeros_like(hidden)  # a mask hides nothing worth keeping
     kept = torch.from_numpy(np.maximum(unseen, feathered(drawn)))
     added = torch.from_numpy(overlay)[None]
-    return Scene(torch.from_numpy(picture)[None], data, place, added, kept, left_out, is_examined=True)
+    measured = torch.from_numpy(~(hidden | drawn | bad.any(0)))[None, None]
+    return Scene(torch.from_numpy(picture)[None], data, place, measured, added, kept, left_out, is_examined=True)
 
 
 def transparent_pixels(image: InputImage) -> Mask:
@@ -216,6 +223,24 @@ def visible_part_of(overlay: Picture) -> Mask:
     if not len(seen):
         return np.zeros(strength.shape, dtype=bool)
     return np.asarray(maximum_filter(strength >= max(VISIBLE, VISIBLE_SHARE * float(np.median(seen))), 3))
+
+
+def noise_beside(known: Picture, filled: Picture, hidden: Mask) -> float:
+    """The standard deviation of the noise of the pixels that are not hidden.
+
+    The estimator ignores constant areas, but not many small ones: they make every patch steep. Then it is applied to
+    the filled picture, to which the hidden pixels bring almost no noise.
+
+    Args:
+        known: (C, h, w), zero where it is hidden.
+        filled: (C, h, w).
+        hidden: (h, w).
+    """
+    from scipy.ndimage import maximum_filter
+
+    if np.mean(maximum_filter(hidden, PATCH_SIDE)) <= 1 - MIN_WHOLE_PATCHES:
+        return estimate_sigma(known)
+    return estimate_sigma(filled) / math.sqrt(np.mean(~hidden))
 
 
 def as_noisy(picture: Picture, filled: Mask, sigma: float) -> Picture:

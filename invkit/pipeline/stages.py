@@ -54,6 +54,8 @@ class Stage:
         estimated: whether sigma was estimated, and not given.
         seed: of every random number.
         candidates: the stages of each recipe that it may start from; only the first stage has any.
+        measured: which pixels of the data count, (1, 1, H, W), bool; None: all. Elsewhere the data were filled, which
+            is what solvers see that are not of type `MissingData`.
     """
 
     recipe: Recipe
@@ -64,6 +66,7 @@ class Stage:
     estimated: bool
     seed: int
     candidates: tuple[tuple[Stage, ...], ...] = ()
+    measured: Tensor | None = None
 
     def knowing(self, kernel: Tensor) -> Stage:
         """The stage that starts from a kernel (1, 1, h, w): an estimated noise level grows by the error of the model.
@@ -80,7 +83,7 @@ class Stage:
             and issubclass(registry.load("operators", self.recipe.operator.name), Blur)
         ):
             return self
-        excess = max(model_error(self.data, kernel) ** 2 - self.sigma**2, 0.0) ** 0.5
+        excess = max(model_error(self.data, kernel, self.measured) ** 2 - self.sigma**2, 0.0) ** 0.5
         factor = MODEL_ERROR_FACTOR if self.recipe.keeps_kernel else REFINING_FACTOR
         return replace(self, sigma=math.hypot(self.sigma, factor * excess))
 
@@ -100,7 +103,15 @@ class Stage:
         kernel = identity_kernel(kernel_size) if self.candidates and kernel is None else kernel
         recipe = self.recipe.model_copy(update={"selection": []}) if self.recipe.needs_improvement else self.recipe
         with threads_worth(self.data.numel()):
-            return assemble(recipe, self.data, kernel_size, kernel=kernel, sigma=self.sigma or 0.0, seed=self.seed)
+            return assemble(
+                recipe,
+                self.data,
+                kernel_size,
+                kernel=kernel,
+                sigma=self.sigma or 0.0,
+                seed=self.seed,
+                measured=self.measured,
+            )
 
     def summary(self, solved: Result | None) -> dict[str, Any]:
         """The stage's entry in result.json; ``solved`` is None for a stage that was skipped."""
@@ -116,7 +127,13 @@ class Stage:
         }
 
 
-def plan_stages(recipe: Recipe, picture: Tensor, options: Options, are_pictures: bool = True) -> tuple[Stage, ...]:
+def plan_stages(
+    recipe: Recipe,
+    picture: Tensor,
+    options: Options,
+    are_pictures: bool = True,
+    measured: Tensor | None = None,
+) -> tuple[Stage, ...]:
     """The stages of a recipe; of next stages and candidates, the picture's window is that of the recipe.
 
     Args:
@@ -124,11 +141,12 @@ def plan_stages(recipe: Recipe, picture: Tensor, options: Options, are_pictures:
         picture: (B, C, H, W) in [0, 1], C being 1 or 3.
         options: the user's; the colour applies to the last stage, whose image is returned.
         are_pictures: whether the data are pictures; other data have neither colours nor an estimate of their noise.
+        measured: which pixels count, (1, 1, H, W), bool; None: all.
 
     Raises:
         InputError: a stage needs the noise level, and it cannot be estimated.
     """
-    return stages_of(recipe, Views(picture, recipe, options, are_pictures), options.color)
+    return stages_of(recipe, Views(picture, recipe, options, are_pictures, measured), options.color)
 
 
 @dataclass(frozen=True)
@@ -140,6 +158,7 @@ class Views:
         recipe: the whole, which may need the noise level.
         options: the user's.
         are_pictures: whether the data are pictures.
+        measured: which pixels count, (1, 1, H, W), bool; None: all.
         views: data, chroma and noise level by colour.
     """
 
@@ -147,6 +166,7 @@ class Views:
     recipe: Recipe
     options: Options
     are_pictures: bool = True
+    measured: Tensor | None = None
     views: dict[Color, tuple[Tensor, Tensor | None, float | None]] = field(default_factory=dict)
 
     def of(self, color: Color) -> tuple[Tensor, Tensor | None, float | None]:
@@ -174,8 +194,10 @@ class Views:
         """The views of the most informative square of this side; the same views if it covers the picture."""
         if side is None or side >= max(self.picture.shape[-2:]):
             return self
-        part = self.picture[(..., *informative_window(self.picture, side))]
-        return replace(self, picture=part.clone(), views={})  # a view would take the whole picture to a worker
+        place = (..., *informative_window(self.picture, side))
+        measured = None if self.measured is None else self.measured[place].clone()
+        # a view would take the whole picture to a worker
+        return replace(self, picture=self.picture[place].clone(), measured=measured, views={})
 
 
 def stages_of(recipe: Recipe, views: Views, color: Color | None) -> tuple[Stage, ...]:
@@ -191,7 +213,15 @@ def stages_of(recipe: Recipe, views: Views, color: Color | None) -> tuple[Stage,
     part = views.window(recipe.measurement.window)
     estimated, seed = views.options.sigma is None, views.options.seed
     return tuple(
-        Stage(link, own, *seen.of(own), estimated, seed, tuple(stages_of(one, part, None) for one in link.candidates))
+        Stage(
+            link,
+            own,
+            *seen.of(own),
+            estimated,
+            seed,
+            candidates=tuple(stages_of(one, part, None) for one in link.candidates),
+            measured=seen.measured,
+        )
         for link, seen, own in zip((*before, last), [*(part for _ in before), views], colors, strict=True)
     )
 

@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ..core.errors import AssemblyError
-from ..core.interfaces import ImagePrior, LatentPrior, OperatorParameterPrior
+from ..core.interfaces import ImagePrior, LatentPrior, MissingData, OperatorParameterPrior
 from ..core.parameters import NonNegative, NonNegativeInt, Positive, PositiveFraction, PositiveInt, Seed, validated
 from ..core.problem import Problem
 from ..core.solver import CHECK_EVERY, Solver, State
@@ -99,7 +99,7 @@ class AdamState(State):
         self.replay.forget()
 
 
-class AdamSolver(Solver[AdamState]):
+class AdamSolver(Solver[AdamState], MissingData):
     """Trains the priors of a problem with Adam; subclasses decide in `advance` which prior moves when.
 
     Kingma, Ba, "Adam", ICLR 2015. The priors are copied into the data's precision and device; the problem is not

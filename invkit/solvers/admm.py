@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..core.interfaces import Proximable
+from ..core.interfaces import MissingData, Proximable
 from ..core.parameters import NonNegative, Positive, PositiveFraction, PositiveInt, validated
 from ..core.problem import Problem
 from ..numerics.finite_differences import apply_filters, apply_filters_adjoint
@@ -65,7 +65,7 @@ class ADMMState(PixelState):
     saved: ClassVar = ("image", "kernel", "grid", "blurred", "blur_gap", "gaps", "bound_gap")
 
 
-class ADMM(Advancing[ADMMState]):
+class ADMM(Advancing[ADMMState], MissingData):
     """Deconvolution whose data term ignores what lies beyond the data's border (Almeida & Figueiredo 2013).
 
     It minimises ``|M (u - y)|^2 + sum_i w_i g_i(z_i)`` with ``u = K x`` and ``z_i = D_i x`` by ADMM. The mask M keeps
@@ -130,7 +130,7 @@ class ADMM(Advancing[ADMMState]):
         blur, grid = otf(kernel, size), to_grid(image, size)
         rho, stiff = self._rho(problem), stiffness(problem, grid) + self.bound_penalty
         inverse = 1 / (self.data_penalty * blur.abs().square() + rho * stiff)
-        saturated = saturation_mask(problem.data, self.saturation)
+        saturated = saturation_mask(problem.masked(problem.data), self.saturation)
         blurred, kept, scale = torch.fft.irfft2(blur * torch.fft.rfft2(grid), size), 1 - self.relaxation, self._scale()
         return ADMMState(
             image=image,
@@ -164,7 +164,7 @@ class ADMM(Advancing[ADMMState]):
     def loss(self, problem: Problem, state: ADMMState) -> Tensor:
         """Return the data term, summed over the batch."""
         under = under_data(problem, state.blurred, state.kernel)
-        return torch.as_tensor(problem.fidelity(under, problem.data).sum())
+        return torch.as_tensor(problem.fidelity(under, problem.observed(under)).sum())
 
     def _prior_step(self, problem: Problem, state: ADMMState) -> Tensor:
         """Update z and its multipliers; return ``sum_i D_i^T`` of the targets of ``D_i x``, over `_scale`."""
@@ -183,7 +183,8 @@ class ADMM(Advancing[ADMMState]):
         """Update u and its multiplier; return the target of ``K x``, over `_scale`."""
         shifted = torch.add(state.blur_gap, state.blurred, alpha=self.relaxation)
         u = shifted.clone()
-        under, data = under_data(problem, u, state.kernel), problem.data
+        under = under_data(problem, u, state.kernel)
+        data = problem.observed(under)
         if state.saturated is not None:
             data = impute_saturated(data, state.saturated, under)
         under.mul_(self.data_penalty).add_(data).div_(1 + self.data_penalty)

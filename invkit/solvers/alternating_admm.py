@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..core.errors import AssemblyError
-from ..core.interfaces import ImagePrior, OperatorParameterPrior
+from ..core.interfaces import ImagePrior, MissingData, OperatorParameterPrior
 from ..core.parameters import NonNegative, NonNegativeInt, Positive, PositiveInt, validated
 from ..core.problem import Problem
 from ..core.solver import Solver
@@ -56,7 +56,7 @@ class AlternatingState(LinearState):
         load_optimizer_state(self.optimizer, saved["optimizer"])
 
 
-class AlternatingADMM(Solver[AlternatingState]):
+class AlternatingADMM(Solver[AlternatingState], MissingData):
     """Blind problems of any linear operator: alternates ADMM on the image and Adam on the operator's unknown.
 
     An outer iteration is one iteration of `LinearADMM` with the unknown fixed, then some steps of Adam (Kingma & Ba
@@ -163,7 +163,8 @@ def loss_of_unknown(problem: Problem, image: Tensor, unknown: Tensor, iteration:
         unknown: of the operator's ``parameter_shape``.
         iteration: outer iteration, for a scheduled fidelity.
     """
-    total: Tensor = problem.fidelity.at(iteration)(problem.operator(image, unknown), problem.data).mean()
+    predicted = problem.operator(image, unknown)
+    total: Tensor = problem.fidelity.at(iteration)(predicted, problem.observed(predicted)).mean()
     for term in problem.regularizers:
         if term.target == "kernel":
             total = total + term.weight * term.regularizer(unknown).mean()

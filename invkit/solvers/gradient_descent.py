@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import torch
 
-from ..core.interfaces import Assignable
+from ..core.interfaces import Assignable, MissingData
 from ..core.parameters import Positive, PositiveInt, validated
 from ..core.problem import Problem
 from ..core.solver import Solver
@@ -15,7 +15,7 @@ from .pixel_state import PixelState, check_terms, starting_point
 __all__ = ["GradientDescent"]
 
 
-class GradientDescent(Solver[PixelState]):
+class GradientDescent(Solver[PixelState], MissingData):
     """Steepest descent on the image for a fixed kernel: the x-step of Chan & Wong 1998 and Perrone & Favaro 2014.
 
     ``x <- x - step * N / 2 * gradient of the objective``, where N is the number of values of the data. With the mean

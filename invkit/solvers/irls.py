@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..core.interfaces import Reweightable
+from ..core.interfaces import MissingData, Reweightable
 from ..core.parameters import Positive, PositiveInt, validated
 from ..core.problem import Problem
 from ..core.solver import Solver
@@ -80,7 +80,7 @@ class IRLSState(PixelState):
     right: Tensor
 
 
-class IRLS(Solver[IRLSState]):
+class IRLS(Solver[IRLSState], MissingData):
     """Sparse deconvolution by iteratively reweighted least squares (Levin, Fergus, Durand, Freeman 2007).
 
     It minimises the problem's objective with the exact model of the border. Each regularizer is replaced by the

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..core.interfaces import Assignable, LeastSquares, LinearOperator, Proximable
+from ..core.interfaces import Assignable, LeastSquares, LinearOperator, MissingData, Proximable
 from ..core.parameters import NonNegative, Positive, PositiveInt, validated
 from ..core.problem import Problem
 from ..core.solver import Solver
@@ -35,7 +35,7 @@ class LinearState(PixelState):
     saved: ClassVar = ("image", "kernel", "gaps", "bound_gap")
 
 
-class LinearADMM(Solver[LinearState]):
+class LinearADMM(Solver[LinearState], MissingData):
     """ADMM for any linear operator with known parameters.
 
     It minimises ``|A x - y|^2 / n + sum_i w_i R_i(D_i x)`` over x in [0, 1]. Boyd et al., "Distributed Optimization and
@@ -119,7 +119,7 @@ class LinearADMM(Solver[LinearState]):
             state.bound_gap = shifted - z
             targets += self.bound_penalty * (z - state.bound_gap)
         assert isinstance(problem.operator, LinearOperator)  # as `needs` says
-        target = problem.operator.adjoint(problem.data, state.kernel) + rho * targets
+        target = problem.operator.adjoint(problem.masked(problem.data), state.kernel) + rho * targets
         normal = self.normal(problem, state, rho)
         state.image = conjugate_gradients(normal, target, state.image, iterations=self.cg_iterations, fused=False)
 
@@ -135,7 +135,7 @@ class LinearADMM(Solver[LinearState]):
         assert isinstance(operator, LinearOperator)  # as `needs` says
 
         def applied(image: Tensor) -> Tensor:
-            back: Tensor = operator.adjoint(operator(image, state.kernel), state.kernel)
+            back: Tensor = operator.adjoint(problem.masked(operator(image, state.kernel)), state.kernel)
             for group in filters:
                 back = back + rho * apply_filters_adjoint(apply_filters(image, group, wrap=False), group)
             return back + rho * self.bound_penalty * image

@@ -19,7 +19,8 @@ __all__ = ["MaskedBlur", "data_on_grid", "is_circular", "objective"]
 class MaskedBlur:
     """``K`` from an image to the data of a problem whose padding is "valid" or "circular", with its adjoint.
 
-    It equals the problem's operator. Solvers use it for ``K^T K`` and for filters on the same grid.
+    It equals the problem's operator. Solvers use it for ``K^T K`` and for filters on the same grid. The adjoint and the
+    normal map leave out unknown data.
 
     Attributes:
         spectrum: the kernel's transfer function, (B, 1, *half grid).
@@ -27,6 +28,7 @@ class MaskedBlur:
         image_size: size of the image, which lies in the grid's first corner.
         data_size: size of the data.
         corner: (row, column) of the image at which the data begin.
+        measured: which data count, bool, (B, C, *data size); None: all.
     """
 
     spectrum: Tensor
@@ -34,6 +36,7 @@ class MaskedBlur:
     image_size: Size
     data_size: Size
     corner: Size
+    measured: Tensor | None = None
 
     @classmethod
     def of(cls, problem: Problem, kernel: Tensor) -> MaskedBlur:
@@ -41,10 +44,10 @@ class MaskedBlur:
         data_size = size_of(problem.data)
         image_size = (problem.image_prior.shape[-2], problem.image_prior.shape[-1])
         if is_circular(problem):
-            return cls(otf(kernel, data_size), data_size, data_size, data_size, (0, 0))
+            return cls(otf(kernel, data_size), data_size, data_size, data_size, (0, 0), problem.measured)
         (top, _), (left, _) = margins(size_of(kernel))
         grid = grid_size(data_size, size_of(kernel))
-        return cls(otf(kernel, grid), grid, image_size, data_size, (top, left))
+        return cls(otf(kernel, grid), grid, image_size, data_size, (top, left), problem.measured)
 
     def by(self, kernel: Tensor) -> MaskedBlur:
         """Return the blur from the same image to the same data by another kernel (B, 1, h, w) of the same size."""
@@ -55,7 +58,8 @@ class MaskedBlur:
         return self._framed(self._filtered(image, self.spectrum)).contiguous()
 
     def adjoint(self, data: Tensor) -> Tensor:
-        """``K^T y``: (B, C, H', W') -> (B, C, H, W)."""
+        """``K^T y`` of the measured data: (B, C, H', W') -> (B, C, H, W)."""
+        data = data if self.measured is None else data * self.measured
         grid = data.new_zeros(*data.shape[:2], *self.grid)
         self._framed(grid).copy_(data)
         return self._cropped(self._filtered(grid, self.spectrum.conj()))
@@ -68,6 +72,8 @@ class MaskedBlur:
         blurred[..., row + height :, :] = 0
         blurred[..., :column] = 0
         blurred[..., column + width :] = 0
+        if self.measured is not None:
+            self._framed(blurred).mul_(self.measured)
         return self._cropped(self._filtered(blurred, self.spectrum.conj()))
 
     def filtered(self, image: Tensor, response: Tensor) -> Tensor:
@@ -106,7 +112,8 @@ def objective(problem: Problem, blur: MaskedBlur, image: Tensor) -> Tensor:
         blur: `MaskedBlur` of the problem.
         image: (B, C, H, W).
     """
-    total: Tensor = problem.fidelity(blur.forward(image), problem.data)
+    predicted = blur.forward(image)
+    total: Tensor = problem.fidelity(predicted, problem.observed(predicted))
     for term in problem.regularizers:
         if term.target == "image":
             total = total + term.weight * term.regularizer(image)

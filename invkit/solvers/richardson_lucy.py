@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ..core.interfaces import Assignable, Blur, ImagePrior, KullbackLeibler, OperatorParameterPrior
+from ..core.interfaces import Assignable, Blur, ImagePrior, KullbackLeibler, MissingData, OperatorParameterPrior
 from ..core.parameters import PositiveFraction, PositiveInt, validated
 from ..core.problem import Problem, Term
 from ..core.solver import Solver
@@ -40,7 +40,7 @@ class RichardsonLucyState(PixelState):
         change: difference of the last update and the point at which it was computed, (B, C, H, W).
         momentum: length of the extrapolation along ``image - previous``, in [0, 1], (B, C, 1, 1).
         blur: K.
-        support: ``K^T 1``, the share of each pixel's light that reaches the data, (B, 1, H, W).
+        support: ``K^T 1``, the share of each pixel's light that reaches the data, (B, C, H, W).
     """
 
     gamma: float
@@ -60,7 +60,7 @@ class RichardsonLucyState(PixelState):
         return image_prior_of(problem.image_prior, self.estimate()[0]), problem.kernel_prior
 
 
-class RichardsonLucy(Solver[RichardsonLucyState]):
+class RichardsonLucy(Solver[RichardsonLucyState], MissingData):
     """Richardson-Lucy deconvolution (Richardson 1972; Lucy 1974): the most likely image under Poisson noise.
 
     ``x <- x * K^T(y / K x) / K^T 1`` reduces the Kullback-Leibler divergence of ``K x`` from the data, the fidelity
@@ -128,7 +128,9 @@ class RichardsonLucy(Solver[RichardsonLucyState]):
             change=torch.zeros_like(image),
             momentum=image.new_zeros(*image.shape[:2], 1, 1),
             blur=blur,
-            support=blur.adjoint(torch.ones_like(problem.data[:, :1])),
+            support=blur.adjoint(
+                torch.ones_like(problem.data if problem.measured is not None else problem.data[:, :1])
+            ),
         )
 
     @torch.no_grad()
@@ -151,10 +153,11 @@ class RichardsonLucy(Solver[RichardsonLucyState]):
         blurred = state.blur.forward(point).clamp_(min=MIN_PREDICTED_LIGHT)
         data = problem.data.clamp(min=0) ** self.gamma
         if self.saturation is None:
+            data = problem.observed(blurred, data)
             return (data / blurred).sub_(1), divergence(data, blurred)
         level = self.saturation**self.gamma
         recorded, slope = sensor_response(blurred, level)
-        data = data.clamp(max=level)
+        data = problem.observed(recorded, data.clamp(max=level))
         return (data / recorded).sub_(1).mul_(slope), divergence(data, recorded)
 
     def _back_projected(self, state: RichardsonLucyState, point: Tensor, error: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ..core.interfaces import Assignable, Regularizer
+from ..core.interfaces import Assignable, MissingData, Regularizer
 from ..core.parameters import Fraction, Positive, validated
 from ..core.problem import Problem, Term
 from ..core.solver import Solver
@@ -22,7 +22,7 @@ from .pixel_state import PixelState, starting_point
 __all__ = ["RingingRemoval", "bilateral_filter"]
 
 
-class RingingRemoval(Solver[PixelState]):
+class RingingRemoval(Solver[PixelState], MissingData):
     """Ringing removal (Pan, Hu, Su, Yang 2014, section on ringing artifacts).
 
     The deconvolution with the problem's own regularizers has detail and ringing. The deconvolution with an L0 penalty

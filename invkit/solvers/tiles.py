@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ..core.errors import AssemblyError
-from ..core.interfaces import Assignable, Blur
+from ..core.interfaces import Assignable, Blur, MissingData
 from ..core.parameters import NonNegative, PositiveInt, validated
 from ..core.problem import Problem
 from ..core.runtime.threads import at_most_threads
@@ -72,7 +72,7 @@ class Tile:
         return image[:, self.channels, top : top + height, left : left + width]
 
 
-class Tiles(Solver[State]):
+class Tiles(Solver[State], MissingData):
     """Deconvolves an image by overlapping tiles, each with a solver that keeps the kernel fixed.
 
     The solver of a tile does not know what lies beyond the tile's data, as it does not know what lies beyond the
@@ -248,7 +248,8 @@ def part_of(problem: Problem, tile: Tile, image: Tensor) -> Problem:
         image: (B, C, H, W), the whole starting image.
     """
     prior = image_prior_of(problem.image_prior, tile.image(image))
-    return replace(problem, data=tile.data(problem.data), image_prior=prior)
+    measured = None if problem.measured is None else tile.data(problem.measured)
+    return replace(problem, data=tile.data(problem.data), image_prior=prior, measured=measured)
 
 
 def tile_windows(size: int, count: int, overlap: int, taps: int) -> list[tuple[Size, Tensor]]:

@@ -1,4 +1,4 @@
-"""Checks that a solver uses each part of a problem, or refuses it by its type before it computes."""
+"""Checks that a solver uses each part of a problem, or refuses it before it computes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from ..core.errors import AssemblyError
-from ..core.interfaces import Fidelity, ForwardOperator
+from ..core.interfaces import Fidelity, ForwardOperator, MissingData
 from ..core.problem import Problem
 from ..core.solver import Solver, State
 from ..numerics.geometry import Shape
 from .common import demand
 
-__all__ = ["assert_no_part_ignored", "state_after_few"]
+__all__ = ["assert_no_part_ignored", "assert_unknown_data_left_out", "state_after_few"]
 
 FEW_STEPS = 2  # enough to see the form of a result
 
@@ -71,6 +71,26 @@ def assert_no_part_ignored(solver: Solver[Any], problem: Problem) -> None:
     if accepts(solver, squared):
         finite = bool(torch.isfinite(state_after_few(solver, squared).estimate()[0]).all())
         demand(finite, f"{name} accepts an operator that is not linear, and does not solve it")
+
+
+def assert_unknown_data_left_out(solver: Solver[Any], problem: Problem) -> None:
+    """Values at unknown data change no bit of the result; a solver that is not of type `MissingData` refuses them.
+
+    Args:
+        solver: the solver.
+        problem: one that it solves.
+    """
+    name, measured = type(solver).__name__, torch.ones_like(problem.data, dtype=torch.bool)
+    measured[..., 2:5, 3:9] = False
+    first, second = (
+        replace(problem, data=problem.data.masked_fill(~measured, value), measured=measured) for value in (0.0, 1.0)
+    )
+    if not accepts(solver, first):
+        return
+    demand(isinstance(solver, MissingData), f"{name} accepts unknown data, and is not of type MissingData")
+    one, other = (state_after_few(solver, each).estimate() for each in (first, second))
+    same = all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+    demand(same, f"{name} uses the values that stand at unknown data; see Problem.observed and Problem.masked")
 
 
 def accepts(solver: Solver[Any], problem: Problem) -> bool:

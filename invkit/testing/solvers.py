@@ -35,7 +35,7 @@ from .common import (
 )
 from .map_steps import strokes
 from .priors import assert_image, assert_kernel
-from .problem_parts import assert_no_part_ignored, state_after_few
+from .problem_parts import assert_no_part_ignored, assert_unknown_data_left_out, state_after_few
 
 __all__ = ["check_observer", "check_solved", "check_solver", "small_problem"]
 
@@ -74,6 +74,7 @@ def check_solver(component: type[Solver[Any]], params: ParameterValues | None = 
     assert_solved(solver, problem, result, keeper)
     assert_any_form(solver, problem)
     assert_no_part_ignored(solver, problem)
+    assert_unknown_data_left_out(solver, problem)
 
 
 def check_solved(solver: Solver[Any], problem: Problem) -> None:

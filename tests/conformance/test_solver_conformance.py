@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
@@ -168,6 +169,13 @@ class Single(GradientDescent):
         return state
 
 
+class Nosy(GradientDescent):
+    """Fits unknown data too."""
+
+    def step(self, problem: Problem, state: PixelState) -> PixelState:
+        return super().step(replace(problem, measured=None), state)
+
+
 class Counting(JointAdam):  # type: ignore[misc]  # a final class
     """Counts its steps, which the loop does."""
 
@@ -251,6 +259,7 @@ class Nameless(Solver[Any]):
         (Silent, "records 0 losses"),
         (Barren, "in the priors it leaves, ends at a fidelity"),
         (Single, "gives an image in torch.float32 for float64"),
+        (Nosy, "Nosy uses the values that stand at unknown data"),
         (Counting, "records 10 losses in 20 steps"),
         (Refusing, "refuses every problem of registered components: not today"),
         (Moody, "Moody does not always decline a problem in the same way"),

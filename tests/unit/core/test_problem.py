@@ -103,6 +103,34 @@ def test_the_objective_has_gradients_for_the_parameters_of_both_priors() -> None
     assert all(p.grad is not None and bool(torch.isfinite(p.grad).all()) for p in parameters)
 
 
+def test_unknown_data_add_nothing_to_the_objective() -> None:
+    measured = torch.ones(DATA.shape, dtype=torch.bool)
+    measured[..., 2:4, 5:9] = False
+    one = replace(problem(), measured=measured)
+    other = replace(one, data=DATA.masked_fill(~measured, 1.0))
+    image = torch.rand(IMAGE_SHAPE, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    kernel = one.kernel_prior().detach()
+    first, second = one.objective(image, kernel), other.objective(image, kernel)
+    assert torch.equal(first, second)
+    squares = (one.operator(image, kernel) - DATA).square() * measured
+    torch.testing.assert_close(first, squares.mean((1, 2, 3)))
+    gradients = [torch.autograd.grad(each.sum(), image)[0] for each in (first, squares.mean((1, 2, 3)))]
+    torch.testing.assert_close(*gradients)
+
+
+def test_what_was_measured_expands_to_the_data() -> None:
+    assert replace(problem(), measured=torch.ones(1, 1, 10, 12, dtype=torch.bool)).measured is None
+    some = torch.ones(1, 1, 10, 12, dtype=torch.bool)
+    some[..., 3] = False
+    found = replace(problem(), measured=some).measured
+    assert found is not None
+    assert found.shape == DATA.shape
+    with pytest.raises(InputError, match="must be a tensor of bool"):
+        replace(problem(), measured=some.float())
+    with pytest.raises(InputError, match=r"measured has shape \(1, 1, 9, 12\), which does not expand to"):
+        replace(problem(), measured=some[..., :9, :])
+
+
 def test_moving_a_problem_moves_all_its_parts() -> None:
     moved = problem(regularizers=(Term(Mean(), 0.1, target="kernel"),)).to("cpu")
     assert moved.data.device == next(moved.image_prior.parameters()).device == torch.device("cpu")

@@ -44,6 +44,15 @@ def test_what_the_mask_hides_does_not_count(side: int) -> None:
     assert np.sqrt(np.mean((np.asarray(results[0]) - clean)[~hidden(side)] ** 2)) < 0.02
 
 
+@pytest.mark.parametrize("recipe", ["sparse-admm", "sparse-irls", "richardson-lucy"])
+def test_pixels_beside_the_mask_are_as_good_as_without_it(recipe: str) -> None:
+    """Filled pixels contradict the blur around them; left out of the data term, they do not."""
+    dead = np.random.default_rng(1).random((64, 64)) < 0.2
+    results = [restored(np.ma.masked_array(scene(), mask), recipe=recipe).image for mask in (dead, False)]
+
+    assert np.sqrt(np.mean((np.asarray(results[0]) - np.asarray(results[1]))[~dead] ** 2)) < 0.035
+
+
 def test_the_mask_comes_back_and_the_result_says_what_was_hidden() -> None:
     result = restored(masked(np.nan))
     assert isinstance(result.image, np.ma.MaskedArray)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,17 @@ def test_the_masked_blur_is_the_operator(height: int, width: int, padding: Paddi
     assert isinstance(problem.operator, LinearOperator)
     assert torch.allclose(blur.forward(image), problem.operator(image, kernel), atol=1e-12)
     assert torch.allclose(blur.adjoint(data), problem.operator.adjoint(data, kernel), atol=1e-12)
+    assert torch.allclose(blur.normal(image), blur.adjoint(blur.forward(image)), atol=1e-12)
+
+
+@given(share=st.floats(0.1, 0.9), padding=st.sampled_from(["valid", "circular"]))
+@settings(deadline=None)
+def test_the_masked_blur_leaves_out_unknown_data(share: float, padding: Padding) -> None:
+    kernel, data = a_kernel(2, (3, 4)), random(2, 2, 9, 8)
+    problem = replace(made(data, kernel, (), padding), measured=random(2, 2, 9, 8, seed=6) < share)
+    image, blur = random(*problem.image_prior.shape, seed=4), MaskedBlur.of(problem, kernel)
+    seen = problem.masked(blur.forward(image))
+    assert torch.allclose((seen * data).sum(), (image * blur.adjoint(data)).sum(), atol=1e-12)
     assert torch.allclose(blur.normal(image), blur.adjoint(blur.forward(image)), atol=1e-12)
 
 
