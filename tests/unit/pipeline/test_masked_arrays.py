@@ -84,3 +84,11 @@ def test_a_mask_without_use_is_refused() -> None:
         restored(np.ma.masked_array(scene(), True))
     with pytest.raises(InputError, match=r"cannot be masked; give array.filled\(0\)"):
         invkit.deconvolve(scene(), np.ma.masked_array(KERNEL, KERNEL < 0), progress=False)
+
+
+@pytest.mark.parametrize("side", [64, 40])
+def test_transparent_pixels_of_a_small_picture_do_not_count(side: int) -> None:
+    opacity = (~hidden(side)).astype(np.float32)
+    results = [restored(np.dstack([masked(junk, side).data] * 3 + [opacity])).image for junk in (0.0, 1.0)]
+    first, second = (np.asarray(one)[~hidden(side)] for one in results)
+    np.testing.assert_array_equal(first, second)
