@@ -11,6 +11,7 @@ __all__ = [
     "DivergedError",
     "InputError",
     "InvkitError",
+    "MissingDataError",
     "NotApplicableError",
     "OutOfMemoryError",
     "PluginError",
@@ -47,6 +48,10 @@ class UnknownNameError(InvkitError, LookupError):
 
 class AssemblyError(InvkitError, TypeError):
     """Components that do not fit together: wrong family, wrong shape, or an ability the solver needs is missing."""
+
+
+class MissingDataError(AssemblyError):
+    """A problem with unknown data, for a solver that cannot leave them out."""
 
 
 class PluginError(InvkitError, ImportError):

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar, final
 import torch
 from torch import Tensor
 
-from .errors import AssemblyError, DivergedError, InputError, is_out_of_memory, one_line
+from .errors import AssemblyError, DivergedError, InputError, MissingDataError, is_out_of_memory, one_line
 from .interfaces import ImagePrior, MissingData, OperatorParameterPrior
 from .parameters import Component
 from .problem import Problem, parts, threads_for
@@ -189,7 +189,7 @@ class Solver(Component, ABC, Generic[StateT]):
     def check(self, problem: Problem) -> None:
         """Refuse a problem without the abilities that the solver needs; raises `AssemblyError` that names them."""
         if problem.measured is not None and not isinstance(self, MissingData):
-            raise AssemblyError(f"{type(self).__name__} cannot leave out unknown data; fill them, without 'measured'")
+            raise MissingDataError(f"{type(self).__name__} cannot leave out unknown data; fill them instead")
         for part, ability in self.needs.items():
             components = parts(problem, part)
             if not components:

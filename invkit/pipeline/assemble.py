@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..core import registry
-from ..core.errors import AssemblyError, InputError, PluginError
+from ..core.errors import AssemblyError, InputError, MissingDataError, PluginError
 from ..core.interfaces import (
     Assignable,
     Blur,
@@ -21,7 +21,6 @@ from ..core.interfaces import (
     LatentPrior,
     LeastSquares,
     LinearOperator,
-    MissingData,
     Proximable,
     Resizable,
     Reweightable,
@@ -82,8 +81,8 @@ def assemble(
             ``kernel_size``. None otherwise.
         sigma: standard deviation of the noise in [0, 1] units, for terms scaled by it.
         seed: of every component that draws random numbers and whose recipe names no seed.
-        measured: which data count, (1, 1, H, W), bool; None: all. It is not passed on to a solver that is not of type
-            `MissingData`, or has one nested in it; such a solver takes the data as they are.
+        measured: which data count, (1, 1, H, W), bool; None: all. A solver that cannot leave out the others takes the
+            data as they are.
 
     Raises:
         UnknownNameError, PluginError, RecipeError: a component cannot be loaded, or its parameters are wrong.
@@ -96,10 +95,13 @@ def assemble(
         check_start(recipe, checked["kernel_prior"])
     operator: ForwardOperator = checked["operator"].build({})
     check_data(data, operator.data_range)
-    leave_out = all(issubclass(one.component, MissingData) for one in nested_solvers(checked["solver"]))
     problem, solver = build_problem(recipe, checked, operator, data, kernel_size, kernel, sigma)
-    problem = replace(problem, measured=measured if leave_out else None)
-    solver.check(problem)
+    try:
+        problem = replace(problem, measured=measured)
+        solver.check(problem)
+    except MissingDataError:
+        problem = replace(problem, measured=None)
+        solver.check(problem)
     return Assembly(problem, solver, resolved_recipe(recipe, checked))
 
 
