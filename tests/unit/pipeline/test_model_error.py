@@ -126,7 +126,7 @@ def planned(recipe: str, *settings: str, **options: Any) -> Stage:
 def test_the_model_error_beyond_the_noise_is_added_to_it_with_its_factor(
     monkeypatch: pytest.MonkeyPatch, recipe: str, factor: float, sigma: float, error: float, excess: float
 ) -> None:
-    monkeypatch.setattr("invkit.pipeline.stages.model_error", lambda data, kernel: error)
+    monkeypatch.setattr("invkit.pipeline.stages.model_error", lambda data, kernel, measured: error)
     stage = replace(planned(recipe), sigma=sigma)
     sigma_within: Any = pytest.approx((sigma**2 + (factor * excess) ** 2) ** 0.5, rel=1e-12)
     found = stage.knowing(curve())
@@ -148,6 +148,6 @@ def test_the_model_error_beyond_the_noise_is_added_to_it_with_its_factor(
 def test_the_model_error_is_measured_only_if_it_changes_an_estimated_level(
     monkeypatch: pytest.MonkeyPatch, stage: Callable[[], Stage]
 ) -> None:
-    monkeypatch.setattr("invkit.pipeline.stages.model_error", lambda data, kernel: pytest.fail("measured"))
+    monkeypatch.setattr("invkit.pipeline.stages.model_error", lambda data, kernel, measured: pytest.fail("measured"))
     plain = stage()
     assert plain.knowing(curve()) is plain
