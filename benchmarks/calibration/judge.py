@@ -26,7 +26,6 @@ from report import append, distance, results, rows_of
 from rich.progress import track
 
 from invkit.core import registry
-from invkit.pipeline.diagnostics import lost_share
 from invkit.pipeline.job import prepare
 from invkit.pipeline.multistart import Multistart
 from invkit.pipeline.selection import Selection
@@ -97,7 +96,6 @@ def kernels_of(folder: Path, case: Mapping[str, str], recipe: str) -> list[dict[
                 "stage": number,
                 "input": round(before, 3),
                 "restored": round(distance(image[0, 0].numpy(), Path(f"{path}_sharp.png")), 3),
-                "lost": round(lost_share(data, image), 5),
                 **{name: round(own[name], 5) for name in names},
             }
         )
@@ -111,7 +109,7 @@ def learn(
     output: Annotated[Path | None, typer.Option(help="JSON file for the weights and figures.")] = None,
 ) -> None:
     """Print the weights, the regret and the reliability of the doubt."""
-    metrics = metric or ["normalized-sparsity", "residual", "kernel-agreement"]
+    metrics = metric or ["normalized-sparsity", "residual", "kernel-agreement", "lost-greys"]
     cases = cases_of(rows_of(table), metrics)
     weights, chosen = weights_of(cases), [0] * len(cases)
     for training, testing in folds([case.photograph for case in cases]):
@@ -140,7 +138,7 @@ class Compared:
         raw: the same as measured.
         restored: PSNR of each restoration, dB.
         before: of the input, dB.
-        lost: (kernels,): the root of the lost share.
+        lost: (kernels,), the metric lost-greys.
     """
 
     def __init__(self, rows: Sequence[Mapping[str, str]], metrics: Sequence[str]) -> None:
@@ -148,7 +146,7 @@ class Compared:
         self.raw = np.array([[float(row[name]) for name in metrics] for row in rows])
         self.values = self.raw - self.raw.mean(0)
         self.restored, self.before = np.array([float(row["restored"]) for row in rows]), float(rows[0]["input"])
-        self.lost = np.array([min(float(row["lost"]), 0.05) ** 0.5 for row in rows])
+        self.lost = np.array([float(row["lost-greys"]) for row in rows])
 
     def choice(self, weights: np.ndarray[Any, Any]) -> int:
         """The kernel with the lowest weighted sum."""

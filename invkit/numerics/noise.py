@@ -29,14 +29,14 @@ from torch import Tensor
 
 from ..core.errors import InputError
 
-__all__ = ["PATCH_SIDE", "ROUNDING_SIGMA", "NoiseMethod", "estimate_sigma", "saturation_levels"]
+__all__ = ["PATCH_SIDE", "ROUNDING_SIGMA", "NoiseMethod", "estimate_sigma", "rounding_sigma", "saturation_levels"]
 
 NoiseMethod: TypeAlias = Literal["zoran-weiss", "patch-covariance"]
 Floats32: TypeAlias = npt.NDArray[np.float32]
 Floats64: TypeAlias = npt.NDArray[np.float64]
 
 PATCH_SIDE = 8  # pixels; an image must have at least as many along each side
-ROUNDING_SIGMA = 1 / 255 / 12**0.5  # standard deviation of rounding to 8 bits, in [0, 1] units
+SENSOR_BITS = 16  # at most; floating-point numbers have more
 MIN_HIGH_FREQUENCY = 9  # horizontal plus vertical; filters below it select patches, the others measure the noise
 MAX_PATCHES = 100_000
 QUIET_SHARE = 0.05
@@ -44,6 +44,19 @@ MIN_QUIET_PATCHES = 1000
 MIN_EXCESS_KURTOSIS = 3.0  # of a Laplace distribution
 SATURATED_SHARE = 1e-3  # an extreme value of so many pixels is a limit of the sensor or of the file format
 MAX_COVARIANCE_SAMPLES = 1_000_000  # "patch-covariance" uses the centre of a larger image
+
+
+def rounding_sigma(bits: int) -> float:
+    """Standard deviation of rounding to whole numbers of so many bits, in [0, 1] units; 0 for floating point.
+
+    Example:
+        >>> round(255 * rounding_sigma(8), 3), rounding_sigma(32)
+        (0.289, 0.0)
+    """
+    return 1 / (2**bits - 1) / 12**0.5 if bits <= SENSOR_BITS else 0.0
+
+
+ROUNDING_SIGMA = rounding_sigma(8)
 
 
 def estimate_sigma(image: npt.NDArray[np.generic] | Tensor, method: NoiseMethod = "zoran-weiss") -> float:

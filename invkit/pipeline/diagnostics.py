@@ -8,11 +8,11 @@ from typing import Any
 
 from torch import Tensor
 
-__all__ = ["diagnose", "lost_share", "probability_worse"]
+from ..numerics.restoration_scores import lost_share
+
+__all__ = ["diagnose", "probability_worse"]
 
 MAX_KERNEL_ENTRY = 0.9  # above this share of the mass in one pixel, a kernel leaves the image unchanged
-NEAR_BLACK_OR_WHITE = 0.002  # in [0, 1]
-INTERIOR_MARGIN = 0.15  # in [0, 1]: greys this far from black and white must not become either
 MAX_LOST_SHARE = 0.0075  # of the values; fewer than 1 in 100 of 1059 restorations that improved their images had more
 MIN_AGREEMENT = 0.75  # with the nearer half of the other kernels; the lowest among 52 good restorations was 0.79
 MIN_COMPARED = 3  # candidates, below which their agreement says nothing
@@ -42,7 +42,7 @@ def diagnose(
             "the estimated kernel is a point, which leaves the image unchanged: the image may be sharp, or its blur "
             "may vary over the image"
         )
-    share = lost_share(picture, restored)
+    share = float(lost_share(picture, restored).mean())
     if share > MAX_LOST_SHARE:
         found.append(
             f"{share:.1%} of the image was neither dark nor bright and became black or white, as in the rings of a "
@@ -81,21 +81,9 @@ def probability_worse(picture: Tensor, restored: Tensor, candidates: Sequence[Ma
     agreement = agreement_of_selected(candidates)
     if agreement is None or not all("residual" in one["scores"] for one in candidates if one["selected"]):
         return None
-    lost = min(lost_share(picture, restored), MODELLED_LOST_SHARE) ** 0.5
+    lost = min(float(lost_share(picture, restored).mean()), MODELLED_LOST_SHARE) ** 0.5
     weighted = zip(MODEL, (lost, agreement, 1.0), strict=True)
     return 1 / (1 + math.exp(-sum(weight * value for weight, value in weighted)))
-
-
-def lost_share(picture: Tensor, restored: Tensor) -> float:
-    """The share of the values that were neither dark nor bright and became black or white.
-
-    Args:
-        picture: (B, C, H, W) in [0, 1].
-        restored: of the same shape.
-    """
-    grey = (picture > INTERIOR_MARGIN) & (picture < 1 - INTERIOR_MARGIN)
-    lost = (restored <= NEAR_BLACK_OR_WHITE) | (restored >= 1 - NEAR_BLACK_OR_WHITE)
-    return float((grey & lost).double().mean())
 
 
 def agreement_of_selected(candidates: Sequence[Mapping[str, Any]]) -> float | None:

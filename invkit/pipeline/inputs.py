@@ -22,7 +22,7 @@ from ..media.images import Layout, Photo, from_bchw, read_image, to_bchw
 from ..media.kernels import as_kernel, read_kernel
 from ..media.masks import as_measured_pixels, check_not_inverted, read_measured_pixels
 from ..numerics.geometry import Size, size_of
-from ..numerics.noise import saturation_levels
+from ..numerics.noise import rounding_sigma, saturation_levels
 
 __all__ = [
     "ArrayOrFile",
@@ -86,6 +86,11 @@ class InputImage:
     def bits(self) -> int:
         """Bits per sample of the input, in which results are written."""
         return self.layout.bits if self.photo is None else self.photo.bits
+
+    @property
+    def rounding(self) -> float:
+        """Standard deviation of the error of rounding to the bits of the input, in units of the data."""
+        return rounding_sigma(self.bits) / self.white
 
     def with_white(self, facts: Mapping[str, Any]) -> dict[str, Any]:
         """Facts for the details of a result; of a dim picture, with the value that was white and a notice of it."""

@@ -315,7 +315,7 @@ def prepared_job(
         check_accepts_kernel(method)
     frame = kernel_frame_of(method, operator, options, data, parameter)
     size = frame.size
-    stages = plan_stages(method, data, options, operator.data_range is not None, scene.measured)
+    stages = plan_stages(method, data, options, operator.data_range is not None, scene.measured, image.rounding)
     if parameter is not None and issubclass(operator, Blur):
         parameter = as_batch(parameter, (len(data), 1, *size))
         stages = (stages[0].knowing(parameter), *stages[1:])
@@ -354,7 +354,7 @@ def prepared_job(
     def with_size_found() -> Job:
         from .size_probe import PROBE_RECIPE, SizeProbe
 
-        stage = plan_stages(load_recipe(PROBE_RECIPE), data, options)[0].candidates[0][0]
+        stage = plan_stages(load_recipe(PROBE_RECIPE), data, options, rounding=image.rounding)[0].candidates[0][0]
         size = SizeProbe(stage, frame, device).size()
         return prepared_job(method, inputs, scene, options.model_copy(update={"kernel_size": size}), device, reason)
 

@@ -236,15 +236,15 @@ def depends_on_noise(recipe: Recipe) -> bool:
     return any(term.scale_by != "one" and term.weight > 0 for term in recipe.regularizers)
 
 
-def noise_level(recipe: Recipe, data: Tensor) -> float | None:
-    """The estimated standard deviation of the noise, at least that of rounding to 8 bits.
+def noise_level(recipe: Recipe, data: Tensor, rounding: float = ROUNDING_SIGMA) -> float | None:
+    """The estimated standard deviation of the noise, at least that of the rounding of the data.
 
-    JPEG, denoising in the camera and dark areas hide noise from the estimator, and a deconvolution with a weight near
-    zero fits every error of the model.
+    JPEG, denoising in the camera and dark areas hide noise from the estimator.
 
     Args:
         recipe: whose stages may need the level.
         data: (B, C, H, W) in [0, 1].
+        rounding: standard deviation of the error of rounding; that of 8 bits by default.
 
     Returns:
         The level in [0, 1] units; None for an image too small for the estimator, if no stage needs it.
@@ -252,4 +252,4 @@ def noise_level(recipe: Recipe, data: Tensor) -> float | None:
     if not any(depends_on_noise(one) for _, one in recipe.tree()) and min(data.shape[-2:]) < PATCH_SIDE:
         return None
     with threads_worth(data.numel()):
-        return max(estimate_sigma(data), ROUNDING_SIGMA)
+        return max(estimate_sigma(data), rounding)

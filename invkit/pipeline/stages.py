@@ -20,6 +20,7 @@ from ..core.solver import Observer
 from ..media.colour import to_luma_chroma
 from ..numerics.geometry import centre
 from ..numerics.informative_window import informative_window
+from ..numerics.noise import ROUNDING_SIGMA
 from ..recipes.model import Recipe
 from .assemble import Assembly, assemble
 from .model_error import model_error
@@ -133,6 +134,7 @@ def plan_stages(
     options: Options,
     are_pictures: bool = True,
     measured: Tensor | None = None,
+    rounding: float = ROUNDING_SIGMA,
 ) -> tuple[Stage, ...]:
     """The stages of a recipe; of next stages and candidates, the picture's window is that of the recipe.
 
@@ -142,11 +144,12 @@ def plan_stages(
         options: the user's; the colour applies to the last stage, whose image is returned.
         are_pictures: whether the data are pictures; other data have neither colours nor an estimate of their noise.
         measured: which pixels count, (1, 1, H, W), bool; None: all.
+        rounding: standard deviation of the rounding of the picture, the least that its noise is taken for.
 
     Raises:
         InputError: a stage needs the noise level, and it cannot be estimated.
     """
-    return stages_of(recipe, Views(picture, recipe, options, are_pictures, measured), options.color)
+    return stages_of(recipe, Views(picture, recipe, options, are_pictures, measured, rounding), options.color)
 
 
 @dataclass(frozen=True)
@@ -159,6 +162,7 @@ class Views:
         options: the user's.
         are_pictures: whether the data are pictures.
         measured: which pixels count, (1, 1, H, W), bool; None: all.
+        rounding: standard deviation of the rounding of the picture.
         views: data, chroma and noise level by colour.
     """
 
@@ -167,6 +171,7 @@ class Views:
     options: Options
     are_pictures: bool = True
     measured: Tensor | None = None
+    rounding: float = ROUNDING_SIGMA
     views: dict[Color, tuple[Tensor, Tensor | None, float | None]] = field(default_factory=dict)
 
     def of(self, color: Color) -> tuple[Tensor, Tensor | None, float | None]:
@@ -182,7 +187,7 @@ class Views:
         if self.options.sigma is not None:
             return self.options.sigma
         if self.are_pictures:
-            return noise_level(self.recipe, data)
+            return noise_level(self.recipe, data, self.rounding)
         if any(depends_on_noise(one) for _, one in self.recipe.tree()):
             raise InputError(
                 f"the recipe {self.recipe.name} needs the noise level, which cannot be estimated from data that are no "

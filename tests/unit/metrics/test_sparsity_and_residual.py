@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from invkit.metrics.no_reference.lost_greys import LostGreys
 from invkit.metrics.no_reference.normalized_sparsity import NormalizedSparsity
 from invkit.metrics.no_reference.residual import Residual
 from invkit.numerics.noise import ROUNDING_SIGMA
@@ -95,3 +96,24 @@ def test_saturated_data_do_not_count() -> None:
 
 def test_a_kernel_larger_than_the_data_has_no_residual() -> None:
     assert Residual()(torch.rand(1, 1, 9, 9), torch.rand(2, 1, 9, 9), torch.rand(2, 1, 15, 15)).tolist() == [0, 0]
+
+
+def test_greys_that_become_black_or_white_are_counted_once() -> None:
+    data = torch.full((1, 2, 10, 10), 0.5)
+    data[..., :5] = 0.1  # dark already
+    images = data.repeat(3, 1, 1, 1)
+    images[1, :, 0, 6] = 0.0  # 2 of 200 values, lost
+    images[1, :, 0, 7] = 0.01  # almost
+    images[1, :, 0, 0] = 0.0  # was dark
+    images[2, :, :4, 6] = 1.0  # 8 of 200 values
+    values = LostGreys(max_share=0.03)(data, images, NONE)
+    torch.testing.assert_close(values.square(), torch.tensor([0, 0.01, 0.03], dtype=torch.float64))
+
+
+def test_a_wrong_kernel_loses_greys_and_the_right_one_does_not() -> None:
+    sharp = 0.2 + 0.6 * scene()
+    data = blurred(sharp, 5)
+    detail = data - blurred(data, 5)
+    rings = (data + 20 * detail).clamp(0, 1)
+    right, wrong = LostGreys()(data, torch.cat([sharp, rings]), NONE)
+    assert right == 0 < wrong

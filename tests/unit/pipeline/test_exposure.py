@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 import invkit
 from invkit.core.result import Result
 from invkit.media.images import to_bchw
+from invkit.numerics.noise import rounding_sigma
 from invkit.pipeline.inputs import BRIGHTEST, DIM, InputImage, brightened
 from invkit.pipeline.job import prepare
 
@@ -53,6 +54,19 @@ def test_the_noise_is_told_and_taken_in_units_of_the_given_picture() -> None:
     given = restored(dim, sigma=0.002)
     assert given.details["options"]["sigma"] == pytest.approx(0.002)
     np.testing.assert_allclose(given.image, 0.1 * restored(bright, sigma=0.02).image, atol=2e-3)
+
+
+def test_the_noise_is_at_least_the_rounding_of_the_given_numbers() -> None:
+    ramp = np.tile(np.linspace(0.1, 0.9, 64), (64, 1))  # without noise
+
+    def level(picture: NDArray[Any]) -> float:
+        return float(prepare(picture, kernel=KERNEL).facts["noise_sigma"])
+
+    assert level(np.rint(255 * ramp).astype(np.uint8)) >= rounding_sigma(8)
+    assert rounding_sigma(16) <= level(np.rint(65535 * ramp).astype(np.uint16)) < 0.5 * rounding_sigma(8)
+    assert level(ramp.astype(np.float32)) < 0.5 * rounding_sigma(8)
+    dim = image_of(np.rint(65535 * 0.02 * ramp).astype(np.uint16))
+    assert brightened(dim).rounding == pytest.approx(rounding_sigma(16) / brightened(dim).white)
 
 
 def test_the_truth_is_measured_in_the_same_units() -> None:
