@@ -122,7 +122,7 @@ def test_a_classical_method_goes_from_coarse_to_fine_and_ends_with_a_deconvoluti
     assert whole.links()[-1].is_nonblind
 
 
-WITH_CANDIDATES = ("fast", "best")
+WITH_CANDIDATES = ("fast", "best", "thorough")
 
 
 def test_polish_refines_a_kernel_at_full_size_and_ends_with_a_deconvolution() -> None:
@@ -138,11 +138,12 @@ def test_candidates_have_different_names(name: str) -> None:
     assert len(set(names)) == len(names) > 1
 
 
-def test_best_refines_as_fast_does_and_has_all_candidates_of_fast() -> None:
-    best, fast = load_recipe("best"), load_recipe("fast")
+@pytest.mark.parametrize(("more", "less"), [("best", "fast"), ("thorough", "best")])
+def test_a_slower_recipe_refines_as_the_quicker_one_does_and_has_all_its_candidates(more: str, less: str) -> None:
+    slow, quick = load_recipe(more), load_recipe(less)
     for part in ("operator", "image_prior", "kernel_prior", "fidelity", "regularizers", "solver", "selection", "next"):
-        assert getattr(best, part) == getattr(fast, part), part
-    assert all(one in best.candidates for one in fast.candidates)
+        assert getattr(slow, part) == getattr(quick, part), part
+    assert all(one in slow.candidates for one in quick.candidates)
 
 
 def shortened(parameters: CheckedComponent) -> list[str]:
