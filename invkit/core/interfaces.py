@@ -133,12 +133,14 @@ class ForwardOperator(Component, nn.Module, ABC):
     Attributes:
         parameter_prior: the class of the priors of k.
         data_range: of the data: (0, 1) for pictures, None for other numbers.
+        data_form: the shape of data that are no pictures, for errors.
         example: a shape that data may have; the conformance checks use it.
     """
 
     family: ClassVar[str] = "operators"
     parameter_prior: ClassVar[type[OperatorParameterPrior]] = KernelPrior  # type: ignore[type-abstract]
     data_range: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
+    data_form: ClassVar[str] = "(C, H, W)"
     example: ClassVar[Shape] = (2, 2, 9, 8)
 
     def __init__(self) -> None:

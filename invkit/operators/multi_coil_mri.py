@@ -43,6 +43,7 @@ class MultiCoilMRI(LinearOperator, PartlySeen):
 
     parameter_prior = CoilMapPrior
     data_range = None
+    data_form = "(2 N, H, W), the real parts of N coils and then their imaginary parts"
     brightness_iterations = 4  # more of them amplify the errors of first coil maps
     example = (2, 6, 9, 8)
 

@@ -45,6 +45,7 @@ class Tomography(LinearOperator):
 
     parameter_prior = ScanPrior
     data_range = None
+    data_form = "(slices, angles, detector pixels), of one slice data[None]"
     example = (2, 2, 5, 7)
 
     @validated
@@ -81,12 +82,14 @@ class Tomography(LinearOperator):
         """Angles, detector and image; doubts if the sums of the projections differ, or if the scan does not close.
 
         Raises:
-            InputError: the projections are transposed, or one is blank.
+            InputError: the projections are transposed or negative, or one is blank.
         """
         _, slices, angles, pixels = data.shape
         profile = data.double().sum(1)
         check_not_transposed(profile, slices)
         check_not_blank(profile.sum(-1))
+        if float(profile.sum()) < 0:
+            raise InputError("the sum of the projections is negative; give line integrals, -log(I / I_0)")
         doubts = [uneven_doubt(profile.sum(-1)), arc_doubt(profile, self.arc)]
         return DataReading(
             f"the data are {angles} projections of {pixels} detector pixels, spread over {self.arc:g} degrees, of "

@@ -224,7 +224,7 @@ def read_input_image(image: ImageInput, operator: type[ForwardOperator] | None =
     if isinstance(image, list | tuple):
         return stacked([read_input_image(one, operator) for one in image])
     if operator is not None and operator.data_range is None:
-        return read_numbers(image)  # type: ignore[arg-type]  # several, which lists and tuples are, came before
+        return read_numbers(image, operator.data_form)  # type: ignore[arg-type]  # several, which lists and tuples are, came before
     if isinstance(image, np.ma.MaskedArray):
         return read_masked(image)
     photo = read_image(image) if isinstance(image, str | Path) else None
@@ -257,15 +257,22 @@ def stacked(several: Sequence[InputImage]) -> InputImage:
     return InputImage(torch.cat([one.data for one in several]), opaque, photo)
 
 
-def read_numbers(numbers: ArrayOrFile) -> InputImage:
+def read_numbers(numbers: ArrayOrFile, form: str) -> InputImage:
     """Read data that are no pictures: (C, H, W) or (B, C, H, W) of finite real numbers, channels first.
+
+    Args:
+        numbers: array, tensor or .npy file.
+        form: what (C, H, W) are, for errors.
 
     Raises:
         InputError: another shape or type, or a file that is not .npy.
     """
     values, name = real_numbers(numbers)
     if values.ndim not in (3, 4) or 0 in values.shape:
-        raise InputError(f"{name} has shape {values.shape}; give (C, H, W) or (B, C, H, W), channels first")
+        raise InputError(
+            f"{name} has shape {values.shape}; give {form}, channels first, or several of them along a further "
+            "first dimension"
+        )
     data = single_precision(values if values.ndim == 4 else values[None], name)
     if isinstance(numbers, Tensor):
         return InputImage(data, Layout("tensor", values.ndim, 32))
@@ -276,7 +283,7 @@ def read_numbers_image(given: ArrayOrFile) -> Tensor:
     """Read an image in any units, (B, C, H, W); a picture's file lies in [0, 1]. Raises `InputError`."""
     if isinstance(given, str | Path) and Path(given).suffix.lower() != ".npy":
         return read_input_image(given).data
-    values, name = real_numbers(given)
+    values, name = real_numbers(given, "the truth")
     if not 2 <= values.ndim <= 4 or 0 in values.shape:
         raise InputError(f"{name} has shape {values.shape}; give an image (H, W) or (H, W, C)")
     return single_precision(np.ascontiguousarray(batched(values, isinstance(given, Tensor))), name)
@@ -295,14 +302,14 @@ def single_precision(values: npt.NDArray[Any], name: str) -> Tensor:
     return torch.from_numpy(np.array(values, dtype=np.float32))
 
 
-def real_numbers(given: ArrayOrFile) -> tuple[npt.NDArray[Any], str]:
+def real_numbers(given: ArrayOrFile, what: str = "the measured data") -> tuple[npt.NDArray[Any], str]:
     """An array, a tensor or an .npy file as an array of real numbers, and its name in errors; raises `InputError`."""
     if isinstance(given, np.ma.MaskedArray):
         raise InputError("a kernel, or data that are no picture, cannot be masked; give array.filled(0), if 0 is right")
     if isinstance(given, str | Path):
         values, name = read_array(Path(given)), str(given)
     else:
-        values, name = np.asarray(given.detach().cpu() if isinstance(given, Tensor) else given), "the measured data"
+        values, name = np.asarray(given.detach().cpu() if isinstance(given, Tensor) else given), what
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiub":
         raise InputError(f"{name} holds no real numbers; give complex numbers as channels of real and imaginary parts")
     return values, name
@@ -333,7 +340,7 @@ def read_operator_parameter(given: ArrayOrFile, operator: type[ForwardOperator] 
         return read_measured(given)
     if isinstance(given, str | Path) and Path(given).suffix.lower() != ".npy":
         return read_input_image(given).data.mean(1, keepdim=True)
-    values, name = real_numbers(given)
+    values, name = real_numbers(given, "the operator's parameter")
     if not 2 <= values.ndim <= 4:
         raise InputError(f"{name} has shape {values.shape}; give (H, W), (C, H, W) or (B, C, H, W)")
     return torch.from_numpy(np.array(values, dtype=np.float32)).view((1,) * (4 - values.ndim) + values.shape)
