@@ -70,8 +70,8 @@ def brightness_of(
         raise InputError("the data are zero everywhere, so there is nothing to restore; give other data")
     unit = data / largest  # squares of numbers in any units are beyond single precision
     prior = build_kernel_prior(checked, operator, unit, kernel_size, kernel)
-    with torch.no_grad():
-        brightness = largest * operator.brightness(unit, prior().to(unit))
+    with torch.no_grad():  # in single precision, rounding changes the largest value by percents
+        brightness = largest * operator.brightness(unit.double(), prior().double())
     if not brightness > 0:
         raise InputError("no image of positive values explains the data; check their signs and their order")
     return brightness

@@ -59,8 +59,8 @@ def k_space() -> Numbers:
     return noisy(MultiCoilMRI(acceleration=2)(tensor(scene()), coil_maps()), 0.01)
 
 
-def projections(arc: float = 180.0) -> Numbers:
-    return noisy(Tomography(arc=arc)(tensor(scene()), torch.zeros(1, 1, 2, ANGLES)), 0.002)
+def projections(arc: float = 180.0, angles: int = ANGLES) -> Numbers:
+    return noisy(Tomography(arc=arc)(tensor(scene()), torch.zeros(1, 1, 2, angles)), 0.002)
 
 
 CASES: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -239,7 +239,7 @@ def test_transposed_projections_are_refused(recipe: str, sharper: bool) -> None:
 )
 def test_a_scan_of_another_arc_is_a_warning(arc: float, taken: float, expected: float | None) -> None:
     settings = [*SHORT, f"operator.arc={taken}"]
-    data = projections(arc)
+    data = projections(arc, angles=90)
     warning = invkit.restore(data, "tomography", overrides=settings, progress=False).details["warnings"][0]
     assert f"do not close after {taken} degrees" in warning
     assert warning.endswith(f"operator.arc={expected or 'DEGREES'}")
