@@ -74,9 +74,9 @@ class CoilMapPrior(OperatorParameterPrior):
             return None
         low, high = f"{float(squares[off].min()):.3g}", f"{float(squares[off].max()):.3g}"
         return (
-            f"not normalised: in {int(off.sum())} of {off.numel()} pixels the squared magnitudes of the coils sum to "
-            f"{low if low == high else f'{low} to {high}'} instead of 1; divide each pixel by the root of its "
-            "sum, by which the image is multiplied then, and give 0 in all coils where none sees anything"
+            f"not normalised: it must be {cls.rule}, and in {int(off.sum())} of {off.numel()} pixels they sum to "
+            f"{low if low == high else f'{low} to {high}'}; divide each pixel by the root of its sum, by which the "
+            "image is multiplied then"
         )
 
 
