@@ -67,7 +67,7 @@ class CoilMapPrior(OperatorParameterPrior):
         """Say why coil maps are not allowed, and what to do, to complete "it is ...", or return None."""
         lost = ~torch.isfinite(value).all(1)
         if bool(lost.any()):
-            return f"NaN or infinite in {int(lost.sum())} of {lost.numel()} pixels; give 0 where no coil sees anything"
+            return f"not finite in {int(lost.sum())} of {lost.numel()} pixels; give 0 where no coil sees anything"
         squares = value.square().sum(1)
         off = (squares > 0) & ((value - cls.allowed(value)).abs().amax(1) > PARAMETER_TOLERANCE)
         if not bool(off.any()):

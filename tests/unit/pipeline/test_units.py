@@ -206,7 +206,7 @@ def test_pixels_that_no_coil_sees_come_back_as_zero() -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (lambda maps: maps.index_fill(3, torch.tensor([5]), torch.nan), "NaN or infinite in 32 of 1024 pixels"),
+        (lambda maps: maps.index_fill(3, torch.tensor([5]), torch.nan), "not finite in 32 of 1024 pixels"),
         (lambda maps: 2 * maps, "zero in all coils, and in 1024 of 1024 pixels they sum to 4; divide"),
         (
             lambda maps: maps * torch.linspace(0, 1, SIDE),
