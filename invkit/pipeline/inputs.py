@@ -45,7 +45,7 @@ ImageInput: TypeAlias = ArrayOrFile | Sequence[ArrayOrFile]
 DIM = 0.5  # the largest value of a picture that is brightened
 BRIGHTEST = 0.95  # of a brightened picture; from 0.99 on, data count as saturated
 DIM_NOTICE = "the picture is dim: it was restored as if {:.4g} were white, and is returned as dark as it was"
-SCALE_NOTICE = "the image's brightest value was estimated as {:.4g}; the data were divided by {:.4g}, the image was not"
+SCALE_NOTICE = "the image's brightest value was estimated as {:.4g}; the data were divided by {:.4g} for the solve only"
 LIMITS = (1e-30, 1e30)  # of the largest of numbers that are no picture, so that single precision holds them
 
 
