@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
+from ..numerics.conjugate_gradients import conjugate_gradients
 from ..numerics.finite_differences import IDENTITY, DifferenceFilter, apply_filters
 from ..numerics.geometry import Shape, Size, shape_of
 from .nested import Component
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Assignable",
     "Blur",
+    "DataReading",
     "Denoising",
     "Fidelity",
     "ForwardOperator",
@@ -108,6 +111,19 @@ class KernelPrior(OperatorParameterPrior):
         return torch.where(total > 0, kernel / total.where(total > 0, 1), uniform)
 
 
+@dataclass(frozen=True)
+class DataReading:
+    """What an operator takes data for, so that a user sees a mistake in them.
+
+    Attributes:
+        text: a clause that says it; empty if there is nothing to say.
+        doubts: sentences that say why the data may be others than the operator takes them for.
+    """
+
+    text: str = ""
+    doubts: tuple[str, ...] = ()
+
+
 class ForwardOperator(Component, nn.Module, ABC):
     """``y = A(x; k)``, differentiable; k is the operator's parameter, mostly a blur kernel.
 
@@ -117,12 +133,14 @@ class ForwardOperator(Component, nn.Module, ABC):
     Attributes:
         parameter_prior: the class of the priors of k.
         data_range: of the data: (0, 1) for pictures, None for other numbers.
+        data_form: the shape of data that are no pictures, for errors.
         example: a shape that data may have; the conformance checks use it.
     """
 
     family: ClassVar[str] = "operators"
     parameter_prior: ClassVar[type[OperatorParameterPrior]] = KernelPrior  # type: ignore[type-abstract]
     data_range: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
+    data_form: ClassVar[str] = "(C, H, W)"
     example: ClassVar[Shape] = (2, 2, 9, 8)
 
     def __init__(self) -> None:
@@ -139,6 +157,10 @@ class ForwardOperator(Component, nn.Module, ABC):
     def parameter_shape(self, data_shape: Shape, kernel_size: Size) -> Shape:
         """Shape of the parameter: by default one blur kernel of ``kernel_size`` for each image of the data's batch."""
         return data_shape[0], 1, *kernel_size
+
+    def reading(self, data: Tensor) -> DataReading:
+        """What data (B, C, H', W') that are no pictures are taken for; raises `InputError` if they cannot be that."""
+        return DataReading()
 
     def initial_parameter(self, data: Tensor, shape: Shape) -> Tensor | None:
         """A value of the parameter that its prior may start from, estimated from the data; by default None."""
@@ -160,7 +182,13 @@ class ForwardOperator(Component, nn.Module, ABC):
 
 
 class LinearOperator(ForwardOperator):
-    """The ability of an operator to be linear in the image, with an adjoint, which linear solvers need."""
+    """The ability of an operator to be linear in the image, with an adjoint, which linear solvers need.
+
+    Attributes:
+        brightness_iterations: conjugate gradients after which an image of data is about as bright as it should be.
+    """
+
+    brightness_iterations: ClassVar[int] = 8
 
     @abstractmethod
     def adjoint(self, data: Tensor, kernel: Tensor) -> Tensor:
@@ -173,6 +201,24 @@ class LinearOperator(ForwardOperator):
         again: Tensor = self(back, kernel)
         scale = (again * data).sum() / again.square().sum().clamp(min=torch.finfo(data.dtype).tiny)
         return (scale * back).clamp(0, 1)
+
+    @torch.no_grad()
+    def brightness(self, data: Tensor, kernel: Tensor) -> float:
+        """About the largest value of the image of such data; of data c times as large, it is c times as large.
+
+        By default that of the image that a few conjugate gradients fit to the data by least squares.
+
+        Args:
+            data: (B, C, H', W').
+            kernel: a value of the parameter, of `parameter_shape`.
+        """
+        back = self.adjoint(data, kernel)
+
+        def normal(image: Tensor) -> Tensor:
+            return self.adjoint(self(image, kernel), kernel)
+
+        fitted = conjugate_gradients(normal, back, torch.zeros_like(back), iterations=self.brightness_iterations)
+        return float(fitted.max())
 
 
 class Blur(LinearOperator):

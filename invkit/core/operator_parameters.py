@@ -7,12 +7,14 @@ parameter derives its own class from `invkit.core.interfaces.OperatorParameterPr
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor
 
-from .interfaces import OperatorParameterPrior
+from .interfaces import PARAMETER_TOLERANCE, OperatorParameterPrior
 
-__all__ = ["CoilMapPrior", "MaskPrior", "MeasuredPixels", "ScanPrior"]
+__all__ = ["CoilMapPrior", "MaskPrior", "MeasuredPixels", "PartlySeen", "ScanPrior"]
 
 
 class MaskPrior(OperatorParameterPrior):
@@ -31,28 +33,51 @@ class MeasuredPixels:
     """The ability of an operator whose mask says which pixels were measured: it is 0 or 1."""
 
 
+class PartlySeen(ABC):
+    """The ability of an operator to leave a part of the image without any data, as receive coils outside the body."""
+
+    @abstractmethod
+    def seen(self, kernel: Tensor) -> Tensor:
+        """Return one for each pixel that data depend on, otherwise zero, (B, 1, H, W), for a value of the parameter."""
+
+
 class CoilMapPrior(OperatorParameterPrior):
     """How the sensitivities of N receive coils are parametrised: (B, 2 N, H, W), real parts first, then imaginary.
 
-    In every pixel the squares sum to one over the coils: a factor that all coils share is part of the image.
+    In every pixel the squares sum to one over the coils: a factor that all coils share is part of the image. In pixels
+    that no coil sees, as outside the body, all coils are zero.
     """
 
-    rule = "of squares that sum to one over the coils"
+    rule = "of squares that sum to one over the coils, or zero in all coils"
     examples = ((1, 8, 24, 20), (2, 4, 17, 24))
 
     @staticmethod
     def allowed(value: Tensor) -> Tensor:
-        """Scale a value (B, 2 N, H, W) in each pixel; pixels where all coils are zero get equal, real coils.
+        """Scale a value (B, 2 N, H, W) in each pixel; pixels where all coils are zero stay zero.
 
         Example:
             >>> CoilMapPrior.allowed(torch.tensor([3.0, 0.0, 4.0, 0.0]).view(1, 4, 1, 1)).flatten().tolist()
             [0.6000000238418579, 0.0, 0.800000011920929, 0.0]
         """
         norm = value.square().sum(1, keepdim=True).sqrt()
-        coils = value.shape[1] // 2
-        equal = torch.zeros_like(value)
-        equal[:, :coils] = coils**-0.5
-        return torch.where(norm > 0, value / norm.where(norm > 0, 1), equal)
+        return value / norm.where(norm > 0, 1)
+
+    @classmethod
+    def flaw(cls, value: Tensor) -> str | None:
+        """Say why coil maps are not allowed, and what to do, to complete "it is ...", or return None."""
+        lost = ~torch.isfinite(value).all(1)
+        if bool(lost.any()):
+            return f"not finite in {int(lost.sum())} of {lost.numel()} pixels; give 0 where no coil sees anything"
+        squares = value.square().sum(1)
+        off = (squares > 0) & ((value - cls.allowed(value)).abs().amax(1) > PARAMETER_TOLERANCE)
+        if not bool(off.any()):
+            return None
+        low, high = f"{float(squares[off].min()):.3g}", f"{float(squares[off].max()):.3g}"
+        return (
+            f"not normalised: it must be {cls.rule}, and in {int(off.sum())} of {off.numel()} pixels they sum to "
+            f"{low if low == high else f'{low} to {high}'}; divide each pixel by the root of its sum, by which the "
+            "image is multiplied then"
+        )
 
 
 class ScanPrior(OperatorParameterPrior):

@@ -74,6 +74,8 @@ class Result:
         bits: bits per sample in which `save` writes the image.
         icc_profile: colour profile that `save` writes with it, or None.
         has_kernel: whether ``kernel`` holds blur kernels, and not another operator parameter.
+        white: the value of the image that is drawn as white; 1 for pictures, and about the largest value of an image
+            whose data are no picture and have any units.
         snapshots: image and kernel during the solve, if requested by ``observers=[invkit.Snapshots(every=10)]``.
 
     Example:
@@ -95,6 +97,7 @@ class Result:
     bits: int = 8
     icc_profile: bytes | None = None
     has_kernel: bool = True
+    white: float = 1.0
     snapshots: tuple[Snapshot, ...] = ()
 
     @property

@@ -131,7 +131,7 @@ class SmoothMaps(CoilMapPrior):
         self.register_buffer("down", cosines(height, min(order, height)), persistent=False)
         self.register_buffer("along", cosines(width, min(order, width)), persistent=False)
         known = guess if start is None else start
-        coils = self.allowed(torch.zeros(shape)) if known is None else known.detach().to(self.down)
+        coils = with_equal_coils(torch.zeros(shape)) if known is None else known.detach().to(self.down)
         self.series = nn.Parameter(fitted_series(coils, self.down, self.along))
 
     def forward(self) -> Tensor:
@@ -153,12 +153,19 @@ def fitted_series(coils: Tensor, down: Tensor, along: Tensor) -> Tensor:
     Returns:
         (B, 2 N, orders, orders).
     """
-    maps, weights = CoilMapPrior.allowed(coils), coils.square().sum(1)
+    maps, weights = with_equal_coils(coils), coils.square().sum(1)
     weights = weights + DARK_WEIGHT * weights.mean((-2, -1), keepdim=True)
     squares = torch.einsum("bhw,hi,hj,wk,wl->bikjl", weights, down, down, along, along).flatten(3).flatten(1, 2)
     right = torch.einsum("bhw,bchw,hi,wk->bcik", weights, maps, down, along).flatten(2)
     series: Tensor = torch.linalg.solve(squares.double(), right.double().mT).mT
     return series.to(maps).view(*maps.shape[:2], down.shape[1], along.shape[1])
+
+
+def with_equal_coils(coils: Tensor) -> Tensor:
+    """Scale coil images (B, 2 N, H, W) to maps; pixels where all coils are zero get equal, real coils."""
+    equal = torch.zeros_like(coils)
+    equal[:, : coils.shape[1] // 2] = (coils.shape[1] // 2) ** -0.5
+    return torch.where(coils.square().sum(1, keepdim=True) > 0, CoilMapPrior.allowed(coils), equal)
 
 
 def scaled_maps(maps: Tensor) -> Tensor:
@@ -167,7 +174,7 @@ def scaled_maps(maps: Tensor) -> Tensor:
     unit = maps / size
     norm = unit.square().sum(1, keepdim=True)
     lost = norm < MIN_SQUARED_NORM
-    equal = CoilMapPrior.allowed(torch.zeros_like(unit))
+    equal = with_equal_coils(torch.zeros_like(unit))
     return torch.where(lost, equal, unit / torch.where(lost, 1, norm).sqrt())
 
 

@@ -59,7 +59,7 @@ def overview(result: Result) -> Figure:
     It needs no display and does not change Matplotlib's global state. A notebook shows it as the value of a cell;
     ``figure.savefig`` writes it.
     """
-    shown = [(title, channels_last(image)) for title, image in before_and_after(result)]
+    shown = [(title, channels_last(image, result.white)) for title, image in before_and_after(result)]
     height = row_height([batch.shape[1:3] for _, batch in shown])
     figure = new_figure(height + LOWER_ROW_HEIGHT + 0.4)
     grid = figure.add_gridspec(2, 1, height_ratios=[height, LOWER_ROW_HEIGHT])
@@ -284,9 +284,12 @@ def comparison(result: Result, truth: str | Path | Array, kernel: str | Path | A
         kernel: the true kernel, (h, w), or its file; or None.
     """
     sharp: Array = read_image(truth).pixels if isinstance(truth, str | Path) else truth
+    is_number = result.white != 1 and "float" in str(sharp.dtype)  # of an image in units of its own
+    peak = (float(sharp.max()) if is_number else 0.0) or 1.0
+    sharp = sharp if peak == 1 else sharp / peak
     check_image(sharp, "the truth")
     reference = channels_last(to_bchw(sharp)[0])[:1]
-    shown = [ComparedImage(title, channels_last(image), reference) for title, image in before_and_after(result)]
+    shown = [ComparedImage(title, channels_last(image, peak), reference) for title, image in before_and_after(result)]
     columns = len(shown) + 1
     figure = new_figure(2 * row_height([reference.shape[1:3]] * columns) + 0.7)
     grid = figure.add_gridspec(2, columns)

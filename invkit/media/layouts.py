@@ -90,11 +90,11 @@ def from_bchw(tensor: Tensor, layout: Layout) -> Array:
     return np.ascontiguousarray(np.moveaxis(array, 0, -1)) if array.ndim == 3 else array
 
 
-def channels_last(image: Array) -> npt.NDArray[Any]:
-    """An image of any layout as (B, H, W, C), for drawing and writing."""
+def channels_last(image: Array, white: float = 1.0) -> npt.NDArray[Any]:
+    """An image of any layout as (B, H, W, C), for drawing and writing, with the given value as 1."""
     tensor = isinstance(image, Tensor)
     values = image.detach().cpu().float().numpy() if isinstance(image, Tensor) else np.asarray(image)
-    return np.moveaxis(batched(values, tensor), 1, -1)
+    return np.moveaxis(batched(values if white == 1 else values / white, tensor), 1, -1)
 
 
 def batched(values: npt.NDArray[Any], channels_first: bool) -> npt.NDArray[Any]:

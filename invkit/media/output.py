@@ -147,6 +147,7 @@ def save_result(result: Result, directory: Path, *, overwrite: bool = False) -> 
     Each file is written completely or not at all: the image first, result.json last.
 
     - image.png: the restored image with ``result.bits``; 16 bits for floating point (32), which PNG cannot hold;
+    - image.npy: the numbers of an image whose data are no picture, of which image.png shows ``result.white`` as white;
     - kernel.npy: the kernel of true convolution, (h, w) float64 summing to one; (B, h, w) of a batch;
     - kernel.png: an enlarged picture of the kernel, for display;
     - operator_parameter.npy and operator_parameter.png instead, if the operator's unknown is not a kernel: its numbers
@@ -238,11 +239,13 @@ def numbered(stem: str, suffix: str, contents: Iterable[bytes]) -> dict[str, byt
 
 
 def image_files(result: Result) -> dict[str, bytes]:
-    """The restored images."""
-    images = channels_last(result.image)
-    if images.shape[-1] > 4:
-        return numbered("image", ".npy", map(encode_npy, images))
-    return numbered("image", ".png", (png_of(image, result) for image in images))
+    """The restored images, as pictures or as numbers or, if a picture cannot hold the numbers, as both."""
+    images, pictures = channels_last(result.image), channels_last(result.image, result.white)
+    are_numbers, are_pictures = result.white != 1, images.shape[-1] <= 4
+    plain = (image[..., 0] if image.shape[-1] == 1 else image for image in images)
+    numbers = numbered("image", ".npy", map(encode_npy, plain)) if are_numbers or not are_pictures else {}
+    shown = numbered("image", ".png", (png_of(picture, result) for picture in pictures)) if are_pictures else {}
+    return {**shown, **numbers}
 
 
 def png_of(image: np.ndarray[Any, Any], result: Result) -> bytes:
@@ -266,7 +269,7 @@ def input_files(result: Result) -> dict[str, bytes]:
     """The input, if a warning says that it may be better than the restoration."""
     if result.blurry is None or "warnings" not in result.details:
         return {}
-    return {"photograph.png": png_of(channels_last(result.blurry)[0], result)}
+    return {"photograph.png": png_of(channels_last(result.blurry, result.white)[0], result)}
 
 
 def overview_files(result: Result) -> dict[str, bytes]:

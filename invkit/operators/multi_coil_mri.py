@@ -10,24 +10,24 @@ from pydantic import Field
 from torch import Tensor
 
 from ..core.errors import InputError
-from ..core.interfaces import LinearOperator
-from ..core.operator_parameters import CoilMapPrior
+from ..core.interfaces import DataReading, LinearOperator
+from ..core.operator_parameters import CoilMapPrior, PartlySeen
 from ..core.parameters import Fraction, NonNegativeInt, validated
-from ..numerics.geometry import Shape, Size
+from ..numerics.geometry import Shape, Size, shape_of, size_of
 
 __all__ = ["MultiCoilMRI"]
 
 
-class MultiCoilMRI(LinearOperator):
+class MultiCoilMRI(LinearOperator, PartlySeen):
     """Undersampled k-space of N receive coils: ``y_n = P F (s_n x)``.
 
     Pruessmann et al., "SENSE: Sensitivity Encoding for Fast MRI", Magn. Reson. Med. 1999. F is the unitary Fourier
     transform with its origin in the middle, P keeps the measured columns. The image x is real, in [0, 1], with one
-    channel. Its phase is part of the coil maps s_n, whose squared magnitudes sum to one over the coils.
+    channel. Its phase is part of the coil maps s_n. Their squared magnitudes sum to one over the coils, or are zero
+    where no coil sees anything.
 
     Data are (B, 2 N, H, W): the real parts of the coils' k-spaces, then the imaginary parts, zero where nothing was
-    measured. Scale the data so that the image's brightest pixel is about one. deepinv's ``MultiCoilMRI`` computes the
-    same with data (B, 2, N, H, W).
+    measured. deepinv's ``MultiCoilMRI`` computes the same with data (B, 2, N, H, W).
 
     Args:
         acceleration: the number of columns divided by the number of measured columns.
@@ -43,6 +43,8 @@ class MultiCoilMRI(LinearOperator):
 
     parameter_prior = CoilMapPrior
     data_range = None
+    data_form = "(2 N, H, W), the real parts of N coils and then their imaginary parts"
+    brightness_iterations = 4  # more of them amplify the errors of first coil maps
     example = (2, 6, 9, 8)
 
     @validated
@@ -83,6 +85,33 @@ class MultiCoilMRI(LinearOperator):
     def initial_image(self, data: Tensor, kernel: Tensor) -> Tensor:
         """The root of the summed squares of the coil images, with zeros for unmeasured columns, (B, 1, H, W)."""
         return self.coil_images(data).abs().square().sum(1, keepdim=True).sqrt().clamp(0, 1)
+
+    def seen(self, kernel: Tensor) -> Tensor:
+        """One for each pixel where a coil map is not zero, (B, 1, H, W)."""
+        return (kernel != 0).any(1, keepdim=True).to(kernel.dtype)
+
+    def reading(self, data: Tensor) -> DataReading:
+        """Coils and columns; it is doubtful whether a column that is zero in all coils was measured.
+
+        Raises:
+            InputError: the number of channels is odd.
+        """
+        _, channels, height, width = self.parameter_shape(shape_of(data), size_of(data))
+        used = self.columns(width, data) > 0
+        empty = used & ~(data != 0).flatten(0, 1).any(0).any(0)
+        text = (
+            f"the data are the k-space of {channels // 2} coils, {height}x{width}, of which {int(used.sum())} of "
+            f"{width} columns are used"
+        )
+        if not bool(empty.any()):
+            return DataReading(text)
+        return DataReading(
+            text,
+            (
+                f"{int(empty.sum())} of the {int(used.sum())} columns of k-space that count as measured are zero: the "
+                "pattern of the scan is another one; set acceleration, calibration, pattern and draw of the operator",
+            ),
+        )
 
     @torch.no_grad()
     def initial_parameter(self, data: Tensor, shape: Shape) -> Tensor:

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ..core.errors import InputError
-from ..core.interfaces import LinearOperator
+from ..core.interfaces import DataReading, LinearOperator
 from ..core.operator_parameters import ScanPrior
 from ..core.parameters import validated
 from ..numerics.geometry import Shape, Size
@@ -18,6 +18,10 @@ from ..numerics.geometry import Shape, Size
 __all__ = ["Tomography"]
 
 BLANK_SHARE = 1e-3  # of the median sum of a projection
+UNEVEN = 0.1  # relative deviation of the sums of projections that no noise and no drift of the source explain
+EVEN = 0.05  # relative deviation of sums that are equal
+WRAP_FACTOR = 2.0  # of the largest step between neighbouring projections, a step that continues no scan
+CLOSED_ARCS = {180.0: 360.0, 360.0: 180.0}  # degrees, and the arc with which each is confused
 
 
 class Tomography(LinearOperator):
@@ -41,6 +45,7 @@ class Tomography(LinearOperator):
 
     parameter_prior = ScanPrior
     data_range = None
+    data_form = "(slices, angles, detector pixels), of one slice data[None]"
     example = (2, 2, 5, 7)
 
     @validated
@@ -71,6 +76,26 @@ class Tomography(LinearOperator):
     def parameter_shape(self, data_shape: Shape, kernel_size: Size) -> Shape:
         """(B, 1, 2, A)."""
         return data_shape[0], 1, 2, data_shape[2]
+
+    @torch.no_grad()
+    def reading(self, data: Tensor) -> DataReading:
+        """Angles, detector and image; doubts if the sums of the projections differ, or if the scan does not close.
+
+        Raises:
+            InputError: the projections are transposed or negative, or one is blank.
+        """
+        _, slices, angles, pixels = data.shape
+        profile = data.double().sum(1)
+        check_not_transposed(profile, slices)
+        check_not_blank(profile.sum(-1))
+        if float(profile.sum()) < 0:
+            raise InputError("the sum of the projections is negative; give line integrals, -log(I / I_0)")
+        doubts = [uneven_doubt(profile.sum(-1)), arc_doubt(profile, self.arc)]
+        return DataReading(
+            f"the data are {angles} projections of {pixels} detector pixels, spread over {self.arc:g} degrees, of "
+            f"{slices} slice{'s' * (slices > 1)} of {pixels}x{pixels} pixels",
+            tuple(filter(None, doubts)),
+        )
 
     @torch.no_grad()
     def initial_parameter(self, data: Tensor, shape: Shape) -> Tensor:
@@ -128,3 +153,75 @@ def check_not_blank(masses: Tensor) -> None:
             f"{len(blank)} of {masses.shape[-1]} projections are blank, the first at index {blank[0]} (from 0); "
             "replace each by the mean of its neighbours"
         )
+
+
+def deviation(sums: Tensor) -> float:
+    """The largest relative standard deviation of sums (B, N) over N."""
+    return float((sums.std(-1, unbiased=False) / sums.mean(-1).abs().clamp(min=torch.finfo(sums.dtype).tiny)).max())
+
+
+def check_not_transposed(profile: Tensor, slices: int) -> None:
+    """Refuse projections whose columns are projections: the sums of the columns are equal, those of the rows are not.
+
+    Args:
+        profile: projections summed over the slices, (B, A, D).
+        slices: their number.
+
+    Raises:
+        InputError: says which shape was expected.
+    """
+    rows, columns = profile.shape[-2:]
+    if deviation(profile.sum(-1)) > UNEVEN and deviation(profile.sum(-2)) < EVEN:
+        raise InputError(
+            f"the projections seem to be transposed: {slices}x{rows}x{columns} are {rows} projections of {columns} "
+            "detector pixels, and projections of an object have about equal sums, but only those of the columns are "
+            f"equal; give (slices, angles, detector pixels), {slices}x{columns}x{rows}, as np.swapaxes(data, -1, -2)"
+        )
+
+
+def uneven_doubt(masses: Tensor) -> str | None:
+    """A sentence if the sums of projections (B, A) differ more than those of an object that the detector covers."""
+    share = deviation(masses)
+    if share <= UNEVEN:
+        return None
+    return (
+        f"the sums of the projections differ by {share:.0%}, and those of an object that the detector covers are "
+        "equal: a part of it may lie beyond the detector, as in a half acquisition, or the axes may be others than "
+        "slices, angles, detector pixels"
+    )
+
+
+def arc_doubt(profile: Tensor, arc: float) -> str | None:
+    """A sentence if the last projection is not followed by the first, mirrored after half a turn.
+
+    Args:
+        profile: projections summed over the slices, (B, A, D).
+        arc: degrees; for others than a half or a whole turn there is nothing to compare.
+    """
+    if arc not in CLOSED_ARCS or profile.shape[-2] < 3:
+        return None
+    largest = float(profile.diff(dim=-2).square().mean(-1).amax(-1).max())
+    steps = {turn: closing_step(profile, is_mirrored=turn == 180) / largest for turn in CLOSED_ARCS if largest > 0}
+    if not steps or steps[arc] <= WRAP_FACTOR**2:
+        return None
+    other = CLOSED_ARCS[arc]
+    fits = f"they fit {other:g} degrees" if steps[other] <= 1 else "they cover another arc, or the object moved"
+    value = f"{other:g}" if steps[other] <= 1 else "DEGREES"
+    return (
+        f"the projections do not close after {arc:g} degrees, since the last one differs much from the first"
+        f"{' one mirrored' if arc == 180 else ''}: {fits}; set the operator's arc, --set operator.arc={value}"
+    )
+
+
+def closing_step(profile: Tensor, is_mirrored: bool) -> float:
+    """The mean squared difference of the last projection from the first, at the displacement where it is least.
+
+    Args:
+        profile: (B, A, D).
+        is_mirrored: whether the first is mirrored. An axis off the detector's middle displaces its mirror image.
+    """
+    first, last, pixels = profile[:, 0], profile[:, -1], profile.shape[-1]
+    if not is_mirrored:
+        return float((first - last).square().mean(-1).max())
+    displaced = F.pad(first.flip(-1), (pixels // 2, pixels // 2)).unfold(-1, pixels, 1)
+    return float((displaced - last[:, None]).square().mean(-1).amin(-1).max())

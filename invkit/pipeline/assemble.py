@@ -21,6 +21,7 @@ from ..core.interfaces import (
     LatentPrior,
     LeastSquares,
     LinearOperator,
+    OperatorParameterPrior,
     Proximable,
     Resizable,
     Reweightable,
@@ -32,7 +33,7 @@ from ..numerics.geometry import Shape, shape_of, size_of
 from ..recipes.components import CheckedComponent, blamed
 from ..recipes.model import Recipe, check_parameters, resolved_recipe
 
-__all__ = ["Assembly", "as_batch", "assemble", "build_problem"]
+__all__ = ["Assembly", "Checked", "as_batch", "assemble", "build_kernel_prior", "build_problem"]
 
 ABILITIES: dict[type, str] = {
     Assignable: "can be set to a given image or kernel",
@@ -127,11 +128,7 @@ def build_problem(
     """
     solver: Solver[Any] = checked["solver"].build({})
     fidelity = build_fidelity(recipe, checked, data, solver.iterations)
-    size = kernel_size if kernel is None else size_of(kernel)
-    kernel_shape = operator.parameter_shape(shape_of(data), size)
-    start = None if kernel is None else as_batch(kernel, kernel_shape)
-    guess = operator.initial_parameter(data, kernel_shape) if start is None else None
-    kernel_prior = checked["kernel_prior"].build({"shape": kernel_shape, "start": start, "guess": guess})
+    kernel_prior = build_kernel_prior(checked, operator, data, kernel_size, kernel)
     image_shape = operator.image_shape(shape_of(data), kernel_prior.shape)
     initial_image = operator.initial_image(data, kernel_prior().detach().to(data))
     image_prior = checked["image_prior"].build({"shape": image_shape, "start": initial_image})
@@ -144,6 +141,28 @@ def build_problem(
         regularizers=tuple(build_terms(recipe, checked, scaled_weights(recipe, sigma))),
     )
     return problem, solver
+
+
+def build_kernel_prior(
+    checked: Checked, operator: ForwardOperator, data: Tensor, kernel_size: tuple[int, int], kernel: Tensor | None
+) -> OperatorParameterPrior:
+    """The prior of the operator's parameter, which starts from a given value or from the operator's estimate.
+
+    Args:
+        checked: the components of the recipe.
+        operator: built.
+        data: (B, C, H, W).
+        kernel_size: (h, w), as for `assemble`.
+        kernel: as for `assemble`.
+    """
+    size = kernel_size if kernel is None else size_of(kernel)
+    kernel_shape = operator.parameter_shape(shape_of(data), size)
+    start = None if kernel is None else as_batch(kernel, kernel_shape)
+    guess = operator.initial_parameter(data, kernel_shape) if start is None else None
+    prior: OperatorParameterPrior = checked["kernel_prior"].build(
+        {"shape": kernel_shape, "start": start, "guess": guess}
+    )
+    return prior
 
 
 def as_batch(kernel: Tensor, shape: Shape) -> Tensor:

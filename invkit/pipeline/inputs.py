@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -15,11 +15,12 @@ from torch import Tensor
 
 from ..core.errors import InputError
 from ..core.files import read_array, sha256_of
-from ..core.interfaces import ForwardOperator, KernelPrior
+from ..core.interfaces import DataReading, ForwardOperator, KernelPrior
 from ..core.operator_parameters import MeasuredPixels
 from ..core.result import Array
 from ..media.images import Layout, Photo, from_bchw, read_image, to_bchw
 from ..media.kernels import as_kernel, read_kernel
+from ..media.layouts import batched
 from ..media.masks import as_measured_pixels, check_not_inverted, read_measured_pixels
 from ..numerics.geometry import Size, size_of
 from ..numerics.noise import rounding_sigma, saturation_levels
@@ -44,6 +45,8 @@ ImageInput: TypeAlias = ArrayOrFile | Sequence[ArrayOrFile]
 DIM = 0.5  # the largest value of a picture that is brightened
 BRIGHTEST = 0.95  # of a brightened picture; from 0.99 on, data count as saturated
 DIM_NOTICE = "the picture is dim: it was restored as if {:.4g} were white, and is returned as dark as it was"
+SCALE_NOTICE = "the image's brightest value was estimated as {:.4g}; the data were divided by {:.4g} for the solve only"
+LIMITS = (1e-30, 1e30)  # of the largest of numbers that are no picture, so that single precision holds them
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,8 @@ class InputImage:
         photo: the file that it came from, without its pixels: depth, alpha and colour profile; None for an array.
         masked: (H, W), the pixels that a NumPy masked array hides, whose values do not matter; None for none.
         white: the value of the given image that is 1 in the data; below 1 for a dim picture (`brightened`).
+        brightness: about the largest value of the image of data that are no picture; None for pictures.
+        reading: what data that are no picture were taken for.
     """
 
     data: Tensor
@@ -63,6 +68,8 @@ class InputImage:
     photo: Photo | None = None
     masked: npt.NDArray[np.bool_] | None = None
     white: float = 1.0
+    brightness: float | None = None
+    reading: DataReading = field(default_factory=DataReading)
 
     def in_layout(self, picture: Tensor) -> Array:
         """An image (B, C, H, W) in the layout of the input; alpha is resized, and dropped from several images.
@@ -93,10 +100,16 @@ class InputImage:
         return rounding_sigma(self.bits) / self.white
 
     def with_white(self, facts: Mapping[str, Any]) -> dict[str, Any]:
-        """Facts for the details of a result; of a dim picture, with the value that was white and a notice of it."""
-        if self.white == 1:
+        """Facts for the details of a result, with what the data were taken for and how they were scaled."""
+        said = [self.reading.text] if self.reading.text else []
+        if self.brightness is not None:
+            said.append(SCALE_NOTICE.format(self.brightness, self.white))
+        elif self.white != 1:
+            said.append(DIM_NOTICE.format(self.white))
+        if not said:
             return dict(facts)
-        return {**facts, "white": self.white, "notices": [*facts.get("notices", ()), DIM_NOTICE.format(self.white)]}
+        scaled = {"white": self.white} if self.white != 1 else {}
+        return {**facts, **scaled, "notices": [*facts.get("notices", ()), *said]}
 
 
 @dataclass(frozen=True)
@@ -137,20 +150,32 @@ class Inputs:
             InputError: one of them cannot be read or used.
         """
         given, measured = {"image": image, "kernel": kernel, "truth": truth}, read_input_image(image, operator)
-        if operator is None or operator.data_range is not None:
+        are_pictures = operator is None or operator.data_range is not None
+        if are_pictures:
             measured = brightened(measured)
         several = image if isinstance(image, list | tuple) else [image]
         paths = [one for one in (*several, kernel, truth) if isinstance(one, str | Path)]
         parameter = None if kernel is None else read_operator_parameter(kernel, operator)
         if operator is not None and issubclass(operator, MeasuredPixels) and parameter is not None:
             check_masks(measured.data, parameter)
+        seen = None if truth is None else read_input_image(truth).data if are_pictures else read_numbers_image(truth)
         return cls(
             image=measured,
             parameter=parameter,
-            truth=None if truth is None else read_input_image(truth).data / measured.white,
+            truth=None if seen is None else seen / measured.white,
             sources={name: source_of(one) for name, one in given.items()},
             files=tuple(map(Path, paths)),
         )
+
+    def divided_by(self, white: float, brightness: float) -> Inputs:
+        """Inputs whose data and truth are divided, and whose result will be multiplied.
+
+        Args:
+            white: the divisor.
+            brightness: about the largest value of the image, in the units of the given data.
+        """
+        image = replace(self.image, data=self.image.data / white, white=white, brightness=brightness)
+        return replace(self, image=image, truth=None if self.truth is None else self.truth / white)
 
 
 def masked_again(array: npt.NDArray[Any], masked: npt.NDArray[np.bool_]) -> np.ma.MaskedArray[Any, Any]:
@@ -204,7 +229,7 @@ def read_input_image(image: ImageInput, operator: type[ForwardOperator] | None =
     if isinstance(image, list | tuple):
         return stacked([read_input_image(one, operator) for one in image])
     if operator is not None and operator.data_range is None:
-        return read_numbers(image)  # type: ignore[arg-type]  # several, which lists and tuples are, came before
+        return read_numbers(image, operator.data_form)  # type: ignore[arg-type]  # several, which lists and tuples are, came before
     if isinstance(image, np.ma.MaskedArray):
         return read_masked(image)
     photo = read_image(image) if isinstance(image, str | Path) else None
@@ -237,31 +262,59 @@ def stacked(several: Sequence[InputImage]) -> InputImage:
     return InputImage(torch.cat([one.data for one in several]), opaque, photo)
 
 
-def read_numbers(numbers: ArrayOrFile) -> InputImage:
+def read_numbers(numbers: ArrayOrFile, form: str) -> InputImage:
     """Read data that are no pictures: (C, H, W) or (B, C, H, W) of finite real numbers, channels first.
+
+    Args:
+        numbers: array, tensor or .npy file.
+        form: what (C, H, W) are, for errors.
 
     Raises:
         InputError: another shape or type, or a file that is not .npy.
     """
     values, name = real_numbers(numbers)
     if values.ndim not in (3, 4) or 0 in values.shape:
-        raise InputError(f"{name} has shape {values.shape}; give (C, H, W) or (B, C, H, W), channels first")
-    data = torch.from_numpy(np.array(values if values.ndim == 4 else values[None], dtype=np.float32))
-    if not bool(torch.isfinite(data).all()):
-        raise InputError(f"{name} holds NaN or infinite values; replace them first")
+        raise InputError(
+            f"{name} has shape {values.shape}; give {form}, channels first, or several of them along a further "
+            "first dimension"
+        )
+    data = single_precision(values if values.ndim == 4 else values[None], name)
     if isinstance(numbers, Tensor):
         return InputImage(data, Layout("tensor", values.ndim, 32))
     return InputImage(data, Layout("array", 2 if values.ndim == 3 else 4, 32))  # images return as (H, W) or (H, W, C)
 
 
-def real_numbers(given: ArrayOrFile) -> tuple[npt.NDArray[Any], str]:
+def read_numbers_image(given: ArrayOrFile) -> Tensor:
+    """Read an image in any units, (B, C, H, W); a picture's file lies in [0, 1]. Raises `InputError`."""
+    if isinstance(given, str | Path) and Path(given).suffix.lower() != ".npy":
+        return read_input_image(given).data
+    values, name = real_numbers(given, "the truth")
+    if not 2 <= values.ndim <= 4 or 0 in values.shape:
+        raise InputError(f"{name} has shape {values.shape}; give an image (H, W) or (H, W, C)")
+    return single_precision(np.ascontiguousarray(batched(values, isinstance(given, Tensor))), name)
+
+
+def single_precision(values: npt.NDArray[Any], name: str) -> Tensor:
+    """A copy in float32; raises `InputError` for NaN, infinite values, and values that float32 cannot hold."""
+    if not bool(np.isfinite(values).all()):
+        raise InputError(f"{name} holds NaN or infinite values; replace them first")
+    largest = float(np.abs(values).max())
+    if largest and not LIMITS[0] < largest < LIMITS[1]:
+        raise InputError(
+            f"the largest magnitude in {name} is {largest:.3g}, beyond single precision; multiply the data by a number "
+            "that brings it near 1"
+        )
+    return torch.from_numpy(np.array(values, dtype=np.float32))
+
+
+def real_numbers(given: ArrayOrFile, what: str = "the measured data") -> tuple[npt.NDArray[Any], str]:
     """An array, a tensor or an .npy file as an array of real numbers, and its name in errors; raises `InputError`."""
     if isinstance(given, np.ma.MaskedArray):
         raise InputError("a kernel, or data that are no picture, cannot be masked; give array.filled(0), if 0 is right")
     if isinstance(given, str | Path):
         values, name = read_array(Path(given)), str(given)
     else:
-        values, name = np.asarray(given.detach().cpu() if isinstance(given, Tensor) else given), "the measured data"
+        values, name = np.asarray(given.detach().cpu() if isinstance(given, Tensor) else given), what
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiub":
         raise InputError(f"{name} holds no real numbers; give complex numbers as channels of real and imaginary parts")
     return values, name
@@ -292,7 +345,7 @@ def read_operator_parameter(given: ArrayOrFile, operator: type[ForwardOperator] 
         return read_measured(given)
     if isinstance(given, str | Path) and Path(given).suffix.lower() != ".npy":
         return read_input_image(given).data.mean(1, keepdim=True)
-    values, name = real_numbers(given)
+    values, name = real_numbers(given, "the operator's parameter")
     if not 2 <= values.ndim <= 4:
         raise InputError(f"{name} has shape {values.shape}; give (H, W), (C, H, W) or (B, C, H, W)")
     return torch.from_numpy(np.array(values, dtype=np.float32)).view((1,) * (4 - values.ndim) + values.shape)

@@ -20,6 +20,7 @@ from ..core import registry
 from ..core.errors import InputError
 from ..core.interfaces import Blur, ForwardOperator, KernelPrior
 from ..core.observers.checkpoint import Checkpointer, describe_run, load_checkpoint
+from ..core.operator_parameters import PartlySeen
 from ..core.parameters import LARGEST
 from ..core.result import Array, Result
 from ..core.runtime.threads import usual_torch_state
@@ -37,11 +38,11 @@ from .options import (
     KernelSize,
     Options,
     check_accepts_kernel,
-    check_kernel_size,
     check_nonblind,
     check_single_image,
     choose_device,
     explained_memory,
+    kernel_frame_of,
 )
 from .recipe_choice import AUTO_RECIPE, choose_recipe
 from .restored import psnr, restored_color, restored_size, with_chroma
@@ -147,16 +148,21 @@ class Job:
         solved, (stage, _) = outcome.result(), outcome.last
         image, kernel = torch.as_tensor(solved.image), torch.as_tensor(solved.kernel)
         plane = visible_part(image, size_of(stage.data), size_of(kernel))
+        if isinstance(self.operator, PartlySeen):
+            plane = plane * self.operator.seen(kernel)
         restored, before = with_chroma(plane, stage.chroma), self.before()
         details = {**self.facts, "color": restored_color(stage), **solved.details}
         warnings, is_sharp = [], self.can_be_diagnosed and self.scene.is_sharp(before, kernel[0, 0])
         if self.can_be_diagnosed and not is_sharp:
             warnings = diagnose(before, restored.clamp(0, 1), kernel[0, 0], details.get("candidates", ()))
+        warnings += self.doubts(plane)
         details |= self.image.with_white(self.scene.facts(is_sharp)) | ({"warnings": warnings} if warnings else {})
         given = self.scene.given(before)
         whole = given if is_sharp else self.scene.put_back(restored)
         if self.truth is not None:
-            details["psnr"] = {"before": psnr(given, self.truth), "after": psnr(whole, self.truth)}
+            peak = 1.0 if self.image.brightness is None else float(self.truth.max())
+            before_and_after = (psnr(one / peak, self.truth / peak) for one in (given, whole))
+            details["psnr"] = dict(zip(("before", "after"), before_and_after, strict=True))
         return replace(
             solved,
             image=self.image.in_layout(whole.clamp(0, 1).float()),
@@ -165,8 +171,17 @@ class Job:
             details=details,
             bits=self.image.bits,
             has_kernel=self.has_kernel,
+            white=self.image.brightness or 1.0,
             icc_profile=None if self.image.photo is None else self.image.photo.icc_profile,
         )
+
+    def doubts(self, image: Tensor) -> list[str]:
+        """Why data that are no picture, and their image (B, C, H, W) in [0, 1], may be wrong."""
+        if self.image.brightness is None:
+            return list(self.image.reading.doubts)
+        from .units import reached_doubt
+
+        return [*self.image.reading.doubts, *reached_doubt(image)]
 
     @property
     def can_be_diagnosed(self) -> bool:
@@ -243,6 +258,10 @@ def prepare(
     where = choose_device(options.device)
     method = None if recipe is None or recipe == AUTO_RECIPE else read_recipe(recipe, options)
     inputs = read_inputs(image, kernel, truth, method, recipe)
+    if method is not None and registry.load("operators", method.operator.name).data_range is None:
+        from .units import scaled_numbers
+
+        inputs = scaled_numbers(inputs, method, options)
     if options.sigma is not None:
         options = options.model_copy(update={"sigma": options.sigma / inputs.image.white})
     reason = None
@@ -359,26 +378,6 @@ def prepared_job(
         return prepared_job(method, inputs, scene, options.model_copy(update={"kernel_size": size}), device, reason)
 
     return replace(job, with_size_found=with_size_found)
-
-
-def kernel_frame_of(
-    method: Recipe, operator: type[ForwardOperator], options: Options, data: Tensor, parameter: Tensor | None
-) -> KernelFrame:
-    """The frame of the kernel to estimate or of the given one; 1x1 without a kernel.
-
-    Args:
-        method: the recipe, which may name a size.
-        operator: its class.
-        options: the user's, which come before the recipe's.
-        data: (B, C, H, W).
-        parameter: the given kernel, or None.
-    """
-    is_kernel = issubclass(operator.parameter_prior, KernelPrior)
-    if not is_kernel or (method.kernel_prior is None and not method.candidates):
-        return KernelFrame.of_size((1, 1))
-    frame = check_kernel_size(options.kernel_size or method.measurement.kernel_size, data, parameter)
-    can_be_found = issubclass(operator, Blur) and len(data) == 1
-    return frame if can_be_found else KernelFrame.of_size(frame.size)
 
 
 def versions() -> dict[str, str]:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..core import registry
 from ..core.errors import AssemblyError, InputError, OutOfMemoryError, is_out_of_memory
-from ..core.interfaces import ImagePrior, OperatorParameterPrior
+from ..core.interfaces import Blur, ForwardOperator, ImagePrior, KernelPrior, OperatorParameterPrior
 from ..core.parameters import LARGEST, positional_names
 from ..core.runtime.threads import threads_worth
 from ..numerics.noise import PATCH_SIDE, ROUNDING_SIGMA, estimate_sigma
@@ -35,6 +35,7 @@ __all__ = [
     "choose_device",
     "depends_on_noise",
     "explained_memory",
+    "kernel_frame_of",
     "noise_level",
 ]
 
@@ -150,6 +151,26 @@ def check_kernel_size(size: KernelSize | Literal["largest"], data: Tensor, given
             "give a smaller kernel size or a larger image"
         )
     return KernelFrame.of_size(asked)
+
+
+def kernel_frame_of(
+    method: Recipe, operator: type[ForwardOperator], options: Options, data: Tensor, parameter: Tensor | None
+) -> KernelFrame:
+    """The frame of the kernel to estimate or of the given one; 1x1 without a kernel.
+
+    Args:
+        method: the recipe, which may name a size.
+        operator: its class.
+        options: the user's, which come before the recipe's.
+        data: (B, C, H, W).
+        parameter: the given kernel, or None.
+    """
+    is_kernel = issubclass(operator.parameter_prior, KernelPrior)
+    if not is_kernel or (method.kernel_prior is None and not method.candidates):
+        return KernelFrame.of_size((1, 1))
+    frame = check_kernel_size(options.kernel_size or method.measurement.kernel_size, data, parameter)
+    can_be_found = issubclass(operator, Blur) and len(data) == 1
+    return frame if can_be_found else KernelFrame.of_size(frame.size)
 
 
 def check_single_image(recipe: Recipe, data: Tensor) -> None:

@@ -152,6 +152,21 @@ def test_any_linear_physics_is_an_operator(scenes: Tensor, name: str) -> None:
     assert psnr(x, scenes[:1]) > psnr(known.A_adjoint(y).clamp(0, 1), scenes[:1]) + gain
 
 
+@pytest.mark.parametrize("units", [2.0**-14, 2.0**14])
+def test_the_units_of_data_that_are_no_pictures_are_those_of_the_image(scenes: Tensor, units: float) -> None:
+    settings, noise, _ = CASES["Tomography"]
+    known = physics("Tomography", noise, **settings)
+    y, model = noisy(known, scenes[:1]), invkit.as_reconstructor(parse_recipe(LINEAR), sigma=0.01)
+    scaled = invkit.as_reconstructor(parse_recipe(LINEAR), sigma=0.01 * units)
+    torch.testing.assert_close(scaled(units * y, known) / units, model(y, known))
+
+
+def test_a_dim_picture_comes_back_dim_from_a_blind_recipe(scenes: Tensor, kernel: Tensor) -> None:
+    known = physics("Blur", filter=kernel)
+    dim = invkit.as_reconstructor(parse_recipe(BLIND), kernel_size=5)(0.1 * known(scenes[:1]), known)
+    assert psnr(dim / 0.1, scenes[:1]) > 15
+
+
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 def test_networks_are_trained_without_a_gradient_context(scenes: Tensor, mode: Any) -> None:
     known = physics("Denoising")

@@ -290,7 +290,9 @@ def summarize(result: Result, options: RestoreOptions, *, resumable: bool) -> No
         psnr = result.details["psnr"]
         print_line(f"PSNR {psnr['before']:.2f} dB before, {psnr['after']:.2f} dB after")
     for notice in result.details.get("notices", ()):
-        print_line(f"note: {notice}; with --whole-picture, everything is restored")
+        print_line(f"note: {notice}")
+    if "left_out" in result.details or "unchanged" in result.details:
+        print_line("note: with --whole-picture, everything is restored")
     for warning in result.details.get("warnings", ()):
         print_line(f"warning: {warning}")
     if result.details.get("warnings"):

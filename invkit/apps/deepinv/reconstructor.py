@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ...core import registry
 from ...core.errors import AssemblyError, InputError
-from ...core.interfaces import Blur, ForwardOperator, KernelPrior
+from ...core.interfaces import Blur, ForwardOperator, KernelPrior, LinearOperator
 from ...core.nested import ComponentSpec
 from ...media.colour import from_luma_chroma
 from ...numerics.framing import visible_part
@@ -26,6 +26,7 @@ from ...pipeline.job import prepare, read_recipe
 from ...pipeline.multistart import solve_stages
 from ...pipeline.options import Color, KernelSize, Options, depends_on_noise, noise_level
 from ...pipeline.stages import RunControl
+from ...pipeline.units import BRIGHTEST_NUMBER, brightness_of
 from ...recipes.model import Recipe, check_parameters, check_recipe
 from .components import IMAGE_PHYSICS
 from .physics import PhysicsOperator, as_real_data, physics_classes, temporary_copy
@@ -174,13 +175,13 @@ class BlindRestoration:
         image, kernel = torch.as_tensor(solved.image), torch.as_tensor(solved.kernel)
         if not isinstance(job.operator, Blur):
             check_same_size(self.recipe, size_of(image), wanted or size_of(image))
-            return image
+            return image * job.image.white
         frame = valid_kernel_size(size_of(data), wanted)
         visible = visible_part(image, size_of(data), size_of(kernel))
         own = (1, 1) if visible is image else size_of(kernel)
         plane = change_margins(image, own, frame)
         whole = plane if stage.chroma is None else from_luma_chroma(plane, change_margins(stage.chroma, (1, 1), frame))
-        return whole.clamp(0, 1)
+        return whole.clamp(0, 1) * job.image.white
 
 
 @dataclass(frozen=True)
@@ -203,8 +204,11 @@ class Inversion:
         sigma = self.sigma(data, physics, place)
         whole = PhysicsOperator(physics, measured=tuple(y.shape[1:])), None
         operator, kernel = known_blur(physics, len(data)) or whole
-        checked = check_parameters(self.recipe, self.chosen.seed)
-        problem, solver = build_problem(self.recipe, checked, operator, data, (1, 1), kernel, sigma)
+        checked, white = check_parameters(self.recipe, self.chosen.seed), 1.0
+        if type(physics).__name__ not in IMAGE_PHYSICS and isinstance(operator, LinearOperator):
+            white = brightness_of(checked, operator, data, (1, 1), kernel) / BRIGHTEST_NUMBER
+        scaled = data if white == 1 else data / white
+        problem, solver = build_problem(self.recipe, checked, operator, scaled, (1, 1), kernel, sigma / white)
         try:
             solver.check(problem)
         except AssemblyError as error:
@@ -212,7 +216,7 @@ class Inversion:
                 f"with deepinv's {type(physics).__name__} as its operator the recipe {self.recipe.name} cannot be "
                 f"solved: {error}; the solvers for any linear operator are linear-admm and joint-adam"
             ) from error
-        return torch.as_tensor(solver.solve(problem.to(y.device), time_limit=self.time_limit).image)
+        return white * torch.as_tensor(solver.solve(problem.to(y.device), time_limit=self.time_limit).image)
 
     def sigma(self, data: Tensor, physics: Any, place: int) -> float:
         """The noise level; raises `InputError` if the recipe needs it and nothing determines it.

@@ -139,10 +139,10 @@ def run_in_memory(result: Result, label: str) -> Run:
     return Run(
         label=label,
         details=result.summary(),
-        image=picture_of(channels_last(result.image)[0]),
+        image=picture_of(channels_last(result.image, result.white)[0]),
         kernel=stack[0] if len(stack) == 1 else stack,
         has_kernel=result.has_kernel,
-        before=None if result.blurry is None else picture_of(channels_last(result.blurry)[0]),
+        before=None if result.blurry is None else picture_of(channels_last(result.blurry, result.white)[0]),
     )
 
 

@@ -35,7 +35,7 @@ def test_what_is_allowed_stays_and_has_no_flaw(kind: type[KernelPrior]) -> None:
 def test_what_is_not_allowed_is_named(kind: type[KernelPrior]) -> None:
     value = 2 + drawn(*kind.examples[0]).abs()
     assert kind.rule in str(kind.flaw(value))
-    assert kind.flaw(torch.full(kind.examples[0], torch.nan)) == "not finite"
+    assert str(kind.flaw(torch.full(kind.examples[0], torch.nan))).startswith("not finite")
 
 
 @pytest.mark.parametrize("known", [KnownMask, KnownCoilMaps, KnownScan], ids=lambda known: known.__name__)

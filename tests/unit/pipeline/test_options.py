@@ -164,7 +164,7 @@ image_prior = "pixels"
 kernel_prior = "simplex"
 solver = {{name = "joint-adam", params = {{iterations = 1}}}}
 """
-STAND_INS = {"FAST_RECIPE": "quick", "BEST_RECIPE": "thorough", "REFINING_RECIPE": "refining"}
+STAND_INS = {"FAST_RECIPE": "quick", "BEST_RECIPE": "patient", "REFINING_RECIPE": "refining"}
 WINDOWED = TOY.format("x") + "measurement.window = 256\nnext = 'sparse-admm'\n"
 
 
@@ -239,18 +239,18 @@ def test_no_recipe_and_auto_mean_the_same_and_the_result_says_which_was_chosen_a
     given = {"kernel_size": 5, "device": "cpu"}
     for recipe in ({}, {"recipe": None}, {"recipe": "auto"}):
         planned = prepare(IMAGE, **recipe, **given)  # type: ignore[arg-type]
-        assert planned.name == "thorough"
-        assert planned.facts["recipe_choice"].startswith("thorough: thorough takes about")
+        assert planned.name == "patient"
+        assert planned.facts["recipe_choice"].startswith("patient: patient takes about")
         result = invkit.deblur(IMAGE, **recipe, **given, progress=False)  # type: ignore[arg-type]
         assert result.details["recipe_choice"] == planned.facts["recipe_choice"]
     hurried = invkit.deblur(IMAGE, kernel_size=5, time_limit=0.01, progress=False)
-    assert hurried.details["recipe_choice"].startswith("quick: thorough takes about")
+    assert hurried.details["recipe_choice"].startswith("quick: patient takes about")
     assert prepare(IMAGE, kernel=np.full((5, 5), 0.04)).facts["recipe_choice"].startswith("refining: a kernel")
 
 
 def test_settings_change_the_chosen_recipe(toys: Callable[..., None]) -> None:
     planned = prepare(IMAGE, kernel_size=5, overrides=["iterations=3"])
-    assert (planned.name, planned.assembly.solver.iterations) == ("thorough", 3)
+    assert (planned.name, planned.assembly.solver.iterations) == ("patient", 3)
 
 
 def test_a_named_recipe_is_no_choice_of_auto(toys: Callable[..., None]) -> None:
