@@ -34,6 +34,7 @@ else:
 
 __all__ = [
     "array_of",
+    "check_memory",
     "check_regular",
     "encode_text",
     "locked",
@@ -52,7 +53,7 @@ __all__ = [
 ]
 
 READ_BYTES = 2**20  # of a file at a time
-LARGE_BYTES = 2**26  # from here on the free memory is asked before a file is read
+LARGE_BYTES = 2**26  # from here on the free memory is asked before a file or picture is read
 MAX_JSON_BYTES = 2**24
 """The result of 100,000 iterations at ten stages is shorter."""
 MAX_TOML_BYTES = 2**20
@@ -205,6 +206,11 @@ def check_size(path: Path, size: int, most: int | None) -> None:
     """
     if most is not None and size > most:
         raise InputError(too_long(path, most))
+    check_memory(size)
+
+
+def check_memory(size: int) -> None:
+    """Raise ``MemoryError`` if so many bytes do not fit in the free memory, before the system ends the process."""
     if size > LARGE_BYTES and size > psutil.virtual_memory().available:
         raise MemoryError
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from ..core.errors import InputError
+from .containers import TYPE_BYTES, checked
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["check_layout", "colour_count", "interleaved", "only_page", "opened_tiff", "plain_colours"]
 
 MAX_DIRECTORIES = 1000  # a photograph has one, and perhaps some previews
+MAX_TAGS = 2**16  # of all directories; a page has about twenty
+MAX_STRIPS = 2**17  # or tiles; each costs a library some 20 microseconds
 PADDING_PIXELS = 2**22  # that tiles may add to an image; a small image in one large tile is common
-TYPE_BYTES = dict(enumerate((1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4), start=1)) | {16: 8, 17: 8, 18: 8}
-"""The size of one value of a tag, by TIFF's number of its type."""
 PICTURE_COMPRESSIONS = {"JPEG": "JPEG", "OJPEG": "JPEG", "WEBP": "WEBP", "JPEG2000": "JPEG2000", "PNG": "PNG"}
 """The compressions whose strips and tiles are pictures with sizes of their own, and Pillow's names of the formats."""
 PLAIN_COMPRESSIONS = ("NONE", "CCITTRLE", "CCITTFAX3", "CCITTFAX4", "LZW", "ADOBE_DEFLATE", "DEFLATE", "PACKBITS",
@@ -66,7 +67,7 @@ def check_directories(content: bytes) -> None:
     is_big = struct.unpack(order + "H", content[2:4])[0] == 43  # BigTIFF
     entries, tag, link = ("Q", "HHQ8x", "Q") if is_big else ("H", "HHI4x", "I")
     at = struct.unpack_from(order + link, content, 8 if is_big else 4)[0]
-    visited, value_bytes = set[int](), 0
+    visited, tag_count, value_bytes = set[int](), 0, 0
     while at:
         if at in visited:
             raise ValueError(f"its chain of directories returns to byte {at}")
@@ -74,9 +75,12 @@ def check_directories(content: bytes) -> None:
             raise InputError(f"holds more than {MAX_DIRECTORIES} pages; save the page you want as a file of its own")
         visited.add(at)
         count = struct.unpack_from(order + entries, content, at)[0]
+        tag_count += count
+        if tag_count > MAX_TAGS:
+            raise ValueError(f"its directories have more than {MAX_TAGS} tags")
         first, size = at + struct.calcsize(order + entries), struct.calcsize(order + tag)
         tags = content[first : first + count * size]
-        if count > len(content) or len(tags) < count * size:
+        if len(tags) < count * size:
             raise ValueError(f"a directory ends behind the file's {len(content)} bytes")
         value_bytes += sum(TYPE_BYTES.get(kind, 1) * n for _, kind, n in struct.iter_unpack(order + tag, tags))
         if value_bytes > len(content):
@@ -103,6 +107,9 @@ def check_layout(page: TiffPage, content: bytes) -> None:
     padded = math.ceil(height / tall) * tall * math.ceil(width / wide) * wide
     if padded > 4 * height * width + PADDING_PIXELS:
         raise ValueError(f"its tiles of {wide} x {tall} pixels are too large for an image of {width} x {height}")
+    if len(page.dataoffsets) > MAX_STRIPS or sum(page.databytecounts) > len(content):
+        stored = f"{len(page.dataoffsets)} strips or tiles of {sum(page.databytecounts)} bytes"
+        raise ValueError(f"{stored} are not in a file of {len(content)} bytes")
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
         if count == 0 or offset + count > len(content):  # tifffile would fill a missing strip or tile with black
             raise ValueError(f"a strip ends at byte {offset + count} of {len(content)}")
@@ -122,7 +129,7 @@ def check_picture(content: bytes, kind: str, most: tuple[int, int]) -> None:
         ValueError: it is larger.
         OSError: Pillow cannot read the header.
     """
-    with Image.open(BytesIO(content), formats=[kind]) as picture:
+    with Image.open(BytesIO(checked(kind, content)), formats=[kind]) as picture:
         if picture.width > most[0] or picture.height > most[1]:
             raise ValueError(f"a tile or strip of {most} pixels holds {picture.size}")
 

@@ -320,7 +320,7 @@ def earlier_input(source: Any, name: str, result: str | Path) -> Any:
         result: the result.json of the run, for errors.
 
     Raises:
-        InputError: the earlier input was an array, or the file is gone or has changed.
+        InputError: the earlier input was an array or is not named, or the file is gone or has changed.
     """
     if source is None:
         raise InputError(
@@ -328,6 +328,8 @@ def earlier_input(source: Any, name: str, result: str | Path) -> Any:
         )
     if isinstance(source, list):
         return [earlier_input(one, name, result) for one in source]
+    if not isinstance(source, Mapping):
+        raise InputError(f"{result} does not name the file of the {name}; give it again (--{name}, {name}=...)")
     return same_file(source, name, result)
 
 
@@ -351,7 +353,9 @@ def same_file(source: Mapping[str, Any], name: str, result: str | Path) -> Path:
 def differences(document: Mapping[str, Any], job: Job) -> list[str]:
     """Why the new result may have other bits than the earlier one."""
     found = []
-    before, now = document.get("versions") or {}, versions()
+    before, now = document.get("versions"), versions()
+    if not isinstance(before, Mapping):
+        before = {}
     changed = [f"{name} {before.get(name)}, now {now[name]}" for name in now if before.get(name) != now[name]]
     if changed:
         found.append(f"the earlier run had {'; '.join(changed)}: the bits may differ")
