@@ -28,6 +28,7 @@ __all__ = ["check_layout", "colour_count", "interleaved", "only_page", "opened_t
 MAX_DIRECTORIES = 1000  # a photograph has one, and perhaps some previews
 MAX_TAGS = 2**16  # of all directories; a page has about twenty
 MAX_STRIPS = 2**17  # or tiles; each costs a library some 20 microseconds
+MAX_DESCRIPTION = 2**16  # characters about the pages; tifffile takes seconds for a million dimensions
 PADDING_PIXELS = 2**22  # that tiles may add to an image; a small image in one large tile is common
 PICTURE_COMPRESSIONS = {"JPEG": "JPEG", "OJPEG": "JPEG", "WEBP": "WEBP", "JPEG2000": "JPEG2000", "PNG": "PNG"}
 """The compressions whose strips and tiles are pictures with sizes of their own, and Pillow's names of the formats."""
@@ -138,12 +139,19 @@ def check_picture(content: bytes, kind: str, most: tuple[int, int]) -> None:
 
 
 def only_page(file: TiffFile) -> TiffPage:
-    """The only picture of a file, previews aside; raises `InputError` if there are several."""
+    """The only picture of a file, previews aside.
+
+    Raises:
+        InputError: there are several.
+        ValueError: the file describes its pages at length.
+    """
     from tifffile import TiffPage
 
     pages = [page for page in file.pages if isinstance(page, TiffPage)]
     full = [page for page in pages if not page.is_reduced] or pages
     described = (file.is_imagej or file.is_shaped or file.is_stk) and not file.is_ome  # OME names further files
+    if described and len(pages[0].description) > MAX_DESCRIPTION:
+        raise ValueError(f"it describes itself with {len(pages[0].description)} characters")
     stored = sum(math.prod(series.shape) for series in file.series) if described else 0
     if len(full) > 1 or stored > sum(math.prod(page.shape) for page in pages):  # ImageJ: many planes behind one page
         count = max(len(full), stored // math.prod(full[0].shape))

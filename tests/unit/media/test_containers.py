@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import struct
 import sys
 import time
@@ -76,6 +77,14 @@ def overlapping_directories() -> bytes:
     return bytes(content)
 
 
+def described_tiff() -> bytes:
+    """What tifffile writes about the shape of an array, with 100,000 dimensions."""
+    buffer = BytesIO()
+    text = '{"shape": [' + "1, " * 100_000 + "16, 16]}"
+    tifffile.imwrite(buffer, BLACK, metadata=None, description=text.ljust(300_053), photometric="minisblack")
+    return buffer.getvalue()
+
+
 def scans(number: int, side: int) -> bytes:
     """A progressive JPEG with so many further scans, each of which visits every block."""
     content = encoded(Image.fromarray(np.zeros((side, side), np.uint8)), "JPEG", progressive=True)
@@ -117,6 +126,7 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "tiff of strips": (lambda: grey_tiff(1, 200_000, 1, 1, 200_000, b"\0", 1), "200000 strips"),
     "tiff of shared strips": (lambda: grey_tiff(16, 1000, 1, 1, 1000, bytes(100_000), 100_000), "of 100000000 bytes"),
     "tiff of directories": (overlapping_directories, "tags"),
+    "tiff of sizes": (described_tiff, "describes itself with 300019 characters"),
     "tiff of scans": (jpeg_in_tiff, "101 scans"),
 }
 
@@ -144,17 +154,24 @@ def largest_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-@pytest.mark.parametrize("compression", [5, 8, 32773, 34925])
-def test_a_strip_is_decompressed_no_further_than_its_pixels(tmp_path: Path, compression: int) -> None:
-    """LZW, deflate, PackBits, LZMA: half a gigabyte of zeros for 64 pixels; both answers are right, but soon."""
+def zeros(compression: int) -> bytes:
+    """200 megabytes of zeros, or for LZW, which compresses less, 20."""
     import imagecodecs
 
-    zeros = bytes(500_000_000 if compression != 32773 else 50_000_000)
-    encode = {5: imagecodecs.lzw_encode, 8: imagecodecs.zlib_encode, 32773: imagecodecs.packbits_encode,
-              34925: imagecodecs.lzma_encode}[compression]  # fmt: skip
-    data = encode(zeros[: 5 * 10**7], *([1] if compression in (8, 34925) else []))
+    if compression == 5:
+        return bytes(imagecodecs.lzw_encode(bytes(20_000_000)))
+    if compression == 32773:
+        return b"\x81\0" * (200_000_000 // 128)
+    compressor = zlib.compressobj(1) if compression == 8 else lzma.LZMACompressor(preset=0)
+    pieces = [compressor.compress(bytes(1_000_000)) for _ in range(200)]
+    return b"".join([*pieces, compressor.flush()])
+
+
+@pytest.mark.parametrize("compression", [5, 8, 32773, 34925])
+def test_a_strip_is_decompressed_no_further_than_its_pixels(tmp_path: Path, compression: int) -> None:
+    """LZW, deflate, PackBits, LZMA. The rest is ignored or refused."""
+    data = zeros(compression)
     (tmp_path / "a.tif").write_bytes(grey_tiff(8, 8, compression, 8, 1, data, len(data)))
-    del zeros
     largest, begun = largest_memory(), time.perf_counter()
     try:
         assert decode(tmp_path / "a.tif").values.shape == (8, 8)
@@ -191,10 +208,9 @@ def test_exif_whose_values_share_bytes_is_left_out(
 def test_exif_of_a_photograph_is_small() -> None:
     assert has_small_values(b"")
     assert has_small_values(exif(30, 60_000))
-    assert has_small_values(exif(100, 2**31))  # behind the end, which is not read
+    assert has_small_values(exif(30, 60_000).replace(b"`\xea\0\0", b"\xff\xff\xff\x7f"))  # behind the end, which is not read
     assert has_small_values(b"II*\0\xff\xff\xff\xff")  # broken
     assert not has_small_values(b"Exif\0\0" + exif(300, 60_000))
-    assert not has_small_values(exif(300, 60_000).replace(b"II*\0", b"II*\0"))
 
 
 def test_a_picture_that_does_not_fit_in_memory_is_refused_before_it_is_decoded(
