@@ -106,7 +106,8 @@ def has_small_values(exif: bytes) -> bool:
     tags = exif[first : first + 12 * int.from_bytes(exif[first - 2 : first], "little" if order == "<" else "big")]
     whole = tags[: len(tags) // 12 * 12]
     sizes = (TYPE_BYTES.get(kind, 1) * count for _, kind, count in struct.iter_unpack(order + "HHI4x", whole))
-    return sum(size for size in sizes if size <= len(exif)) <= MAX_METADATA_BYTES  # larger ones are not read
+    total: int = sum(size for size in sizes if size <= len(exif))  # larger ones are not read
+    return total <= MAX_METADATA_BYTES
 
 
 def checked_bmp(content: bytes) -> bytes:

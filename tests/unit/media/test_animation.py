@@ -44,6 +44,7 @@ kernel_prior = "known"
 solver = {name = "joint-adam", params = {iterations = 2, milestones = []}}
 """
 
+
 def huge_png() -> bytes:
     """A file of 100,000 x 100,000 pixels, of which none is there."""
     head = b"IHDR" + 2 * (100_000).to_bytes(4, "big") + b"\x08\0\0\0\0"
