@@ -144,7 +144,7 @@ def local_workers(count: int, device: str) -> Iterator[Client]:
     """New processes on this machine, each with its share of the cores; on GPUs at most one process for each GPU.
 
     Raises:
-        InputError: Dask is not installed.
+        InputError: Dask is not installed, or no process can be started.
     """
     import_extra("distributed")
     from distributed import Client, Nanny, Scheduler, SpecCluster
@@ -160,16 +160,17 @@ def local_workers(count: int, device: str) -> Iterator[Client]:
         return {"cls": Nanny, "options": {**options, "silence_logs": logging.CRITICAL, "env": environment}}
 
     scheduler = {"host": "127.0.0.1", "port": 0, "dashboard": False, "allowed_failures": MAX_DEATHS - 1}
-    with (
-        on_safe_path(),
-        SpecCluster(
-            workers={index: worker(index) for index in range(count)},
-            scheduler={"cls": Scheduler, "options": scheduler},
-            silence_logs=logging.CRITICAL,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        yield with_prepared_workers(client, threads)
+    with on_safe_path():
+        try:
+            cluster = SpecCluster(
+                workers={index: worker(index) for index in range(count)},
+                scheduler={"cls": Scheduler, "options": scheduler},
+                silence_logs=logging.CRITICAL,
+            )
+        except (RuntimeError, OSError) as error:
+            raise InputError(f"no worker process can be started ({error}); try fewer, or none") from error
+        with cluster, Client(cluster) as client:
+            yield with_prepared_workers(client, threads)
 
 
 def visible_gpus(device: str) -> list[str]:

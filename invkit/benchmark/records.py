@@ -395,4 +395,9 @@ def natural(text: str) -> tuple[tuple[int, int, str], ...]:
         ['kernel2', 'kernel10']
     """
     parts = [part for part in re.split(r"(\d+)", text) if part]
-    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts)
+    return tuple(number_key(part.lstrip("0")) if part.isdecimal() else (1, 0, part) for part in parts)
+
+
+def number_key(digits: str) -> tuple[int, int, str]:
+    """A sorting key of a number of any length; the longer one is larger."""
+    return 0, len(digits), digits
