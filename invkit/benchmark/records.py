@@ -395,9 +395,4 @@ def natural(text: str) -> tuple[tuple[int, int, str], ...]:
         ['kernel2', 'kernel10']
     """
     parts = [part for part in re.split(r"(\d+)", text) if part]
-    return tuple(number_key(part.lstrip("0")) if part.isdecimal() else (1, 0, part) for part in parts)
-
-
-def number_key(digits: str) -> tuple[int, int, str]:
-    """A sorting key of a number of any length; the longer one is larger."""
-    return 0, len(digits), digits
+    return tuple((0, len(n := part.lstrip("0")), n) if part.isdecimal() else (1, 0, part) for part in parts)

@@ -21,11 +21,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import psutil
 from filelock import FileLock, Timeout
 
 from .errors import InputError, OutOfMemoryError, RecipeError
 from .messages import shortened
+from .runtime.process import check_memory
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -34,7 +34,6 @@ else:
 
 __all__ = [
     "array_of",
-    "check_memory",
     "check_regular",
     "encode_text",
     "locked",
@@ -53,7 +52,6 @@ __all__ = [
 ]
 
 READ_BYTES = 2**20  # of a file at a time
-LARGE_BYTES = 2**26  # from here on the free memory is asked before a file or picture is read
 MAX_JSON_BYTES = 2**24
 """The result of 100,000 iterations at ten stages is shorter."""
 MAX_TOML_BYTES = 2**20
@@ -207,12 +205,6 @@ def check_size(path: Path, size: int, most: int | None) -> None:
     if most is not None and size > most:
         raise InputError(too_long(path, most))
     check_memory(size)
-
-
-def check_memory(size: int) -> None:
-    """Raise ``MemoryError`` if so many bytes do not fit in the free memory, before the system ends the process."""
-    if size > LARGE_BYTES and size > psutil.virtual_memory().available:
-        raise MemoryError
 
 
 def too_long(path: Path, most: int) -> str:

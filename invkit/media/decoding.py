@@ -17,9 +17,9 @@ import numpy.typing as npt
 from PIL import Image, ImageFile
 
 from ..core.errors import InputError, OutOfMemoryError, first_line
-from ..core.files import array_of, check_memory, read_bytes
-from .containers import checked, has_small_values
-from .tiff import check_layout, colour_count, interleaved, only_page, opened_tiff, plain_colours
+from ..core.files import array_of, read_bytes
+from ..core.runtime.process import check_memory
+from .containers import check_layout, checked, has_small_values, opened_tiff
 
 __all__ = ["MAX_PIXELS", "READABLE_FORMATS", "StoredImage", "decode", "detected_format", "upright"]
 
@@ -218,6 +218,8 @@ def decode_tiff(content: bytes) -> StoredImage:
         Exception: tifffile cannot read the file.
     """
     from tifffile import PHOTOMETRIC
+
+    from .tiff import colour_count, interleaved, only_page, plain_colours
 
     with opened_tiff(content) as file:
         page = only_page(file)
