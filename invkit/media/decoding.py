@@ -17,8 +17,7 @@ import numpy.typing as npt
 from PIL import Image, ImageFile
 
 from ..core.errors import InputError, OutOfMemoryError, first_line
-from ..core.files import array_of, read_bytes
-from ..core.runtime.process import check_memory
+from ..core.files import array_of, check_memory, read_bytes
 from .containers import check_layout, checked, has_small_values, opened_tiff
 
 __all__ = ["MAX_PIXELS", "READABLE_FORMATS", "StoredImage", "decode", "detected_format", "upright"]

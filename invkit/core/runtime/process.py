@@ -17,22 +17,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
-import psutil
-
-__all__ = ["OPT_OUT", "SAFE_PATH", "check_memory", "keep_large_blocks", "on_safe_path", "print_apart"]
+__all__ = ["OPT_OUT", "SAFE_PATH", "keep_large_blocks", "on_safe_path", "print_apart"]
 
 OPT_OUT = "INVKIT_KEEP_ALLOCATOR"
 # Numbers and meaning: mallopt(3); the values are the largest a C int holds, bytes.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 NEVER = 2**31 - 1
-
-LARGE_BYTES = 2**26  # from here on the free memory is asked before a file or picture is read
-
-
-def check_memory(size: int) -> None:
-    """Raise ``MemoryError`` if so many bytes do not fit in the free memory, before the system ends the process."""
-    if size > LARGE_BYTES and size > psutil.virtual_memory().available:
-        raise MemoryError
 
 
 @cache
