@@ -1,4 +1,4 @@
-"""Three numbers that tell a good restoration from a bad one without the truth."""
+"""Two numbers that tell a good restoration from a bad one without the truth."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from .fourier import fast_size, otf
 from .geometry import margins, size_of
 from .noise import PATCH_SIDE, ROUNDING_SIGMA, estimate_sigma
 
-__all__ = ["gradient_sparsity", "lost_share", "noise_levels", "residual_in_noise"]
+__all__ = ["gradient_sparsity", "noise_levels", "residual_in_noise"]
 
-NEAR_BLACK_OR_WHITE = 0.002  # in [0, 1]
-INTERIOR_MARGIN = 0.15  # in [0, 1]: greys this far from black and white must not become either
 MIN_GRADIENT = 1e-6  # root mean square, in [0, 1] units, of a flat image
 
 
@@ -34,21 +32,6 @@ def gradient_sparsity(images: Tensor) -> Tensor:
     lengths = down.square().mean(1).sqrt() + along.square().mean(1).sqrt()
     mean, root = lengths.mean((-2, -1)), lengths.square().mean((-2, -1)).sqrt()
     return (mean.clamp(min=MIN_GRADIENT) / root.clamp(min=MIN_GRADIENT)).log()
-
-
-def lost_share(picture: Tensor, restored: Tensor) -> Tensor:
-    """The share of the values of each image that were neither dark nor bright and became black or white.
-
-    Args:
-        picture: (1, C, H, W) or (N, C, H, W) in [0, 1].
-        restored: (N, C, H, W).
-
-    Returns:
-        (N,), float64.
-    """
-    grey = (picture > INTERIOR_MARGIN) & (picture < 1 - INTERIOR_MARGIN)
-    lost = (restored <= NEAR_BLACK_OR_WHITE) | (restored >= 1 - NEAR_BLACK_OR_WHITE)
-    return (grey & lost).double().mean((1, 2, 3))
 
 
 def residual_in_noise(
