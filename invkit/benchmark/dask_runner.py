@@ -31,7 +31,7 @@ from pydantic import Field, ValidationError
 
 from ..core.errors import InputError
 from ..core.nested import Strict
-from ..core.runtime.process import SAFE_PATH, on_safe_path
+from ..core.runtime.process import SAFE_PATH, on_safe_path, print_apart
 from ..core.runtime.threads import thread_variables
 from .plan import BenchmarkJob
 from .runner import Perform
@@ -144,7 +144,7 @@ def local_workers(count: int, device: str) -> Iterator[Client]:
     """New processes on this machine, each with its share of the cores; on GPUs at most one process for each GPU.
 
     Raises:
-        InputError: Dask is not installed.
+        InputError: Dask is not installed, or no process can be started.
     """
     import_extra("distributed")
     from distributed import Client, Nanny, Scheduler, SpecCluster
@@ -156,20 +156,21 @@ def local_workers(count: int, device: str) -> Iterator[Client]:
 
     def worker(index: int) -> dict[str, Any]:
         own = {"CUDA_VISIBLE_DEVICES": gpus[index]} if gpus else {}
-        environment = {**thread_variables(threads), **SAFE_PATH, **own}
+        environment = {**thread_variables(threads), **own}
         return {"cls": Nanny, "options": {**options, "silence_logs": logging.CRITICAL, "env": environment}}
 
     scheduler = {"host": "127.0.0.1", "port": 0, "dashboard": False, "allowed_failures": MAX_DEATHS - 1}
-    with (
-        on_safe_path(),
-        SpecCluster(
-            workers={index: worker(index) for index in range(count)},
-            scheduler={"cls": Scheduler, "options": scheduler},
-            silence_logs=logging.CRITICAL,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        yield with_prepared_workers(client, threads)
+    with on_safe_path():
+        try:
+            cluster = SpecCluster(
+                workers={index: worker(index) for index in range(count)},
+                scheduler={"cls": Scheduler, "options": scheduler},
+                silence_logs=logging.CRITICAL,
+            )
+        except (RuntimeError, OSError) as error:
+            raise InputError(f"no worker process can be started ({error}); try fewer, or none") from error
+        with cluster, Client(cluster) as client:
+            yield with_prepared_workers(client, threads)
 
 
 def visible_gpus(device: str) -> list[str]:
@@ -298,12 +299,12 @@ def with_prepared_workers(client: Client, threads: int | None) -> Client:
 
 
 def prepare_dask_worker(threads: int | None, expected: str) -> None:
-    """At the start of a worker: check the version, ignore Ctrl-C, and set the threads.
+    """At the start of a worker: check the version, ignore Ctrl-C, set the threads, and print apart.
 
     Ctrl-C in a terminal reaches every process that was started from it, but the command ends its workers itself.
 
     Args:
-        threads: of torch; None keeps the present number.
+        threads: of torch; None keeps the present number, for workers that this program has not started.
         expected: the version of invkit in the command.
 
     Raises:
@@ -316,4 +317,5 @@ def prepare_dask_worker(threads: int | None, expected: str) -> None:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     if threads is not None:
+        print_apart()
         torch.set_num_threads(threads)

@@ -395,4 +395,4 @@ def natural(text: str) -> tuple[tuple[int, int, str], ...]:
         ['kernel2', 'kernel10']
     """
     parts = [part for part in re.split(r"(\d+)", text) if part]
-    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts)
+    return tuple((0, len(n := part.lstrip("0")), n) if part.isdecimal() else (1, 0, part) for part in parts)

@@ -34,6 +34,7 @@ else:
 
 __all__ = [
     "array_of",
+    "check_memory",
     "check_regular",
     "encode_text",
     "locked",
@@ -52,7 +53,7 @@ __all__ = [
 ]
 
 READ_BYTES = 2**20  # of a file at a time
-LARGE_BYTES = 2**26  # from here on the free memory is asked before a file is read
+LARGE_BYTES = 2**26  # from here on the free memory is asked before a file or picture is read
 MAX_JSON_BYTES = 2**24
 """The result of 100,000 iterations at ten stages is shorter."""
 MAX_TOML_BYTES = 2**20
@@ -159,7 +160,9 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
         with open(path, "rb", opener=open_at_once) as file:
             facts = os.fstat(file.fileno())
             check_regular(path, facts)
-            check_size(path, facts.st_size, most)
+            if most is not None and facts.st_size > most:
+                raise InputError(too_long(path, most))
+            check_memory(facts.st_size)
             content = file.read() if most is None else file.read(most + 1)
     except InputError:
         raise
@@ -191,20 +194,8 @@ def check_regular(path: Path, facts: os.stat_result) -> None:
         raise InputError(f"{path} is not a regular file but a pipe or a device; save its content as a file")
 
 
-def check_size(path: Path, size: int, most: int | None) -> None:
-    """Refuse a file before it is read.
-
-    Args:
-        path: of the file.
-        size: of the file in bytes.
-        most: bytes; None for as many as fit in memory.
-
-    Raises:
-        InputError: it is larger than ``most``.
-        MemoryError: it does not fit in memory.
-    """
-    if most is not None and size > most:
-        raise InputError(too_long(path, most))
+def check_memory(size: int) -> None:
+    """Raise ``MemoryError`` if so many bytes do not fit in the free memory, before the system ends the process."""
     if size > LARGE_BYTES and size > psutil.virtual_memory().available:
         raise MemoryError
 

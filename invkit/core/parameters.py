@@ -252,9 +252,14 @@ def read_strictly(model: type[M], values: Mapping[str, Any]) -> M:
 
     Raises:
         pydantic.ValidationError: a value is not allowed.
-        TypeError: a value has a type that JSON does not have, as a date; names it.
+        TypeError: a value has a type that JSON does not have, as a date, or a text is not Unicode; names it.
     """
-    return model.model_validate_json(json.dumps(values, default=refuse_value), strict=True)
+    text = json.dumps(values, default=refuse_value, ensure_ascii=False)
+    try:
+        content = text.encode()
+    except UnicodeEncodeError as error:  # from a command line or a file name in another encoding
+        raise TypeError(f"{text[error.start : error.end]!a} is no Unicode text") from error
+    return model.model_validate_json(content, strict=True)
 
 
 def refuse_value(value: object) -> object:

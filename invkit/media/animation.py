@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image
 
 from ..core.errors import InputError
-from ..core.files import read_bytes, write_atomically
+from ..core.files import write_atomically
+from .decoding import decode
 from .figures import load_matplotlib
 from .run_details import read_run_details
 from .run_folder import SNAPSHOT_FILE, SNAPSHOT_FOLDER
@@ -124,12 +125,9 @@ def animate_folder(folder: Path, path: Path, seconds: float = 6.0) -> Path:
     details = read_run_details(finished) if finished.exists() else {}
     history = SolveHistory(details, max(one.solve for one, _ in found))
     frames = []
-    try:
-        for one, kernel in evenly(found, frame_count(seconds)):
-            lines = history.lines(one, history.loss(one.solve, one.iteration))
-            frames.append(AnimationFrame(opened(one.image), opened(kernel), lines))
-    except OSError as error:
-        raise InputError(f"a snapshot in {folder} cannot be read ({error}); run again with {IN_SHELL}") from error
+    for one, kernel in evenly(found, frame_count(seconds)):
+        lines = history.lines(one, history.loss(one.solve, one.iteration))
+        frames.append(AnimationFrame(opened(one.image), opened(kernel), lines))
     return write_animation(path, frames, seconds)
 
 
@@ -181,9 +179,12 @@ def snapshots_in(folder: Path) -> list[SnapshotFile]:
 
 
 def opened(path: Path) -> Image.Image:
-    """An 8-bit image from a file, grey or RGB; raises `InputError` or `OSError`."""
-    with Image.open(BytesIO(read_bytes(path))) as picture:
-        return picture.convert("L" if picture.mode in ("1", "L", "LA", "I;16", "I") else "RGB")
+    """An 8-bit image from a file, grey or RGB; raises as `decode`."""
+    values = decode(path).values
+    if values.dtype != np.uint8 or values.ndim not in (2, 3):
+        raise InputError(f"{path} is no snapshot: it holds {values.dtype} values of shape {values.shape}")
+    is_grey = values.ndim == 2 or values.shape[-1] < 3
+    return Image.fromarray(np.atleast_3d(values)[..., 0] if is_grey else values[..., :3])
 
 
 def write_animation(path: Path, frames: Sequence[AnimationFrame], seconds: float) -> Path:

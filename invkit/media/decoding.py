@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,8 +17,8 @@ import numpy.typing as npt
 from PIL import Image, ImageFile
 
 from ..core.errors import InputError, OutOfMemoryError, first_line
-from ..core.files import array_of, read_bytes
-from .tiff import check_layout, colour_count, interleaved, only_page, opened_tiff, plain_colours
+from ..core.files import array_of, check_memory, read_bytes
+from .containers import check_layout, checked, has_small_values, opened_tiff
 
 __all__ = ["MAX_PIXELS", "READABLE_FORMATS", "StoredImage", "decode", "detected_format", "upright"]
 
@@ -32,6 +33,9 @@ MAGIC = {
     "BMP": (b"BM",),
     "NPY": (b"\x93NUMPY",),
 }
+PILLOW_BYTES = 24  # for a pixel, at the most: of WebP, the picture and the frame before it, converted, and as an array
+TIFF_COPIES = 2  # of the samples, at the most: as stored, and as they are returned
+MAX_RAW_PROFILE = 2**18  # characters; 64 KiB of EXIF, the most that a JPEG holds, have half as many
 ORIENTATION_TAG, ICC_PROFILE_TAG = 0x0112, 34675  # of EXIF and of TIFF
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # whatever makes a file unusable is raised, not printed
@@ -112,12 +116,23 @@ def strictly() -> Iterator[None]:
         ImageFile.LOAD_TRUNCATED_IMAGES = lenient
 
 
-def check_pixel_count(width: int, height: int) -> None:
-    """Refuse a decompression bomb before it is decoded; raises `InputError`, without the file's name."""
+def check_pixel_count(width: int, height: int, pixel_bytes: int = PILLOW_BYTES) -> None:
+    """Refuse a decompression bomb before it is decoded.
+
+    Args:
+        width: of the picture.
+        height: of the picture.
+        pixel_bytes: that its decoding takes for a pixel.
+
+    Raises:
+        InputError: there are too many pixels; the caller adds the name of the file.
+        MemoryError: they do not fit in memory.
+    """
     if width * height > MAX_PIXELS:
         raise InputError(
             f"holds {width} x {height} pixels, more than the {MAX_PIXELS} that invkit reads; crop or shrink it"
         )
+    check_memory(width * height * pixel_bytes)
 
 
 def upright(values: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
@@ -141,7 +156,7 @@ def decode_pillow(kind: str) -> Callable[[bytes], StoredImage]:
 
     def decoder(content: bytes) -> StoredImage:
         try:
-            picture = Image.open(BytesIO(content), formats=[kind.upper()])
+            picture = Image.open(BytesIO(checked(kind, content)), formats=[kind.upper()])
         except Image.DecompressionBombError:
             raise InputError(f"holds more than the {MAX_PIXELS} pixels that invkit reads; crop or shrink it") from None
         with picture:
@@ -164,10 +179,7 @@ def stored_picture(picture: Image.Image, kind: str, deep: bytes | None) -> Store
     if frames > 1 and picture.format != "MPO":  # an MPO is a JPEG photograph followed by previews
         raise InputError(f"is animated ({frames} frames); save the frame you want as a file of its own")
     picture.load()
-    try:
-        orientation = int(picture.getexif().get(ORIENTATION_TAG, 1))
-    except Exception:  # the EXIF parser may raise anything, and a photograph with broken metadata is usable
-        orientation = 1
+    orientation = orientation_of(picture)
     profile = None if picture.mode == "CMYK" else picture.info.get("icc_profile")  # a CMYK profile misleads about RGB
     if deep is None:
         transparent = picture.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in picture.info
@@ -178,6 +190,17 @@ def stored_picture(picture: Image.Image, kind: str, deep: bytes | None) -> Store
 
         values = imagecodecs.png_decode(deep)
     return StoredImage(upright(values, orientation), kind, alpha=has_alpha(values), icc_profile=profile)
+
+
+def orientation_of(picture: Image.Image) -> int:
+    """The orientation in EXIF; 1 without EXIF, or if it is broken or takes too much memory."""
+    raw = picture.info.get("Raw profile type exif", "")  # ImageMagick writes EXIF to a PNG as text
+    if not has_small_values(picture.info.get("exif", b"")) or len(raw) > MAX_RAW_PROFILE:
+        return 1
+    try:
+        return int(picture.getexif().get(ORIENTATION_TAG, 1))
+    except Exception:  # the EXIF parser may raise anything, and a photograph with broken metadata is usable
+        return 1
 
 
 def decode_npy(content: bytes) -> StoredImage:
@@ -195,9 +218,12 @@ def decode_tiff(content: bytes) -> StoredImage:
     """
     from tifffile import PHOTOMETRIC
 
+    from .tiff import colour_count, interleaved, only_page, plain_colours
+
     with opened_tiff(content) as file:
         page = only_page(file)
-        check_pixel_count(page.imagewidth, page.imagelength)
+        bits = np.max(page.bitspersample)  # a tuple if they differ
+        check_pixel_count(page.imagewidth, page.imagelength, TIFF_COPIES * page.samplesperpixel * math.ceil(bits / 8))
         photometric = PHOTOMETRIC(page.photometric).name
         colours = colour_count(page, photometric)
         check_layout(page, content)

@@ -44,10 +44,10 @@ RUN_FILES = (
 )
 """The files of a run; result.json is written last. A batch also has image-2.png, kernel-2.png and so on."""
 
+NUMBERED = ("image.png", "image.npy", "kernel.png", "operator_parameter.png")  # an .npy file of kernels holds the batch
 NUMBER = r"(-([2-9]|[1-9][0-9]+))?"
-RUN_FILE = (
-    rf"image{NUMBER}\.(png|npy)|(kernel|operator_parameter)\.npy|(kernel|operator_parameter){NUMBER}\.png|"
-    r"(overview|photograph)\.png|result\.json|checkpoint\.pt"
+RUN_FILE = "|".join(
+    re.escape(name) if name not in NUMBERED else re.escape(name).replace(r"\.", NUMBER + r"\.") for name in RUN_FILES
 )
 UNFINISHED_FILE = rf"\.({RUN_FILE})\.[a-z0-9_]{{8}}"  # a write that was killed leaves such a file
 SNAPSHOT_FOLDER = "snapshots"

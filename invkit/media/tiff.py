@@ -1,142 +1,39 @@
-"""TIFF files: what a file declares is checked before a library follows it, then its only page is read.
-
-A TIFF is a graph of offsets. tifffile follows it in good faith: a chain of directories that ends in itself never ends,
-tags that share one large value are read again and again, and a tile is allocated as large as it is declared.
-"""
+"""TIFF files whose layout has been checked (`invkit.media.containers`): their only page, and its colours."""
 
 from __future__ import annotations
 
 import math
-import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from ..core.errors import InputError
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage
 
-__all__ = ["check_layout", "colour_count", "interleaved", "only_page", "opened_tiff", "plain_colours"]
+__all__ = ["colour_count", "interleaved", "only_page", "plain_colours"]
 
-MAX_DIRECTORIES = 1000  # a photograph has one, and perhaps some previews
-PADDING_PIXELS = 2**22  # that tiles may add to an image; a small image in one large tile is common
-TYPE_BYTES = dict(enumerate((1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4), start=1)) | {16: 8, 17: 8, 18: 8}
-"""The size of one value of a tag, by TIFF's number of its type."""
-PICTURE_COMPRESSIONS = {"JPEG": "JPEG", "OJPEG": "JPEG", "WEBP": "WEBP", "JPEG2000": "JPEG2000", "PNG": "PNG"}
-"""The compressions whose strips and tiles are pictures with sizes of their own, and Pillow's names of the formats."""
-PLAIN_COMPRESSIONS = ("NONE", "CCITTRLE", "CCITTFAX3", "CCITTFAX4", "LZW", "ADOBE_DEFLATE", "DEFLATE", "PACKBITS",
-                      "LZMA", "ZSTD")  # fmt: skip
+MAX_DESCRIPTION = 2**16  # characters about the pages; tifffile takes seconds for a million dimensions
 ASSOCIATED_ALPHA = 1  # kind of an extra sample: the colours have been multiplied by it
 TIFF_CHANNELS = {"MINISWHITE": 1, "MINISBLACK": 1, "RGB": 3, "PALETTE": 1, "SEPARATED": 4, "YCBCR": 3}
 
 
-# --- before anything is decoded ----------------------------------------------------------------------------------
-
-
-@contextmanager
-def opened_tiff(content: bytes) -> Iterator[TiffFile]:
-    """A file whose directories have been checked, for tifffile.
-
-    Raises:
-        InputError: it has too many pages.
-        ValueError, struct.error: its directories are damaged.
-    """
-    from tifffile import TiffFile
-
-    check_directories(content)
-    with TiffFile(BytesIO(content)) as file:
-        yield file
-
-
-def check_directories(content: bytes) -> None:
-    """Follow the chain of directories once, and add up the values of their tags.
-
-    Raises:
-        InputError: there are too many pages.
-        ValueError: the chain leads into itself or out of the file, or tags hold more bytes than the file.
-        struct.error: a directory is cut off.
-    """
-    order = "<" if content[:2] == b"II" else ">"
-    is_big = struct.unpack(order + "H", content[2:4])[0] == 43  # BigTIFF
-    entries, tag, link = ("Q", "HHQ8x", "Q") if is_big else ("H", "HHI4x", "I")
-    at = struct.unpack_from(order + link, content, 8 if is_big else 4)[0]
-    visited, value_bytes = set[int](), 0
-    while at:
-        if at in visited:
-            raise ValueError(f"its chain of directories returns to byte {at}")
-        if len(visited) == MAX_DIRECTORIES:
-            raise InputError(f"holds more than {MAX_DIRECTORIES} pages; save the page you want as a file of its own")
-        visited.add(at)
-        count = struct.unpack_from(order + entries, content, at)[0]
-        first, size = at + struct.calcsize(order + entries), struct.calcsize(order + tag)
-        tags = content[first : first + count * size]
-        if count > len(content) or len(tags) < count * size:
-            raise ValueError(f"a directory ends behind the file's {len(content)} bytes")
-        value_bytes += sum(TYPE_BYTES.get(kind, 1) * n for _, kind, n in struct.iter_unpack(order + tag, tags))
-        if value_bytes > len(content):
-            raise ValueError(f"its tags hold {value_bytes} bytes, more than the file's {len(content)}")
-        at = struct.unpack_from(order + link, content, first + count * size)[0]
-
-
-def check_layout(page: TiffPage, content: bytes) -> None:
-    """Check the strips or tiles of a page; its own size has been checked.
-
-    Raises:
-        InputError: it is compressed in a way whose results have no known size.
-        ValueError: a strip or tile lies outside the file or is larger than it may be.
-    """
-    from tifffile import COMPRESSION
-
-    compression = COMPRESSION(page.compression).name
-    if compression not in (*PLAIN_COMPRESSIONS, *PICTURE_COMPRESSIONS):
-        raise InputError(f"is compressed as {compression}; export it with LZW, ZIP or no compression")
-    height, width = page.imagelength, page.imagewidth
-    tall, wide = (page.tilelength, page.tilewidth) if page.is_tiled else (min(page.rowsperstrip, height), width)
-    if not tall or not wide:
-        raise ValueError(f"its tiles or strips have {wide} x {tall} pixels")
-    padded = math.ceil(height / tall) * tall * math.ceil(width / wide) * wide
-    if padded > 4 * height * width + PADDING_PIXELS:
-        raise ValueError(f"its tiles of {wide} x {tall} pixels are too large for an image of {width} x {height}")
-    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
-        if count == 0 or offset + count > len(content):  # tifffile would fill a missing strip or tile with black
-            raise ValueError(f"a strip ends at byte {offset + count} of {len(content)}")
-        if compression in PICTURE_COMPRESSIONS:
-            check_picture(content[offset : offset + count], PICTURE_COMPRESSIONS[compression], (wide, tall))
-
-
-def check_picture(content: bytes, kind: str, most: tuple[int, int]) -> None:
-    """Compare the size in the header of a compressed strip or tile with the size that it may have.
-
-    Args:
-        content: of the strip or tile.
-        kind: Pillow's name of its format.
-        most: width and height.
-
-    Raises:
-        ValueError: it is larger.
-        OSError: Pillow cannot read the header.
-    """
-    with Image.open(BytesIO(content), formats=[kind]) as picture:
-        if picture.width > most[0] or picture.height > most[1]:
-            raise ValueError(f"a tile or strip of {most} pixels holds {picture.size}")
-
-
-# --- the page ----------------------------------------------------------------------------------------------------
-
-
 def only_page(file: TiffFile) -> TiffPage:
-    """The only picture of a file, previews aside; raises `InputError` if there are several."""
+    """The only picture of a file, previews aside.
+
+    Raises:
+        InputError: there are several.
+        ValueError: the file describes its pages at length.
+    """
     from tifffile import TiffPage
 
     pages = [page for page in file.pages if isinstance(page, TiffPage)]
     full = [page for page in pages if not page.is_reduced] or pages
     described = (file.is_imagej or file.is_shaped or file.is_stk) and not file.is_ome  # OME names further files
+    if described and len(pages[0].description) > MAX_DESCRIPTION:
+        raise ValueError(f"it describes itself with {len(pages[0].description)} characters")
     stored = sum(math.prod(series.shape) for series in file.series) if described else 0
     if len(full) > 1 or stored > sum(math.prod(page.shape) for page in pages):  # ImageJ: many planes behind one page
         count = max(len(full), stored // math.prod(full[0].shape))

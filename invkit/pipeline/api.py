@@ -11,6 +11,7 @@ from rich.console import Console
 
 from ..core.errors import InputError
 from ..core.files import sha256_of
+from ..core.messages import shortened
 from ..core.observers.progress import NotebookBar, ProgressBar
 from ..core.result import Result
 from ..core.solver import Observer
@@ -320,15 +321,20 @@ def earlier_input(source: Any, name: str, result: str | Path) -> Any:
         result: the result.json of the run, for errors.
 
     Raises:
-        InputError: the earlier input was an array, or the file is gone or has changed.
+        InputError: the earlier input was an array or is not named, or the file is gone or has changed.
     """
     if source is None:
-        raise InputError(
-            f"the {name} of {result} was an array, which the file does not hold; give it again (--{name}, {name}=...)"
-        )
+        raise InputError(f"the {name} of {result} was an array, which the file does not hold; {give_again(name)}")
     if isinstance(source, list):
         return [earlier_input(one, name, result) for one in source]
+    if not isinstance(source, Mapping):
+        raise InputError(f"{result} does not name the file of the {name}; {give_again(name)}")
     return same_file(source, name, result)
+
+
+def give_again(name: str) -> str:
+    """What to do about an earlier input that cannot be had, "image" or "kernel"."""
+    return f"give it again (--{name}, {name}=...)"
 
 
 def same_file(source: Mapping[str, Any], name: str, result: str | Path) -> Path:
@@ -339,9 +345,17 @@ def same_file(source: Mapping[str, Any], name: str, result: str | Path) -> Path:
         name: "image" or "kernel".
         result: the result.json of the run.
     """
-    path = Path(str(source.get("path")))
-    places = [one for one in (path, Path(result).parent / path.name) if one.is_file()]
-    same = [one for one in places if sha256_of(one) == source.get("sha256")]
+    told = source.get("path")
+    if not isinstance(told, str):
+        raise InputError(f"{result} does not name the file of the {name}; {give_again(name)}")
+    path = Path(told)
+    try:
+        places = [one for one in (path, Path(result).parent / path.name) if one.is_file()]
+        same = [one for one in places if sha256_of(one) == source.get("sha256")]
+    except (OSError, ValueError) as error:  # a name that is too long, or a file that may not be read
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{shortened(told)}, from which {result} was made, cannot be read ({reason}); "
+                         f"{give_again(name)}") from error  # fmt: skip
     if not same:
         why = "has changed since" if path.is_file() else "is not there"
         raise InputError(f"{path}, from which {result} was made, {why}; give the {name} (--{name}, {name}=...)")
@@ -351,7 +365,9 @@ def same_file(source: Mapping[str, Any], name: str, result: str | Path) -> Path:
 def differences(document: Mapping[str, Any], job: Job) -> list[str]:
     """Why the new result may have other bits than the earlier one."""
     found = []
-    before, now = document.get("versions") or {}, versions()
+    before, now = document.get("versions"), versions()
+    if not isinstance(before, Mapping):
+        before = {}
     changed = [f"{name} {before.get(name)}, now {now[name]}" for name in now if before.get(name) != now[name]]
     if changed:
         found.append(f"the earlier run had {'; '.join(changed)}: the bits may differ")

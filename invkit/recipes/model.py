@@ -302,7 +302,7 @@ def model_at(place: Place) -> type[BaseModel]:
         return model_at(place[1:])
     if len(place) > 2 and place[0] == "candidates":
         return model_at(place[2:])
-    return Recipe if len(place) == 1 else lists.get(str(place[0]), ComponentSpec)
+    return Recipe if len(place) <= 1 else lists.get(str(place[0]), ComponentSpec)
 
 
 def resolved_recipe(recipe: Recipe, checked: Mapping[str, CheckedComponent], prefix: str = "") -> dict[str, Any]:

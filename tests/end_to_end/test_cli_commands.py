@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 
 from invkit.apps.cli.components import type_text
 from invkit.apps.cli.main import main
@@ -107,6 +108,13 @@ def test_solve_says_what_is_missing(
 @pytest.mark.parametrize(("text", "size"), [("auto", "auto"), ("31", (31, 31)), ("31x25", (31, 25))])
 def test_kernel_size(text: str, size: object) -> None:
     assert parse_kernel_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["9" * 5000, "3x" + "9" * 5000, "x", "3x", ""])
+def test_what_is_no_kernel_size_is_refused_in_one_line(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="is not N, HxW or auto") as caught:
+        parse_kernel_size(text)
+    assert len(str(caught.value)) < 100
 
 
 def test_type_text() -> None:

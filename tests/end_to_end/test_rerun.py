@@ -230,6 +230,32 @@ def test_one_of_several_images_that_is_gone_is_refused(photo: Path, tmp_path: Pa
         rerun(file)
 
 
+@pytest.mark.parametrize("source", [1, "photo.png", [1], True, {}, {"path": ["photo.png"]}, {"path": None}])
+def test_a_result_that_names_no_file_is_refused(photo: Path, tmp_path: Path, source: object) -> None:
+    file = saved(invkit.deconvolve(photo, KERNEL, recipe="wiener", progress=False), tmp_path)
+    told = {**json.loads(file.read_text()), "image": source}
+    file.write_text(json.dumps(told))
+    with pytest.raises(InputError, match="does not name the file of the image; give it again"):
+        rerun(file, kernel=KERNEL)
+
+
+def test_a_name_that_no_file_can_have_is_refused(photo: Path, tmp_path: Path) -> None:
+    file = saved(invkit.deconvolve(photo, KERNEL, recipe="wiener", progress=False), tmp_path)
+    for path in ("a" * 5000, "a/" * 5000):
+        file.write_text(json.dumps({**json.loads(file.read_text()), "image": {"path": path, "sha256": "0"}}))
+        with pytest.raises(InputError, match=r"from which .* was made, cannot be read \(.*\); give it again") as caught:
+            rerun(file, kernel=KERNEL)
+        assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("before", [1, "0.1", [], None])
+def test_a_result_without_its_versions_warns_of_other_bits(photo: Path, tmp_path: Path, before: object) -> None:
+    file = saved(invkit.deconvolve(photo, KERNEL, recipe="wiener", progress=False), tmp_path)
+    file.write_text(json.dumps({**json.loads(file.read_text()), "versions": before}))
+    with pytest.warns(UserWarning, match="the bits may differ"):
+        prepare_rerun(file, kernel=KERNEL)
+
+
 def test_other_files_are_refused(photo: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.json"
     for text, expected in [

@@ -241,17 +241,32 @@ def documents(draw: st.DrawFn, whole: Any) -> Any:
     return whole
 
 
+class Written(str):
+    """A piece of TOML, as opposed to a text to be written."""
+
+    __slots__ = ()
+
+
 def toml_of(value: Any) -> str:
     """A document as TOML, in inline tables; what TOML cannot hold is written as a word."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{text_of(key)} = {toml_of(inner)}" for key, inner in value.items()) + "}"
-    if isinstance(value, list):
-        return f"[{', '.join(map(toml_of, value))}]"
-    if isinstance(value, str):
-        return text_of(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return hex(value) if value > 10**300 else str(value)
-    return str(value).lower()
+    pieces, left = list[str](), [value]
+    while left:  # one after the other, because a function that calls itself would exhaust the stack
+        one = left.pop()
+        if isinstance(one, Written):
+            pieces.append(one)
+        elif isinstance(one, dict):
+            inner = [part for key, item in one.items() for part in (Written(f"{text_of(key)} = "), item, Written(", "))]
+            left += reversed([Written("{"), *inner[:-1], Written("}")])
+        elif isinstance(one, list):
+            inner = [part for item in one for part in (item, Written(", "))]
+            left += reversed([Written("["), *inner[:-1], Written("]")])
+        elif isinstance(one, str):
+            pieces.append(text_of(one))
+        elif isinstance(one, int) and not isinstance(one, bool):
+            pieces.append(hex(one) if one > 10**300 else str(one))
+        else:
+            pieces.append(str(one).lower())
+    return "".join(pieces)
 
 
 def text_of(text: str) -> str:

@@ -100,6 +100,8 @@ def happen(case: str) -> None:
     if os.environ.get("TOY_INTERRUPTED_TWICE") == case:
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
+    if os.environ.get("TOY_PRINTS") == case:
+        print("a job prints", flush=True)
     if os.environ.get("TOY_SLEEPS") == case:
         first_time(case)
         time.sleep(60)

@@ -183,6 +183,7 @@ def test_result_files(folder: Path, data: st.DataObject) -> None:
     path.write_bytes(content if data.draw(st.integers(0, 3)) else data.draw(damaged(content)))
     if answered(lambda: load_recipe(path)):
         answered(lambda: api.prepare_rerun(path, image=np.eye(16), kernel=np.eye(3)))
+        answered(lambda: api.prepare_rerun(path))
     answered(lambda: runs_page([read_run(folder)]))
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Literal, ParamSpe
 
 import typer
 
+from ...core.messages import shortened
 from .shared import Debug, complete_names, complete_recipes
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def parse_kernel_size(text: str | None) -> KernelSize | None:
     """
     if text is None or text == "auto":
         return None if text is None else "auto"
-    sides = re.fullmatch(r"(-?\d+)(?:x(-?\d+))?", text.lower())
+    sides = re.fullmatch(r"(-?\d{1,9})(?:x(-?\d{1,9}))?", text.lower())
     if sides is None:
-        raise typer.BadParameter(f"'{text}' is not N, HxW or auto", param_hint="--kernel-size")
+        raise typer.BadParameter(f"'{shortened(text)}' is not N, HxW or auto", param_hint="--kernel-size")
     return int(sides[1]), int(sides[2] or sides[1])

@@ -58,6 +58,7 @@ def ui(
             err,
         )
     serve(settings, print_line)
+    raise typer.Exit(130)  # only Ctrl-C ends the page
 
 
 def default_folder() -> Path:

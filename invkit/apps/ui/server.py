@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import shutil
 import socket
 from collections.abc import Callable
@@ -32,7 +34,7 @@ FAVICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#2b6cb0"/>'
     '<path d="M8 22c4 0 4-12 8-12s4 12 8 12" fill="none" stroke="#fff" stroke-width="3" stroke-linecap="round"/></svg>'
 )
-SHUTDOWN_SECONDS = 1  # time for open connections when the server stops
+SHUTDOWN_SECONDS = 1  # time for open connections when the server stops; what is then still open is ended
 NO_CACHE = {"Cache-Control": "no-store"}  # previews change, and a deleted run must not stay in the browser
 
 
@@ -63,6 +65,7 @@ def serve(settings: ServerSettings, announce: Callable[[str], None]) -> None:
     store = RunStore(settings.folder)
     try:
         prepare_app(store, settings)
+        logging.getLogger("uvicorn.error").addFilter(is_no_ended_request)
         address = f"http://{'[::1]' if settings.host == '::1' else settings.host}:{port}"
         announce(f"invkit ui is at {address} and keeps its files in {settings.folder}; press Ctrl-C to stop it")
         with suppress(KeyboardInterrupt):
@@ -81,6 +84,15 @@ def serve(settings: ServerSettings, announce: Callable[[str], None]) -> None:
             )
     finally:
         store.close()
+
+
+def is_no_ended_request(record: logging.LogRecord) -> bool:
+    """Whether a message of the server is about more than requests that were open at its end, as a stalled upload.
+
+    The server cancels them. It says how many they are, and shows the traceback of each.
+    """
+    cancelled = record.exc_info is not None and isinstance(record.exc_info[1], asyncio.CancelledError)
+    return not cancelled and not str(record.msg).startswith("Cancel %s running task(s)")
 
 
 def prepare_app(store: RunStore, settings: ServerSettings) -> None:

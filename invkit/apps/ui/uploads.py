@@ -16,8 +16,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from ...core.errors import InputError
+from ...media.containers import opened_tiff
 from ...media.decoding import StoredImage, decode, detected_format
-from ...media.tiff import opened_tiff
 from .store import RunStore
 
 __all__ = ["Upload", "UploadLimits", "Uploads", "browser_jpeg", "prepare_photo", "read_photo"]

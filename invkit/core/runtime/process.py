@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
-__all__ = ["OPT_OUT", "SAFE_PATH", "keep_large_blocks", "on_safe_path"]
+__all__ = ["OPT_OUT", "SAFE_PATH", "keep_large_blocks", "on_safe_path", "print_apart"]
 
 OPT_OUT = "INVKIT_KEEP_ALLOCATOR"
 # Numbers and meaning: mallopt(3); the values are the largest a C int holds, bytes.
@@ -63,3 +63,9 @@ def on_safe_path() -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def print_apart() -> None:
+    """Send what this worker prints to its error stream; the asking process owns the output, and may print JSON."""
+    if sys.stderr is not None:
+        os.dup2(2, 1)

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, TypeVar
 import psutil
 import torch
 
-from .process import SAFE_PATH, on_safe_path
+from .process import SAFE_PATH, on_safe_path, print_apart
 from .threads import at_most_threads, thread_variables
 
 if TYPE_CHECKING:
@@ -220,8 +220,7 @@ def prepare_worker(parent: int, threads: int, module: str) -> None:
         module: to import.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.stderr is not None:
-        os.dup2(2, 1)  # standard output belongs to the asking process, which may print JSON
+    print_apart()
     Thread(target=end_with_parent, args=(parent,), daemon=True).start()
     torch.set_num_threads(threads)
     import_module(module)

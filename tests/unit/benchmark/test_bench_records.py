@@ -99,6 +99,7 @@ def test_a_folder_without_results_is_an_error(tmp_path: Path) -> None:
 
 
 def test_numbers_in_names_sort_as_numbers() -> None:
+    assert sorted(["k" + "9" * 5000, "k08", "k7", "k0"], key=natural) == ["k0", "k7", "k08", "k" + "9" * 5000]
     assert sorted(["k10", "k9", "k", "10", "9", "a-2-b", "a-10-b"], key=natural) == [
         "9",
         "10",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from invkit.benchmark.dask_runner import DaskRunner, slurm_options, threads_each
+from invkit.benchmark.dask_runner import DaskRunner, local_workers, slurm_options, threads_each
 from invkit.benchmark.jobs import failure, perform
 from invkit.benchmark.plan import BenchmarkJob
 from invkit.benchmark.store import Finished
@@ -113,3 +113,16 @@ def test_slurm_options_are_read_and_checked() -> None:
     assert (options.queue, options.gpus, options.walltime, options.jobs) == ("gpu", 1, "08:00:00", 4)
     with pytest.raises(InputError, match=r"quue=gpu cannot be used.*known are queue, account"):
         slurm_options("quue=gpu")
+
+
+@pytest.mark.parametrize("error", [RuntimeError("Nanny failed to start."), OSError("no address")])
+def test_workers_that_cannot_be_started_are_told(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def fails(**options: object) -> object:
+        assert os.environ["PYTHONSAFEPATH"] == "1"
+        raise error
+
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    monkeypatch.setattr(distributed, "SpecCluster", fails)
+    with pytest.raises(InputError, match=f"no worker process can be started .{error}.; try fewer"):
+        local_workers(1, "cpu").__enter__()
+    assert "PYTHONSAFEPATH" not in os.environ

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,6 +43,12 @@ image_prior = "pixels"
 kernel_prior = "known"
 solver = {name = "joint-adam", params = {iterations = 2, milestones = []}}
 """
+
+
+def huge_png() -> bytes:
+    """A file of 100,000 x 100,000 pixels, of which none is there."""
+    head = b"IHDR" + 2 * (100_000).to_bytes(4, "big") + b"\x08\0\0\0\0"
+    return b"\x89PNG\r\n\x1a\n\0\0\0\r" + head + zlib.crc32(head).to_bytes(4, "big") + b"\0\0\0\0IEND\xaeB`\x82"
 
 
 def problem() -> Problem:
@@ -173,8 +180,16 @@ def test_losses_are_told_only_where_stages_and_solves_agree() -> None:
     assert SolveHistory(told, 3).lines(shot, 0.5) == ["solve 2 of 3", "iteration 5", "loss 5.000e-01"]
 
 
-def test_a_damaged_snapshot_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"no picture", "image.png is not an image"),
+        (b"BM" + bytes(24) + b"\0\0\0\7", "truncated or damaged"),
+        (huge_png(), "more than the .* pixels that invkit reads"),
+    ],
+)
+def test_a_damaged_snapshot_is_named(tmp_path: Path, content: bytes, words: str) -> None:
     JointAdam(iterations=2).solve(problem(), observers=[SnapshotFiles(tmp_path, every=2)])
-    next(Path(tmp_path / "snapshots").glob("*image.png")).write_bytes(b"no picture")
-    with pytest.raises(InputError, match="cannot be read"):
+    next(Path(tmp_path / "snapshots").glob("*image.png")).write_bytes(content)
+    with pytest.raises(InputError, match=words):
         animate_folder(tmp_path, tmp_path / "evolution.gif")

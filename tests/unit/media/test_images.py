@@ -401,6 +401,10 @@ REFUSED: dict[str, tuple[Callable[[], bytes], list[str]]] = {
         lambda: tiff_with_tags(tiff(samples(8, 32, 32), metadata=None), tag259=34887),
         ["is compressed as LERC; export it"],
     ),
+    "tiff jpeg 2000": (
+        lambda: tiff_with_tags(tiff(samples(8, 32, 32), metadata=None), tag259=34712),
+        ["is compressed as JPEG2000; export it"],
+    ),
     "tiff hole": (tiff_with_a_hole, ["truncated", "TIFF", "strip"]),
     "tiff pages": (lambda: tiff(samples(8, 3, 30, 30), photometric="minisblack"), ["holds 3 pages", "own"]),
     "tiff one header for many pages": (imagej_stack, ["holds 3 pages"]),

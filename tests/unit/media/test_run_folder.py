@@ -15,12 +15,14 @@ import pytest
 from invkit.core.errors import InputError
 from invkit.media.run_folder import (
     CHECKPOINT,
+    RUN_FILES,
     SNAPSHOT_FOLDER,
     SUMMARY,
     is_settled,
     locked_folder,
     made_folder,
     replace_run,
+    run_files,
     working_folder,
     write_results,
 )
@@ -179,3 +181,11 @@ def test_a_new_folder_in_which_nothing_is_written_is_removed(tmp_path: Path) -> 
     with pytest.raises(ZeroDivisionError), locked_folder(tmp_path / "a" / "b"):
         raise ZeroDivisionError
     assert not (tmp_path / "a" / "b").exists()
+
+
+def test_the_files_of_a_run_and_of_a_batch_are_known(tmp_path: Path) -> None:
+    numbered = ("image-2.png", "image-10.npy", "kernel-3.png", "operator_parameter-2.png")
+    others = ("image-1.png", "image-02.png", "kernel-2.npy", "overview-2.png", "result-2.json", "imageXpng", "a.png")
+    for name in (*RUN_FILES, *numbered, *others):
+        (tmp_path / name).touch()
+    assert run_files(tmp_path) == sorted([*RUN_FILES, *numbered])

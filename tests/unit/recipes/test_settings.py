@@ -620,3 +620,10 @@ def test_what_is_too_much_is_refused_soon_in_one_line(setting: str, words: str) 
     assert len(str(refused.value)) < 4000
     assert "\n" not in str(refused.value)
     assert time.perf_counter() - started < 10  # minutes before; a second now
+
+
+@pytest.mark.parametrize("setting", ["regularizers=\udcff", "name=a\udcff", "solver.iterations=\udcff", "notes=\udcff"])
+def test_a_value_that_is_no_unicode_is_refused_in_a_sentence(setting: str) -> None:
+    """A command line in another encoding gives such letters."""
+    with pytest.raises(RecipeError, match=r"'\\udcff' is no Unicode text"):
+        check_recipe(parse_recipe(SMALL).with_overrides([setting]))
