@@ -23,7 +23,7 @@ from ..numerics.informative_window import informative_window
 from ..numerics.noise import ROUNDING_SIGMA
 from ..recipes.model import Recipe
 from .assemble import Assembly, assemble
-from .model_error import model_error
+from .model_error import contradicting_pixels, filled, model_error
 from .options import Color, Options, check_memory, check_parameter_prior, depends_on_noise, noise_level
 from .selection import build_selection
 
@@ -75,18 +75,26 @@ class Stage:
         The growth is the part of the model error's square beyond the level's square, and counts
         `MODEL_ERROR_FACTOR` times, or `REFINING_FACTOR` times if the kernel is refined: model errors are not
         independent from pixel to pixel, as noise is, and cause rings. This applies only if the kernel alone blurs the
-        picture, and if a weight depends on the level.
+        picture, and if a weight depends on the level. In a picture with bad or hidden pixels, pixels that contradict
+        the blur are left out too.
         """
-        if not (
-            self.estimated
-            and self.sigma is not None
-            and depends_on_noise(self.recipe)
-            and issubclass(registry.load("operators", self.recipe.operator.name), Blur)
-        ):
+        if not issubclass(registry.load("operators", self.recipe.operator.name), Blur):
             return self
-        excess = max(model_error(self.data, kernel, self.measured) ** 2 - self.sigma**2, 0.0) ** 0.5
-        factor = MODEL_ERROR_FACTOR if self.recipe.keeps_kernel else REFINING_FACTOR
-        return replace(self, sigma=math.hypot(self.sigma, factor * excess))
+        stage = self.without_contradictions(kernel)
+        if not stage.estimated or stage.sigma is None or not depends_on_noise(stage.recipe):
+            return stage
+        excess = max(model_error(stage.data, kernel, stage.measured) ** 2 - stage.sigma**2, 0.0) ** 0.5
+        factor = MODEL_ERROR_FACTOR if stage.recipe.keeps_kernel else REFINING_FACTOR
+        return replace(stage, sigma=math.hypot(stage.sigma, factor * excess))
+
+    def without_contradictions(self, kernel: Tensor) -> Stage:
+        """The stage without `contradicting_pixels`, where some pixels are unknown already."""
+        if self.measured is None:
+            return self
+        found = contradicting_pixels(self.data, kernel, self.measured)
+        if not bool(found.any()):
+            return self
+        return replace(self, data=filled(self.data, ~found), measured=self.measured & ~found)
 
     def assembled(self, kernel_size: tuple[int, int], kernel: Tensor | None) -> Assembly:
         """Problem and solver.

@@ -12,9 +12,11 @@ import torch
 from deconvolution import curve
 
 import invkit
+from invkit.numerics.framing import crop_to_data
+from invkit.numerics.geometry import size_of
 from invkit.operators.convolution import Convolution
 from invkit.pipeline.api import restore
-from invkit.pipeline.model_error import EXAMINED_SIDE, central_part, model_error
+from invkit.pipeline.model_error import EXAMINED_SIDE, central_part, contradicting_pixels, model_error
 from invkit.pipeline.options import Options
 from invkit.pipeline.stages import MODEL_ERROR_FACTOR, REFINING_FACTOR, Stage, plan_stages
 from invkit.recipes.model import load_recipe, parse_recipe
@@ -151,3 +153,38 @@ def test_the_model_error_is_measured_only_if_it_changes_an_estimated_level(
     monkeypatch.setattr("invkit.pipeline.stages.model_error", lambda data, kernel, measured: pytest.fail("measured"))
     plain = stage()
     assert plain.knowing(curve()) is plain
+
+
+def test_pixels_that_contradict_the_blur_are_found_beside_edges_too() -> None:
+    data = noisy(0.003)
+    broken = torch.rand(data.shape, generator=torch.Generator().manual_seed(3)) < 0.01
+    values = torch.randint(0, 2, data.shape, generator=torch.Generator().manual_seed(4)).float()
+    seen = torch.where(broken, values, data)
+    found = contradicting_pixels(seen, curve(), torch.ones_like(broken))
+    visible = broken & ((seen - data).abs() > 0.1)
+    assert float(found[visible].float().mean()) > 0.95
+    assert float(found[~broken].float().mean()) < 0.01
+
+
+def test_hardly_any_pixel_of_a_picture_without_bad_ones_contradicts_its_blur() -> None:
+    data = noisy(0.01)
+    found = contradicting_pixels(data, curve(), torch.ones(data.shape, dtype=torch.bool))
+    assert float(found.float().mean()) < 1e-3
+
+
+def test_lamps_brighter_than_white_do_not_contradict_the_blur() -> None:
+    data = saturated(0.003, 1.0)
+    found = contradicting_pixels(data, curve(), torch.ones(data.shape, dtype=torch.bool))
+    assert not found[data >= 0.99].any()
+
+
+def test_bad_pixels_that_only_the_kernel_reveals_cost_nothing() -> None:
+    data = noisy(0.003)
+    broken = torch.rand(data.shape, generator=torch.Generator().manual_seed(3)) < 0.005
+    values = torch.randint(0, 2, data.shape, generator=torch.Generator().manual_seed(4)).float()
+    kernel = curve()[0, 0].numpy()
+    truth = crop_to_data(scene(), size_of(curve()), size_of(data))[0, 0].numpy()
+    pictures = [one[0, 0].numpy() for one in (data, torch.where(broken, values, data))]
+    clean, repaired = (np.asarray(invkit.deconvolve(one, kernel, progress=False).image) for one in pictures)
+    errors = [float(np.sqrt(np.mean((one - truth) ** 2))) for one in (clean, repaired)]
+    assert errors[1] < 1.1 * errors[0], errors
