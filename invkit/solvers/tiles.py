@@ -224,7 +224,7 @@ def wiener_filtered(problem: Problem, image: Tensor, kernel: Tensor, weight: flo
 
     Args:
         problem: gives the data.
-        image: (B, C, H, W), gives the size of the result.
+        image: (B, C, H, W), gives the size of the result, and its blur stands in for unknown data.
         kernel: (B, 1, h, w).
         weight: of the squared gradients, > 0.
     """
@@ -232,8 +232,9 @@ def wiener_filtered(problem: Problem, image: Tensor, kernel: Tensor, weight: flo
     blur = otf(kernel, size)
     divisor = (blur.abs().square() + weight * power_spectrum(GRADIENT, size, image)).clamp_(min=MIN_DIVISOR)
     inverse = blur.conj() / divisor
+    data = problem.data if problem.measured is None else problem.observed(problem.operator(image, kernel))
     channels = []
-    for channel in torch.split(problem.data, 1, 1):
+    for channel in torch.split(data, 1, 1):
         spectrum = torch.fft.rfft2(extend_periodically(channel, size_of(kernel), size)).mul_(inverse)
         channels.append(to_image(torch.fft.irfft2(spectrum, size), size_of(image)).clamp(0, 1))
     return torch.cat(channels, 1)

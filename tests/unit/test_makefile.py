@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -16,7 +17,8 @@ pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="there is n
 def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """GNU make with invkit's Makefile in ``folder``, where ``python`` and pip are what the test put there."""
     command = ["make", "--no-print-directory", "-f", str(MAKEFILE), f"PYTHON={folder / 'python'}", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
+    own = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}  # of the make above us
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60, env=own)
 
 
 def python(folder: Path, pip: str) -> None:

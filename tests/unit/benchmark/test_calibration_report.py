@@ -82,7 +82,7 @@ def compared(rng: np.random.Generator, photograph: str) -> judge.Compared:
             "photograph": photograph,
             "input": "20",
             "restored": str(25 + 2 * one),
-            "lost": "0.001",
+            "lost-greys": "0.03",
             "good": str(-one + 0.05 * rng.normal()),
             "noise": str(rng.normal()),
         }
