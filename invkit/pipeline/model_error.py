@@ -26,6 +26,7 @@ PEAK_SHARE = 0.7  # of the largest residual around, which the other residuals th
 PEAK_SIDE = 5  # pixels
 ROUNDS = 3  # a large outlier hides smaller ones
 TO_DEVIATION = 1.4826  # from the median of absolute values, for a Gaussian
+TILED_PIXELS = 2**20  # from here on a picture is solved in tiles
 EXAMINED_SIDE = 512  # pixels of the middle that are examined, beside the kernel's size
 
 
@@ -106,10 +107,11 @@ def unexplained(data: Tensor, kernel: Tensor, measured: Tensor | None) -> Tensor
         regularizers=[Term(component("regularizers", "tv", smoothing=0.0), TV_WEIGHT)],
         measured=measured,
     )
-    inner = component(
+    solver = component(
         "solvers", "admm", iterations=ITERATIONS, relaxation=1.8, bound_penalty=0.2, saturation=SATURATION
     )
-    solver = component("solvers", "tiles", inner=inner)  # of which a picture of usual size is a single one
+    if data.numel() > TILED_PIXELS:
+        solver = component("solvers", "tiles", inner=solver)
     residual: Tensor = operator(last_state(solver, problem).image, kernel) - data
     return residual
 

@@ -17,8 +17,8 @@ pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="there is n
 def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """GNU make with invkit's Makefile in ``folder``, where ``python`` and pip are what the test put there."""
     command = ["make", "--no-print-directory", "-f", str(MAKEFILE), f"PYTHON={folder / 'python'}", *arguments]
-    own = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}  # of the make above us
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60, env=own)
+    path = {"PATH": os.environ["PATH"]}  # without the variables of a make above us
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60, env=path)
 
 
 def python(folder: Path, pip: str) -> None:
