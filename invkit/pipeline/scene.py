@@ -192,7 +192,8 @@ def find_scene(image: InputImage, min_size: Size = (1, 1)) -> Scene:
     unseen = hidden if image.masked is None else np.zeros_like(hidden)  # a mask hides nothing worth keeping
     kept = torch.from_numpy(np.maximum(unseen, feathered(drawn)))
     added = torch.from_numpy(overlay)[None]
-    measured = torch.from_numpy(~(hidden | drawn | bad.any(0)))[None, None]
+    unknown = hidden | drawn | bad.any(0)
+    measured = torch.from_numpy(~unknown)[None, None] if unknown.any() else None
     return Scene(torch.from_numpy(picture)[None], data, place, measured, added, kept, left_out, is_examined=True)
 
 

@@ -99,7 +99,7 @@ class AdamState(State):
         self.replay.forget()
 
 
-class AdamSolver(Solver[AdamState], MissingData):
+class AdamSolver(Solver[AdamState]):
     """Trains the priors of a problem with Adam; subclasses decide in `advance` which prior moves when.
 
     Kingma, Ba, "Adam", ICLR 2015. The priors are copied into the data's precision and device; the problem is not
@@ -270,7 +270,7 @@ class AdamSolver(Solver[AdamState], MissingData):
 
 
 @final
-class JointAdam(AdamSolver):
+class JointAdam(AdamSolver, MissingData):
     """One Adam step on both priors at a time: SelfDeblur with joint optimisation.
 
     Ren, Zhang, Wang, Hu, Zuo, "Neural Blind Deconvolution Using Deep Priors", CVPR 2020, Algorithm 2.
@@ -299,7 +299,7 @@ class JointAdam(AdamSolver):
 
 
 @final
-class AlternatingAdam(AdamSolver):
+class AlternatingAdam(AdamSolver, MissingData):
     """An Adam step on the kernel, then one on the image: SelfDeblur with alternating optimisation.
 
     Ren, Zhang, Wang, Hu, Zuo, "Neural Blind Deconvolution Using Deep Priors", CVPR 2020, Algorithm 1. Both steps of an
