@@ -64,6 +64,12 @@ def photograph(name: str, kernel: Floats) -> tuple[Floats, Floats]:
     return sharp.astype(np.float32), noisy.clip(0, 1).astype(np.float32)
 
 
+def scenes() -> tuple[Floats, list[tuple[Floats, Floats]]]:
+    """The kernel, and each photograph sharp and blurred by it."""
+    kernel = np.load(sample_path("coffee-kernel"))
+    return kernel, [photograph(name, kernel) for name in PHOTOGRAPHS]
+
+
 def psnr(picture: npt.ArrayLike, sharp: Floats, counted: Mask) -> float:
     """Over the pixels that count, dB."""
     error = np.ma.getdata(np.ma.asarray(picture)).clip(0, 1) - sharp
@@ -72,8 +78,7 @@ def psnr(picture: npt.ArrayLike, sharp: Floats, counted: Mask) -> float:
 
 def bad_pixels() -> list[dict[str, object]]:
     """A row for each recipe and share of bad pixels."""
-    kernel = np.load(sample_path("coffee-kernel"))
-    pictures, random = [photograph(name, kernel) for name in PHOTOGRAPHS], np.random.default_rng(2)
+    (kernel, pictures), random = scenes(), np.random.default_rng(2)
     rows: list[dict[str, object]] = []
     for share in track(BAD_SHARES, "Bad pixels"):
         bad = random.random(pictures[0][1].shape) < share
@@ -94,8 +99,7 @@ def bad_pixels() -> list[dict[str, object]]:
 
 def masked() -> list[dict[str, object]]:
     """A row for each recipe and mask."""
-    kernel = np.load(sample_path("coffee-kernel"))
-    pictures = [photograph(name, kernel) for name in PHOTOGRAPHS]
+    kernel, pictures = scenes()
     rows: list[dict[str, object]] = []
     for recipe in track(RECIPES, "Restoring"):
 

@@ -45,11 +45,10 @@ def model_error(data: Tensor, kernel: Tensor, measured: Tensor | None = None) ->
     """
     with torch.no_grad(), threads_worth(data.numel()):
         middle = central_part(data.mean(1, keepdim=True), size_of(kernel))
-        counted = None if measured is None else central_part(measured, size_of(kernel))
-        if counted is not None and not counted.any():
-            return 0.0
+        everything = torch.ones_like(middle, dtype=torch.bool)
+        counted = everything if measured is None else central_part(measured, size_of(kernel))
         residual = unexplained(middle, kernel.to(middle), counted)
-        unsaturated = residual[middle < SATURATION if counted is None else (middle < SATURATION) & counted]
+        unsaturated = residual[(middle < SATURATION) & counted]
         return float(unsaturated.square().mean().sqrt()) if len(unsaturated) else 0.0
 
 
@@ -88,7 +87,7 @@ def filled(data: Tensor, measured: Tensor) -> Tensor:
     return torch.from_numpy(picture)[None].to(data)
 
 
-def unexplained(data: Tensor, kernel: Tensor, measured: Tensor | None) -> Tensor:
+def unexplained(data: Tensor, kernel: Tensor, measured: Tensor) -> Tensor:
     """The residual of data (1, 1, H, W) after a light deconvolution by total variation within [0, 1].
 
     Args:
