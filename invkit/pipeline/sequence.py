@@ -115,8 +115,9 @@ class Referee:
             InvkitError: as the last stage.
         """
         if not self.fixed:
-            level = self.stage.knowing(kernel).sigma
-            self.stage = replace(self.stage, sigma=level and SELECTION_NOISE_FACTOR * level, estimated=False)
+            known = self.stage.knowing(kernel)
+            level = known.sigma and SELECTION_NOISE_FACTOR * known.sigma
+            self.stage = replace(known, sigma=level, estimated=False)
             self.fixed = True
         key = tuple(kernel.shape), kernel.numpy().tobytes()
         if key in self.restored:
