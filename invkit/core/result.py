@@ -76,6 +76,11 @@ class Result:
         has_kernel: whether ``kernel`` holds blur kernels, and not another operator parameter.
         white: the value of the image that is drawn as white; 1 for pictures, and about the largest value of an image
             whose data are no picture and have any units.
+        variances: posterior variances by name, >= 0, of methods that estimate a distribution; others have none.
+            "kernel": of every entry of ``kernel``, in its layout. "gradients": of the first differences of the latent
+            image at the pixels of the data, (2 C, H, W), those down of every channel, then those along; a batch comes
+            first, always from `Solver.solve`. If a later stage deconvolves, they are those of the stage that found the
+            kernel, on the data that it saw (the luma, or a window).
         snapshots: image and kernel during the solve, if requested by ``observers=[invkit.Snapshots(every=10)]``.
 
     Example:
@@ -98,6 +103,7 @@ class Result:
     icc_profile: bytes | None = None
     has_kernel: bool = True
     white: float = 1.0
+    variances: Mapping[str, Array] = field(default_factory=dict)
     snapshots: tuple[Snapshot, ...] = ()
 
     @property
@@ -109,6 +115,7 @@ class Result:
         """Write image.png, kernel.png, kernel.npy, overview.png and result.json; each file is whole or absent.
 
         Another operator parameter than a kernel is written to operator_parameter.png and operator_parameter.npy.
+        Posterior variances, if there are any, are written to kernel_variance.npy and gradients_variance.npy.
 
         Returns:
             The directory.

@@ -23,6 +23,7 @@ from .problem import Problem, parts, threads_for
 from .registry import registered_name
 from .result import Result, Snapshot
 from .runtime.process import keep_large_blocks
+from .uncertainty import variances_of
 
 __all__ = [
     "Counting",
@@ -240,6 +241,7 @@ class Solver(Component, ABC, Generic[StateT]):
         return Result(
             image=image.detach().cpu(),
             kernel=kernel.detach().cpu(),
+            variances=variances_of(run.state),
             history=tuple(stacked(run.state.losses).tolist()),
             stopped=reason,
             iterations=run.state.iteration,

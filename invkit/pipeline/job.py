@@ -25,6 +25,7 @@ from ..core.parameters import LARGEST
 from ..core.result import Array, Result
 from ..core.runtime.threads import usual_torch_state
 from ..core.solver import Observer
+from ..core.uncertainty import KERNEL
 from ..numerics.framing import visible_part
 from ..numerics.geometry import size_of
 from ..recipes.model import Recipe, load_recipe
@@ -167,6 +168,7 @@ class Job:
             solved,
             image=self.image.in_layout(whole.clamp(0, 1).float()),
             kernel=self.parameter_in_layout(kernel),
+            variances=self.variances_in_layout(solved.variances),
             blurry=self.image.in_layout(given),
             details=details,
             bits=self.image.bits,
@@ -206,6 +208,15 @@ class Job:
     def has_kernel(self) -> bool:
         """Whether the operator's parameter is a kernel, or several."""
         return issubclass(self.operator.parameter_prior, KernelPrior)
+
+    def variances_in_layout(self, found: Mapping[str, Array]) -> dict[str, Array]:
+        """Posterior variances as arrays, or as tensors if the input was one, without the batch if that is one."""
+        values = {name: torch.as_tensor(value) for name, value in found.items()}
+        values |= {KERNEL: values[KERNEL][:, 0]} if KERNEL in values else {}
+        single = {name: value[0] if len(value) == 1 else value for name, value in values.items()}
+        return {
+            name: value if self.image.layout.kind == "tensor" else np.asarray(value) for name, value in single.items()
+        }
 
     def parameter_in_layout(self, value: Tensor) -> Array:
         """The operator's parameter as an array, or as a tensor if the input was one; kernels sum to one in float64."""

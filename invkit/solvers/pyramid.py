@@ -17,6 +17,7 @@ from ..core.interfaces import Assignable, ImagePrior, OperatorParameterPrior, Re
 from ..core.parameters import NonNegativeInt, PositiveInt, validated
 from ..core.problem import Problem, threads_for
 from ..core.solver import Solver, State
+from ..core.uncertainty import KERNEL, Uncertain, variances_of
 from ..numerics.geometry import Shape, Size, centre, shape_of, size_of
 from ..numerics.resampling import downscale, resample, resample_kernel
 from .pixel_state import image_prior_of, kernel_prior_of
@@ -25,7 +26,7 @@ __all__ = ["Pyramid"]
 
 
 @dataclass(kw_only=True)
-class PyramidState(State):
+class PyramidState(State, Uncertain):
     """The current level and the inner solver's state on it.
 
     Attributes:
@@ -61,6 +62,19 @@ class PyramidState(State):
             image, kernel = self.estimate()
             return image_prior_of(problem.image_prior, image), kernel_prior_of(problem.kernel_prior, kernel)
         return image_prior, kernel_prior
+
+    def variances(self) -> dict[str, Tensor]:
+        """Return those of the inner solver's state at the finest level; with a margin, only those of the kernel."""
+        found = variances_of(self.inner) if self.level == 0 else {}
+        size = self.whole.kernel_prior.shape[-2:]
+        if self.solver.margin == 0:
+            return found
+        if KERNEL not in found:
+            return {}
+        _, kernel = self.inner.estimate()
+        corners = heaviest_windows(kernel, size)
+        scale = crop_each(kernel, corners, size).sum((1, 2, 3), keepdim=True).cpu()
+        return {KERNEL: crop_each(found[KERNEL], corners, size) / scale.square()}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the level, the priors with which it started, and the inner solver's state."""
@@ -290,8 +304,7 @@ def resized_prior(prior: PriorOfEither, shape: Shape, scale: float) -> PriorOfEi
 def cropped_together(image: Tensor, kernel: Tensor, image_size: Size, kernel_size: Size) -> tuple[Tensor, Tensor]:
     """Crop a kernel to the window with most of its mass, and the image by as much on the opposite sides.
 
-    The cropped image and kernel still explain the same data. Of the windows that hold at least 0.999 of the largest
-    mass of any window, the one nearest to the centre is kept.
+    The cropped image and kernel still explain the same data. The window is that of `heaviest_windows`.
 
     Args:
         image: (B, C, H, W).
@@ -301,15 +314,24 @@ def cropped_together(image: Tensor, kernel: Tensor, image_size: Size, kernel_siz
     """
     if size_of(kernel) == kernel_size:
         return image, kernel
-    mass = F.avg_pool2d(kernel, kernel_size, stride=1, divisor_override=1)
+    corners = heaviest_windows(kernel, kernel_size)
+    rows, columns = (old - new for old, new in zip(size_of(kernel), kernel_size, strict=True))
+    opposite = [(rows - row, columns - column) for row, column in corners]
+    cropped = crop_each(kernel, corners, kernel_size)
+    return crop_each(image, opposite, image_size), cropped / cropped.sum((-2, -1), keepdim=True)
+
+
+def heaviest_windows(kernel: Tensor, size: Size) -> list[Size]:
+    """The first pixel (row, column), for each kernel (B, 1, h, w), of the window of a size with most of its mass.
+
+    Of the windows that hold at least 0.999 of the largest mass of any window, it is the nearest to the centre.
+    """
+    mass = F.avg_pool2d(kernel, size, stride=1, divisor_override=1)
     rows, columns = (torch.arange(n, device=mass.device) - (n - 1) / 2 for n in size_of(mass))
     distance = rows[:, None].square() + columns.square()
     enough = mass >= (1 - 1e-3) * mass.amax((-2, -1), keepdim=True)
     chosen = torch.where(enough, distance, torch.inf).flatten(1).argmin(1).tolist()
-    corners = [divmod(index, mass.shape[-1]) for index in chosen]
-    opposite = [(mass.shape[-2] - 1 - row, mass.shape[-1] - 1 - column) for row, column in corners]
-    cropped = crop_each(kernel, corners, kernel_size)
-    return crop_each(image, opposite, image_size), cropped / cropped.sum((-2, -1), keepdim=True)
+    return [divmod(index, mass.shape[-1]) for index in chosen]
 
 
 def crop_each(value: Tensor, corners: list[Size], size: Size) -> Tensor:

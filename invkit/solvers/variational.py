@@ -15,9 +15,10 @@ from ..core.interfaces import Assignable, OperatorParameterPrior, Reweightable
 from ..core.parameters import NonNegative, NonNegativeInt, Positive, PositiveFraction, PositiveInt, validated
 from ..core.problem import Problem
 from ..core.solver import Solver
+from ..core.uncertainty import GRADIENTS, KERNEL, Uncertain
 from ..numerics.finite_differences import GRADIENT
 from ..numerics.framing import extend_to
-from ..numerics.geometry import size_of
+from ..numerics.geometry import margins, size_of
 from ..numerics.mean_field import MaskedConvolution, MeanField
 from .gradient_map import integrated
 from .map.edge_filters import forward_differences
@@ -43,25 +44,51 @@ MIN_PENALISED = 1e-4  # entries of the kernel below it are penalised alike, as i
 
 
 @dataclass(kw_only=True)
-class VariationalState(PixelState):
+class VariationalState(PixelState, Uncertain):
     """The distribution of the latent gradients, and the kernel.
 
     Attributes:
+        kernel: (B, 1, h, w), >= 0. Its sum s may be any; the latent gradients are then those of the scene over s.
         mean: posterior mean of the gradients, (B, 2 C, H + h - 1, W + w - 1).
         variance: their posterior variance, of the same shape.
+        noise: variance of the noise in the last step, a scalar; 0 before the first one.
         blurred: the data's gradients, (B, 2 C, H, W).
         mask: 1 for the gradients that count, otherwise 0; (B, 2 C, H, W).
     """
 
     mean: Tensor
     variance: Tensor
+    noise: Tensor
     blurred: Tensor
     mask: Tensor
-    saved: ClassVar = ("image", "kernel", "mean", "variance")
+    saved: ClassVar = ("image", "kernel", "mean", "variance", "noise")
 
     def estimate(self) -> tuple[Tensor, Tensor]:
-        """Return the image whose gradients are closest to the posterior mean, and the kernel."""
-        return integrated(self.mean, self.image).clamp(0, 1), self.kernel
+        """Return the image whose gradients are closest to the posterior mean, and the kernel, scaled to sum one."""
+        return integrated(self.mean * self.scale, self.image).clamp(0, 1), self.kernel / self.scale
+
+    @torch.no_grad()
+    def variances(self) -> dict[str, Tensor]:
+        """Return the posterior variances of the gradients and, at their distribution, of the kernel's entries.
+
+        Those of the kernel are `invkit.solvers.map.expected_normal_equations.ExpectedNormalEquations.variances`,
+        whatever the kernel prior. They hold for the noise of the last step.
+        """
+        if float(self.noise) == 0:
+            return {}
+        equations = expected_normal_equations(MeanField(self.mean, self.variance), self.blurred, self.mask, self.kernel)
+        (top, _), (left, _) = margins(size_of(self.kernel))
+        height, width = size_of(self.blurred)
+        seen = self.variance[..., top : top + height, left : left + width]
+        return {
+            KERNEL: equations.variances(self.kernel, float(self.noise)) / self.scale.square(),
+            GRADIENTS: seen * self.scale.square(),
+        }
+
+    @property
+    def scale(self) -> Tensor:
+        """The kernel's sum, (B, 1, 1, 1)."""
+        return self.kernel.sum((1, 2, 3), keepdim=True)
 
     def priors(self, problem: Problem) -> tuple[Any, OperatorParameterPrior]:
         """Return priors that give the estimate."""
@@ -96,7 +123,9 @@ class Variational(Solver[VariationalState]):
         annealing: factor of the noise's standard deviation for each iteration before the last annealed one.
         annealed: number of iterations with more noise. The paper has a factor of 1.15 and 10 of 11 iterations.
         kernel_iterations: projected gradients of a kernel step.
-        sum_to_one: whether the kernel's fit itself is constrained to sum to one. Otherwise it is scaled afterwards.
+        sum_to_one: whether the kernel's fit itself is constrained to sum to one.
+        normalised: whether an unconstrained fit is scaled to sum one after each iteration. Otherwise, as in the paper, it
+            keeps its sum until the end, and the gradients have the inverse scale.
         sparsity: weight of ``|k|^(1/2)``, against the SUM of squared errors as in the paper, which has 0.01. The kernel
             is then fitted three times, the second and third time with the penalty's parabola at the last kernel.
         kernel_postprocessing: corrects the fitted kernel; None for no correction.
@@ -127,6 +156,7 @@ class Variational(Solver[VariationalState]):
         annealed: NonNegativeInt = 0,
         kernel_iterations: PositiveInt = 150,
         sum_to_one: bool = True,
+        normalised: bool = True,
         sparsity: NonNegative = 0.0,
         kernel_postprocessing: KernelPostprocessing | None = None,
         saturation: PositiveFraction | None = None,
@@ -134,7 +164,8 @@ class Variational(Solver[VariationalState]):
         self.iterations, self.rounds, self.cg_iterations = iterations, rounds, cg_iterations
         self.warm_start, self.start_from_data, self.initial_gradient = warm_start, start_from_data, initial_gradient
         self.annealing, self.annealed = annealing, annealed
-        self.kernel_iterations, self.sum_to_one, self.sparsity = kernel_iterations, sum_to_one, sparsity
+        self.kernel_iterations, self.sum_to_one, self.normalised = kernel_iterations, sum_to_one, normalised
+        self.sparsity = sparsity
         self.kernel_postprocessing = kernel_postprocessing
         self.saturation = saturation
 
@@ -160,17 +191,18 @@ class Variational(Solver[VariationalState]):
         image = extend_to(problem.data, size_of(image)) if self.start_from_data else image
         blurred, mask = forward_differences(problem.data), counted_gradients(problem.data, self.saturation)
         mean = forward_differences(image)
-        variance = torch.zeros_like(mean)
-        return VariationalState(image=image, kernel=kernel, mean=mean, variance=variance, blurred=blurred, mask=mask)
+        variance, noise = torch.zeros_like(mean), mean.new_zeros(())
+        return VariationalState(
+            image=image, kernel=kernel, mean=mean, variance=variance, noise=noise, blurred=blurred, mask=mask
+        )
 
     @torch.no_grad()
     def step(self, problem: Problem, state: VariationalState) -> VariationalState:
         """One iteration of Levin et al. 2011: mean and variance of the gradients (E step), then the kernel (M step)."""
         prior, noise = GradientPrior.of(problem), self.noise(problem, state.iteration)
         latent = self._gradients(state, prior, noise)
-        kernel = cut_and_normalised(self._kernel(state, latent), state.kernel)
-        state.kernel = kernel if self.kernel_postprocessing is None else self.kernel_postprocessing(kernel)
-        state.mean, state.variance = latent.mean, latent.variance
+        state.kernel = self._allowed(problem, self._kernel(state, latent), state.kernel)
+        state.mean, state.variance, state.noise = latent.mean, latent.variance, latent.mean.new_tensor(noise)
         energy = latent.free_energy(MaskedConvolution(state.kernel, state.mask), state.blurred, prior.energy, noise)
         state.losses.append((energy / state.mask.sum((1, 2, 3)).clamp(min=1)).sum())
         return state
@@ -190,6 +222,21 @@ class Variational(Solver[VariationalState]):
             precision = prior.precision(moment if fresh and number == 0 else latent.second_moment)
             latent = latent.updated(blur, right, precision, noise=noise, cg_iterations=self.cg_iterations)
         return latent
+
+    def _allowed(self, problem: Problem, fitted: Tensor, before: Tensor) -> Tensor:
+        """The corrected kernel that the kernel prior gives for a fitted one, with its sum unless it is to be one.
+
+        Args:
+            problem: with the kernel prior.
+            fitted: (B, 1, h, w).
+            before: the kernel that stays where the fit is not finite or all zero.
+        """
+        kernel = cut_and_normalised(fitted, before)
+        kernel = kernel if self.kernel_postprocessing is None else self.kernel_postprocessing(kernel)
+        kernel = kernel_prior_of(problem.kernel_prior, kernel)().to(kernel)
+        total = fitted.clamp(min=0).sum((1, 2, 3), keepdim=True)
+        is_scaled = self.normalised | ~torch.isfinite(total) | (total <= 0)
+        return torch.where(is_scaled, kernel, total * kernel)
 
     def _kernel(self, state: VariationalState, latent: MeanField) -> Tensor:
         """M step: the kernel that minimises the expected squared error; several times with a sparse penalty."""

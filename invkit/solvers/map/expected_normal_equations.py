@@ -125,6 +125,41 @@ class ExpectedNormalEquations:
             kernel = accelerated_descent(times, right, kernel, each, bound, project)
         return kernel
 
+    def variances(self, kernel: Tensor, noise: float) -> Tensor:
+        """Posterior variances of the entries of a kernel that solves these equations, for a flat prior of kernels >= 0.
+
+        The posterior is a Gaussian whose covariance is ``noise`` times the inverse of ``A^T M A + D``. Entries at zero
+        are held there by the constraint. They are left out of the matrix, and their variance is zero. Each positive
+        entry takes one product with the matrix.
+
+        Args:
+            kernel: (B, 1, h, w), >= 0.
+            noise: variance of the noise of the data.
+
+        Returns:
+            (B, 1, h, w), >= 0.
+        """
+        free = (kernel > 0).flatten(1)
+        entries = free.any(0).nonzero().flatten()
+        columns = kernel.new_empty(len(entries), *free.shape)
+        for column, entry in zip(columns, entries, strict=True):
+            unit = torch.zeros_like(kernel)
+            unit.flatten(1)[:, entry] = 1
+            column.copy_(self.exact(unit).flatten(1))
+        found = torch.zeros_like(free, dtype=kernel.dtype)
+        for item, own in enumerate(free):
+            found[item, own] = noise * diagonal_of_inverse(columns[own[entries], item][:, own]).to(kernel.dtype)
+        return found.view_as(kernel)
+
+
+def diagonal_of_inverse(matrix: Tensor) -> Tensor:
+    """The diagonal (n,) of the inverse of a symmetric matrix (n, n), in float64; large where it is nearly singular."""
+    values, vectors = torch.linalg.eigh((matrix + matrix.T).double() / 2)
+    least = (
+        max(float(values.max()) * torch.finfo(matrix.dtype).eps, torch.finfo(matrix.dtype).tiny) if len(values) else 1
+    )
+    return (vectors.square() / values.clamp(min=least)).sum(1)
+
 
 def without_negative(kernel: Tensor) -> Tensor:
     """Return the nearest kernel without negative entries."""
