@@ -223,6 +223,10 @@ class Job:
         if self.has_kernel:
             value = value[:, 0].double()
             value = value / value.sum((-2, -1), keepdim=True)  # float32 sums to one within 1e-6 only
+        return self.without_single_batch(value)
+
+    def without_single_batch(self, value: Tensor) -> Array:
+        """A batch (B, ...) as an array, or as a tensor if the input was one; a batch of one without the batch."""
         value = value[0] if len(value) == 1 else value
         return value if self.image.layout.kind == "tensor" else np.asarray(value)
 

@@ -124,8 +124,8 @@ class Variational(Solver[VariationalState]):
         annealed: number of iterations with more noise. The paper has a factor of 1.15 and 10 of 11 iterations.
         kernel_iterations: projected gradients of a kernel step.
         sum_to_one: whether the kernel's fit itself is constrained to sum to one.
-        normalised: whether an unconstrained fit is scaled to sum one after each iteration. Otherwise, as in the paper, it
-            keeps its sum until the end, and the gradients have the inverse scale.
+        normalised: whether an unconstrained fit is scaled to sum one after each iteration. Otherwise, as in the paper,
+            it keeps its sum until the end, and the gradients have the inverse scale.
         sparsity: weight of ``|k|^(1/2)``, against the SUM of squared errors as in the paper, which has 0.01. The kernel
             is then fitted three times, the second and third time with the penalty's parabola at the last kernel.
         kernel_postprocessing: corrects the fitted kernel; None for no correction.

@@ -154,11 +154,12 @@ class ExpectedNormalEquations:
 
 def diagonal_of_inverse(matrix: Tensor) -> Tensor:
     """The diagonal (n,) of the inverse of a symmetric matrix (n, n), in float64; large where it is nearly singular."""
+    if len(matrix) == 0:
+        return matrix.new_zeros(0, dtype=torch.float64)
     values, vectors = torch.linalg.eigh((matrix + matrix.T).double() / 2)
-    least = (
-        max(float(values.max()) * torch.finfo(matrix.dtype).eps, torch.finfo(matrix.dtype).tiny) if len(values) else 1
-    )
-    return (vectors.square() / values.clamp(min=least)).sum(1)
+    rounding = torch.finfo(matrix.dtype)
+    found: Tensor = (vectors.square() / values.clamp(min=max(float(values[-1]) * rounding.eps, rounding.tiny))).sum(1)
+    return found
 
 
 def without_negative(kernel: Tensor) -> Tensor:
