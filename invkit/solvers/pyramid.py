@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast
@@ -137,6 +138,11 @@ class Pyramid(Solver[PyramidState]):
         margin: the estimated kernel is larger than requested by this number of pixels along each side at the finest
             level. In the end the window of the requested size with most of the kernel's mass is kept. Without a margin,
             a kernel that just fits its frame must also be centred in it, which is rarely so at coarse levels.
+        frame_shift: pixels by which the kernel's frame may move along each side before a finer level. The frame with
+            most of the kernel's mass is taken, and the image moves by as much the other way. A kernel that is estimated
+            off its centre is then not cut off.
+        side_rounding: whether a kernel's side at a coarser level is rounded to a near odd number, or up to one, as in
+            some papers.
         finest_level: the last level that is solved; 0 is the problem's own size. The result of a coarser one is
             resampled. A large kernel in noise is found more reliably there: averaging reduces the noise, and fewer
             unknowns share the edges. If the pyramid has fewer levels, its coarsest one is the last.
@@ -155,6 +161,8 @@ class Pyramid(Solver[PyramidState]):
         initial_kernel: Literal["prior", "delta", "two-taps"] = "prior",
         decay: Annotated[float, Field(ge=1)] = 1.0,
         margin: NonNegativeInt = 0,
+        frame_shift: NonNegativeInt = 0,
+        side_rounding: Literal["near", "up"] = "near",
         finest_level: NonNegativeInt = 0,
     ) -> None:
         self.inner = inner
@@ -165,6 +173,8 @@ class Pyramid(Solver[PyramidState]):
         self.initial_kernel = initial_kernel
         self.decay = decay
         self.margin = margin
+        self.frame_shift = frame_shift
+        self.side_rounding = side_rounding
         self.finest_level = finest_level
         self.iterations = inner.iterations
 
@@ -184,11 +194,13 @@ class Pyramid(Solver[PyramidState]):
                 f"{type(problem.kernel_prior).__name__} cannot be set to a kernel; "
                 "set initial_kernel=prior"
             )
-        if self.margin > 0 and not all(isinstance(p, Assignable) for p in (problem.image_prior, problem.kernel_prior)):
-            raise AssemblyError(
-                "pyramid with a margin crops image and kernel in the end, which needs priors that can be set to a "
-                "value; set margin=0"
-            )
+        for name in ("margin", "frame_shift"):
+            priors = (problem.image_prior, problem.kernel_prior)
+            if getattr(self, name) > 0 and not all(isinstance(prior, Assignable) for prior in priors):
+                raise AssemblyError(
+                    f"pyramid with {name} above 0 crops image and kernel, which needs priors that can be set to a "
+                    f"value; set {name}=0"
+                )
 
     def _check_coarsest(self, problem: Problem) -> None:
         level = self.levels(problem) - 1
@@ -264,11 +276,18 @@ class Pyramid(Solver[PyramidState]):
         kernel_shape = self.kernel_shape(whole, level)
         image_shape = whole.operator.image_shape(shape_of(data), kernel_shape)
         factor = self.decay ** (self.levels(whole) - 1 - level)
+        shift = self.frame_shift if scale > 1 else 0
+        image_prior = resized_prior(source.image_prior, widened(image_shape, 2 * shift), scale)
+        kernel_prior = resized_prior(source.kernel_prior, widened(kernel_shape, 2 * shift), scale)
+        if shift > 0:
+            with torch.no_grad():
+                image, kernel = cropped_together(image_prior(), kernel_prior(), image_shape[2:], kernel_shape[2:])
+            image_prior, kernel_prior = image_prior_of(image_prior, image), kernel_prior_of(kernel_prior, kernel)
         return replace(
             whole,
             data=data,
-            image_prior=resized_prior(source.image_prior, image_shape, scale),
-            kernel_prior=resized_prior(source.kernel_prior, kernel_shape, scale),
+            image_prior=image_prior,
+            kernel_prior=kernel_prior,
             regularizers=[replace(term, weight=term.weight / factor) for term in whole.regularizers],
         )
 
@@ -278,8 +297,20 @@ class Pyramid(Solver[PyramidState]):
         sides = [side + self.margin for side in own]
         if level == 0:
             return batch, 1, sides[0], sides[1]
-        height, width = (max(3, round(side * self.ratio**level) // 2 * 2 + 1) for side in sides)
+        rounded = round if self.side_rounding == "near" else rounded_up
+        height, width = (max(3, rounded(side * self.ratio**level) // 2 * 2 + 1) for side in sides)
         return batch, 1, height, width
+
+
+def rounded_up(side: float) -> int:
+    """The least whole number that is not below a side, up to rounding errors."""
+    return math.ceil(side - 1e-9)
+
+
+def widened(shape: Shape, pixels: int) -> Shape:
+    """The shape (B, C, H + pixels, W + pixels)."""
+    batch, channels, height, width = shape
+    return batch, channels, height + pixels, width + pixels
 
 
 PriorOfEither = TypeVar("PriorOfEither", ImagePrior, OperatorParameterPrior)
