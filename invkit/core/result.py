@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -15,9 +16,10 @@ from torch import Tensor
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Array", "Result", "Snapshot", "present"]
+__all__ = ["GRADIENTS", "KERNEL", "Array", "Result", "Snapshot", "Uncertain", "present", "variances_of"]
 
 Array: TypeAlias = npt.NDArray[Any] | Tensor
+KERNEL, GRADIENTS = "kernel", "gradients"  # the names of posterior variances
 
 PRESENTED_BY = {
     "animate": "animation",
@@ -34,6 +36,27 @@ def present(name: str) -> Callable[..., Any]:
     """A function of `PRESENTED_BY`: the only way from `core` up to `media`. Its module is imported by this call."""
     function: Callable[..., Any] = getattr(import_module(f"invkit.media.{PRESENTED_BY[name]}"), name)
     return function
+
+
+class Uncertain(ABC):
+    """The ability of a state to give posterior variances: it holds a distribution, not only its most likely value."""
+
+    @abstractmethod
+    def variances(self) -> Mapping[str, Tensor]:
+        """Return posterior variances by name, >= 0, in squares of the values' units.
+
+        - `KERNEL`: of the entries of the kernel that `State.estimate` gives, (B, 1, h, w);
+        - `GRADIENTS`: of the first differences of the latent image at the pixels of the data, (B, 2 C, H, W): those
+          down of every channel, then those along.
+
+        A state may give one of them, or none before its first step.
+        """
+
+
+def variances_of(state: object) -> dict[str, Tensor]:
+    """The posterior variances of a state, on the CPU; empty if it has none."""
+    found = state.variances() if isinstance(state, Uncertain) else {}
+    return {name: value.detach().cpu() for name, value in found.items()}
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,8 @@ from .interfaces import ImagePrior, MissingData, OperatorParameterPrior
 from .parameters import Component
 from .problem import Problem, parts, threads_for
 from .registry import registered_name
-from .result import Result, Snapshot
+from .result import Result, Snapshot, variances_of
 from .runtime.process import keep_large_blocks
-from .uncertainty import variances_of
 
 __all__ = [
     "Counting",

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from ..core.errors import InputError
 from ..core.files import locked, sync_folder, write_atomically
-from ..core.uncertainty import GRADIENTS, KERNEL
+from ..core.result import GRADIENTS, KERNEL
 
 __all__ = [
     "CHECKPOINT",

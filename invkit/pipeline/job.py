@@ -22,10 +22,9 @@ from ..core.interfaces import Blur, ForwardOperator, KernelPrior
 from ..core.observers.checkpoint import Checkpointer, describe_run, load_checkpoint
 from ..core.operator_parameters import PartlySeen
 from ..core.parameters import LARGEST
-from ..core.result import Array, Result
+from ..core.result import KERNEL, Array, Result
 from ..core.runtime.threads import usual_torch_state
 from ..core.solver import Observer
-from ..core.uncertainty import KERNEL
 from ..numerics.framing import visible_part
 from ..numerics.geometry import size_of
 from ..recipes.model import Recipe, load_recipe
@@ -213,10 +212,7 @@ class Job:
         """Posterior variances as arrays, or as tensors if the input was one, without the batch if that is one."""
         values = {name: torch.as_tensor(value) for name, value in found.items()}
         values |= {KERNEL: values[KERNEL][:, 0]} if KERNEL in values else {}
-        single = {name: value[0] if len(value) == 1 else value for name, value in values.items()}
-        return {
-            name: value if self.image.layout.kind == "tensor" else np.asarray(value) for name, value in single.items()
-        }
+        return {name: self.without_single_batch(value) for name, value in values.items()}
 
     def parameter_in_layout(self, value: Tensor) -> Array:
         """The operator's parameter as an array, or as a tensor if the input was one; kernels sum to one in float64."""

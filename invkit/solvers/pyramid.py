@@ -17,8 +17,8 @@ from ..core.errors import AssemblyError, InputError
 from ..core.interfaces import Assignable, ImagePrior, OperatorParameterPrior, Resizable
 from ..core.parameters import NonNegativeInt, PositiveInt, validated
 from ..core.problem import Problem, threads_for
+from ..core.result import KERNEL, Uncertain, variances_of
 from ..core.solver import Solver, State
-from ..core.uncertainty import KERNEL, Uncertain, variances_of
 from ..numerics.geometry import Shape, Size, centre, shape_of, size_of
 from ..numerics.resampling import downscale, resample, resample_kernel
 from .pixel_state import image_prior_of, kernel_prior_of

@@ -16,8 +16,8 @@ from ..core.errors import AssemblyError
 from ..core.interfaces import Assignable, KernelPrior, OperatorParameterPrior, Reweightable
 from ..core.parameters import NonNegative, NonNegativeInt, Positive, PositiveFraction, PositiveInt, validated
 from ..core.problem import Problem
+from ..core.result import GRADIENTS, KERNEL, Uncertain
 from ..core.solver import Solver
-from ..core.uncertainty import GRADIENTS, KERNEL, Uncertain
 from ..numerics.conjugate_gradients import dot_per_image, ratio_or_zero
 from ..numerics.finite_differences import GRADIENT
 from ..numerics.framing import extend_to
