@@ -11,6 +11,7 @@ import torch
 from blurred_rectangles import blurred_rectangles
 
 from invkit import deblur
+from invkit.core.errors import AssemblyError
 from invkit.core.result import Result
 from invkit.media.run_folder import RUN_FILES
 from invkit.pipeline.assemble import assemble
@@ -89,10 +90,15 @@ def test_the_variances_are_those_of_the_stage_that_found_the_kernel() -> None:
     assert Outcome(stages[:1], [sure], None).with_kernel(kernel).variances == {}
 
 
-@pytest.mark.parametrize("prior", ["gaussian", "zernike", "softmax-fcn"])
+@pytest.mark.parametrize("prior", ["gaussian", "zernike", "softmax-fcn", "motion-path"])
 def test_another_kernel_prior_takes_part(prior: str) -> None:
-    overrides = [*QUICK, f"kernel_prior={prior}", "solver.initial_kernel=prior", "solver.inner.prior_iterations=5"]
+    overrides = [*QUICK, f"kernel_prior={prior}", "initial_kernel=prior", "frame_shift=0", "prior_iterations=5"]
     result = deblur(blurry(), recipe="levin-2011", kernel_size=9, overrides=overrides, progress=False)
     assert np.shape(result.kernel) == (9, 9)
     assert float(np.sum(result.kernel)) == pytest.approx(1)
     assert float(np.max(result.variances["gradients"])) > 0
+
+
+def test_a_prior_that_cannot_be_set_is_refused_with_the_setting_to_change() -> None:
+    with pytest.raises(AssemblyError, match="initial_kernel=prior"):
+        deblur(blurry(), recipe="levin-2011", kernel_size=9, overrides=["kernel_prior=zernike"], progress=False)
