@@ -128,7 +128,8 @@ class ExpectedNormalEquations:
     def variances(self, kernel: Tensor, noise: float) -> Tensor:
         """Posterior variances of the entries of a kernel that solves these equations, for a flat prior of kernels >= 0.
 
-        The posterior is a Gaussian whose covariance is ``noise`` times the inverse of ``A^T M A + D``. Entries at zero
+        Given the distribution of x, the posterior is a Gaussian whose covariance is ``noise`` times the inverse of
+        ``A^T M A + D``. This is a lower bound where that distribution depends on the kernel. Entries at zero
         are held there by the constraint. They are left out of the matrix, and their variance is zero. Each positive
         entry takes one product with the matrix.
 
