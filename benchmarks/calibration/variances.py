@@ -4,7 +4,7 @@
 
 Sharp crops of the split `choose` are blurred by the kernels of their cases, and get white noise whose differences have
 the solver's standard deviation of 0.01. The solver starts from the true kernel, so that its errors are not those of a
-wrong minimum. Each row has root mean squares, over the pixels inside or over the kernel's positive entries.
+wrong minimum. Each row has root mean squares, over the pixels inside or over the kernel's entries with a variance.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ def measured(stem: Path) -> dict[str, float]:
     for _ in range(solver.iterations):
         state = solver.step(problem, state)
         state.iteration += 1
-    variances, free = state.variances(), state.kernel > 0
+    variances = state.variances()
+    free = variances["kernel"] > 0
     (top, left), (height, width) = ((n // 2 for n in size_of(kernel)), size_of(problem.data))
     inside = (..., slice(top, top + height - 1), slice(left, left + width - 1))  # the last differences are none
     truth, found = forward_differences(sharp)[inside], (state.mean * state.scale)[inside]

@@ -113,7 +113,7 @@ def test_variances_of_a_kernel_are_those_of_the_dense_inverse(small: Small, seed
     kernel = small.blur.kernel * (drawn(tuple(small.blur.kernel.shape), seed, torch.float64) >= zeros)
     found = equations_of(latent, small).variances(kernel, small.noise)
     for item in range(len(kernel)):
-        free = kernel[item].flatten() > 0
+        free = kernel[item].flatten() > 0.01 * kernel[item].max()  # fainter ones count as zero
         matrix = dense_equations(latent, small, item)[free][:, free]
         assume(len(matrix) == 0 or bool(torch.linalg.cond(matrix) < 1e9))
         expected = small.noise * torch.linalg.inv(matrix).diagonal()
@@ -198,7 +198,7 @@ def test_a_pyramid_gives_those_of_its_finest_level(margin: int) -> None:
     result = solver.solve(problem)
     kernel, variance = torch.as_tensor(result.kernel), torch.as_tensor(result.variances["kernel"])
     assert variance.shape == kernel.shape
-    assert torch.equal(variance > 0, kernel > 0)
+    assert torch.equal(variance > 0, kernel > 0.01 * kernel.max())
     assert ("gradients" in result.variances) == (margin == 0)
 
 

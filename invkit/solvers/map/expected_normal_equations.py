@@ -31,6 +31,9 @@ from .normal_equations import (
 __all__ = ["ExpectedNormalEquations", "expected_normal_equations", "expected_normal_equations_of_samples"]
 
 UNSEEN_TOLERANCE = 0.01  # remaining influence of the data that do not count after the corrections
+MIN_FREE_SHARE = (
+    0.01  # of the largest entry of a kernel; solves with few iterations leave such entries instead of zeros
+)
 MAX_UNSEEN_CORRECTIONS = 8  # more would be needed only if most data did not count
 
 
@@ -129,9 +132,9 @@ class ExpectedNormalEquations:
         """Posterior variances of the entries of a kernel that solves these equations, for a flat prior of kernels >= 0.
 
         Given the distribution of x, the posterior is a Gaussian whose covariance is ``noise`` times the inverse of
-        ``A^T M A + D``. This is a lower bound where that distribution depends on the kernel. Entries at zero
-        are held there by the constraint. They are left out of the matrix, and their variance is zero. Each positive
-        entry takes one product with the matrix.
+        ``A^T M A + D``. This is a lower bound where that distribution depends on the kernel. Entries of less than
+        `MIN_FREE_SHARE` of the largest count as zero. The constraint holds them there; they are left out of the matrix,
+        and their variance is zero. Each other entry takes one product with the matrix.
 
         Args:
             kernel: (B, 1, h, w), >= 0.
@@ -140,7 +143,7 @@ class ExpectedNormalEquations:
         Returns:
             (B, 1, h, w), >= 0.
         """
-        free = (kernel > 0).flatten(1)
+        free = (kernel > MIN_FREE_SHARE * kernel.amax((1, 2, 3), keepdim=True)).flatten(1)
         entries = free.any(0).nonzero().flatten()
         columns = kernel.new_empty(len(entries), *free.shape)
         for column, entry in zip(columns, entries, strict=True):
