@@ -61,9 +61,13 @@ def distance(kernel: Any) -> float:
     return float((torch.as_tensor(kernel) - TRUE_KERNEL).norm() / TRUE_KERNEL.norm())
 
 
-def test_no_step_raises_the_free_energy() -> None:
+@pytest.mark.parametrize("free", [False, True])
+def test_no_step_raises_the_free_energy(free: bool) -> None:
+    """At one noise level, with the kernel's sum held at one or, as in the paper, free."""
     problem = problem_of(damaged(), size=40)
-    solver = Variational(iterations=8, cg_iterations=60, kernel_iterations=600)
+    solver = Variational(
+        iterations=8, cg_iterations=60, kernel_iterations=600, sum_to_one=not free, normalised=not free
+    )
     history = torch.tensor(solver.solve(problem).history)
     assert bool((history.diff() < 1e-4).all())
     assert history[-1] < history[0] - 0.01
