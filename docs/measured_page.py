@@ -37,6 +37,19 @@ SUITES = {
         "invkit bench table benchmarked/table3_true --metrics psnr,ssim,error-ratio,cpu-seconds --interval none "
         "--output benchmarks/results/table3_true.md",
     ),
+    "levin_2011": (
+        "Levin's 32 images by levin-2011, with two last steps",
+        "invkit bench run benchmarks/levin_2011.toml --output benchmarked/levin_2011\n"
+        "invkit bench table benchmarked/levin_2011 --interval none --published "
+        "--output benchmarks/results/levin_2011.md",
+    ),
+    "levin_2011_true": (
+        "The same with the true kernel sizes, with the last step of the recipe",
+        "invkit bench run benchmarks/levin_2011.toml --preset true-sizes --recipes levin-2011 "
+        "--output benchmarked/levin_2011_true\n"
+        "invkit bench table benchmarked/levin_2011_true --interval none "
+        "--output benchmarks/results/levin_2011_true.md",
+    ),
     "unknown": (
         "Levin's images, unknown kernel size",
         "invkit bench run benchmarks/levin_harder.toml --preset unknown --recipes fast,best "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -15,9 +16,10 @@ from torch import Tensor
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Array", "Result", "Snapshot", "present"]
+__all__ = ["GRADIENTS", "KERNEL", "Array", "Result", "Snapshot", "Uncertain", "present", "variances_of"]
 
 Array: TypeAlias = npt.NDArray[Any] | Tensor
+KERNEL, GRADIENTS = "kernel", "gradients"  # the names of posterior variances
 
 PRESENTED_BY = {
     "animate": "animation",
@@ -34,6 +36,27 @@ def present(name: str) -> Callable[..., Any]:
     """A function of `PRESENTED_BY`: the only way from `core` up to `media`. Its module is imported by this call."""
     function: Callable[..., Any] = getattr(import_module(f"invkit.media.{PRESENTED_BY[name]}"), name)
     return function
+
+
+class Uncertain(ABC):
+    """The ability of a state to give posterior variances: it holds a distribution, not only its most likely value."""
+
+    @abstractmethod
+    def variances(self) -> Mapping[str, Tensor]:
+        """Return posterior variances by name, >= 0, in squares of the values' units.
+
+        - `KERNEL`: of the entries of the kernel that `State.estimate` gives, (B, 1, h, w);
+        - `GRADIENTS`: of the first differences of the latent image at the pixels of the data, (B, 2 C, H, W): those
+          down of every channel, then those along.
+
+        A state may give one of them, or none before its first step.
+        """
+
+
+def variances_of(state: object) -> dict[str, Tensor]:
+    """The posterior variances of a state, on the CPU; empty if it has none."""
+    found = state.variances() if isinstance(state, Uncertain) else {}
+    return {name: value.detach().cpu() for name, value in found.items()}
 
 
 @dataclass(frozen=True)
@@ -76,6 +99,11 @@ class Result:
         has_kernel: whether ``kernel`` holds blur kernels, and not another operator parameter.
         white: the value of the image that is drawn as white; 1 for pictures, and about the largest value of an image
             whose data are no picture and have any units.
+        variances: posterior variances by name, >= 0, of methods that estimate a distribution; others have none.
+            "kernel": of every entry of ``kernel``, in its layout. "gradients": of the first differences of the latent
+            image at the pixels of the data, (2 C, H, W), those down of every channel, then those along; a batch comes
+            first, always from `Solver.solve`. If a later stage deconvolves, they are those of the stage that found the
+            kernel, on the data that it saw (the luma, or a window).
         snapshots: image and kernel during the solve, if requested by ``observers=[invkit.Snapshots(every=10)]``.
 
     Example:
@@ -98,6 +126,7 @@ class Result:
     icc_profile: bytes | None = None
     has_kernel: bool = True
     white: float = 1.0
+    variances: Mapping[str, Array] = field(default_factory=dict)
     snapshots: tuple[Snapshot, ...] = ()
 
     @property
@@ -109,6 +138,7 @@ class Result:
         """Write image.png, kernel.png, kernel.npy, overview.png and result.json; each file is whole or absent.
 
         Another operator parameter than a kernel is written to operator_parameter.png and operator_parameter.npy.
+        Posterior variances, if there are any, are written to kernel_variance.npy and gradients_variance.npy.
 
         Returns:
             The directory.

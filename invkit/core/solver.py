@@ -21,7 +21,7 @@ from .interfaces import ImagePrior, MissingData, OperatorParameterPrior
 from .parameters import Component
 from .problem import Problem, parts, threads_for
 from .registry import registered_name
-from .result import Result, Snapshot
+from .result import Result, Snapshot, variances_of
 from .runtime.process import keep_large_blocks
 
 __all__ = [
@@ -240,6 +240,7 @@ class Solver(Component, ABC, Generic[StateT]):
         return Result(
             image=image.detach().cpu(),
             kernel=kernel.detach().cpu(),
+            variances=variances_of(run.state),
             history=tuple(stacked(run.state.losses).tolist()),
             stopped=reason,
             iterations=run.state.iteration,

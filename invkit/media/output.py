@@ -152,6 +152,7 @@ def save_result(result: Result, directory: Path, *, overwrite: bool = False) -> 
     - kernel.png: an enlarged picture of the kernel, for display;
     - operator_parameter.npy and operator_parameter.png instead, if the operator's unknown is not a kernel: its numbers
       unchanged, and a picture of its planes side by side;
+    - kernel_variance.npy and gradients_variance.npy: ``result.variances``, if there are any;
     - overview.png: `figures.overview`;
     - photograph.png: the input, if ``result.details`` has warnings;
     - result.json: ``result.summary()``; numbers that JSON does not know become null.
@@ -228,7 +229,7 @@ def write_instead(result: Result, checkpoint: Path) -> None:
 
 def result_files(result: Result) -> Iterator[tuple[str, bytes]]:
     """Names and contents of the files of a result, result.json last."""
-    for make in (image_files, kernel_files, input_files, overview_files):
+    for make in (image_files, kernel_files, variance_files, input_files, overview_files):
         yield from make(result).items()
     yield SUMMARY, strict_json(result.summary()).encode()
 
@@ -263,6 +264,11 @@ def kernel_files(result: Result) -> dict[str, bytes]:
     kernels = np.divide(kernels, sums, out=kernels.copy(), where=sums != 0)  # float32 sums to one only within 1e-6
     numbers = encode_npy(kernels[0] if len(kernels) == 1 else kernels)
     return {"kernel.npy": numbers, **numbered("kernel", ".png", (encode_png(kernel_picture(k)) for k in kernels))}
+
+
+def variance_files(result: Result) -> dict[str, bytes]:
+    """The posterior variances, as numbers."""
+    return {f"{name}_variance.npy": encode_npy(np.asarray(value)) for name, value in result.variances.items()}
 
 
 def input_files(result: Result) -> dict[str, bytes]:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from ..core.errors import InputError
 from ..core.files import locked, sync_folder, write_atomically
+from ..core.result import GRADIENTS, KERNEL
 
 __all__ = [
     "CHECKPOINT",
@@ -40,6 +41,7 @@ CHECKPOINT = "checkpoint.pt"
 SUMMARY = "result.json"
 RUN_FILES = (
     *(f"{stem}.{kind}" for stem in ("image", "kernel", "operator_parameter") for kind in ("png", "npy")),
+    *(f"{name}_variance.npy" for name in (KERNEL, GRADIENTS)),
     *("overview.png", "photograph.png", SUMMARY, CHECKPOINT),
 )
 """The files of a run; result.json is written last. A batch also has image-2.png, kernel-2.png and so on."""

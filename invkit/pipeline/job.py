@@ -22,7 +22,7 @@ from ..core.interfaces import Blur, ForwardOperator, KernelPrior
 from ..core.observers.checkpoint import Checkpointer, describe_run, load_checkpoint
 from ..core.operator_parameters import PartlySeen
 from ..core.parameters import LARGEST
-from ..core.result import Array, Result
+from ..core.result import KERNEL, Array, Result
 from ..core.runtime.threads import usual_torch_state
 from ..core.solver import Observer
 from ..numerics.framing import visible_part
@@ -167,6 +167,7 @@ class Job:
             solved,
             image=self.image.in_layout(whole.clamp(0, 1).float()),
             kernel=self.parameter_in_layout(kernel),
+            variances=self.variances_in_layout(solved.variances),
             blurry=self.image.in_layout(given),
             details=details,
             bits=self.image.bits,
@@ -207,11 +208,21 @@ class Job:
         """Whether the operator's parameter is a kernel, or several."""
         return issubclass(self.operator.parameter_prior, KernelPrior)
 
+    def variances_in_layout(self, found: Mapping[str, Array]) -> dict[str, Array]:
+        """Posterior variances as arrays, or as tensors if the input was one, without the batch if that is one."""
+        values = {name: torch.as_tensor(value) for name, value in found.items()}
+        values |= {KERNEL: values[KERNEL][:, 0]} if KERNEL in values else {}
+        return {name: self.without_single_batch(value) for name, value in values.items()}
+
     def parameter_in_layout(self, value: Tensor) -> Array:
         """The operator's parameter as an array, or as a tensor if the input was one; kernels sum to one in float64."""
         if self.has_kernel:
             value = value[:, 0].double()
             value = value / value.sum((-2, -1), keepdim=True)  # float32 sums to one within 1e-6 only
+        return self.without_single_batch(value)
+
+    def without_single_batch(self, value: Tensor) -> Array:
+        """A batch (B, ...) as an array, or as a tensor if the input was one; a batch of one without the batch."""
         value = value[0] if len(value) == 1 else value
         return value if self.image.layout.kind == "tensor" else np.asarray(value)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..core.errors import DivergedError
 from ..core.interfaces import OperatorParameterPrior
-from ..core.result import Result
+from ..core.result import Array, Result
 from ..core.solver import Observer, after_interrupt
 from ..numerics.geometry import size_of
 from .assemble import Assembly
@@ -58,8 +58,17 @@ class Outcome:
 
     def with_kernel(self, kernel: Tensor) -> Outcome:
         """The outcome with another kernel (1, 1, h, w) of the last stage that was not skipped."""
-        solved = [replace(one, kernel=kernel) if one is self.last[1] else one for one in self.solved]
+        last = self.last[1]
+        solved = [replace(one, kernel=kernel, variances={}) if one is last else one for one in self.solved]
         return replace(self, solved=solved)
+
+    @property
+    def variances(self) -> Mapping[str, Array]:
+        """The posterior variances of the stage that found the kernel; later ones have only used it."""
+        for stage, result in zip(reversed(self.stages), reversed(self.solved), strict=True):
+            if result and (result.variances or not stage.recipe.keeps_kernel):
+                return result.variances
+        return {}
 
     def result(self) -> Result:
         """Image and kernel of the last stage; history, iterations and seconds of all stages."""
@@ -71,6 +80,7 @@ class Outcome:
             stopped=self.stop or last.stopped,
             iterations=sum(result.iterations for result in done),
             seconds=self.extra_seconds + sum(result.seconds for result in done),
+            variances=self.variances,
             details={**({"stages": summaries} if len(summaries) > 1 else {}), **self.facts},
         )
 

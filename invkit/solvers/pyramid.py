@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast
@@ -16,6 +17,7 @@ from ..core.errors import AssemblyError, InputError
 from ..core.interfaces import Assignable, ImagePrior, OperatorParameterPrior, Resizable
 from ..core.parameters import NonNegativeInt, PositiveInt, validated
 from ..core.problem import Problem, threads_for
+from ..core.result import KERNEL, Uncertain, variances_of
 from ..core.solver import Solver, State
 from ..numerics.geometry import Shape, Size, centre, shape_of, size_of
 from ..numerics.resampling import downscale, resample, resample_kernel
@@ -25,7 +27,7 @@ __all__ = ["Pyramid"]
 
 
 @dataclass(kw_only=True)
-class PyramidState(State):
+class PyramidState(State, Uncertain):
     """The current level and the inner solver's state on it.
 
     Attributes:
@@ -61,6 +63,19 @@ class PyramidState(State):
             image, kernel = self.estimate()
             return image_prior_of(problem.image_prior, image), kernel_prior_of(problem.kernel_prior, kernel)
         return image_prior, kernel_prior
+
+    def variances(self) -> dict[str, Tensor]:
+        """Return those of the inner solver's state at the finest level; with a margin, only those of the kernel."""
+        found = variances_of(self.inner) if self.level == 0 else {}
+        size = self.whole.kernel_prior.shape[-2:]
+        if self.solver.margin == 0:
+            return found
+        if KERNEL not in found:
+            return {}
+        _, kernel = self.inner.estimate()
+        corners = heaviest_windows(kernel, size)
+        scale = crop_each(kernel, corners, size).sum((1, 2, 3), keepdim=True).cpu()
+        return {KERNEL: crop_each(found[KERNEL], corners, size) / scale.square()}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the level, the priors with which it started, and the inner solver's state."""
@@ -123,6 +138,11 @@ class Pyramid(Solver[PyramidState]):
         margin: the estimated kernel is larger than requested by this number of pixels along each side at the finest
             level. In the end the window of the requested size with most of the kernel's mass is kept. Without a margin,
             a kernel that just fits its frame must also be centred in it, which is rarely so at coarse levels.
+        frame_shift: pixels by which the kernel's frame may move along each side before a finer level. The frame with
+            most of the kernel's mass is taken, and the image moves by as much the other way. A kernel that is estimated
+            off its centre is then not cut off.
+        side_rounding: whether a kernel's side at a coarser level is rounded to a near odd number, or up to one, as in
+            some papers.
         finest_level: the last level that is solved; 0 is the problem's own size. The result of a coarser one is
             resampled. A large kernel in noise is found more reliably there: averaging reduces the noise, and fewer
             unknowns share the edges. If the pyramid has fewer levels, its coarsest one is the last.
@@ -141,6 +161,8 @@ class Pyramid(Solver[PyramidState]):
         initial_kernel: Literal["prior", "delta", "two-taps"] = "prior",
         decay: Annotated[float, Field(ge=1)] = 1.0,
         margin: NonNegativeInt = 0,
+        frame_shift: NonNegativeInt = 0,
+        side_rounding: Literal["near", "up"] = "near",
         finest_level: NonNegativeInt = 0,
     ) -> None:
         self.inner = inner
@@ -151,6 +173,8 @@ class Pyramid(Solver[PyramidState]):
         self.initial_kernel = initial_kernel
         self.decay = decay
         self.margin = margin
+        self.frame_shift = frame_shift
+        self.side_rounding = side_rounding
         self.finest_level = finest_level
         self.iterations = inner.iterations
 
@@ -170,11 +194,13 @@ class Pyramid(Solver[PyramidState]):
                 f"{type(problem.kernel_prior).__name__} cannot be set to a kernel; "
                 "set initial_kernel=prior"
             )
-        if self.margin > 0 and not all(isinstance(p, Assignable) for p in (problem.image_prior, problem.kernel_prior)):
-            raise AssemblyError(
-                "pyramid with a margin crops image and kernel in the end, which needs priors that can be set to a "
-                "value; set margin=0"
-            )
+        for name in ("margin", "frame_shift"):
+            priors = (problem.image_prior, problem.kernel_prior)
+            if getattr(self, name) > 0 and not all(isinstance(prior, Assignable) for prior in priors):
+                raise AssemblyError(
+                    f"pyramid with {name} above 0 crops image and kernel, which needs priors that can be set to a "
+                    f"value; set {name}=0"
+                )
 
     def _check_coarsest(self, problem: Problem) -> None:
         level = self.levels(problem) - 1
@@ -250,11 +276,18 @@ class Pyramid(Solver[PyramidState]):
         kernel_shape = self.kernel_shape(whole, level)
         image_shape = whole.operator.image_shape(shape_of(data), kernel_shape)
         factor = self.decay ** (self.levels(whole) - 1 - level)
+        shift = self.frame_shift if scale > 1 else 0
+        image_prior = resized_prior(source.image_prior, widened(image_shape, 2 * shift), scale)
+        kernel_prior = resized_prior(source.kernel_prior, widened(kernel_shape, 2 * shift), scale)
+        if shift > 0:
+            with torch.no_grad():
+                image, kernel = cropped_together(image_prior(), kernel_prior(), image_shape[2:], kernel_shape[2:])
+            image_prior, kernel_prior = image_prior_of(image_prior, image), kernel_prior_of(kernel_prior, kernel)
         return replace(
             whole,
             data=data,
-            image_prior=resized_prior(source.image_prior, image_shape, scale),
-            kernel_prior=resized_prior(source.kernel_prior, kernel_shape, scale),
+            image_prior=image_prior,
+            kernel_prior=kernel_prior,
             regularizers=[replace(term, weight=term.weight / factor) for term in whole.regularizers],
         )
 
@@ -264,8 +297,20 @@ class Pyramid(Solver[PyramidState]):
         sides = [side + self.margin for side in own]
         if level == 0:
             return batch, 1, sides[0], sides[1]
-        height, width = (max(3, round(side * self.ratio**level) // 2 * 2 + 1) for side in sides)
+        rounded = round if self.side_rounding == "near" else rounded_up
+        height, width = (max(3, rounded(side * self.ratio**level) // 2 * 2 + 1) for side in sides)
         return batch, 1, height, width
+
+
+def rounded_up(side: float) -> int:
+    """The least whole number that is not below a side, up to rounding errors."""
+    return math.ceil(side - 1e-9)
+
+
+def widened(shape: Shape, pixels: int) -> Shape:
+    """The shape (B, C, H + pixels, W + pixels)."""
+    batch, channels, height, width = shape
+    return batch, channels, height + pixels, width + pixels
 
 
 PriorOfEither = TypeVar("PriorOfEither", ImagePrior, OperatorParameterPrior)
@@ -290,8 +335,7 @@ def resized_prior(prior: PriorOfEither, shape: Shape, scale: float) -> PriorOfEi
 def cropped_together(image: Tensor, kernel: Tensor, image_size: Size, kernel_size: Size) -> tuple[Tensor, Tensor]:
     """Crop a kernel to the window with most of its mass, and the image by as much on the opposite sides.
 
-    The cropped image and kernel still explain the same data. Of the windows that hold at least 0.999 of the largest
-    mass of any window, the one nearest to the centre is kept.
+    The cropped image and kernel still explain the same data. The window is that of `heaviest_windows`.
 
     Args:
         image: (B, C, H, W).
@@ -301,15 +345,24 @@ def cropped_together(image: Tensor, kernel: Tensor, image_size: Size, kernel_siz
     """
     if size_of(kernel) == kernel_size:
         return image, kernel
-    mass = F.avg_pool2d(kernel, kernel_size, stride=1, divisor_override=1)
+    corners = heaviest_windows(kernel, kernel_size)
+    rows, columns = (old - new for old, new in zip(size_of(kernel), kernel_size, strict=True))
+    opposite = [(rows - row, columns - column) for row, column in corners]
+    cropped = crop_each(kernel, corners, kernel_size)
+    return crop_each(image, opposite, image_size), cropped / cropped.sum((-2, -1), keepdim=True)
+
+
+def heaviest_windows(kernel: Tensor, size: Size) -> list[Size]:
+    """The first pixel (row, column), for each kernel (B, 1, h, w), of the window of a size with most of its mass.
+
+    Of the windows that hold at least 0.999 of the largest mass of any window, it is the nearest to the centre.
+    """
+    mass = F.avg_pool2d(kernel, size, stride=1, divisor_override=1)
     rows, columns = (torch.arange(n, device=mass.device) - (n - 1) / 2 for n in size_of(mass))
     distance = rows[:, None].square() + columns.square()
     enough = mass >= (1 - 1e-3) * mass.amax((-2, -1), keepdim=True)
     chosen = torch.where(enough, distance, torch.inf).flatten(1).argmin(1).tolist()
-    corners = [divmod(index, mass.shape[-1]) for index in chosen]
-    opposite = [(mass.shape[-2] - 1 - row, mass.shape[-1] - 1 - column) for row, column in corners]
-    cropped = crop_each(kernel, corners, kernel_size)
-    return crop_each(image, opposite, image_size), cropped / cropped.sum((-2, -1), keepdim=True)
+    return [divmod(index, mass.shape[-1]) for index in chosen]
 
 
 def crop_each(value: Tensor, corners: list[Size], size: Size) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -11,17 +13,19 @@ from pydantic import Field
 from torch import Tensor
 
 from ..core.errors import AssemblyError
-from ..core.interfaces import Assignable, OperatorParameterPrior, Reweightable
+from ..core.interfaces import Assignable, KernelPrior, OperatorParameterPrior, Reweightable
 from ..core.parameters import NonNegative, NonNegativeInt, Positive, PositiveFraction, PositiveInt, validated
 from ..core.problem import Problem
+from ..core.result import GRADIENTS, KERNEL, Uncertain
 from ..core.solver import Solver
+from ..numerics.conjugate_gradients import dot_per_image, ratio_or_zero
 from ..numerics.finite_differences import GRADIENT
 from ..numerics.framing import extend_to
-from ..numerics.geometry import size_of
+from ..numerics.geometry import margins, size_of
 from ..numerics.mean_field import MaskedConvolution, MeanField
 from .gradient_map import integrated
 from .map.edge_filters import forward_differences
-from .map.expected_normal_equations import expected_normal_equations
+from .map.expected_normal_equations import ExpectedNormalEquations, expected_normal_equations
 from .map.interfaces import KernelPostprocessing
 from .map.normal_equations import cut_and_normalised
 from .pixel_state import (
@@ -34,6 +38,7 @@ from .pixel_state import (
     saturation_mask,
     starting_point,
 )
+from .training import descend
 
 __all__ = ["Variational"]
 
@@ -43,30 +48,68 @@ MIN_PENALISED = 1e-4  # entries of the kernel below it are penalised alike, as i
 
 
 @dataclass(kw_only=True)
-class VariationalState(PixelState):
+class VariationalState(PixelState, Uncertain):
     """The distribution of the latent gradients, and the kernel.
 
     Attributes:
+        kernel: (B, 1, h, w), >= 0. Its sum s may be any; the latent gradients are then those of the scene over s.
         mean: posterior mean of the gradients, (B, 2 C, H + h - 1, W + w - 1).
         variance: their posterior variance, of the same shape.
+        noise: variance of the noise in the last step, a scalar; 0 before the first one.
+        prior: the kernel prior that gives the kernel, up to its sum; not the problem's own.
         blurred: the data's gradients, (B, 2 C, H, W).
         mask: 1 for the gradients that count, otherwise 0; (B, 2 C, H, W).
     """
 
     mean: Tensor
     variance: Tensor
+    noise: Tensor
+    prior: OperatorParameterPrior
     blurred: Tensor
     mask: Tensor
-    saved: ClassVar = ("image", "kernel", "mean", "variance")
+    saved: ClassVar = ("image", "kernel", "mean", "variance", "noise")
 
     def estimate(self) -> tuple[Tensor, Tensor]:
-        """Return the image whose gradients are closest to the posterior mean, and the kernel."""
-        return integrated(self.mean, self.image).clamp(0, 1), self.kernel
+        """Return the image whose gradients are closest to the posterior mean, and the kernel, scaled to sum one."""
+        return integrated(self.mean * self.scale, self.image).clamp(0, 1), self.kernel / self.scale
+
+    @torch.no_grad()
+    def variances(self) -> dict[str, Tensor]:
+        """Return the posterior variances of the gradients and, at their distribution, of the kernel's entries.
+
+        Those of the kernel are `invkit.solvers.map.expected_normal_equations.ExpectedNormalEquations.variances`,
+        whatever the kernel prior. They hold for the noise of the last step.
+        """
+        if float(self.noise) == 0:
+            return {}
+        equations = expected_normal_equations(MeanField(self.mean, self.variance), self.blurred, self.mask, self.kernel)
+        (top, _), (left, _) = margins(size_of(self.kernel))
+        height, width = size_of(self.blurred)
+        seen = self.variance[..., top : top + height, left : left + width]
+        return {
+            KERNEL: equations.variances(self.kernel, float(self.noise)) / self.scale.square(),
+            GRADIENTS: seen * self.scale.square(),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return copies, the kernel prior's too."""
+        prior = self.prior.state_dict()
+        return super().state_dict() | {"prior": {name: value.clone() for name, value in prior.items()}}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Load what `state_dict` returned."""
+        super().load_state_dict(saved)
+        self.prior.load_state_dict(saved["prior"])
+
+    @property
+    def scale(self) -> Tensor:
+        """The kernel's sum, (B, 1, 1, 1)."""
+        return self.kernel.sum((1, 2, 3), keepdim=True)
 
     def priors(self, problem: Problem) -> tuple[Any, OperatorParameterPrior]:
         """Return priors that give the estimate."""
-        image, kernel = self.estimate()
-        return image_prior_of(problem.image_prior, image), kernel_prior_of(problem.kernel_prior, kernel)
+        image, _ = self.estimate()
+        return image_prior_of(problem.image_prior, image), copy.deepcopy(self.prior)
 
 
 class Variational(Solver[VariationalState]):
@@ -96,10 +139,15 @@ class Variational(Solver[VariationalState]):
         annealing: factor of the noise's standard deviation for each iteration before the last annealed one.
         annealed: number of iterations with more noise. The paper has a factor of 1.15 and 10 of 11 iterations.
         kernel_iterations: projected gradients of a kernel step.
-        sum_to_one: whether the kernel's fit itself is constrained to sum to one. Otherwise it is scaled afterwards.
+        sum_to_one: whether the kernel's fit itself is constrained to sum to one.
+        normalised: whether an unconstrained fit is scaled to sum one after each iteration. Otherwise, as in the paper,
+            it keeps its sum until the end, and the gradients have the inverse scale.
         sparsity: weight of ``|k|^(1/2)``, against the SUM of squared errors as in the paper, which has 0.01. The kernel
             is then fitted three times, the second and third time with the penalty's parabola at the last kernel.
         kernel_postprocessing: corrects the fitted kernel; None for no correction.
+        prior_iterations: iterations of Adam in a kernel step, for kernel priors that cannot be set to a kernel, as
+            networks and camera paths. For these, the constraint, the sparsity and the correction have no effect.
+        prior_rate: its learning rate.
         saturation: gradients of data of this value or more do not count. None: all data count.
 
     Example:
@@ -111,7 +159,7 @@ class Variational(Solver[VariationalState]):
     """
 
     keeps_large_blocks = True
-    needs: ClassVar = {**LEAST_SQUARES_DEBLURRING, "kernel_prior": Assignable, "regularizers": Reweightable}
+    needs: ClassVar = {**LEAST_SQUARES_DEBLURRING, "kernel_prior": KernelPrior, "regularizers": Reweightable}
 
     @validated
     def __init__(
@@ -127,15 +175,20 @@ class Variational(Solver[VariationalState]):
         annealed: NonNegativeInt = 0,
         kernel_iterations: PositiveInt = 150,
         sum_to_one: bool = True,
+        normalised: bool = True,
         sparsity: NonNegative = 0.0,
         kernel_postprocessing: KernelPostprocessing | None = None,
+        prior_iterations: PositiveInt = 50,
+        prior_rate: Positive = 0.03,
         saturation: PositiveFraction | None = None,
     ) -> None:
         self.iterations, self.rounds, self.cg_iterations = iterations, rounds, cg_iterations
         self.warm_start, self.start_from_data, self.initial_gradient = warm_start, start_from_data, initial_gradient
         self.annealing, self.annealed = annealing, annealed
-        self.kernel_iterations, self.sum_to_one, self.sparsity = kernel_iterations, sum_to_one, sparsity
+        self.kernel_iterations, self.sum_to_one, self.normalised = kernel_iterations, sum_to_one, normalised
+        self.sparsity = sparsity
         self.kernel_postprocessing = kernel_postprocessing
+        self.prior_iterations, self.prior_rate = prior_iterations, prior_rate
         self.saturation = saturation
 
     def check(self, problem: Problem) -> None:
@@ -160,17 +213,25 @@ class Variational(Solver[VariationalState]):
         image = extend_to(problem.data, size_of(image)) if self.start_from_data else image
         blurred, mask = forward_differences(problem.data), counted_gradients(problem.data, self.saturation)
         mean = forward_differences(image)
-        variance = torch.zeros_like(mean)
-        return VariationalState(image=image, kernel=kernel, mean=mean, variance=variance, blurred=blurred, mask=mask)
+        variance, noise = torch.zeros_like(mean), mean.new_zeros(())
+        return VariationalState(
+            image=image,
+            kernel=kernel,
+            mean=mean,
+            variance=variance,
+            noise=noise,
+            prior=copy.deepcopy(problem.kernel_prior).to(problem.data),
+            blurred=blurred,
+            mask=mask,
+        )
 
     @torch.no_grad()
     def step(self, problem: Problem, state: VariationalState) -> VariationalState:
         """One iteration of Levin et al. 2011: mean and variance of the gradients (E step), then the kernel (M step)."""
         prior, noise = GradientPrior.of(problem), self.noise(problem, state.iteration)
         latent = self._gradients(state, prior, noise)
-        kernel = cut_and_normalised(self._kernel(state, latent), state.kernel)
-        state.kernel = kernel if self.kernel_postprocessing is None else self.kernel_postprocessing(kernel)
-        state.mean, state.variance = latent.mean, latent.variance
+        self._maximise(state, latent)
+        state.mean, state.variance, state.noise = latent.mean, latent.variance, latent.mean.new_tensor(noise)
         energy = latent.free_energy(MaskedConvolution(state.kernel, state.mask), state.blurred, prior.energy, noise)
         state.losses.append((energy / state.mask.sum((1, 2, 3)).clamp(min=1)).sum())
         return state
@@ -191,16 +252,47 @@ class Variational(Solver[VariationalState]):
             latent = latent.updated(blur, right, precision, noise=noise, cg_iterations=self.cg_iterations)
         return latent
 
-    def _kernel(self, state: VariationalState, latent: MeanField) -> Tensor:
-        """M step: the kernel that minimises the expected squared error; several times with a sparse penalty."""
+    def _maximise(self, state: VariationalState, latent: MeanField) -> None:
+        """M step: the kernel of the kernel prior that minimises the expected squared error.
+
+        A prior that can be set to a kernel is set to the best kernel >= 0; another one is trained by Adam.
+        """
         equations = expected_normal_equations(latent, state.blurred, state.mask, state.kernel)
+        find = self._set_prior if isinstance(state.prior, Assignable) else self._train_prior
+        total = find(state, equations)
+        kernel = state.prior().to(state.kernel)
+        is_one = self.normalised | ~torch.isfinite(total) | (total <= 0)
+        state.kernel = torch.where(is_one, kernel, total * kernel)
+
+    def _set_prior(self, state: VariationalState, equations: ExpectedNormalEquations) -> Tensor:
+        """Set the kernel prior to the kernel >= 0 of the least error; return the sum of that kernel, (B, 1, 1, 1)."""
+        fitted = self._fitted(equations, state.kernel)
+        kernel = cut_and_normalised(fitted, state.kernel)
+        kernel = kernel if self.kernel_postprocessing is None else self.kernel_postprocessing(kernel)
+        state.prior = kernel_prior_of(state.prior, kernel)
+        return fitted.clamp(min=0).sum((1, 2, 3), keepdim=True)
+
+    def _train_prior(self, state: VariationalState, equations: ExpectedNormalEquations) -> Tensor:
+        """Train the kernel prior; return the factor of its kernel that gives the least error, (B, 1, 1, 1)."""
+        total, energy = state.scale, dot_per_image(state.blurred, state.mask * state.blurred)
+
+        def slope(kernel: Tensor) -> Tensor:
+            change = equations.exact(total * kernel.to(total)) - equations.right
+            return ratio_or_zero(total * change, energy).to(kernel)
+
+        descend(state.prior, slope, iterations=self.prior_iterations, rate=self.prior_rate)
+        kernel = state.prior().to(total)
+        return ratio_or_zero(dot_per_image(kernel, equations.right), dot_per_image(kernel, equations.exact(kernel)))
+
+    def _fitted(self, equations: ExpectedNormalEquations, start: Tensor) -> Tensor:
+        """The kernel >= 0 that minimises the expected squared error; several times with a sparse penalty."""
 
         def solved(start: Tensor, penalty: Tensor | None) -> Tensor:
             return equations.solved(
                 start, iterations=self.kernel_iterations, sum_to_one=self.sum_to_one, penalty=penalty
             )
 
-        kernel = solved(state.kernel, None)
+        kernel = solved(start, None)
         for _ in range(2 if self.sparsity > 0 else 0):
             penalty = self.sparsity * kernel.clamp(min=MIN_PENALISED) ** -1.5
             kernel = solved(kernel, penalty)

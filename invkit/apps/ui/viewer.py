@@ -21,6 +21,8 @@ DOWNLOADS = {
     "image.png": "Image",
     "kernel.png": "Kernel (picture)",
     "kernel.npy": "Kernel (numbers)",
+    "kernel_variance.npy": "Variance of the kernel (numbers)",
+    "gradients_variance.npy": "Variance of the gradients (numbers)",
     "operator_parameter.npy": "Operator parameters (numbers)",
     "overview.png": "Overview",
     "result.json": "result.json",

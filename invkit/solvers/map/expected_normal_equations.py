@@ -31,6 +31,9 @@ from .normal_equations import (
 __all__ = ["ExpectedNormalEquations", "expected_normal_equations", "expected_normal_equations_of_samples"]
 
 UNSEEN_TOLERANCE = 0.01  # remaining influence of the data that do not count after the corrections
+MIN_FREE_SHARE = (
+    0.01  # of the largest entry of a kernel; solves with few iterations leave such entries instead of zeros
+)
 MAX_UNSEEN_CORRECTIONS = 8  # more would be needed only if most data did not count
 
 
@@ -124,6 +127,43 @@ class ExpectedNormalEquations:
             right = self.right + self.equations.approximate(kernel) + self.diagonal * kernel - self.exact(kernel)
             kernel = accelerated_descent(times, right, kernel, each, bound, project)
         return kernel
+
+    def variances(self, kernel: Tensor, noise: float) -> Tensor:
+        """Posterior variances of the entries of a kernel that solves these equations, for a flat prior of kernels >= 0.
+
+        Given the distribution of x, the posterior is a Gaussian whose covariance is ``noise`` times the inverse of
+        ``A^T M A + D``. This is a lower bound where that distribution depends on the kernel. Entries of less than
+        `MIN_FREE_SHARE` of the largest count as zero. The constraint holds them there; they are left out of the matrix,
+        and their variance is zero. Each other entry takes one product with the matrix.
+
+        Args:
+            kernel: (B, 1, h, w), >= 0.
+            noise: variance of the noise of the data.
+
+        Returns:
+            (B, 1, h, w), >= 0.
+        """
+        free = (kernel > MIN_FREE_SHARE * kernel.amax((1, 2, 3), keepdim=True)).flatten(1)
+        entries = free.any(0).nonzero().flatten()
+        columns = kernel.new_empty(len(entries), *free.shape)
+        for column, entry in zip(columns, entries, strict=True):
+            unit = torch.zeros_like(kernel)
+            unit.flatten(1)[:, entry] = 1
+            column.copy_(self.exact(unit).flatten(1))
+        found = torch.zeros_like(free, dtype=kernel.dtype)
+        for item, own in enumerate(free):
+            found[item, own] = noise * diagonal_of_inverse(columns[own[entries], item][:, own]).to(kernel.dtype)
+        return found.view_as(kernel)
+
+
+def diagonal_of_inverse(matrix: Tensor) -> Tensor:
+    """The diagonal (n,) of the inverse of a symmetric matrix (n, n), in float64; large where it is nearly singular."""
+    if len(matrix) == 0:
+        return matrix.new_zeros(0, dtype=torch.float64)
+    values, vectors = torch.linalg.eigh((matrix + matrix.T).double() / 2)
+    rounding = torch.finfo(matrix.dtype)
+    found: Tensor = (vectors.square() / values.clamp(min=max(float(values[-1]) * rounding.eps, rounding.tiny))).sum(1)
+    return found
 
 
 def without_negative(kernel: Tensor) -> Tensor:

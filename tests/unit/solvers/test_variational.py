@@ -10,11 +10,16 @@ import torch
 from blurred_rectangles import blurred_rectangles
 
 from invkit.core.errors import AssemblyError, InputError
+from invkit.core.interfaces import KernelPrior
 from invkit.core.problem import Problem, Term
 from invkit.core.solver import Solver
 from invkit.fidelities.norms import MSE
 from invkit.image_priors.pixels import Pixels
+from invkit.kernel_priors.gaussian import GaussianKernel
+from invkit.kernel_priors.known import KnownKernel
 from invkit.kernel_priors.simplex import SimplexKernel
+from invkit.kernel_priors.softmax_fcn import SoftmaxFCN
+from invkit.kernel_priors.zernike import ZernikeKernel
 from invkit.metrics.kernel_similarity import kernel_similarity
 from invkit.numerics.geometry import shape_of
 from invkit.operators.convolution import Convolution
@@ -24,6 +29,7 @@ from invkit.solvers.monte_carlo_em import MonteCarloEM
 from invkit.solvers.pyramid import Pyramid
 from invkit.solvers.variational import Variational, counted_gradients, counted_pixels
 from invkit.testing.map_steps import strokes
+from invkit.testing.priors import assert_kernel
 
 SIGMA = 0.004
 TRUE_KERNEL = strokes(1, (9, 9)).float()
@@ -55,9 +61,13 @@ def distance(kernel: Any) -> float:
     return float((torch.as_tensor(kernel) - TRUE_KERNEL).norm() / TRUE_KERNEL.norm())
 
 
-def test_no_step_raises_the_free_energy() -> None:
+@pytest.mark.parametrize("free", [False, True])
+def test_no_step_raises_the_free_energy(free: bool) -> None:
+    """At one noise level, with the kernel's sum held at one or, as in the paper, free."""
     problem = problem_of(damaged(), size=40)
-    solver = Variational(iterations=8, cg_iterations=60, kernel_iterations=600)
+    solver = Variational(
+        iterations=8, cg_iterations=60, kernel_iterations=600, sum_to_one=not free, normalised=not free
+    )
     history = torch.tensor(solver.solve(problem).history)
     assert bool((history.diff() < 1e-4).all())
     assert history[-1] < history[0] - 0.01
@@ -167,3 +177,48 @@ def test_it_starts_from_the_data_or_from_the_image_of_the_prior() -> None:
     from_data, from_image = (Variational(start_from_data=chosen).start(problem).mean for chosen in (True, False))
     assert float(from_data.abs().max()) > 0
     assert float(from_image.abs().max()) == 0
+
+
+LINE = torch.zeros(1, 1, 9, 9)
+LINE[..., 4, 1:8] = 1 / 7
+WIDE = GaussianKernel((1, 1, 9, 9), sigma=1.4)().detach()
+HALF_LINE = LINE / 2 + 1 / (2 * 81)
+PRIORS = [
+    (SimplexKernel((1, 1, 9, 9), start=HALF_LINE), LINE),
+    (SimplexKernel((1, 1, 9, 9), start=HALF_LINE, parametrization="projection"), LINE),
+    (GaussianKernel((1, 1, 9, 9), sigma=3.0), WIDE),
+    (GaussianKernel((1, 1, 9, 9), sigma=3.0, anisotropic=True), WIDE),
+    (ZernikeKernel((1, 1, 9, 9)), WIDE),
+]
+
+
+@pytest.mark.parametrize(("prior", "true"), PRIORS, ids=lambda one: type(one).__name__)
+@pytest.mark.parametrize("normalised", [True, False])
+def test_any_kernel_prior_takes_part(prior: KernelPrior, true: torch.Tensor, normalised: bool) -> None:
+    """The kernel is one of the prior's, and closer to the true one than the prior's first kernel, which stays."""
+    before = prior().detach().clone()
+    problem = replace(problem_of(before, noise=0.01, size=60, kernel=true), kernel_prior=prior)
+    result = Variational(iterations=6, sum_to_one=False, normalised=normalised).solve(problem)
+    kernel = torch.as_tensor(result.kernel)
+    assert torch.equal(prior(), before)
+    assert_kernel(kernel, (1, 1, 9, 9))
+    assert float((kernel - true).norm()) < 0.8 * float((before - true).norm())
+    assert float(torch.as_tensor(result.variances["kernel"]).max()) > 0
+
+
+def test_a_network_is_trained_and_a_known_kernel_stays() -> None:
+    network, known = SoftmaxFCN((1, 1, 9, 9), hidden=50), KnownKernel((1, 1, 9, 9), LINE)
+    for prior, changes in ((network, True), (known, False)):
+        before = prior().detach().clone()
+        problem = replace(problem_of(before, noise=0.01, size=40, kernel=LINE), kernel_prior=prior)
+        result = Variational(iterations=4).solve(problem)
+        assert torch.equal(torch.as_tensor(result.kernel), before) != changes
+        assert result.history[-1] < result.history[0]
+        assert torch.as_tensor(result.variances["gradients"]).shape == (1, 2, *problem.data.shape[2:])
+
+
+def test_a_gaussian_prior_gives_a_gaussian() -> None:
+    prior = GaussianKernel((1, 1, 9, 9), sigma=3.0)
+    problem = replace(problem_of(prior().detach(), noise=0.01, size=60, kernel=LINE), kernel_prior=prior)
+    kernel = torch.as_tensor(Variational(iterations=3).solve(problem).kernel)
+    torch.testing.assert_close(kernel, kernel.transpose(-2, -1), atol=1e-6, rtol=0)  # a line is not symmetric
