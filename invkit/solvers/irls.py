@@ -10,12 +10,19 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..core.interfaces import MissingData, Reweightable
+from ..core.interfaces import Attracting, Majorised, MissingData, Reweightable
 from ..core.parameters import Positive, PositiveInt, validated
 from ..core.problem import Problem
 from ..core.solver import Solver
 from ..numerics.conjugate_gradients import conjugate_gradients, dot_per_channel
-from ..numerics.finite_differences import DifferenceFilter, apply_filters, power_spectrum, roll_image, valid_mask
+from ..numerics.finite_differences import (
+    IDENTITY,
+    DifferenceFilter,
+    apply_filters,
+    power_spectrum,
+    roll_image,
+    valid_mask,
+)
 from ..numerics.geometry import Size, size_of
 from .masked_blur import MaskedBlur, objective
 from .pixel_state import LEAST_SQUARES_DEBLURRING, PixelState, check_padding, check_terms, starting_point
@@ -88,6 +95,10 @@ class IRLS(Solver[IRLSState], MissingData):
     ``(K^T K + sum_i w_i D_i^T W_i D_i) x = K^T y``. As far as it is solved exactly, no step increases the objective.
     The first step has uniform weights, those of the difference ``initial_edge``, as for a quadratic penalty.
 
+    A regularizer that attracts the image (`Attracting`, as edge-patches) adds ``w W (x - t)^2 / 2`` from the second
+    step on. Its weights and targets come from the image of the previous step, which is already deconvolved. New
+    targets may increase the objective.
+
     The conjugate gradients are preconditioned by the system of a periodic image with uniform weights, which Fourier
     transforms invert; the paper uses no preconditioner. One step is one reweighting.
 
@@ -106,7 +117,7 @@ class IRLS(Solver[IRLSState], MissingData):
     """
 
     keeps_large_blocks = True
-    needs: ClassVar = {**LEAST_SQUARES_DEBLURRING, "regularizers": Reweightable}
+    needs: ClassVar = {**LEAST_SQUARES_DEBLURRING, "regularizers": Majorised}
 
     @validated
     def __init__(
@@ -138,10 +149,10 @@ class IRLS(Solver[IRLSState], MissingData):
     @torch.no_grad()
     def step(self, problem: Problem, state: IRLSState) -> IRLSState:
         """One reweighting of Levin et al. 2007: weights from the image, then the image by conjugate gradients."""
-        bands, inverse = self._system(problem, state)
+        bands, right, inverse = self._system(problem, state)
         state.image = conjugate_gradients(
             lambda image: add_banded(bands, image, state.blur.normal(image)),
-            state.right,
+            right,
             state.image,
             iterations=self.cg_iterations,
             tolerance=self.tolerance,
@@ -151,8 +162,12 @@ class IRLS(Solver[IRLSState], MissingData):
         state.losses.append(objective(problem, state.blur, state.image))
         return state
 
-    def _system(self, problem: Problem, state: IRLSState) -> tuple[Bands, Tensor]:
-        """``sum_i w_i D_i^T W_i D_i``, and the spectrum of the inverse of the periodic system with the mean weights."""
+    def _system(self, problem: Problem, state: IRLSState) -> tuple[Bands, Tensor, Tensor]:
+        """Return the terms' part of the matrix, the right side, and the spectrum of an approximate inverse.
+
+        The part of the matrix is ``sum_i w_i D_i^T W_i D_i``, the right side ``K^T y + sum_j w_j W_j t_j``; the inverse
+        is that of the periodic system with the mean weights.
+        """
         bands: Bands = {}
         curvature = state.blur.spectrum.abs().square().clamp(min=MIN_EIGENVALUE)
         for scale, regularizer in majorised(problem):
@@ -163,11 +178,28 @@ class IRLS(Solver[IRLSState], MissingData):
             add_squares(bands, weights, regularizer.filters)
             for plane, taps in zip(weights.mean((-2, -1), keepdim=True), regularizer.filters, strict=True):
                 curvature = curvature + plane * power_spectrum([taps], state.blur.grid, plane)
-        return bands, 1 / curvature
+        right = state.right
+        for scale, attracting in attractions(problem) if state.iteration > 0 else ():
+            weights, targets = attracting.attraction(state.image)
+            weights = weights * scale
+            add_squares(bands, weights[None], [IDENTITY])
+            right = right + weights * targets
+            curvature = curvature + weights.mean((-2, -1), keepdim=True)
+        return bands, right, 1 / curvature
+
+
+def attractions(problem: Problem) -> list[tuple[float, Attracting]]:
+    """Return the terms that attract the image, each with its weight relative to the sum of squares ``|K x - y|^2``."""
+    half = problem.data[0].numel() / 2
+    return [
+        (half * term.weight, term.regularizer)
+        for term in problem.regularizers
+        if term.target == "image" and isinstance(term.regularizer, Attracting)
+    ]
 
 
 def majorised(problem: Problem) -> list[tuple[float, Reweightable]]:
-    """Return the terms on the image, each with its weight relative to the sum of squares ``|K x - y|^2``."""
+    """Return the reweightable terms, each with its weight relative to the sum of squares ``|K x - y|^2``."""
     half = problem.data[0].numel() / 2  # the fidelity is a mean, the majoriser has a factor of 1/2
     return [
         (half * term.weight, term.regularizer)
