@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from .gaussian_filter import gaussian_blur
 
 __all__ = ["thin_edge_strength"]
 
@@ -34,7 +34,7 @@ def thin_edge_strength(planes: Tensor, sigma: float) -> Tensor:
     """
     if min(planes.shape[-2:]) < 3:
         return torch.zeros_like(planes)
-    smooth = smoothed(planes, sigma)
+    smooth = gaussian_blur(planes[:, None], sigma)[:, 0]
     rows = F.pad(smooth[:, 2:] - smooth[:, :-2], (0, 0, 1, 1))
     columns = F.pad(smooth[..., 2:] - smooth[..., :-2], (1, 1))
     length = (rows.square() + columns.square()).sqrt()
@@ -52,16 +52,6 @@ def thin_edge_strength(planes: Tensor, sigma: float) -> Tensor:
         longest |= along & (length >= before) & (length > after)
     inside = F.pad(torch.ones_like(longest[:, 1:-1, 1:-1]), (1, 1, 1, 1))
     return length * (longest & inside)
-
-
-def smoothed(planes: Tensor, sigma: float) -> Tensor:
-    """Filter planes (n, H, W) by a Gaussian; the border's pixels continue beyond the border."""
-    reach = math.ceil(3 * sigma)
-    distance = torch.arange(-reach, reach + 1, device=planes.device, dtype=planes.dtype)
-    taps = (-distance.square() / (2 * sigma**2)).exp()
-    taps = taps / taps.sum()
-    padded = F.pad(planes[:, None], (reach,) * 4, mode="replicate")
-    return F.conv2d(F.conv2d(padded, taps.view(1, 1, -1, 1)), taps.view(1, 1, 1, -1))[:, 0]
 
 
 def neighbour(planes: Tensor, row: int, column: int) -> Tensor:

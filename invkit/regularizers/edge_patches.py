@@ -18,7 +18,7 @@ from .shrinkage import values_per_image
 
 __all__ = ["EdgePatches"]
 
-PatchSide = Annotated[PositiveInt, Field(ge=3, le=9), AfterValidator(odd)]
+PatchSide = Annotated[PositiveInt, Field(ge=3, le=5), AfterValidator(odd)]
 
 
 class EdgePatches(Attracting):
@@ -38,12 +38,12 @@ class EdgePatches(Attracting):
 
     The paper's dictionary is learned from photographs, or made of synthetic edges as here. It divides by the size of M;
     this size is here a share of the pixels, so that the quotient is a constant factor of the weight. It also raises the
-    contrasts to those of sharp photographs, which made the kernels of our calibration photographs worse.
+    contrasts to those of sharp photographs, which brought nothing on eight photographs of our calibration set.
 
     Args:
         share: share of the pixels of M; fewer if there are not as many thinned edges.
         tolerance: error of a pixel, in [0, 1] units, about which rho changes from a parabola to a logarithm.
-        side: side of the patches, pixels, odd.
+        side: side of the patches, pixels, 3 or 5.
         sigma: standard deviation of the Gaussian before the differences that find edges, pixels.
 
     Example:

@@ -17,7 +17,8 @@ from torch import Tensor
 from invkit.core.problem import Term
 from invkit.core.solver import Solver
 from invkit.numerics.edge_patterns import edge_patterns, nearest_pattern, normalised_patches
-from invkit.numerics.thin_edges import smoothed, thin_edge_strength
+from invkit.numerics.gaussian_filter import gaussian_blur
+from invkit.numerics.thin_edges import thin_edge_strength
 from invkit.operators.convolution import Convolution
 from invkit.regularizers.edge_patches import EdgePatches
 from invkit.regularizers.l2 import GradientL2
@@ -154,14 +155,14 @@ def test_images_smaller_than_a_patch_are_free_and_unchanged(shape: tuple[int, ..
     assert torch.equal(EdgePatches().prox(value[None], 10.0)[0], value)
 
 
-@pytest.mark.parametrize("setting", [{"side": 4}, {"side": 11}, {"share": 0.0}, {"tolerance": -1.0}, {"sigma": 0.0}])
+@pytest.mark.parametrize("setting", [{"side": 4}, {"side": 7}, {"share": 0.0}, {"tolerance": -1.0}, {"sigma": 0.0}])
 def test_settings_out_of_range_are_refused(setting: dict[str, float]) -> None:
     with pytest.raises((ValidationError, ValueError)):
         EdgePatches(**setting)  # type: ignore[arg-type]
 
 
 class TestDictionary:
-    @pytest.mark.parametrize("side", [3, 5, 7])
+    @pytest.mark.parametrize("side", [3, 5])
     def test_patterns_are_normalised_and_differ(self, side: int) -> None:
         patterns = edge_patterns(side)
         assert patterns.mean(1).abs().max() < 1e-12
@@ -194,7 +195,7 @@ class TestDictionary:
 @given(seed=seeds, height=st.integers(3, 9), width=st.integers(3, 9))
 def test_thinned_edges_are_those_of_a_loop(seed: int, height: int, width: int) -> None:
     plane = image((1, height, width), seed)
-    smooth, found = smoothed(plane, 0.8)[0], thin_edge_strength(plane, 0.8)[0]
+    smooth, found = gaussian_blur(plane[None], 0.8)[0, 0], thin_edge_strength(plane, 0.8)[0]
     length, angle = torch.zeros(height, width, dtype=torch.float64), torch.zeros(height, width)
     for row in range(height):
         for column in range(width):

@@ -9,11 +9,11 @@ import torch
 
 from invkit.core.errors import InputError
 from invkit.numerics.framing import extend
+from invkit.numerics.gaussian_filter import gaussian_blur
 from invkit.solvers.map.edge_filters import (
     bilateral_5x5,
     box_sum,
     forward_differences,
-    gaussian_blur,
     immerkaer_sigma,
     shock_filter,
 )
