@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ..core.interfaces import Attracting, Majorised, MissingData, Reweightable
-from ..core.parameters import Positive, PositiveInt, validated
+from ..core.parameters import NonNegativeInt, Positive, PositiveInt, validated
 from ..core.problem import Problem
 from ..core.solver import Solver
 from ..numerics.conjugate_gradients import conjugate_gradients, dot_per_channel
@@ -95,9 +95,8 @@ class IRLS(Solver[IRLSState], MissingData):
     ``(K^T K + sum_i w_i D_i^T W_i D_i) x = K^T y``. As far as it is solved exactly, no step increases the objective.
     The first step has uniform weights, those of the difference ``initial_edge``, as for a quadratic penalty.
 
-    A regularizer that attracts the image (`Attracting`, as edge-patches) adds ``w W (x - t)^2 / 2`` from the second
-    step on. Its weights and targets come from the image of the previous step, which is already deconvolved. New
-    targets may increase the objective.
+    A regularizer that attracts the image (`Attracting`, as edge-patches) adds ``w W (x - t)^2 / 2``. Its weights and
+    targets come from the image of the previous step. New targets may increase the objective.
 
     The conjugate gradients are preconditioned by the system of a periodic image with uniform weights, which Fourier
     transforms invert; the paper uses no preconditioner. One step is one reweighting.
@@ -107,6 +106,8 @@ class IRLS(Solver[IRLSState], MissingData):
         cg_iterations: largest number of conjugate-gradient iterations in a step.
         tolerance: norm of the residual, relative to that of the right-hand side, at which a step ends.
         initial_edge: difference, in [0, 1] units, that defines the weights of the first step.
+        attract_from: the step, counted from 0, from which regularizers attract the image. From step 1 on, the targets
+            come from an image that the current kernel has deconvolved; from step 0 on, first from the prior's image.
 
     Example:
         >>> from invkit.testing import small_problem
@@ -127,11 +128,13 @@ class IRLS(Solver[IRLSState], MissingData):
         cg_iterations: PositiveInt = 200,
         tolerance: Annotated[float, Field(ge=0, lt=1)] = 3e-5,
         initial_edge: Positive = 0.1,
+        attract_from: NonNegativeInt = 1,
     ) -> None:
         self.iterations = reweightings
         self.cg_iterations = cg_iterations
         self.tolerance = tolerance
         self.initial_edge = initial_edge
+        self.attract_from = attract_from
 
     def check(self, problem: Problem) -> None:
         """Raise `AssemblyError` for a problem that the solver cannot solve."""
@@ -179,7 +182,7 @@ class IRLS(Solver[IRLSState], MissingData):
             for plane, taps in zip(weights.mean((-2, -1), keepdim=True), regularizer.filters, strict=True):
                 curvature = curvature + plane * power_spectrum([taps], state.blur.grid, plane)
         right = state.right
-        for scale, attracting in attractions(problem) if state.iteration > 0 else ():
+        for scale, attracting in attractions(problem) if state.iteration >= self.attract_from else ():
             weights, targets = attracting.attraction(state.image)
             weights = weights * scale
             add_squares(bands, weights[None], [IDENTITY])
