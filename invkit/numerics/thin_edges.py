@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .gaussian_filter import gaussian_blur
+from .finite_differences import gaussian_blur
 
 __all__ = ["thin_edge_strength"]
 

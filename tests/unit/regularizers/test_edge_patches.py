@@ -17,7 +17,7 @@ from torch import Tensor
 from invkit.core.problem import Term
 from invkit.core.solver import Solver
 from invkit.numerics.edge_patterns import edge_patterns, nearest_pattern, normalised_patches
-from invkit.numerics.gaussian_filter import gaussian_blur
+from invkit.numerics.finite_differences import gaussian_blur
 from invkit.numerics.thin_edges import thin_edge_strength
 from invkit.operators.convolution import Convolution
 from invkit.regularizers.edge_patches import EdgePatches
