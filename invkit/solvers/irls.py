@@ -13,7 +13,6 @@ from torch import Tensor
 from ..core.interfaces import Attracting, Majorised, MissingData, Reweightable
 from ..core.parameters import NonNegativeInt, Positive, PositiveInt, validated
 from ..core.problem import Problem
-from ..core.solver import Solver
 from ..numerics.conjugate_gradients import conjugate_gradients, dot_per_channel
 from ..numerics.finite_differences import (
     IDENTITY,
@@ -24,6 +23,7 @@ from ..numerics.finite_differences import (
     valid_mask,
 )
 from ..numerics.geometry import Size, size_of
+from .inner import Advancing
 from .masked_blur import MaskedBlur, objective
 from .pixel_state import LEAST_SQUARES_DEBLURRING, PixelState, check_padding, check_terms, starting_point
 
@@ -87,7 +87,7 @@ class IRLSState(PixelState):
     right: Tensor
 
 
-class IRLS(Solver[IRLSState], MissingData):
+class IRLS(Advancing[IRLSState], MissingData):
     """Sparse deconvolution by iteratively reweighted least squares (Levin, Fergus, Durand, Freeman 2007).
 
     It minimises the problem's objective with the exact model of the border. Each regularizer is replaced by the
@@ -150,7 +150,7 @@ class IRLS(Solver[IRLSState], MissingData):
         return IRLSState(image=image, kernel=kernel, blur=blur, right=blur.adjoint(problem.data))
 
     @torch.no_grad()
-    def step(self, problem: Problem, state: IRLSState) -> IRLSState:
+    def advance(self, problem: Problem, state: IRLSState) -> IRLSState:
         """One reweighting of Levin et al. 2007: weights from the image, then the image by conjugate gradients."""
         bands, right, inverse = self._system(problem, state)
         state.image = conjugate_gradients(
@@ -162,8 +162,12 @@ class IRLS(Solver[IRLSState], MissingData):
             precondition=lambda residual: state.blur.filtered(residual, inverse),
             inner_product=dot_per_channel,
         )
-        state.losses.append(objective(problem, state.blur, state.image))
         return state
+
+    @torch.no_grad()
+    def loss(self, problem: Problem, state: IRLSState) -> Tensor:
+        """Return the objective, summed over the batch."""
+        return objective(problem, state.blur, state.image)
 
     def _system(self, problem: Problem, state: IRLSState) -> tuple[Bands, Tensor, Tensor]:
         """Return the terms' part of the matrix, the right side, and the spectrum of an approximate inverse.
