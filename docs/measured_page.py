@@ -147,7 +147,7 @@ REMARKS = {
     f"other weights. {FORMER}",
     "noise1": f"{FORMER} On one image (4, 4) `best` selects a wrong kernel, and `fast` does not: with more candidates, "
     "it happens more often that a wrong one looks best because of noise.",
-    "patches": "The published row ends with another deconvolution: with the true kernel, it gives 34.53 dB, and the one "
+    "patches": "The published row ends with another deconvolution: with the true kernel it gives 34.53 dB, and the one "
     "used here gives 35.55. Other programs ran at the same time, which affects the seconds more than those of the "
     "processor.",
     "table4": "Both recipes end with the deconvolution as it was before decision 11.",
