@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Assignable",
+    "Attracting",
     "Blur",
     "DataReading",
     "Denoising",
@@ -39,6 +40,7 @@ __all__ = [
     "LatentPrior",
     "LeastSquares",
     "LinearOperator",
+    "Majorised",
     "OperatorParameterPrior",
     "Proximable",
     "Regularizer",
@@ -334,7 +336,11 @@ class Denoising(Proximable):
     """The ability to be given by its proximal map alone, a denoiser; its penalty need not match the map."""
 
 
-class Reweightable(Proximable):
+class Majorised(Proximable):
+    """The ability to be replaced, near an image, by a weighted sum of squares: `Reweightable` or `Attracting`."""
+
+
+class Reweightable(Majorised):
     """The ability to be majorised by weighted squares, for iteratively reweighted least squares."""
 
     @abstractmethod
@@ -343,6 +349,24 @@ class Reweightable(Proximable):
 
         Coefficients (K, B, C, H, W) -> w of the same shape, >= 0 and finite.
         """
+
+
+class Attracting(Majorised, Denoising):
+    """The ability to attract the pixels to an image that is made from them: ``R(u)`` is about ``sum w (u - t)^2 / 2``.
+
+    The penalty of such a regularizer compares the image with a target t, which itself depends on the image. Solvers
+    hold the target while they compute the next image; the penalty need not decrease when the target changes. The
+    proximal map is one such step.
+    """
+
+    @abstractmethod
+    def attraction(self, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Image (B, C, H, W) -> weights w, >= 0 and finite, and targets t, each of the image's shape."""
+
+    def prox(self, coefficients: Tensor, step: float) -> Tensor:
+        """``argmin_z step * sum w (z - t)^2 / 2 + ||z - image||^2 / 2``: (1, B, C, H, W) -> the same shape."""
+        weights, targets = self.attraction(coefficients[0])
+        return ((coefficients[0] + step * weights * targets) / (1 + step * weights))[None]
 
 
 class Fidelity(Component, nn.Module, ABC):

@@ -1,7 +1,8 @@
-"""Small linear filters, such as differences of neighbouring pixels, with their adjoint and power spectrum."""
+"""Small linear filters: differences of neighbouring pixels, with their adjoint and power spectrum, and a Gaussian."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from functools import reduce
 from typing import TypeAlias
@@ -19,6 +20,7 @@ __all__ = [
     "DifferenceFilter",
     "apply_filters",
     "apply_filters_adjoint",
+    "gaussian_blur",
     "power_spectrum",
     "sum_over",
 ]
@@ -163,3 +165,14 @@ def sum_of_shifts(planes: Iterable[tuple[Tensor, int, int, float]]) -> Tensor:
     if total is None:
         raise ValueError("a filter needs at least one tap")
     return total
+
+
+def gaussian_blur(image: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur of ``sigma`` pixels (0 for none) of (B, C, H, W); edge pixels are repeated beyond the border."""
+    radius = math.ceil(3 * sigma)
+    if radius == 0:
+        return image
+    offsets = torch.arange(-radius, radius + 1, dtype=image.dtype, device=image.device)
+    taps = torch.softmax(-0.5 * (offsets / sigma).square(), 0)
+    planes = F.pad(image, (radius,) * 4, mode="replicate").flatten(0, 1)[:, None]
+    return F.conv2d(F.conv2d(planes, taps.view(1, 1, -1, 1)), taps.view(1, 1, 1, -1)).view_as(image)

@@ -13,6 +13,7 @@ from ..core import registry
 from ..core.errors import AssemblyError, InputError, MissingDataError, PluginError
 from ..core.interfaces import (
     Assignable,
+    Attracting,
     Blur,
     Denoising,
     Fidelity,
@@ -21,6 +22,7 @@ from ..core.interfaces import (
     LatentPrior,
     LeastSquares,
     LinearOperator,
+    Majorised,
     OperatorParameterPrior,
     Proximable,
     Resizable,
@@ -37,12 +39,14 @@ __all__ = ["Assembly", "Checked", "as_batch", "assemble", "build_kernel_prior", 
 
 ABILITIES: dict[type, str] = {
     Assignable: "can be set to a given image or kernel",
+    Attracting: "attracts the image to a target",
     Blur: "is a convolution",
     Denoising: "is a denoiser",
     KullbackLeibler: "is the Kullback-Leibler divergence",
     LatentPrior: "is a network with a random input",
     LeastSquares: "is the squared error",
     LinearOperator: "is linear in the image",
+    Majorised: "can be replaced by weighted squares",
     Proximable: "has a proximal map",
     Resizable: "can be resized",
     Reweightable: "can be reweighted",

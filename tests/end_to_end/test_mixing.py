@@ -125,6 +125,15 @@ def test_all_regularizers_with_a_prox_together() -> None:
     solved("pan-l0", f"regularizers=[{terms}]", *SHORT)
 
 
+@pytest.mark.parametrize("other", ["hyper-laplacian", "tv", "gaussian-scale-mixture"])
+def test_edge_patches_beside_any_reweighted_regularizer(other: str) -> None:
+    """The terms of Sun et al. in another method, with reweighted least squares."""
+    terms = f"{{name = '{other}', weight = 2e-3}}, {{name = 'edge-patches', weight = 0.5}}"
+    attracted = solved("pan-l0", f"regularizers=[{terms}]", f"{MAP}.latent=irls", *SHORT)
+    without = solved("pan-l0", f"regularizers=[{terms}]", "regularizers.1.weight=0", f"{MAP}.latent=irls", *SHORT)
+    assert np.abs(attracted.image - without.image).max() > 1e-3
+
+
 @pytest.mark.parametrize("estimation", registry.names("kernel_estimation"))
 @pytest.mark.parametrize("edges", registry.names("edge_selection"))
 def test_any_kernel_estimation_with_any_edge_selection(estimation: str, edges: str) -> None:
@@ -215,6 +224,9 @@ def test_a_deconvolution_may_follow_selfdeblur(next_recipe: str) -> None:
         ("fast-map", [f"{MAP}.edge_selection=shock"]),
         ("xu-l0", [f"{MAP}.latent=admm", f"{MAP}.latent.iterations=20", f"{MAP}.edge_selection=r-map"]),
         ("pan-l0", ["regularizers=[{name = 'hyper-laplacian', weight = 4e-3, params = {power = 0.5}}]"]),
+        ("michaeli-irani", []),
+        ("sun-2013", []),
+        ("sun-2013", [f"{MAP}.edge_selection=shock"]),
     ],
 )
 def test_a_mixture_makes_a_picture_sharper(recipe: str, settings: list[str]) -> None:

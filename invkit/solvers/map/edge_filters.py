@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...numerics.geometry import Size
 
-__all__ = ["bilateral_5x5", "box_sum", "forward_differences", "gaussian_blur", "immerkaer_sigma", "shock_filter"]
+__all__ = ["bilateral_5x5", "box_sum", "forward_differences", "immerkaer_sigma", "shock_filter"]
 
 BILATERAL_RADIUS = 2  # pixels: a support of 5 x 5
 
@@ -89,17 +89,6 @@ def shock_flow(image: Tensor) -> Tensor:
 def minmod(first: Tensor, second: Tensor) -> Tensor:
     """Smaller magnitude of two values, zero where their signs differ."""
     return torch.minimum(first.abs(), second.abs()).mul_(first * second > 0)
-
-
-def gaussian_blur(image: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur of ``sigma`` pixels (0 for none) of (B, C, H, W); edge pixels are repeated beyond the border."""
-    radius = math.ceil(3 * sigma)
-    if radius == 0:
-        return image
-    offsets = torch.arange(-radius, radius + 1, dtype=image.dtype, device=image.device)
-    taps = torch.softmax(-0.5 * (offsets / sigma).square(), 0)
-    planes = F.pad(image, (radius,) * 4, mode="replicate").flatten(0, 1)[:, None]
-    return F.conv2d(F.conv2d(planes, taps.view(1, 1, -1, 1)), taps.view(1, 1, 1, -1)).view_as(image)
 
 
 def box_sum(value: Tensor, size: Size) -> Tensor:

@@ -10,9 +10,10 @@ from pydantic import Field
 from torch import Tensor
 
 from ...core.parameters import NonNegative, Positive, PositiveFraction, PositiveInt, validated
+from ...numerics.finite_differences import gaussian_blur
 from ...numerics.framing import crop_to_data
 from ...numerics.geometry import Size, size_of
-from .edge_filters import bilateral_5x5, box_sum, forward_differences, gaussian_blur, immerkaer_sigma, shock_filter
+from .edge_filters import bilateral_5x5, box_sum, forward_differences, immerkaer_sigma, shock_filter
 from .gradient_selection import (
     GradientSelection,
     Relax,

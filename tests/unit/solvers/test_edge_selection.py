@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from invkit.core.errors import InputError
+from invkit.numerics.finite_differences import gaussian_blur
 from invkit.numerics.framing import extend
 from invkit.solvers.map.edge_filters import (
     bilateral_5x5,
     box_sum,
     forward_differences,
-    gaussian_blur,
     immerkaer_sigma,
     shock_filter,
 )

@@ -177,7 +177,7 @@ def test_what_the_latent_solver_refuses_is_refused() -> None:
     problem = blind([])
     with pytest.raises(AssemblyError, match="HalfQuadratic needs regularizers"):
         alternating().check(problem)
-    with pytest.raises(AssemblyError, match=r"IRLS needs .*Reweightable, and L0Gradient is not"):
+    with pytest.raises(AssemblyError, match=r"IRLS needs .*Majorised, and L0Gradient is not"):
         alternating(latent=IRLS()).check(blind(L0))
 
 

@@ -197,13 +197,13 @@ def test_irls_loses_nothing_in_a_reweighted_step() -> None:
     assert losses[-1] == pytest.approx(float(problem.objective(final.image, final.kernel).sum()))
 
 
-def test_irls_needs_reweightable_terms() -> None:
+def test_irls_needs_terms_with_a_majoriser() -> None:
     class Other(Regularizer):
         def forward(self, value: torch.Tensor) -> torch.Tensor:
             return value.square().mean((1, 2, 3))
 
     for terms in ([], [Term(Other(), 1.0)]):
-        with pytest.raises(AssemblyError, match="Reweightable"):
+        with pytest.raises(AssemblyError, match="Majorised"):
             IRLS().check(blurred(terms)[1])
 
 

@@ -145,7 +145,7 @@ def test_the_result_is_detail_less_the_filtered_difference() -> None:
 
 
 def test_what_the_inner_solvers_refuse_is_refused() -> None:
-    with pytest.raises(AssemblyError, match=r"IRLS needs .*Reweightable, and L0Gradient"):
+    with pytest.raises(AssemblyError, match=r"IRLS needs .*Majorised, and L0Gradient"):
         ringing(structure_solver=IRLS()).check(blurred(TV)[1])
     with pytest.raises(AssemblyError, match="HalfQuadratic needs"):
         ringing().check(blurred([])[1])
