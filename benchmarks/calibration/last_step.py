@@ -1,6 +1,6 @@
 """Two last steps compared: recipes that restore with a kernel that is known, or that another recipe estimated.
 
-    INVKIT_DATA=... python benchmarks/calibration/last_step.py levin choose noisy estimated speed [--recipes sparse-admm epll]
+    INVKIT_DATA=... python benchmarks/calibration/last_step.py levin choose noisy estimated speed
 
 The sets:
 
@@ -80,11 +80,12 @@ def levin(made: Path) -> Iterator[Scene]:
     dataset = Levin(Path(os.environ["INVKIT_DATA"]), kernel_sizes="true")
     for case in dataset.cases():
         sample = dataset.sample(case)
-        assert sample.truth is not None and sample.kernel is not None
+        assert sample.truth is not None  # as of every case of this set
+        assert sample.kernel is not None
         yield Scene(case.name, "levin", sample.image, sample.kernel, sample.truth)
 
 
-def chosen_cases(made: Path, count: int, longest: int = 10**6) -> list[Mapping[str, str]]:
+def chosen_cases(made: Path, count: int, longest: int = 10**6) -> Sequence[Mapping[str, str]]:
     """The rows of the first grey cases of the part `choose` that are blurred."""
     rows = [
         row for row in rows_of(made / "calibration" / "cases.csv") if row["split"] == "choose" and row["colour"] == "0"

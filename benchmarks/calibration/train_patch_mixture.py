@@ -1,6 +1,6 @@
 """Learn the mixture of Gaussians of the regularizer ``patch-mixture`` from photographs that are free to use.
 
-    python benchmarks/calibration/train_patch_mixture.py [--components 200] [--patches 400000] [--seed 0] [--output FILE]
+    python benchmarks/calibration/train_patch_mixture.py [--components 200] [--patches 400000] [--seed 0]
 
 It takes about an hour of one core.
 
@@ -131,7 +131,7 @@ def step(mixture: Mixture, patches: Tensor) -> tuple[Mixture, float]:
     (components, size), total = mixture.factors.shape[:2], 0.0
     counts = torch.zeros(components, dtype=torch.float64)
     scatter = torch.zeros(components, size, size, dtype=torch.float64)
-    for block in patches.split(BLOCK):
+    for block in torch.split(patches, BLOCK):
         joint = log_joint(mixture, block)
         evidence = joint.logsumexp(1, keepdim=True)
         total += float(evidence.double().sum())

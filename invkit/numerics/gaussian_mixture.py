@@ -95,7 +95,7 @@ class NoisyMixture:
         """
         order = torch.argsort(components, stable=True)
         counts = torch.bincount(components, minlength=len(self.filters)).tolist()
-        groups = vectors[:, order].split(counts, 1)
+        groups = torch.split(vectors[:, order], counts, 1)
         filtered = torch.cat([wiener @ group for wiener, group in zip(self.filters, groups, strict=True)], 1)
         return torch.empty_like(vectors).index_copy_(1, order, filtered)
 
@@ -138,4 +138,4 @@ def triangle(matrices: Tensor) -> Tensor:
 
 def blocks(vectors: Tensor) -> Iterator[Tensor]:
     """Vectors (n, N) in blocks that stay in the processor's caches."""
-    yield from vectors.split(BLOCK_COLUMNS, 1)
+    yield from torch.split(vectors, BLOCK_COLUMNS, 1)

@@ -77,7 +77,7 @@ class PatchGrid:
         return total[: self.size[0], : self.size[1]]
 
     def summed_with_repeated(self, patches: Tensor) -> Tensor:
-        """The adjoint of `patches`: sums as `summed`, and those of repeated lines added to the line that they repeat."""
+        """The adjoint of `patches`: as `summed`, with the sums of repeated lines added to the line that they repeat."""
         total = F.fold(patches[None], self.padded, self.side, stride=self.stride)[0, 0]
         height, width = self.size
         if size_of(total) == self.size:

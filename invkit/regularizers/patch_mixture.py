@@ -38,8 +38,8 @@ class PatchMixture(Denoising):
     overlapping patches are averaged. It is one step of the paper's half-quadratic splitting, and does not minimise the
     penalty exactly. Any recipe that takes a denoiser takes it; the solver ``denoising-half-quadratic`` is the paper's.
 
-    ``benchmarks/calibration/train_patch_mixture.py`` has learned the mixture from photographs that are free to use. Channels are
-    denoised separately.
+    ``benchmarks/calibration/train_patch_mixture.py`` has learned the mixture from photographs that are free to use.
+    Channels are denoised separately.
 
     Args:
         stride: pixels between two patches, along each side. The paper takes every patch, with a stride of 1. Time falls

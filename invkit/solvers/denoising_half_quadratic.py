@@ -120,8 +120,8 @@ class DenoisingHalfQuadratic(Advancing[DenoisingState], MissingData):
         number, others = len(denoising_terms(problem)), without_denoisers(problem).regularizers
         if number != 1:
             raise AssemblyError(
-                "denoising-half-quadratic needs one regularizer that is a denoiser, with a weight above zero, and there "
-                f"are {number or 'none'}; give one, such as patch-mixture or plug-and-play"
+                "denoising-half-quadratic needs one regularizer that is a denoiser, with a weight above zero, and "
+                f"there are {number or 'none'}; give one, such as patch-mixture or plug-and-play"
             )
         if self.initial is not None:
             self.initial.check(without_denoisers(problem))
@@ -137,16 +137,11 @@ class DenoisingHalfQuadratic(Advancing[DenoisingState], MissingData):
         image, kernel = starting_point(problem)
         if self.initial is not None:
             image = run_inner(self.initial, without_denoisers(problem)).estimate()[0].detach()
-        saturated = saturation_mask(problem.masked(problem.data), self.saturation)
-        return DenoisingState(
-            image=image,
-            kernel=kernel,
-            blur=MaskedBlur.of(problem, kernel),
-            saturated=saturated,
-            upper_bound=None
-            if saturated is None
-            else image_upper_bound(problem, saturated, torch.ones_like(image), kernel),
-        )
+        saturated, bound = saturation_mask(problem.masked(problem.data), self.saturation), None
+        if saturated is not None:
+            bound = image_upper_bound(problem, saturated, torch.ones_like(image), kernel)
+        blur = MaskedBlur.of(problem, kernel)
+        return DenoisingState(image=image, kernel=kernel, blur=blur, saturated=saturated, upper_bound=bound)
 
     @torch.no_grad()
     def advance(self, problem: Problem, state: DenoisingState) -> DenoisingState:
@@ -171,7 +166,7 @@ class DenoisingHalfQuadratic(Advancing[DenoisingState], MissingData):
     def loss(self, problem: Problem, state: DenoisingState) -> Tensor:
         """Return the data term, summed over the batch."""
         predicted = state.blur.forward(state.image)
-        return problem.fidelity(predicted, problem.observed(predicted)).sum()
+        return torch.as_tensor(problem.fidelity(predicted, problem.observed(predicted)).sum())
 
     def noise_level(self, weight: float, iteration: int) -> float:
         """The noise level of an iteration, for a weight of the denoiser.
@@ -184,7 +179,7 @@ class DenoisingHalfQuadratic(Advancing[DenoisingState], MissingData):
         last = math.sqrt(weight / (2 * self.beta_max))
         first = max(self.noise_start, last)
         share = 1.0 if self.iterations == 1 else min(1.0, iteration / (self.iterations - 1))
-        return first * (last / first) ** share
+        return first * math.pow(last / first, share)
 
     def shift(self, iteration: int) -> Size:
         """The shift of an iteration (down, right), in pixels; neighbouring iterations have unlike shifts.

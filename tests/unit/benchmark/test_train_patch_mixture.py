@@ -1,4 +1,4 @@
-"""Learning of the patch mixture: the free energy never rises, the same seed gives the same file, patches have no mean."""
+"""Learning of the patch mixture: the free energy never rises, and the same seed gives the same file."""
 
 from __future__ import annotations
 
