@@ -40,7 +40,8 @@ def joint(vector: Tensor, noise: float) -> Tensor:
     """``log (share N(vector; 0, C + noise I))`` of one vector for each component, up to a constant, (K,)."""
     total = covariances() + noise * torch.eye(len(vector), dtype=torch.float64)
     distance = (vector * torch.linalg.solve(total, vector.expand(len(total), -1))).sum(1)
-    return learned_mixture().log_shares - (torch.logdet(total) + distance) / 2
+    found: Tensor = learned_mixture().log_shares - (torch.logdet(total) + distance) / 2
+    return found
 
 
 def windows(image: Tensor, stride: int) -> list[tuple[slice, slice]]:
