@@ -28,7 +28,7 @@ from .pixel_state import (
 )
 from .splitting import check_weights, largest_weight, stiffness, weighted_terms
 
-__all__ = ["ADMM"]
+__all__ = ["ADMM", "image_upper_bound"]
 
 SATURATED_UPPER_BOUND = 8.0  # times white; the blur of a brighter pixel is itself saturated
 
@@ -144,7 +144,9 @@ class ADMM(Advancing[ADMMState], MissingData):
             data_factor=scale * self.data_penalty * blur.conj() * inverse,
             prior_factor=(scale * rho * inverse).to(blur.dtype),
             saturated=saturated,
-            upper_bound=None if saturated is None else bounded(problem, saturated, torch.ones_like(grid), kernel),
+            upper_bound=None
+            if saturated is None
+            else image_upper_bound(problem, saturated, torch.ones_like(grid), kernel),
         )
 
     @torch.no_grad()
@@ -207,7 +209,7 @@ class ADMM(Advancing[ADMMState], MissingData):
         return self.penalty * largest_weight(problem)
 
 
-def bounded(problem: Problem, saturated: Tensor, ones: Tensor, kernel: Tensor) -> Tensor:
+def image_upper_bound(problem: Problem, saturated: Tensor, ones: Tensor, kernel: Tensor) -> Tensor:
     """Write the image's upper bound on the grid into ``ones``: `SATURATED_UPPER_BOUND` where data are saturated.
 
     Args:

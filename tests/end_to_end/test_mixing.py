@@ -187,7 +187,7 @@ def test_a_term_on_the_kernel_is_refused_by_solvers_that_ignore_it() -> None:
 # --- next stages -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("next_recipe", ["hyper-laplacian", "sparse-admm", "sparse-irls", "tv-admm", "wiener"])
+@pytest.mark.parametrize("next_recipe", ["epll", "hyper-laplacian", "sparse-admm", "sparse-irls", "tv-admm", "wiener"])
 def test_the_last_stage_can_be_exchanged(next_recipe: str) -> None:
     result = solved("pan-l0", f"{MAP}.iterations=2", f"next={next_recipe}")
     assert [stage["name"] for stage in result.details["stages"]] == ["pan-l0", next_recipe]
