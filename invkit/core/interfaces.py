@@ -352,11 +352,9 @@ class Reweightable(Majorised):
 
 
 class Attracting(Majorised, Denoising):
-    """The ability to attract the pixels to an image that is made from them: ``R(u)`` is about ``sum w (u - t)^2 / 2``.
+    """The ability to attract an image to a target t that is made from it: R(u) is about ``sum w (u - t)^2 / 2``.
 
-    The penalty of such a regularizer compares the image with a target t, which itself depends on the image. Solvers
-    hold the target while they compute the next image; the penalty need not decrease when the target changes. The
-    proximal map is one such step.
+    Solvers hold the target while they compute the next image; the penalty need not decrease when the target changes.
     """
 
     @abstractmethod
