@@ -81,7 +81,7 @@ class NoisyMixture:
 
     def most_likely(self, vectors: Tensor) -> Tensor:
         """The most likely component of each of the vectors (n, N), (N,)."""
-        return torch.cat([self.advantages(block).argmax(0) for block in blocks(vectors)])
+        return torch.cat([self.advantages(block).argmax(0) for block in column_blocks(vectors)])
 
     def estimated(self, vectors: Tensor, components: Tensor) -> Tensor:
         """The mean of each vector without noise, given its component.
@@ -101,7 +101,7 @@ class NoisyMixture:
 
     def energy(self, vectors: Tensor) -> Tensor:
         """The sum over the vectors (n, N) of ``log p(0) - log p(v)``, >= 0, a scalar."""
-        log_density = [self.log_density(block).sum() for block in blocks(vectors)]
+        log_density = [self.log_density(block).sum() for block in column_blocks(vectors)]
         return vectors.shape[1] * self.constants.logsumexp(0) - torch.stack(log_density).sum()
 
     def log_density(self, vectors: Tensor) -> Tensor:
@@ -110,7 +110,7 @@ class NoisyMixture:
 
     def slope(self, vectors: Tensor) -> Tensor:
         """The gradient of `energy`, (n, N)."""
-        return torch.cat([self.block_slope(block) for block in blocks(vectors)], 1)
+        return torch.cat([self.block_slope(block) for block in column_blocks(vectors)], 1)
 
     def block_slope(self, vectors: Tensor) -> Tensor:
         """The gradient of `energy` for a few vectors (n, N): the precision expected of each, times the vector."""
@@ -136,6 +136,6 @@ def triangle(matrices: Tensor) -> Tensor:
     return (matrices[:, rows, columns] * halved).contiguous()
 
 
-def blocks(vectors: Tensor) -> Iterator[Tensor]:
+def column_blocks(vectors: Tensor) -> Iterator[Tensor]:
     """Vectors (n, N) in blocks that stay in the processor's caches."""
     yield from torch.split(vectors, BLOCK_COLUMNS, 1)

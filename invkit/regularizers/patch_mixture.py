@@ -19,9 +19,9 @@ from ..numerics.geometry import size_of
 from ..numerics.patches import PatchGrid, cosine_basis
 from .shrinkage import values_per_image
 
-__all__ = ["PATCH_MIXTURE", "PATCH_SIDE", "PatchMixture", "learned_mixture"]
+__all__ = ["LEARNED_SIDE", "PATCH_MIXTURE", "PatchMixture", "learned_mixture"]
 
-PATCH_SIDE = 8  # pixels
+LEARNED_SIDE = 8  # pixels
 PATCH_MIXTURE = "patch_mixture.npz"
 ROUNDING_VARIANCE = (1 / 255) ** 2 / 12  # of values rounded to 8 bits, the least variance of a patch in the penalty
 
@@ -59,13 +59,13 @@ class PatchMixture(Denoising):
     basis: Tensor
 
     @validated
-    def __init__(self, *, stride: Annotated[int, Field(ge=1, le=PATCH_SIDE)] = 4) -> None:
+    def __init__(self, *, stride: Annotated[int, Field(ge=1, le=LEARNED_SIDE)] = 4) -> None:
         super().__init__()
         self.stride = stride
         mixture = learned_mixture()
         for name in ("log_shares", "variances", "directions"):
             self.register_buffer(name, getattr(mixture, name).float(), persistent=False)
-        self.register_buffer("basis", cosine_basis(PATCH_SIDE), persistent=False)
+        self.register_buffer("basis", cosine_basis(LEARNED_SIDE), persistent=False)
 
     def penalty(self, coefficients: Tensor) -> Tensor:
         """Pixels (1, B, C, H, W) -> (B,)."""
@@ -78,7 +78,7 @@ class PatchMixture(Denoising):
         mixture = self.noisy(step / values_per_image(coefficients), coefficients)
         grid, basis = self.grid_of(coefficients), self.basis.to(coefficients)
         result = torch.empty_like(coefficients, memory_format=torch.contiguous_format)
-        for plane, target in zip(planes_of(coefficients), planes_of(result), strict=True):
+        for plane, target in zip(channel_planes(coefficients), channel_planes(result), strict=True):
             patches = grid.patches(plane)
             vectors = basis @ patches
             found = mixture.estimated(vectors, mixture.most_likely(vectors))
@@ -92,7 +92,7 @@ class PatchMixture(Denoising):
 
     def grid_of(self, images: Tensor) -> PatchGrid:
         """The places of the patches of images (..., H, W)."""
-        return PatchGrid(size_of(images), PATCH_SIDE, self.stride)
+        return PatchGrid(size_of(images), LEARNED_SIDE, self.stride)
 
 
 class _PatchEnergy(torch.autograd.Function):
@@ -104,7 +104,7 @@ class _PatchEnergy(torch.autograd.Function):
         ctx.save_for_backward(images)
         mixture, grid = regularizer.noisy(ROUNDING_VARIANCE, images), regularizer.grid_of(images)
         basis = regularizer.basis.to(images)
-        energies = torch.stack([mixture.energy(basis @ grid.patches(plane)) for plane in planes_of(images)])
+        energies = torch.stack([mixture.energy(basis @ grid.patches(plane)) for plane in channel_planes(images)])
         return energies.view(images.shape[:2]).sum(1) / patch_values(grid, images)
 
     @staticmethod
@@ -115,13 +115,13 @@ class _PatchEnergy(torch.autograd.Function):
         basis = regularizer.basis.to(images)
         slopes = [
             grid.summed_with_repeated(basis.T @ mixture.slope(basis @ grid.patches(plane)))
-            for plane in planes_of(images)
+            for plane in channel_planes(images)
         ]
         slope = torch.stack(slopes).view(images.shape) / patch_values(grid, images)
         return gradients[0].view(-1, 1, 1, 1) * slope, None
 
 
-def planes_of(images: Tensor) -> Tensor:
+def channel_planes(images: Tensor) -> Tensor:
     """The channels of images (..., H, W), (N, H, W); a view where possible."""
     return images.view(-1, *images.shape[-2:]) if images.is_contiguous() else images.reshape(-1, *images.shape[-2:])
 

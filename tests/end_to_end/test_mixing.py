@@ -223,6 +223,7 @@ def test_a_deconvolution_may_follow_selfdeblur(next_recipe: str) -> None:
         ("fast-map", []),
         ("fast-map", [f"{MAP}.edge_selection=shock"]),
         ("xu-l0", [f"{MAP}.latent=admm", f"{MAP}.latent.iterations=20", f"{MAP}.edge_selection=r-map"]),
+        ("pan-l0", ["next=epll"]),
         ("pan-l0", ["regularizers=[{name = 'hyper-laplacian', weight = 4e-3, params = {power = 0.5}}]"]),
         ("michaeli-irani", []),
         ("sun-2013", []),

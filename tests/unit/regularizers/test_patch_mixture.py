@@ -16,8 +16,8 @@ import invkit.regularizers
 from invkit.core.interfaces import Denoising
 from invkit.regularizers.deepinv_priors import PlugAndPlay
 from invkit.regularizers.patch_mixture import (
+    LEARNED_SIDE,
     PATCH_MIXTURE,
-    PATCH_SIDE,
     ROUNDING_VARIANCE,
     PatchMixture,
     learned_mixture,
@@ -46,8 +46,8 @@ def joint(vector: Tensor, noise: float) -> Tensor:
 
 def windows(image: Tensor, stride: int) -> list[tuple[slice, slice]]:
     """The places of the patches of an image whose last patches end with it."""
-    starts = [range(0, side - PATCH_SIDE + 1, stride) for side in image.shape]
-    return [(slice(r, r + PATCH_SIDE), slice(c, c + PATCH_SIDE)) for r in starts[0] for c in starts[1]]
+    starts = [range(0, side - LEARNED_SIDE + 1, stride) for side in image.shape]
+    return [(slice(r, r + LEARNED_SIDE), slice(c, c + LEARNED_SIDE)) for r in starts[0] for c in starts[1]]
 
 
 @given(seed=st.integers(0, 10**6), noise=st.floats(0.005, 0.3), contrast=st.sampled_from([0.03, 0.3, 1.0]))
@@ -62,7 +62,7 @@ def test_the_denoiser_filters_each_patch_by_its_most_likely_component(seed: int,
         covariance = covariances()[likely]
         identity = torch.eye(len(vector), dtype=torch.float64)
         kept = covariance @ torch.linalg.solve(covariance + noise**2 * identity, vector)
-        total[place] += patch.mean() + (basis.T @ kept).view(PATCH_SIDE, PATCH_SIDE)
+        total[place] += patch.mean() + (basis.T @ kept).view(LEARNED_SIDE, LEARNED_SIDE)
         count[place] += 1
     found = regularizer.prox(image[None, None, None], noise**2 * image.numel())[0, 0, 0]
     torch.testing.assert_close(found, total / count, atol=1e-5, rtol=0)  # the module's covariances are float32
@@ -74,7 +74,7 @@ def test_the_penalty_is_the_mean_energy_of_the_patches() -> None:
     vectors = [basis @ image[place].flatten() for place in windows(image, 4)]
     at_zero = joint(torch.zeros(63, dtype=torch.float64), ROUNDING_VARIANCE).logsumexp(0)
     energies = [at_zero - joint(vector, ROUNDING_VARIANCE).logsumexp(0) for vector in vectors]
-    expected = torch.stack(energies).mean() / PATCH_SIDE**2
+    expected = torch.stack(energies).mean() / LEARNED_SIDE**2
     torch.testing.assert_close(regularizer(image[None, None])[0], expected, rtol=1e-3, atol=0)  # float32 covariances
 
 
