@@ -21,6 +21,7 @@ from invkit.testing import check_graph_safe, graph_safety_cases, host_accesses
 
 WAITING = {
     ("regularizers", "invkit:deepinv-prior"): "looks whether deepinv's gradient is finite before it asks for another",
+    ("regularizers", "invkit:patch-recurrence"): "its nearest neighbours are found by SciPy, on the processor",
     ("regularizers", "invkit:plug-and-play"): "deepinv's denoiser iterates until its own values have converged",
 }
 """What cannot be recorded, and why; a step with it is taken plainly."""
