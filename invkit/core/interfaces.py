@@ -33,6 +33,7 @@ __all__ = [
     "Denoising",
     "Fidelity",
     "ForwardOperator",
+    "GriddedBlur",
     "ImagePrior",
     "KernelPrior",
     "KullbackLeibler",
@@ -234,6 +235,20 @@ class Blur(LinearOperator):
     def initial_image(self, data: Tensor, kernel: Tensor) -> Tensor:
         """The data, (B, C, H', W'), which are the middle of the image."""
         return data
+
+
+class GriddedBlur(LinearOperator):
+    """The ability of an operator to blur one image by kernels on a grid over it, between which it interpolates.
+
+    Attributes:
+        grid: rows and columns of kernels; the outer kernels lie on the borders of the data.
+    """
+
+    grid: Size
+
+    @abstractmethod
+    def convolution(self) -> Blur:
+        """The blur by one of the kernels alone, with the padding "valid"."""
 
 
 class ImagePrior(Component, nn.Module, ABC):
