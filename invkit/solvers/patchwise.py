@@ -24,7 +24,7 @@ __all__ = ["Patchwise", "are_equal", "one_kernel_problem"]
 
 
 class GivenKernel(KernelPrior):
-    """A kernel (1, 1, h, w) of a patch, without unknowns."""
+    """Kernels (B, 1, h, w) of patches, without unknowns."""
 
     kernel: Tensor
 
@@ -33,7 +33,7 @@ class GivenKernel(KernelPrior):
         self.register_buffer("kernel", kernel)
 
     def forward(self) -> Tensor:
-        """Give the kernel."""
+        """Give the kernels."""
         return self.kernel
 
 
@@ -69,15 +69,14 @@ class Patchwise(Solver[PixelState]):
 
     Weights and points are those of the operator. Around a point, the blur is taken as that of the point, which is the
     better the more points there are (Nagy & O'Leary, "Restoring Images Degraded by Spatially Variant Blur", SIAM J.
-    Sci. Comput. 1998, interpolate results in this way). The memory is that of one patch and of the image. If all
-    kernels are equal, ``uniform`` solves the whole problem.
+    Sci. Comput. 1998, interpolate results in this way). The memory is that of one patch and of the image.
 
     One step solves one patch. If the solve stops early, the image holds the finished patches and the starting image
     elsewhere.
 
     Args:
         patch: solver of a patch with one kernel.
-        uniform: solver of the picture if all kernels are equal; None for ``patch``.
+        uniform: solver of the whole picture if all kernels are equal; None: it is solved in patches too.
         overlap: width of the data on each side beyond the pixels for which the point counts, in kernel sizes.
     """
 
@@ -93,7 +92,7 @@ class Patchwise(Solver[PixelState]):
         overlap: NonNegative = 0.5,
     ) -> None:
         self.patch = patch
-        self.uniform = patch if uniform is None else uniform
+        self.uniform = uniform
         self.overlap = overlap
         self.iterations = patch.iterations
 
@@ -104,11 +103,13 @@ class Patchwise(Solver[PixelState]):
             raise AssemblyError(f"patchwise restores one picture at a time, and {len(problem.data)} are given")
         one = one_kernel_problem(problem)
         self.patch.check(one)
-        self.uniform.check(one)
+        if self.uniform is not None:
+            self.uniform.check(one)
 
     def steps(self, problem: Problem) -> int:
         """Return the number of patches; one if all kernels are equal."""
-        return 1 if are_equal(problem.kernel_prior()) else len(problem.kernel_prior())
+        kernels = problem.kernel_prior()
+        return len(kernels) if self.uniform is None or not are_equal(kernels) else 1
 
     def start(self, problem: Problem) -> PixelState:
         """Take image and kernels that the priors give."""
@@ -118,7 +119,7 @@ class Patchwise(Solver[PixelState]):
     @torch.no_grad()
     def step(self, problem: Problem, state: PixelState) -> PixelState:
         """Solve the next patch, and add it to the image with the weights of its point."""
-        if are_equal(state.kernel):
+        if self.uniform is not None and are_equal(state.kernel):
             solved = run_inner(self.uniform, one_kernel_problem(problem))
             state.image = solved.estimate()[0].clone()
         else:
@@ -143,9 +144,7 @@ class Patchwise(Solver[PixelState]):
         one = one_kernel_problem(problem, state.kernel[state.iteration : state.iteration + 1])
         measured = None if problem.measured is None else patch.data(problem.measured)
         prior = image_prior_of(problem.image_prior, start)
-        return run_inner(
-            self.patch, replace(one, data=patch.data(problem.data), image_prior=prior, measured=measured)
-        )
+        return run_inner(self.patch, replace(one, data=patch.data(problem.data), image_prior=prior, measured=measured))
 
     def _patches(self, problem: Problem, kernels: Tensor) -> Iterator[Patch]:
         """The patches of the grid's points, row by row."""

@@ -25,13 +25,14 @@ from .alternating_map import MAPState
 from .inner import run_inner
 from .map.interfaces import EdgeSelection, KernelPostprocessing
 from .map.turning_fit import PatchEdges, fitted_coefficients, fitted_taps
-from .patchwise import GivenKernel, one_kernel_problem
+from .patchwise import GivenKernel, Patchwise, one_kernel_problem
 from .pixel_state import check_terms, image_prior_of, starting_point
 
 __all__ = ["TurningCamera"]
 
 MIN_KERNEL_SIDE = 5  # pixels, at the coarsest level
 MIN_PATCH_SIDE = 20  # pixels
+MIN_MARGIN, MARGIN_SHARE = 2, 0.1  # pixels, and share of the kernel's reach, that the new kernel may reach further
 MIN_OVERLAP = 8  # pixels, on each side of a patch
 WITHOUT_TURNING = 2  # first iterations of the coarsest level, in which the kernel forms
 COURSE_STEPS = 2  # Gauss-Newton steps on the angles in each iteration
@@ -144,7 +145,7 @@ class TurningCamera(Solver[TurningState]):
         kernel_iterations: PositiveInt = 25,
         ridge: Annotated[float, Field(ge=0, lt=1)] = 0.01,
         sparsity_weight: NonNegative = 8.0,
-        min_gain: Annotated[float, Field(allow_inf_nan=False)] = 0.1,
+        min_gain: Annotated[float, Field(allow_inf_nan=False)] = 0.0,
     ) -> None:
         self.latent, self.latent_regularizer, self.restoration = latent, latent_regularizer, restoration
         self.edge_selection, self.kernel_postprocessing = edge_selection, kernel_postprocessing
@@ -195,9 +196,7 @@ class TurningCamera(Solver[TurningState]):
 
         edges = self._edges(problem, patches, kernels_of(state.coefficients), turn)
         if number > 0 or turn >= WITHOUT_TURNING:
-            state.coefficients = fitted_coefficients(
-                edges, kernels_of, state.coefficients, kernel[0, 0], COURSE_STEPS
-            )
+            state.coefficients = fitted_coefficients(edges, kernels_of, state.coefficients, kernel[0, 0], COURSE_STEPS)
         angles = angles_of_course(state.coefficients, kernel[0, 0], self.max_turn) / radius
         everywhere = torch.ones_like(angles, dtype=torch.bool)
         turning = TurningMap.of(everywhere, angles, patches.points.to(kernel), size)
@@ -209,11 +208,12 @@ class TurningCamera(Solver[TurningState]):
         return state
 
     def _kernel_size(self, problem: Problem) -> Size:
-        """The size of the part of the given kernel that is not zero, odd, about its centre."""
+        """The size of the part of the given kernel that is not zero, odd, about its centre, with a margin."""
         kernel = problem.kernel_prior().detach()[0, 0]
         middle = torch.tensor([side // 2 for side in size_of(kernel)], device=kernel.device)
         reach = (kernel.nonzero() - middle).abs().amax(0).tolist()
-        return 2 * int(reach[0]) + 1, 2 * int(reach[1]) + 1
+        height, width = (2 * (int(far) + MIN_MARGIN + int(MARGIN_SHARE * far)) + 1 for far in reach)
+        return height, width
 
     def _kernel_at(self, problem: Problem, state: TurningState, scale: float) -> Tensor:
         """The kernel in the centre at a level, (1, 1, h, w); enlarged in the level's first iteration."""
@@ -226,7 +226,9 @@ class TurningCamera(Solver[TurningState]):
     def _patches_of(self, picture: Tensor, kernel_size: Size) -> Patches:
         """As many patches as the picture has room for."""
         room = min(size_of(picture)) // max(MIN_PATCH_SIDE, *kernel_size)
-        return Patches.of(picture, max(1, min(self.patches, room)), max(MIN_OVERLAP, max(kernel_size) // 2), self.patch_side)
+        return Patches.of(
+            picture, max(1, min(self.patches, room)), max(MIN_OVERLAP, max(kernel_size) // 2), self.patch_side
+        )
 
     def _latent_terms(self, turn: int) -> list[Term]:
         return [Term(self.latent_regularizer, self.latent_weight / self.decay**turn)]
@@ -258,6 +260,8 @@ class TurningCamera(Solver[TurningState]):
         if varying < one - self.min_gain:
             points = grid_points(problem.operator.grid, size_of(problem.data)).to(kernel)
             state.kernel = KernelPrior.allowed(turned_kernels(kernel, angles, points, size))
+        whole = replace(problem, kernel_prior=GivenKernel(state.kernel))
+        state.image = run_inner(Patchwise(patch=self.restoration), whole).estimate()[0]
 
     def _score(self, problem: Problem) -> float:
         """The score of the kernels of patches; lower is better."""

@@ -1,4 +1,4 @@
-"""Fits of a turning camera's kernel and angles to sharp edges and their blurred counterparts in patches of a picture."""
+"""Fits of a turning camera's kernel and angles to sharp edges and their blurred counterparts in patches."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class PatchEdges:
     def predicted(self, kernels: Tensor) -> Tensor:
         """The sharp edges blurred by the kernel of each patch: (N, 1, h, w) -> (N, S, H, W)."""
         (h, w), (height, width) = self.kernel_size, size_of(self.blurred)
-        full = torch.fft.irfft2(torch.fft.rfft2(kernels, self.grid) * self.spectrum, self.grid)
+        full: Tensor = torch.fft.irfft2(torch.fft.rfft2(kernels, self.grid) * self.spectrum, self.grid)
         return full[..., h - 1 : h - 1 + height, w - 1 : w - 1 + width]
 
     def adjoint(self, edges: Tensor) -> Tensor:
