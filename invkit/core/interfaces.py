@@ -242,9 +242,11 @@ class GriddedBlur(LinearOperator):
 
     Attributes:
         grid: rows and columns of kernels; the outer kernels lie on the borders of the data.
+        margin: pixels on each side by which the frame of unknown kernels exceeds the kernel size asked for.
     """
 
     grid: Size
+    margin: int
 
     @abstractmethod
     def convolution(self) -> Blur:

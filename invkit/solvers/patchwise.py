@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ..core.errors import AssemblyError
-from ..core.interfaces import Assignable, GriddedBlur, KernelPrior, LeastSquares
+from ..core.interfaces import Assignable, GriddedBlur, KernelPrior, LeastSquares, MissingData
 from ..core.parameters import NonNegative, validated
 from ..core.problem import Problem
 from ..core.solver import Solver, State
@@ -64,7 +64,7 @@ class Patch:
         return whole[..., top : top + height, left : left + width]
 
 
-class Patchwise(Solver[PixelState]):
+class Patchwise(Solver[PixelState], MissingData):
     """Deconvolves the surroundings of each point of the grid with the kernel of this point, and blends the results.
 
     Weights and points are those of the operator. Around a point, the blur is taken as that of the point, which is the
@@ -144,7 +144,9 @@ class Patchwise(Solver[PixelState]):
         one = one_kernel_problem(problem, state.kernel[state.iteration : state.iteration + 1])
         measured = None if problem.measured is None else patch.data(problem.measured)
         prior = image_prior_of(problem.image_prior, start)
-        return run_inner(self.patch, replace(one, data=patch.data(problem.data), image_prior=prior, measured=measured))
+        part = replace(one, data=patch.data(problem.data), image_prior=prior, measured=measured)
+        solved: State = run_inner(self.patch, part)
+        return solved
 
     def _patches(self, problem: Problem, kernels: Tensor) -> Iterator[Patch]:
         """The patches of the grid's points, row by row."""

@@ -97,7 +97,8 @@ class TurningCamera(Solver[TurningState]):
     by non-negative least squares. The problem's kernel gives the size, and the kernel to compare with: in the end
     ``restoration`` restores the patches with both, and the turning camera is taken only if its score is lower by
     ``min_gain``. The score is the residual in units of the noise plus ``sparsity_weight`` times the sparsity of the
-    gradients, as for the solver ``defocus``. Otherwise all kernels are the one that was given.
+    gradients, as for the solver ``defocus``. Otherwise all kernels are the one that was given, without the operator's
+    margin.
 
     Args:
         latent: solver of the latent image of a patch.
@@ -257,10 +258,14 @@ class TurningCamera(Solver[TurningState]):
         turned = turned_kernels(kernel, angles, patches.points.to(kernel), size)
         given = state.kernel[:1].expand(len(turned), -1, -1, -1)
         one, varying = (self._score(patch_problem(problem, patches, each)) for each in (given, turned))
+        start, margin = problem.image_prior(), problem.operator.margin
         if varying < one - self.min_gain:
             points = grid_points(problem.operator.grid, size_of(problem.data)).to(kernel)
             state.kernel = KernelPrior.allowed(turned_kernels(kernel, angles, points, size))
-        whole = replace(problem, kernel_prior=GivenKernel(state.kernel))
+        else:
+            start, state.kernel = without_margin(start, margin), without_margin(state.kernel, margin)
+        prior = image_prior_of(problem.image_prior, start)
+        whole = replace(problem, image_prior=prior, kernel_prior=GivenKernel(state.kernel))
         state.image = run_inner(Patchwise(patch=self.restoration), whole).estimate()[0]
 
     def _score(self, problem: Problem) -> float:
@@ -287,3 +292,9 @@ def patch_problem(problem: Problem, patches: Patches, kernels: Tensor) -> Proble
     extended = extend_to(start, convolution.image_shape(shape_of(patches.data), shape_of(kernels))[-2:])
     prior = image_prior_of(problem.image_prior, extended)
     return Problem(patches.data, convolution, prior, GivenKernel(kernels), problem.fidelity, problem.regularizers)
+
+
+def without_margin(planes: Tensor, margin: int) -> Tensor:
+    """Planes (..., H, W) without so many pixels on each side."""
+    height, width = size_of(planes)
+    return planes[..., margin : height - margin, margin : width - margin]
