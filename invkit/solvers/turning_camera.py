@@ -117,6 +117,8 @@ class TurningCamera(Solver[TurningState]):
         ridge: weight of its squared entries, as a multiple of the normal matrix's largest eigenvalue.
         sparsity_weight: weight of the sparsity in the score.
         min_gain: by which the score of the turning camera must be lower.
+        min_turn: pixels by which the picture's corners must move, standard deviation over the exposure; smaller turns
+            are not worth a new kernel.
     """
 
     keeps_large_blocks = True
@@ -147,13 +149,14 @@ class TurningCamera(Solver[TurningState]):
         ridge: Annotated[float, Field(ge=0, lt=1)] = 0.01,
         sparsity_weight: NonNegative = 8.0,
         min_gain: Annotated[float, Field(allow_inf_nan=False)] = 0.0,
+        min_turn: NonNegative = 0.7,
     ) -> None:
         self.latent, self.latent_regularizer, self.restoration = latent, latent_regularizer, restoration
         self.edge_selection, self.kernel_postprocessing = edge_selection, kernel_postprocessing
         self.latent_weight, self.decay, self.iterations, self.ratio = latent_weight, decay, iterations, ratio
         self.patches, self.patch_side, self.max_turn = patches, patch_side, max_turn
         self.kernel_iterations, self.ridge = kernel_iterations, ridge
-        self.sparsity_weight, self.min_gain = sparsity_weight, min_gain
+        self.sparsity_weight, self.min_gain, self.min_turn = sparsity_weight, min_gain, min_turn
 
     def check(self, problem: Problem) -> None:
         """Raise `AssemblyError` for a problem that it, or a solver inside it, cannot solve."""
@@ -259,7 +262,8 @@ class TurningCamera(Solver[TurningState]):
         given = state.kernel[:1].expand(len(turned), -1, -1, -1)
         one, varying = (self._score(patch_problem(problem, patches, each)) for each in (given, turned))
         start, margin = problem.image_prior(), problem.operator.margin
-        if varying < one - self.min_gain:
+        turn = radius * float((angles.square() * kernel).sum().sqrt())
+        if turn >= self.min_turn and varying < one - self.min_gain:
             points = grid_points(problem.operator.grid, size_of(problem.data)).to(kernel)
             state.kernel = KernelPrior.allowed(turned_kernels(kernel, angles, points, size))
         else:
