@@ -34,6 +34,7 @@ __all__ = [
     "Denoising",
     "Fidelity",
     "ForwardOperator",
+    "GriddedBlur",
     "ImagePrior",
     "KernelPrior",
     "KullbackLeibler",
@@ -236,6 +237,22 @@ class Blur(LinearOperator):
     def initial_image(self, data: Tensor, kernel: Tensor) -> Tensor:
         """The data, (B, C, H', W'), which are the middle of the image."""
         return data
+
+
+class GriddedBlur(LinearOperator):
+    """The ability of an operator to blur one image by kernels on a grid over it, between which it interpolates.
+
+    Attributes:
+        grid: rows and columns of kernels; the outer kernels lie on the borders of the data.
+        margin: pixels on each side by which the frame of unknown kernels exceeds the kernel size asked for.
+    """
+
+    grid: Size
+    margin: int
+
+    @abstractmethod
+    def convolution(self) -> Blur:
+        """The blur by one of the kernels alone, with the padding "valid"."""
 
 
 class ImagePrior(Component, nn.Module, ABC):

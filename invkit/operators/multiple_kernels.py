@@ -9,10 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..core.errors import InputError
-from ..core.interfaces import LinearOperator
-from ..core.parameters import PositiveInt, validated
+from ..core.interfaces import Blur, GriddedBlur, LinearOperator
+from ..core.parameters import NonNegativeInt, PositiveInt, validated
 from ..numerics.geometry import Shape, Size, margins, size_of
-from .convolution import as_operands, check_kernel_fits, convolve_valid, convolve_valid_adjoint
+from ..numerics.grid_weights import bilinear_weights
+from .convolution import Convolution, as_operands, check_kernel_fits, convolve_valid, convolve_valid_adjoint
 
 __all__ = ["Frames", "VaryingBlur", "bilinear_weights"]
 
@@ -60,7 +61,7 @@ class Frames(LinearOperator):
         return data[:1]
 
 
-class VaryingBlur(LinearOperator):
+class VaryingBlur(GriddedBlur):
     """Blur that varies smoothly: kernels on a grid over the image are interpolated, ``y = sum_n w_n (k_n * x)``.
 
     The weights w_n are bilinear and sum to one in every pixel (the product-convolution expansions of Escande & Weiss,
@@ -75,17 +76,28 @@ class VaryingBlur(LinearOperator):
         grid: rows and columns of kernels; the outer kernels lie on the borders of the image.
         weights: "after": the weights belong to pixels of the data, after the convolution, as for camera shake.
             "before": they belong to points of the scene, before it, as for lenses.
+        margin: pixels that unknown kernels may reach further, on every side, than the kernel size that is asked for.
+            A camera that turns moves the corners of the picture further than its centre.
     """
 
     example = (1, 2, 9, 8)
 
     @validated
     def __init__(
-        self, *, grid: tuple[PositiveInt, PositiveInt] = (3, 3), weights: Literal["after", "before"] = "after"
+        self,
+        *,
+        grid: tuple[PositiveInt, PositiveInt] = (3, 3),
+        weights: Literal["after", "before"] = "after",
+        margin: NonNegativeInt = 0,
     ) -> None:
         super().__init__()
         self.grid = grid
         self.weights = weights
+        self.margin = margin
+
+    def convolution(self) -> Blur:
+        """The valid convolution with one kernel."""
+        return Convolution(padding="valid")
 
     def forward(self, image: Tensor, kernel: Tensor) -> Tensor:
         """Image (1, C, H, W) and kernels (N, 1, h, w) -> data (1, C, H - h + 1, W - w + 1); differentiable in both.
@@ -119,8 +131,9 @@ class VaryingBlur(LinearOperator):
         return batch, channels, height + kernel_shape[2] - 1, width + kernel_shape[3] - 1
 
     def parameter_shape(self, data_shape: Shape, kernel_size: Size) -> Shape:
-        """(rows * columns, 1, h, w)."""
-        return self.grid[0] * self.grid[1], 1, *kernel_size
+        """(rows * columns, 1, h, w) of the kernel size and twice the margin."""
+        height, width = (side + 2 * self.margin for side in kernel_size)
+        return self.grid[0] * self.grid[1], 1, height, width
 
     def initial_image(self, data: Tensor, kernel: Tensor) -> Tensor:
         """The data themselves, (1, C, H', W'), which lie in the middle of the image."""
@@ -152,32 +165,3 @@ def as_one_image(image: Tensor, kernel: Tensor) -> tuple[Tensor, Tensor]:
         raise InputError(f"all kernels blur one image; got a batch of {image.shape[0]}")
     same, kernel = as_operands(image.expand(kernel.shape[0], -1, -1, -1) if image.ndim == 4 else image, kernel)
     return same[:1], kernel
-
-
-def bilinear_weights(grid: Size, size: Size, like: Tensor) -> Tensor:
-    """Bilinear weights of the points of a grid over an image; they are >= 0 and sum to one in every pixel.
-
-    Args:
-        grid: (rows, columns) of points.
-        size: (H, W) of the image.
-        like: gives precision and device.
-
-    Returns:
-        (rows * columns, 1, H, W).
-    """
-    down, along = (linear_weights(points, pixels, like) for points, pixels in zip(grid, size, strict=True))
-    return torch.einsum("ri,cj->rcij", down, along).reshape(-1, 1, *size)
-
-
-def linear_weights(points: int, pixels: int, like: Tensor) -> Tensor:
-    """Weights of points spread evenly from the first to the last pixel of a line, (points, pixels).
-
-    Args:
-        points: the number of points.
-        pixels: the length of the line.
-        like: gives precision and device.
-    """
-    if points == 1:
-        return like.new_ones(1, pixels)
-    position = torch.linspace(0, points - 1, pixels, dtype=like.dtype, device=like.device)
-    return (1 - (position - torch.arange(points, dtype=like.dtype, device=like.device)[:, None]).abs()).clamp(min=0)

@@ -18,6 +18,7 @@ from ..core.interfaces import (
     Denoising,
     Fidelity,
     ForwardOperator,
+    GriddedBlur,
     KullbackLeibler,
     LatentPrior,
     LeastSquares,
@@ -31,6 +32,7 @@ from ..core.interfaces import (
 from ..core.parameters import nested_components_of, positional_names
 from ..core.problem import Problem, Term, check_data
 from ..core.solver import Solver
+from ..numerics.framing import resize_kernel_support
 from ..numerics.geometry import Shape, shape_of, size_of
 from ..recipes.components import CheckedComponent, blamed
 from ..recipes.model import Recipe, check_parameters, resolved_recipe
@@ -42,6 +44,7 @@ ABILITIES: dict[type, str] = {
     Attracting: "attracts the image to a target",
     Blur: "is a convolution",
     Denoising: "is a denoiser",
+    GriddedBlur: "has kernels on a grid",
     KullbackLeibler: "is the Kullback-Leibler divergence",
     LatentPrior: "is a network with a random input",
     LeastSquares: "is the squared error",
@@ -162,6 +165,8 @@ def build_kernel_prior(
     size = kernel_size if kernel is None else size_of(kernel)
     kernel_shape = operator.parameter_shape(shape_of(data), size)
     start = None if kernel is None else as_batch(kernel, kernel_shape)
+    if start is not None and isinstance(operator, GriddedBlur) and size_of(start) != kernel_shape[-2:]:
+        start = resize_kernel_support(start, kernel_shape[-2:])
     guess = operator.initial_parameter(data, kernel_shape) if start is None else None
     prior: OperatorParameterPrior = checked["kernel_prior"].build(
         {"shape": kernel_shape, "start": start, "guess": guess}
@@ -196,8 +201,11 @@ def check_components(recipe: Recipe, checked: Checked, sigma: float) -> None:
         on_kernel = {f"regularizers.{i}" for i, spec in enumerate(stage.regularizers) if spec.target == "kernel"}
         used = [place for place in own if weights.get(place, 1.0) > 0 and place not in on_kernel]
         check_parameter_kind(checked[before + "operator"], checked[before + "kernel_prior"])
-        for solver in nested_solvers(checked[before + "solver"]):
-            check_needs(solver.component, {place: checked[before + place] for place in used}, before)
+        outer, *nested = nested_solvers(checked[before + "solver"])
+        own_parts = {place: checked[before + place] for place in used}
+        check_needs(outer.component, own_parts, before)
+        for solver in nested:
+            check_needs(solver.component, own_parts, before, solves_patches=is_patchwise(outer.component))
 
 
 def check_nested(holder: CheckedComponent) -> None:
@@ -246,13 +254,19 @@ def nested_solvers(solver: CheckedComponent) -> list[CheckedComponent]:
     ]
 
 
-def check_needs(solver: type[Solver[Any]], used: Checked, before: str) -> None:
+def is_patchwise(solver: type[Solver[Any]]) -> bool:
+    """Whether the solvers nested in a solver see patches, each blurred by one of the operator's kernels."""
+    return {str(part): ability for part, ability in solver.needs.items()}.get("operator") is GriddedBlur
+
+
+def check_needs(solver: type[Solver[Any]], used: Checked, before: str, solves_patches: bool = False) -> None:
     """Refuse components without the abilities that a solver needs.
 
     Args:
         solver: its class.
         used: the components by their places, without those on the kernel and without terms of weight zero.
         before: the prefix of the places, with a dot, of a candidate or next stage.
+        solves_patches: whether its operator is a convolution instead of the recipe's.
 
     Raises:
         AssemblyError: names the component, the ability and the registered components that have it.
@@ -263,6 +277,8 @@ def check_needs(solver: type[Solver[Any]], used: Checked, before: str) -> None:
             raise PluginError(
                 f"{solver.__name__} needs abilities of '{part}'; the parts are {', '.join(registry.PLACES)}"
             )
+        if part == "operator" and solves_patches and issubclass(Blur, ability):
+            continue
         there = {place: one.component for place, one in used.items() if place.partition(".")[0] == part}
         lacking = [place for place, component in there.items() if not issubclass(component, ability)]
         if lacking or not there:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..core import registry
 from ..core.errors import InputError, InvkitError
-from ..core.interfaces import Blur, KernelPrior
+from ..core.interfaces import Blur, GriddedBlur, KernelPrior
 from ..core.result import Result
 from ..core.runtime.threads import threads_worth
 from ..core.solver import Observer
@@ -74,11 +74,14 @@ class Stage:
 
         The growth is the part of the model error's square beyond the level's square, and counts
         `MODEL_ERROR_FACTOR` times, or `REFINING_FACTOR` times if the kernel is refined: model errors are not
-        independent from pixel to pixel, as noise is, and cause rings. This applies only if the kernel alone blurs the
+        independent from pixel to pixel, as noise is, and cause rings. This applies only if one kernel alone blurs the
         picture, and if a weight depends on the level. In a picture with bad or hidden pixels, pixels that contradict
         the blur are left out too.
         """
-        if not issubclass(registry.load("operators", self.recipe.operator.name), Blur):
+        operator = registry.load("operators", self.recipe.operator.name)
+        if issubclass(operator, GriddedBlur) and bool((kernel == kernel[:1]).all()):
+            kernel = kernel[:1]  # one kernel blurs the whole picture
+        elif not issubclass(operator, Blur):
             return self
         stage = self.without_contradictions(kernel)
         if not stage.estimated or stage.sigma is None or not depends_on_noise(stage.recipe):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..core import registry
 from ..core.errors import InvkitError, NotApplicableError, PluginError
-from ..core.interfaces import ForwardOperator, KernelPrior, OperatorParameterPrior
+from ..core.interfaces import ForwardOperator, GriddedBlur, KernelPrior, OperatorParameterPrior
 from ..core.nested import named
 from ..core.parameters import nested_components_of, parameters_of
 from ..core.problem import Problem, Term
@@ -235,9 +235,11 @@ def blurred_problem(
         data_shape: (B, C, H, W).
         dtype: of the data.
     """
-    batch, channels = data_shape[:2]
     operator = build(chosen["operator"])
-    kernel = strokes(batch, SMALL_KERNEL_SIZE).to(dtype)
+    if isinstance(operator, GriddedBlur):  # which blurs one image
+        data_shape = (1, *data_shape[1:])
+    batch, channels = data_shape[:2]
+    kernel = strokes(operator.parameter_shape(data_shape, SMALL_KERNEL_SIZE)[0], SMALL_KERNEL_SIZE).to(dtype)
     kernel_prior = build(chosen["kernel_prior"], {"shape": tuple(kernel.shape), "start": kernel, "guess": None})
     shape = operator.image_shape(data_shape, kernel_prior.shape)
     # Coarse blocks, which a blur damages, so that the solver can improve them.
