@@ -70,7 +70,7 @@ BOXES = (
     Box("image_priors", "image prior", "x", 20, 60, 240, 112),
     Box("kernel_priors", "kernel prior", "k", 20, 212, 240, 164),
     Box("operators", "forward operator", "A(x, k)", 330, 228, 230, 128),
-    Box("regularizers", "regularizers", "Σ λᵢ Rᵢ", 640, 60, 340, 128),
+    Box("regularizers", "regularizers", "Σ λᵢ Rᵢ", 640, 60, 340, 140),
     Box("fidelities", "fidelity", "A(x, k) ≈ y ?", 640, 228, 200, 66),
     Box("solvers", "solver", "minimises their sum", 330, 428, 510, 114),
 )

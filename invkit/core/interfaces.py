@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
@@ -22,6 +21,7 @@ from ..numerics.conjugate_gradients import conjugate_gradients
 from ..numerics.finite_differences import IDENTITY, DifferenceFilter, apply_filters
 from ..numerics.geometry import Shape, Size, shape_of
 from .nested import Component
+from .result import DataReading
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -30,7 +30,6 @@ __all__ = [
     "Assignable",
     "Attracting",
     "Blur",
-    "DataReading",
     "Denoising",
     "Fidelity",
     "ForwardOperator",
@@ -112,19 +111,6 @@ class KernelPrior(OperatorParameterPrior):
         total = kernel.sum((-2, -1), keepdim=True)
         uniform = torch.full_like(kernel, 1 / (kernel.shape[-2] * kernel.shape[-1]))
         return torch.where(total > 0, kernel / total.where(total > 0, 1), uniform)
-
-
-@dataclass(frozen=True)
-class DataReading:
-    """What an operator takes data for, so that a user sees a mistake in them.
-
-    Attributes:
-        text: a clause that says it; empty if there is nothing to say.
-        doubts: sentences that say why the data may be others than the operator takes them for.
-    """
-
-    text: str = ""
-    doubts: tuple[str, ...] = ()
 
 
 class ForwardOperator(Component, nn.Module, ABC):
@@ -403,13 +389,6 @@ class Fidelity(Component, nn.Module, ABC):
 
 class LeastSquares(Fidelity):
     """The ability of a fidelity to be the mean of the squared differences, which linear solvers minimise."""
-
-
-class MissingData(ABC):  # noqa: B024 - an ability without a method
-    """The ability of a solver to solve problems of which some data are unknown (`Problem.measured`).
-
-    The values that stand in their place do not change the result, except through the image that a solve starts from.
-    """
 
 
 class KullbackLeibler(Fidelity):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -29,13 +30,20 @@ from .interfaces import (
 from .result import present
 from .runtime.threads import at_most_threads, threads_worth
 
-__all__ = ["Problem", "Term", "one_thread_for_networks", "parts", "threads_for"]
+__all__ = ["MissingData", "Problem", "Term", "one_thread_for_networks", "parts", "threads_for"]
 
 RANGE_TOLERANCE = 1e-4  # by which data may leave their range: more than the rounding of float32 Fourier transforms
 DataRange: TypeAlias = tuple[float, float] | None
 """The range of the data; None for any finite values."""
 
 LOW_PRECISION = (torch.float16, torch.bfloat16)
+
+
+class MissingData(ABC):  # noqa: B024 - an ability without a method
+    """The ability of a solver to solve problems of which some data are unknown (`Problem.measured`).
+
+    The values that stand in their place do not change the result, except through the image that a solve starts from.
+    """
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["GRADIENTS", "KERNEL", "Array", "Result", "Snapshot", "Uncertain", "present", "variances_of"]
+__all__ = ["GRADIENTS", "KERNEL", "Array", "DataReading", "Result", "Snapshot", "Uncertain", "present", "variances_of"]
 
 Array: TypeAlias = npt.NDArray[Any] | Tensor
 KERNEL, GRADIENTS = "kernel", "gradients"  # the names of posterior variances
@@ -57,6 +57,19 @@ def variances_of(state: object) -> dict[str, Tensor]:
     """The posterior variances of a state, on the CPU; empty if it has none."""
     found = state.variances() if isinstance(state, Uncertain) else {}
     return {name: value.detach().cpu() for name, value in found.items()}
+
+
+@dataclass(frozen=True)
+class DataReading:
+    """What an operator takes data for, so that a user sees a mistake in them; a result tells it.
+
+    Attributes:
+        text: a clause that says it; empty if there is nothing to say.
+        doubts: sentences that say why the data may be others than the operator takes them for.
+    """
+
+    text: str = ""
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from .errors import AssemblyError, DivergedError, InputError, MissingDataError, is_out_of_memory, one_line
-from .interfaces import ImagePrior, MissingData, OperatorParameterPrior
+from .interfaces import ImagePrior, OperatorParameterPrior
 from .parameters import Component
-from .problem import Problem, parts, threads_for
+from .problem import MissingData, Problem, parts, threads_for
 from .registry import registered_name
 from .result import Result, Snapshot, variances_of
 from .runtime.process import keep_large_blocks

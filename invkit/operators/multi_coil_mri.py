@@ -10,9 +10,10 @@ from pydantic import Field
 from torch import Tensor
 
 from ..core.errors import InputError
-from ..core.interfaces import DataReading, LinearOperator
+from ..core.interfaces import LinearOperator
 from ..core.operator_parameters import CoilMapPrior, PartlySeen
 from ..core.parameters import Fraction, NonNegativeInt, validated
+from ..core.result import DataReading
 from ..numerics.geometry import Shape, Size, shape_of, size_of
 
 __all__ = ["MultiCoilMRI"]

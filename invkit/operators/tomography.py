@@ -10,9 +10,10 @@ from pydantic import Field
 from torch import Tensor
 
 from ..core.errors import InputError
-from ..core.interfaces import DataReading, LinearOperator
+from ..core.interfaces import LinearOperator
 from ..core.operator_parameters import ScanPrior
 from ..core.parameters import validated
+from ..core.result import DataReading
 from ..numerics.geometry import Shape, Size
 
 __all__ = ["Tomography"]

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from ..core.errors import InputError
 from ..core.files import read_array, sha256_of
-from ..core.interfaces import DataReading, ForwardOperator, KernelPrior
+from ..core.interfaces import ForwardOperator, KernelPrior
 from ..core.operator_parameters import MeasuredPixels
-from ..core.result import Array
+from ..core.result import Array, DataReading
 from ..media.images import Layout, Photo, from_bchw, read_image, to_bchw
 from ..media.kernels import as_kernel, read_kernel
 from ..media.layouts import batched

@@ -14,9 +14,9 @@ from pydantic import Field
 from torch import Tensor
 
 from ..core.errors import AssemblyError
-from ..core.interfaces import ImagePrior, LatentPrior, MissingData, OperatorParameterPrior
+from ..core.interfaces import ImagePrior, LatentPrior, OperatorParameterPrior
 from ..core.parameters import NonNegative, NonNegativeInt, Positive, PositiveFraction, PositiveInt, Seed, validated
-from ..core.problem import Problem
+from ..core.problem import MissingData, Problem
 from ..core.solver import CHECK_EVERY, Solver, State
 from .early_stop import EarlyStop
 from .graph_replay import GRAPHS, Execution, Outcome, Replay

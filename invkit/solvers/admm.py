@@ -9,9 +9,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..core.interfaces import MissingData, Proximable
+from ..core.interfaces import Proximable
 from ..core.parameters import NonNegative, Positive, PositiveFraction, PositiveInt, validated
-from ..core.problem import Problem
+from ..core.problem import MissingData, Problem
 from ..numerics.finite_differences import apply_filters, apply_filters_adjoint
 from ..numerics.fourier import otf, to_grid, to_image
 from ..numerics.geometry import margins, size_of

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from ..core.errors import AssemblyError
-from ..core.interfaces import ImagePrior, MissingData, OperatorParameterPrior
+from ..core.interfaces import ImagePrior, OperatorParameterPrior
 from ..core.parameters import NonNegative, NonNegativeInt, Positive, PositiveInt, validated
-from ..core.problem import Problem
+from ..core.problem import MissingData, Problem
 from ..core.solver import Solver
 from .linear_admm import LinearADMM, LinearState
 from .pixel_state import image_prior_of

@@ -12,9 +12,9 @@ from pydantic import Field
 from torch import Tensor
 
 from ..core.errors import AssemblyError
-from ..core.interfaces import Denoising, MissingData, Proximable
+from ..core.interfaces import Denoising, Proximable
 from ..core.parameters import Positive, PositiveFraction, PositiveInt, validated
-from ..core.problem import Problem, Term
+from ..core.problem import MissingData, Problem, Term
 from ..core.solver import Solver
 from ..numerics.conjugate_gradients import conjugate_gradients, dot_per_channel
 from ..numerics.geometry import Size

@@ -6,9 +6,9 @@ from typing import ClassVar
 
 import torch
 
-from ..core.interfaces import Assignable, MissingData
+from ..core.interfaces import Assignable
 from ..core.parameters import Positive, PositiveInt, validated
-from ..core.problem import Problem
+from ..core.problem import MissingData, Problem
 from ..core.solver import Solver
 from .pixel_state import PixelState, check_terms, starting_point
 

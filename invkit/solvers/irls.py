@@ -10,9 +10,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..core.interfaces import Attracting, Majorised, MissingData, Reweightable
+from ..core.interfaces import Attracting, Majorised, Reweightable
 from ..core.parameters import NonNegativeInt, Positive, PositiveInt, validated
-from ..core.problem import Problem
+from ..core.problem import MissingData, Problem
 from ..numerics.conjugate_gradients import conjugate_gradients, dot_per_channel
 from ..numerics.finite_differences import (
     IDENTITY,

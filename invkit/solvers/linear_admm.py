@@ -9,9 +9,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..core.interfaces import Assignable, LeastSquares, LinearOperator, MissingData, Proximable
+from ..core.interfaces import Assignable, LeastSquares, LinearOperator, Proximable
 from ..core.parameters import NonNegative, Positive, PositiveInt, validated
-from ..core.problem import Problem
+from ..core.problem import MissingData, Problem
 from ..core.solver import Solver
 from ..numerics.conjugate_gradients import conjugate_gradients
 from ..numerics.finite_differences import apply_filters, apply_filters_adjoint

@@ -11,9 +11,9 @@ from pydantic import Field
 from torch import Tensor
 
 from ..core.errors import AssemblyError
-from ..core.interfaces import Assignable, GriddedBlur, KernelPrior, LeastSquares, MissingData
+from ..core.interfaces import Assignable, GriddedBlur, KernelPrior, LeastSquares
 from ..core.parameters import NonNegative, validated
-from ..core.problem import Problem
+from ..core.problem import MissingData, Problem
 from ..core.solver import Solver, State
 from ..numerics.geometry import Size, margins, shape_of, size_of
 from ..numerics.grid_weights import linear_weights

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ..core.interfaces import Assignable, Blur, ImagePrior, KullbackLeibler, MissingData, OperatorParameterPrior
+from ..core.interfaces import Assignable, Blur, ImagePrior, KullbackLeibler, OperatorParameterPrior
 from ..core.parameters import PositiveFraction, PositiveInt, validated
-from ..core.problem import Problem, Term
+from ..core.problem import MissingData, Problem, Term
 from ..core.solver import Solver
 from .masked_blur import MaskedBlur
 from .pixel_state import PixelState, check_padding, image_prior_of, starting_point

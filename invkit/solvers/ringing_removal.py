@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ..core.interfaces import Assignable, MissingData, Regularizer
+from ..core.interfaces import Assignable, Regularizer
 from ..core.parameters import Fraction, Positive, validated
-from ..core.problem import Problem, Term
+from ..core.problem import MissingData, Problem, Term
 from ..core.solver import Solver
 from ..numerics.geometry import size_of
 from .inner import run_inner

@@ -14,9 +14,9 @@ from pydantic import Field
 from torch import Tensor
 
 from ..core.errors import AssemblyError
-from ..core.interfaces import Assignable, Blur, MissingData
+from ..core.interfaces import Assignable, Blur
 from ..core.parameters import NonNegative, PositiveInt, validated
-from ..core.problem import Problem
+from ..core.problem import MissingData, Problem
 from ..core.runtime.threads import at_most_threads
 from ..core.solver import Solver, State
 from ..numerics.finite_differences import GRADIENT, power_spectrum

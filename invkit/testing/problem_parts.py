@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from ..core.errors import AssemblyError
-from ..core.interfaces import Fidelity, ForwardOperator, MissingData
-from ..core.problem import Problem
+from ..core.interfaces import Fidelity, ForwardOperator
+from ..core.problem import MissingData, Problem
 from ..core.solver import Solver, State
 from ..numerics.geometry import Shape
 from .common import demand
