@@ -65,10 +65,14 @@ class Preset:
     rate: float
 
 
-SMALL = ScaleRecurrentSettings(channels=(16, 32, 64), blocks=1, recurrent=False, grid="centred")
+SMALL = ScaleRecurrentSettings(channels=(16, 32, 64), blocks=1, recurrent=False, grid="centred", residual=True)
 PRESETS = {
     "small": Preset(
-        ScaleRecurrentSettings(channels=(16, 32, 64), blocks=1, recurrent=False, grid="centred"), 96, 4, 4000, 1e-3
+        ScaleRecurrentSettings(channels=(16, 32, 64), blocks=1, recurrent=False, grid="centred", residual=True),
+        96,
+        4,
+        4000,
+        1e-3,
     ),
     "paper": Preset(ScaleRecurrentSettings(), 256, 16, 500_000, 1e-4),
 }
@@ -185,7 +189,7 @@ def main() -> None:
     parser.add_argument("--photographs", type=Path, default=PHOTOGRAPHS, help="where they are, or are downloaded to")
     parser.add_argument("--preset", choices=PRESETS, default="small", help="network and size of the training")
     parser.add_argument("--steps", type=int, help="batches; those of the preset by default")
-    parser.add_argument("--max-kernel", type=int, default=15, help="pixels")
+    parser.add_argument("--max-kernel", type=int, default=9, help="pixels")
     parser.add_argument("--seed", type=int, default=0, help="of every random number")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="the file of weights (.npz)")
     parser.add_argument("--results", type=Path, default=RESULTS, help="the file of figures (.json)")

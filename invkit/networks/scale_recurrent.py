@@ -39,6 +39,8 @@ class ScaleRecurrentSettings(BaseModel):
         grid: how strided convolutions and resizing are aligned. "tensorflow": as in TensorFlow 1, in which the authors
             trained: a strided convolution is padded less at the top and left of even sides, and resizing keeps the
             first pixel in place. "centred": both are symmetric.
+        residual: whether the blurry picture is added to the output, so that the network learns the difference alone.
+            The paper's network learns the picture; a short training gets farther with the difference.
 
     Example:
         >>> ScaleRecurrentSettings(channels=(8, 16, 32)).multiple
@@ -57,6 +59,7 @@ class ScaleRecurrentSettings(BaseModel):
     scales: Annotated[int, Field(gt=0, le=6)] = 3
     recurrent: bool = True
     grid: Grid = "tensorflow"
+    residual: bool = False
 
     @property
     def multiple(self) -> int:
@@ -142,7 +145,8 @@ class ScaleRecurrentNetwork(nn.Module):
                 features = F.relu(self.layers[f"dec{stage}_{self.settings.blocks + 1}"](features)) + skipped[stage - 1]
             for block in range(self.settings.blocks, 0, -1):
                 features = self.layers[f"dec{stage}_{block}"](features)
-        return self.layers["dec1_0"](features), memory
+        restored = self.layers["dec1_0"](features)
+        return (restored + picture if self.settings.residual else restored), memory
 
     def encoded(self, name: str, features: Tensor, stride: int) -> Tensor:
         """A convolution of 5x5 whose output is ``stride`` times smaller; the border is padded with zeros."""

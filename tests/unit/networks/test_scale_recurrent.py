@@ -160,6 +160,7 @@ def test_a_checkpoint_of_the_authors_is_loaded_exactly(tmp_path: Path, grid: str
     settings = settings_of(arrays, 3, grid)
     assert settings.model_dump() == {
         "image_channels": 3, "channels": CHANNELS, "blocks": 3, "scales": 3, "recurrent": recurrent, "grid": grid,
+        "residual": False,
     }  # fmt: skip
     save_network(converted(arrays, settings), tmp_path / "srn.npz")
     network = read_network(tmp_path / "srn.npz")
