@@ -23,7 +23,7 @@ from .pixel_state import PixelState, check_padding, check_terms, starting_point
 __all__ = ["SMALL_NETWORK", "ScaleRecurrent"]
 
 SMALL_NETWORK = "scale_recurrent_small.npz"
-MIN_SIDE = 64  # pixels; smaller pictures have nothing in common with those of the training
+MIN_SIDE = 32  # pixels; smaller pictures have nothing in common with those of the training
 GREY = torch.tensor([0.299, 0.587, 0.114])  # of red, green and blue
 
 
@@ -68,7 +68,7 @@ class ScaleRecurrent(Solver[PixelState]):
         """Apply the network; there is no other step.
 
         Raises:
-            NotApplicableError: the picture is smaller than 64 pixels.
+            NotApplicableError: the picture is smaller than 32 pixels.
             InputError: the file of weights is not there, or is none.
         """
         if min(size_of(problem.data)) < MIN_SIDE:

@@ -108,7 +108,7 @@ def test_the_classical_methods_are_there() -> None:
     assert wanted | {"pan-dark-channel", "pmp", "fast-map", "sun-2013", "michaeli-irani"} <= CLASSICAL
 
 
-@pytest.mark.parametrize("name", sorted(CLASSICAL - {"polish"}))
+@pytest.mark.parametrize("name", sorted(CLASSICAL - {"polish", "srn"}))
 def test_a_classical_method_goes_from_coarse_to_fine_and_ends_with_a_deconvolution(name: str) -> None:
     """If it has candidates, each of them does, and the method refines their kernels."""
     whole = load_recipe(name)

@@ -72,8 +72,8 @@ def test_the_image_is_the_network_s_and_repeats_the_border_beyond_the_data(tmp_p
 
 
 def test_a_small_picture_is_declined() -> None:
-    with pytest.raises(NotApplicableError, match="at least 64"):
-        ScaleRecurrent().solve(problem((63, 80)))
+    with pytest.raises(NotApplicableError, match="at least 32"):
+        ScaleRecurrent().solve(problem((31, 80)))
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no archive", b"\x80\x04\x95"])
