@@ -36,7 +36,7 @@ from invkit.solvers import scale_recurrent
 from invkit.solvers.scale_recurrent import SMALL_NETWORK, restored_by
 
 sys.path.insert(0, str(Path(__file__).parent / "calibration"))
-from blur_kernels import shake
+from blur_kernels import centred, shake
 from photographs import Photograph, table
 
 OUTPUT = Path(scale_recurrent.__file__).parent / SMALL_NETWORK
@@ -90,9 +90,9 @@ def pixels(photograph: Photograph, folder: Path) -> Floats:
 
 
 def kernels(count: int, largest: int, seed: int) -> list[Floats]:
-    """Random camera shakes, each summing to one."""
+    """Random camera shakes about their centres of mass, each summing to one."""
     rng = np.random.default_rng(seed)
-    return [shake(rng, int(rng.integers(MIN_KERNEL, largest + 1))).astype(np.float32) for _ in range(count)]
+    return [centred(shake(rng, int(rng.integers(MIN_KERNEL, largest + 1)))).astype(np.float32) for _ in range(count)]
 
 
 def pair(picture: Floats, kernel: Floats, side: int, rng: np.random.Generator) -> tuple[Floats, Floats]:

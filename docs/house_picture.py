@@ -72,7 +72,7 @@ BOXES = (
     Box("operators", "forward operator", "A(x, k)", 330, 228, 230, 128),
     Box("regularizers", "regularizers", "Σ λᵢ Rᵢ", 640, 60, 340, 140),
     Box("fidelities", "fidelity", "A(x, k) ≈ y ?", 640, 228, 200, 66),
-    Box("solvers", "solver", "minimises their sum", 330, 428, 510, 114),
+    Box("solvers", "solver", "minimises their sum", 330, 428, 510, 128),
 )
 # path of an arrow; its label, and the point of the label
 ARROWS = (
