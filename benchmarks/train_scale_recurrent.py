@@ -1,13 +1,15 @@
 """Train a scale-recurrent network on blurred photographs, and say how many dB it gains on pictures it has not seen.
 
-    python benchmarks/train_scale_recurrent.py [--steps 4000] [--preset small|paper] [--output FILE]
+    python benchmarks/train_scale_recurrent.py [--steps 1000] [--preset small|paper] [--output FILE]
     python benchmarks/train_scale_recurrent.py --check [FILE]
 
 Pairs are made as they are needed: a crop of a photograph is blurred by a random camera shake of up to ``--max-kernel``
-pixels, and noise is added. Photographs are those of the calibration set's split ``choose``; every fifth is kept out of
-the training, and the check blurs these by kernels of another seed. The loss is the paper's: the sum over scales of the
-mean squared error (Tao, Gao, Shen, Wang, Jia, CVPR 2018), minimised by Adam with a rate that falls to zero with the
-power 0.3. ``--preset paper`` has the paper's network and crops of 256 pixels; it is for a GPU.
+pixels, and noise is added. Photographs are those of the calibration set's split ``choose``; every fifth is kept out.
+The check blurs these by the kernels of the training, and by as many of another seed. The small preset has one kernel: a
+training of minutes learns to remove this blur, but not to tell several blurs apart (with eight kernels and 3000 steps
+it gains 0.2 dB). The loss is the paper's: the sum over scales of the mean squared error (Tao, Gao, Shen, Wang, Jia,
+CVPR 2018), minimised by Adam with a rate that falls to zero with the power 0.3. ``--preset paper`` has the paper's
+network and crops of 256 pixels; it is for a GPU.
 
 Runs of the same seed give the same weights on the same machine. Figures go to ``--results``, as JSON.
 """
@@ -43,7 +45,6 @@ OUTPUT = Path(scale_recurrent.__file__).parent / SMALL_NETWORK
 RESULTS = Path(__file__).parent / "results" / "scale_recurrent.json"
 PHOTOGRAPHS = Path("benchmarked/photographs")
 KEPT_OUT = 5  # one of so many photographs is not used for training
-KERNELS = 400  # drawn once; random crops, turns and noise make the pairs differ
 MIN_KERNEL = 3  # pixels
 NOISE = (0.0, 0.01)  # standard deviation
 DECAY_POWER = 0.3
@@ -56,25 +57,20 @@ Lines = list[dict[str, float]]
 
 @dataclass(frozen=True)
 class Preset:
-    """A network and the size of its training."""
+    """A network and the size of its training; ``kernels`` is the number of different ones."""
 
     settings: ScaleRecurrentSettings
     crop: int
     batch: int
     steps: int
     rate: float
+    kernels: int
 
 
 SMALL = ScaleRecurrentSettings(channels=(16, 32, 64), blocks=1, recurrent=False, grid="centred", residual=True)
 PRESETS = {
-    "small": Preset(
-        ScaleRecurrentSettings(channels=(16, 32, 64), blocks=1, recurrent=False, grid="centred", residual=True),
-        96,
-        4,
-        4000,
-        1e-3,
-    ),
-    "paper": Preset(ScaleRecurrentSettings(), 256, 16, 500_000, 1e-4),
+    "small": Preset(SMALL, crop=96, batch=4, steps=1000, rate=1e-3, kernels=1),
+    "paper": Preset(ScaleRecurrentSettings(), crop=256, batch=16, steps=500_000, rate=1e-4, kernels=10_000),
 }
 
 
@@ -136,7 +132,7 @@ def train(
     """The network after ``steps`` batches, and the loss on the way."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     pictures, _ = photographs(folder)
-    pool, rng = kernels(KERNELS, largest, seed), np.random.default_rng(seed)
+    pool, rng = kernels(preset.kernels, largest, seed), np.random.default_rng(seed)
     with seeded(seed):
         network = ScaleRecurrentNetwork(preset.settings).to(device)
     optimizer = torch.optim.Adam(network.parameters(), lr=preset.rate)
@@ -162,12 +158,20 @@ def psnr(picture: Tensor, sharp: Tensor) -> float:
     return float(-10 * torch.log10((picture - sharp).square().mean()))
 
 
-def check(network: ScaleRecurrentNetwork, largest: int, seed: int, folder: Path) -> dict[str, float]:
-    """DB of blurry and restored pictures that were kept out, by kernels that were kept out."""
+def check(network: ScaleRecurrentNetwork, pool: Sequence[Floats], seed: int, folder: Path) -> dict[str, float]:
+    """Mean PSNR of blurry and restored pictures that were kept out of the training.
+
+    Args:
+        network: to check.
+        pool: kernels; each picture has one of them.
+        seed: of crops and noise.
+        folder: of the photographs.
+    """
     _, pictures = photographs(folder)
     rng = np.random.default_rng(seed + 1)
     before, after = [], []
-    for picture, kernel in zip(pictures, kernels(len(pictures), largest, seed + 1), strict=True):
+    for number, picture in enumerate(pictures):
+        kernel = pool[number % len(pool)]
         side = min(CHECKED_SIDE, *(extent - max(kernel.shape) for extent in picture.shape[:2]))
         blurry, sharp = (torch.from_numpy(part.copy())[None] for part in pair(picture, kernel, side, rng))
         with torch.no_grad():
@@ -201,13 +205,18 @@ def main() -> None:
         steps = given.steps or preset.steps
         network, lines = train(preset, steps, given.max_kernel, given.seed, given.photographs)
         save_network(network.half() if given.preset == "small" else network, given.output)
-    found = check(read_network(given.check or given.output), given.max_kernel, given.seed, given.photographs)
-    print("  ".join(f"{name} {value}" for name, value in found.items()))
+    network = read_network(given.check or given.output)
+    pools = {"kernels of the training": given.seed, "other kernels": given.seed + 1}
+    found = {
+        name: check(network, kernels(preset.kernels, given.max_kernel, seed), given.seed, given.photographs)
+        for name, seed in pools.items()
+    }
+    for name, figures in found.items():
+        print(f"{name:25s}" + "  ".join(f"{figure} {value}" for figure, value in figures.items()))
     if given.check is None:
         facts = {"command": f"python {' '.join(sys.argv)}", "version": invkit.__version__, "torch": torch.__version__}
-        given.results.write_text(
-            json.dumps({**facts, "held_out": found, "training": lines}, indent=1) + "\n", encoding="utf-8"
-        )
+        text = json.dumps({**facts, "held_out_photographs": found, "training": lines}, indent=1)
+        given.results.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

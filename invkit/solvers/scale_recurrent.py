@@ -34,9 +34,9 @@ class ScaleRecurrent(Solver[PixelState]):
     blur: what it has not been trained on, it cannot restore. The problem's kernel stays as it is. As the ``latent``
     solver of ``alternating-map``, it lets the kernel be fitted to what the network has made of the picture.
 
-    The network that comes with invkit is a small one (`benchmarks/train_scale_recurrent.py`), trained for minutes on a
-    processor, on blurs of up to 15 pixels. It is there so that everything runs. `benchmarks/convert_scale_recurrent.py`
-    converts weights of the authors that you have.
+    The network that comes with invkit is a small one, trained for minutes on a single kernel
+    (`benchmarks/train_scale_recurrent.py`). It is there so that everything runs. If you have weights of the authors,
+    `benchmarks/convert_scale_recurrent.py` converts them.
 
     A grey picture goes through a colour network as three equal channels, whose luma is the result. A colour picture
     goes through a grey network channel by channel. Beyond the data the image repeats their border.
