@@ -127,11 +127,18 @@ def loss_of(network: ScaleRecurrentNetwork, blurry: Tensor, sharp: Tensor) -> Te
 
 
 def train(
-    preset: Preset, steps: int, largest: int, seed: int, folder: Path
-) -> tuple[ScaleRecurrentNetwork, list[dict[str, float]]]:
-    """The network after ``steps`` batches, and the loss on the way."""
+    preset: Preset, pictures: Sequence[Floats], steps: int, largest: int, seed: int
+) -> tuple[ScaleRecurrentNetwork, Lines]:
+    """The network after training, and the loss on the way.
+
+    Args:
+        preset: network and training.
+        pictures: to train on, (H, W, 3).
+        steps: batches.
+        largest: side of the largest kernels, pixels.
+        seed: of every random number.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    pictures, _ = photographs(folder)
     pool, rng = kernels(preset.kernels, largest, seed), np.random.default_rng(seed)
     with seeded(seed):
         network = ScaleRecurrentNetwork(preset.settings).to(device)
@@ -158,16 +165,17 @@ def psnr(picture: Tensor, sharp: Tensor) -> float:
     return float(-10 * torch.log10((picture - sharp).square().mean()))
 
 
-def check(network: ScaleRecurrentNetwork, pool: Sequence[Floats], seed: int, folder: Path) -> dict[str, float]:
-    """Mean PSNR of blurry and restored pictures that were kept out of the training.
+def check(
+    network: ScaleRecurrentNetwork, pictures: Sequence[Floats], pool: Sequence[Floats], seed: int
+) -> dict[str, float]:
+    """Mean PSNR of pictures after a blur, and restored.
 
     Args:
         network: to check.
+        pictures: that were kept out of the training, (H, W, 3).
         pool: kernels; each picture has one of them.
         seed: of crops and noise.
-        folder: of the photographs.
     """
-    _, pictures = photographs(folder)
     rng = np.random.default_rng(seed + 1)
     before, after = [], []
     for number, picture in enumerate(pictures):
@@ -200,15 +208,16 @@ def main() -> None:
     parser.add_argument("--check", type=Path, nargs="?", const=OUTPUT, help="only check a file of weights")
     given = parser.parse_args()
     preset = PRESETS[given.preset]
+    to_train_on, kept_out = photographs(given.photographs)
     lines: Lines = []
     if given.check is None:
         steps = given.steps or preset.steps
-        network, lines = train(preset, steps, given.max_kernel, given.seed, given.photographs)
+        network, lines = train(preset, to_train_on, steps, given.max_kernel, given.seed)
         save_network(network.half() if given.preset == "small" else network, given.output)
     network = read_network(given.check or given.output)
     pools = {"kernels of the training": given.seed, "other kernels": given.seed + 1}
     found = {
-        name: check(network, kernels(preset.kernels, given.max_kernel, seed), given.seed, given.photographs)
+        name: check(network, kept_out, kernels(preset.kernels, given.max_kernel, seed), given.seed)
         for name, seed in pools.items()
     }
     for name, figures in found.items():

@@ -20,7 +20,7 @@ __all__ = ["ScaleRecurrentNetwork", "ScaleRecurrentSettings", "read_network", "s
 SIDE = 5  # pixels of every convolution but the transposed ones and the recurrent one
 FORGET_BIAS = 1.0  # added to the forget gate, so that an untrained cell keeps its memory
 
-SETTINGS = "settings"  # the entry of a file of weights that holds the settings, as JSON
+SETTINGS_ENTRY = "settings"  # the entry of a file of weights that holds the settings, as JSON
 
 Grid = Literal["tensorflow", "centred"]
 Memory = tuple[Tensor, Tensor]
@@ -207,7 +207,7 @@ class ResidualBlock(nn.Module):
 def save_network(network: ScaleRecurrentNetwork, file: Path) -> None:
     """Save settings and weights, in their precision, in an ``.npz`` file that `read_network` reads."""
     weights = {name: value.detach().cpu().numpy() for name, value in network.state_dict().items()}
-    arrays: dict[str, Any] = {SETTINGS: np.array(network.settings.model_dump_json()), **weights}
+    arrays: dict[str, Any] = {SETTINGS_ENTRY: np.array(network.settings.model_dump_json()), **weights}
     np.savez_compressed(file, **arrays)
 
 
@@ -226,9 +226,9 @@ def read_network(file: Path | Traversable) -> ScaleRecurrentNetwork:
             raise ValueError("it is no .npz file")
         with np.load(opened, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in arrays.files}
-    if SETTINGS not in found:
-        raise ValueError(f"it has no entry '{SETTINGS}'")
-    settings = str(found.pop(SETTINGS))
+    if SETTINGS_ENTRY not in found:
+        raise ValueError(f"it has no entry '{SETTINGS_ENTRY}'")
+    settings = str(found.pop(SETTINGS_ENTRY))
     weights = {name: torch.from_numpy(value.astype(np.float32)) for name, value in found.items()}
     try:
         network = ScaleRecurrentNetwork(ScaleRecurrentSettings.model_validate_json(settings))

@@ -17,7 +17,7 @@ ANGLES = 24  # of a full turn
 SHIFT_STEP = 0.5  # pixels
 OPENINGS = (math.pi / 3, math.pi / 2, 2 * math.pi / 3)  # of the corners
 BAR_WIDTHS = (1.0, 2.0)  # pixels
-MIN_CONTRAST = 0.2  # standard deviation of a pattern of zeros and ones; less of an edge is visible below
+MIN_PATTERN_CONTRAST = 0.2  # standard deviation of a pattern of zeros and ones; less of an edge is visible below
 SAME = 0.97  # correlation from which a pattern repeats another one
 TINY_CONTRAST = 1e-6  # in [0, 1] units: a flat patch
 
@@ -70,7 +70,7 @@ def edge_patterns(side: int) -> Tensor:
         for shape in rendered(*rotated_points(side, math.tau * number / ANGLES), reach=side // 2 - 0.5)
     ]
     drawn = torch.stack(shapes)
-    patterns, _, _ = normalised_patches(drawn[drawn.std(1, correction=0) >= MIN_CONTRAST])
+    patterns, _, _ = normalised_patches(drawn[drawn.std(1, correction=0) >= MIN_PATTERN_CONTRAST])
     different = distinct(patterns)
     return torch.cat([different, -different])
 

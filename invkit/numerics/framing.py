@@ -13,6 +13,7 @@ from .geometry import Shape, Size, centre, margins, size_of
 
 __all__ = [
     "Padding",
+    "are_equal",
     "centroid",
     "crop_to_data",
     "extend",
@@ -207,3 +208,8 @@ def centroid(kernel: Tensor) -> Tensor:
     rows, columns = kernel.sum(dim=-1), kernel.sum(dim=-2)
     moments = torch.stack([(rows * offsets[0]).sum(dim=-1), (columns * offsets[1]).sum(dim=-1)], dim=-1)
     return moments / kernel.sum(dim=(-2, -1)).unsqueeze(-1)
+
+
+def are_equal(kernels: Tensor) -> bool:
+    """Whether all kernels (N, 1, h, w) are the same."""
+    return bool((kernels == kernels[:1]).all())

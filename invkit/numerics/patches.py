@@ -73,14 +73,17 @@ class PatchGrid:
 
     def summed(self, patches: Tensor) -> Tensor:
         """The image (H, W) whose pixels are the sums of all patches (side^2, N) over them, without repeated lines."""
-        total = F.fold(patches[None], self.padded, self.side, stride=self.stride)[0, 0]
-        return total[: self.size[0], : self.size[1]]
+        return self.folded(patches)[: self.size[0], : self.size[1]]
 
     def summed_with_repeated(self, patches: Tensor) -> Tensor:
         """The adjoint of `patches`: as `summed`, with the sums of repeated lines added to the line that they repeat."""
-        total = F.fold(patches[None], self.padded, self.side, stride=self.stride)[0, 0]
+        total = self.folded(patches)
         height, width = self.size
         if size_of(total) == self.size:
             return total
         rows = torch.cat([total[: height - 1], total[height - 1 :].sum(0, keepdim=True)])
         return torch.cat([rows[:, : width - 1], rows[:, width - 1 :].sum(1, keepdim=True)], 1)
+
+    def folded(self, patches: Tensor) -> Tensor:
+        """The sums of all patches (side^2, N) over each pixel of the padded image."""
+        return F.fold(patches[None], self.padded, self.side, stride=self.stride)[0, 0]

@@ -15,7 +15,7 @@ from ..numerics.geometry import Shape, Size, margins, size_of
 from ..numerics.grid_weights import bilinear_weights
 from .convolution import Convolution, as_operands, check_kernel_fits, convolve_valid, convolve_valid_adjoint
 
-__all__ = ["Frames", "VaryingBlur", "bilinear_weights"]
+__all__ = ["Frames", "VaryingBlur"]
 
 
 class Frames(LinearOperator):

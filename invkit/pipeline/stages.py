@@ -18,6 +18,7 @@ from ..core.result import Result
 from ..core.runtime.threads import threads_worth
 from ..core.solver import Observer
 from ..media.colour import to_luma_chroma
+from ..numerics.framing import are_equal
 from ..numerics.geometry import centre
 from ..numerics.informative_window import informative_window
 from ..numerics.noise import ROUNDING_SIGMA
@@ -79,7 +80,7 @@ class Stage:
         the blur are left out too.
         """
         operator = registry.load("operators", self.recipe.operator.name)
-        if issubclass(operator, GriddedBlur) and bool((kernel == kernel[:1]).all()):
+        if issubclass(operator, GriddedBlur) and are_equal(kernel):
             kernel = kernel[:1]  # one kernel blurs the whole picture
         elif not issubclass(operator, Blur):
             return self

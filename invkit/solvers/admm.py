@@ -28,7 +28,7 @@ from .pixel_state import (
 )
 from .splitting import check_weights, largest_weight, stiffness, weighted_terms
 
-__all__ = ["ADMM", "image_upper_bound"]
+__all__ = ["ADMM", "image_upper_bound", "within_bounds"]
 
 SATURATED_UPPER_BOUND = 8.0  # times white; the blur of a brighter pixel is itself saturated
 
@@ -144,9 +144,7 @@ class ADMM(Advancing[ADMMState], MissingData):
             data_factor=scale * self.data_penalty * blur.conj() * inverse,
             prior_factor=(scale * rho * inverse).to(blur.dtype),
             saturated=saturated,
-            upper_bound=None
-            if saturated is None
-            else image_upper_bound(problem, saturated, torch.ones_like(grid), kernel),
+            upper_bound=image_upper_bound(problem, saturated, grid, kernel),
         )
 
     @torch.no_grad()
@@ -196,8 +194,7 @@ class ADMM(Advancing[ADMMState], MissingData):
     def _bound_step(self, state: ADMMState) -> Tensor:
         """Update z in [0, 1] and its multiplier; return the target of x, over `_scale`."""
         shifted = torch.add(state.bound_gap, state.grid, alpha=self.relaxation)
-        bound = state.upper_bound
-        z = shifted.clamp(0, 1) if bound is None else shifted.clamp(min=0).minimum(bound)
+        z = within_bounds(shifted, state.upper_bound)
         state.bound_gap = shifted.sub_(z, alpha=self.relaxation)
         return z.sub_(state.bound_gap, alpha=1 / self._scale())
 
@@ -209,17 +206,25 @@ class ADMM(Advancing[ADMMState], MissingData):
         return self.penalty * largest_weight(problem)
 
 
-def image_upper_bound(problem: Problem, saturated: Tensor, ones: Tensor, kernel: Tensor) -> Tensor:
-    """Write the image's upper bound on the grid into ``ones``: `SATURATED_UPPER_BOUND` where data are saturated.
+def image_upper_bound(problem: Problem, saturated: Tensor | None, image: Tensor, kernel: Tensor) -> Tensor | None:
+    """The upper bound of an image: `SATURATED_UPPER_BOUND` where data are saturated, else 1; None if none are.
 
     Args:
         problem: gives the shape of the data.
-        saturated: which data are saturated, (B, C, H', W'), bool.
-        ones: (B, C, *grid), filled with ones; changed and returned.
+        saturated: which data are saturated, (B, C, H', W'), bool; None if no data are.
+        image: gives shape, precision and device: (B, C, *grid), or (B, C, H, W) of the image itself.
         kernel: (B, 1, h, w).
     """
-    under_data(problem, ones, kernel).masked_fill_(saturated, SATURATED_UPPER_BOUND)
-    return ones
+    if saturated is None:
+        return None
+    bound = torch.ones_like(image)
+    under_data(problem, bound, kernel).masked_fill_(saturated, SATURATED_UPPER_BOUND)
+    return bound
+
+
+def within_bounds(image: Tensor, upper_bound: Tensor | None) -> Tensor:
+    """An image (B, C, H, W), at least 0 and at most its upper bound of `image_upper_bound`; None for 1."""
+    return image.clamp(0, 1) if upper_bound is None else image.clamp(min=0).minimum(upper_bound)
 
 
 def under_data(problem: Problem, grid: Tensor, kernel: Tensor) -> Tensor:

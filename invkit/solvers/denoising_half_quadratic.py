@@ -18,7 +18,7 @@ from ..core.problem import MissingData, Problem, Term
 from ..core.solver import Solver
 from ..numerics.conjugate_gradients import conjugate_gradients, dot_per_channel
 from ..numerics.geometry import Size
-from .admm import image_upper_bound
+from .admm import image_upper_bound, within_bounds
 from .inner import Advancing, run_inner
 from .masked_blur import MaskedBlur
 from .pixel_state import (
@@ -137,9 +137,8 @@ class DenoisingHalfQuadratic(Advancing[DenoisingState], MissingData):
         image, kernel = starting_point(problem)
         if self.initial is not None:
             image = run_inner(self.initial, without_denoisers(problem)).estimate()[0].detach()
-        saturated, bound = saturation_mask(problem.masked(problem.data), self.saturation), None
-        if saturated is not None:
-            bound = image_upper_bound(problem, saturated, torch.ones_like(image), kernel)
+        saturated = saturation_mask(problem.masked(problem.data), self.saturation)
+        bound = image_upper_bound(problem, saturated, image, kernel)
         blur = MaskedBlur.of(problem, kernel)
         return DenoisingState(image=image, kernel=kernel, blur=blur, saturated=saturated, upper_bound=bound)
 
@@ -149,7 +148,7 @@ class DenoisingHalfQuadratic(Advancing[DenoisingState], MissingData):
         term = denoising_terms(problem)[0]
         noise = self.noise_level(term.weight, state.iteration)
         beta = term.weight / (2 * noise**2)
-        z = denoised(term, bounded_image(state), noise, self.shift(state.iteration))
+        z = denoised(term, within_bounds(state.image, state.upper_bound), noise, self.shift(state.iteration))
         inverse = 1 / (state.blur.spectrum.abs().square() + beta)
         state.image = conjugate_gradients(
             lambda image: state.blur.normal(image).add_(image, alpha=beta),
@@ -221,10 +220,3 @@ def denoised(term: Term, image: Tensor, noise: float, shift: Size) -> Tensor:
     shifted = F.pad(image, (shift[1], 0, shift[0], 0), mode="replicate")
     found = term.regularizer.prox(shifted[None], noise**2 * shifted[0].numel())[0]
     return found[..., shift[0] :, shift[1] :]
-
-
-def bounded_image(state: DenoisingState) -> Tensor:
-    """The state's image, at least 0 and at most its upper bound."""
-    if state.upper_bound is None:
-        return state.image.clamp(0, 1)
-    return state.image.clamp(min=0).minimum(state.upper_bound)

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..core.interfaces import Attracting, Majorised, Reweightable
+from ..core.interfaces import Attracting, Majorised, Regularizer, Reweightable
 from ..core.parameters import NonNegativeInt, Positive, PositiveInt, validated
 from ..core.problem import MissingData, Problem
 from ..numerics.conjugate_gradients import conjugate_gradients, dot_per_channel
@@ -197,19 +197,15 @@ class IRLS(Advancing[IRLSState], MissingData):
 
 def attractions(problem: Problem) -> list[tuple[float, Attracting]]:
     """Return the terms that attract the image, each with its weight relative to the sum of squares ``|K x - y|^2``."""
-    half = problem.data[0].numel() / 2
-    return [
-        (half * term.weight, term.regularizer)
-        for term in problem.regularizers
-        if term.target == "image" and isinstance(term.regularizer, Attracting)
-    ]
+    return [(scale, one) for scale, one in scaled_regularizers(problem) if isinstance(one, Attracting)]
 
 
 def majorised(problem: Problem) -> list[tuple[float, Reweightable]]:
     """Return the reweightable terms, each with its weight relative to the sum of squares ``|K x - y|^2``."""
+    return [(scale, one) for scale, one in scaled_regularizers(problem) if isinstance(one, Reweightable)]
+
+
+def scaled_regularizers(problem: Problem) -> list[tuple[float, Regularizer]]:
+    """Return the regularizers of the image, each with its weight relative to the sum of squares ``|K x - y|^2``."""
     half = problem.data[0].numel() / 2  # the fidelity is a mean, the majoriser has a factor of 1/2
-    return [
-        (half * term.weight, term.regularizer)
-        for term in problem.regularizers
-        if term.target == "image" and isinstance(term.regularizer, Reweightable)
-    ]
+    return [(half * term.weight, term.regularizer) for term in problem.regularizers if term.target == "image"]

@@ -15,12 +15,13 @@ from ..core.interfaces import Assignable, GriddedBlur, KernelPrior, LeastSquares
 from ..core.parameters import NonNegative, validated
 from ..core.problem import MissingData, Problem
 from ..core.solver import Solver, State
+from ..numerics.framing import are_equal
 from ..numerics.geometry import Size, margins, shape_of, size_of
 from ..numerics.grid_weights import linear_weights
 from .inner import run_inner
 from .pixel_state import PixelState, image_prior_of, starting_point
 
-__all__ = ["Patchwise", "are_equal", "one_kernel_problem"]
+__all__ = ["Patchwise", "one_kernel_problem"]
 
 
 class GivenKernel(KernelPrior):
@@ -173,11 +174,6 @@ class Patchwise(Solver[PixelState], MissingData):
             first, beyond = max(int(shown[0]) - overlap, 0), min(int(shown[-1]) + 1 + overlap, pixels)
             extended = weights[image.clamp(0, pixels - 1).to(weights.device)]
             yield (first, beyond), extended[first : beyond + taps - 1]
-
-
-def are_equal(kernels: Tensor) -> bool:
-    """Whether all kernels (N, 1, h, w) are the same."""
-    return bool((kernels == kernels[:1]).all())
 
 
 def one_kernel_problem(problem: Problem, kernel: Tensor | None = None) -> Problem:

@@ -23,7 +23,7 @@ from .pixel_state import PixelState, check_padding, check_terms, starting_point
 __all__ = ["SMALL_NETWORK", "ScaleRecurrent"]
 
 SMALL_NETWORK = "scale_recurrent_small.npz"
-MIN_SIDE = 32  # pixels; smaller pictures have nothing in common with those of the training
+MIN_PICTURE_SIDE = 32  # pixels; smaller pictures have nothing in common with those of the training
 GREY = torch.tensor([0.299, 0.587, 0.114])  # of red, green and blue
 
 
@@ -71,8 +71,10 @@ class ScaleRecurrent(Solver[PixelState]):
             NotApplicableError: the picture is smaller than 32 pixels.
             InputError: the file of weights is not there, or is none.
         """
-        if min(size_of(problem.data)) < MIN_SIDE:
-            raise NotApplicableError(f"the network needs pictures of at least {MIN_SIDE} x {MIN_SIDE} pixels")
+        if min(size_of(problem.data)) < MIN_PICTURE_SIDE:
+            raise NotApplicableError(
+                f"the network needs pictures of at least {MIN_PICTURE_SIDE} x {MIN_PICTURE_SIDE} pixels"
+            )
         restored = restored_by(self._network().to(problem.data), problem.data)
         if size_of(state.image) != size_of(restored):
             (top, bottom), (left, right) = margins(size_of(state.kernel))

@@ -189,19 +189,19 @@ class TurningCamera(Solver[TurningState]):
         number, turn = divmod(state.iteration, self.iterations)
         scale = self.ratio ** (self.levels(problem) - 1 - number)
         picture = problem.data if scale == 1 else downscale(problem.data, scale).clamp(0, 1)
-        kernel, radius = self._kernel_at(problem, state, scale), math.hypot(*size_of(problem.data)) / 2
+        kernel = self._kernel_at(problem, state, scale)
         patches = self._patches_of(picture, size_of(kernel))
         reach = math.ceil(scale * self.max_turn) + 2
         size = (kernel.shape[-2] + 2 * reach, kernel.shape[-1] + 2 * reach)
 
         def kernels_of(coefficients: Tensor) -> Tensor:
-            angles = angles_of_course(coefficients, kernel[0, 0], self.max_turn) / radius
+            angles = self._angles(problem, coefficients, kernel[0, 0])
             return turned_kernels(kernel[0, 0], angles, patches.points.to(kernel), size)
 
         edges = self._edges(problem, patches, kernels_of(state.coefficients), turn)
         if number > 0 or turn >= WITHOUT_TURNING:
             state.coefficients = fitted_coefficients(edges, kernels_of, state.coefficients, kernel[0, 0], COURSE_STEPS)
-        angles = angles_of_course(state.coefficients, kernel[0, 0], self.max_turn) / radius
+        angles = self._angles(problem, state.coefficients, kernel[0, 0])
         everywhere = torch.ones_like(angles, dtype=torch.bool)
         turning = TurningMap.of(everywhere, angles, patches.points.to(kernel), size)
         taps = fitted_taps(edges, turning, kernel.flatten(), self.ridge, self.kernel_iterations)
@@ -226,6 +226,16 @@ class TurningCamera(Solver[TurningState]):
         if state.iteration % self.iterations or state.iteration == 0:
             return resize_kernel_support(kernel, (side, side))
         return resample_kernel(kernel, (side, side), 1 / self.ratio)
+
+    def _angles(self, problem: Problem, coefficients: Tensor, kernel: Tensor) -> Tensor:
+        """The angles of the taps of a kernel, (h, w), radians.
+
+        Args:
+            problem: gives the distance of the picture's corners.
+            coefficients: of the angles, (5,), pixels by which the corners move.
+            kernel: in the centre, (h, w).
+        """
+        return angles_of_course(coefficients, kernel, self.max_turn) / corner_distance(problem)
 
     def _patches_of(self, picture: Tensor, kernel_size: Size) -> Patches:
         """As many patches as the picture has room for."""
@@ -254,20 +264,19 @@ class TurningCamera(Solver[TurningState]):
     def _decide(self, problem: Problem, state: TurningState) -> None:
         """Take the kernels of the turning camera if they restore the patches better than the given kernel."""
         assert isinstance(problem.operator, GriddedBlur)  # as `needs` says
-        radius, size = math.hypot(*size_of(problem.data)) / 2, size_of(state.kernel)
-        kernel = state.centre_kernel[0, 0]
-        angles = angles_of_course(state.coefficients, kernel, self.max_turn) / radius
+        kernel, size = state.centre_kernel[0, 0], size_of(state.kernel)
+        angles = self._angles(problem, state.coefficients, kernel)
         patches = self._patches_of(problem.data, size_of(kernel))
         turned = turned_kernels(kernel, angles, patches.points.to(kernel), size)
         given = state.kernel[:1].expand(len(turned), -1, -1, -1)
         one, varying = (self._score(patch_problem(problem, patches, each)) for each in (given, turned))
         start, margin = problem.image_prior(), problem.operator.margin
-        turn = radius * float((angles.square() * kernel).sum().sqrt())
+        turn = corner_distance(problem) * float((angles.square() * kernel).sum().sqrt())
         if turn >= self.min_turn and varying < one - self.min_gain:
             points = grid_points(problem.operator.grid, size_of(problem.data)).to(kernel)
             state.kernel = KernelPrior.allowed(turned_kernels(kernel, angles, points, size))
         else:
-            start, state.kernel = without_margin(start, margin), without_margin(state.kernel, margin)
+            start, state.kernel = without_frame(start, margin), without_frame(state.kernel, margin)
         prior = image_prior_of(problem.image_prior, start)
         whole = replace(problem, image_prior=prior, kernel_prior=GivenKernel(state.kernel))
         state.image = run_inner(Patchwise(patch=self.restoration), whole).estimate()[0]
@@ -281,6 +290,11 @@ class TurningCamera(Solver[TurningState]):
         residual = float((problem.operator(image, kernels) - data).square().mean().sqrt())
         stacked = shown.transpose(0, 1).flatten(1, 2)[None]  # a tall picture of all patches
         return math.log(max(residual / sigma, 1.0)) + self.sparsity_weight * float(gradient_sparsity(stacked))
+
+
+def corner_distance(problem: Problem) -> float:
+    """The distance of the picture's corners from its centre, pixels."""
+    return math.hypot(*size_of(problem.data)) / 2
 
 
 def patch_problem(problem: Problem, patches: Patches, kernels: Tensor) -> Problem:
@@ -298,7 +312,7 @@ def patch_problem(problem: Problem, patches: Patches, kernels: Tensor) -> Proble
     return Problem(patches.data, convolution, prior, GivenKernel(kernels), problem.fidelity, problem.regularizers)
 
 
-def without_margin(planes: Tensor, margin: int) -> Tensor:
+def without_frame(planes: Tensor, margin: int) -> Tensor:
     """Planes (..., H, W) without so many pixels on each side."""
     height, width = size_of(planes)
     return planes[..., margin : height - margin, margin : width - margin]

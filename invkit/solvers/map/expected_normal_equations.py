@@ -31,9 +31,7 @@ from .normal_equations import (
 __all__ = ["ExpectedNormalEquations", "expected_normal_equations", "expected_normal_equations_of_samples"]
 
 UNSEEN_TOLERANCE = 0.01  # remaining influence of the data that do not count after the corrections
-MIN_FREE_SHARE = (
-    0.01  # of the largest entry of a kernel; solves with few iterations leave such entries instead of zeros
-)
+MIN_FREE_SHARE = 0.01  # of a kernel's largest entry; solves with few iterations leave fainter ones instead of zeros
 MAX_UNSEEN_CORRECTIONS = 8  # more would be needed only if most data did not count
 
 

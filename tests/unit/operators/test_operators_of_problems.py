@@ -12,10 +12,11 @@ from invkit.core.errors import InputError
 from invkit.core.interfaces import KernelPrior
 from invkit.core.operator_parameters import CoilMapPrior
 from invkit.numerics.geometry import shape_of, size_of
+from invkit.numerics.grid_weights import bilinear_weights
 from invkit.operators.convolution import Convolution
 from invkit.operators.downsampling import Downsampling
 from invkit.operators.multi_coil_mri import MultiCoilMRI, complex_channels
-from invkit.operators.multiple_kernels import Frames, VaryingBlur, bilinear_weights
+from invkit.operators.multiple_kernels import Frames, VaryingBlur
 from invkit.operators.pixelwise import Inpainting, Mixture
 from invkit.operators.tomography import Tomography
 
