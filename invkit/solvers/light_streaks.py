@@ -16,7 +16,7 @@ from ..numerics.geometry import size_of
 from .alternating_map import MAPState
 from .map.interfaces import KernelPostprocessing
 from .map.streak_kernel import streak_kernel
-from .pixel_state import starting_point
+from .pixel_state import check_terms, starting_point
 
 __all__ = ["LightStreaks"]
 
@@ -61,6 +61,11 @@ class LightStreaks(Solver[MAPState]):
         self.similarity = similarity
         self.min_streaks = min_streaks
         self.kernel_postprocessing = kernel_postprocessing
+
+    def check(self, problem: Problem) -> None:
+        """Raise `AssemblyError` for a problem with a regularizer, which would be ignored."""
+        super().check(problem)
+        check_terms(problem, "light-streaks", ("image", "kernel"))
 
     def start(self, problem: Problem) -> MAPState:
         """Take image and kernel that the priors give."""

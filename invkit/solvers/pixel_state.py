@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -28,6 +28,8 @@ __all__ = [
 
 LEAST_SQUARES_DEBLURRING: Mapping[str, type] = {"operator": Blur, "image_prior": Assignable, "fidelity": LeastSquares}
 """The components that solvers need which compute the image from ``|K x - y|^2``."""
+
+ADVICE_ON_KERNEL = " (to penalise an estimated kernel, set the kernel estimation's weight)"
 
 
 @dataclass(kw_only=True)
@@ -106,13 +108,20 @@ def check_padding(problem: Problem, solver: str, allowed: tuple[str, ...] = ("va
         )
 
 
-def check_terms(problem: Problem, solver: str) -> None:
-    """Raise `AssemblyError` for a regularizer on the kernel, which a solver named ``solver`` would ignore."""
+def check_terms(problem: Problem, solver: str, ignored: Sequence[str] = ("kernel",)) -> None:
+    """Raise `AssemblyError` for a regularizer that a solver would ignore.
+
+    Args:
+        problem: the problem to check.
+        solver: name of the solver, for the message.
+        ignored: "image", "kernel" or both.
+    """
     for term in problem.regularizers:
-        if term.target == "kernel":
+        if term.target in ignored:
+            advice = ADVICE_ON_KERNEL if term.target == "kernel" else ""
             raise AssemblyError(
-                f"{solver} ignores regularizers on the kernel, and {type(term.regularizer).__name__} is one; "
-                "remove it from the regularizers (to penalise an estimated kernel, set the kernel estimation's weight)"
+                f"{solver} ignores regularizers on the {term.target}, and {type(term.regularizer).__name__} is one; "
+                f"remove it from the regularizers{advice}"
             )
 
 

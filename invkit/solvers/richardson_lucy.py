@@ -15,7 +15,7 @@ from ..core.parameters import PositiveFraction, PositiveInt, validated
 from ..core.problem import MissingData, Problem, Term
 from ..core.solver import Solver
 from .masked_blur import MaskedBlur
-from .pixel_state import PixelState, check_padding, image_prior_of, starting_point
+from .pixel_state import PixelState, check_padding, check_terms, image_prior_of, starting_point
 
 __all__ = ["RichardsonLucy", "RichardsonLucyState"]
 
@@ -114,6 +114,7 @@ class RichardsonLucy(Solver[RichardsonLucyState], MissingData):
         """Raise `AssemblyError` for a problem that the solver cannot solve."""
         super().check(problem)
         check_padding(problem, "richardson-lucy")
+        check_terms(problem, "richardson-lucy")
 
     @torch.no_grad()
     def start(self, problem: Problem) -> RichardsonLucyState:

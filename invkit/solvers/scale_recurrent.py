@@ -53,10 +53,10 @@ class ScaleRecurrent(Solver[PixelState]):
         self.weights = weights
 
     def check(self, problem: Problem) -> None:
-        """Raise `AssemblyError` for a problem whose border the image cannot fit."""
+        """Raise `AssemblyError` for a problem whose border the image cannot fit, or with a regularizer."""
         super().check(problem)
         check_padding(problem, "scale-recurrent")
-        check_terms(problem, "scale-recurrent")
+        check_terms(problem, "scale-recurrent", ("image", "kernel"))
 
     def start(self, problem: Problem) -> PixelState:
         """Take image and kernel that the priors give."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,12 +16,13 @@ from ..core.solver import Solver, State
 from ..numerics.geometry import Shape
 from .common import demand
 
-__all__ = ["assert_no_part_ignored", "assert_unknown_data_left_out", "state_after_few"]
+__all__ = ["assert_no_part_ignored", "assert_regularizers_used", "assert_unknown_data_left_out", "state_after_few"]
 
 FEW_STEPS = 2  # enough to see the form of a result
 
 
 AFTER_ALL_PHASES = 10**6  # an iteration
+LIGHT_WEIGHT, HEAVY_WEIGHT = 1e-3, 10.0  # of a regularizer; gradients of a small picture need much
 
 
 class FourthPower(Fidelity):
@@ -71,6 +73,28 @@ def assert_no_part_ignored(solver: Solver[Any], problem: Problem) -> None:
     if accepts(solver, squared):
         finite = bool(torch.isfinite(state_after_few(solver, squared).estimate()[0]).all())
         demand(finite, f"{name} accepts an operator that is not linear, and does not solve it")
+
+
+def assert_regularizers_used(solver: Solver[Any], problem: Problem) -> None:
+    """A solver uses each regularizer, whether it is on the image or on the kernel, or refuses it before any step.
+
+    Args:
+        solver: the solver.
+        problem: one that it solves, with a regularizer on the image.
+    """
+    name = type(solver).__name__
+    for target in ("image", "kernel"):
+        kept = () if target == "image" else tuple(problem.regularizers)
+        light, heavy = (
+            replace(problem, regularizers=(*kept, *(replace(term, target=target, weight=weight) for term in terms)))
+            for terms in [problem.regularizers]
+            for weight in (LIGHT_WEIGHT, HEAVY_WEIGHT)
+        )
+        if not (problem.regularizers and accepts(solver, heavy)):
+            continue
+        one, other = (solver.solve(each) for each in (light, heavy))  # whole: some count in a later phase only
+        same = np.array_equal(one.image, other.image) and np.array_equal(one.kernel, other.kernel)
+        demand(not same, f"{name} ignores regularizers on the {target}; refuse them in 'check'")
 
 
 def assert_unknown_data_left_out(solver: Solver[Any], problem: Problem) -> None:

@@ -35,7 +35,12 @@ from .common import (
 )
 from .map_steps import strokes
 from .priors import assert_image, assert_kernel
-from .problem_parts import assert_no_part_ignored, assert_unknown_data_left_out, state_after_few
+from .problem_parts import (
+    assert_no_part_ignored,
+    assert_regularizers_used,
+    assert_unknown_data_left_out,
+    state_after_few,
+)
 
 __all__ = ["check_observer", "check_solved", "check_solver", "small_problem"]
 
@@ -74,6 +79,7 @@ def check_solver(component: type[Solver[Any]], params: ParameterValues | None = 
     assert_solved(solver, problem, result, keeper)
     assert_any_form(solver, problem)
     assert_no_part_ignored(solver, problem)
+    assert_regularizers_used(solver, problem)
     assert_unknown_data_left_out(solver, problem)
 
 
@@ -86,6 +92,7 @@ def check_solved(solver: Solver[Any], problem: Problem) -> None:
     """
     keeper = StateKeeper()
     assert_solved(solver, problem, observed_result(solver, problem, keeper), keeper)
+    assert_regularizers_used(solver, problem)
 
 
 def assert_declines(solver: Solver[Any], problem: Problem, reason: str) -> None:

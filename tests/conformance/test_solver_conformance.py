@@ -79,6 +79,21 @@ class Deaf(AdamSolver):
         return image, kernel, loss
 
 
+class Plain(GradientDescent):
+    """Fits the data alone."""
+
+    def step(self, problem: Problem, state: PixelState) -> PixelState:
+        return super().step(replace(problem, regularizers=()), state)
+
+
+class Lopsided(JointAdam):  # type: ignore[misc]  # a final class
+    """Knows regularizers on the image only."""
+
+    def advance(self, problem: Problem, state: AdamState) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        terms = [term for term in problem.regularizers if term.target == "image"]
+        return super().advance(replace(problem, regularizers=terms), state)
+
+
 class Transposing(JointAdam):  # type: ignore[misc]  # a final class
     """Uses the adjoint of any operator."""
 
@@ -251,6 +266,8 @@ class Nameless(Solver[Any]):
     [
         (Climber, "ends at a fidelity"),
         (Deaf, r"Deaf ignores the problem's fidelity; name those that it minimises in 'needs'"),
+        (Plain, "Plain ignores regularizers on the image; refuse them in 'check'"),
+        (Lopsided, "Lopsided ignores regularizers on the kernel"),
         (Transposing, "an operator without adjoint was accepted"),
         (Meddler, "changes the problem's image_prior: free"),
         (Overwriter, "changes the problem's data"),

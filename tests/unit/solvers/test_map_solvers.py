@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import pytest
 import torch
@@ -13,6 +13,7 @@ from narrow import tensor
 from invkit.core.errors import AssemblyError
 from invkit.core.interfaces import LinearOperator
 from invkit.core.problem import Problem, Term
+from invkit.core.solver import Solver
 from invkit.fidelities.norms import L1, MSE
 from invkit.fidelities.schedule import Schedule
 from invkit.image_priors.pixels import Pixels
@@ -30,12 +31,14 @@ from invkit.solvers.gradient_map import GradientMAP, integrated, penalties
 from invkit.solvers.half_quadratic import HalfQuadratic, HalfQuadraticState
 from invkit.solvers.inner import run_inner
 from invkit.solvers.irls import IRLS
+from invkit.solvers.light_streaks import LightStreaks
 from invkit.solvers.map.edge_filters import forward_differences
 from invkit.solvers.map.edge_selection import Gradients, Intensities
 from invkit.solvers.map.interfaces import EdgeSelection, KernelEstimation, KernelPostprocessing
 from invkit.solvers.map.kernel_estimation import L1Reweighted, ProjectedGradient, ToeplitzLeastSquares
 from invkit.solvers.map.kernel_postprocessing import ThresholdPostprocessing
 from invkit.solvers.pixel_state import PixelState, image_prior_of, kernel_prior_of
+from invkit.solvers.scale_recurrent import ScaleRecurrent
 
 L0 = [Term(L0Gradient(smoothing=0.0), 4e-3)]
 RATIO = [Term(L1OverL2(of="value"), 0.01)]
@@ -190,6 +193,16 @@ def test_terms_on_the_kernel_are_refused() -> None:
         GradientMAP(kernel_estimation=L1Reweighted()).check(
             blind([*RATIO, Term(TotalVariation(), 0.1, target="kernel")])
         )
+
+
+@pytest.mark.parametrize("solver", [ScaleRecurrent(), LightStreaks()])
+@pytest.mark.parametrize("target", ["image", "kernel"])
+def test_solvers_without_an_objective_refuse_every_regularizer(
+    solver: Solver[Any], target: Literal["image", "kernel"]
+) -> None:
+    name = "scale-recurrent" if isinstance(solver, ScaleRecurrent) else "light-streaks"
+    with pytest.raises(AssemblyError, match=f"{name} ignores regularizers on the {target}, and TotalVariation is one"):
+        solver.check(blind([Term(TotalVariation(), 0.1, target=target)]))
 
 
 def test_priors_that_cannot_be_set_and_made_up_borders_are_refused() -> None:
