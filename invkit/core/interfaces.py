@@ -361,12 +361,12 @@ class Attracting(Majorised, Denoising):
     """
 
     @abstractmethod
-    def attraction(self, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Image (B, C, H, W) -> weights w, >= 0 and finite, and targets t, each of the image's shape."""
+    def attraction(self, value: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights w, >= 0 and finite, and targets t, for an image and the first one of the solve; all (B, C, H, W)."""
 
     def prox(self, coefficients: Tensor, step: float) -> Tensor:
         """``argmin_z step * sum w (z - t)^2 / 2 + ||z - image||^2 / 2``: (1, B, C, H, W) -> the same shape."""
-        weights, targets = self.attraction(coefficients[0])
+        weights, targets = self.attraction(coefficients[0], coefficients[0])
         return ((coefficients[0] + step * weights * targets) / (1 + step * weights))[None]
 
 

@@ -75,10 +75,10 @@ class EdgePatches(Attracting):
         return cost.sum((1, 2)).view(coefficients.shape[1:3]).sum(1) / values_per_image(coefficients)
 
     @torch.no_grad()
-    def attraction(self, value: Tensor) -> tuple[Tensor, Tensor]:
+    def attraction(self, value: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
         """Image (B, C, H, W) -> the summed weights of the patches over each pixel, and their weighted mean target.
 
-        The target of a pixel without a patch is the pixel itself, with weight zero.
+        The target of a pixel without a patch is the pixel itself, with weight zero. The source is not used.
         """
         planes = value.flatten(0, 1)
         selected = self.selected(planes)

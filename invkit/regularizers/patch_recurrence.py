@@ -32,9 +32,12 @@ class PatchRecurrence(Attracting):
     the patch from its neighbour. The channels are separate. t follows the image: R attracts an image rather than
     penalises it. An image without room for a patch in its shrunk version is its own t.
 
+    A solver that alternates between image and t keeps the image that it began with as the source of the neighbours, as
+    in the paper. If they came from the current image, each alternation would sharpen it further, beyond what the blurry
+    image says, and a kernel fitted to it would be too wide.
+
     With the fidelity ``mse``, the weight is twice the paper's beta, which weighs sums without halves. The paper
-    resamples by a sinc, this class by an antialiased cubic. It also keeps the database of a few alternations; here
-    each image brings its own.
+    resamples by a sinc, this class by an antialiased cubic.
 
     Args:
         scale: of the database relative to the image.
@@ -45,7 +48,7 @@ class PatchRecurrence(Attracting):
 
     Example:
         >>> soft = (0.5 + (torch.arange(30) - 14.5) / 8).clamp(0.2, 0.8).expand(1, 1, 30, 30)  # an edge 5 pixels wide
-        >>> target = PatchRecurrence().attraction(soft)[1]
+        >>> target = PatchRecurrence().attraction(soft, soft)[1]
         >>> bool(target.diff(dim=-1).max() > 1.1 * soft.diff(dim=-1).max())  # steeper than the image itself
         True
     """
@@ -66,21 +69,21 @@ class PatchRecurrence(Attracting):
     def penalty(self, coefficients: Tensor) -> Tensor:
         """Image (1, B, C, H, W) -> (B,), >= 0; the gradients are those for the given image's target."""
         value = coefficients[0]
-        error = value - self.recurring(value.detach())
+        error = value - self.recurring(value.detach(), value.detach())
         return error.square().sum((1, 2, 3)) / (2 * values_per_image(coefficients))
 
     @torch.no_grad()
-    def attraction(self, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Image (B, C, H, W) -> equal weights, and t."""
-        return torch.full_like(value, 1 / value[0].numel()), self.recurring(value)
+    def attraction(self, value: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
+        """Image (B, C, H, W) -> equal weights, and t with neighbours from the source."""
+        return torch.full_like(value, 1 / value[0].numel()), self.recurring(value, source)
 
     @torch.no_grad()
-    def recurring(self, value: Tensor) -> Tensor:
-        """t: an image (B, C, H, W) of patches of its coarser scale."""
+    def recurring(self, value: Tensor, source: Tensor) -> Tensor:
+        """t: an image (B, C, H, W) made of patches of the coarser scale of a source of the same shape."""
         size = [max(1, round(length * self.scale)) for length in value.shape[-2:]]
         if min(size) < self.side:
             return value
-        coarse = F.interpolate(value, size=size, mode="bicubic", antialias=True, align_corners=False)
+        coarse = F.interpolate(source, size=size, mode="bicubic", antialias=True, align_corners=False)
         planes = [
             self.replaced(plane.double().cpu().numpy(), coarser.double().cpu().numpy())
             for plane, coarser in zip(value.flatten(0, 1), coarse.flatten(0, 1), strict=True)

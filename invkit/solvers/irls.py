@@ -81,10 +81,12 @@ class IRLSState(PixelState):
     Attributes:
         blur: K.
         right: ``K^T y``, (B, C, H, W).
+        source: the image at the start, (B, C, H, W).
     """
 
     blur: MaskedBlur
     right: Tensor
+    source: Tensor
 
 
 class IRLS(Advancing[IRLSState], MissingData):
@@ -147,7 +149,7 @@ class IRLS(Advancing[IRLSState], MissingData):
         """Take the image that the prior gives."""
         image, kernel = starting_point(problem)
         blur = MaskedBlur.of(problem, kernel)
-        return IRLSState(image=image, kernel=kernel, blur=blur, right=blur.adjoint(problem.data))
+        return IRLSState(image=image, kernel=kernel, blur=blur, right=blur.adjoint(problem.data), source=image)
 
     @torch.no_grad()
     def advance(self, problem: Problem, state: IRLSState) -> IRLSState:
@@ -187,7 +189,7 @@ class IRLS(Advancing[IRLSState], MissingData):
                 curvature = curvature + plane * power_spectrum([taps], state.blur.grid, plane)
         right = state.right
         for scale, attracting in attractions(problem) if state.iteration >= self.attract_from else ():
-            weights, targets = attracting.attraction(state.image)
+            weights, targets = attracting.attraction(state.image, state.source)
             weights = weights * scale
             add_squares(bands, weights[None], [IDENTITY])
             right = right + weights * targets

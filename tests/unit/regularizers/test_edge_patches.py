@@ -68,7 +68,7 @@ def patches_and_targets(term: EdgePatches, plane: Tensor) -> list[tuple[int, int
 @pytest.mark.parametrize("side", [3, 5])
 def test_penalty_weights_and_targets_are_those_of_loops_over_the_patches(side: int) -> None:
     term, value = EdgePatches(share=0.2, side=side, tolerance=0.1), image((2, 2, 11, 13), seed=4)
-    weights, targets = term.attraction(value)
+    weights, targets = term.attraction(value, value)
     penalties = torch.zeros(2, dtype=torch.float64)
     for batch in range(2):
         for channel in range(2):
@@ -96,7 +96,7 @@ def test_the_attraction_majorises_the_penalty_of_the_same_patches(
 ) -> None:
     term, value = EdgePatches(share=0.3, side=3, tolerance=0.07), image(shape, seed)
     other = value + 10**size * (image(shape, seed + 1) - 0.5)
-    weights, targets = term.attraction(value)
+    weights, targets = term.attraction(value, value)
     selected = term.selected(value.flatten(0, 1))
 
     def penalty(point: Tensor) -> float:
@@ -113,7 +113,7 @@ def test_the_attraction_majorises_the_penalty_of_the_same_patches(
 @given(shape=shapes, seed=seeds, exponent=st.floats(-3, 4))
 def test_the_prox_minimises_the_attraction(shape: tuple[int, int, int, int], seed: int, exponent: float) -> None:
     term, value, step = EdgePatches(side=3), image(shape, seed), 10**exponent
-    weights, targets = term.attraction(value)
+    weights, targets = term.attraction(value, value)
     point = term.prox(value[None], step)[0].requires_grad_()
     cost = step * (weights * (point - targets) ** 2).sum() / 2 + ((point - value) ** 2).sum() / 2
     (gradient,) = torch.autograd.grad(cost, point)
@@ -124,8 +124,8 @@ def test_the_prox_minimises_the_attraction(shape: tuple[int, int, int, int], see
 @given(seed=seeds)
 def test_the_negative_of_an_image_has_the_negative_targets(seed: int) -> None:
     term, value = EdgePatches(share=0.2), image((1, 1, 14, 11), seed)
-    weights, targets = term.attraction(value)
-    negative_weights, negative_targets = term.attraction(1 - value)
+    weights, targets = term.attraction(value, value)
+    negative_weights, negative_targets = term.attraction(1 - value, 1 - value)
     assert torch.allclose(negative_weights, weights, atol=1e-12)
     assert torch.allclose(negative_targets, 1 - targets, atol=1e-9)
 
@@ -216,7 +216,7 @@ def test_irls_solves_the_system_with_the_targets_of_its_last_image() -> None:
     _, problem = blurred([Term(GradientL2(), 1e-2), Term(EdgePatches(share=0.2), 0.3)], "valid", 2, 2, noise=0.1)
     first = finished(IRLS(reweightings=1, tolerance=1e-12), problem)
     second = finished(IRLS(reweightings=2, tolerance=1e-12), problem)
-    weights, targets = EdgePatches(share=0.2).attraction(first.image)
+    weights, targets = EdgePatches(share=0.2).attraction(first.image, first.image)
     point = second.image.requires_grad_()
     smooth = replace(problem, regularizers=problem.regularizers[:1])
     cost = smooth.objective(point, second.kernel).sum() + 0.3 * (weights * (point - targets) ** 2).sum() / 2
