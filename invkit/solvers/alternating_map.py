@@ -120,7 +120,7 @@ class AlternatingMAP(Solver[MAPState]):
         factor = self.decay**state.iteration
         terms = [
             replace(term, weight=max(term.weight / factor, min(term.weight, self.min_weight)))
-            for term in problem.regularizers
+            for term in (term.at(state.iteration) for term in problem.regularizers)
         ]
         image_prior, kernel_prior = state.priors(problem)
         return replace(
