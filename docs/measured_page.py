@@ -36,6 +36,12 @@ SUITES = {
         "invkit bench table benchmarked/patches --metrics psnr,ssim,error-ratio,kernel-similarity,seconds,cpu-seconds "
         "--interval none --published --output benchmarks/results/patches.md",
     ),
+    "zuo_2016": (
+        "Levin's 32 images by generalised shrinkage with a learned schedule",
+        "invkit bench run benchmarks/table3.toml --preset cpu --recipes zuo-2016 --output benchmarked/zuo_2016\n"
+        "invkit bench table benchmarked/zuo_2016 --metrics psnr,ssim,error-ratio,kernel-similarity,seconds,cpu-seconds "
+        "--interval none --published --output benchmarks/results/zuo_2016.md",
+    ),
     "table3_true": (
         "The same with the true kernel sizes",
         "invkit bench run benchmarks/table3.toml --preset true-sizes --recipes fast-map,cho-lee,pan-l0 "

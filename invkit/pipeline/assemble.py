@@ -30,7 +30,7 @@ from ..core.interfaces import (
     Reweightable,
 )
 from ..core.parameters import nested_components_of, positional_names
-from ..core.problem import Problem, Scheduled, Term, check_data
+from ..core.problem import Problem, Term, check_data
 from ..core.solver import Solver
 from ..numerics.framing import resize_kernel_support
 from ..numerics.geometry import Shape, shape_of, size_of
@@ -53,7 +53,6 @@ ABILITIES: dict[type, str] = {
     Proximable: "has a proximal map",
     Resizable: "can be resized",
     Reweightable: "can be reweighted",
-    Scheduled: "changes from coarse to fine",
 }
 """What a component with an ability does, to follow "that" in an error."""
 
