@@ -3,7 +3,7 @@
     python benchmarks/train_shrinkage_schedule.py [--pairs 12] [--seed 0]
     python benchmarks/train_shrinkage_schedule.py --check
 
-It takes about 25 minutes of one core.
+It takes about four minutes of one core.
 
 The paper learns its operators greedily from synthetic pairs (Zuo, Ren, Zhang, Gu, Zhang, IEEE TIP 2016). So does this
 script. A pair is a grey crop of a photograph of the calibration set's split ``choose``, blurred by a random camera
@@ -68,13 +68,13 @@ LUMA = np.array([0.299, 0.587, 0.114])
 SIDE = 200  # pixels of a blurry crop
 KERNELS = (11, 31)  # pixels, longer side
 FRAME_MARGIN = 4  # pixels by which the frame of the unknown kernel exceeds the true one, as in the published suites
-NOISE = (0.005, 0.01)  # standard deviation
+NOISE = (0.002, 0.01)  # standard deviation
 FAMILIES = (shake, dwelling, shake, straight, dwelling, shake_and_defocus)
 LEFT_OUT = ("night", "flat")  # kinds of photographs: without edges, no method finds a kernel
 FEWEST_PAIRS = 4  # from which a scale is learned
-NOISE_SHARE = 0.015  # variance of the data's noise relative to that of an image's gradients
+NOISE_SHARE = 0.02  # variance of the data's noise relative to that of an image's gradients
 MIN_GRID = 32  # pixels of the side on which kernels are compared
-WEIGHTS = (6e-5, 2.5e-4, 1e-3, 4e-3, 1.6e-2)
+WEIGHTS = (2.5e-4, 1e-3, 4e-3)
 POWERS = (-1.0, -0.5, 0.0, 0.3, 0.6, 0.8)
 
 GRID = tuple(product(WEIGHTS, POWERS))
@@ -368,7 +368,7 @@ def report(pairs: Sequence[Pair], stages: Sequence[Learned], used: Settings) -> 
 
 
 def main(
-    pairs: Annotated[int, typer.Option(min=1, help="Synthetic pairs to learn from, and as many to check on.")] = 12,
+    pairs: Annotated[int, typer.Option(min=1, help="Synthetic pairs to learn from, and as many to check on.")] = 24,
     seed: Annotated[int, typer.Option(min=0, help="Of every random number.")] = 0,
     check: Annotated[bool, typer.Option("--check", help="Only measure the recipes; learn nothing.")] = False,
     photographs: Annotated[Path, typer.Option(help="Where they are, or are downloaded to.")] = PHOTOGRAPHS,
@@ -378,7 +378,7 @@ def main(
     console, order = Console(), photographs_in_order(seed)
     if 2 * pairs > len(order):
         raise typer.BadParameter(f"the {len(order)} photographs are enough for {len(order) // 2} pairs at most")
-    unseen = make_pairs(pairs, order[pairs : 2 * pairs], photographs, seed + 1)
+    unseen = make_pairs(pairs, order[-pairs:], photographs, seed + 1)
     if check:
         for recipe in (RECIPE, *OTHERS):
             console.print(recipe, checked(unseen, load_recipe(recipe)))

@@ -123,7 +123,7 @@ class Pyramid(Solver[PyramidState]):
     The data of a level are the data downscaled by a power of ``ratio``. The kernel's size shrinks with them, down to
     about ``min_kernel_size`` pixels. Priors pass from level to level by `Resizable`: pixels are resampled, networks
     keep their weights. The inner solver is arbitrary: a pyramid around ``alternating-map`` is the classical MAP
-    method, one around ``joint-adam`` is SelfDeblur from coarse to fine. A `Scheduled` regularizer changes with levels.
+    method, one around ``joint-adam`` is SelfDeblur from coarse to fine. A `Scheduled` regularizer changes per level.
 
     Args:
         inner: solver of each level.
