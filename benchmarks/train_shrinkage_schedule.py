@@ -68,7 +68,7 @@ LUMA = np.array([0.299, 0.587, 0.114])
 SIDE = 200  # pixels of a blurry crop
 KERNELS = (11, 31)  # pixels, longer side
 FRAME_MARGIN = 4  # pixels by which the frame of the unknown kernel exceeds the true one, as in the published suites
-NOISE = (0.002, 0.01)  # standard deviation
+NOISE = (0.005, 0.01)  # standard deviation
 FAMILIES = (shake, dwelling, shake, straight, dwelling, shake_and_defocus)
 LEFT_OUT = ("night", "flat")  # kinds of photographs: without edges, no method finds a kernel
 FEWEST_PAIRS = 4  # from which a scale is learned
@@ -368,7 +368,7 @@ def report(pairs: Sequence[Pair], stages: Sequence[Learned], used: Settings) -> 
 
 
 def main(
-    pairs: Annotated[int, typer.Option(min=1, help="Synthetic pairs to learn from, and as many to check on.")] = 24,
+    pairs: Annotated[int, typer.Option(min=1, help="Synthetic pairs to learn from, and as many to check on.")] = 12,
     seed: Annotated[int, typer.Option(min=0, help="Of every random number.")] = 0,
     check: Annotated[bool, typer.Option("--check", help="Only measure the recipes; learn nothing.")] = False,
     photographs: Annotated[Path, typer.Option(help="Where they are, or are downloaded to.")] = PHOTOGRAPHS,
