@@ -113,7 +113,7 @@ def generalised_shrinkage(power: float, step: float) -> Shrinkage:
 
     Example:
         >>> generalised_shrinkage(power=-1.0, step=0.25)(torch.tensor([0.7, 0.8, 2.0]))  # the threshold is 0.75
-        tensor([0.0000, 1.0346, 2.0588])
+        tensor([0.0000, 1.0339, 2.0590])
     """
     if power > 0:
         return power_shrinkage(power, 0.0, step)
