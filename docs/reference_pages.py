@@ -13,6 +13,7 @@ from tables import table
 from invkit.apps.cli.components import type_text
 from invkit.core import evaluation, interfaces, registry
 from invkit.core.nested import ComponentSpec, named
+from invkit.core.problem import Scheduled
 from invkit.core.solver import Solver
 from invkit.recipes.model import Recipe, load_recipe
 from invkit.recipes.schema import describe
@@ -26,7 +27,7 @@ KINDS = CLASSICAL, NETWORKS, KNOWN, OTHERS = (
     "Other problems",
 )
 NO_ABILITIES = {str(interface).partition(":")[2] for interface in registry.FAMILIES.values()} | {"KernelPrior"}
-ABILITIES = {*interfaces.__all__, *evaluation.__all__} - NO_ABILITIES
+ABILITIES = {*interfaces.__all__, *evaluation.__all__, Scheduled.__name__} - NO_ABILITIES
 TITLES = {family: family.replace("_", " ").capitalize() for family in INTERFACES}
 
 

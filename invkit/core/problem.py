@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from abc import ABC
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -30,7 +30,7 @@ from .interfaces import (
 from .result import present
 from .runtime.threads import at_most_threads, threads_worth
 
-__all__ = ["MissingData", "Problem", "Term", "one_thread_for_networks", "parts", "threads_for"]
+__all__ = ["MissingData", "Problem", "Scheduled", "Term", "one_thread_for_networks", "parts", "threads_for"]
 
 RANGE_TOLERANCE = 1e-4  # by which data may leave their range: more than the rounding of float32 Fourier transforms
 DataRange: TypeAlias = tuple[float, float] | None
@@ -44,6 +44,18 @@ class MissingData(ABC):  # noqa: B024 - an ability without a method
 
     The values that stand in their place do not change the result, except through the image that a solve starts from.
     """
+
+
+class Scheduled(ABC):
+    """The ability of a regularizer to change, with its weight, while a solver alternates from coarse to fine."""
+
+    @abstractmethod
+    def at_scale(self, scale: int) -> Regularizer:
+        """The regularizer at a scale, counted from 0 at the coarsest; it changes with the iterations there."""
+
+    @abstractmethod
+    def at(self, iteration: int) -> tuple[Regularizer, float]:
+        """The regularizer at an outer iteration on a scale, counted from 0, and the factor of its weight."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +81,18 @@ class Term:
             raise InputError(
                 f"the target of {type_name(self.regularizer)} must be 'image' or 'kernel', got {self.target!r}"
             )
+
+    def at_scale(self, scale: int) -> Term:
+        """The term at a scale, counted from 0 at the coarsest: itself, unless its regularizer is `Scheduled`."""
+        one = self.regularizer
+        return replace(self, regularizer=one.at_scale(scale)) if isinstance(one, Scheduled) else self
+
+    def at(self, iteration: int) -> Term:
+        """The term at an outer iteration, counted from 0: itself, unless its regularizer is `Scheduled`."""
+        if not isinstance(self.regularizer, Scheduled):
+            return self
+        regularizer, factor = self.regularizer.at(iteration)
+        return replace(self, regularizer=regularizer, weight=self.weight * factor)
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,8 @@ class AlternatingMAP(Solver[MAPState]):
     (2) ``edge_selection`` selects the reliable edges of the latent image; (3) ``kernel_estimation`` fits the kernel
     to them; (4) ``kernel_postprocessing`` removes artefacts from the kernel. With different components these are the
     methods of Chan & Wong 1998, Cho & Lee 2009, Xu & Jia 2010, Xu, Zheng, Jia 2013, Pan et al. 2014 and 2016, Perrone
-    & Favaro 2014 and others. All of them work from coarse to fine: put this solver into ``pyramid``.
+    & Favaro 2014 and others. All of them work from coarse to fine: put this solver into ``pyramid``. A `Scheduled`
+    regularizer changes with the outer iteration.
 
     Args:
         latent: solver that computes the latent image for a given kernel.
@@ -120,7 +121,7 @@ class AlternatingMAP(Solver[MAPState]):
         factor = self.decay**state.iteration
         terms = [
             replace(term, weight=max(term.weight / factor, min(term.weight, self.min_weight)))
-            for term in problem.regularizers
+            for term in (term.at(state.iteration) for term in problem.regularizers)
         ]
         image_prior, kernel_prior = state.priors(problem)
         return replace(

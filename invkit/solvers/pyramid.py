@@ -123,7 +123,7 @@ class Pyramid(Solver[PyramidState]):
     The data of a level are the data downscaled by a power of ``ratio``. The kernel's size shrinks with them, down to
     about ``min_kernel_size`` pixels. Priors pass from level to level by `Resizable`: pixels are resampled, networks
     keep their weights. The inner solver is arbitrary: a pyramid around ``alternating-map`` is the classical MAP
-    method, one around ``joint-adam`` is SelfDeblur from coarse to fine.
+    method, one around ``joint-adam`` is SelfDeblur from coarse to fine. A `Scheduled` regularizer changes per level.
 
     Args:
         inner: solver of each level.
@@ -275,7 +275,8 @@ class Pyramid(Solver[PyramidState]):
         data = whole.data if level == 0 else downscale(whole.data, self.ratio**level).clamp(0, 1)
         kernel_shape = self.kernel_shape(whole, level)
         image_shape = whole.operator.image_shape(shape_of(data), kernel_shape)
-        factor = self.decay ** (self.levels(whole) - 1 - level)
+        solved = self.levels(whole) - 1 - level
+        factor = self.decay**solved
         shift = self.frame_shift if scale > 1 else 0
         image_prior = resized_prior(source.image_prior, widened(image_shape, 2 * shift), scale)
         kernel_prior = resized_prior(source.kernel_prior, widened(kernel_shape, 2 * shift), scale)
@@ -288,7 +289,7 @@ class Pyramid(Solver[PyramidState]):
             data=data,
             image_prior=image_prior,
             kernel_prior=kernel_prior,
-            regularizers=[replace(term, weight=term.weight / factor) for term in whole.regularizers],
+            regularizers=[replace(term.at_scale(solved), weight=term.weight / factor) for term in whole.regularizers],
         )
 
     def kernel_shape(self, whole: Problem, level: int) -> Shape:

@@ -228,6 +228,8 @@ def test_a_deconvolution_may_follow_selfdeblur(next_recipe: str) -> None:
         ("michaeli-irani", []),
         ("sun-2013", []),
         ("sun-2013", [f"{MAP}.edge_selection=shock"]),
+        ("zuo-2016", []),
+        ("pan-l0", ["regularizers=[{name = 'generalised-shrinkage', weight = 4e-3, params = {power = 0.2}}]"]),
     ],
 )
 def test_a_mixture_makes_a_picture_sharper(recipe: str, settings: list[str]) -> None:

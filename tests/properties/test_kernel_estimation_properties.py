@@ -28,6 +28,7 @@ STEPS = [
     (ToeplitzLeastSquares, {"iterations": 60}),
     (ToeplitzLeastSquares, {"iterations": 60, "sum_to_one": True}),
     (L1Reweighted, {}),
+    (L1Reweighted, {"power": 0.5}),
     (SupportDetection, {"iterations": 30}),
     (ProjectedGradient, {}),
     (ProjectedGradient, {"normalisation": "projection", "iterations": 3}),

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ...core.parameters import NonNegative, PositiveInt, validated
+from ...core.parameters import NonNegative, PositiveFraction, PositiveInt, validated
 from ...numerics.conjugate_gradients import conjugate_gradients, dot_per_image, ratio_or_zero
 from .interfaces import KernelEstimation
 from .normal_equations import (
@@ -70,7 +70,8 @@ class L1Reweighted(KernelEstimation):
     solves ``(A^T A + weight ||s||^2 / 2 diag(1 / |k0|)) k = A^T b`` by a few preconditioned conjugate gradients from
     the previous kernel k0. Non-negativity and sum are imposed afterwards, as in the paper; together they would make the
     penalty a constant. The paper does one round of one solve, and scales the gradients of each image instead of the
-    weight.
+    weight. A ``power`` q below 1 replaces ``|k|`` by ``|k|^q`` and ``1 / |k0|`` by ``q |k0|^(q - 2)`` (Levin, Weiss,
+    Durand, Freeman 2011 and Zuo et al. 2016 take 1/2).
 
     The first round solves the Toeplitz system, the others correct the right side for the border
     (`invkit.solvers.map.normal_equations`).
@@ -81,6 +82,7 @@ class L1Reweighted(KernelEstimation):
         rounds: number of reweightings.
         iterations: largest number of conjugate-gradient iterations in each round.
         tolerance: norm of the residual, relative to the right side, at which a round stops.
+        power: q; a lower one spares large entries and suppresses small ones more.
     """
 
     @validated
@@ -91,9 +93,10 @@ class L1Reweighted(KernelEstimation):
         rounds: PositiveInt = 3,
         iterations: PositiveInt = 15,
         tolerance: RelativeTolerance = 1e-4,
+        power: PositiveFraction = 1.0,
     ) -> None:
         super().__init__()
-        self.weight, self.rounds = weight, rounds
+        self.weight, self.rounds, self.power = weight, rounds, power
         self.iterations, self.tolerance = iterations, tolerance
 
     def forward(self, sharp: Tensor, blurred: Tensor, kernel: Tensor) -> Tensor:
@@ -106,7 +109,7 @@ class L1Reweighted(KernelEstimation):
 
     def _round(self, equations: NormalEquations, right: Tensor, current: Tensor) -> Tensor:
         """Reweight at the current kernel, and solve."""
-        penalty = self.weight * equations.scale / 2 / bounded_magnitude(current)
+        penalty = self.weight * self.power * equations.scale / 2 / bounded_magnitude(current).pow(2 - self.power)
         diagonal = equations.scale + penalty + TINY_DIVISOR
         return conjugate_gradients(
             lambda value: equations.approximate(value) + penalty * value,

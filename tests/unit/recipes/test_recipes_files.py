@@ -105,7 +105,7 @@ CLASSICAL = {name for name in NAMES if "alternating-map" in recipe_text(name) or
 
 def test_the_classical_methods_are_there() -> None:
     wanted = {"chan-wong-tv", "perrone-favaro", "cho-lee", "xu-jia", "krishnan", "xu-l0", "pan-l0", "pan-text"}
-    assert wanted | {"pan-dark-channel", "pmp", "fast-map", "sun-2013", "michaeli-irani"} <= CLASSICAL
+    assert wanted | {"pan-dark-channel", "pmp", "fast-map", "sun-2013", "michaeli-irani", "zuo-2016"} <= CLASSICAL
 
 
 @pytest.mark.parametrize("name", sorted(CLASSICAL - {"polish", "srn"}))

@@ -242,21 +242,30 @@ def test_the_corrections_remove_the_border(step: KernelEstimation) -> None:
     assert left < 0.002 * truth.norm()
 
 
-def test_l1_step_is_reweighted_least_squares() -> None:
+@pytest.mark.parametrize("power", [1.0, 0.5])
+def test_l1_step_is_reweighted_least_squares(power: float) -> None:
     sharp, blurred, start = noisy_edges()
     exact, toeplitz, right = dense(sharp, blurred, SIZE)
-    penalty, kernel, side = 0.01 * sharp.square().sum() / 2, start.flatten(), right
+    penalty, kernel, side = 0.01 * power * sharp.square().sum() / 2, start.flatten(), right
     for number in range(3):
         side = right + (toeplitz @ kernel - exact @ kernel if number else 0)
         size = kernel.abs().maximum(1e-3 * kernel.abs().max())
-        kernel = torch.linalg.solve(toeplitz + penalty * torch.diag(1 / size), side)
-    found = L1Reweighted(weight=0.01, rounds=3, iterations=80, tolerance=0.0)(sharp, blurred, start)
+        kernel = torch.linalg.solve(toeplitz + penalty * torch.diag(size ** (power - 2)), side)
+    step = L1Reweighted(weight=0.01, rounds=3, iterations=120, tolerance=0.0, power=power)
+    found = step(sharp, blurred, start)
     assert torch.allclose(found.flatten(), scaled(kernel), atol=1e-8)
 
 
 def test_a_heavier_l1_penalty_gives_a_sparser_kernel() -> None:
     counts = [int((L1Reweighted(weight=weight, rounds=20)(*noisy_edges()) > 1e-2).sum()) for weight in (0.0, 0.02, 0.2)]
     assert counts[0] > counts[1] > counts[2] >= 1
+
+
+def test_a_lower_power_gives_a_sparser_kernel() -> None:
+    counts = [
+        int((L1Reweighted(weight=0.01, rounds=20, power=power)(*noisy_edges()) > 1e-2).sum()) for power in (1, 0.5)
+    ]
+    assert counts[0] > counts[1] >= 1
 
 
 def test_the_support_lies_above_the_first_significant_jump() -> None:
