@@ -9,17 +9,17 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
 from ..core.errors import AssemblyError, InputError
 from ..core.interfaces import Assignable, ImagePrior, OperatorParameterPrior, Resizable
-from ..core.parameters import NonNegativeInt, PositiveInt, validated
-from ..core.problem import Problem, threads_for
+from ..core.parameters import NonNegative, NonNegativeInt, PositiveInt, validated
+from ..core.problem import Problem, Term, threads_for
 from ..core.result import KERNEL, Uncertain, variances_of
 from ..core.solver import Solver, State
 from ..numerics.geometry import Shape, Size, centre, shape_of, size_of
+from ..numerics.kernel_window import crop_each, cropped_together, heaviest_windows
 from ..numerics.resampling import downscale, resample, resample_kernel
 from .pixel_state import image_prior_of, kernel_prior_of
 
@@ -134,7 +134,11 @@ class Pyramid(Solver[PyramidState]):
         initial_kernel: the kernel at the coarsest level. "prior": the kernel of the kernel prior. "delta": one pixel.
             "two-taps": two equal neighbours in a row, as in many papers, since a delta explains the coarsest data well
             and is hard to leave.
-        decay: the regularizers' weights are divided by this factor at each finer level.
+        decay: the regularizers' weights are divided by this factor at each finer level; they are given for the
+            coarsest level.
+        growth: the regularizers' weights are multiplied by this factor at each coarser level; without ``decay`` they
+            are given for the finest level, and those of a level do not depend on the number of levels.
+        max_weight: ``growth`` raises no weight above this value; None for no limit.
         margin: the estimated kernel is larger than requested by this number of pixels along each side at the finest
             level. In the end the window of the requested size with most of the kernel's mass is kept. Without a margin,
             a kernel that just fits its frame must also be centred in it, which is rarely so at coarse levels.
@@ -160,6 +164,8 @@ class Pyramid(Solver[PyramidState]):
         min_data_side: PositiveInt = 16,
         initial_kernel: Literal["prior", "delta", "two-taps"] = "prior",
         decay: Annotated[float, Field(ge=1)] = 1.0,
+        growth: Annotated[float, Field(ge=1)] = 1.0,
+        max_weight: NonNegative | None = None,
         margin: NonNegativeInt = 0,
         frame_shift: NonNegativeInt = 0,
         side_rounding: Literal["near", "up"] = "near",
@@ -171,7 +177,8 @@ class Pyramid(Solver[PyramidState]):
         self.min_kernel_size = min_kernel_size
         self.min_data_side = min_data_side
         self.initial_kernel = initial_kernel
-        self.decay = decay
+        self.decay, self.growth = decay, growth
+        self.max_weight = math.inf if max_weight is None else max_weight
         self.margin = margin
         self.frame_shift = frame_shift
         self.side_rounding = side_rounding
@@ -275,7 +282,6 @@ class Pyramid(Solver[PyramidState]):
         data = whole.data if level == 0 else downscale(whole.data, self.ratio**level).clamp(0, 1)
         kernel_shape = self.kernel_shape(whole, level)
         image_shape = whole.operator.image_shape(shape_of(data), kernel_shape)
-        factor = self.decay ** (self.levels(whole) - 1 - level)
         shift = self.frame_shift if scale > 1 else 0
         image_prior = resized_prior(source.image_prior, widened(image_shape, 2 * shift), scale)
         kernel_prior = resized_prior(source.kernel_prior, widened(kernel_shape, 2 * shift), scale)
@@ -288,8 +294,16 @@ class Pyramid(Solver[PyramidState]):
             data=data,
             image_prior=image_prior,
             kernel_prior=kernel_prior,
-            regularizers=[replace(term, weight=term.weight / factor) for term in whole.regularizers],
+            regularizers=self.terms_at(level, whole),
         )
+
+    def terms_at(self, level: int, whole: Problem) -> list[Term]:
+        """Return the regularizers with their weights at a level; level 0 is the problem's own size."""
+        growth, factor = self.growth**level, self.decay ** (self.levels(whole) - 1 - level)
+        return [
+            replace(term, weight=min(term.weight * growth, max(term.weight, self.max_weight)) / factor)
+            for term in whole.regularizers
+        ]
 
     def kernel_shape(self, whole: Problem, level: int) -> Shape:
         """Return the kernel's shape at a level: at level 0 its own with the margin, else odd sides of at least 3."""
@@ -330,54 +344,6 @@ def resized_prior(prior: PriorOfEither, shape: Shape, scale: float) -> PriorOfEi
     if not isinstance(found, ImagePrior | OperatorParameterPrior):
         raise AssemblyError(f"pyramid needs priors that can be resized, and {type(prior).__name__} cannot")
     return cast(PriorOfEither, found)
-
-
-def cropped_together(image: Tensor, kernel: Tensor, image_size: Size, kernel_size: Size) -> tuple[Tensor, Tensor]:
-    """Crop a kernel to the window with most of its mass, and the image by as much on the opposite sides.
-
-    The cropped image and kernel still explain the same data. The window is that of `heaviest_windows`.
-
-    Args:
-        image: (B, C, H, W).
-        kernel: (B, 1, h, w).
-        image_size: size of the cropped image.
-        kernel_size: size of the cropped kernel; if the kernel has it, nothing is cropped.
-    """
-    if size_of(kernel) == kernel_size:
-        return image, kernel
-    corners = heaviest_windows(kernel, kernel_size)
-    rows, columns = (old - new for old, new in zip(size_of(kernel), kernel_size, strict=True))
-    opposite = [(rows - row, columns - column) for row, column in corners]
-    cropped = crop_each(kernel, corners, kernel_size)
-    return crop_each(image, opposite, image_size), cropped / cropped.sum((-2, -1), keepdim=True)
-
-
-def heaviest_windows(kernel: Tensor, size: Size) -> list[Size]:
-    """The first pixel (row, column), for each kernel (B, 1, h, w), of the window of a size with most of its mass.
-
-    Of the windows that hold at least 0.999 of the largest mass of any window, it is the nearest to the centre.
-    """
-    mass = F.avg_pool2d(kernel, size, stride=1, divisor_override=1)
-    rows, columns = (torch.arange(n, device=mass.device) - (n - 1) / 2 for n in size_of(mass))
-    distance = rows[:, None].square() + columns.square()
-    enough = mass >= (1 - 1e-3) * mass.amax((-2, -1), keepdim=True)
-    chosen = torch.where(enough, distance, torch.inf).flatten(1).argmin(1).tolist()
-    return [divmod(index, mass.shape[-1]) for index in chosen]
-
-
-def crop_each(value: Tensor, corners: list[Size], size: Size) -> Tensor:
-    """Crop each item of a batch (B, C, H, W) to a size at its own corner.
-
-    Args:
-        value: (B, C, H, W).
-        corners: (row, column) of each item's first pixel.
-        size: of the windows.
-    """
-    cropped = [
-        one[..., row : row + size[0], column : column + size[1]]
-        for one, (row, column) in zip(value, corners, strict=True)
-    ]
-    return torch.stack(cropped)
 
 
 def set_to_taps(prior: OperatorParameterPrior, taps: int, like: Tensor) -> OperatorParameterPrior:
