@@ -109,7 +109,7 @@ class PyramidState(State, Uncertain):
         self.inner = self.solver.inner.start(self.problem)
 
     def _scale(self) -> float:
-        return float(self.solver.ratio**-self.level)
+        return self.solver.scale(0, self.level, self.whole)
 
 
 def cloned_state(prior: nn.Module) -> dict[str, Tensor]:
@@ -120,7 +120,8 @@ def cloned_state(prior: nn.Module) -> dict[str, Tensor]:
 class Pyramid(Solver[PyramidState]):
     """Solves the problem from coarse to fine; each level starts from the result of the previous one.
 
-    The data of a level are the data downscaled by a power of ``ratio``. The kernel's size shrinks with them, down to
+    The data of a level are the data downscaled by a power of ``ratio``, or as ``spacing`` says. The kernel's size
+    shrinks with them, down to
     about ``min_kernel_size`` pixels. Priors pass from level to level by `Resizable`: pixels are resampled, networks
     keep their weights. The inner solver is arbitrary: a pyramid around ``alternating-map`` is the classical MAP
     method, one around ``joint-adam`` is SelfDeblur from coarse to fine.
@@ -128,6 +129,10 @@ class Pyramid(Solver[PyramidState]):
     Args:
         inner: solver of each level.
         ratio: size of a level relative to the next finer one.
+        spacing: "ratio": each level has ``ratio`` times the size of the next finer one. "odd-sides": the kernel's
+            longer side is the one of the next finer level times ``ratio``, rounded down to an odd number, at least two
+            pixels less, and the data shrink as much as this side. The kernel then fits its frame at each level, and
+            small kernels have fewer levels (Perrone & Favaro 2014, with a ratio of 1 / 1.1).
         min_kernel_size: the kernel's longer side at the coarsest level, pixels, or slightly more.
         min_data_side: the data's shorter side at the coarsest level, pixels, or slightly more. Below the default, data
             show no structure.
@@ -160,6 +165,7 @@ class Pyramid(Solver[PyramidState]):
         *,
         inner: Annotated[Solver[Any], Field(examples=["joint-adam"])],
         ratio: Annotated[float, Field(ge=0.3, le=0.95)] = 0.5**0.5,
+        spacing: Literal["ratio", "odd-sides"] = "ratio",
         min_kernel_size: Annotated[PositiveInt, Field(ge=3)] = 5,
         min_data_side: PositiveInt = 16,
         initial_kernel: Literal["prior", "delta", "two-taps"] = "prior",
@@ -173,7 +179,7 @@ class Pyramid(Solver[PyramidState]):
     ) -> None:
         self.inner = inner
         self.keeps_large_blocks, self.remedy = inner.keeps_large_blocks, inner.remedy
-        self.ratio = ratio
+        self.ratio, self.spacing = ratio, spacing
         self.min_kernel_size = min_kernel_size
         self.min_data_side = min_data_side
         self.initial_kernel = initial_kernel
@@ -222,9 +228,9 @@ class Pyramid(Solver[PyramidState]):
 
     def levels(self, problem: Problem) -> int:
         """Return the number of levels, the finest included."""
-        count, side = 1, max(problem.kernel_prior.shape[-2:]) + self.margin
+        count = 1
         while (
-            side * self.ratio**count >= self.min_kernel_size
+            self.longer_side(count, problem) >= self.min_kernel_size
             and min(self.data_size(problem, count)) >= self.min_data_side
         ):
             count += 1
@@ -241,7 +247,29 @@ class Pyramid(Solver[PyramidState]):
     def data_size(self, problem: Problem, level: int) -> Size:
         """Return the size of the data at a level."""
         height, width = size_of(problem.data)
-        return round(height * self.ratio**level), round(width * self.ratio**level)
+        scale = self.scale(level, 0, problem)
+        return round(height * scale), round(width * scale)
+
+    def longer_side(self, level: int, problem: Problem) -> float:
+        """Return the kernel's longer side at a level, pixels; with the spacing "ratio", before it is rounded."""
+        side = max(problem.kernel_prior.shape[-2:]) + self.margin
+        if self.spacing == "ratio":
+            return float(side * self.ratio**level)
+        for _ in range(level):
+            side = next_odd_side(side, self.ratio)
+        return side
+
+    def scale(self, level: int, source_level: int, problem: Problem) -> float:
+        """Return the pixels of a level per pixel of another level.
+
+        Args:
+            level: 0 for the problem's own size.
+            source_level: the other level.
+            problem: the problem at its own size.
+        """
+        if self.spacing == "ratio":
+            return float(self.ratio ** (level - source_level))
+        return self.longer_side(level, problem) / self.longer_side(source_level, problem)
 
     def start(self, problem: Problem) -> PyramidState:
         """Start the coarsest level."""
@@ -278,8 +306,8 @@ class Pyramid(Solver[PyramidState]):
             source: the problem whose priors are resized.
             source_level: the level of ``source``.
         """
-        scale = self.ratio ** (level - source_level)  # of the content: sizes are rounded, see `downscale`
-        data = whole.data if level == 0 else downscale(whole.data, self.ratio**level).clamp(0, 1)
+        scale = self.scale(level, source_level, whole)  # of the content: sizes are rounded, see `downscale`
+        data = whole.data if level == 0 else downscale(whole.data, self.scale(level, 0, whole)).clamp(0, 1)
         kernel_shape = self.kernel_shape(whole, level)
         image_shape = whole.operator.image_shape(shape_of(data), kernel_shape)
         shift = self.frame_shift if scale > 1 else 0
@@ -312,8 +340,14 @@ class Pyramid(Solver[PyramidState]):
         if level == 0:
             return batch, 1, sides[0], sides[1]
         rounded = round if self.side_rounding == "near" else rounded_up
-        height, width = (max(3, rounded(side * self.ratio**level) // 2 * 2 + 1) for side in sides)
+        height, width = (max(3, rounded(side * self.scale(level, 0, whole)) // 2 * 2 + 1) for side in sides)
         return batch, 1, height, width
+
+
+def next_odd_side(side: int, ratio: float) -> int:
+    """The longer side of a kernel at the next coarser level: odd, about a ratio of this side, and less than it."""
+    smaller = (round(side * ratio) + 1) // 2 * 2 - 1
+    return smaller if smaller < side else side - 2
 
 
 def rounded_up(side: float) -> int:
