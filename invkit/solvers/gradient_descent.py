@@ -11,7 +11,7 @@ from ..core.interfaces import Assignable
 from ..core.parameters import Positive, PositiveInt, validated
 from ..core.problem import MissingData, Problem
 from ..core.solver import Solver
-from ..numerics.step_length import changed_by_at_most
+from ..numerics.conjugate_gradients import changed_by_at_most
 from .pixel_state import PixelState, check_terms, starting_point
 
 __all__ = ["GradientDescent"]

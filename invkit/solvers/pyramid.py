@@ -18,8 +18,8 @@ from ..core.parameters import NonNegative, NonNegativeInt, PositiveInt, validate
 from ..core.problem import Problem, Term, threads_for
 from ..core.result import KERNEL, Uncertain, variances_of
 from ..core.solver import Solver, State
+from ..numerics.framing import crop_each, cropped_together, heaviest_windows
 from ..numerics.geometry import Shape, Size, centre, shape_of, size_of
-from ..numerics.kernel_window import crop_each, cropped_together, heaviest_windows
 from ..numerics.resampling import downscale, resample, resample_kernel
 from .pixel_state import image_prior_of, kernel_prior_of
 

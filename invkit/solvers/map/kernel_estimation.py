@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import torch
@@ -9,8 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ...core.parameters import NonNegative, PositiveInt, validated
-from ...numerics.conjugate_gradients import LinearMap, conjugate_gradients, dot_per_image, ratio_or_zero
-from ...numerics.step_length import changed_by_at_most
+from ...numerics.conjugate_gradients import changed_by_at_most, conjugate_gradients, dot_per_image, ratio_or_zero
 from .interfaces import KernelEstimation
 from .normal_equations import (
     NormalEquations,
@@ -170,14 +170,14 @@ class ProjectedGradient(KernelEstimation):
             current = cut_and_normalised(moved, current)
         return current
 
-    def _scaled_by_curvature(self, sharp: Tensor, blurred: Tensor, kernel: Tensor) -> LinearMap:
+    def _scaled_by_curvature(self, sharp: Tensor, blurred: Tensor, kernel: Tensor) -> Callable[[Tensor], Tensor]:
         """Return the unconstrained step of the rule "curvature"."""
         equations = normal_equations(sharp, blurred, kernel)
         bound = largest_eigenvalue(equations.approximate, kernel)
         step = ratio_or_zero(bound.new_full(bound.shape, self.step), bound)
         return lambda current: current - step * (equations.exact(current) - equations.right)
 
-    def _scaled_by_largest_change(self, sharp: Tensor, blurred: Tensor, kernel: Tensor) -> LinearMap:
+    def _scaled_by_largest_change(self, sharp: Tensor, blurred: Tensor, kernel: Tensor) -> Callable[[Tensor], Tensor]:
         """Return the unconstrained step of the rule "largest-change"."""
         return lambda current: changed_by_at_most(self.step, current, least_squares_gradient(sharp, blurred, current))
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from invkit.numerics.step_length import changed_by_at_most
+from invkit.numerics.conjugate_gradients import changed_by_at_most
 from invkit.testing.common import drawn
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from invkit.core.errors import AssemblyError
 from invkit.core.problem import Problem, Term
 from invkit.image_priors.dip_skip import DipSkipImage
-from invkit.numerics.kernel_window import cropped_together
+from invkit.numerics.framing import cropped_together
 from invkit.operators.convolution import Convolution
 from invkit.regularizers.l0 import L0Gradient
 from invkit.solvers.adam import JointAdam
