@@ -1,4 +1,4 @@
-"""Conjugate gradients for a batch of independent symmetric linear systems."""
+"""Conjugate gradients for a batch of independent symmetric linear systems, and what other descents share with them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor
 __all__ = [
     "InnerProduct",
     "LinearMap",
+    "changed_by_at_most",
     "conjugate_gradients",
     "dot_per_channel",
     "dot_per_image",
@@ -105,5 +106,25 @@ def dot_per_channel(first: Tensor, second: Tensor) -> Tensor:
 
 
 def ratio_or_zero(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """The quotient of two tensors >= 0; zero where the denominator is not positive."""
+    """The quotient of two tensors, the second >= 0; zero where the denominator is not positive."""
     return torch.where(denominator > 0, numerator / denominator, 0.0)
+
+
+def changed_by_at_most(share: float, values: Tensor, gradient: Tensor) -> Tensor:
+    """Move values against a gradient, as far as the largest change is a share of the largest value.
+
+    ``values - share * max(values) / max |gradient| * gradient``, for each item of a batch alone, as Perrone and Favaro
+    move image and kernel. Values without a gradient, or without a positive value, stay.
+
+    Args:
+        share: > 0.
+        values: (B, C, H, W).
+        gradient: of the same shape.
+
+    Example:
+        >>> changed_by_at_most(0.1, torch.tensor([[[[2.0, 1.0]]]]), torch.tensor([[[[-5.0, 10.0]]]]))
+        tensor([[[[2.1000, 0.8000]]]])
+    """
+    largest = values.amax((1, 2, 3), keepdim=True).clamp(min=0)
+    direction = ratio_or_zero(gradient, gradient.abs().amax((1, 2, 3), keepdim=True))  # within [-1, 1]
+    return values - share * largest * direction

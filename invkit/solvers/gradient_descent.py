@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
+from torch import Tensor
 
 from ..core.interfaces import Assignable
 from ..core.parameters import Positive, PositiveInt, validated
 from ..core.problem import MissingData, Problem
 from ..core.solver import Solver
+from ..numerics.conjugate_gradients import changed_by_at_most
 from .pixel_state import PixelState, check_terms, starting_point
 
 __all__ = ["GradientDescent"]
@@ -18,13 +20,18 @@ __all__ = ["GradientDescent"]
 class GradientDescent(Solver[PixelState], MissingData):
     """Steepest descent on the image for a fixed kernel: the x-step of Chan & Wong 1998 and Perrone & Favaro 2014.
 
-    ``x <- x - step * N / 2 * gradient of the objective``, where N is the number of values of the data. With the mean
-    squared error and a kernel that sums to one, a step of 1 is Landweber's. This is the largest safe step without
-    regularizers. The iterate stays within [0, 1].
+    With the rule "curvature", ``x <- x - step * N / 2 * gradient of the objective``, where N is the number of values of
+    the data. With the mean squared error and a kernel that sums to one, a step of 1 is Landweber's. This is the largest
+    safe step without regularizers. With the rule "largest-change", the pixel of the largest derivative changes by
+    ``step`` times the largest pixel, as in Perrone and Favaro's program. These steps do not shrink near a minimum: a
+    kernel step between two of them meets an image that keeps moving. The iterate stays within [0, 1].
 
     Args:
         iterations: number of steps.
-        step: length of a step; with 1, Landweber's, it is as long as the data term allows.
+        step: length of a step, in the unit of ``step_rule``. For "curvature", 1 is as long as the data term allows;
+            for "largest-change" Perrone and Favaro's program has 5e-3.
+        step_rule: "curvature": the length of a step follows from the data term; "largest-change": from the largest
+            change of a pixel.
     """
 
     keeps_large_blocks = True
@@ -32,9 +39,15 @@ class GradientDescent(Solver[PixelState], MissingData):
     needs: ClassVar = {"image_prior": Assignable}
 
     @validated
-    def __init__(self, *, iterations: PositiveInt = 1, step: Positive = 0.5) -> None:
+    def __init__(
+        self,
+        *,
+        iterations: PositiveInt = 1,
+        step: Positive = 0.5,
+        step_rule: Literal["curvature", "largest-change"] = "curvature",
+    ) -> None:
         self.iterations = iterations
-        self.step_length = step
+        self.step_length, self.step_rule = step, step_rule
 
     def check(self, problem: Problem) -> None:
         """Raise `AssemblyError` for a problem that the solver cannot solve."""
@@ -51,6 +64,12 @@ class GradientDescent(Solver[PixelState], MissingData):
         image = state.image.detach().requires_grad_()
         loss = problem.objective(image, state.kernel, state.iteration).sum()
         (gradient,) = torch.autograd.grad(loss, image)
-        state.image = (state.image - self.step_length * problem.data[0].numel() / 2 * gradient).clamp(0, 1)
+        state.image = self._moved(state.image, gradient, problem.data[0].numel()).clamp(0, 1)
         state.losses.append(loss.detach())
         return state
+
+    def _moved(self, image: Tensor, gradient: Tensor, data_values: int) -> Tensor:
+        """The image after a step against a gradient; ``data_values`` is the number of values of one item's data."""
+        if self.step_rule == "largest-change":
+            return changed_by_at_most(self.step_length, image, gradient)
+        return image - self.step_length * data_values / 2 * gradient

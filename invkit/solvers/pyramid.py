@@ -9,16 +9,16 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
 from ..core.errors import AssemblyError, InputError
 from ..core.interfaces import Assignable, ImagePrior, OperatorParameterPrior, Resizable
-from ..core.parameters import NonNegativeInt, PositiveInt, validated
-from ..core.problem import Problem, threads_for
+from ..core.parameters import NonNegative, NonNegativeInt, PositiveInt, validated
+from ..core.problem import Problem, Term, threads_for
 from ..core.result import KERNEL, Uncertain, variances_of
 from ..core.solver import Solver, State
+from ..numerics.framing import crop_each, cropped_together, heaviest_windows
 from ..numerics.geometry import Shape, Size, centre, shape_of, size_of
 from ..numerics.resampling import downscale, resample, resample_kernel
 from .pixel_state import image_prior_of, kernel_prior_of
@@ -109,7 +109,7 @@ class PyramidState(State, Uncertain):
         self.inner = self.solver.inner.start(self.problem)
 
     def _scale(self) -> float:
-        return float(self.solver.ratio**-self.level)
+        return self.solver.scale(0, self.level, self.whole)
 
 
 def cloned_state(prior: nn.Module) -> dict[str, Tensor]:
@@ -120,21 +120,30 @@ def cloned_state(prior: nn.Module) -> dict[str, Tensor]:
 class Pyramid(Solver[PyramidState]):
     """Solves the problem from coarse to fine; each level starts from the result of the previous one.
 
-    The data of a level are the data downscaled by a power of ``ratio``. The kernel's size shrinks with them, down to
-    about ``min_kernel_size`` pixels. Priors pass from level to level by `Resizable`: pixels are resampled, networks
-    keep their weights. The inner solver is arbitrary: a pyramid around ``alternating-map`` is the classical MAP
-    method, one around ``joint-adam`` is SelfDeblur from coarse to fine. A `Scheduled` regularizer changes per level.
+    The data of a level are the data downscaled by a power of ``ratio``, or as ``spacing`` says. The kernel's size
+    shrinks with them, down to about ``min_kernel_size`` pixels. Priors pass from level to level by `Resizable`: pixels
+    are resampled, networks keep their weights. A `Scheduled` regularizer changes per level. The inner solver is
+    arbitrary: a pyramid around ``alternating-map`` is the classical MAP method, one around ``joint-adam`` is SelfDeblur
+    from coarse to fine.
 
     Args:
         inner: solver of each level.
         ratio: size of a level relative to the next finer one.
+        spacing: "ratio": each level has ``ratio`` times the size of the next finer one. "odd-sides": the kernel's
+            longer side is the one of the next finer level times ``ratio``, rounded down to an odd number, at least two
+            pixels less, and the data shrink as much as this side. The kernel then fits its frame at each level, and
+            small kernels have fewer levels (Perrone & Favaro 2014, with a ratio of 1 / 1.1).
         min_kernel_size: the kernel's longer side at the coarsest level, pixels, or slightly more.
         min_data_side: the data's shorter side at the coarsest level, pixels, or slightly more. Below the default, data
             show no structure.
         initial_kernel: the kernel at the coarsest level. "prior": the kernel of the kernel prior. "delta": one pixel.
             "two-taps": two equal neighbours in a row, as in many papers, since a delta explains the coarsest data well
             and is hard to leave.
-        decay: the regularizers' weights are divided by this factor at each finer level.
+        decay: the regularizers' weights are divided by this factor at each finer level; they are given for the
+            coarsest level.
+        growth: the regularizers' weights are multiplied by this factor at each coarser level; without ``decay`` they
+            are given for the finest level, and those of a level do not depend on the number of levels.
+        max_weight: ``growth`` raises no weight above this value; None for no limit.
         margin: the estimated kernel is larger than requested by this number of pixels along each side at the finest
             level. In the end the window of the requested size with most of the kernel's mass is kept. Without a margin,
             a kernel that just fits its frame must also be centred in it, which is rarely so at coarse levels.
@@ -156,10 +165,13 @@ class Pyramid(Solver[PyramidState]):
         *,
         inner: Annotated[Solver[Any], Field(examples=["joint-adam"])],
         ratio: Annotated[float, Field(ge=0.3, le=0.95)] = 0.5**0.5,
+        spacing: Literal["ratio", "odd-sides"] = "ratio",
         min_kernel_size: Annotated[PositiveInt, Field(ge=3)] = 5,
         min_data_side: PositiveInt = 16,
         initial_kernel: Literal["prior", "delta", "two-taps"] = "prior",
         decay: Annotated[float, Field(ge=1)] = 1.0,
+        growth: Annotated[float, Field(ge=1)] = 1.0,
+        max_weight: NonNegative | None = None,
         margin: NonNegativeInt = 0,
         frame_shift: NonNegativeInt = 0,
         side_rounding: Literal["near", "up"] = "near",
@@ -167,11 +179,12 @@ class Pyramid(Solver[PyramidState]):
     ) -> None:
         self.inner = inner
         self.keeps_large_blocks, self.remedy = inner.keeps_large_blocks, inner.remedy
-        self.ratio = ratio
+        self.ratio, self.spacing = ratio, spacing
         self.min_kernel_size = min_kernel_size
         self.min_data_side = min_data_side
         self.initial_kernel = initial_kernel
-        self.decay = decay
+        self.decay, self.growth = decay, growth
+        self.max_weight = math.inf if max_weight is None else max_weight
         self.margin = margin
         self.frame_shift = frame_shift
         self.side_rounding = side_rounding
@@ -215,9 +228,9 @@ class Pyramid(Solver[PyramidState]):
 
     def levels(self, problem: Problem) -> int:
         """Return the number of levels, the finest included."""
-        count, side = 1, max(problem.kernel_prior.shape[-2:]) + self.margin
+        count = 1
         while (
-            side * self.ratio**count >= self.min_kernel_size
+            self.longer_side(count, problem) >= self.min_kernel_size
             and min(self.data_size(problem, count)) >= self.min_data_side
         ):
             count += 1
@@ -234,7 +247,29 @@ class Pyramid(Solver[PyramidState]):
     def data_size(self, problem: Problem, level: int) -> Size:
         """Return the size of the data at a level."""
         height, width = size_of(problem.data)
-        return round(height * self.ratio**level), round(width * self.ratio**level)
+        scale = self.scale(level, 0, problem)
+        return round(height * scale), round(width * scale)
+
+    def longer_side(self, level: int, problem: Problem) -> float:
+        """Return the kernel's longer side at a level, pixels; with the spacing "ratio", before it is rounded."""
+        side = max(problem.kernel_prior.shape[-2:]) + self.margin
+        if self.spacing == "ratio":
+            return float(side * self.ratio**level)
+        for _ in range(level):
+            side = next_odd_side(side, self.ratio)
+        return side
+
+    def scale(self, level: int, source_level: int, problem: Problem) -> float:
+        """Return the pixels of a level per pixel of another level.
+
+        Args:
+            level: 0 for the problem's own size.
+            source_level: the other level.
+            problem: the problem at its own size.
+        """
+        if self.spacing == "ratio":
+            return float(self.ratio ** (level - source_level))
+        return self.longer_side(level, problem) / self.longer_side(source_level, problem)
 
     def start(self, problem: Problem) -> PyramidState:
         """Start the coarsest level."""
@@ -271,12 +306,10 @@ class Pyramid(Solver[PyramidState]):
             source: the problem whose priors are resized.
             source_level: the level of ``source``.
         """
-        scale = self.ratio ** (level - source_level)  # of the content: sizes are rounded, see `downscale`
-        data = whole.data if level == 0 else downscale(whole.data, self.ratio**level).clamp(0, 1)
+        scale = self.scale(level, source_level, whole)  # of the content: sizes are rounded, see `downscale`
+        data = whole.data if level == 0 else downscale(whole.data, self.scale(level, 0, whole)).clamp(0, 1)
         kernel_shape = self.kernel_shape(whole, level)
         image_shape = whole.operator.image_shape(shape_of(data), kernel_shape)
-        solved = self.levels(whole) - 1 - level
-        factor = self.decay**solved
         shift = self.frame_shift if scale > 1 else 0
         image_prior = resized_prior(source.image_prior, widened(image_shape, 2 * shift), scale)
         kernel_prior = resized_prior(source.kernel_prior, widened(kernel_shape, 2 * shift), scale)
@@ -289,8 +322,19 @@ class Pyramid(Solver[PyramidState]):
             data=data,
             image_prior=image_prior,
             kernel_prior=kernel_prior,
-            regularizers=[replace(term.at_scale(solved), weight=term.weight / factor) for term in whole.regularizers],
+            regularizers=self.terms_at(level, whole),
         )
+
+    def terms_at(self, level: int, whole: Problem) -> list[Term]:
+        """Return the regularizers with their weights at a level; level 0 is the problem's own size."""
+        solved, growth = self.levels(whole) - 1 - level, self.growth**level
+        return [
+            replace(
+                term.at_scale(solved),
+                weight=min(term.weight * growth, max(term.weight, self.max_weight)) / self.decay**solved,
+            )
+            for term in whole.regularizers
+        ]
 
     def kernel_shape(self, whole: Problem, level: int) -> Shape:
         """Return the kernel's shape at a level: at level 0 its own with the margin, else odd sides of at least 3."""
@@ -299,8 +343,14 @@ class Pyramid(Solver[PyramidState]):
         if level == 0:
             return batch, 1, sides[0], sides[1]
         rounded = round if self.side_rounding == "near" else rounded_up
-        height, width = (max(3, rounded(side * self.ratio**level) // 2 * 2 + 1) for side in sides)
+        height, width = (max(3, rounded(side * self.scale(level, 0, whole)) // 2 * 2 + 1) for side in sides)
         return batch, 1, height, width
+
+
+def next_odd_side(side: int, ratio: float) -> int:
+    """The longer side of a kernel at the next coarser level: odd, about a ratio of this side, and less than it."""
+    smaller = (round(side * ratio) + 1) // 2 * 2 - 1
+    return smaller if smaller < side else side - 2
 
 
 def rounded_up(side: float) -> int:
@@ -331,54 +381,6 @@ def resized_prior(prior: PriorOfEither, shape: Shape, scale: float) -> PriorOfEi
     if not isinstance(found, ImagePrior | OperatorParameterPrior):
         raise AssemblyError(f"pyramid needs priors that can be resized, and {type(prior).__name__} cannot")
     return cast(PriorOfEither, found)
-
-
-def cropped_together(image: Tensor, kernel: Tensor, image_size: Size, kernel_size: Size) -> tuple[Tensor, Tensor]:
-    """Crop a kernel to the window with most of its mass, and the image by as much on the opposite sides.
-
-    The cropped image and kernel still explain the same data. The window is that of `heaviest_windows`.
-
-    Args:
-        image: (B, C, H, W).
-        kernel: (B, 1, h, w).
-        image_size: size of the cropped image.
-        kernel_size: size of the cropped kernel; if the kernel has it, nothing is cropped.
-    """
-    if size_of(kernel) == kernel_size:
-        return image, kernel
-    corners = heaviest_windows(kernel, kernel_size)
-    rows, columns = (old - new for old, new in zip(size_of(kernel), kernel_size, strict=True))
-    opposite = [(rows - row, columns - column) for row, column in corners]
-    cropped = crop_each(kernel, corners, kernel_size)
-    return crop_each(image, opposite, image_size), cropped / cropped.sum((-2, -1), keepdim=True)
-
-
-def heaviest_windows(kernel: Tensor, size: Size) -> list[Size]:
-    """The first pixel (row, column), for each kernel (B, 1, h, w), of the window of a size with most of its mass.
-
-    Of the windows that hold at least 0.999 of the largest mass of any window, it is the nearest to the centre.
-    """
-    mass = F.avg_pool2d(kernel, size, stride=1, divisor_override=1)
-    rows, columns = (torch.arange(n, device=mass.device) - (n - 1) / 2 for n in size_of(mass))
-    distance = rows[:, None].square() + columns.square()
-    enough = mass >= (1 - 1e-3) * mass.amax((-2, -1), keepdim=True)
-    chosen = torch.where(enough, distance, torch.inf).flatten(1).argmin(1).tolist()
-    return [divmod(index, mass.shape[-1]) for index in chosen]
-
-
-def crop_each(value: Tensor, corners: list[Size], size: Size) -> Tensor:
-    """Crop each item of a batch (B, C, H, W) to a size at its own corner.
-
-    Args:
-        value: (B, C, H, W).
-        corners: (row, column) of each item's first pixel.
-        size: of the windows.
-    """
-    cropped = [
-        one[..., row : row + size[0], column : column + size[1]]
-        for one, (row, column) in zip(value, corners, strict=True)
-    ]
-    return torch.stack(cropped)
 
 
 def set_to_taps(prior: OperatorParameterPrior, taps: int, like: Tensor) -> OperatorParameterPrior:

@@ -32,6 +32,8 @@ STEPS = [
     (SupportDetection, {"iterations": 30}),
     (ProjectedGradient, {}),
     (ProjectedGradient, {"normalisation": "projection", "iterations": 3}),
+    (ProjectedGradient, {"step_rule": "largest-change", "step": 0.05, "iterations": 3}),
+    (ProjectedGradient, {"step_rule": "largest-change", "step": 0.05, "iterations": 3, "normalisation": "projection"}),
 ]
 RELATIVE = [(component, params) for component, params in STEPS if component is not ConjugateGradients]
 CLEANUPS = [{}, {"threshold": 1.0, "min_component": 1.0}, {"threshold": 0.0, "min_component": 0.0}]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import torch
@@ -9,13 +10,14 @@ from pydantic import Field
 from torch import Tensor
 
 from ...core.parameters import NonNegative, PositiveFraction, PositiveInt, validated
-from ...numerics.conjugate_gradients import conjugate_gradients, dot_per_image, ratio_or_zero
+from ...numerics.conjugate_gradients import changed_by_at_most, conjugate_gradients, dot_per_image, ratio_or_zero
 from .interfaces import KernelEstimation
 from .normal_equations import (
     NormalEquations,
     accelerated_descent,
     cut_and_normalised,
     largest_eigenvalue,
+    least_squares_gradient,
     normal_equations,
     project_on_simplex,
 )
@@ -136,8 +138,12 @@ class ProjectedGradient(KernelEstimation):
     on the kernels that are >= 0 and sum to one.
 
     Args:
-        step: length of a step, relative to one over the largest eigenvalue of the normal matrix, for images of any size
-            and contrast; above 2 plain gradient descent diverges. (The paper of 2014 gives an absolute 1e-3.)
+        step: length of a step, in the unit of ``step_rule``. For "curvature" plain gradient descent diverges above 2;
+            for "largest-change" Perrone and Favaro's program has 1e-3.
+        step_rule: "curvature": the unit is one over the largest eigenvalue of the normal matrix, for images of any size
+            and contrast. "largest-change": the step changes the entry of the largest derivative by ``step`` times the
+            kernel's largest entry, before the constraints. Its length does not shrink near a minimum, and a small step
+            follows the latent image slowly.
         iterations: gradient steps per call.
         normalisation: "delayed" clamps at zero and divides by the sum after a step, "projection" takes the nearest
             kernel of the simplex.
@@ -148,24 +154,35 @@ class ProjectedGradient(KernelEstimation):
         self,
         *,
         step: Annotated[float, Field(gt=0, lt=2)] = 1.0,
+        step_rule: Literal["curvature", "largest-change"] = "curvature",
         iterations: PositiveInt = 1,
         normalisation: Literal["delayed", "projection"] = "delayed",
     ) -> None:
         super().__init__()
-        self.step, self.iterations, self.normalisation = step, iterations, normalisation
+        self.step, self.step_rule = step, step_rule
+        self.iterations, self.normalisation = iterations, normalisation
 
     def forward(self, sharp: Tensor, blurred: Tensor, kernel: Tensor) -> Tensor:
         """Return the kernel after the steps; the current kernel without edges."""
-        equations = normal_equations(sharp, blurred, kernel)
-        bound = largest_eigenvalue(equations.approximate, kernel)
-        step = ratio_or_zero(bound.new_full(bound.shape, self.step), bound)
-        current = kernel
+        moved_down = self._scaled_by_curvature if self.step_rule == "curvature" else self._scaled_by_largest_change
+        descend, current = moved_down(sharp, blurred, kernel), kernel
         for _ in range(self.iterations):
-            moved = current - step * (equations.exact(current) - equations.right)
+            moved = descend(current)
             if self.normalisation == "projection":
                 moved = project_on_simplex(moved)
             current = cut_and_normalised(moved, current)
         return current
+
+    def _scaled_by_curvature(self, sharp: Tensor, blurred: Tensor, kernel: Tensor) -> Callable[[Tensor], Tensor]:
+        """Return the unconstrained step of the rule "curvature"."""
+        equations = normal_equations(sharp, blurred, kernel)
+        bound = largest_eigenvalue(equations.approximate, kernel)
+        step = ratio_or_zero(bound.new_full(bound.shape, self.step), bound)
+        return lambda current: current - step * (equations.exact(current) - equations.right)
+
+    def _scaled_by_largest_change(self, sharp: Tensor, blurred: Tensor, kernel: Tensor) -> Callable[[Tensor], Tensor]:
+        """Return the unconstrained step of the rule "largest-change"."""
+        return lambda current: changed_by_at_most(self.step, current, least_squares_gradient(sharp, blurred, current))
 
 
 class SupportDetection(KernelEstimation):

@@ -36,6 +36,7 @@ __all__ = [
     "accelerated_descent",
     "cut_and_normalised",
     "largest_eigenvalue",
+    "least_squares_gradient",
     "normal_equations",
     "project_on_simplex",
     "toeplitz_matrix",
@@ -163,9 +164,7 @@ class NormalEquations:
 
     def predicted(self, kernel: Tensor) -> Tensor:
         """``A k``, the valid convolution, (B, S, H, W)."""
-        (h, w), (height, width) = self.kernel_size, self.data_size
-        full: Tensor = torch.fft.irfft2(rfft2_padded(kernel, self.grid) * self.spectrum, self.grid)
-        return full[..., h - 1 : h - 1 + height, w - 1 : w - 1 + width]
+        return valid_convolution(self.spectrum, kernel, self.grid, self.data_size)
 
     def exact(self, kernel: Tensor) -> Tensor:
         """``A^T A k``."""
@@ -220,6 +219,41 @@ def normal_equations(sharp: Tensor, blurred: Tensor, kernel: Tensor) -> NormalEq
         scale=lags[..., h - 1 : h, w - 1 : w],
         approximate=toeplitz_product(lags, (h, w)),
     )
+
+
+def least_squares_gradient(sharp: Tensor, blurred: Tensor, kernel: Tensor) -> Tensor:
+    """The gradient ``A^T (A k - b)`` of ``||A k - b||^2 / 2``, without the matrix T.
+
+    Args:
+        sharp: (B, S, H + h - 1, W + w - 1).
+        blurred: (B, S, H, W).
+        kernel: (B, 1, h, w).
+
+    Returns:
+        (B, 1, h, w).
+
+    Raises:
+        InputError: the shapes differ from these.
+    """
+    check_shapes(sharp, blurred, kernel)
+    grid = fast_size(size_of(sharp))
+    spectrum = torch.fft.rfft2(sharp, grid)
+    residual = valid_convolution(spectrum, kernel, grid, size_of(blurred)) - blurred
+    return correlated(spectrum, residual, grid, size_of(kernel))
+
+
+def valid_convolution(spectrum: Tensor, kernel: Tensor, grid: Size, data_size: Size) -> Tensor:
+    """``A k``, (B, S, H, W).
+
+    Args:
+        spectrum: of ``sharp``, (B, S, ., .).
+        kernel: (B, 1, h, w).
+        grid: of the spectrum, at least (H + h - 1, W + w - 1).
+        data_size: (H, W).
+    """
+    (h, w), (height, width) = size_of(kernel), data_size
+    full: Tensor = torch.fft.irfft2(rfft2_padded(kernel, grid) * spectrum, grid)
+    return full[..., h - 1 : h - 1 + height, w - 1 : w - 1 + width]
 
 
 def check_shapes(sharp: Tensor, blurred: Tensor, kernel: Tensor) -> None:

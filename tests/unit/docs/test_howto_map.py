@@ -41,9 +41,10 @@ def luma(picture: Any) -> Tensor:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder of the page, with its recipes and a photograph."""
-    recipe, several = blocks("toml")
+    recipe, several, single_steps = blocks("toml")
     (tmp_path / "mine.toml").write_text(recipe, encoding="utf-8")
     (tmp_path / "several.toml").write_text(several, encoding="utf-8")
+    (tmp_path / "single.toml").write_text(recipe[: recipe.index("[solver.params.inner.params]")] + single_steps)
     pixels = np.rint(255 * sample("coffee_blurry")).astype(np.uint8)
     (tmp_path / "photo.png").write_bytes(encode_png(pixels))
     monkeypatch.chdir(tmp_path)
@@ -76,3 +77,22 @@ def test_the_details_list_the_candidates_and_the_selected_one(folder: Path) -> N
     candidates = result.details["candidates"]
     assert [one["name"] for one in candidates] == ["xu-l0", "pan-l0", "pan-l0-strong"]
     assert sum(one["selected"] for one in candidates) == 1
+
+
+def test_the_recipe_of_single_steps_makes_kernels_that_change_slowly(folder: Path) -> None:
+    def kernel_after(iterations: int) -> npt.NDArray[Any]:
+        overrides = [f"solver.inner.iterations={iterations}"]
+        return np.asarray(
+            invkit.deblur(
+                folder / "photo.png",
+                recipe=folder / "single.toml",
+                kernel_size=15,
+                overrides=overrides,
+                progress=False,
+            ).kernel
+        )
+
+    few, more = kernel_after(1), kernel_after(20)
+    assert few.min() >= 0
+    assert few.sum() == pytest.approx(1)
+    assert 1e-4 < np.abs(few - more).max() < 0.2

@@ -30,6 +30,7 @@ from invkit.solvers.map.normal_equations import (
     accelerated_descent,
     cut_and_normalised,
     largest_eigenvalue,
+    least_squares_gradient,
     normal_equations,
     project_on_simplex,
     toeplitz_matrix,
@@ -313,6 +314,59 @@ def test_delayed_normalisation_steps_then_clips_then_divides() -> None:
         kernel = scaled(kernel - 0.8 / largest * (exact @ kernel - right))
     found = ProjectedGradient(step=0.8, iterations=3)(sharp, blurred, start)
     assert torch.allclose(found.flatten(), kernel, atol=1e-12)
+
+
+def test_the_gradient_is_that_of_the_dense_matrix() -> None:
+    sharp, blurred, start = noisy_edges()
+    exact, _, right = dense(sharp, blurred, SIZE)
+    found = least_squares_gradient(sharp, blurred, start).flatten()
+    assert torch.allclose(found, exact @ start.flatten() - right, atol=1e-10)
+
+
+@pytest.mark.parametrize("normalisation", ["delayed", "projection"])
+def test_a_step_by_the_largest_change_moves_then_imposes_the_constraints(normalisation: Any) -> None:
+    """The unconstrained step is as long as promised; only afterwards are entries cut and the sum divided."""
+    sharp, blurred, start = noisy_edges()
+    start = start + 0.04 * drawn(tuple(start.shape), 7, torch.float64)
+    start = start / start.sum()
+    exact, _, right = dense(sharp, blurred, SIZE)
+    constrained = scaled if normalisation == "delayed" else lambda vector: project_on_simplex(vector[None])[0]
+    kernel, least = start.flatten(), 0.0
+    for _ in range(5):
+        gradient = exact @ kernel - right
+        moved = kernel - 1.5 * kernel.max() / gradient.abs().max() * gradient
+        assert float((moved - kernel).abs().max()) == pytest.approx(1.5 * float(kernel.max()))
+        least = min(least, float(moved.min()))
+        kernel = constrained(moved)
+    found = ProjectedGradient(step=1.5, step_rule="largest-change", iterations=5, normalisation=normalisation)(
+        sharp, blurred, start
+    )
+    assert torch.allclose(found.flatten(), kernel, atol=1e-12)
+    assert least < 0, "no step leaves the kernels >= 0, so that the order does not matter"
+
+
+def test_with_the_delay_an_equal_change_of_all_entries_counts_but_the_projection_undoes_it() -> None:
+    """Constant edges fix only the kernel's sum. Too dark an image then raises all entries alike."""
+    sharp, blurred = torch.ones(1, 1, 14, 13, dtype=torch.float64), torch.full((1, 1, 10, 10), 2.0, dtype=torch.float64)
+    start = torch.linspace(1, 3, 20, dtype=torch.float64).view(1, 1, *SIZE)
+    start = start / start.sum()
+    delayed = ProjectedGradient(step=0.5, step_rule="largest-change")(sharp, blurred, start)
+    raised = start + 0.5 * start.max()
+    assert torch.allclose(delayed, raised / raised.sum(), atol=1e-12)
+    projected = ProjectedGradient(step=0.5, step_rule="largest-change", normalisation="projection")
+    assert torch.allclose(projected(sharp, blurred, start), start, atol=1e-12)
+
+
+@pytest.mark.parametrize("normalisation", ["delayed", "projection"])
+def test_small_steps_by_the_largest_change_descend(normalisation: Any) -> None:
+    sharp, blurred, truth = blurred_edges((1, 2, 26, 23), SIZE)
+    step = ProjectedGradient(step=0.02, step_rule="largest-change", normalisation=normalisation)
+    kernel, errors = uniform(SIZE), []
+    for _ in range(40):
+        errors.append(float((normal_equations(sharp, blurred, kernel).predicted(kernel) - blurred).square().sum()))
+        kernel = step(sharp, blurred, kernel)
+    assert errors == sorted(errors, reverse=True)
+    assert float((kernel - truth).norm()) < 0.9 * float((uniform(SIZE) - truth).norm())
 
 
 def test_projection_reaches_the_least_squares_kernel_of_the_simplex() -> None:

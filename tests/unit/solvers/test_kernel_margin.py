@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from invkit.core.errors import AssemblyError
 from invkit.core.problem import Problem, Term
 from invkit.image_priors.dip_skip import DipSkipImage
+from invkit.numerics.framing import cropped_together
 from invkit.operators.convolution import Convolution
 from invkit.regularizers.l0 import L0Gradient
 from invkit.solvers.adam import JointAdam
@@ -21,7 +22,7 @@ from invkit.solvers.half_quadratic import HalfQuadratic
 from invkit.solvers.map.edge_selection import Gradients
 from invkit.solvers.map.kernel_estimation import ToeplitzLeastSquares
 from invkit.solvers.map.kernel_postprocessing import ThresholdPostprocessing
-from invkit.solvers.pyramid import Pyramid, cropped_together
+from invkit.solvers.pyramid import Pyramid
 
 
 def pyramid(**keywords: Any) -> Pyramid:

@@ -313,6 +313,27 @@ def test_gradient_descent_is_landweber_s_iteration() -> None:
     assert torch.allclose(GradientDescent(step=1.0).step(problem, state).image, expected, atol=1e-12)
 
 
+def test_a_step_by_the_largest_change_moves_the_steepest_pixel_by_a_share_of_the_brightest() -> None:
+    """For each image of a batch alone; within [0, 1] no pixel is cut."""
+    _, problem = blurred([Term(TotalVariation(smoothing=0.05), 1e-3)], batch=2, noise=0.05)
+    solver = GradientDescent(step=5e-3, step_rule="largest-change")
+    state = solver.start(problem)
+    state.image = before = 0.25 + 0.5 * state.image * torch.tensor([1.0, 0.5]).view(2, 1, 1, 1)
+    image = before.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(problem.objective(image, state.kernel).sum(), image)
+    change = solver.step(problem, state).image - before
+    assert torch.allclose(change.abs().amax((1, 2, 3)), 5e-3 * before.amax((1, 2, 3)), rtol=1e-6)
+    cosine = torch.cosine_similarity(change.flatten(1), -gradient.flatten(1), dim=1)
+    assert torch.allclose(cosine, torch.ones_like(cosine), atol=1e-6)
+
+
+def test_small_steps_by_the_largest_change_lower_the_objective() -> None:
+    _, problem = blurred([Term(TotalVariation(smoothing=0.05), 1e-3)], noise=0.05)
+    history = GradientDescent(iterations=15, step=1e-3, step_rule="largest-change").solve(problem).history
+    assert list(history) == sorted(history, reverse=True)
+    assert history[-1] < history[0]
+
+
 def test_gradient_descent_lowers_the_objective_at_each_step() -> None:
     _, problem = blurred([Term(TotalVariation(smoothing=0.05), 1e-3)], noise=0.05)
     history = GradientDescent(iterations=40, step=0.5).solve(problem).history

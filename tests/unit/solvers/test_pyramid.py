@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 import torch
 from deconvolution import a_kernel, alike, blind, curve, delta, made, random
+from hypothesis import given
+from hypothesis import strategies as st
 from narrow import tensor
 
 from invkit.core.errors import AssemblyError, InputError
@@ -35,7 +37,7 @@ from invkit.solvers.map.edge_selection import Gradients
 from invkit.solvers.map.kernel_estimation import L1Reweighted, ToeplitzLeastSquares
 from invkit.solvers.map.kernel_postprocessing import ThresholdPostprocessing
 from invkit.solvers.pixel_state import PixelState, starting_point
-from invkit.solvers.pyramid import Pyramid
+from invkit.solvers.pyramid import Pyramid, next_odd_side
 from invkit.testing.priors import assert_image, assert_kernel
 
 if TYPE_CHECKING:
@@ -117,11 +119,72 @@ def test_data_and_kernels_shrink_together(
         )
 
 
+@pytest.mark.parametrize(
+    ("data", "kernel", "data_sizes", "kernel_sizes"),
+    [
+        (
+            (110, 99),
+            (11, 11),
+            [(30, 27), (50, 45), (70, 63), (90, 81), (110, 99)],
+            [(3, 3), (5, 5), (7, 7), (9, 9), (11, 11)],
+        ),
+        ((124, 93), (31, 15), [(108, 81), (124, 93)], [(27, 13), (31, 15)]),  # 31 / 1.1 rounds to 28
+        ((60, 60), (12, 6), [(55, 55), (60, 60)], [(11, 7), (12, 6)]),  # an even side
+    ],
+)
+def test_a_pyramid_of_odd_sides_shrinks_the_data_as_much_as_the_kernel(
+    data: tuple[int, int],
+    kernel: tuple[int, int],
+    data_sizes: list[tuple[int, int]],
+    kernel_sizes: list[tuple[int, int]],
+) -> None:
+    least = max(kernel_sizes[0])
+    pyramid = Pyramid(inner=Copying(), spacing="odd-sides", ratio=1 / 1.1, min_kernel_size=least)
+    problem = empty(data, kernel)
+    problems = seen(pyramid, problem)
+    assert [tuple(p.data.shape[2:]) for p in problems] == data_sizes
+    assert [tuple(p.kernel_prior.shape[2:]) for p in problems] == kernel_sizes
+    assert pyramid.levels(problem) == len(problems)
+    for coarse in problems[:-1]:
+        scale = max(coarse.kernel_prior.shape[2:]) / max(kernel)
+        assert torch.allclose(coarse.data, downscale(problem.data, scale), atol=1e-6)
+
+
+@given(side=st.integers(4, 400), ratio=st.floats(0.3, 0.95))
+def test_the_next_odd_side_is_odd_and_near_the_ratio(side: int, ratio: float) -> None:
+    smaller = next_odd_side(side, ratio)
+    assert smaller % 2 == 1
+    assert smaller < side
+    assert smaller <= side * ratio + 0.5
+    assert smaller >= min(side * ratio - 1.5, side - 2)
+
+
 def test_weights_are_divided_at_each_finer_level() -> None:
     terms = [Term(GradientL2(), 0.8), Term(KernelL2(), 0.4, target="kernel")]
     problems = seen(Pyramid(inner=Copying(), ratio=0.5, decay=2.0), empty((100, 80), (21, 21), terms))
     assert [[term.weight for term in p.regularizers] for p in problems] == [[0.8, 0.4], [0.4, 0.2], [0.2, 0.1]]
     assert [term.target for term in problems[0].regularizers] == ["image", "kernel"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [(None, [[0.9, 0.45], [0.3, 0.15], [0.1, 0.05]]), (0.2, [[0.2, 0.2], [0.2, 0.15], [0.1, 0.05]])],
+)
+def test_weights_of_the_finest_level_grow_at_each_coarser_one_up_to_a_limit(
+    limit: float | None, expected: list[list[float]]
+) -> None:
+    terms = [Term(GradientL2(), 0.1), Term(KernelL2(), 0.05, target="kernel")]
+    pyramid = Pyramid(inner=Copying(), ratio=0.5, growth=3.0, max_weight=limit)
+    found = [[term.weight for term in p.regularizers] for p in seen(pyramid, empty((100, 80), (21, 21), terms))]
+    assert found == [pytest.approx(level) for level in expected]
+
+
+def test_a_weight_above_the_limit_is_kept_and_growth_and_decay_multiply() -> None:
+    problem = empty((100, 80), (21, 21), [Term(GradientL2(), 0.5)])
+    kept = seen(Pyramid(inner=Copying(), ratio=0.5, growth=3.0, max_weight=0.2), problem)
+    assert [term.weight for p in kept for term in p.regularizers] == [0.5, 0.5, 0.5]
+    both = seen(Pyramid(inner=Copying(), ratio=0.5, growth=2.0, decay=2.0), problem)
+    assert [term.weight for p in both for term in p.regularizers] == [2.0, 0.5, 0.125]
 
 
 @pytest.mark.parametrize(("begin", "taps"), [("delta", [1.0, 0.0]), ("two-taps", [0.5, 0.5]), ("prior", None)])
