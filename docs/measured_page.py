@@ -42,6 +42,14 @@ SUITES = {
         "invkit bench table benchmarked/zuo_2016 --metrics psnr,ssim,error-ratio,kernel-similarity,seconds,cpu-seconds "
         "--interval none --published --output benchmarks/results/zuo_2016.md",
     ),
+    "alternating": (
+        "Levin's 32 images by total variation with gradient steps in turn",
+        "invkit bench run benchmarks/table3.toml --recipes perrone-favaro,chan-wong-tv "
+        "--output benchmarked/alternating\n"
+        "invkit bench table benchmarked/alternating "
+        "--metrics psnr,ssim,error-ratio,kernel-similarity,seconds,cpu-seconds --interval none --published "
+        "--output benchmarks/results/alternating.md",
+    ),
     "table3_true": (
         "The same with the true kernel sizes",
         "invkit bench run benchmarks/table3.toml --preset true-sizes --recipes fast-map,cho-lee,pan-l0 "
