@@ -8,8 +8,8 @@ It takes about four minutes of one core.
 The paper learns its operators greedily from synthetic pairs (Zuo, Ren, Zhang, Gu, Zhang, IEEE TIP 2016). So does this
 script. A pair is a grey crop of a photograph of the calibration set's split ``choose``, blurred by a random camera
 shake of 11 to 31 pixels, with noise. All pairs go through the recipe's own solver together. At each outer iteration of
-each scale, from coarse to fine, every weight and power of a grid is tried on every pair. The one whose kernels are the
-most similar to the true kernels, on average, is kept, and all pairs move on with it. The kernel is all that an
+each scale, from coarse to fine, every weight and power of a grid is tried on every pair. The one whose kernels restore
+gradients best, on average (`deconvolution_loss`), is kept, and all pairs move on with it. The kernel is all that an
 iteration passes on to the next one, which makes a new latent image from the data. Its error is therefore the whole
 loss; the paper also counts that of the gradients.
 
