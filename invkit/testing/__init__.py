@@ -2,6 +2,7 @@
 
 from .conformance import CHECKS, check_adapter, check_component, conformance_cases
 from .evaluation import check_dataset, check_dataset_class, check_metric, check_no_reference_metric
+from .example_problems import small_problem
 from .graph_safety import RecordedGraph, check_graph_safe, emulated_graphs, graph_safety_cases, host_accesses
 from .map_steps import check_edge_selection, check_kernel_estimation, check_kernel_postprocessing
 from .objective_terms import check_fidelity, check_regularizer
@@ -14,7 +15,7 @@ from .operators import (
     check_operator,
 )
 from .priors import assert_image, assert_kernel, check_image_prior, check_kernel_prior
-from .solvers import check_observer, check_solved, check_solver, small_problem
+from .solvers import check_observer, check_solved, check_solver
 
 __all__ = [
     "CHECKS",

@@ -19,9 +19,10 @@ from ..solvers.adam import AdamSolver
 from ..solvers.graph_replay import GRAPHS, Graph
 from ..solvers.host_access import HostAccess
 from .common import ParameterValues, build, demand, drawn
+from .example_problems import small_problem
 from .operators import CHECKED_KERNEL_SIZE
 from .priors import IMAGE_SHAPE, given_to_image, given_to_kernel
-from .solvers import assert_same_result, small_problem
+from .solvers import assert_same_result
 
 __all__ = ["RecordedGraph", "check_graph_safe", "emulated_graphs", "graph_safety_cases", "host_accesses"]
 

@@ -14,14 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from ..core import registry
-from ..core.errors import InvkitError, NotApplicableError, PluginError
-from ..core.interfaces import ForwardOperator, GriddedBlur, KernelPrior, OperatorParameterPrior
+from ..core.errors import NotApplicableError
 from ..core.nested import named
 from ..core.parameters import nested_components_of, parameters_of
-from ..core.problem import Problem, Term
+from ..core.problem import Problem
 from ..core.result import Result
 from ..core.solver import Observer, Solver, State, StopReason
-from ..numerics.geometry import Shape
 from .common import (
     ParameterValues,
     assert_documented,
@@ -29,11 +27,10 @@ from .common import (
     build,
     demand,
     differing,
-    drawn,
     examples,
     snapshot,
 )
-from .map_steps import strokes
+from .example_problems import DEFAULT_COMPONENTS, SMALL_DATA_SHAPE, blurred_problem, small_problem
 from .priors import assert_image, assert_kernel
 from .problem_parts import (
     assert_no_part_ignored,
@@ -42,21 +39,10 @@ from .problem_parts import (
     state_after_few,
 )
 
-__all__ = ["check_observer", "check_solved", "check_solver", "small_problem"]
+__all__ = ["check_observer", "check_solved", "check_solver"]
 
-SMALL_DATA_SHAPE: Shape = (1, 1, 24, 24)
-SMALL_KERNEL_SIZE = (9, 8)  # large enough for a pyramid of two levels
 SOLVER_ITERATIONS = 20
 OBSERVED_ITERATIONS = 4
-SMALL_WEIGHT = 1e-3  # of the regularizer
-
-DEFAULT_COMPONENTS = {
-    "operator": "convolution",
-    "image_prior": "pixels",
-    "kernel_prior": "simplex",
-    "fidelity": "mse",
-    "regularizers": "tv",
-}
 
 
 def check_solver(component: type[Solver[Any]], params: ParameterValues | None = None) -> None:
@@ -181,87 +167,6 @@ def with_few_iterations(example: Any) -> Any:
     return {**spec, "params": {**settings, **spec.get("params", {})}}
 
 
-def small_problem(solver: Solver[Any]) -> Problem:
-    """Return a problem with a blurred 24x24 image that the solver accepts.
-
-    Raises:
-        AssertionError: it refuses all problems that were tried; the message gives the last reason.
-    """
-    refusal: InvkitError | None = None
-    for chosen in component_choices(type(solver)):
-        try:
-            problem = blurred_problem(chosen)
-            solver.check(problem)
-        except InvkitError as error:
-            refusal = error
-            continue
-        return problem
-    raise AssertionError(f"{type(solver).__name__} refuses every problem of registered components: {refusal}")
-
-
-def component_choices(solver: type[Solver[Any]]) -> Iterator[dict[str, type[Any]]]:
-    """Yield components for each part: the first with the abilities, then these with one of them exchanged."""
-    candidates = {part: suitable_components(solver, part) for part in DEFAULT_COMPONENTS}
-    first = {part: components[0] for part, components in candidates.items()}
-    yield first
-    for part in reversed(DEFAULT_COMPONENTS):  # most often the regularizer must change
-        for other in candidates[part][1:]:
-            yield {**first, part: other}
-
-
-def suitable_components(solver: type[Solver[Any]], part: str) -> list[type[Any]]:
-    """Return the registered components of a part with the ability that the solver needs, the default one first."""
-    needed: type = {str(k): v for k, v in solver.needs.items()}.get(part, object)
-    found = []
-    for name in dict.fromkeys([DEFAULT_COMPONENTS[part], *registry.names(registry.PLACES[part])]):
-        try:
-            component: type[Any] = registry.load(registry.PLACES[part], name)
-        except PluginError:
-            continue  # a fault of another distribution
-        if issubclass(component, needed) and serves_kernels(component):
-            found.append(component)
-    demand(bool(found), f"{solver.__name__} needs a {needed.__name__}, and no registered component of {part} is one")
-    return found
-
-
-def serves_kernels(component: type[Any]) -> bool:
-    """Whether a component may be part of a problem with an unknown kernel, on which solvers are checked."""
-    kind = component.parameter_prior if issubclass(component, ForwardOperator) else component
-    return not issubclass(kind, OperatorParameterPrior) or issubclass(kind, KernelPrior)
-
-
-def blurred_problem(
-    chosen: Mapping[str, type[Any]], data_shape: Shape = SMALL_DATA_SHAPE, dtype: torch.dtype = torch.float32
-) -> Problem:
-    """Return a problem of these components; a kernel prior that accepts a start starts from the true kernel.
-
-    From there every method should improve the image. A blind start would fail with so few pixels.
-
-    Args:
-        chosen: the class of each part.
-        data_shape: (B, C, H, W).
-        dtype: of the data.
-    """
-    operator = build(chosen["operator"])
-    if isinstance(operator, GriddedBlur):  # which blurs one image
-        data_shape = (1, *data_shape[1:])
-    batch, channels = data_shape[:2]
-    kernel = strokes(operator.parameter_shape(data_shape, SMALL_KERNEL_SIZE)[0], SMALL_KERNEL_SIZE).to(dtype)
-    kernel_prior = build(chosen["kernel_prior"], {"shape": tuple(kernel.shape), "start": kernel, "guess": None})
-    shape = operator.image_shape(data_shape, kernel_prior.shape)
-    # Coarse blocks, which a blur damages, so that the solver can improve them.
-    coarse = drawn((batch, channels, 5, 5), seed=5, dtype=dtype)
-    data = operator(nn.functional.interpolate(coarse, size=shape[2:]), kernel).clamp(0, 1)
-    return Problem(
-        data=data,
-        operator=operator,
-        image_prior=build(chosen["image_prior"], {"shape": shape, "start": data}),
-        kernel_prior=kernel_prior,
-        fidelity=build(chosen["fidelity"]),
-        regularizers=(Term(build(chosen["regularizers"]), SMALL_WEIGHT),),
-    )
-
-
 def tensors_of(problem: Problem) -> dict[str, Tensor]:
     """Copy every parameter and buffer of a problem's components, and its data."""
     parts: dict[str, nn.Module] = {
@@ -337,7 +242,8 @@ def assert_priors_reusable(solver: Solver[Any], problem: Problem, state: State) 
 def assert_any_form(solver: Solver[Any], problem: Problem) -> None:
     """Two colour images in float64 with a kernel each give finite results of the same form."""
     chosen = {part: type(getattr(problem, part)) for part in DEFAULT_COMPONENTS if part != "regularizers"}
-    chosen["regularizers"] = type(problem.regularizers[0].regularizer)
+    if problem.regularizers:
+        chosen["regularizers"] = type(problem.regularizers[0].regularizer)
     many = blurred_problem(chosen, (2, 3, *SMALL_DATA_SHAPE[2:]), torch.float64)
     image, kernel = state_after_few(solver, many).estimate()
     assert_image(image, many.image_prior.shape)

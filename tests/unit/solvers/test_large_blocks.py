@@ -8,7 +8,7 @@ import pytest
 
 from invkit.core.solver import Solver
 from invkit.solvers import GradientDescent, HalfQuadratic, JointAdam, Pyramid, Wiener
-from invkit.testing.solvers import small_problem
+from invkit.testing.example_problems import small_problem
 
 
 @pytest.mark.parametrize(
