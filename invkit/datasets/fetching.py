@@ -94,8 +94,9 @@ def absent(files: Sequence[DatasetFile], folder: Path, *, replace: bool = False)
     """
     for file in files:
         check_entry(file)
+    there = {file.path for file in files if (folder / file.path).exists()}  # first: another process may be fetching
     missing = [file for file in files if not is_present(folder, file)]
-    different = [file.path for file in missing if not file.unpack and (folder / file.path).exists()]
+    different = [file.path for file in missing if not file.unpack and file.path in there]
     if different and not replace:
         raise InputError(
             f"{len(different)} files in {folder} differ from those of the dataset, for example {different[0]}; move "

@@ -186,6 +186,19 @@ def test_a_file_that_differs_is_replaced_only_on_request(server: str, tmp_path: 
     assert contents_of(folder) == CONTENTS
 
 
+def test_a_file_that_another_process_fetches_meanwhile_does_not_differ(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def looked_too_early(folder: Path, file: DatasetFile) -> bool:
+        (folder / file.path).parent.mkdir(parents=True)
+        (folder / file.path).write_bytes(CONTENTS[file.path])
+        return False
+
+    monkeypatch.setattr(fetching, "is_present", looked_too_early)
+    wanted = entries(server)[:1]
+    assert absent(wanted, tmp_path / "toy") == wanted
+
+
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
 def test_after_an_interruption_only_the_rest_is_downloaded(server: str, tmp_path: Path, sent: Signals) -> None:
     folder, wanted = tmp_path / "toy", entries(server)
