@@ -44,10 +44,10 @@ SUITES = {
     ),
     "michaeli_irani": (
         "Eight of Levin's images by patches that recur",
-        "invkit bench run benchmarks/table3.toml --recipes michaeli-irani --limit 8 --output benchmarked/michaeli_irani\n"
-        "invkit bench table benchmarked/michaeli_irani "
-        "--metrics psnr,ssim,error-ratio,kernel-similarity,seconds,cpu-seconds --interval none "
-        "--output benchmarks/results/michaeli_irani.md",
+        "invkit bench run benchmarks/table3.toml --recipes michaeli-irani --limit 8 "
+        "--output benchmarked/michaeli_irani\n"
+        "invkit bench table benchmarked/michaeli_irani --metrics psnr,ssim,error-ratio,kernel-similarity,seconds,"
+        "cpu-seconds --interval none --output benchmarks/results/michaeli_irani.md",
     ),
     "alternating": (
         "Levin's 32 images by total variation with gradient steps in turn",
