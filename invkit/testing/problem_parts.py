@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -84,17 +84,18 @@ def assert_regularizers_used(solver: Solver[Any], problem: Problem) -> None:
     """
     name = type(solver).__name__
     for target in ("image", "kernel"):
-        kept = () if target == "image" else tuple(problem.regularizers)
-        light, heavy = (
-            replace(problem, regularizers=(*kept, *(replace(term, target=target, weight=weight) for term in terms)))
-            for terms in [problem.regularizers]
-            for weight in (LIGHT_WEIGHT, HEAVY_WEIGHT)
-        )
+        light, heavy = (regularized(problem, target, weight) for weight in (LIGHT_WEIGHT, HEAVY_WEIGHT))
         if not (problem.regularizers and accepts(solver, heavy)):
             continue
         one, other = (solver.solve(each) for each in (light, heavy))  # whole: some count in a later phase only
         same = np.array_equal(one.image, other.image) and np.array_equal(one.kernel, other.kernel)
         demand(not same, f"{name} ignores regularizers on the {target}; refuse them in 'check'")
+
+
+def regularized(problem: Problem, target: Literal["image", "kernel"], weight: float) -> Problem:
+    """The problem with its regularizers at another weight, on the image or, beside its own, on the kernel."""
+    terms = [replace(term, target=target, weight=weight) for term in problem.regularizers]
+    return replace(problem, regularizers=terms if target == "image" else [*problem.regularizers, *terms])
 
 
 def assert_unknown_data_left_out(solver: Solver[Any], problem: Problem) -> None:
