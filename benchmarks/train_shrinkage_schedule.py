@@ -41,7 +41,7 @@ import torch
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from scipy.signal import correlate, fftconvolve
+from scipy.signal import fftconvolve
 from torch import Tensor
 
 import invkit
@@ -53,6 +53,7 @@ from invkit.numerics.resampling import resample_kernel
 from invkit.pipeline.assemble import assemble
 from invkit.recipes.model import Recipe, load_recipe
 from invkit.regularizers.generalised_shrinkage import GeneralisedShrinkage
+from invkit.solvers.map.streak_kernel import displacement
 from invkit.solvers.pyramid import Pyramid, PyramidState
 
 sys.path.insert(0, str(Path(__file__).parent / "calibration"))
@@ -159,31 +160,16 @@ def wiener_error(found: Floats, true: Floats) -> float:
     """
     side = max(MIN_GRID, 2 * max(*found.shape, *true.shape))
     rows, columns = np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None]
-    down, across = offset(found, true)
+    frames = [np.zeros((side, side), np.float32) for _ in range(2)]
+    for frame, kernel in zip(frames, (true, found), strict=True):
+        frame[: kernel.shape[0], : kernel.shape[1]] = kernel
+    down, across = displacement(*frames)
     moved = np.fft.rfft2(found, (side, side)) * np.exp(-2j * np.pi * (rows * down + columns * across))
     noise = NOISE_SHARE * 4 * (np.sin(np.pi * rows) ** 2 + np.sin(np.pi * columns) ** 2)
     noise[0, 0] = NOISE_SHARE  # constant images have no gradients
     restoring = moved.conj() / (np.abs(moved) ** 2 + noise)
     missed = 1 - restoring * np.fft.rfft2(true, (side, side))
     return float((np.abs(missed) ** 2 + noise * np.abs(restoring) ** 2).mean())
-
-
-def offset(found: Floats, true: Floats) -> tuple[float, float]:
-    """By how many pixels (down, across) a kernel must be moved onto the true one: the peak of their correlation."""
-    correlation = correlate(true, found, mode="full", method="fft")
-    peak = np.unravel_index(correlation.argmax(), correlation.shape)
-    lines = (correlation[:, peak[1]], correlation[peak[0]])
-    down, across = (at + vertex(line, at) - side + 1 for line, at, side in zip(lines, peak, found.shape, strict=True))
-    return float(down), float(across)
-
-
-def vertex(line: Floats, at: int) -> float:
-    """Where the parabola through a maximum and its neighbours has its own, in [-0.5, 0.5]; 0 at an end."""
-    if not 0 < at < len(line) - 1:
-        return 0.0
-    before, here, after = (float(one) for one in line[at - 1 : at + 2])
-    bend = before - 2 * here + after
-    return 0.5 * (before - after) / bend if bend < 0 else 0.0
 
 
 def make_pairs(count: int, photographs: Sequence[Photograph], folder: Path, seed: int) -> list[Pair]:

@@ -25,10 +25,10 @@ TINY = 1e-30  # keeps a root differentiable and a quotient finite
 NEWTON_ROUNDS = 8  # the error of the gain is then below 1e-6 for all powers
 
 Power = Annotated[float, Field(ge=-4, le=1)]
-Stage = tuple[Positive, Power]
+ScheduleEntry = tuple[Positive, Power]
 """The factor of the weight, and the power."""
-Row = Annotated[tuple[Stage, ...], Field(min_length=1)]
-"""The stages of one scale, one for each alternation."""
+Row = Annotated[tuple[ScheduleEntry, ...], Field(min_length=1)]
+"""The entries of one scale, one for each alternation."""
 
 
 class GeneralisedShrinkage(Proximable, Scheduled):

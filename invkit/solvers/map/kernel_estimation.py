@@ -182,7 +182,8 @@ class ProjectedGradient(KernelEstimation):
 
     def _scaled_by_largest_change(self, sharp: Tensor, blurred: Tensor, kernel: Tensor) -> Callable[[Tensor], Tensor]:
         """Return the unconstrained step of the rule "largest-change"."""
-        return lambda current: changed_by_at_most(self.step, current, least_squares_gradient(sharp, blurred, current))
+        gradient = least_squares_gradient(sharp, blurred, kernel)
+        return lambda current: changed_by_at_most(self.step, current, gradient(current))
 
 
 class SupportDetection(KernelEstimation):

@@ -221,16 +221,16 @@ def normal_equations(sharp: Tensor, blurred: Tensor, kernel: Tensor) -> NormalEq
     )
 
 
-def least_squares_gradient(sharp: Tensor, blurred: Tensor, kernel: Tensor) -> Tensor:
-    """The gradient ``A^T (A k - b)`` of ``||A k - b||^2 / 2``, without the matrix T.
+def least_squares_gradient(sharp: Tensor, blurred: Tensor, kernel: Tensor) -> Callable[[Tensor], Tensor]:
+    """The gradient ``A^T (A k - b)`` of ``||A k - b||^2 / 2`` as a function of k, without the matrix T.
 
     Args:
         sharp: (B, S, H + h - 1, W + w - 1).
         blurred: (B, S, H, W).
-        kernel: (B, 1, h, w).
+        kernel: gives the shape of k, (B, 1, h, w).
 
     Returns:
-        (B, 1, h, w).
+        A function (B, 1, h, w) -> (B, 1, h, w).
 
     Raises:
         InputError: the shapes differ from these.
@@ -238,8 +238,12 @@ def least_squares_gradient(sharp: Tensor, blurred: Tensor, kernel: Tensor) -> Te
     check_shapes(sharp, blurred, kernel)
     grid = fast_size(size_of(sharp))
     spectrum = torch.fft.rfft2(sharp, grid)
-    residual = valid_convolution(spectrum, kernel, grid, size_of(blurred)) - blurred
-    return correlated(spectrum, residual, grid, size_of(kernel))
+
+    def gradient(current: Tensor) -> Tensor:
+        residual = valid_convolution(spectrum, current, grid, size_of(blurred)) - blurred
+        return correlated(spectrum, residual, grid, size_of(current))
+
+    return gradient
 
 
 def valid_convolution(spectrum: Tensor, kernel: Tensor, grid: Size, data_size: Size) -> Tensor:

@@ -319,7 +319,7 @@ def test_delayed_normalisation_steps_then_clips_then_divides() -> None:
 def test_the_gradient_is_that_of_the_dense_matrix() -> None:
     sharp, blurred, start = noisy_edges()
     exact, _, right = dense(sharp, blurred, SIZE)
-    found = least_squares_gradient(sharp, blurred, start).flatten()
+    found = least_squares_gradient(sharp, blurred, start)(start).flatten()
     assert torch.allclose(found, exact @ start.flatten() - right, atol=1e-10)
 
 
