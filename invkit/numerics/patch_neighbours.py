@@ -23,16 +23,19 @@ def patches_of(plane: Plane, side: int) -> Patches:
     return windows.reshape(-1, side**2).astype(np.float64)
 
 
-def nearest_patches(wanted: Patches, database: Patches, components: int) -> npt.NDArray[np.intp]:
-    """The index of the nearest patch of a database for each wanted patch.
+def nearest_patches(
+    wanted: Patches, database: Patches, components: int, excess: float = 0.0
+) -> npt.NDArray[np.intp]:
+    """The index of a near patch of a database for each wanted patch.
 
-    A k-d tree searches in the axes of the database's principal components. With all of them the neighbour is the
-    nearest; with fewer, the nearest in the subspace, which is quicker for textures.
+    A k-d tree searches in the axes of the database's principal components. With all of them and no excess the neighbour
+    is the nearest. Both fewer components and an excess are quicker.
 
     Args:
         wanted: (n, P).
         database: (m, P), m >= 1.
         components: number of principal components, at most P.
+        excess: the distance in these components is at most 1 + excess times that of the nearest patch.
 
     Returns:
         (n,), each from 0 to m - 1.
@@ -43,7 +46,7 @@ def nearest_patches(wanted: Patches, database: Patches, components: int) -> npt.
     centred = database - mean
     _, axes = np.linalg.eigh(centred.T @ centred)  # in ascending order of their variance
     leading = axes[:, ::-1][:, :components]
-    found = cKDTree(centred @ leading).query((wanted - mean) @ leading)[1]
+    found = cKDTree(centred @ leading).query((wanted - mean) @ leading, eps=excess)[1]
     return np.asarray(found, dtype=np.intp)
 
 
