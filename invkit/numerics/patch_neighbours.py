@@ -23,9 +23,7 @@ def patches_of(plane: Plane, side: int) -> Patches:
     return windows.reshape(-1, side**2).astype(np.float64)
 
 
-def nearest_patches(
-    wanted: Patches, database: Patches, components: int, excess: float = 0.0
-) -> npt.NDArray[np.intp]:
+def nearest_patches(wanted: Patches, database: Patches, components: int, excess: float = 0.0) -> npt.NDArray[np.intp]:
     """The index of a near patch of a database for each wanted patch.
 
     A k-d tree searches in the axes of the database's principal components. With all of them and no excess the neighbour

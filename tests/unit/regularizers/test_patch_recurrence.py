@@ -110,7 +110,9 @@ def test_few_components_find_nearly_as_near_patches() -> None:
     assert errors[0] <= errors[1] < 1.5 * errors[0]
 
 
-@pytest.mark.parametrize("setting", [{"side": 4}, {"scale": 1.0}, {"tolerance": 0.0}, {"components": 0}, {"excess": -0.1}])
+@pytest.mark.parametrize(
+    "setting", [{"side": 4}, {"scale": 1.0}, {"tolerance": 0.0}, {"components": 0}, {"excess": -0.1}]
+)
 def test_settings_out_of_range_are_refused(setting: dict[str, float]) -> None:
     with pytest.raises((InputError, ValueError)):
         PatchRecurrence(**setting)  # type: ignore[arg-type]
