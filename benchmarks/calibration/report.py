@@ -3,7 +3,7 @@
     python benchmarks/calibration/report.py --recipe fast --recipe best --cases 40
 
 For each case: PSNR of the luma (shifts aligned, Levin's protocol) of the input, of the restoration with the true kernel
-(recipe sparse-admm, the last step of fast and best) and of each recipe; whether the recipe gave a warning; seconds.
+(by the last step of each recipe) and of each recipe; whether the recipe gave a warning; seconds.
 Rows are appended to the table, and cases in it are not restored again: Ctrl-C keeps what was done. The summary gives
 means with 95 % intervals over the photographs (bootstrap).
 """
@@ -105,11 +105,12 @@ def restored(folder: Path, case: Mapping[str, str], recipe: str) -> dict[str, An
         recipe: name or file.
     """
     import invkit
+    from invkit.recipes.model import load_recipe
 
     path = folder / case["split"] / case["id"]
     blurry = next(iter(path.parent.glob(f"{case['id']}_blurry.*")))
     truth, kernel = Path(f"{path}_sharp.png"), np.load(f"{path}_kernel.npy")
-    known = invkit.deconvolve(blurry, kernel, recipe="sparse-admm", progress=False)
+    known = invkit.deconvolve(blurry, kernel, recipe=load_recipe(recipe).links()[-1], progress=False)
     started = time.monotonic()
     found = invkit.deblur(blurry, recipe=recipe, progress=False)
     return {

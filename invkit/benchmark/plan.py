@@ -189,9 +189,10 @@ def with_id(job: BenchmarkJob, determining: Mapping[str, Any]) -> BenchmarkJob:
 
 
 def without_descriptions(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The document of a recipe, and of the recipes that follow it, without the fields that change no result."""
+    """The document of a recipe, of its referee and of its next stages without the fields that change no result."""
     kept = {place: value for place, value in document.items() if place not in DESCRIPTIVE_FIELDS}
-    return {**kept, "next": without_descriptions(kept["next"]) if kept["next"] else None}
+    inside = {place: without_descriptions(kept[place]) if kept[place] else None for place in ("referee", "next")}
+    return kept | inside
 
 
 def distributions_of(names: Any) -> dict[str, str]:

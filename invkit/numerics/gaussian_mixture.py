@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["GaussianMixture", "NoisyMixture"]
+__all__ = ["GaussianMixture", "NoisyMixture", "filtered"]
 
 BLOCK_COLUMNS = 2048  # vectors processed at a time: their products take 16 MB
 
@@ -36,23 +36,30 @@ class GaussianMixture:
             shares: weights of the components, (K,), > 0.
             triangles: for each component the lower triangle of L, row by row, (K, n (n + 1) / 2).
         """
-        size = (math.isqrt(8 * triangles.shape[1] + 1) - 1) // 2
+        size = side_of_triangle(triangles.shape[1])
         factors = torch.zeros(len(shares), size, size, dtype=torch.float64)
         rows, columns = torch.tril_indices(size, size)
         factors[:, rows, columns] = triangles.double()
         variances, directions = torch.linalg.eigh(factors @ factors.mT)
         return cls(shares.double().log(), variances, directions)
 
+    def leading(self, count: int) -> GaussianMixture:
+        """The mixture of the first ``count`` variables alone."""
+        covariances = self.with_eigenvalues(self.variances)[:, :count, :count]
+        return GaussianMixture(self.log_shares, *torch.linalg.eigh(covariances))
+
     def noisy(self, variance: float) -> NoisyMixture:
         """The mixture of the sums of such vectors and white noise of this variance, > 0."""
         total = self.variances + variance
-        gains = self.variances / total
         return NoisyMixture(
             noise=variance,
             constants=self.log_shares - total.log().sum(1) / 2 - total.shape[1] / 2 * math.log(2 * math.pi),
-            products=triangle(self.with_eigenvalues(gains / variance)),
-            filters=self.with_eigenvalues(gains),
+            products=triangle(self.with_eigenvalues(self.variances / total / variance)),
         )
+
+    def wiener_filters(self, variance: float) -> Tensor:
+        """For each component the matrix (n, n) from a vector with white noise to its mean without, (K, n, n)."""
+        return self.with_eigenvalues(self.variances / (self.variances + variance))
 
     def with_eigenvalues(self, values: Tensor) -> Tensor:
         """Matrices (K, n, n) with the components' eigenvectors and other eigenvalues (K, n)."""
@@ -61,7 +68,7 @@ class GaussianMixture:
 
 @dataclass(frozen=True)
 class NoisyMixture:
-    """What estimates of vectors with white noise need of a mixture.
+    """The densities of vectors with white noise under a mixture.
 
     The logarithm of a component's density is ``constant - |v|^2 / (2 noise) + products . (v_i v_j)_(i <= j)``. One
     matrix product gives it for all components and many vectors. For 200 components of 63 variables this is faster than
@@ -71,33 +78,20 @@ class NoisyMixture:
         noise: variance of the noise.
         constants: (K,).
         products: (K, n (n + 1) / 2), coefficients of the products of two variables.
-        filters: the components' Wiener filters, (K, n, n).
     """
 
     noise: float
     constants: Tensor
     products: Tensor
-    filters: Tensor
+
+    @property
+    def size(self) -> int:
+        """The number n of variables."""
+        return side_of_triangle(self.products.shape[1])
 
     def most_likely(self, vectors: Tensor) -> Tensor:
         """The most likely component of each of the vectors (n, N), (N,)."""
         return torch.cat([self.advantages(block).argmax(0) for block in column_blocks(vectors)])
-
-    def estimated(self, vectors: Tensor, components: Tensor) -> Tensor:
-        """The mean of each vector without noise, given its component.
-
-        Args:
-            vectors: with noise, (n, N).
-            components: of each vector, (N,).
-
-        Returns:
-            (n, N).
-        """
-        order = torch.argsort(components, stable=True)
-        counts = torch.bincount(components, minlength=len(self.filters)).tolist()
-        groups = torch.split(vectors[:, order], counts, 1)
-        filtered = torch.cat([wiener @ group for wiener, group in zip(self.filters, groups, strict=True)], 1)
-        return torch.empty_like(vectors).index_copy_(1, order, filtered)
 
     def energy(self, vectors: Tensor) -> Tensor:
         """The sum over the vectors (n, N) of ``log p(0) - log p(v)``, >= 0, a scalar."""
@@ -127,6 +121,29 @@ class NoisyMixture:
         """Logarithms of the components' densities and shares, without ``-|v|^2 / (2 noise)``: (n, N) -> (K, N)."""
         products = torch.cat([vectors[index:] * vectors[index] for index in range(len(vectors))])
         return torch.addmm(self.constants[:, None], self.products, products)
+
+
+def side_of_triangle(entries: int) -> int:
+    """The side n of a triangle with n (n + 1) / 2 entries."""
+    return (math.isqrt(8 * entries + 1) - 1) // 2
+
+
+def filtered(vectors: Tensor, filters: Tensor, components: Tensor) -> Tensor:
+    """The product of each vector with the matrix of its component.
+
+    Args:
+        vectors: (n, N).
+        filters: (K, n, n).
+        components: of each vector, (N,).
+
+    Returns:
+        (n, N).
+    """
+    order = torch.argsort(components, stable=True)
+    counts = torch.bincount(components, minlength=len(filters)).tolist()
+    groups = torch.split(vectors[:, order], counts, 1)
+    products = torch.cat([matrix @ group for matrix, group in zip(filters, groups, strict=True)], 1)
+    return torch.empty_like(vectors).index_copy_(1, order, products)
 
 
 def triangle(matrices: Tensor) -> Tensor:

@@ -87,16 +87,18 @@ class Outcome:
 
 @dataclass
 class Referee:
-    """Restores the data of the first stage with any kernel, by the last stage and at one noise level, for selection.
+    """Restores the data of the first stage with any kernel, by one recipe and at one noise level, for selection.
 
-    The level is `SELECTION_NOISE_FACTOR` times the level of the last stage for the first kernel, and is then fixed. At
-    a level of its own, a wrong kernel would give a smoother image and win for being wrong; and in an image made for
-    the eye, the remaining noise would count more than the error of the kernel.
+    The recipe is the referee of the first stage's recipe; without one, it is the last stage's.
+
+    The level is `SELECTION_NOISE_FACTOR` times the level of this recipe for the first kernel, and is then fixed. At a
+    level of its own, a wrong kernel would give a smoother image and win for being wrong; and in an image made for the
+    eye, the remaining noise would count more than the error of the kernel.
 
     Attributes:
-        stage: the last one, on the data of the first; once a kernel has been restored, at the fixed level.
+        stage: the recipe on the data of the first; once a kernel has been restored, at the fixed level.
         device: where to solve.
-        place: of the stage in the first stage's recipe, for errors.
+        place: of the recipe in the first stage's, for errors.
         restored: the restorations so far.
         fixed: whether the noise level is.
     """
@@ -110,8 +112,9 @@ class Referee:
     @classmethod
     def of(cls, stages: Sequence[Stage], device: torch.device) -> Referee:
         """The referee of a sequence of stages."""
-        first, last = stages[0], stages[-1]
-        return cls(replace(first, recipe=last.recipe, candidates=()), device, next_place(len(stages) - 1))
+        first, own = stages[0], stages[0].recipe.referee
+        place = "referee" if own else next_place(len(stages) - 1)
+        return cls(first.restoring(own or stages[-1].recipe), device, place)
 
     def __call__(self, kernel: Tensor, observers: Callable[[], Sequence[Observer]], limit: float | None) -> Result:
         """The restoration with a kernel (1, 1, h, w), kept if it was completed.
@@ -122,7 +125,7 @@ class Referee:
             limit: seconds that it may take.
 
         Raises:
-            InvkitError: as the last stage.
+            InvkitError: as a stage of the recipe.
         """
         if not self.fixed:
             known = self.stage.knowing(kernel)

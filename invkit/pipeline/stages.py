@@ -91,6 +91,10 @@ class Stage:
         factor = MODEL_ERROR_FACTOR if stage.recipe.keeps_kernel else REFINING_FACTOR
         return replace(stage, sigma=math.hypot(stage.sigma, factor * excess))
 
+    def restoring(self, recipe: Recipe) -> Stage:
+        """The same data restored by a recipe with a given kernel."""
+        return replace(self, recipe=recipe, candidates=())
+
     def without_contradictions(self, kernel: Tensor) -> Stage:
         """The stage without `contradicting_pixels`, where some pixels are unknown already."""
         if self.measured is None:
@@ -289,6 +293,9 @@ def check_stages(
     for index, candidate in enumerate(first.candidates):
         with at_place(f"candidates.{index}"):
             check_stages(candidate, kernel_size, None, device)
+    if first.recipe.referee:
+        with at_place("referee"):
+            checked_assembly(first.restoring(first.recipe.referee).assembled(kernel_size, placeholder), device)
     for depth, stage in enumerate(later, start=1):
         with at_place(next_place(depth)):
             checked_assembly(stage.assembled(kernel_size, placeholder), device)

@@ -19,7 +19,7 @@ from ..core.messages import Place, describe_errors
 from ..core.nested import ComponentSpec, Strict, listed, named
 from ..core.parameters import NonNegative, Positive, positional_names, read_strictly
 from .components import CheckedComponent, check_component
-from .overrides import MAX_ITEMS, apply_settings, expanded, expanded_recipe, expanded_recipes
+from .overrides import MAX_ITEMS, apply_settings, expanded, expanded_recipe, expanded_recipes, expanded_referee
 from .places import places_named
 from .toml import read_result_document, recipe_text
 
@@ -89,6 +89,10 @@ Selection = Annotated[list[Annotated[SelectionSpec, BeforeValidator(named)]], Be
 COMPONENT = "a registered name, or {name = ..., params = {...}}"
 NEXT = "the recipe of the next stage, which starts from the kernel found: a registered name or a whole recipe; or none"
 CANDIDATES = "recipes that each find a kernel for this one to start from: registered names or whole recipes"
+REFEREE = (
+    "the recipe that restores an image with each kernel for the selection: a registered name or a whole recipe; none: "
+    "the last stage"
+)
 SELECTION = "no-reference metrics {name = ..., weight = ...}; the candidate or kernel of the lowest sum is taken"
 
 
@@ -115,6 +119,7 @@ class Recipe(Strict):
         default_factory=list, max_length=MAX_ITEMS, description=CANDIDATES
     )
     selection: Selection = Field(default_factory=list, max_length=MAX_ITEMS, description=SELECTION)
+    referee: Annotated[Recipe | None, BeforeValidator(expanded_referee)] = Field(default=None, description=REFEREE)
     next: Annotated[Recipe | None, BeforeValidator(expanded_recipe)] = Field(default=None, description=NEXT)
 
     def links(self) -> list[Recipe]:
@@ -122,9 +127,10 @@ class Recipe(Strict):
         return [self, *(self.next.links() if self.next else ())]
 
     def tree(self, before: str = "") -> list[tuple[str, Recipe]]:
-        """The recipe, its candidates and its next stages, each with the prefix of its places: "candidates.0.next."."""
+        """The recipe and all recipes inside it, each with the prefix of its places: "candidates.0.next."."""
         candidates = [one for i, inner in enumerate(self.candidates) for one in inner.tree(f"{before}candidates.{i}.")]
-        return [(before, self), *candidates, *(self.next.tree(f"{before}next.") if self.next else ())]
+        referee = self.referee.tree(f"{before}referee.") if self.referee else []
+        return [(before, self), *candidates, *referee, *(self.next.tree(f"{before}next.") if self.next else ())]
 
     @property
     def keeps_kernel(self) -> bool:
@@ -142,7 +148,7 @@ class Recipe(Strict):
         return bool(self.selection) and not self.candidates
 
     def components(self) -> list[tuple[str, str, ComponentSpec]]:
-        """(place, family, spec) of every component, those of ``candidates`` and ``next`` included."""
+        """(place, family, spec) of every component, those of recipes inside this one included."""
         return [
             (before + place, family, spec)
             for before, recipe in self.tree()
@@ -239,11 +245,25 @@ def check_stages_of(recipe: Recipe, before: str) -> None:
             f"{before}selection: there is nothing to select from; name recipes in 'candidates', or put the selection "
             "in a 'next' stage that refines the kernel and is followed by another stage"
         )
+    if recipe.referee:
+        check_referee(recipe, recipe.referee, before)
     if len(recipe.candidates) > 1 and not recipe.selection:
         raise RecipeError(f"{before}selection is missing ({SELECTION})")
     for index, candidate in enumerate(recipe.candidates):
         if candidate.is_nonblind:
             raise RecipeError(f"{before}candidates.{index}: {candidate.name} finds no kernel; name a blind recipe")
+
+
+def check_referee(recipe: Recipe, referee: Recipe, before: str) -> None:
+    """Refuse a referee that has nothing to do, or is more than one stage with a given kernel; raises `RecipeError`."""
+    if before.endswith("next."):
+        raise RecipeError(f"{before}referee: the first stage names the referee of all stages; put it there")
+    if not any(link.selection for link in recipe.links()):
+        raise RecipeError(f"{before}referee: no stage has a selection, so {referee.name} would restore nothing")
+    if not referee.is_nonblind or referee.next:
+        raise RecipeError(
+            f"{before}referee: {referee.name} is not one stage with a given kernel; name one, as sparse-admm"
+        )
 
 
 def check_starts_from_kernel(origin: str, kernel_prior: CheckedComponent, has_candidates: bool) -> None:
@@ -298,7 +318,7 @@ def model_at(place: Place) -> type[BaseModel]:
         "measurement": Measurement,
         "selection": SelectionSpec,
     }
-    if len(place) > 1 and place[0] == "next":
+    if len(place) > 1 and place[0] in ("next", "referee"):
         return model_at(place[1:])
     if len(place) > 2 and place[0] == "candidates":
         return model_at(place[2:])
@@ -309,11 +329,11 @@ def resolved_recipe(recipe: Recipe, checked: Mapping[str, CheckedComponent], pre
     """The recipe's document with every default, JSON-serialisable.
 
     Args:
-        recipe: the recipe, or one of its candidates or next stages.
+        recipe: the recipe, or one inside it.
         checked: every component by its place, as `check_parameters` gives them.
         prefix: of the recipe's places, with a dot.
     """
-    document = recipe.model_dump(mode="json", exclude={"measurement", "candidates", "next"})
+    document = recipe.model_dump(mode="json", exclude={"measurement", "candidates", "referee", "next"})
     document["kernel_prior"] = document["kernel_prior"] or {"name": "known"}
     for place, _, _ in recipe.own_components():
         node: Any = document
@@ -322,7 +342,8 @@ def resolved_recipe(recipe: Recipe, checked: Mapping[str, CheckedComponent], pre
         node["params"] = checked[prefix + place].all_parameters()
     inner = [resolved_recipe(one, checked, f"{prefix}candidates.{i}.") for i, one in enumerate(recipe.candidates)]
     document["candidates"] = inner
-    document["next"] = None if recipe.next is None else resolved_recipe(recipe.next, checked, f"{prefix}next.")
+    for place, one in (("referee", recipe.referee), ("next", recipe.next)):
+        document[place] = None if one is None else resolved_recipe(one, checked, f"{prefix}{place}.")
     return document
 
 

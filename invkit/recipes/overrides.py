@@ -29,7 +29,15 @@ from ..core.parameters import parameters_of
 from .places import TEXT_FIELDS, Site, find_site, sites
 from .toml import registered_text
 
-__all__ = ["MAX_ITEMS", "apply_settings", "changed_title", "expanded", "expanded_recipe", "expanded_recipes"]
+__all__ = [
+    "MAX_ITEMS",
+    "apply_settings",
+    "changed_title",
+    "expanded",
+    "expanded_recipe",
+    "expanded_recipes",
+    "expanded_referee",
+]
 
 CHANGED = ", changed: "
 MAX_ITEMS = 50  # of a list of components or candidates; no method has so many, and each costs time
@@ -50,7 +58,7 @@ def expanded(document: Mapping[str, Any], ancestors: Ancestors = ()) -> dict[str
     """
     whole = {place: listed(value) if place in registry.COMPONENT_LISTS else value for place, value in document.items()}
     whole = {place: named(value) if place in registry.PLACES else value for place, value in whole.items()}
-    inside = {"next": expanded_recipe, "candidates": expanded_recipes}
+    inside = {"next": expanded_recipe, "referee": expanded_referee, "candidates": expanded_recipes}
     return {place: inside[place](value, ancestors) if place in inside else value for place, value in whole.items()}
 
 
@@ -62,6 +70,11 @@ def expanded_recipes(value: Any, ancestors: Ancestors = ()) -> Any:
     if len(value) > MAX_ITEMS:
         raise RecipeError(f"{len(value)} candidates are too many; name at most {MAX_ITEMS}")
     return [expanded_recipe(one, ancestors, f"candidates.{index}") for index, one in enumerate(value)]
+
+
+def expanded_referee(value: Any, ancestors: Ancestors = ()) -> Any:
+    """The document of a recipe's referee; raises as `expanded`."""
+    return expanded_recipe(value, ancestors, "referee")
 
 
 def expanded_recipe(value: Any, ancestors: Ancestors = (), place: str = "next") -> Any:

@@ -107,7 +107,9 @@ def find_site(whole: Sequence[Site], path: Sequence[str], value: Any = None) -> 
         if site.has_any_parts and site.is_called(path[: len(site.names)]):
             rest = tuple(path[len(site.names) :])
             return Site((*site.keys, *rest), (*site.names, *((part,) for part in rest)))
-    for scope in ([site for site in whole if site.keys[0] not in ("next", "candidates")], whole):
+    own = [site for site in whole if site.keys[0] not in ("next", "candidates", "referee")]
+    # settings with a short place are meant for what makes the result, and a referee often has the same components
+    for scope in (own, [site for site in whole if "referee" not in site.keys[:-1]]):
         several = [site for site in scope if site.may_be_called(path)]
         found = [site for site in several if len(path) > 1 and site.ends_with(path)] or several
         if len(found) == 1:
@@ -174,7 +176,7 @@ def places_named(document: Mapping[str, Any], name: str) -> list[str]:
 
 
 def sites(document: Mapping[str, Any], keys: tuple[str | int, ...] = (), names: Any = ()) -> Iterator[Site]:
-    """Every place of an expanded document that may be set; those of ``next`` and ``candidates`` come last."""
+    """Every place of an expanded document that may be set; those of recipes inside it come last."""
     for field in (*TEXT_FIELDS, "measurement"):
         yield Site((*keys, field), (*names, (field,)))
     for place, family in registry.PLACES.items():
@@ -183,10 +185,12 @@ def sites(document: Mapping[str, Any], keys: tuple[str | int, ...] = (), names: 
             yield from list_sites(document.get(place), here, called, family, SPEC_FIELDS[place])
         else:
             yield from component_sites(document.get(place), here, called, family)
-    yield Site((*keys, "next"), (*names, ("next",)), "recipe")
+    for place in ("referee", "next"):
+        yield Site((*keys, place), (*names, (place,)), "recipe")
     yield Site((*keys, "candidates"), (*names, ("candidates",)), "recipes")
-    if isinstance(document.get("next"), Mapping):
-        yield from sites(document["next"], (*keys, "next"), (*names, ("next",)))
+    for place in ("referee", "next"):
+        if isinstance(document.get(place), Mapping):
+            yield from sites(document[place], (*keys, place), (*names, (place,)))
     there = document.get("candidates")
     candidates = there if isinstance(there, list | tuple) else ()
     for index, words in enumerate(item_words(candidates)):

@@ -52,8 +52,7 @@ def _recipe_facts(name: str) -> dict[str, Any]:
     facts = {"title": recipe.title, "source": recipe.source, "notes": recipe.notes}
     return facts | {
         "components": {place: whole[place] for place in registry.PLACES},
-        "candidates": whole["candidates"],
-        "next": whole["next"],
+        **{place: whole[place] for place in ("candidates", "referee", "next")},
     }
 
 
@@ -96,7 +95,8 @@ def recipe_schema() -> dict[str, Any]:
     for place, family in registry.PLACES.items():
         schema["properties"][place] = _place_schema(place, family)
     one = [{"$ref": "#"}, {"enum": registry.names("recipes")}, CHANGED_RECIPE]
-    schema["properties"]["next"]["anyOf"] = [*one, {"type": "null"}]
+    for place in ("referee", "next"):
+        schema["properties"][place]["anyOf"] = [*one, {"type": "null"}]
     candidates = schema["properties"]["candidates"]
     described = {key: value for key, value in candidates.items() if key not in ("type", "items")}
     schema["properties"]["candidates"] = described | {"anyOf": [*one, {"type": "array", "items": {"anyOf": one}}]}

@@ -278,6 +278,7 @@ def last_stage_of(recipe: Recipe) -> Recipe:
         "kernel_prior": prior,
         "candidates": [],
         "selection": [],
+        "referee": None,
         "next": None,
     }
     return last.model_copy(update=own)

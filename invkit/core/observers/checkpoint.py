@@ -140,12 +140,13 @@ def describe_run(
 
 
 def without_texts(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """A resolved recipe without its descriptive texts, also without those of its candidates and next stages."""
+    """A resolved recipe without its descriptive texts, also without those of the recipes inside it."""
     method = {place: value for place, value in recipe.items() if place not in DESCRIPTIVE_KEYS}
     if method.get("candidates"):
         method["candidates"] = [without_texts(candidate) for candidate in method["candidates"]]
-    if method.get("next"):
-        method["next"] = without_texts(method["next"])
+    for place in ("referee", "next"):
+        if method.get(place):
+            method[place] = without_texts(method[place])
     return method
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from invkit.numerics import gaussian_mixture
-from invkit.numerics.gaussian_mixture import GaussianMixture
+from invkit.numerics.gaussian_mixture import GaussianMixture, filtered
 
 SIZE = 5
 
@@ -58,11 +58,23 @@ def test_the_estimate_minimises_the_posterior_energy(components: int, seed: int,
     mixture, _, covariances = made(components, seed)
     points = vectors(9, seed)
     chosen = torch.arange(9) % components
-    found = mixture.noisy(noise).estimated(points, chosen)
+    found = filtered(points, mixture.wiener_filters(noise), chosen)
     for index, component in enumerate(chosen.tolist()):
         precision = torch.linalg.inv(covariances[component]) + torch.eye(SIZE, dtype=torch.float64) / noise
         expected = torch.linalg.solve(precision, points[:, index] / noise)
         torch.testing.assert_close(found[:, index], expected, rtol=1e-6, atol=1e-9)
+
+
+@mixtures
+@settings(max_examples=25, deadline=None)
+def test_the_leading_variables_have_the_marginal_densities(components: int, seed: int, noise: float) -> None:
+    mixture, shares, covariances = made(components, seed)
+    few = mixture.leading(3).noisy(noise)
+    assert few.size == 3
+    total = covariances[:, :3, :3] + noise * torch.eye(3, dtype=torch.float64)
+    points = vectors(6, seed)[:3]
+    expected = torch.distributions.MultivariateNormal(torch.zeros(3).double(), total).log_prob(points.T[:, None])
+    torch.testing.assert_close(few.log_density(points), (shares.log() + expected).logsumexp(1))
 
 
 @mixtures

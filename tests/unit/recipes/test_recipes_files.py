@@ -141,7 +141,7 @@ def test_candidates_have_different_names(name: str) -> None:
 @pytest.mark.parametrize(("more", "less"), [("best", "fast"), ("thorough", "best")])
 def test_a_slower_recipe_refines_as_the_quicker_one_does_and_has_all_its_candidates(more: str, less: str) -> None:
     slow, quick = load_recipe(more), load_recipe(less)
-    for part in ("operator", "image_prior", "kernel_prior", "fidelity", "regularizers", "solver", "next"):
+    for part in ("operator", "image_prior", "kernel_prior", "fidelity", "regularizers", "solver", "referee"):
         assert getattr(slow, part) == getattr(quick, part), part
     assert all(one in slow.candidates for one in quick.candidates)
 
