@@ -24,6 +24,7 @@ __all__ = [
     "DatasetFile",
     "Downloadable",
     "Floats",
+    "ImageMetric",
     "ManuallyDownloadable",
     "Metric",
     "NoReferenceMetric",
@@ -185,6 +186,10 @@ class Metric(Component, ABC):
     @abstractmethod
     def measure(self, trial: Trial) -> float | None:
         """The figure; None if the sample lacks something that the metric needs, for example the truth."""
+
+
+class ImageMetric(Metric, ABC):
+    """A figure of the restored image alone, not of its kernel or cost; a benchmark measures the blurry input too."""
 
 
 class NoReferenceMetric(Component, nn.Module, ABC):

@@ -115,6 +115,14 @@ def test_a_metric_that_fails_is_named() -> None:
     assert error["message"] == "the metric odd failed: nothing to divide by"
 
 
+def test_the_input_is_measured_like_a_result_but_has_no_cost_and_no_kernel() -> None:
+    record = done(SUITE.replace('"toy-error"', '"toy-error", "psnr", "seconds", "kernel-similarity"')).record
+    sample = Toy(None).sample(Toy(None).cases()[0])
+    error = float(np.mean((sample.image - known(sample.truth)) ** 2))
+    assert record["input_metrics"] == pytest.approx({"toy-error": error, "psnr": -10 * np.log10(error)})
+    assert record["metrics"]["psnr"] != record["input_metrics"]["psnr"]
+
+
 def test_a_recipe_that_needs_the_kernel_is_skipped_where_nobody_knows_it() -> None:
     record = done(SUITE.replace("number = 2", "number = 2, known = false")).record
     assert record["status"] == "skipped"
