@@ -16,7 +16,6 @@ from ..core.files import parse_toml, read_toml_text
 from ..core.messages import Place, describe_errors, near_names, nearest_name
 from ..core.nested import Strict, listed, named
 from ..core.parameters import parameters_of, positional_names, read_strictly
-from .published import published_tables
 
 __all__ = [
     "DatasetSpec",
@@ -117,14 +116,6 @@ def _once(items: list[int]) -> list[int]:
     return items
 
 
-def _known_tables(ids: list[str] | None) -> list[str] | None:
-    known = [table["id"] for table in published_tables()]
-    unknown = [name for name in ids or () if name not in known]
-    if unknown:
-        raise ValueError(f"there is no published table '{unknown[0]}'; {nearest_name(unknown[0], known)}")
-    return ids
-
-
 AsTable, AsList, Distinct = BeforeValidator(named), BeforeValidator(listed), AfterValidator(_distinct)
 Seeds = Annotated[list[Annotated[int, Field(ge=0, lt=2**63)]], AfterValidator(_once)]
 SnapshotIterations = Annotated[list[Annotated[int, Field(ge=1)]], AfterValidator(_once)]
@@ -151,7 +142,7 @@ class Suite(Strict):
     color: Literal["luma", "rgb"] | None = Field(default=None, description="restored channels; none: the recipe's")
     device: str = Field(default="auto", min_length=1, description="auto, cpu, cuda, cuda:1, mps")
     time_limit: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="seconds for one job")
-    published: Annotated[list[str] | None, AfterValidator(_known_tables)] = Field(
+    published: list[str] | None = Field(
         default=None, description="published tables that belong to the suite; none: all tables of its datasets"
     )
     keep: Literal["images", "figures"] = Field(

@@ -12,7 +12,16 @@ from .published import PublishedRow, published_rows
 from .records import ALL, DatasetResults, MetricInfo, Record, SuiteResults
 from .statistics import Column, Interval, Statistic, columns_side_by_side, input_records, same_printed, summarise
 
-__all__ = ["INPUT", "Note", "ResultCell", "ResultRow", "ResultTable", "datasets_with_group", "selected_metrics", "tables_of"]
+__all__ = [
+    "INPUT",
+    "Note",
+    "ResultCell",
+    "ResultRow",
+    "ResultTable",
+    "datasets_with_group",
+    "selected_metrics",
+    "tables_of",
+]
 
 INPUT = "blurry input"  # a row below the recipes
 FAILED, MISSING, INFINITE, SKIPPED, GAPS = "†", "‡", "§", "¶", "*"

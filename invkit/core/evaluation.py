@@ -160,6 +160,10 @@ class Downloadable(Dataset):
     def dataset_files(cls) -> Sequence[DatasetFile]:
         """All files, each with its size and digest."""
 
+    @abstractmethod
+    def listed_cases(self) -> Sequence[Case]:
+        """The same as `cases`, whether or not the files are present."""
+
 
 class ManuallyDownloadable(Downloadable):
     """A dataset with files that only a person can download; their `DatasetFile` has an empty ``url``.

@@ -10,7 +10,7 @@ from suite_folder import SuiteFolder
 
 import invkit
 from invkit.benchmark.formats import as_page, statistics_lines
-from invkit.benchmark.plan import Planner
+from invkit.benchmark.plan import Planner, make_plan
 from invkit.benchmark.published import published_tables
 from invkit.benchmark.records import read_results
 from invkit.benchmark.suite import load_suite, parse_suite
@@ -145,5 +145,5 @@ class TestPublished:
 
     def test_a_suite_that_names_an_unknown_table_is_refused_with_the_nearest(self) -> None:
         text = 'published = ["selfdeblur-tabel1"]\ndatasets = ["levin"]\nrecipes = ["wiener"]\nmetrics = ["seconds"]\n'
-        with pytest.raises(InputError, match=r"no published table 'selfdeblur-tabel1'.*selfdeblur-table1"):
-            parse_suite(text)
+        with pytest.raises(InputError, match=r"published: there is no table 'selfdeblur-tabel1'.*selfdeblur-table1"):
+            make_plan(parse_suite(text), None)

@@ -17,6 +17,7 @@ from narrow import known
 from rich.console import Console
 from toy_benchmark import KERNEL, SIZE, Broken, MeanSquare, Toy
 
+from invkit.benchmark.costs import JobCost
 from invkit.benchmark.jobs import failure, perform
 from invkit.benchmark.measuring import Meter
 from invkit.benchmark.plan import BenchmarkJob, Plan, make_plan
@@ -240,5 +241,6 @@ def test_a_reporter_tells_of_each_job_and_of_the_time_left() -> None:
 def test_the_plan_is_shown_with_the_jobs_to_do() -> None:
     plan, output = planned(), StringIO()
     console = Console(file=output, width=100)
-    console.print(plan_table(plan, plan.jobs[:1]))
-    assert ["wiener", "toy", "2", "1"] in [line.replace("│", " ").split() for line in output.getvalue().splitlines()]
+    console.print(plan_table(plan, plan.jobs[:1], {("wiener", "toy"): JobCost(90.0, "a guess")}))
+    rows = [line.replace("│", " ").split() for line in output.getvalue().splitlines()]
+    assert ["wiener", "toy", "2", "1", "2", "min", "2", "min"] in rows
