@@ -42,8 +42,8 @@ STATISTICS_HEADS = (
     *("mean", "over_cases", "over_seeds", "median", "minimum", "maximum", *SHARE_HEADS.values()),
     *("cases", "runs", "infinite", "planned", "failed", "missing", "source", "protocol"),
 )
-"""The columns of the statistics; ``kind`` is measured, input (the blurry one) or published, ``over_...`` are half widths
-of 95 % intervals."""
+"""The columns of the statistics; ``kind`` is measured, input (the blurry one) or published, ``over_...`` are half
+widths of 95 % intervals."""
 
 
 def as_page(kind: PageFormat, title: str, tables: Sequence[ResultTable]) -> str:
