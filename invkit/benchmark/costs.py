@@ -13,7 +13,7 @@ from ..core.files import parse_toml
 from ..recipes.model import Recipe, load_recipe
 from .plan import BenchmarkJob
 
-__all__ = ["JobCost", "hours_text", "job_costs"]
+__all__ = ["DEFAULT_CHANNELS", "DEFAULT_ITERATIONS", "JobCost", "hours_text", "job_costs", "known_costs"]
 
 NETWORK, ADAM_SOLVERS = "dip-skip", ("joint-adam", "alternating-adam")
 KNOWN_CHANNELS, KNOWN_PIXELS = 128, 255 * 255  # of the iterations in job_costs.toml
