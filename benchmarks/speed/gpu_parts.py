@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from gpu import PartRequest
 from gpu_solves import TINY_SETTINGS, batch_part, images_part
+from processes import make_current
 from subjects import PROBLEM_SIZES, Iteration, Plain, ProblemSize
 
 from invkit.benchmark.measuring import machine_facts
@@ -234,8 +235,7 @@ def main() -> None:
 
     request = PartRequest(**json.loads(sys.argv[1]))
     device = choose_device(request.device)
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
+    make_current(device)
     emit("machine", **gpu_facts(device))
     emulated = request.tiny and device.type not in GRAPHS
     with emulated_graphs(device.type) if emulated else nullcontext():
