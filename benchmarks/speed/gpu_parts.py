@@ -132,6 +132,12 @@ def tests_part(request: PartRequest, device: torch.device, emit: Emit) -> None:
 
 def iteration_part(request: PartRequest, device: torch.device, emit: Emit) -> None:
     """Time the versions of an iteration, which run alternately; a version that fails costs itself alone."""
+    with emulated_graphs(device.type) if request.tiny and device.type not in GRAPHS else nullcontext():
+        time_versions(request, device, emit)
+
+
+def time_versions(request: PartRequest, device: torch.device, emit: Emit) -> None:
+    """See `iteration_part`; tiny iterations have emulated graphs on devices without them."""
     size = TINY_SIZE if request.tiny else PROBLEM_SIZES["paper"]
     steps, rounds = (1, 2) if request.tiny else (40, 9)
     deadline = time.monotonic() + request.seconds
@@ -237,9 +243,7 @@ def main() -> None:
     device = choose_device(request.device)
     make_current(device)
     emit("machine", **gpu_facts(device))
-    emulated = request.tiny and device.type not in GRAPHS
-    with emulated_graphs(device.type) if emulated else nullcontext():
-        PARTS[request.part](request, device, emit)
+    PARTS[request.part](request, device, emit)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ KERNEL_METRIC = KernelSimilarity()
 RESERVE = 1.15  # a solve starts only if so many times the time of the longest one is left
 WARM_UP = 0.1  # seconds of a solve whose result is thrown away: start of the GPU, choice of algorithms
 TINY_SIDES = (64, 5)  # of the picture and of the kernel, pixels
-TINY_SETTINGS = ("image_prior.channels=4", "solver.iterations=5")
+TINY_SETTINGS = ("image_prior.channels=4", "image_prior.scales=3", "solver.iterations=5")
 
 Emit = Callable[..., None]
 
