@@ -8,6 +8,7 @@ from pathlib import Path
 from house_picture import house_picture
 from measured_page import measured_page
 from method_table import method_table
+from reproduce_page import reproduce_page
 from tables import table
 
 from invkit.apps.cli.components import type_text
@@ -146,6 +147,7 @@ PAGES = {
     "recipes.md": recipes_page,
     "components.md": components_page,
     "measured.md": measured_page,
+    "reproduce.md": reproduce_page,
     "methods.inc": method_table,
     "house.svg": house_picture,
 }

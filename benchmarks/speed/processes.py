@@ -76,8 +76,7 @@ class VersionRun:
         if request.threads:
             torch.set_num_threads(request.threads)
         self.device = choose_device(request.device)
-        if self.device.type == "cuda":
-            torch.cuda.set_device(self.device)
+        make_current(self.device)
         self.memory, self.is_plain = PeakMemory(self.device), version == "plain"
         self.subject = subject_of(version, request.size, self.device)
 
@@ -110,6 +109,14 @@ class VersionRun:
         watch = Stopwatch()
         self.subject.run(watch)
         return watch.seconds, self.memory.peak()
+
+
+def make_current(device: torch.device) -> None:
+    """Make a numbered GPU the current one; torch refuses one without a number, which is the current one anyway."""
+    import torch
+
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)
 
 
 def machine_of(device: torch.device) -> dict[str, Any]:

@@ -91,21 +91,27 @@ class Plain(Subject):
 
 
 class Iteration(Subject):
-    """An iteration of invkit's recipe ``selfdeblur``, first as a whole, then stage by stage.
+    """An iteration of one of invkit's recipes with SelfDeblur's networks, first as a whole, then stage by stage.
 
     Args:
         size: the sizes.
         device: the device.
         precision: of the image network, "float32" or "bfloat16".
         execution: "plain" or "graph".
+        recipe: its name.
     """
 
     def __init__(
-        self, size: ProblemSize, device: torch.device, precision: str = "float32", execution: str = "plain"
+        self,
+        size: ProblemSize,
+        device: torch.device,
+        precision: str = "float32",
+        execution: str = "plain",
+        recipe: str = "selfdeblur",
     ) -> None:
         changes = {"image_prior.channels": size.channels, "solver.precision": precision, "solver.execution": execution}
-        recipe = load_recipe("selfdeblur").with_overrides([f"{place}={value}" for place, value in changes.items()])
-        assembly = assemble(recipe, random_data(size), (size.kernel, size.kernel), sigma=SIGMA)
+        method = load_recipe(recipe).with_overrides([f"{place}={value}" for place, value in changes.items()])
+        assembly = assemble(method, random_data(size), (size.kernel, size.kernel), sigma=SIGMA)
         self.solver, self.problem = assembly.solver, assembly.problem.to(device)
         self.state = self.solver.start(self.problem)
 

@@ -8,12 +8,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.resources import files
+from itertools import product
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from .published import PublishedRow, published_rows
 from .records import ALL, DatasetResults, MetricInfo, Record, SuiteResults
-from .statistics import SUCCESS_RATIOS, has_shares, share_at_most, summarise
-from .tables import ResultTable, datasets_with_group, selected_metrics
+from .statistics import SUCCESS_RATIOS, has_shares, input_records, share_at_most, summarise
+from .tables import INPUT, ResultTable, datasets_with_group, selected_metrics
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -41,7 +42,8 @@ STATISTICS_HEADS = (
     *("mean", "over_cases", "over_seeds", "median", "minimum", "maximum", *SHARE_HEADS.values()),
     *("cases", "runs", "infinite", "planned", "failed", "missing", "source", "protocol"),
 )
-"""The columns of the statistics; ``kind`` is measured or published, ``over_...`` are half widths of 95 % intervals."""
+"""The columns of the statistics; ``kind`` is measured, input (the blurry one) or published, ``over_...`` are half
+widths of 95 % intervals."""
 
 
 def as_page(kind: PageFormat, title: str, tables: Sequence[ResultTable]) -> str:
@@ -166,19 +168,33 @@ def statistics_lines(
     chosen = selected_metrics(suite, metrics)
     for results in datasets_with_group(suite, by):
         yield from measured_lines(results, chosen, by)
-        for row in published_rows(results.dataset.name, chosen, by) if published else ():
+        for row in published_rows(results.dataset.name, chosen, by, suite.published) if published else ():
             yield from published_lines(results, row, chosen, by)
 
 
 def measured_lines(results: DatasetResults, metrics: Sequence[MetricInfo], by: str | None) -> Iterator[dict[str, Any]]:
-    """The lines of the recipes on a dataset; arguments as `published_lines`."""
-    for recipe in results.recipes:
-        counts = {"planned": results.planned(recipe), "missing": results.missing(recipe)}
-        for group in (ALL, *(results.group_values(by) if by else ())):
-            records = [record for record in results.of(recipe) if group in (ALL, record.groups.get(by or ""))]
-            for metric in metrics:
-                about = line_keys(results, by, group, metric) | {"recipe": recipe, "kind": "measured"}
-                yield about | measured_statistics(records, metric) | (counts if group == ALL else {})
+    """The lines of the recipes and of the blurry input on a dataset; arguments as `published_lines`."""
+    groups, inputs = (ALL, *(results.group_values(by) if by else ())), input_records(results)
+    for recipe, group, metric in product(results.recipes, groups, metrics):
+        counts = {"planned": results.planned(recipe), "missing": results.missing(recipe)} if group == ALL else {}
+        about = line_keys(results, by, group, metric) | {"recipe": recipe, "kind": "measured"}
+        yield about | measured_statistics(in_group(results.of(recipe), by, group), metric) | counts
+    for group, metric in product(groups, metrics):
+        records = [record for record in in_group(inputs, by, group) if metric.label in record.metrics]
+        if records:
+            about = line_keys(results, by, group, metric) | {"recipe": INPUT, "kind": "input"}
+            yield about | measured_statistics(records, metric)
+
+
+def in_group(records: Sequence[Record], by: str | None, group: str) -> list[Record]:
+    """The records whose cases are in a group.
+
+    Args:
+        records: the records.
+        by: the name of the grouping, or None.
+        group: its value, or `ALL`.
+    """
+    return [record for record in records if group in (ALL, record.groups.get(by or ""))]
 
 
 def line_keys(results: DatasetResults, by: str | None, group: str, metric: MetricInfo) -> dict[str, Any]:

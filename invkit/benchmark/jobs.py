@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core.evaluation import Dataset, Metric, Sample, Trial
+from ..core.evaluation import Dataset, ImageMetric, Metric, Sample, Trial
 from ..core.result import Result
 from ..media.colour import from_luma_chroma, to_luma_chroma
 from ..media.images import encode_npy, encode_png, quantised
@@ -107,6 +107,7 @@ def blank_record(job: BenchmarkJob) -> dict[str, Any]:
         "kernel_size": job.case.kernel_size,
         **dict.fromkeys(nothing),
         "metrics": {},
+        "input_metrics": {},
         "history": [],
         "history_every": 1,
         "snapshots": [],
@@ -147,6 +148,7 @@ def attempt(job: BenchmarkJob, interrupted: threading.Event) -> tuple[dict[str, 
         for iteration, state in states.items()
     ]
     measured = {"metrics": metrics_of(job, trial), "snapshots": snapshots, **outcome_facts(restoration, result)}
+    measured["input_metrics"] = input_metrics(job, sample)
     measured |= {name: getattr(trial, name) for name in ("seconds", "cpu_seconds", "peak_memory")}
     measured["kernel_size"] = None if trial.kernel is None else list(trial.kernel.shape)
     return measured, job_files(job, {"": trial, **{f"snapshot-{n}": state for n, state in states.items()}})
@@ -207,13 +209,38 @@ def metrics_of(job: BenchmarkJob, trial: Trial, shape: tuple[int, ...] | None = 
         MetricError: a metric failed.
     """
     values: dict[str, float | None] = dict.fromkeys(spec.label for spec in job.suite.metrics)
-    for spec in job.suite.metrics if shape in (None, trial.image.shape) else ():
-        try:
-            value = metric_of(spec.model_dump_json()).measure(trial)
-        except (Exception, SystemExit) as error:
-            raise MetricError(f"the metric {spec.label} failed: {error}") from error
-        values[spec.label] = None if value is None else float(value)
-    return values
+    specs = job.suite.metrics if shape in (None, trial.image.shape) else []
+    return values | {spec.label: figure_of(spec, trial, "") for spec in specs}
+
+
+def input_metrics(job: BenchmarkJob, sample: Sample) -> dict[str, float | None]:
+    """The metrics of the blurry input by label, as if a recipe had returned it; only those that are an `ImageMetric`.
+
+    Args:
+        job: the job.
+        sample: its images.
+
+    Raises:
+        MetricError: a metric failed.
+    """
+    trial = Trial(sample, sample.image, None, 0.0, 0.0, 0)
+    specs = [spec for spec in job.suite.metrics if isinstance(metric_of(spec.model_dump_json()), ImageMetric)]
+    return {spec.label: figure_of(spec, trial, " on the blurry input") for spec in specs}
+
+
+def figure_of(spec: MetricSpec, trial: Trial, where: str) -> float | None:
+    """One metric of a trial; raises `MetricError`.
+
+    Args:
+        spec: the metric.
+        trial: the trial.
+        where: the end of the message of an error.
+    """
+    try:
+        value = metric_of(spec.model_dump_json()).measure(trial)
+    except (Exception, SystemExit) as error:
+        raise MetricError(f"the metric {spec.label} failed{where}: {error}") from error
+    return None if value is None else float(value)
 
 
 def outcome_facts(restoration: Restoration, result: Result) -> dict[str, Any]:

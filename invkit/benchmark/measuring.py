@@ -53,8 +53,9 @@ class Meter:
         return_memory()
         self._process, self._done = psutil.Process(), threading.Event()
         self._resident = self._process.memory_info().rss
-        for gpu in range(torch.cuda.device_count()):
-            torch.cuda.reset_peak_memory_stats(gpu)
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # before, torch raises, and peaks are zero
+            for gpu in range(torch.cuda.device_count()):
+                torch.cuda.reset_peak_memory_stats(gpu)
         self._thread = threading.Thread(target=self._sample_until_done, daemon=True)
         self._thread.start()
         self._started = time.perf_counter(), time.process_time()

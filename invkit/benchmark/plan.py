@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from ..core import registry
-from ..core.errors import InvkitError
-from ..core.evaluation import Case
+from ..core.errors import InputError, InvkitError
+from ..core.evaluation import Case, Dataset, Downloadable
+from ..core.messages import nearest_name
 from ..recipes.model import Recipe, check_recipe, load_recipe
+from .published import published_tables
 from .store import data_digest, file_digest, hash_ahead
 from .suite import DatasetSpec, RecipeSpec, Suite
 
@@ -67,22 +69,29 @@ class Plan:
         suite: the suite.
         jobs: in the order of execution: all recipes on a case before the next case, all cases before the next seed.
         facts: the content of ``suite.json``, JSON-like.
+        absent: the labels of datasets whose files are missing, each with a message. Their jobs can be counted only.
     """
 
     suite: Suite
     jobs: tuple[BenchmarkJob, ...]
     facts: Mapping[str, Any]
+    absent: Mapping[str, str] = field(default_factory=dict)
 
 
-def make_plan(suite: Suite, root: Path | None) -> Plan:
-    """The jobs of a suite, whose datasets are in the folder ``root`` of all data.
+def make_plan(suite: Suite, root: Path | None, *, count_only: bool = False) -> Plan:
+    """The jobs of a suite.
+
+    Args:
+        suite: the suite.
+        root: the folder of all data.
+        count_only: whether a dataset may be absent whose cases are known without its files.
 
     Raises:
         InvkitError: a recipe, dataset or metric cannot be loaded, or data are missing; the message names it.
     """
-    planner = Planner(suite, None if root is None else root.resolve())
+    planner = Planner(suite, None if root is None else root.resolve(), count_only)
     jobs = tuple(planner.jobs())
-    return Plan(suite, jobs, {**planner.facts(), "jobs": [job.id for job in jobs]})
+    return Plan(suite, jobs, {**planner.facts(), "jobs": [job.id for job in jobs]}, planner.absent)
 
 
 def check_recipes(plan: Plan) -> None:
@@ -130,10 +139,12 @@ def evenly_chosen(cases: Sequence[Case], limit: int | None) -> list[Case]:
 
 
 class Planner:
-    """A suite with its recipes, datasets and metrics loaded; raises `InvkitError` as `make_plan`."""
+    """A suite with its recipes, datasets and metrics loaded; arguments and errors are those of `make_plan`."""
 
-    def __init__(self, suite: Suite, root: Path | None) -> None:
-        self.suite, self.root = suite, root
+    def __init__(self, suite: Suite, root: Path | None, count_only: bool = False) -> None:
+        self.suite, self.root, self.count_only = suite, root, count_only
+        self.absent: dict[str, str] = {}
+        check_published(suite)
         self.recipes = [recipe_of(spec, suite.overrides) for spec in suite.recipes]
         self.datasets = [spec.build(root) for spec in suite.datasets]
         self.metrics = [spec.build() for spec in suite.metrics]
@@ -143,17 +154,38 @@ class Planner:
 
     def jobs(self) -> Iterator[BenchmarkJob]:
         """The jobs in their order."""
-        cases = [evenly_chosen(dataset.cases(), self.suite.limit) for dataset in self.datasets]
-        hash_ahead(file for some in cases for case in some for file in case.files)
+        labelled = zip(self.suite.datasets, self.datasets, strict=True)
+        cases = [evenly_chosen(self.cases_of(spec.label, dataset), self.suite.limit) for spec, dataset in labelled]
+        present = [some for spec, some in zip(self.suite.datasets, cases, strict=True) if spec.label not in self.absent]
+        hash_ahead(file for some in present for case in some for file in case.files)
         recipes = list(zip(self.suite.recipes, self.recipes, self.versions, self.common(), strict=True))
         for seed in self.suite.seeds:
             for dataset, some in zip(self.suite.datasets, cases, strict=True):
                 for case in some:
-                    data = [*dataset.written_out(), case.name, case.kernel_size, list(map(file_digest, case.files))]
+                    digests = None if dataset.label in self.absent else list(map(file_digest, case.files))
+                    data = [*dataset.written_out(), case.name, case.kernel_size, digests]
                     for spec, recipe, versions, common in recipes:
                         place = (dataset, self.root, case, seed)
                         job = BenchmarkJob("", spec.label, recipe, *place, self.suite, versions)
                         yield with_id(job, {**common, "data": data})
+
+    def cases_of(self, label: str, dataset: Dataset) -> Sequence[Case]:
+        """The cases of a dataset, which is noted as absent if its files are missing and the jobs are only counted.
+
+        Args:
+            label: of the dataset in the suite.
+            dataset: the dataset.
+
+        Raises:
+            InputError: files are missing.
+        """
+        try:
+            return dataset.cases()
+        except InputError as error:
+            if not self.count_only or not isinstance(dataset, Downloadable):
+                raise
+            self.absent[label] = str(error)
+            return dataset.listed_cases()
 
     def common(self) -> list[dict[str, Any]]:
         """For each recipe, everything that determines its results for all cases and seeds."""
@@ -179,6 +211,14 @@ class Planner:
         for key, facts in described.items():
             document[key] = [{**item, **more} for item, more in zip(document[key], facts, strict=True)]
         return {**document, "versions": {"invkit": version("invkit")}}
+
+
+def check_published(suite: Suite) -> None:
+    """Raise `InputError` if the suite names a published table that does not exist."""
+    known = [table["id"] for table in published_tables()]
+    for name in suite.published or ():
+        if name not in known:
+            raise InputError(f"the suite: published: there is no table '{name}'; {nearest_name(name, known)}")
 
 
 def with_id(job: BenchmarkJob, determining: Mapping[str, Any]) -> BenchmarkJob:

@@ -18,6 +18,7 @@ __all__ = ["PublishedRow", "PublishedSource", "published_rows", "published_table
 class PublishedSource:
     """The source of published results, their protocol, and the number of cases."""
 
+    id: str
     text: str
     protocol: str
     cases: int
@@ -39,19 +40,23 @@ def published_tables() -> tuple[Mapping[str, Any], ...]:
     return tuple(parse_toml(text, "published.toml")["tables"])
 
 
-def published_rows(dataset: str, metrics: Sequence[MetricInfo], by: str | None = None) -> list[PublishedRow]:
+def published_rows(
+    dataset: str, metrics: Sequence[MetricInfo], by: str | None = None, only: Sequence[str] | None = None
+) -> list[PublishedRow]:
     """The published results on a dataset that are comparable with at least one of the metrics.
 
     Args:
         dataset: the component's name, as "levin".
         metrics: the columns; a result is comparable only with a metric of the same convention.
         by: the group that splits the dataset, as "category"; None for results on the whole dataset.
+        only: the ids of the tables that belong to the suite; None for all tables.
     """
     rows = []
     for table in published_tables():
-        source = PublishedSource(table["source"], table["protocol"], table["cases"])
+        source = PublishedSource(table["id"], table["source"], table["protocol"], table["cases"])
         values: dict[str, dict[tuple[str, str, str], float]] = {}
-        for entry in table["rows"] if table["dataset"] == dataset else ():
+        belongs = table["dataset"] == dataset and (only is None or table["id"] in only)
+        for entry in table["rows"] if belongs else ():
             group = entry["where"].get(by) if "where" in entry else ALL
             if group is not None:
                 own = values.setdefault(entry["name"], {})

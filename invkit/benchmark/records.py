@@ -15,10 +15,11 @@ import numpy.typing as npt
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from ..core.errors import InputError
-from ..core.files import read_array, read_json
+from ..core.files import read_json
+from .result_files import read_kernel_file, read_picture
 
 __all__ = ["ALL", "RESULT_FILE", "SUITE_FILE", "DatasetResults", "MetricInfo", "Record", "SnapshotRecord", "SuiteItem",
-           "SuiteResults", "natural", "read_kernel_file", "read_picture", "read_results"]  # fmt: skip
+           "SuiteResults", "natural", "read_results"]  # fmt: skip
 
 RESULT_FILE, SUITE_FILE = "result.json", "suite.json"
 ALL = ""  # the group of all cases of a dataset
@@ -84,6 +85,7 @@ class Record:
         folder: of its files.
         status: "done", "failed", or "skipped" if the recipe needs a kernel that is unknown for this case.
         metrics: the values that are numbers, by label.
+        input_metrics: those of the blurry input; empty in results that were made before they were measured.
         seconds: of the restoration.
         history: losses, one every ``history_every`` iterations.
         error: type and message of the error of a failed job, or an empty text.
@@ -101,6 +103,7 @@ class Record:
     seed: int
     groups: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
+    input_metrics: Mapping[str, float] = field(default_factory=dict)
     seconds: float | None = None
     iterations: int | None = None
     history: tuple[float, ...] = ()
@@ -137,6 +140,7 @@ class SuiteResults:
     Attributes:
         planned: the ids of all jobs of the plan, done or not; without a ``suite.json`` the ids of all results.
         records: of the plan, in its order.
+        published: the published tables that belong to the suite, by their ids; None if the suite does not say.
         ignored: number of results outside the plan.
         unreadable: files of the plan that cannot be read; their jobs count as missing.
     """
@@ -148,6 +152,7 @@ class SuiteResults:
     metrics: tuple[MetricInfo, ...]
     planned: tuple[str, ...]
     records: tuple[Record, ...]
+    published: tuple[str, ...] | None = None
     ignored: int = 0
     unreadable: tuple[Path, ...] = ()
 
@@ -283,6 +288,7 @@ def planned_results(root: Path, plan: Mapping[str, Any], found: Mapping[Path, Re
         metrics=tuple(map(metric_info, plan["metrics"])),
         planned=jobs,
         records=tuple(sorted(records, key=lambda record: order[record.id])),
+        published=None if plan.get("published") is None else tuple(plan["published"]),
         ignored=sum(record is not None and record.id not in order for record in found.values()),
         unreadable=tuple(file for file, record in found.items() if record is None and file.parent.name in order),
     )
@@ -336,6 +342,7 @@ def record_of(facts: Mapping[str, Any], folder: Path) -> Record:
         "made_by": code_text(known),
         "machine": machine_text(known.get("machine", {})),
         "metrics": numbers_of(known.get("metrics", {})),
+        "input_metrics": numbers_of(known.get("input_metrics", {})),
         "history": [np.nan if loss is None else loss for loss in known.get("history", ())],
         "snapshots": [snapshot_record(entry, folder) for entry in known.get("snapshots", ())],
     }
@@ -366,25 +373,6 @@ def code_text(facts: Mapping[str, Any]) -> str:
     """The digest of the code and the versions of a result as one text."""
     versions = [f"{name} {version}" for name, version in sorted((facts.get("versions") or {}).items())]
     return ", ".join([f"code {str(facts['code'])[:12]}", *versions] if facts.get("code") else versions)
-
-
-def read_picture(path: Path) -> npt.NDArray[np.floating] | None:
-    """A picture file, (H, W) or (H, W, 3) in [0, 1]; None if it cannot be read."""
-    from ..media.images import read_image
-
-    try:
-        return read_image(path).pixels
-    except (InputError, OSError):
-        return None
-
-
-def read_kernel_file(path: Path) -> npt.NDArray[np.float64] | None:
-    """A kernel file, (h, w); None if it cannot be read."""
-    try:
-        values = np.asarray(read_array(path), dtype=np.float64)
-    except ValueError:
-        return None
-    return values.reshape(values.shape[-2:]) if values.ndim >= 2 and values.size else None
 
 
 def natural(text: str) -> tuple[tuple[int, int, str], ...]:

@@ -12,10 +12,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from .costs import JobCost, hours_text
 from .plan import BenchmarkJob, Plan
 from .store import Finished
 
-__all__ = ["Reporter", "plan_table"]
+__all__ = ["Reporter", "cost_lines", "plan_table"]
 
 
 class Reporter:
@@ -86,12 +87,37 @@ def result_line(record: Mapping[str, Any]) -> str:
     return f"{name}: {label} {'-' if value is None else f'{value:.4g}'}, {record['seconds']:.2f} s"
 
 
-def plan_table(plan: Plan, missing: Sequence[BenchmarkJob]) -> Table:
-    """The number of jobs of each recipe and dataset, and how many of them have no result yet."""
-    table = Table("recipe", "dataset", "jobs", "to do", title=plan.suite.title or None)
+def plan_table(plan: Plan, missing: Sequence[BenchmarkJob], costs: Mapping[tuple[str, str], JobCost]) -> Table:
+    """The number of jobs of each recipe and dataset, how many have no result yet, and the time of one and of these.
+
+    Args:
+        plan: the plan.
+        missing: its jobs without a result.
+        costs: of a job, by the labels of recipe and dataset.
+    """
+    table = Table("recipe", "dataset", title=plan.suite.title or None)
+    for head in ("jobs", "to do", "a job", "all to do"):
+        table.add_column(head, justify="right")
     every, left = (Counter((job.label, job.dataset.label) for job in jobs) for jobs in (plan.jobs, missing))
     for recipe in plan.suite.recipes:
         for dataset in plan.suite.datasets:
             pair = recipe.label, dataset.label
-            table.add_row(*pair, str(every[pair]), str(left[pair]))
+            seconds = costs[pair].seconds
+            times = ["unknown"] * 2 if seconds is None else [hours_text(seconds), hours_text(left[pair] * seconds)]
+            table.add_row(*pair, str(every[pair]), str(left[pair]), *times)
     return table
+
+
+def cost_lines(plan: Plan, missing: Sequence[BenchmarkJob], costs: Mapping[tuple[str, str], JobCost]) -> list[str]:
+    """The total of a plan, how the times are known, and the datasets that are absent; arguments as `plan_table`."""
+    left = Counter((job.label, job.dataset.label) for job in missing)
+    known = {pair: cost for pair, cost in costs.items() if cost.seconds is not None}
+    total = sum(count * (costs[pair].seconds or 0.0) for pair, count in left.items())
+    unknown = [recipe for recipe, dataset in left if (recipe, dataset) not in known]
+    without = f", without {', '.join(dict.fromkeys(unknown))}, whose time is unknown" if unknown else ""
+    lines = [f"{len(missing)} of {len(plan.jobs)} jobs to do, about {hours_text(total)} one after the other{without}"]
+    for basis in dict.fromkeys(known[pair].basis for pair in left if pair in known):
+        recipes = dict.fromkeys(recipe for recipe, dataset in left if costs[recipe, dataset].basis == basis)
+        lines.append(f"Time of {', '.join(recipes)}: {basis}.")
+    lines += [f"All jobs on '{label}' count as to do: {message}" for label, message in plan.absent.items()]
+    return lines

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
 
-from .records import ALL, MetricInfo, Record
+from .records import ALL, DatasetResults, MetricInfo, Record
 
 __all__ = ["SUCCESS_RATIOS", "Column", "Interval", "Statistic", "Summary", "columns_side_by_side",
-           "has_shares", "means_over_seeds", "same_printed", "share_at_most", "summarise"]  # fmt: skip
+           "has_shares", "input_records", "means_over_seeds", "same_printed", "share_at_most", "summarise"]  # fmt: skip
 
 Interval = Literal["cases", "seeds", "none"]
 SUCCESS_RATIOS = (2.0, 3.0)  # the error ratios at which the field counts successes
@@ -110,6 +110,19 @@ def median_of(values: Sequence[float]) -> float:
     ordered = sorted(values)
     low, high = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
     return (low + high) / 2 if math.isfinite(low) == math.isfinite(high) else min(low, high, key=abs)
+
+
+def input_records(results: DatasetResults) -> list[Record]:
+    """The blurry input of each case with a result, as the record of a recipe.
+
+    Empty if the input of such a case was not measured, as in results of former versions: a mean over other cases than
+    those of the recipes would not compare with them.
+    """
+    done = [record for record in results.records if record.done]
+    measured = {record.case: record for record in done if record.input_metrics}
+    if any(record.case not in measured for record in done):
+        return []
+    return [replace(record, metrics=record.input_metrics, seed=0) for record in measured.values()]
 
 
 def share_at_most(records: Sequence[Record], metric: str, limit: float) -> float | None:

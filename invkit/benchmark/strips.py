@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from ..core.evaluation import Floats
 from ..media.kernels import centred_kernel, padded_kernel
-from .records import DatasetResults, MetricInfo, Record, read_kernel_file, read_picture
+from .records import DatasetResults, MetricInfo, Record
+from .result_files import read_kernel_file, read_picture
 from .scenes import Choice, DatasetSamples, PictureWindow, busiest, cropped_to_shape
 from .style import MUTED_GREY, RECIPE_COLORS, SMALL_FONT_SIZE, blank, looks, named_figure, plain_axes, without_axes
 

@@ -142,6 +142,9 @@ class Suite(Strict):
     color: Literal["luma", "rgb"] | None = Field(default=None, description="restored channels; none: the recipe's")
     device: str = Field(default="auto", min_length=1, description="auto, cpu, cuda, cuda:1, mps")
     time_limit: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="seconds for one job")
+    published: list[str] | None = Field(
+        default=None, description="published tables that belong to the suite; none: all tables of its datasets"
+    )
     keep: Literal["images", "figures"] = Field(
         default="images", description="'images': every restored image; 'figures': only the images of the first seed"
     )

@@ -10,10 +10,20 @@ from typing import NamedTuple
 from ..core.errors import InputError
 from .published import PublishedRow, published_rows
 from .records import ALL, DatasetResults, MetricInfo, Record, SuiteResults
-from .statistics import Column, Interval, Statistic, columns_side_by_side, same_printed, summarise
+from .statistics import Column, Interval, Statistic, columns_side_by_side, input_records, same_printed, summarise
 
-__all__ = ["Note", "ResultCell", "ResultRow", "ResultTable", "datasets_with_group", "selected_metrics", "tables_of"]
+__all__ = [
+    "INPUT",
+    "Note",
+    "ResultCell",
+    "ResultRow",
+    "ResultTable",
+    "datasets_with_group",
+    "selected_metrics",
+    "tables_of",
+]
 
+INPUT = "blurry input"  # a row below the recipes
 FAILED, MISSING, INFINITE, SKIPPED, GAPS = "†", "‡", "§", "¶", "*"
 INTERVAL_NOTES = {
     "cases": "±: half of the 95 % confidence interval of the mean over cases (Student's t); of one case, over seeds.",
@@ -45,7 +55,7 @@ class ResultCell:
 
 @dataclass(frozen=True)
 class ResultRow:
-    """A recipe, or a published method: its name, the marks of its notes, its cells."""
+    """A recipe, the blurry input, or a published method: its name, the marks of its notes, its cells."""
 
     name: str
     marks: tuple[str, ...]
@@ -61,7 +71,7 @@ class ResultTable:
         title: the title of the dataset, with the metric if the table shows only one.
         about: the state of the jobs, the number of cases, and the seeds.
         heads: of the columns; the first column holds the names.
-        rows: measured rows first.
+        rows: measured rows first, the last of them that of the blurry input.
         notes: the remarks below the table.
     """
 
@@ -98,7 +108,7 @@ def tables_of(
         if by is not None:
             groups = {value: value for value in results.group_values(by)} | {"all": ALL}
             layouts = [[Column(h, metric, by=by, group=g) for h, g in groups.items()] for metric in chosen]
-        rows = published_rows(results.dataset.name, chosen, by) if published else []
+        rows = published_rows(results.dataset.name, chosen, by, suite.published) if published else []
         tables += [table_of(results, columns, rows, interval) for columns in layouts]
     return tables
 
@@ -142,15 +152,18 @@ def table_of(
     """
     recipes, metric, sources = results.recipes, columns[0].metric, list[Note]()
     measured = [[column.value(results.of(recipe), interval) for column in columns] for recipe in recipes]
+    inputs = [[column.value(some, interval) for column in columns] for some in [input_records(results)] if some]
+    inputs = [values for values in inputs if any(each.value is not None for each in values)]
     keys = [(column.metric.label, column.statistic, column.group) for column in columns]
     beside = [
         (row, [Statistic(row.values.get(key)) for key in keys]) for row in published if set(keys) & set(row.values)
     ]
     notes = recipe_notes(results, list({column.metric.label: column.metric for column in columns}.values()))
     eligible = [not any(recipe in note.recipes for note in notes if note.incomplete) for recipe in recipes]
-    lines = printed_cells(columns, [*measured, *(values for _, values in beside)], eligible)
+    lines = printed_cells(columns, [*measured, *inputs, *(values for _, values in beside)], eligible)
     marks = {source: str(i) for i, source in enumerate(dict.fromkeys(row.source for row, _ in beside), start=1)}
     named = [(recipe, tuple(note.mark for note in notes if recipe in note.recipes), False) for recipe in recipes]
+    named += [(INPUT, (), False) for _ in inputs]
     named += [(row.name, (marks[row.source],), True) for row, _ in beside]
     general = code_and_machines(results.records)
     if any(cell.bold for line in lines for cell in line):

@@ -24,6 +24,7 @@ __all__ = [
     "DatasetFile",
     "Downloadable",
     "Floats",
+    "ImageMetric",
     "ManuallyDownloadable",
     "Metric",
     "NoReferenceMetric",
@@ -159,6 +160,10 @@ class Downloadable(Dataset):
     def dataset_files(cls) -> Sequence[DatasetFile]:
         """All files, each with its size and digest."""
 
+    @abstractmethod
+    def listed_cases(self) -> Sequence[Case]:
+        """The same as `cases`, whether or not the files are present."""
+
 
 class ManuallyDownloadable(Downloadable):
     """A dataset with files that only a person can download; their `DatasetFile` has an empty ``url``.
@@ -185,6 +190,10 @@ class Metric(Component, ABC):
     @abstractmethod
     def measure(self, trial: Trial) -> float | None:
         """The figure; None if the sample lacks something that the metric needs, for example the truth."""
+
+
+class ImageMetric(Metric, ABC):
+    """A figure of the restored image alone, not of its kernel or cost; a benchmark measures the blurry input too."""
 
 
 class NoReferenceMetric(Component, nn.Module, ABC):

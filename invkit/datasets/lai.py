@@ -69,9 +69,13 @@ class Lai(ManuallyDownloadable):
 
     def cases(self) -> Sequence[Case]:
         """All cases that are kept, category by category; raises `InputError` if a file is missing."""
-        kept = list(product(self.categories, self.images, self.kernels))
+        kept = product(self.categories, self.images, self.kernels)
         check_present(self.place, [path for numbers in kept for path in lai_files(*numbers)], self.folder)
-        return [self.case(*numbers) for numbers in kept]
+        return self.listed_cases()
+
+    def listed_cases(self) -> Sequence[Case]:
+        """The same cases, whether or not the files are present."""
+        return [self.case(*numbers) for numbers in product(self.categories, self.images, self.kernels)]
 
     def case(self, category: str, image: int, kernel: int) -> Case:
         """One case.

@@ -79,9 +79,13 @@ class Levin(Downloadable):
 
     def cases(self) -> Sequence[Case]:
         """All cases that are kept, image by image; raises `InputError` if an image or a kernel is missing."""
-        pairs = list(product(self.images, self.kernels))
+        pairs = product(self.images, self.kernels)
         check_present(self.place, [path for pair in pairs for path in levin_files(*pair)], self.folder)
-        return [self.case(image, kernel) for image, kernel in pairs]
+        return self.listed_cases()
+
+    def listed_cases(self) -> Sequence[Case]:
+        """The same cases, whether or not the files are present."""
+        return [self.case(image, kernel) for image, kernel in product(self.images, self.kernels)]
 
     def case(self, image: int, kernel: int) -> Case:
         """One case. Its files include the known-kernel result if that is present."""

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from ..core.evaluation import Floats, Metric, Sample, Trial
+from ..core.evaluation import Floats, ImageMetric, Sample, Trial
 from ..core.parameters import NonNegative, NonNegativeInt, Positive, validated
 from ..numerics.registration import Aligned, align, check_search
 from ..numerics.similarity import psnr, ssd
@@ -72,7 +72,7 @@ class ShiftSearch:
 ALIGNMENT_CACHE: WeakKeyDictionary[Trial | Sample, dict[ShiftSearch, Aligned]] = WeakKeyDictionary()
 
 
-class AlignedMetric(Metric):
+class AlignedMetric(ImageMetric):
     """A figure of two crops that show the same scene: the restored image without its shift, and the truth.
 
     Args:
@@ -162,7 +162,7 @@ class AlignedSSIM(AlignedMetric):
         return ssim_of(crops.estimate, crops.truth, self.shrink)
 
 
-class ErrorRatio(Metric):
+class ErrorRatio(ImageMetric):
     """The error of the restored image divided by the error of the known-kernel deconvolution (Levin et al. 2009).
 
     Both are aligned with the truth as in `AlignedMetric`, each by its own shift. Levin et al. divide sums of squared

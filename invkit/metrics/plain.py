@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.errors import InputError
-from ..core.evaluation import Floats, Metric, Trial
+from ..core.evaluation import Floats, ImageMetric, Trial
 from ..core.parameters import NonNegativeInt, validated
 from ..media.colour import to_luma_chroma
 from ..numerics.registration import crop_border, crop_to_common_size
@@ -20,7 +20,7 @@ __all__ = ["Luma", "PlainMetric", "PlainPSNR", "PlainSSIM", "planes_of"]
 Luma: TypeAlias = Literal["full", "matlab"]
 
 
-class PlainMetric(Metric):
+class PlainMetric(ImageMetric):
     """A figure of the restored image and the truth, compared pixel by pixel.
 
     Images of two sizes are cropped about their centres to the common size. An odd pixel is cut at the bottom or right.

@@ -56,6 +56,9 @@ def check_dataset(dataset: Dataset, *, sampled: int = CHECKED_SAMPLES) -> None:
         again = dataset.cases()
     demand(len(cases) > 0, f"{name} has no case")
     demand(list(cases) == list(again), f"{name} lists other cases, or another order, at the second call")
+    if isinstance(dataset, Downloadable):
+        listed = [case.name for case in dataset.listed_cases()]
+        demand(listed == [case.name for case in cases], f"{name}.listed_cases differs from the cases that are present")
     assert_case_names(name, cases)
     for case in cases:
         assert_case(name, case)
@@ -89,6 +92,8 @@ def check_dataset_class(component: type[Dataset], params: ParameterValues | None
         try:
             dataset.cases()
         except InputError:
+            if isinstance(dataset, Downloadable):
+                assert_case_names(name, dataset.listed_cases())
             return
         demand(not issubclass(component, Downloadable), f"{name} lists cases although its files are missing")
         check_dataset(dataset)

@@ -198,6 +198,21 @@ def test_a_dry_run_does_nothing(place: Path) -> None:
     assert not (place / "dry").exists()
 
 
+def test_a_dry_run_needs_no_data_and_says_what_it_would_cost(place: Path) -> None:
+    words = ["bench", "run", "levin", "--recipes", "fast,selfdeblur", "--limit", "4", "--dry-run"]
+    folders = ["--data", str(place / "no-data"), "--output", str(place / "dry-levin")]
+    shown = CliRunner().invoke(app, [*words, *folders], env={"COLUMNS": "200", "INVKIT_DATA": None})
+    assert shown.exit_code == 0
+    rows = [line.replace("│", " ").split() for line in shown.output.splitlines()]
+    assert [row[:4] for row in rows if row and row[0] in ("fast", "selfdeblur")] == [
+        ["fast", "levin", "4", "4"],
+        ["selfdeblur", "levin", "4", "4"],
+    ]
+    assert "8 of 8 jobs to do, about " in shown.output
+    assert "invkit data fetch levin" in shown.output
+    assert not (place / "dry-levin").exists()
+
+
 @pytest.mark.usefixtures("toys")
 def test_a_setting_that_no_recipe_has_is_told_before_anything_is_computed(place: Path) -> None:
     result = invoked(place, "bad", "--set", "solver.params.nothing=1")

@@ -17,7 +17,7 @@ import numpy as np
 from narrow import known
 from scipy.signal import convolve2d
 
-from invkit.core.evaluation import Case, Dataset, Metric, Sample, Trial
+from invkit.core.evaluation import Case, Dataset, ImageMetric, Metric, Sample, Trial
 from invkit.core.parameters import PositiveInt, validated
 
 SIZE, KERNEL = 40, 5
@@ -56,7 +56,7 @@ class Toy(Dataset):
         return Sample(np.clip(image, 0, 1), truth, kernel if self.known else None)
 
 
-class MeanSquare(Metric):
+class MeanSquare(ImageMetric):
     """Mean squared error.
 
     Args:

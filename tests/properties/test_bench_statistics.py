@@ -33,6 +33,7 @@ def record(case: object, value: float | None, seed: int = 0, status: str = "done
         seed=seed,
         groups={},
         metrics=metrics,
+        input_metrics={},
         seconds=1.0,
         iterations=1,
         history=(),

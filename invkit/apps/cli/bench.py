@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ...benchmark.dask_runner import Cluster
+    from ...benchmark.plan import Plan
     from ...benchmark.runner import Execute, RunOutcome
+    from ...benchmark.store import JobStore
 
 __all__ = ["bench_app"]
 
@@ -71,7 +73,9 @@ def run(
         typer.Option(metavar="OPTIONS", help="Workers from SLURM: queue=gpu,gpus=1,cores=4,memory=16GB,jobs=8."),
     ] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Repeat failed jobs.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the jobs and compute nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the jobs and their estimated time; needs no data.")
+    ] = False,
 ) -> None:
     """Try every recipe of a suite on every case of its datasets. Each result is kept at once.
 
@@ -89,8 +93,8 @@ def run(
     from ...benchmark.formats import as_terminal
     from ...benchmark.plan import make_plan
     from ...benchmark.records import read_results
-    from ...benchmark.reporting import Reporter, plan_table
-    from ...benchmark.runner import missing_jobs, run_plan
+    from ...benchmark.reporting import Reporter
+    from ...benchmark.runner import run_plan
     from ...benchmark.store import JobStore
     from ...benchmark.suite import load_suite, selected
     from ...benchmark.tables import tables_of
@@ -108,9 +112,9 @@ def run(
     )
     folder = output or Path("benchmarked") / Path(suite).stem
     cluster, together = requested_cluster((workers, scheduler, slurm), chosen.device, folder / "slurm")
-    plan, store = make_plan(chosen, data), JobStore(folder)
+    plan, store = make_plan(chosen, data, count_only=dry_run), JobStore(folder)
     if dry_run:
-        out.print(plan_table(plan, missing_jobs(plan, store, retry_failed)))
+        show_plan(plan, store, retry_failed)
         return
     try:
         with Reporter(err, together) as reporter:
@@ -121,6 +125,25 @@ def run(
     results = read_results(folder)
     out.print(as_terminal(results.title, tables_of(results), out.width))
     report_outcome(outcome, len(plan.jobs), folder)
+
+
+def show_plan(plan: Plan, store: JobStore, retry_failed: bool) -> None:
+    """Show the jobs of a plan and their estimated time.
+
+    Args:
+        plan: the plan.
+        store: the results.
+        retry_failed: whether failed jobs count as to do.
+    """
+    from ...benchmark.costs import job_costs
+    from ...benchmark.reporting import cost_lines, plan_table
+    from ...benchmark.runner import missing_jobs
+
+    missing = missing_jobs(plan, store, retry_failed)
+    costs = job_costs(plan.jobs, store.records(job.id for job in plan.jobs).values())
+    out.print(plan_table(plan, missing, costs))
+    for line in cost_lines(plan, missing, costs):
+        print_line(line)
 
 
 def whole_numbers(text: str | None) -> list[int]:

@@ -15,9 +15,9 @@ from ...benchmark.records import (
     Record,
     SuiteResults,
     natural,
-    read_kernel_file,
     read_results,
 )
+from ...benchmark.result_files import read_kernel_file
 from ...benchmark.scenes import DatasetSamples, cropped_to_shape
 from ...benchmark.strips import loss_curve, metric_curve, metric_text, record_text
 from ...benchmark.tables import ResultTable, tables_of

@@ -17,6 +17,7 @@ from narrow import known
 from rich.console import Console
 from toy_benchmark import KERNEL, SIZE, Broken, MeanSquare, Toy
 
+from invkit.benchmark.costs import JobCost
 from invkit.benchmark.jobs import failure, perform
 from invkit.benchmark.measuring import Meter
 from invkit.benchmark.plan import BenchmarkJob, Plan, make_plan
@@ -113,6 +114,14 @@ def test_a_metric_that_fails_is_named() -> None:
     error = done(SUITE.replace('"toy-error"', '"toy-error", { name = "toy-broken", label = "odd" }')).record["error"]
     assert error["type"] == "ZeroDivisionError"
     assert error["message"] == "the metric odd failed: nothing to divide by"
+
+
+def test_the_input_is_measured_like_a_result_but_has_no_cost_and_no_kernel() -> None:
+    record = done(SUITE.replace('"toy-error"', '"toy-error", "psnr", "seconds", "kernel-similarity"')).record
+    sample = Toy(None).sample(Toy(None).cases()[0])
+    error = float(np.mean((sample.image - known(sample.truth)) ** 2))
+    assert record["input_metrics"] == pytest.approx({"toy-error": error, "psnr": -10 * np.log10(error)})
+    assert record["metrics"]["psnr"] != record["input_metrics"]["psnr"]
 
 
 def test_a_recipe_that_needs_the_kernel_is_skipped_where_nobody_knows_it() -> None:
@@ -232,5 +241,6 @@ def test_a_reporter_tells_of_each_job_and_of_the_time_left() -> None:
 def test_the_plan_is_shown_with_the_jobs_to_do() -> None:
     plan, output = planned(), StringIO()
     console = Console(file=output, width=100)
-    console.print(plan_table(plan, plan.jobs[:1]))
-    assert ["wiener", "toy", "2", "1"] in [line.replace("│", " ").split() for line in output.getvalue().splitlines()]
+    console.print(plan_table(plan, plan.jobs[:1], {("wiener", "toy"): JobCost(90.0, "a guess")}))
+    rows = [line.replace("│", " ").split() for line in output.getvalue().splitlines()]
+    assert ["wiener", "toy", "2", "1", "2", "min", "2", "min"] in rows

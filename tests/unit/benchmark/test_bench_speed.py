@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from iteration import as_table, figures_of
-from processes import Measured, SpeedRequest, measure_versions
+from processes import Measured, SpeedRequest, make_current, measure_versions
 from rich.console import Console
 from subjects import GraphIteration, Iteration, Machine, ProblemSize, StageNames, subject_of
 from survey import PeakMemory, StageListener, Survey, Tally, Work, bytes_of
@@ -253,6 +253,15 @@ class TestTurns:
         console.print(as_table(figures_of(measured, SpeedRequest(TINY), 1)))
         text = " ".join(console.export_text().split())
         assert "Not measured: selfdeblur, float32, graph; only these devices replay a graph of a step" in text
+
+    def test_only_a_gpu_with_a_number_is_made_the_current_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with pytest.raises(ValueError, match="specified index"):
+            torch.cuda.set_device(torch.device("cuda"))
+        made: list[torch.device] = []
+        monkeypatch.setattr(torch.cuda, "set_device", made.append)
+        for name in ("cuda", "cpu", "cuda:1"):
+            make_current(torch.device(name))
+        assert made == [torch.device("cuda:1")]
 
     def test_a_process_that_dies_is_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("processes.first_survey", die)
