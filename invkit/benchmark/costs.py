@@ -79,7 +79,7 @@ def cost_of(job: BenchmarkJob) -> JobCost:
 def is_unchanged(job: BenchmarkJob) -> bool:
     """Whether the job's recipe is a registered one without settings."""
     (spec,) = [spec for spec in job.suite.recipes if spec.label == job.label]
-    return not spec.overrides and not job.suite.overrides and job.recipe == load_recipe(spec.name)
+    return not spec.overrides and job.recipe == load_recipe(spec.name)
 
 
 def trains_network(recipe: Recipe) -> bool:

@@ -19,7 +19,7 @@ from ..core.messages import nearest_name
 from ..recipes.model import Recipe, check_recipe, load_recipe
 from .published import published_tables
 from .store import data_digest, file_digest, hash_ahead
-from .suite import DatasetSpec, RecipeSpec, Suite
+from .suite import DatasetSpec, RecipeSpec, Suite, swept
 
 __all__ = ["BenchmarkJob", "Plan", "check_recipes", "evenly_chosen", "make_plan"]
 
@@ -91,7 +91,7 @@ def make_plan(suite: Suite, root: Path | None, *, count_only: bool = False) -> P
     """
     planner = Planner(suite, None if root is None else root.resolve(), count_only)
     jobs = tuple(planner.jobs())
-    return Plan(suite, jobs, {**planner.facts(), "jobs": [job.id for job in jobs]}, planner.absent)
+    return Plan(planner.suite, jobs, {**planner.facts(), "jobs": [job.id for job in jobs]}, planner.absent)
 
 
 def check_recipes(plan: Plan) -> None:
@@ -114,11 +114,11 @@ def errors_of_recipe(label: str) -> Iterator[None]:
         raise type(error)(f"the suite's recipe {label}: {error}") from error
 
 
-def recipe_of(spec: RecipeSpec, common: Sequence[str] = ()) -> Recipe:
-    """A recipe with the ``common`` settings of all recipes and its own settings; raises `InvkitError`."""
+def recipe_of(spec: RecipeSpec) -> Recipe:
+    """A recipe with its settings; raises `InvkitError`."""
     with errors_of_recipe(spec.label):
-        recipe, settings = load_recipe(spec.name), [*common, *spec.overrides]
-        return recipe.with_overrides(settings) if settings else recipe
+        recipe = load_recipe(spec.name)
+        return recipe.with_overrides(spec.overrides) if spec.overrides else recipe
 
 
 def evenly_chosen(cases: Sequence[Case], limit: int | None) -> list[Case]:
@@ -142,10 +142,10 @@ class Planner:
     """A suite with its recipes, datasets and metrics loaded; arguments and errors are those of `make_plan`."""
 
     def __init__(self, suite: Suite, root: Path | None, count_only: bool = False) -> None:
-        self.suite, self.root, self.count_only = suite, root, count_only
+        self.suite, self.root, self.count_only = swept(suite), root, count_only
         self.absent: dict[str, str] = {}
         check_published(suite)
-        self.recipes = [recipe_of(spec, suite.overrides) for spec in suite.recipes]
+        self.recipes = [recipe_of(spec) for spec in self.suite.recipes]
         self.datasets = [spec.build(root) for spec in suite.datasets]
         self.metrics = [spec.build() for spec in suite.metrics]
         self.documents = [without_descriptions(recipe.model_dump(mode="json")) for recipe in self.recipes]

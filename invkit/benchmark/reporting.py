@@ -115,7 +115,10 @@ def cost_lines(plan: Plan, missing: Sequence[BenchmarkJob], costs: Mapping[tuple
     total = sum(count * (costs[pair].seconds or 0.0) for pair, count in left.items())
     unknown = [recipe for recipe, dataset in left if (recipe, dataset) not in known]
     without = f", without {', '.join(dict.fromkeys(unknown))}, whose time is unknown" if unknown else ""
-    lines = [f"{len(missing)} of {len(plan.jobs)} jobs to do, about {hours_text(total)} one after the other{without}"]
+    about = f"about {hours_text(total)} one after the other{without}"
+    if left and len(unknown) == len(left):
+        about = "their time is unknown until the first are done"
+    lines = [f"{len(missing)} of {len(plan.jobs)} jobs to do, {about}"]
     for basis in dict.fromkeys(known[pair].basis for pair in left if pair in known):
         recipes = dict.fromkeys(recipe for recipe, dataset in left if costs[recipe, dataset].basis == basis)
         lines.append(f"Time of {', '.join(recipes)}: {basis}.")

@@ -16,6 +16,7 @@ from ..core.files import parse_toml, read_toml_text
 from ..core.messages import Place, describe_errors, near_names, nearest_name
 from ..core.nested import Strict, listed, named
 from ..core.parameters import parameters_of, positional_names, read_strictly
+from .grid import Grid, combinations, read_axis, settings_of
 
 __all__ = [
     "DatasetSpec",
@@ -26,6 +27,7 @@ __all__ = [
     "load_suite",
     "parse_suite",
     "selected",
+    "swept",
 ]
 
 LABEL = re.compile(r"(?!.*--)[A-Za-z0-9._-]{1,60}", re.ASCII)
@@ -97,6 +99,7 @@ class RecipeSpec(Labelled):
 
     name: str = Field(min_length=1, description=f"{REGISTERED_NAME}, or a .toml file beside the suite")
     overrides: list[str] = Field(default_factory=list, description="settings, as 'solver.iterations=500'")
+    grid: Grid = Field(default_factory=dict, description="values by place; each combination is a recipe of its own")
 
 
 L = TypeVar("L", bound=Labelled)
@@ -137,7 +140,11 @@ class Suite(Strict):
     )
     seeds: Seeds = Field(default=[0], min_length=1, description="seeds of all random numbers of a recipe")
     snapshots: SnapshotIterations = Field(default=[], description="iterations whose image and kernel are kept")
-    overrides: list[str] = Field(default=[], description="settings of every recipe; its own settings come later")
+    overrides: list[str] = Field(
+        default=[],
+        description="settings of every recipe, or of one, as 'LABEL:solver.iterations=500'; its own come later",
+    )
+    grid: Grid = Field(default={}, description="values by place, for every recipe; its own grid comes later")
     limit: int | None = Field(default=None, ge=1, description="cases of each dataset, spread evenly; none: all")
     color: Literal["luma", "rgb"] | None = Field(default=None, description="restored channels; none: the recipe's")
     device: str = Field(default="auto", min_length=1, description="auto, cpu, cuda, cuda:1, mps")
@@ -302,6 +309,25 @@ def joined(base: Any, over: Any) -> Any:
     return {**base, **over} if isinstance(base, Mapping) and isinstance(over, Mapping) else over
 
 
+def swept(suite: Suite) -> Suite:
+    """The suite with a recipe for each combination of its grids, each with all of its settings.
+
+    Raises:
+        InputError: a setting names a recipe that the suite does not have, or a grid has too many combinations.
+    """
+    document, labels = suite.model_dump(mode="json"), [spec.label for spec in suite.recipes]
+    document["recipes"] = [
+        {
+            "name": spec.name,
+            "label": label,
+            "overrides": [*settings_of(spec.label, suite.overrides, labels), *spec.overrides, *settings],
+        }
+        for spec in suite.recipes
+        for label, settings in combinations(spec.label, {**suite.grid, **spec.grid})
+    ]
+    return read_checked(Suite, document | {"overrides": [], "grid": {}}, "the suite's grid")
+
+
 def selected(
     suite: Suite,
     *,
@@ -310,6 +336,7 @@ def selected(
     seeds: Sequence[int] = (),
     limit: int | None = None,
     overrides: Sequence[str] = (),
+    grid: Sequence[str] = (),
 ) -> Suite:
     """A suite with other recipes, datasets, seeds or settings; an empty argument keeps the suite's.
 
@@ -319,7 +346,9 @@ def selected(
         datasets: labels of the suite; any other text is a registered dataset.
         seeds: replace the seeds of the suite.
         limit: cases of each dataset.
-        overrides: further settings of every recipe; they come after those of the suite and of the recipe.
+        overrides: further settings of every recipe, or of one if they begin with its label, as "LABEL:place=value";
+            they come after those of the suite and of the recipe.
+        grid: further values for every recipe, as "place=value,value".
 
     Raises:
         InputError: as `load_suite`.
@@ -331,8 +360,10 @@ def selected(
         "limit": limit,
     }
     document = suite.model_dump(mode="json") | {key: value for key, value in changes.items() if value not in ([], None)}
+    labels = [recipe["label"] for recipe in document["recipes"]]
     for recipe in document["recipes"]:
-        recipe["overrides"] = [*recipe.get("overrides", ()), *overrides]
+        recipe["overrides"] = [*recipe.get("overrides", ()), *settings_of(recipe["label"], overrides, labels)]
+    document["grid"] |= dict(map(read_axis, grid))
     return read_checked(Suite, document, "the options")
 
 

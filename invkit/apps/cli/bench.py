@@ -57,7 +57,14 @@ def run(
     seeds: Annotated[str | None, typer.Option(metavar="0,1,...", help="Seeds instead of those of the suite.")] = None,
     preset: Annotated[str | None, typer.Option(metavar="NAME", help="A preset of the suite.")] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="PLACE=VALUE", help="Change every recipe. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="PLACE=VALUE", help="Change every recipe; LABEL:PLACE=VALUE changes one. Repeatable."
+        ),
+    ] = None,
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PLACE=V,V,...", help="Try every recipe with each of these values. Repeatable."),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the results; default: benchmarked/SUITE.")
@@ -88,6 +95,8 @@ def run(
 
       invkit bench run levin --recipes fast-map,my-recipe.toml --limit 8 --workers 2
 
+      invkit bench run levin --recipes pan-l0 --grid regularizers.0.weight=2e-3,4e-3,8e-3
+
       invkit bench run lai --slurm queue=gpu,gpus=1,jobs=4
     """
     from ...benchmark.formats import as_terminal
@@ -109,6 +118,7 @@ def run(
         seeds=whole_numbers(seeds),
         limit=limit,
         overrides=settings or (),
+        grid=grid or (),
     )
     folder = output or Path("benchmarked") / Path(suite).stem
     cluster, together = requested_cluster((workers, scheduler, slurm), chosen.device, folder / "slurm")

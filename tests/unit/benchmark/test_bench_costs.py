@@ -80,6 +80,13 @@ def test_the_lines_say_the_total_and_what_it_leaves_out(tmp_path: Path) -> None:
     assert "invkit data fetch levin" in lines[-1]
 
 
+def test_a_total_of_unknown_times_is_not_told_as_none(tmp_path: Path) -> None:
+    plan = planned(tmp_path, '"selfdeblur-coarse"')
+    expected = "32 of 32 jobs to do, their time is unknown until the first are done"
+    assert cost_lines(plan, plan.jobs, job_costs(plan.jobs))[0] == expected
+    assert cost_lines(plan, [], job_costs(plan.jobs))[0].startswith("0 of 32 jobs to do, about 0 s")
+
+
 class TestWithoutData:
     def test_a_plan_that_is_to_be_run_needs_them(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="invkit data fetch levin"):

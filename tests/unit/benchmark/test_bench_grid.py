@@ -1,0 +1,120 @@
+"""Grids and settings of single recipes: which recipes a suite tries."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from invkit.benchmark.grid import MAX_COMBINATIONS, combinations, read_axis
+from invkit.benchmark.suite import LABEL, Suite, parse_suite, selected, swept
+from invkit.core.errors import InputError
+from invkit.recipes.model import load_recipe
+
+BOTH = """
+datasets = ["synthetic"]
+metrics = ["psnr"]
+recipes = [
+    { name = "wiener", grid = { "regularizers.0.weight" = [1e-3, 2e-3] } },
+    { name = "tv-admm", overrides = ["solver.tile_size=128"] },
+]
+"""
+
+
+def settings(suite: Suite) -> dict[str, list[str]]:
+    return {spec.label: spec.overrides for spec in swept(suite).recipes}
+
+
+def test_each_combination_is_a_recipe_with_its_own_label() -> None:
+    assert settings(parse_suite(BOTH)) == {
+        "wiener.weight-0.001": ["regularizers.0.weight=0.001"],
+        "wiener.weight-0.002": ["regularizers.0.weight=0.002"],
+        "tv-admm": ["solver.tile_size=128"],
+    }
+
+
+def test_the_suite_s_grid_is_for_every_recipe_and_the_recipe_s_own_values_replace_it() -> None:
+    found = settings(parse_suite(BOTH + '[grid]\n"regularizers.0.weight" = [5, 6, 7]\n'))
+    assert list(found) == [
+        "wiener.weight-0.001",
+        "wiener.weight-0.002",
+        "tv-admm.weight-5",
+        "tv-admm.weight-6",
+        "tv-admm.weight-7",
+    ]
+    assert found["tv-admm.weight-6"] == ["solver.tile_size=128", "regularizers.0.weight=6"]
+
+
+def test_options_add_values_and_settings_of_one_recipe() -> None:
+    suite = selected(
+        parse_suite(BOTH), recipes=["tv-admm"], overrides=["name=x", "tv-admm:name=y"], grid=["solver.tile_size=64,96"]
+    )
+    assert settings(suite) == {
+        f"tv-admm.tile_size-{side}": ["solver.tile_size=128", "name=x", "name=y", f"solver.tile_size={side}"]
+        for side in (64, 96)
+    }
+
+
+def test_settings_of_the_suite_may_name_the_recipe_they_are_for() -> None:
+    text = BOTH + 'overrides = ["seed=1", "wiener:seed=2"]\n'
+    found = settings(parse_suite(text))
+    assert found["tv-admm"] == ["seed=1", "solver.tile_size=128"]
+    assert found["wiener.weight-0.001"] == ["seed=1", "seed=2", "regularizers.0.weight=0.001"]
+
+
+@pytest.mark.parametrize("where", ["suite", "option"])
+def test_a_setting_for_a_recipe_that_is_not_there_is_refused(where: str) -> None:
+    suite = parse_suite(BOTH + ('overrides = ["winer:seed=2"]' if where == "suite" else ""))
+    with pytest.raises(InputError, match=r"'winer:seed=2' is for a recipe 'winer'; did you mean 'wiener'\?"):
+        swept(selected(suite, overrides=["winer:seed=2"] if where == "option" else []))
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("[grid]\nseed = []", r"grid\.seed: should be a longer list"),
+        ("[grid]\nseed = [1, 1]", r"grid\.seed: should hold each value once"),
+        ("[grid]\nseed = 3", r"grid\.seed"),
+    ],
+)
+def test_values_that_are_no_grid_are_refused_with_their_place(change: str, expected: str) -> None:
+    with pytest.raises(InputError, match=expected):
+        parse_suite(BOTH + change)
+
+
+def test_too_many_combinations_are_refused() -> None:
+    many = {f"place.{index}": list(range(10)) for index in range(3)}
+    with pytest.raises(InputError, match=f"1000 combinations are too many; give at most {MAX_COMBINATIONS}"):
+        combinations("a", many)
+
+
+@pytest.mark.parametrize("text", ["solver.iterations", "=1,2", "solver.iterations="])
+def test_an_axis_of_another_form_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match=r"should be PLACE=VALUE,VALUE"):
+        read_axis(text)
+
+
+values = st.lists(
+    st.one_of(st.integers(-(10**9), 10**9), st.floats(-1e9, 1e9), st.text(max_size=40), st.booleans()),
+    min_size=1,
+    max_size=4,
+    unique_by=repr,
+)
+
+
+@given(grid=st.dictionaries(st.sampled_from(["solver.iterations", "regularizers.0.weight", "next"]), values))
+def test_labels_are_allowed_and_different(grid: dict[str, list[object]]) -> None:
+    labels = [label for label, _ in combinations("some-recipe", grid)]
+    assert all(LABEL.fullmatch(label) for label in labels)
+    assert len(set(labels)) == len(labels)
+
+
+def test_the_settings_are_those_that_a_recipe_takes() -> None:
+    grid = {"regularizers.0.weight": [1e-5], "next": ["none", "wiener"], "solver.inner.iterations": [3]}
+    for label, each in combinations("pan-l0", grid):
+        recipe = load_recipe("pan-l0").with_overrides(each)
+        assert recipe.regularizers[0].weight == 1e-5
+        assert (recipe.next is None) == bool(re.search("next-none", label))
+        assert recipe.solver.params["inner"]["params"]["iterations"] == 3
