@@ -58,7 +58,7 @@ def as_page(kind: PageFormat, title: str, tables: Sequence[ResultTable]) -> str:
 
     signs = {"variable_start_string": "<<", "variable_end_string": ">>"} if kind == "latex" else {}  # {{ is LaTeX
     page = Environment(autoescape=kind == "html", trim_blocks=True, lstrip_blocks=True, **signs)  # type: ignore[arg-type]
-    page.filters |= {"markdown": markdown_text, "latex": latex_text}
+    page.filters |= {"markdown": markdown_text, "latex": latex_text, "label": label_text}
     source = (files(__package__) / f"tables.{kind}.jinja").read_text(encoding="utf-8")
     return page.from_string(source).render(title=title, tables=tables).rstrip("\n") + "\n"
 
@@ -71,6 +71,16 @@ def markdown_text(text: str) -> str:
 def latex_text(text: str) -> str:
     """A text in which no character is a command of LaTeX, with LaTeX's own symbols."""
     return "".join(LATEX_SIGNS.get(sign, sign) for sign in text)
+
+
+def label_text(text: str) -> str:
+    r"""A text as a label for ``\ref`` of LaTeX: its words in small letters.
+
+    Example:
+        >>> label_text("My prior: Levin et al. 2009, PSNR")
+        'my-prior-levin-et-al-2009-psnr'
+    """
+    return "-".join(re.findall("[a-z0-9]+", text.lower()))
 
 
 def as_terminal(title: str, tables: Sequence[ResultTable], width: int = 120) -> Group:

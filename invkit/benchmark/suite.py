@@ -315,17 +315,23 @@ def swept(suite: Suite) -> Suite:
     Raises:
         InputError: a setting names a recipe that the suite does not have, or a grid has too many combinations.
     """
-    document, labels = suite.model_dump(mode="json"), [spec.label for spec in suite.recipes]
-    document["recipes"] = [
-        {
-            "name": spec.name,
-            "label": label,
-            "overrides": [*settings_of(spec.label, suite.overrides, labels), *spec.overrides, *settings],
-        }
+    labels = [spec.label for spec in suite.recipes]
+    recipes = [
+        spec.model_copy(
+            update={
+                "label": label,
+                "overrides": [*settings_of(spec.label, suite.overrides, labels), *spec.overrides, *settings],
+                "grid": {},
+            }
+        )
         for spec in suite.recipes
         for label, settings in combinations(spec.label, {**suite.grid, **spec.grid})
     ]
-    return read_checked(Suite, document | {"overrides": [], "grid": {}}, "the suite's grid")
+    try:
+        _distinct(recipes)
+    except ValueError as error:
+        raise InputError(f"the suite's grid: {error}") from error
+    return suite.model_copy(update={"recipes": recipes, "overrides": [], "grid": {}})
 
 
 def selected(

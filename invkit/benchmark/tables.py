@@ -151,6 +151,7 @@ def table_of(
         interval: as for `tables_of`.
     """
     recipes, metric, sources = results.recipes, columns[0].metric, list[Note]()
+    columns = [one for one in columns if is_filled(one, results, published)] or columns[:1]
     measured = [[column.value(results.of(recipe), interval) for column in columns] for recipe in recipes]
     inputs = [[column.value(some, interval) for column in columns] for some in [input_records(results)] if some]
     inputs = [values for values in inputs if any(each.value is not None for each in values)]
@@ -181,6 +182,13 @@ def table_of(
         rows=tuple(ResultRow(name, own, line, is_p) for (name, own, is_p), line in zip(named, lines, strict=True)),
         notes=(*notes, *(Note("", text) for text in general), *sources),
     )
+
+
+def is_filled(column: Column, results: DatasetResults, published: Sequence[PublishedRow]) -> bool:
+    """Whether any row has a figure in a column: LPIPS without its weights, for example, gives none."""
+    key = (column.metric.label, column.statistic, column.group)
+    some = (column.value(results.of(recipe), "none").value for recipe in results.recipes)
+    return any(value is not None for value in some) or any(row.values.get(key) is not None for row in published)
 
 
 def printed_cells(

@@ -84,6 +84,12 @@ def test_values_that_are_no_grid_are_refused_with_their_place(change: str, expec
         parse_suite(BOTH + change)
 
 
+def test_a_combination_with_the_label_of_another_recipe_is_refused() -> None:
+    text = BOTH.replace('{ name = "tv-admm"', '{ name = "tv-admm", label = "wiener.weight-0.001"')
+    with pytest.raises(InputError, match=r"the suite's grid: two are labelled 'wiener\.weight-0\.001'"):
+        swept(parse_suite(text))
+
+
 def test_too_many_combinations_are_refused() -> None:
     many = {f"place.{index}": list(range(10)) for index in range(3)}
     with pytest.raises(InputError, match=f"1000 combinations are too many; give at most {MAX_COMBINATIONS}"):

@@ -265,6 +265,23 @@ def test_latex_is_escaped_and_balanced(suite: SuiteFolder) -> None:
     assert len({len(re.findall(r"(?<!\\)&", line)) for line in body}) == 1
 
 
+def test_latex_has_the_suite_s_title_and_a_label(suite: SuiteFolder) -> None:
+    page = as_page("latex", "My 100 % prior", [only(suite)])
+    assert r"\caption{My 100 \% prior. " in page
+    (label,) = re.findall(r"\\label\{(.*)\}", page)
+    assert re.fullmatch(r"tab:my-100-prior-[a-z0-9-]*[a-z0-9]", label)
+    assert r"\caption{" + only(suite).title in as_page("latex", "", [only(suite)])
+
+
+def test_a_column_without_a_figure_is_left_out(tmp_path: Path) -> None:
+    folder = SuiteFolder(tmp_path)
+    folder.done("one", "i1", {"psnr": 30.0, "error-ratio": 1.0})
+    folder.done("two", "i1", {"psnr": 31.0, "error-ratio": 1.0})
+    assert not any("seconds" in head for head in only(folder).heads)
+    folder.done("two", "i2", {"psnr": 31.0, "error-ratio": 1.0, "seconds": 2.0})
+    assert only(folder).heads[-1] == "seconds"
+
+
 def test_html_needs_nothing_else_and_is_escaped(suite: SuiteFolder) -> None:
     suite.done("<b>", "i1", {"psnr": 50.0, "error-ratio": 1.0, "seconds": 1.0})
     page = as_page("html", "A < suite", [only(suite)])
