@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...core.runtime.process import without_collection
 from .options import RestoreOptions, input_option, parse_kernel_size, with_options
 from .shared import BAR_DELAY, complete_recipes, err, print_line
 
@@ -109,12 +110,12 @@ def rerun_command(
 
       invkit rerun deblurred/result.json --image other.jpg --output other
     """
-    from ...media.output import check_output
-    from ...pipeline.api import prepare_rerun
+    with without_collection(), stdout_for_json(options):
+        from ...media.output import check_output
+        from ...pipeline.api import prepare_rerun
 
-    check_output(options.output, overwrite=options.overwrite, resume=options.resume)
-    device = None if options.device == "auto" else options.device
-    with stdout_for_json(options):
+        check_output(options.output, overwrite=options.overwrite, resume=options.resume)
+        device = None if options.device == "auto" else options.device
         job = prepare_rerun(result, image=image_input(image), kernel=options.kernel, truth=options.truth, device=device)
         observers = named_observers(options, job.facts["seed"])
     run_job(job, options, observers)
@@ -137,11 +138,11 @@ def restore_image(image: ImageInput | None, options: RestoreOptions, *, nonblind
     Raises:
         InvkitError: an option, the image or the recipe cannot be used; nothing has been written then.
     """
-    from ...media.output import check_output
-    from ...pipeline.job import prepare
+    with without_collection(), stdout_for_json(options):
+        from ...media.output import check_output
+        from ...pipeline.job import prepare
 
-    check_output(options.output, overwrite=options.overwrite, resume=options.resume)
-    with stdout_for_json(options):
+        check_output(options.output, overwrite=options.overwrite, resume=options.resume)
         observers = named_observers(options, options.seed)
         job = prepare(
             image,
@@ -198,7 +199,8 @@ def run_job(job: Job, options: RestoreOptions, observers: Sequence[Observer]) ->
             kept = "; --resume continues from the last checkpoint" if checkpoint.exists() else ""
             print_line(f"stopped without a result{kept}", err)
             raise typer.Exit(130) from None
-        save(result, options.output, checkpoint)
+        with without_collection():
+            save(result, options.output, checkpoint)
     summarize(result, options, resumable=(options.output / CHECKPOINT).exists())
     if result.stopped == "interrupted":
         raise typer.Exit(interrupt.exit_code)
