@@ -129,7 +129,9 @@ def with_options(
 
     def option(name: str) -> inspect.Parameter:
         default = inspect.Parameter.empty if name in required else getattr(defaults, name)
-        return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotations()[name])
+        return inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation_of()[name]
+        )
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         @wraps(function)
@@ -146,7 +148,7 @@ def with_options(
 
 
 @cache
-def annotations() -> dict[str, Any]:
+def annotation_of() -> dict[str, Any]:
     """The annotation of each field of `RestoreOptions`; each resolution of all of them takes a millisecond."""
     return get_type_hints(RestoreOptions, include_extras=True)
 

@@ -11,14 +11,13 @@ environment leaves the C library as it is; on other systems nothing happens.
 from __future__ import annotations
 
 import ctypes
-import gc
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
-__all__ = ["OPT_OUT", "SAFE_PATH", "keep_large_blocks", "on_safe_path", "print_apart", "without_collection"]
+__all__ = ["OPT_OUT", "SAFE_PATH", "keep_large_blocks", "on_safe_path", "print_apart"]
 
 OPT_OUT = "INVKIT_KEEP_ALLOCATOR"
 # Numbers and meaning: mallopt(3); the values are the largest a C int holds, bytes.
@@ -40,23 +39,6 @@ def keep_large_blocks() -> bool:
     except (OSError, AttributeError):  # another C library
         return False
     return bool(mallopt(M_MMAP_THRESHOLD, NEVER)) and bool(mallopt(M_TRIM_THRESHOLD, NEVER))
-
-
-@contextmanager
-def without_collection() -> Iterator[None]:
-    """Collect no garbage inside; later collections, and the one at the end of the process, leave out what exists then.
-
-    For a command, not for a library: the libraries of a command have a million objects, and each collection that
-    examines all of them takes 0.1 to 0.3 s. There are several while they are loaded, and one when Python ends.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        if was_enabled:
-            gc.enable()
 
 
 SAFE_PATH = {"PYTHONSAFEPATH": "1"}
