@@ -5,6 +5,7 @@ Importing this package imports neither torch nor deepinv; each name below is loa
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,15 @@ __all__ = [
 ]
 
 __version__ = version("invkit")
+
+_WAITING = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"}  # of OpenMP, of GNU's and of LLVM's library
+
+# The threads of torch wait asleep for each other, unless the environment says how they wait. By default, a thread that
+# has done its part of an operation keeps its core busy for a millisecond while it waits for the others. If other
+# programs need the cores, it thus keeps them from the thread that it waits for. The OpenMP library reads the
+# environment when torch is loaded; afterwards, this has no effect.
+if not _WAITING & os.environ.keys():
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 _HOME = {
     "Observer": "core.solver",

@@ -41,6 +41,7 @@ __all__ = [
     "LeastSquares",
     "LinearOperator",
     "Majorised",
+    "Networked",
     "OperatorParameterPrior",
     "Proximable",
     "Regularizer",
@@ -337,6 +338,10 @@ class Proximable(Regularizer):
 
 class Denoising(Proximable):
     """The ability to be given by its proximal map alone, a denoiser; its penalty need not match the map."""
+
+
+class Networked:
+    """The ability to compute by a network, whose operations are so long that threads share them with profit."""
 
 
 class Majorised(Proximable):

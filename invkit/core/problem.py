@@ -18,13 +18,11 @@ from ..numerics.geometry import shape_of
 from .errors import AssemblyError, InputError, scaling_advice
 from .interfaces import (
     Assignable,
-    Blur,
-    Denoising,
     Fidelity,
     ForwardOperator,
     ImagePrior,
+    Networked,
     OperatorParameterPrior,
-    Proximable,
     Regularizer,
 )
 from .result import present
@@ -33,6 +31,7 @@ from .runtime.threads import at_most_threads, threads_worth
 __all__ = ["MissingData", "Problem", "Scheduled", "Term", "one_thread_for_networks", "parts", "threads_for"]
 
 RANGE_TOLERANCE = 1e-4  # by which data may leave their range: more than the rounding of float32 Fourier transforms
+BYTES_PER_VALUE = 32  # of the memory that free pixels need, see `ImagePrior.memory_needed`
 DataRange: TypeAlias = tuple[float, float] | None
 """The range of the data; None for any finite values."""
 
@@ -290,21 +289,28 @@ def wrong_form(dtype: object, shape: Sequence[int]) -> str:
 
 
 def threads_for(problem: Problem) -> AbstractContextManager[None]:
-    """Use the threads that a problem is worth: one for a small image on the CPU without a network, else all."""
-    light = problem.data.device.type == "cpu" and has_only_quick_operations(problem)
-    return threads_worth(math.prod(problem.image_prior.shape)) if light else nullcontext()
+    """Use the threads that a problem on the CPU is worth: one for small data and a small image prior, else all.
+
+    A network is as large as its memory says, in values of free pixels.
+    """
+    if problem.data.device.type != "cpu" or has_networked_term(problem):
+        return nullcontext()
+    return threads_worth(max(problem.data.numel(), problem.image_prior.memory_needed() // BYTES_PER_VALUE))
 
 
 def one_thread_for_networks(problem: Problem) -> AbstractContextManager[None]:
     """One thread for a problem with a network, whose results depend on the number of threads; else all threads."""
-    return nullcontext() if has_only_quick_operations(problem) else at_most_threads(1)
+    return at_most_threads(1) if has_network(problem) else nullcontext()
 
 
-def has_only_quick_operations(problem: Problem) -> bool:
-    """Whether no network gives the image or denoises it, so that a step is made of short operations."""
-    terms = [term.regularizer for term in problem.regularizers]
-    quick = all(isinstance(term, Proximable) and not isinstance(term, Denoising) for term in terms)
-    return quick and isinstance(problem.image_prior, Assignable) and isinstance(problem.operator, Blur)
+def has_network(problem: Problem) -> bool:
+    """Whether a network gives the image or denoises it."""
+    return has_networked_term(problem) or not isinstance(problem.image_prior, Assignable)
+
+
+def has_networked_term(problem: Problem) -> bool:
+    """Whether a regularizer has a network."""
+    return any(isinstance(term.regularizer, Networked) for term in problem.regularizers)
 
 
 def parts(problem: Problem, part: str) -> Sequence[object]:

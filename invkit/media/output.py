@@ -11,7 +11,6 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from io import BytesIO
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ import numpy as np
 from ..core.errors import InputError
 from ..core.files import read_json_table, write_atomically
 from ..core.result import Result
-from .figures import kernel_stack, overview
+from .figures import kernel_stack, overview, picture_of
 from .images import encode_npy, encode_png, quantised
 from .kernels import kernel_picture, planes_picture
 from .layouts import channels_last
@@ -280,16 +279,15 @@ def input_files(result: Result) -> dict[str, bytes]:
 
 def overview_files(result: Result) -> dict[str, bytes]:
     """The overview as PNG; nothing, with a warning, if it cannot be drawn, so that the other files are not lost."""
-    buffer = BytesIO()
     try:
-        overview(result).savefig(buffer, format="png", dpi=DOTS_PER_INCH)
+        picture = encode_png(picture_of(overview(result), DOTS_PER_INCH))
     except Exception as error:  # Matplotlib's fonts, caches and settings fail in many ways
         reason = f"{type(error).__name__}: {error}"
         warnings.warn(
             f"overview.png could not be drawn ({reason}); all other files are written", RuntimeWarning, stacklevel=3
         )
         return {}
-    return {"overview.png": buffer.getvalue()}
+    return {"overview.png": picture}
 
 
 def strict_json(value: Any) -> str:

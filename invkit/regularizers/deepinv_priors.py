@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..core.errors import InputError, RecipeError
-from ..core.interfaces import Denoising, Regularizer
+from ..core.interfaces import Denoising, Networked, Regularizer
 from ..core.messages import near_names
 from ..core.parameters import Positive, validated
 from ..core.runtime.weights import weights_only
@@ -142,7 +142,7 @@ def explicit_prior(name: str, options: Mapping[str, Any]) -> Any:
     return prior
 
 
-class PlugAndPlay(Denoising):
+class PlugAndPlay(Denoising, Networked):
     """A denoiser in the place of a proximal map: ``prox(v, step) = D(v)`` at the noise level ``sqrt(step / (C H W))``.
 
     Venkatakrishnan, Bouman, Wohlberg, "Plug-and-Play Priors for Model Based Reconstruction", GlobalSIP 2013. The noise

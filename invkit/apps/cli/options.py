@@ -10,7 +10,7 @@ import inspect
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields, replace
-from functools import partial, wraps
+from functools import cache, partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Literal, ParamSpec, get_type_hints
 
@@ -129,8 +129,9 @@ def with_options(
 
     def option(name: str) -> inspect.Parameter:
         default = inspect.Parameter.empty if name in required else getattr(defaults, name)
-        annotation = get_type_hints(RestoreOptions, include_extras=True)[name]
-        return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        return inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation_of()[name]
+        )
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         @wraps(function)
@@ -144,6 +145,12 @@ def with_options(
         return command
 
     return decorate
+
+
+@cache
+def annotation_of() -> dict[str, Any]:
+    """The annotation of each field of `RestoreOptions`; each resolution of all of them takes a millisecond."""
+    return get_type_hints(RestoreOptions, include_extras=True)
 
 
 def parse_kernel_size(text: str | None) -> KernelSize | None:

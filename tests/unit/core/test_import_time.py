@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import invkit
+from invkit.apps.cli.restore import without_collection
 
 HEAVY = ("torch", "deepinv", "scipy", "skimage", "matplotlib", "torchvision")
 
@@ -44,6 +49,38 @@ def test_importing_invkit_is_light() -> None:
 )
 def test_commands_that_compute_nothing_are_light(arguments: list[str]) -> None:
     assert imported_by("from invkit.apps.cli.main import main; main()", *arguments) == []
+
+
+@pytest.mark.parametrize("command", ["deconvolve", "deblur"])
+def test_a_restoration_imports_only_the_libraries_that_it_uses(tmp_path: Path, command: str) -> None:
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 40), dtype=np.uint8)).save(tmp_path / "photo.png")
+    np.save(tmp_path / "kernel.npy", np.full((3, 3), 1 / 9))
+    others = [f"scipy.{name}" for name in ("interpolate", "optimize", "signal", "sparse", "spatial", "stats")]
+    others += [
+        "deepinv",
+        "skimage",
+        "torchvision",
+        "matplotlib.pyplot",
+        "matplotlib.animation",
+        "pandas",
+        "distributed",
+    ]
+    options = {"deconvolve": ["--kernel", str(tmp_path / "kernel.npy")], "deblur": ["--recipe", "fast"]}[command]
+    options += ["--kernel-size", "5"] if command == "deblur" else []
+    arguments = [command, str(tmp_path / "photo.png"), "--output", str(tmp_path / "run"), *options]
+    assert imported_by("from invkit.apps.cli.main import main; main()", *arguments, heavy=tuple(others)) == []
+    assert (tmp_path / "run" / "overview.png").is_file()
+
+
+def test_a_command_collects_no_garbage_while_it_loads_libraries() -> None:
+    gc.unfreeze()
+    try:
+        with without_collection():
+            assert not gc.isenabled()
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > 1000
+    finally:
+        gc.unfreeze()
 
 
 def test_a_command_imports_no_other_command() -> None:

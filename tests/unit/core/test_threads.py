@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -75,6 +78,49 @@ def test_a_large_image_and_a_denoiser_use_all_threads(monkeypatch: pytest.Monkey
     assert used(photograph(PlugAndPlay(denoiser="MedianFilter"))) == 2
     monkeypatch.setattr(threads, "ONE_THREAD_BELOW", 24 * 24)
     assert used(photograph()) == 2
+
+
+def threads_of(recipe: str, shape: tuple[int, ...], **options: Any) -> set[int]:
+    """The numbers of threads of two steps of a recipe on random data."""
+    observer, data = Counting(), np.random.default_rng(0).uniform(0.2, 0.8, shape).astype("float32")
+    options = {"overrides": ["solver.iterations=2"], "progress": False, "observers": [observer], **options}
+    invkit.restore(data, recipe, **options)
+    return set(observer.seen)
+
+
+MASK = np.arange(24 * 24).reshape(24, 24) % 3 > 0
+
+
+@pytest.mark.parametrize(
+    ("recipe", "shape", "options"),
+    [
+        ("inpaint-tv", (24, 24), {"kernel": MASK}),
+        ("denoise-tv", (24, 24), {}),
+        ("super-resolution", (24, 24), {"kernel": np.full((2, 2), 0.25)}),
+        ("dehaze", (24, 24, 3), {}),
+        ("epll", (24, 24), {"kernel": np.full((3, 3), 1 / 9), "overrides": ["solver.inner.iterations=1"]}),
+        ("tomography", (1, 8, 24), {}),
+    ],
+)
+def test_small_data_of_every_kind_take_one_thread(recipe: str, shape: tuple[int, ...], options: dict[str, Any]) -> None:
+    assert threads_of(recipe, shape, **options) == {1}
+
+
+def test_a_network_and_large_data_take_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert threads_of("denoise-dip", (64, 64)) == {2}
+    monkeypatch.setattr(threads, "ONE_THREAD_BELOW", 24 * 24)
+    assert threads_of("inpaint-tv", (24, 24), kernel=MASK) == {2}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({}, "PASSIVE None"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE None"), ({"GOMP_SPINCOUNT": "5"}, "None 5")],
+)
+def test_threads_wait_asleep_unless_the_environment_says_otherwise(given: dict[str, str], expected: str) -> None:
+    code = "import os, invkit; print(*map(os.environ.get, ('OMP_WAIT_POLICY', 'GOMP_SPINCOUNT')))"
+    environment = {name: value for name, value in os.environ.items() if name not in invkit._WAITING} | given
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == expected
 
 
 def test_threads_are_never_added() -> None:
