@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..core import registry
 from ..core.errors import AssemblyError, InputError, MissingDataError, PluginError
+from ..core.fidelity_abilities import KullbackLeibler, LeastSquares, Separable
 from ..core.interfaces import (
     Assignable,
     Attracting,
@@ -19,9 +20,7 @@ from ..core.interfaces import (
     Fidelity,
     ForwardOperator,
     GriddedBlur,
-    KullbackLeibler,
     LatentPrior,
-    LeastSquares,
     LinearOperator,
     Majorised,
     OperatorParameterPrior,
@@ -34,6 +33,7 @@ from ..core.problem import Problem, Term, check_data
 from ..core.solver import Solver
 from ..numerics.framing import resize_kernel_support
 from ..numerics.geometry import Shape, shape_of, size_of
+from ..numerics.photon_gain import photon_gain
 from ..recipes.components import CheckedComponent, blamed
 from ..recipes.model import Recipe, check_parameters, resolved_recipe
 
@@ -53,6 +53,7 @@ ABILITIES: dict[type, str] = {
     Proximable: "has a proximal map",
     Resizable: "can be resized",
     Reweightable: "can be reweighted",
+    Separable: "has a proximal map",
 }
 """What a component with an ability does, to follow "that" in an error."""
 
@@ -145,7 +146,7 @@ def build_problem(
         image_prior=image_prior,
         kernel_prior=kernel_prior,
         fidelity=fidelity,
-        regularizers=tuple(build_terms(recipe, checked, scaled_weights(recipe, sigma))),
+        regularizers=tuple(build_terms(recipe, checked, scaled_weights(recipe, sigma, data))),
     )
     return problem, solver
 
@@ -343,9 +344,18 @@ def try_fidelity(checked: CheckedComponent, fidelity: Fidelity, data: Tensor) ->
         fidelity(here, here)
 
 
-def scaled_weights(recipe: Recipe, sigma: float) -> dict[str, float]:
-    """The weight of each term at a noise level, by the term's place."""
-    factors = {"one": 1.0, "sigma": sigma, "variance": sigma**2}
+def scaled_weights(recipe: Recipe, sigma: float, data: Tensor | None = None) -> dict[str, float]:
+    """The weight of each term at a noise level, by the term's place.
+
+    Args:
+        recipe: with the terms.
+        sigma: the noise level.
+        data: (B, C, H, W), from which the value of a photon is estimated if a term needs it; None: it is 1.
+    """
+    gain = 1.0
+    if data is not None and any(spec.scale_by == "gain" for spec in recipe.regularizers):
+        gain = float(photon_gain(data).mean())
+    factors = {"one": 1.0, "sigma": sigma, "variance": sigma**2, "gain": gain}
     return {
         f"regularizers.{i}": max(spec.weight * factors[spec.scale_by], spec.min_weight) if spec.weight > 0 else 0.0
         for i, spec in enumerate(recipe.regularizers)
