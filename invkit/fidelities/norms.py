@@ -41,9 +41,9 @@ class L1(Separable):
 class Huber(Separable):
     """Mean of the squared difference d up to a threshold t, and of ``2 t |d| - t^2`` beyond, for outliers.
 
-    Huber, "Robust Estimation of a Location Parameter", Annals of Mathematical Statistics 1964. An outlier pulls with the
-    force of a difference of t. Near zero the function is that of 'mse', so that weights keep their meaning (Huber has
-    half of it).
+    Huber, "Robust Estimation of a Location Parameter", Annals of Mathematical Statistics 1964. An outlier pulls with
+    the force of a difference of t. Near zero the function is that of 'mse', so that weights keep their meaning (Huber
+    has half of it).
 
     Args:
         threshold: t, in the units of the data; about 1.35 to 3 standard deviations of the noise without outliers.

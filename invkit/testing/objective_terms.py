@@ -30,7 +30,7 @@ PROX_STEPS = (1e-2, 1.0, 10.0, 500.0)  # of a sum over the values and of a mean,
 
 
 def check_fidelity(component: type[Fidelity], params: ParameterValues | None = None) -> None:
-    """Every property of a fidelity: documented, pure, >= 0 and zero for equal data, finite gradients, a correct prox."""
+    """Every property of a fidelity: documented, pure, >= 0, zero for equal data, with finite gradients and its prox."""
     assert_documented(component)
     fidelity = build(component, {}, params)
     predicted, data = drawn(COMPARED_SHAPE, seed=1), drawn(COMPARED_SHAPE, seed=2)

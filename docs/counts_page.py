@@ -1,0 +1,32 @@
+"""The section of the measured figures on counts of photons."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tables import table
+
+
+def counts(results: Path) -> list[str]:
+    """Total variation with two fidelities, and stopping Richardson-Lucy, if the result is committed in a folder."""
+    file = results / "counts.json"
+    if not file.exists():
+        return []
+    report = json.loads(file.read_text(encoding="utf-8"))
+    return [
+        "## Counts of photons\n\n"
+        f"`{report['command']}`: eight pictures of scikit-image under two kernels; the brightest pixel sends 20, 100 or "
+        "1,000 photons. PSNR, dB, means over the 16 pictures. The last columns of the first table compare the fidelities "
+        "'poisson' and 'mse' at the best of eight weights for each picture: the difference lies between these two "
+        "gains, and this share of the pictures is better with 'poisson'.\n\n"
+        + figures(report["tv"])
+        + "\nRichardson-Lucy after some numbers of accelerated steps, after the best number for each picture, and as "
+        "the recipe stops:\n\n" + figures(report["richardson-lucy"])
+    ]
+
+
+def figures(rows: list[dict[str, Any]]) -> str:
+    """A table of a report's rows."""
+    return table(list(rows[0]), [[f"{value:g}" for value in row.values()] for row in rows])
