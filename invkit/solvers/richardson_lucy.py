@@ -72,7 +72,8 @@ class RichardsonLucy(Solver[RichardsonLucyState], MissingData):
 
     - Read noise: with the fidelity 'gaussian-poisson' its shift is added to y and to ``K x`` (Snyder et al. 1995).
     - Stopping: by the discrepancy principle, an image is no longer updated once it explains the data as well as the
-      noise allows (`discrepancy.noise_misfit`). A wrong kernel may never reach that point.
+      noise allows (`discrepancy.noise_misfit`). The solve then starts as from a constant image, because the prior's
+      image, mostly the data, holds their noise. With a wrong kernel the point may never be reached.
     - Boundaries (Bertero & Boccacci 2005): with a "valid" operator the image is larger than the data, and ``K^T 1`` is
       the visible share of each pixel. Pixels that are almost invisible are not updated.
     - Regularizers, if the problem has any, follow Green's one-step-late rule (1990; with total variation Dey et al.
@@ -132,12 +133,16 @@ class RichardsonLucy(Solver[RichardsonLucyState], MissingData):
 
     @torch.no_grad()
     def start(self, problem: Problem) -> RichardsonLucyState:
-        """Take the image that the prior gives, made linear."""
+        """Take the image that the prior gives, made linear, or, to stop at the noise, ``K^T y / K^T 1``."""
         given, kernel = starting_point(problem)
         image, blur = given.clamp(min=MIN_STARTING_VALUE) ** self.gamma, MaskedBlur.of(problem, kernel)
         data = problem.data.clamp(min=0) ** self.gamma
+        support = blur.adjoint(torch.ones_like(data if problem.measured is not None else data[:, :1]))
         if problem.measured is not None:
             data = problem.observed(blur.forward(image).clamp(min=0), data)
+        if self.stop != "never":  # the first iterate from a constant image; the data would bring in their noise
+            smooth = blur.adjoint(data) / support.clamp(min=MIN_VISIBLE_SHARE)
+            image = torch.where(support > MIN_VISIBLE_SHARE, smooth, image).clamp(min=MIN_STARTING_VALUE**self.gamma)
         return RichardsonLucyState(
             image=image,
             kernel=kernel,
@@ -146,9 +151,7 @@ class RichardsonLucy(Solver[RichardsonLucyState], MissingData):
             change=torch.zeros_like(image),
             momentum=image.new_zeros(*image.shape[:2], 1, 1),
             blur=blur,
-            support=blur.adjoint(
-                torch.ones_like(problem.data if problem.measured is not None else problem.data[:, :1])
-            ),
+            support=support,
             enough=noise_misfit(self.stop, problem, data + shift_of(problem), self.sigma),
         )
 
