@@ -9,7 +9,8 @@ over the pictures and both kernels.
 
 `tv`: total variation by ADMM with the fidelities 'mse' and 'poisson', each with the best of eight weights for each
 picture, and the recipes 'tv-admm' and 'poisson-tv' as they are. `share better` counts pictures where 'poisson' is
-better. `richardson-lucy`: the recipe after 5 and 50 steps, after the best number of steps, and as it stops itself.
+better. `richardson-lucy`: after 5 and 50 steps from the data, after the best number of them, and as the recipe does it,
+which starts from a smooth image and stops by itself.
 """
 
 from __future__ import annotations

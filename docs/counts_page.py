@@ -22,8 +22,9 @@ def counts(results: Path) -> list[str]:
         "eight weights for each picture. The last columns compare these two: the smallest and the largest gain of "
         "'poisson', and the share of the pictures that it improves.\n\n"
         + figures(report["tv"])
-        + "\nRichardson-Lucy after some numbers of accelerated steps, after the best number for each picture, and as "
-        "the recipe stops:\n\n" + figures(report["richardson-lucy"])
+        + "\nRichardson-Lucy after some numbers of accelerated steps from the data, after the best number of them for "
+        "each picture, and as the recipe does it, which starts from a smooth image and stops at the noise:\n\n"
+        + figures(report["richardson-lucy"])
     ]
 
 

@@ -33,7 +33,7 @@ from ..core.problem import Problem, Term, check_data
 from ..core.solver import Solver
 from ..numerics.framing import resize_kernel_support
 from ..numerics.geometry import Shape, shape_of, size_of
-from ..numerics.photon_gain import photon_gain
+from ..numerics.noise import photon_gain
 from ..recipes.components import CheckedComponent, blamed
 from ..recipes.model import Recipe, check_parameters, resolved_recipe
 
@@ -104,7 +104,7 @@ def assemble(
         check_start(recipe, checked["kernel_prior"])
     operator: ForwardOperator = checked["operator"].build({})
     check_data(data, operator.data_range)
-    problem, solver = build_problem(recipe, checked, operator, data, kernel_size, kernel, sigma)
+    problem, solver = build_problem(recipe, checked, operator, data, kernel_size, kernel, sigma, measured)
     try:
         problem = replace(problem, measured=measured)
         solver.check(problem)
@@ -122,6 +122,7 @@ def build_problem(
     kernel_size: tuple[int, int],
     kernel: Tensor | None,
     sigma: float,
+    measured: Tensor | None = None,
 ) -> tuple[Problem, Solver[Any]]:
     """The problem of validated components under an operator, and its solver; raises as `assemble`.
 
@@ -133,6 +134,7 @@ def build_problem(
         kernel_size: (h, w), as for `assemble`.
         kernel: as for `assemble`.
         sigma: as for `assemble`.
+        measured: as for `assemble`; here only the weights depend on it.
     """
     solver: Solver[Any] = checked["solver"].build({})
     fidelity = build_fidelity(recipe, checked, data, solver.iterations)
@@ -146,7 +148,7 @@ def build_problem(
         image_prior=image_prior,
         kernel_prior=kernel_prior,
         fidelity=fidelity,
-        regularizers=tuple(build_terms(recipe, checked, scaled_weights(recipe, sigma, data))),
+        regularizers=tuple(build_terms(recipe, checked, scaled_weights(recipe, sigma, data, measured))),
     )
     return problem, solver
 
@@ -344,17 +346,20 @@ def try_fidelity(checked: CheckedComponent, fidelity: Fidelity, data: Tensor) ->
         fidelity(here, here)
 
 
-def scaled_weights(recipe: Recipe, sigma: float, data: Tensor | None = None) -> dict[str, float]:
+def scaled_weights(
+    recipe: Recipe, sigma: float, data: Tensor | None = None, measured: Tensor | None = None
+) -> dict[str, float]:
     """The weight of each term at a noise level, by the term's place.
 
     Args:
         recipe: with the terms.
         sigma: the noise level.
         data: (B, C, H, W), from which the value of a photon is estimated if a term needs it; None: it is 1.
+        measured: as for `assemble`.
     """
     gain = 1.0
     if data is not None and any(spec.scale_by == "gain" for spec in recipe.regularizers):
-        gain = float(photon_gain(data).mean())
+        gain = float(photon_gain(data, measured).mean())
     factors = {"one": 1.0, "sigma": sigma, "variance": sigma**2, "gain": gain}
     return {
         f"regularizers.{i}": max(spec.weight * factors[spec.scale_by], spec.min_weight) if spec.weight > 0 else 0.0

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from ..core.problem import Problem
-from ..numerics.noise import estimate_sigma
-from ..numerics.photon_gain import photon_gain
+from ..numerics.noise import estimate_sigma, photon_gain
 
 __all__ = ["StopRule", "divergence", "misfit", "noise_misfit"]
 
@@ -54,6 +53,6 @@ def noise_misfit(rule: StopRule, problem: Problem, data: Tensor, sigma: float | 
         levels = [estimate_sigma(one) if sigma is None else sigma for one in data]
         return share * data.new_tensor(levels).square()
     if sigma is None:
-        return share * photon_gain(data) / 2
+        return share * photon_gain(data, problem.measured) / 2
     mean = (data * measured).mean((1, 2, 3)) / share
     return share * sigma**2 / mean / 2

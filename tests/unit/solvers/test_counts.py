@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from deconvolution import a_kernel, blocks, finished, made, with_poisson
+from deconvolution import a_kernel, blocks, finished, made, random, with_poisson
 from narrow import tensor
 from torch import Tensor
 
@@ -17,7 +17,7 @@ from invkit.core.problem import Problem, Term
 from invkit.fidelities.norms import L1, MSE, Huber
 from invkit.fidelities.poisson import GaussianPoisson, Poisson
 from invkit.fidelities.ssim import SSIM
-from invkit.numerics.photon_gain import photon_gain
+from invkit.numerics.noise import photon_gain
 from invkit.operators.convolution import Convolution
 from invkit.regularizers.tv import TotalVariation
 from invkit.solvers.admm import ADMM
@@ -174,6 +174,12 @@ def test_read_noise_counts_when_the_fidelity_says_so() -> None:
 def test_the_value_of_a_photon_is_found_under_a_blur(photons: float) -> None:
     problem = counted(photons, size=(200, 210))
     assert float(photon_gain(problem.data)) == pytest.approx(1 / photons, rel=0.15)  # a hundred blocks and their edges
+
+
+def test_pixels_that_are_not_measured_do_not_count_for_the_value_of_a_photon() -> None:
+    problem, hidden = counted(100, size=(200, 210)), random(1, 1, 196, 207, seed=7) < 0.1
+    filled = torch.where(hidden, problem.data.mean(), problem.data)
+    assert float(photon_gain(filled, ~hidden)) == pytest.approx(float(photon_gain(problem.data)), rel=0.15)
 
 
 def test_pictures_without_noise_or_light_or_pixels_have_photons_of_no_value() -> None:
