@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from counts_page import counts
 from tables import table
 
 RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
@@ -207,7 +208,8 @@ def measured_page() -> str:
         "# Measured\n\nThe commands beside the tables print these figures. `benchmarks/results` contains them, with "
         "the machine on which they were measured. It had two processor cores; times on other machines differ.\n"
     )
-    return "\n".join([head, *suites(), problems(), large_photo(), speed(), *classical(), *scaling(), noise()])
+    figures = [problems(), large_photo(), speed(), *classical(), *scaling(), noise(), *counts(RESULTS)]
+    return "\n".join([head, *suites(), *figures])
 
 
 def read(name: str, command: str) -> Any:

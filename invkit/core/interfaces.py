@@ -5,7 +5,8 @@
 
 Constructors of components follow one rule (`invkit.core.parameters`): positional arguments come from the problem,
 keyword-only arguments may be set by a recipe. The solver, which minimises, is in `invkit.core.solver`. An ability that
-a solver needs is a class here, such as `Assignable`; a component has the ability if it derives from this class.
+a solver needs is a class here, such as `Assignable`; a component has the ability if it derives from this class. Those
+of fidelities are in `invkit.core.fidelity_abilities`.
 """
 
 from __future__ import annotations
@@ -36,9 +37,7 @@ __all__ = [
     "GriddedBlur",
     "ImagePrior",
     "KernelPrior",
-    "KullbackLeibler",
     "LatentPrior",
-    "LeastSquares",
     "LinearOperator",
     "Majorised",
     "Networked",
@@ -390,11 +389,3 @@ class Fidelity(Component, nn.Module, ABC):
     def at(self, iteration: int) -> Fidelity:
         """The fidelity at an iteration (counted from 0): itself, unless it is a schedule."""
         return self
-
-
-class LeastSquares(Fidelity):
-    """The ability of a fidelity to be the mean of the squared differences, which linear solvers minimise."""
-
-
-class KullbackLeibler(Fidelity):
-    """The ability of a fidelity to be the mean Kullback-Leibler divergence, which multiplicative solvers minimise."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..core import registry
 from ..core.errors import AssemblyError, InputError, MissingDataError, PluginError
+from ..core.fidelity_abilities import KullbackLeibler, LeastSquares, Separable
 from ..core.interfaces import (
     Assignable,
     Attracting,
@@ -19,9 +20,7 @@ from ..core.interfaces import (
     Fidelity,
     ForwardOperator,
     GriddedBlur,
-    KullbackLeibler,
     LatentPrior,
-    LeastSquares,
     LinearOperator,
     Majorised,
     OperatorParameterPrior,
@@ -34,6 +33,7 @@ from ..core.problem import Problem, Term, check_data
 from ..core.solver import Solver
 from ..numerics.framing import resize_kernel_support
 from ..numerics.geometry import Shape, shape_of, size_of
+from ..numerics.noise import photon_gain
 from ..recipes.components import CheckedComponent, blamed
 from ..recipes.model import Recipe, check_parameters, resolved_recipe
 
@@ -53,6 +53,7 @@ ABILITIES: dict[type, str] = {
     Proximable: "has a proximal map",
     Resizable: "can be resized",
     Reweightable: "can be reweighted",
+    Separable: "has a proximal map",
 }
 """What a component with an ability does, to follow "that" in an error."""
 
@@ -103,7 +104,7 @@ def assemble(
         check_start(recipe, checked["kernel_prior"])
     operator: ForwardOperator = checked["operator"].build({})
     check_data(data, operator.data_range)
-    problem, solver = build_problem(recipe, checked, operator, data, kernel_size, kernel, sigma)
+    problem, solver = build_problem(recipe, checked, operator, data, kernel_size, kernel, sigma, measured)
     try:
         problem = replace(problem, measured=measured)
         solver.check(problem)
@@ -121,6 +122,7 @@ def build_problem(
     kernel_size: tuple[int, int],
     kernel: Tensor | None,
     sigma: float,
+    measured: Tensor | None = None,
 ) -> tuple[Problem, Solver[Any]]:
     """The problem of validated components under an operator, and its solver; raises as `assemble`.
 
@@ -132,6 +134,7 @@ def build_problem(
         kernel_size: (h, w), as for `assemble`.
         kernel: as for `assemble`.
         sigma: as for `assemble`.
+        measured: as for `assemble`; here only the weights depend on it.
     """
     solver: Solver[Any] = checked["solver"].build({})
     fidelity = build_fidelity(recipe, checked, data, solver.iterations)
@@ -145,7 +148,7 @@ def build_problem(
         image_prior=image_prior,
         kernel_prior=kernel_prior,
         fidelity=fidelity,
-        regularizers=tuple(build_terms(recipe, checked, scaled_weights(recipe, sigma))),
+        regularizers=tuple(build_terms(recipe, checked, scaled_weights(recipe, sigma, data, measured))),
     )
     return problem, solver
 
@@ -343,9 +346,21 @@ def try_fidelity(checked: CheckedComponent, fidelity: Fidelity, data: Tensor) ->
         fidelity(here, here)
 
 
-def scaled_weights(recipe: Recipe, sigma: float) -> dict[str, float]:
-    """The weight of each term at a noise level, by the term's place."""
-    factors = {"one": 1.0, "sigma": sigma, "variance": sigma**2}
+def scaled_weights(
+    recipe: Recipe, sigma: float, data: Tensor | None = None, measured: Tensor | None = None
+) -> dict[str, float]:
+    """The weight of each term at a noise level, by the term's place.
+
+    Args:
+        recipe: with the terms.
+        sigma: the noise level.
+        data: (B, C, H, W), from which the value of a photon is estimated if a term needs it; None: it is 1.
+        measured: as for `assemble`.
+    """
+    gain = 1.0
+    if data is not None and any(spec.scale_by == "gain" for spec in recipe.regularizers):
+        gain = float(photon_gain(data, measured).mean())
+    factors = {"one": 1.0, "sigma": sigma, "variance": sigma**2, "gain": gain}
     return {
         f"regularizers.{i}": max(spec.weight * factors[spec.scale_by], spec.min_weight) if spec.weight > 0 else 0.0
         for i, spec in enumerate(recipe.regularizers)

@@ -254,7 +254,7 @@ def explained_memory() -> Iterator[None]:
 
 def depends_on_noise(recipe: Recipe) -> bool:
     """Whether the weight of a term is scaled by the noise level; next stages are not considered."""
-    return any(term.scale_by != "one" and term.weight > 0 for term in recipe.regularizers)
+    return any(term.scale_by in ("sigma", "variance") and term.weight > 0 for term in recipe.regularizers)
 
 
 def noise_level(recipe: Recipe, data: Tensor, rounding: float = ROUNDING_SIGMA) -> float | None:

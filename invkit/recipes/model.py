@@ -49,8 +49,10 @@ class RegularizerSpec(ComponentSpec):
     """One term ``weight * R``."""
 
     weight: NonNegative = Field(description="factor of the regularizer, scaled by 'scale_by'")
-    scale_by: Literal["one", "sigma", "variance"] = Field(
-        default="one", description="'sigma': multiply the weight by the noise level; 'variance': by its square"
+    scale_by: Literal["one", "sigma", "variance", "gain"] = Field(
+        default="one",
+        description="'sigma': multiply the weight by the noise level; 'variance': by its square; 'gain': by the value "
+        "of one photon, which is estimated from the data",
     )
     min_weight: NonNegative = Field(
         default=0.0,

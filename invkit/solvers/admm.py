@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from ..core.fidelity_abilities import Separable
 from ..core.interfaces import Proximable
 from ..core.parameters import NonNegative, Positive, PositiveFraction, PositiveInt, validated
 from ..core.problem import MissingData, Problem
@@ -68,15 +69,16 @@ class ADMMState(PixelState):
 class ADMM(Advancing[ADMMState], MissingData):
     """Deconvolution whose data term ignores what lies beyond the data's border (Almeida & Figueiredo 2013).
 
-    It minimises ``|M (u - y)|^2 + sum_i w_i g_i(z_i)`` with ``u = K x`` and ``z_i = D_i x`` by ADMM. The mask M keeps
-    the blurred image u close to the data and leaves it free elsewhere, so that no boundary condition is assumed. The
-    regularizers' proximal maps give z, and a division in the Fourier domain gives x. An iteration takes four
-    transforms. With relaxation a, ``a K x + (1 - a) u`` and ``a D_i x + (1 - a) z_i`` replace ``K x`` and ``D_i x``
-    (Eckstein & Bertsekas 1992).
+    It minimises ``f(M u, y) + sum_i w_i g_i(z_i)`` with ``u = K x`` and ``z_i = D_i x`` by ADMM. The mask M keeps the
+    blurred image u close to the data y and leaves it free elsewhere, so that no boundary condition is assumed. The
+    proximal map of the fidelity f gives u there, those of the regularizers give z, and a division in the Fourier domain
+    gives x. An iteration takes four transforms. With relaxation a, ``a K x + (1 - a) u`` and ``a D_i x + (1 - a) z_i``
+    replace ``K x`` and ``D_i x`` (Eckstein & Bertsekas 1992). The same splitting for Poisson noise: Figueiredo,
+    Bioucas-Dias, IEEE TIP 2010.
 
     Args:
         iterations: outer iterations.
-        data_penalty: penalty of ``u = K x``; the data term has 1.
+        data_penalty: penalty of ``u = K x``; squared error has 1.
         penalty: penalty of ``z = D x``, as a multiple of the largest weight.
         relaxation: factor in (0, 2): over-relaxation above 1, under-relaxation below; 1 for none. With 1.8, 25
             iterations are about as good as 40 without relaxation.
@@ -95,7 +97,7 @@ class ADMM(Advancing[ADMMState], MissingData):
     """
 
     keeps_large_blocks = True
-    needs: ClassVar = {**LEAST_SQUARES_DEBLURRING, "regularizers": Proximable}
+    needs: ClassVar = {**LEAST_SQUARES_DEBLURRING, "fidelity": Separable, "regularizers": Proximable}
 
     @validated
     def __init__(
@@ -187,7 +189,7 @@ class ADMM(Advancing[ADMMState], MissingData):
         data = problem.observed(under)
         if state.saturated is not None:
             data = impute_saturated(data, state.saturated, under)
-        under.mul_(self.data_penalty).add_(data).div_(1 + self.data_penalty)
+        under.copy_(data_prox(problem, under, data, 1 / (2 * self.data_penalty)))
         state.blur_gap = shifted.sub_(u, alpha=self.relaxation)
         return u.sub_(state.blur_gap, alpha=1 / self._scale())
 
@@ -204,6 +206,20 @@ class ADMM(Advancing[ADMMState], MissingData):
 
     def _rho(self, problem: Problem) -> float:
         return self.penalty * largest_weight(problem)
+
+
+def data_prox(problem: Problem, under: Tensor, data: Tensor, step: float) -> Tensor:
+    """The proximal map of the fidelity where data are known, and the prediction itself elsewhere, (B, C, H', W').
+
+    Args:
+        problem: gives the fidelity, and which data are known.
+        under: the blurred image, (B, C, H', W').
+        data: (B, C, H', W').
+        step: of the map, > 0.
+    """
+    assert isinstance(problem.fidelity, Separable)  # as `needs` says
+    moved = problem.fidelity.prox(under, data, step)
+    return moved if problem.measured is None else torch.where(problem.measured, moved, under)
 
 
 def image_upper_bound(problem: Problem, saturated: Tensor | None, image: Tensor, kernel: Tensor) -> Tensor | None:

@@ -9,7 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..core.interfaces import Assignable, LeastSquares, LinearOperator, Proximable
+from ..core.fidelity_abilities import LeastSquares
+from ..core.interfaces import Assignable, LinearOperator, Proximable
 from ..core.parameters import NonNegative, Positive, PositiveInt, validated
 from ..core.problem import MissingData, Problem
 from ..core.solver import Solver

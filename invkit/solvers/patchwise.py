@@ -11,7 +11,8 @@ from pydantic import Field
 from torch import Tensor
 
 from ..core.errors import AssemblyError
-from ..core.interfaces import Assignable, GriddedBlur, KernelPrior, LeastSquares
+from ..core.fidelity_abilities import LeastSquares
+from ..core.interfaces import Assignable, GriddedBlur, KernelPrior
 from ..core.parameters import NonNegative, validated
 from ..core.problem import MissingData, Problem
 from ..core.solver import Solver, State

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ..core.errors import AssemblyError
-from ..core.interfaces import Assignable, Blur, ImagePrior, LeastSquares, OperatorParameterPrior
+from ..core.fidelity_abilities import LeastSquares
+from ..core.interfaces import Assignable, Blur, ImagePrior, OperatorParameterPrior
 from ..core.problem import Problem
 from ..core.solver import State
 

@@ -10,17 +10,19 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ..core.interfaces import Assignable, Blur, ImagePrior, KullbackLeibler, OperatorParameterPrior
-from ..core.parameters import PositiveFraction, PositiveInt, validated
+from ..core.fidelity_abilities import KullbackLeibler
+from ..core.interfaces import Assignable, Blur, ImagePrior, OperatorParameterPrior
+from ..core.parameters import Positive, PositiveFraction, PositiveInt, validated
 from ..core.problem import MissingData, Problem, Term
 from ..core.solver import Solver
+from .discrepancy import StopRule, divergence, misfit, noise_misfit
 from .masked_blur import MaskedBlur
 from .pixel_state import PixelState, check_padding, check_terms, image_prior_of, starting_point
 
 __all__ = ["RichardsonLucy", "RichardsonLucyState"]
 
 MIN_STARTING_VALUE = 1e-3  # a pixel that starts at zero stays zero
-MIN_PREDICTED_LIGHT = 1e-6  # in a quotient; the darkest grey of 8 bits, made linear, is five times as much
+MIN_PREDICTED_LIGHT = KullbackLeibler.MIN_LIGHT
 MIN_VISIBLE_SHARE = 1e-2  # share of a pixel's light that must reach the data before the pixel is updated
 MIN_DIVISOR_SHARE = 0.1  # regularizers never reduce the divisor below this share of its value without them
 
@@ -41,6 +43,7 @@ class RichardsonLucyState(PixelState):
         momentum: length of the extrapolation along ``image - previous``, in [0, 1], (B, C, 1, 1).
         blur: K.
         support: ``K^T 1``, the share of each pixel's light that reaches the data, (B, C, H, W).
+        enough: misfit of each image at which it is no longer updated, (B,).
     """
 
     gamma: float
@@ -49,6 +52,7 @@ class RichardsonLucyState(PixelState):
     momentum: Tensor
     blur: MaskedBlur
     support: Tensor
+    enough: Tensor
     saved: ClassVar = ("image", "kernel", "previous", "change", "momentum")
 
     def estimate(self) -> tuple[Tensor, Tensor]:
@@ -66,6 +70,10 @@ class RichardsonLucy(Solver[RichardsonLucyState], MissingData):
     ``x <- x * K^T(y / K x) / K^T 1`` reduces the Kullback-Leibler divergence of ``K x`` from the data, the fidelity
     'poisson', and keeps x non-negative. Noise grows with the iterations, so their number regularizes.
 
+    - Read noise: with the fidelity 'gaussian-poisson' its shift is added to y and to ``K x`` (Snyder et al. 1995).
+    - Stopping: by the discrepancy principle, an image is no longer updated once it explains the data as well as the
+      noise allows (`discrepancy.noise_misfit`). The solve then starts as from a constant image, because the prior's
+      image, mostly the data, holds their noise. With a wrong kernel the point may never be reached.
     - Boundaries (Bertero & Boccacci 2005): with a "valid" operator the image is larger than the data, and ``K^T 1`` is
       the visible share of each pixel. Pixels that are almost invisible are not updated.
     - Regularizers, if the problem has any, follow Green's one-step-late rule (1990; with total variation Dey et al.
@@ -79,7 +87,11 @@ class RichardsonLucy(Solver[RichardsonLucyState], MissingData):
     - Gamma: a photograph's values are about the 1/2.2th power of the light, and blur acts on light.
 
     Args:
-        iterations: number of steps; noise grows with them.
+        iterations: highest number of steps; noise grows with them.
+        stop: "poisson" for noise of photons, "gaussian" for noise that is the same everywhere: stop when the data are
+            explained up to the noise; "never": take all steps.
+        sigma: standard deviation of the noise for ``stop``, in the units of the data after ``gamma``; of photon noise,
+            its root mean square over the picture. None: estimated from the data.
         acceleration: whether to extrapolate if the problem has no regularizers, which is as good as three to five times
             the steps.
         saturation: value of the data, with their gamma, from which pixels are saturated; None: no pixels are.
@@ -101,11 +113,14 @@ class RichardsonLucy(Solver[RichardsonLucyState], MissingData):
         self,
         *,
         iterations: PositiveInt = 50,
+        stop: StopRule = "never",
+        sigma: Positive | None = None,
         acceleration: bool = True,
         saturation: PositiveFraction | None = None,
         gamma: Annotated[float, Field(gt=0, le=5)] = 1.0,
     ) -> None:
         self.iterations = iterations
+        self.stop, self.sigma = stop, sigma
         self.acceleration = acceleration
         self.saturation = saturation
         self.gamma = gamma
@@ -118,9 +133,16 @@ class RichardsonLucy(Solver[RichardsonLucyState], MissingData):
 
     @torch.no_grad()
     def start(self, problem: Problem) -> RichardsonLucyState:
-        """Take the image that the prior gives, made linear."""
+        """Take the image that the prior gives, made linear, or, to stop at the noise, ``K^T y / K^T 1``."""
         given, kernel = starting_point(problem)
         image, blur = given.clamp(min=MIN_STARTING_VALUE) ** self.gamma, MaskedBlur.of(problem, kernel)
+        data = problem.data.clamp(min=0) ** self.gamma
+        support = blur.adjoint(torch.ones_like(data if problem.measured is not None else data[:, :1]))
+        if problem.measured is not None:
+            data = problem.observed(blur.forward(image).clamp(min=0), data)
+        if self.stop != "never":  # the first iterate from a constant image; the data would bring in their noise
+            smooth = blur.adjoint(data) / support.clamp(min=MIN_VISIBLE_SHARE)
+            image = torch.where(support > MIN_VISIBLE_SHARE, smooth, image).clamp(min=MIN_STARTING_VALUE**self.gamma)
         return RichardsonLucyState(
             image=image,
             kernel=kernel,
@@ -129,19 +151,22 @@ class RichardsonLucy(Solver[RichardsonLucyState], MissingData):
             change=torch.zeros_like(image),
             momentum=image.new_zeros(*image.shape[:2], 1, 1),
             blur=blur,
-            support=blur.adjoint(
-                torch.ones_like(problem.data if problem.measured is not None else problem.data[:, :1])
-            ),
+            support=support,
+            enough=noise_misfit(self.stop, problem, data + shift_of(problem), self.sigma),
         )
 
     @torch.no_grad()
     def step(self, problem: Problem, state: RichardsonLucyState) -> RichardsonLucyState:
         """One multiplicative update; its loss is the divergence at the point where it is computed."""
         point = torch.addcmul(state.image, state.image - state.previous, state.momentum).clamp_(min=0)
-        error, loss = self._error(problem, state, point)
+        error, loss, residual = self._error(problem, state, point)
         divisor = torch.maximum(state.support + regularizer_gradient(problem, point), MIN_DIVISOR_SHARE * state.support)
         factor = (state.support + self._back_projected(state, point, error)).clamp_(min=0) / divisor
         image = torch.where(state.support > MIN_VISIBLE_SHARE, point * factor, point)
+        if self.stop != "never":
+            explained = residual <= state.enough
+            image = torch.where(explained[:, None, None, None], point, image)
+            state.converged = bool(explained.all())
         change, earlier = image - point, state.change
         if self.acceleration and not terms_on_image(problem):
             state.momentum = agreement(change, earlier)
@@ -149,17 +174,20 @@ class RichardsonLucy(Solver[RichardsonLucyState], MissingData):
         state.losses.append(loss)
         return state
 
-    def _error(self, problem: Problem, state: RichardsonLucyState, point: Tensor) -> tuple[Tensor, Tensor]:
-        """``(y / R(K x) - 1) R'(K x)``, (B, C, H', W'), and the divergence, summed over the batch."""
+    def _error(self, problem: Problem, state: RichardsonLucyState, point: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """``(y / R(K x) - 1) R'(K x)``, (B, C, H', W'), the divergence, summed over the batch, and the misfit, (B,)."""
+        shift, slope = shift_of(problem), None
         blurred = state.blur.forward(point).clamp_(min=MIN_PREDICTED_LIGHT)
         data = problem.data.clamp(min=0) ** self.gamma
-        if self.saturation is None:
-            data = problem.observed(blurred, data)
-            return (data / blurred).sub_(1), divergence(data, blurred)
-        level = self.saturation**self.gamma
-        recorded, slope = sensor_response(blurred, level)
-        data = problem.observed(recorded, data.clamp(max=level))
-        return (data / recorded).sub_(1).mul_(slope), divergence(data, recorded)
+        if self.saturation is not None:
+            level = self.saturation**self.gamma
+            blurred, slope = sensor_response(blurred, level)
+            data = data.clamp(max=level)
+        data, blurred = problem.observed(blurred, data) + shift, blurred + shift
+        error = (data / blurred).sub_(1)
+        apart = divergence(data, blurred)
+        residual = misfit(self.stop, data, blurred) if self.stop == "gaussian" else apart
+        return error if slope is None else error.mul_(slope), apart.sum(), residual
 
     def _back_projected(self, state: RichardsonLucyState, point: Tensor, error: Tensor) -> Tensor:
         """``K^T`` of the error; for pixels that are not bright, of the error where no bright pixel contributes."""
@@ -174,9 +202,10 @@ class RichardsonLucy(Solver[RichardsonLucyState], MissingData):
         return torch.lerp(safe, every, blending_weights(bright))
 
 
-def divergence(data: Tensor, predicted: Tensor) -> Tensor:
-    """Kullback-Leibler divergence: the mean over each image's values, summed over the batch, as a scalar tensor."""
-    return (torch.xlogy(data, data / predicted) - data + predicted).mean((1, 2, 3)).sum()
+def shift_of(problem: Problem) -> float:
+    """Return what the fidelity adds to data and prediction."""
+    assert isinstance(problem.fidelity, KullbackLeibler)  # as `needs` says
+    return problem.fidelity.shift
 
 
 def sensor_response(light: Tensor, level: float) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..core.errors import InputError, NotApplicableError
-from ..core.interfaces import Assignable, Blur, LeastSquares
+from ..core.fidelity_abilities import LeastSquares
+from ..core.interfaces import Assignable, Blur
 from ..core.parameters import validated
 from ..core.problem import Problem
 from ..core.solver import Solver

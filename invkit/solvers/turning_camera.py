@@ -11,7 +11,8 @@ from pydantic import Field
 from torch import Tensor
 
 from ..core.errors import AssemblyError
-from ..core.interfaces import Assignable, GriddedBlur, KernelPrior, LeastSquares, Regularizer
+from ..core.fidelity_abilities import LeastSquares
+from ..core.interfaces import Assignable, GriddedBlur, KernelPrior, Regularizer
 from ..core.parameters import NonNegative, Positive, PositiveInt, validated
 from ..core.problem import Problem, Term
 from ..core.solver import Solver

@@ -10,14 +10,14 @@ from torch import nn
 
 from ..core import registry
 from ..core.errors import InvkitError, PluginError
-from ..core.interfaces import ForwardOperator, GriddedBlur, KernelPrior, OperatorParameterPrior
+from ..core.interfaces import Fidelity, ForwardOperator, GriddedBlur, KernelPrior, OperatorParameterPrior
 from ..core.problem import Problem, Term
 from ..core.solver import Solver
 from ..numerics.geometry import Shape
 from .common import build, demand, drawn
 from .map_steps import strokes
 
-__all__ = ["DEFAULT_COMPONENTS", "SMALL_DATA_SHAPE", "blurred_problem", "small_problem"]
+__all__ = ["DEFAULT_COMPONENTS", "SMALL_DATA_SHAPE", "blurred_problem", "other_fidelities", "small_problem"]
 
 SMALL_DATA_SHAPE: Shape = (1, 1, 24, 24)
 SMALL_KERNEL_SIZE = (9, 8)  # large enough for a pyramid of two levels
@@ -75,6 +75,12 @@ def suitable_components(solver: type[Solver[Any]], part: str) -> list[type[Any]]
             found.append(component)
     demand(bool(found), f"{solver.__name__} needs a {needed.__name__}, and no registered component of {part} is one")
     return found
+
+
+def other_fidelities(solver: Solver[Any], problem: Problem) -> list[Fidelity]:
+    """Return one of each registered fidelity with the ability that the solver needs, but that of the problem."""
+    kinds = suitable_components(type(solver), "fidelity")
+    return [build(kind) for kind in kinds if kind is not type(problem.fidelity)]
 
 
 def serves_kernels(component: type[Any]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..core.fidelity_abilities import Separable
 from ..core.interfaces import Denoising, Fidelity, Proximable, Regularizer, Reweightable
 from ..numerics.finite_differences import apply_filters
 from .common import (
@@ -29,7 +30,7 @@ PROX_STEPS = (1e-2, 1.0, 10.0, 500.0)  # of a sum over the values and of a mean,
 
 
 def check_fidelity(component: type[Fidelity], params: ParameterValues | None = None) -> None:
-    """Every property of a fidelity: documented, pure, >= 0 and zero for equal data, with finite gradients."""
+    """Every property of a fidelity: documented, pure, >= 0, zero for equal data, with finite gradients and its prox."""
     assert_documented(component)
     fidelity = build(component, {}, params)
     predicted, data = drawn(COMPARED_SHAPE, seed=1), drawn(COMPARED_SHAPE, seed=2)
@@ -41,6 +42,10 @@ def check_fidelity(component: type[Fidelity], params: ParameterValues | None = N
     for point in (predicted, data, torch.zeros_like(data), torch.ones_like(data)):
         assert_differentiable(fidelity, point, data)
     assert_differentiable(fidelity, predicted.double(), data.double())
+    if isinstance(fidelity, Separable):
+        assert_mean_of_values(fidelity, predicted, data)
+        for step in PROX_STEPS:
+            assert_data_prox(fidelity, predicted, data, step)
     stage = fidelity.at(10)
     demand(isinstance(stage, Fidelity), f"{component.__name__}.at(iteration) gives {stage!r}, not a Fidelity")
 
@@ -80,6 +85,43 @@ def assert_differentiable(term: Fidelity | Regularizer, point: Tensor, *others: 
     demand(value.requires_grad, f"{name} is not differentiable")
     (gradient,) = torch.autograd.grad(value.sum(), leaf)
     demand(bool(gradient.isfinite().all()), f"{name} has gradients that are not finite")
+
+
+def assert_mean_of_values(fidelity: Separable, predicted: Tensor, data: Tensor) -> None:
+    """``forward`` is the mean of ``values``, which depend on one value of each image only."""
+    name, values = type(fidelity).__name__, fidelity.values(predicted, data)
+    demand(values.shape == data.shape, f"{name}.values gives shape {tuple(values.shape)}, not that of the data")
+    same = torch.allclose(values.mean((1, 2, 3)), fidelity(predicted, data), rtol=1e-5)  # rounding of sums
+    demand(same, f"{name}.forward is not the mean of {name}.values")
+    apart = fidelity.values(predicted.flip(-1), data.flip(-1)).flip(-1)
+    demand(torch.allclose(values, apart, rtol=1e-5), f"{name}.values mixes the values of an image")
+
+
+def assert_data_prox(fidelity: Separable, predicted: Tensor, data: Tensor, step: float) -> None:
+    """``prox`` minimises ``step * values + (z - predicted)^2 / 2`` for each value, among points around the solution.
+
+    Args:
+        fidelity: the fidelity.
+        predicted: (B, C, H, W).
+        data: (B, C, H, W).
+        step: > 0.
+    """
+    name, before = type(fidelity).__name__, (predicted.clone(), data.clone())
+    with assert_unchanged(fidelity), assert_random_state_untouched(f"calling {name}.prox"):
+        solution = fidelity.prox(predicted, data, step)
+    unchanged = torch.equal(before[0], predicted) and torch.equal(before[1], data)
+    demand(unchanged, f"{name}.prox overwrites what it is given")
+    demand(solution.dtype == predicted.dtype, f"{name}.prox gives {solution.dtype} for {predicted.dtype}")
+    demand(bool(solution.isfinite().all()), f"{name}.prox is not finite")
+    given, measured, found = predicted.double(), data.double(), solution.double()
+
+    def objective(point: Tensor) -> Tensor:
+        return step * fidelity.values(point, measured) + (point - given).square() / 2
+
+    lowest = objective(found) - 1e-5 * objective(given).clamp(min=1e-3)  # the solution is rounded to float32
+    others = [found + size for size in (-0.1, -1e-2, -1e-3, 1e-3, 1e-2, 0.1)]
+    lower = [bool((objective(one.clamp(min=fidelity.least)) < lowest).any()) for one in [*others, given, measured]]
+    demand(not any(lower), f"{name}.prox does not minimise, with step {step}")
 
 
 def coefficients_of(regularizer: Proximable, value: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -12,30 +13,31 @@ from torch import Tensor
 from ..core.errors import AssemblyError
 from ..core.interfaces import Fidelity, ForwardOperator
 from ..core.problem import MissingData, Problem
+from ..core.result import Result
 from ..core.solver import Solver, State
 from ..numerics.geometry import Shape
 from .common import demand
 
-__all__ = ["assert_no_part_ignored", "assert_regularizers_used", "assert_unknown_data_left_out", "state_after_few"]
+__all__ = [
+    "assert_fidelity_used",
+    "assert_operator_used",
+    "assert_regularizers_used",
+    "assert_unknown_data_left_out",
+    "state_after_few",
+]
 
 FEW_STEPS = 2  # enough to see the form of a result
 
 
-AFTER_ALL_PHASES = 10**6  # an iteration
 LATER_ITERATIONS = (100, 1000, 10_000)
 LIGHT_WEIGHT, HEAVY_WEIGHT = 1e-3, 10.0  # of a regularizer; gradients of a small picture need much
 
 
 class FourthPower(Fidelity):
-    """A fidelity without abilities that notes whether it is used."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.is_used = False
+    """A fidelity without abilities."""
 
     def forward(self, predicted: Tensor, data: Tensor) -> Tensor:
         """The mean fourth power of the difference, (B, C, H, W) -> (B,)."""
-        self.is_used = True
         return (predicted - data).square().square().mean((1, 2, 3))
 
 
@@ -56,24 +58,34 @@ class Squared(ForwardOperator):
         return self.inner.image_shape(data_shape, kernel_shape)
 
 
-def assert_no_part_ignored(solver: Solver[Any], problem: Problem) -> None:
-    """A solver uses the fidelity and the operator of a problem, or refuses them by type before any step.
+def assert_fidelity_used(solver: Solver[Any], problem: Problem, others: Sequence[Fidelity]) -> None:
+    """A solver minimises each fidelity, so that its result differs with it, or refuses it by type before any step.
+
+    Args:
+        solver: the solver.
+        problem: one that it solves.
+        others: fidelities of other kinds than that of the problem; one without abilities is added.
+    """
+    name = type(solver).__name__
+    for fidelity in (FourthPower(), *others):
+        other = replace(problem, fidelity=fidelity)
+        if not accepts(solver, other):
+            continue
+        used = differ(solver.solve(problem), solver.solve(other)) or differ_later(solver, problem, other)
+        demand(used, f"{name} ignores the problem's fidelity; name those that it minimises in 'needs'")
+
+
+def assert_operator_used(solver: Solver[Any], problem: Problem) -> None:
+    """A solver solves problems with an operator that is not linear, or refuses them by type before any step.
 
     Args:
         solver: the solver.
         problem: one that it solves.
     """
-    name, unusual = type(solver).__name__, FourthPower()
-    if accepts(solver, replace(problem, fidelity=unusual)):
-        state = state_after_few(solver, replace(problem, fidelity=unusual))
-        if not unusual.is_used:  # it may be minimised in a later phase
-            state.iteration = AFTER_ALL_PHASES
-            solver.step(replace(problem, fidelity=unusual), state)
-        demand(unusual.is_used, f"{name} ignores the problem's fidelity; name those that it minimises in 'needs'")
     squared = replace(problem, operator=Squared(problem.operator), data=problem.data.square())
     if accepts(solver, squared):
         finite = bool(torch.isfinite(state_after_few(solver, squared).estimate()[0]).all())
-        demand(finite, f"{name} accepts an operator that is not linear, and does not solve it")
+        demand(finite, f"{type(solver).__name__} accepts an operator that is not linear, and does not solve it")
 
 
 def assert_regularizers_used(solver: Solver[Any], problem: Problem) -> None:
@@ -88,10 +100,14 @@ def assert_regularizers_used(solver: Solver[Any], problem: Problem) -> None:
         light, heavy = (regularized(problem, target, weight) for weight in (LIGHT_WEIGHT, HEAVY_WEIGHT))
         if not (problem.regularizers and accepts(solver, heavy)):
             continue
-        one, other = (solver.solve(each) for each in (light, heavy))  # whole: some use them in the last step only
-        same = np.array_equal(one.image, other.image) and np.array_equal(one.kernel, other.kernel)
-        used = not same or differ_later(solver, light, heavy)
+        # whole solves, as some use them in the last step only
+        used = differ(solver.solve(light), solver.solve(heavy)) or differ_later(solver, light, heavy)
         demand(used, f"{name} ignores regularizers on the {target}; refuse them in 'check'")
+
+
+def differ(one: Result, other: Result) -> bool:
+    """Whether two results have another image or another kernel."""
+    return not (np.array_equal(one.image, other.image) and np.array_equal(one.kernel, other.kernel))
 
 
 def differ_later(solver: Solver[Any], one: Problem, other: Problem) -> bool:

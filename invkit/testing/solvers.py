@@ -30,10 +30,11 @@ from .common import (
     examples,
     snapshot,
 )
-from .example_problems import DEFAULT_COMPONENTS, SMALL_DATA_SHAPE, blurred_problem, small_problem
+from .example_problems import DEFAULT_COMPONENTS, SMALL_DATA_SHAPE, blurred_problem, other_fidelities, small_problem
 from .priors import assert_image, assert_kernel
 from .problem_parts import (
-    assert_no_part_ignored,
+    assert_fidelity_used,
+    assert_operator_used,
     assert_regularizers_used,
     assert_unknown_data_left_out,
     state_after_few,
@@ -64,7 +65,8 @@ def check_solver(component: type[Solver[Any]], params: ParameterValues | None = 
         return
     assert_solved(solver, problem, result, keeper)
     assert_any_form(solver, problem)
-    assert_no_part_ignored(solver, problem)
+    assert_fidelity_used(solver, problem, other_fidelities(solver, problem))
+    assert_operator_used(solver, problem)
     assert_regularizers_used(solver, problem)
     assert_unknown_data_left_out(solver, problem)
 

@@ -15,6 +15,8 @@ from invkit.core.interfaces import Assignable, Blur, ImagePrior, LinearOperator,
 from invkit.core.parameters import validated
 from invkit.core.problem import Problem
 from invkit.core.solver import Solver
+from invkit.fidelities.norms import MSE
+from invkit.fidelities.poisson import Poisson
 from invkit.solvers.adam import AdamSolver, AdamState, JointAdam
 from invkit.solvers.alternating_map import AlternatingMAP
 from invkit.solvers.gradient_descent import GradientDescent
@@ -22,6 +24,7 @@ from invkit.solvers.gradient_map import GradientMAP
 from invkit.solvers.half_quadratic import HalfQuadratic
 from invkit.solvers.pixel_state import PixelState
 from invkit.solvers.pyramid import Pyramid
+from invkit.solvers.richardson_lucy import RichardsonLucy, RichardsonLucyState
 from invkit.testing import check_solved, check_solver, small_problem
 
 MAP = {"name": "alternating-map", "params": {"iterations": 3, "kernel_postprocessing": "threshold", "decay": 1.2}}
@@ -77,6 +80,27 @@ class Deaf(AdamSolver):
         loss = (problem.operator(image, kernel) - problem.data).square().mean((1, 2, 3))
         self.descend(state, loss)
         return image, kernel, loss
+
+
+class Reporting(GradientDescent):
+    """Minimises squares, and records the fidelity as its loss."""
+
+    def step(self, problem: Problem, state: PixelState) -> PixelState:
+        image, kernel = state.estimate()
+        loss = problem.objective(image, kernel, state.iteration).sum()
+        state = super().step(replace(problem, fidelity=MSE()), state)
+        state.losses[-1] = loss
+        return state
+
+
+class Shiftless(RichardsonLucy):
+    """Takes every divergence for that of photons without read noise."""
+
+    def start(self, problem: Problem) -> RichardsonLucyState:
+        return super().start(replace(problem, fidelity=Poisson()))
+
+    def step(self, problem: Problem, state: RichardsonLucyState) -> RichardsonLucyState:
+        return super().step(replace(problem, fidelity=Poisson()), state)
 
 
 class Plain(GradientDescent):
@@ -266,6 +290,8 @@ class Nameless(Solver[Any]):
     [
         (Climber, "ends at a fidelity"),
         (Deaf, r"Deaf ignores the problem's fidelity; name those that it minimises in 'needs'"),
+        (Reporting, "Reporting ignores the problem's fidelity"),
+        (Shiftless, "Shiftless ignores the problem's fidelity"),
         (Plain, "Plain ignores regularizers on the image; refuse them in 'check'"),
         (Lopsided, "Lopsided ignores regularizers on the kernel"),
         (Transposing, "an operator without adjoint was accepted"),

@@ -12,7 +12,7 @@ from narrow import tensor
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from invkit.core.interfaces import KullbackLeibler
+from invkit.core.fidelity_abilities import KullbackLeibler
 from invkit.core.problem import Problem, Term
 from invkit.core.result import Array
 from invkit.core.solver import Solver, StateT

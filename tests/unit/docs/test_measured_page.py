@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import shutil
 from pathlib import Path
 from types import ModuleType
@@ -34,6 +35,15 @@ def test_a_committed_table_is_shown_with_the_commands_that_make_it(page: ModuleT
     assert "\n## Levin's 32 images by every method\n\n```bash\ninvkit bench run benchmarks/table3.toml" in shown
     assert f"\n### Levin\n\n{table}" in shown
     assert "benchmarks/results/table3.csv" in shown
+
+
+def test_counts_of_photons_are_shown_if_they_are_committed(page: ModuleType, tmp_path: Path) -> None:
+    assert "Counts of photons" not in page.measured_page()
+    rows = {"tv": [{"photons": 20, "mse": 26.1}], "richardson-lucy": [{"photons": 20, "stopped": 16.3}]}
+    (tmp_path / "counts.json").write_text(json.dumps({"command": "python benchmarks/counts.py", **rows}))
+    shown = page.measured_page()
+    assert "## Counts of photons\n\n`python benchmarks/counts.py`" in shown
+    assert "| photons | mse |\n| --- | --- |\n| 20 | 26.1 |" in shown
 
 
 def test_a_missing_result_is_an_error_that_names_the_command(page: ModuleType, tmp_path: Path) -> None:

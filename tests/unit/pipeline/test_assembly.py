@@ -69,7 +69,9 @@ def registered() -> Iterator[Callable[..., None]]:
 @pytest.mark.parametrize("name", ["richardson-lucy", "richardson-lucy-saturated", "night"])
 def test_a_fidelity_that_the_solver_does_not_minimise_is_refused_by_name(name: str) -> None:
     recipe = load_recipe(name).with_overrides(["fidelity=l1"])
-    with pytest.raises(AssemblyError, match=r"'richardson-lucy' needs .* 'l1' does not qualify; these do: poisson"):
+    with pytest.raises(
+        AssemblyError, match=r"'richardson-lucy' needs .* 'l1' does not qualify; these do: gaussian-poisson, poisson"
+    ):
         check_components(recipe, check_parameters(recipe, 0), 0.0)
 
 
@@ -119,6 +121,14 @@ def test_several_fidelities_make_a_schedule() -> None:
 def test_a_term_has_its_weight_and_is_dropped_if_that_is_zero(settings: list[str], weights: list[float]) -> None:
     made = assembled(small(*settings), sigma=0.02)
     assert [term.weight for term in made.problem.regularizers] == pytest.approx(weights)
+
+
+def test_a_weight_is_scaled_by_the_value_of_a_photon() -> None:
+    light = torch.full((1, 1, 200, 200), 20.0)
+    counts = torch.poisson(light, generator=torch.Generator().manual_seed(0)) / 50
+    recipe = small("regularizers.tv.scale_by=gain", "regularizers.tv.weight=3")
+    (term,) = assemble(recipe, counts, (3, 5), kernel=None).problem.regularizers
+    assert term.weight == pytest.approx(3 / 50, rel=0.1)  # from the quiet ones of 144 blocks
 
 
 @pytest.mark.parametrize(("sigma", "weight"), [(0.0, 2e-4), (1e-3, 2e-4), (5e-3, 4e-4), (0.5, 0.04)])

@@ -40,7 +40,9 @@ def restored(picture: NDArray[Any], **options: Any) -> Result:
 def test_a_dim_picture_is_restored_as_a_bright_one(recipe: str, exposure: float) -> None:
     bright = np.rint(65535 * scene()).astype(np.uint16)
     dim = np.rint(65535 * exposure * scene()).astype(np.uint16)
-    expected, found = restored(bright, recipe=recipe), restored(dim, recipe=recipe)
+    # Rounding is all the noise of these pictures; a solve that stops at the noise would take another number of steps.
+    more = {"recipe": recipe, "overrides": ["solver.stop=never"] if recipe == "richardson-lucy" else []}
+    expected, found = restored(bright, **more), restored(dim, **more)
     difference = np.asarray(found.image, np.float64) / exposure - expected.image
     assert np.sqrt(np.mean(difference**2)) < 3e-3
     assert "as if" in found.details["notices"][-1]

@@ -1,0 +1,58 @@
+"""The discrepancy principle: stop as soon as the data are explained as well as the true image explains them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ..core.problem import Problem
+from ..numerics.noise import estimate_sigma, photon_gain
+
+__all__ = ["StopRule", "divergence", "misfit", "noise_misfit"]
+
+StopRule = Literal["never", "poisson", "gaussian"]
+
+
+def divergence(data: Tensor, predicted: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of positive numbers (B, C, H, W): the mean over each image's values, (B,)."""
+    return (torch.xlogy(data, data / predicted) - data + predicted).mean((1, 2, 3))
+
+
+def misfit(rule: StopRule, data: Tensor, predicted: Tensor) -> Tensor:
+    """How far a prediction is from the data, (B,): the divergence, or the mean squared difference.
+
+    Args:
+        rule: "poisson" or "gaussian".
+        data: (B, C, H', W').
+        predicted: (B, C, H', W').
+    """
+    return divergence(data, predicted) if rule == "poisson" else (predicted - data).square().mean((1, 2, 3))
+
+
+def noise_misfit(rule: StopRule, problem: Problem, data: Tensor, sigma: float | None) -> Tensor:
+    """The `misfit` of the true image that is expected from the noise, (B,); minus infinity for the rule "never".
+
+    "poisson": twice the divergence, over the value g of a photon, is about one per value (Zanella, Boccacci, Zanni,
+    Bertero, "Efficient gradient projection methods for edge-preserving removal of Poisson noise", Inverse Problems
+    2009; Bardsley, Goldes, "Regularization parameter selection methods for ill-posed Poisson maximum likelihood
+    estimation", Inverse Problems 2009). "gaussian": the mean squared difference is the variance (Morozov 1966).
+
+    Args:
+        rule: whether and by which rule to stop.
+        problem: says which data are measured.
+        data: (B, C, H', W'), >= 0, with any values where they are not measured.
+        sigma: standard deviation of the noise, its root mean square over the picture; None: estimated.
+    """
+    if rule == "never":
+        return data.new_full((len(data),), -torch.inf)
+    measured = torch.ones_like(data) if problem.measured is None else problem.measured.to(data)
+    share = measured.mean((1, 2, 3))
+    if rule == "gaussian":
+        levels = [estimate_sigma(one) if sigma is None else sigma for one in data]
+        return share * data.new_tensor(levels).square()
+    if sigma is None:
+        return share * photon_gain(data, problem.measured) / 2
+    mean = (data * measured).mean((1, 2, 3)) / share
+    return share * sigma**2 / mean / 2
