@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -118,7 +119,11 @@ def test_labels_are_allowed_and_different(grid: dict[str, list[object]]) -> None
 
 
 def test_the_settings_are_those_that_a_recipe_takes() -> None:
-    grid = {"regularizers.0.weight": [1e-5], "next": ["none", "wiener"], "solver.inner.iterations": [3]}
+    grid: dict[str, list[Any]] = {
+        "regularizers.0.weight": [1e-5],
+        "next": ["none", "wiener"],
+        "solver.inner.iterations": [3],
+    }
     for label, each in combinations("pan-l0", grid):
         recipe = load_recipe("pan-l0").with_overrides(each)
         assert recipe.regularizers[0].weight == 1e-5

@@ -31,7 +31,7 @@ def vectors(count: int, seed: int) -> Tensor:
 
 def joint(shares: Tensor, covariances: Tensor, points: Tensor, noise: float) -> Tensor:
     """``log (share N(point; 0, C + noise I))``, (K, N)."""
-    total = covariances + noise * torch.eye(SIZE, dtype=torch.float64)
+    total = covariances + noise * torch.eye(len(points), dtype=torch.float64)
     distances = torch.einsum("in,kij,jn->kn", points, torch.linalg.inv(total), points)
     return shares.log()[:, None] - (distances + torch.logdet(2 * torch.pi * total)[:, None]) / 2
 
@@ -71,10 +71,9 @@ def test_the_leading_variables_have_the_marginal_densities(components: int, seed
     mixture, shares, covariances = made(components, seed)
     few = mixture.leading(3).noisy(noise)
     assert few.size == 3
-    total = covariances[:, :3, :3] + noise * torch.eye(3, dtype=torch.float64)
     points = vectors(6, seed)[:3]
-    expected = torch.distributions.MultivariateNormal(torch.zeros(3).double(), total).log_prob(points.T[:, None])
-    torch.testing.assert_close(few.log_density(points), (shares.log() + expected).logsumexp(1))
+    expected = joint(shares, covariances[:, :3, :3], points, noise).logsumexp(0)
+    torch.testing.assert_close(few.log_density(points), expected)
 
 
 @mixtures
