@@ -54,7 +54,8 @@ def gpu_iteration() -> dict[str, Any] | None:
     if not file.exists():
         return None
     report = json.loads(file.read_text(encoding="utf-8"))
-    rows = {row["version"]: row["seconds"] for row in report["parts"]["iteration"]["results"] if "seconds" in row}
+    results = report["parts"].get("iteration", {}).get("results", [])
+    rows = {row["version"]: row["seconds"] for row in results if "seconds" in row}
     wanted = {"float32": "selfdeblur, tf32, graph", "bfloat16": "selfdeblur, bfloat16, graph"}
     found = {key: rows[name] for key, name in wanted.items() if name in rows}
     if "float32" not in found or report["machine"]["device"] == "cpu":

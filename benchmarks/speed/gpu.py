@@ -209,6 +209,8 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true", help="tiny sizes, to check that all parts work")
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
+    if options.output == RESULTS and (options.tiny or options.device == "cpu"):
+        parser.error(f"{RESULTS.name} is for the figures of a GPU at full size; give another --output")
     signal.signal(
         signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)
     )  # the running part is killed on the way out

@@ -13,7 +13,7 @@ from ..core.errors import InputError
 from ..core.files import parse_value
 from ..core.messages import nearest_name, toml_inline
 
-__all__ = ["Grid", "combinations", "read_axis", "settings_of"]
+__all__ = ["Grid", "check_not_set", "combinations", "read_axis", "settings_of"]
 
 MAX_COMBINATIONS = 500  # each becomes a recipe, and its jobs take hours
 MAX_LABEL = 60  # as of the labels of a suite
@@ -52,7 +52,7 @@ def combinations(label: str, grid: Mapping[str, Sequence[Any]]) -> list[tuple[st
         raise InputError(f"recipes.{label}.grid: {number} combinations are too many; give at most {MAX_COMBINATIONS}")
     found = [
         (
-            ".".join([label, *(part_of_label(place, value) for place, value in zip(grid, values, strict=True))]),
+            ".".join([label, *(part_of_label(p, v) for p, v in zip(grid, values, strict=True) if len(grid[p]) > 1)]),
             [f"{place}={setting_value(value)}" for place, value in zip(grid, values, strict=True)],
         )
         for values in product(*grid.values())
@@ -81,7 +81,7 @@ def part_of_label(place: str, value: Any) -> str:
 
 
 def read_axis(text: str) -> tuple[str, list[Any]]:
-    """The place and the values of ``place=value,value,...``; raises `InputError`.
+    """The place and the values of ``place=value,value,...``, as texts of TOML or plain words; raises `InputError`.
 
     Example:
         >>> read_axis("solver.iterations=5,10"), read_axis("next=wiener,tv-admm")
@@ -91,8 +91,27 @@ def read_axis(text: str) -> tuple[str, list[Any]]:
     if not (equals and place.strip() and values.strip()):
         raise InputError(f"the grid '{text}' should be PLACE=VALUE,VALUE,... as solver.iterations=100,200")
     listed = parse_value(f"[{values}]")
-    found = listed if isinstance(listed, list) else [parse_value(one.strip()) for one in values.split(",")]
-    return place.strip(), found
+    if isinstance(listed, list):
+        return place.strip(), listed
+    words = [one.strip() for one in values.split(",")]
+    if not all(words) or set(values) & set("[]{}'\""):
+        raise InputError(
+            f"the values of the grid '{text}' are not a list; write texts in quotes, as {{name='tv'}},'l1'"
+        )
+    return place.strip(), [parse_value(word) for word in words]
+
+
+def check_not_set(label: str, settings: Iterable[str], grid: Iterable[str]) -> None:
+    """Refuse a setting of a place that a grid varies, which would have no effect; raises `InputError`.
+
+    Args:
+        label: of the recipe.
+        settings: of the recipe.
+        grid: the places that are varied.
+    """
+    fixed = [setting for setting in settings if setting.partition("=")[0].strip() in set(grid)]
+    if fixed:
+        raise InputError(f"recipe {label}: '{fixed[0]}' sets what a grid varies; leave out one of them")
 
 
 def settings_of(label: str, settings: Iterable[str], labels: Sequence[str]) -> list[str]:

@@ -149,6 +149,7 @@ class Planner:
         self.datasets = [spec.build(root) for spec in suite.datasets]
         self.metrics = [spec.build() for spec in suite.metrics]
         self.documents = [without_descriptions(recipe.model_dump(mode="json")) for recipe in self.recipes]
+        check_different(suite, self.suite, self.documents)
         others = [spec.name for spec in (*suite.datasets, *suite.metrics)]
         self.versions = [distributions_of([document, others]) for document in self.documents]
 
@@ -226,6 +227,22 @@ def with_id(job: BenchmarkJob, determining: Mapping[str, Any]) -> BenchmarkJob:
     digits = data_digest({**determining, "seed": job.seed, "pictures": job.keeps_images})[:ID_DIGITS]
     case = job.case.name[:MAX_CASE_NAME]
     return replace(job, id=f"{job.label}--{job.dataset.label}--{case}--s{job.seed}--{digits}")
+
+
+def check_different(given: Suite, suite: Suite, documents: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse a grid that makes the same recipe twice, as by two names of one place; raises `InputError`.
+
+    Args:
+        given: the suite with its grids.
+        suite: the suite without grids.
+        documents: of its recipes.
+    """
+    own = {spec.label for spec in given.recipes}
+    varied = [(s.label, document) for s, document in zip(suite.recipes, documents, strict=True) if s.label not in own]
+    for place, (label, document) in enumerate(varied):
+        for other, earlier in varied[:place]:
+            if document == earlier:
+                raise InputError(f"the grid makes {other} and {label}, which are the same recipe; name each place once")
 
 
 def without_descriptions(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from ..core.files import parse_toml, read_toml_text
 from ..core.messages import Place, describe_errors, near_names, nearest_name
 from ..core.nested import Strict, listed, named
 from ..core.parameters import parameters_of, positional_names, read_strictly
-from .grid import Grid, combinations, read_axis, settings_of
+from .grid import Grid, check_not_set, combinations, read_axis, settings_of
 
 __all__ = [
     "DatasetSpec",
@@ -316,17 +316,14 @@ def swept(suite: Suite) -> Suite:
         InputError: a setting names a recipe that the suite does not have, or a grid has too many combinations.
     """
     labels = [spec.label for spec in suite.recipes]
-    recipes = [
-        spec.model_copy(
-            update={
-                "label": label,
-                "overrides": [*settings_of(spec.label, suite.overrides, labels), *spec.overrides, *settings],
-                "grid": {},
-            }
-        )
-        for spec in suite.recipes
-        for label, settings in combinations(spec.label, {**suite.grid, **spec.grid})
-    ]
+    recipes = []
+    for spec in suite.recipes:
+        own, grid = [*settings_of(spec.label, suite.overrides, labels), *spec.overrides], {**suite.grid, **spec.grid}
+        check_not_set(spec.label, own, grid)
+        recipes += [
+            spec.model_copy(update={"label": label, "overrides": [*own, *settings], "grid": {}})
+            for label, settings in combinations(spec.label, grid)
+        ]
     try:
         _distinct(recipes)
     except ValueError as error:
@@ -354,7 +351,7 @@ def selected(
         limit: cases of each dataset.
         overrides: further settings of every recipe, or of one if they begin with its label, as "LABEL:place=value";
             they come after those of the suite and of the recipe.
-        grid: further values for every recipe, as "place=value,value".
+        grid: values for every recipe, as "place=value,value"; they replace those of the suite for the same place.
 
     Raises:
         InputError: as `load_suite`.
@@ -367,9 +364,15 @@ def selected(
     }
     document = suite.model_dump(mode="json") | {key: value for key, value in changes.items() if value not in ([], None)}
     labels = [recipe["label"] for recipe in document["recipes"]]
-    for recipe in document["recipes"]:
-        recipe["overrides"] = [*recipe.get("overrides", ()), *settings_of(recipe["label"], overrides, labels)]
-    document["grid"] |= dict(map(read_axis, grid))
+    known, axes = [*labels, *(spec.label for spec in suite.recipes)], list(map(read_axis, grid))
+    for recipe in document["recipes"]:  # the settings for a recipe that is left out are not those of an unknown one
+        both = settings_of(recipe["label"], suite.overrides, known), settings_of(recipe["label"], overrides, labels)
+        recipe["overrides"] = [*both[0], *recipe.get("overrides", ()), *both[1]]
+        recipe["grid"] = {place: some for place, some in recipe.get("grid", {}).items() if place not in dict(axes)}
+    document["overrides"] = []
+    if len(dict(axes)) < len(axes):
+        raise InputError("the grid gives one place twice; give all of its values at once, as solver.iterations=100,200")
+    document["grid"] |= dict(axes)
     return read_checked(Suite, document, "the options")
 
 

@@ -151,7 +151,8 @@ def table_of(
         interval: as for `tables_of`.
     """
     recipes, metric, sources = results.recipes, columns[0].metric, list[Note]()
-    columns = [one for one in columns if is_filled(one, results, published)] or columns[:1]
+    empty = [column for column in columns if not is_filled(column, results, published)]
+    columns = [column for column in columns if column not in empty] or columns[:1]
     measured = [[column.value(results.of(recipe), interval) for column in columns] for recipe in recipes]
     inputs = [[column.value(some, interval) for column in columns] for some in [input_records(results)] if some]
     inputs = [values for values in inputs if any(each.value is not None for each in values)]
@@ -167,6 +168,8 @@ def table_of(
     named += [(INPUT, (), False) for _ in inputs]
     named += [(row.name, (marks[row.source],), True) for row, _ in beside]
     general = code_and_machines(results.records)
+    if empty:
+        general = [f"Left out, without figures: {', '.join(column.head for column in empty)}.", *general]
     if any(cell.bold for line in lines for cell in line):
         general = [BEST_NOTE, *general]
     if interval != "none" and any(value.half is not None for line in measured for value in line):

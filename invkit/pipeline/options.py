@@ -39,6 +39,8 @@ __all__ = [
     "noise_level",
 ]
 
+WITHOUT_CANDIDATES = ("candidates=[]", "selection=[]", "referee=none")  # of a recipe that has them
+
 Color: TypeAlias = Literal["luma", "rgb"]
 KernelSize: TypeAlias = int | tuple[int, int] | Literal["auto"]
 
@@ -201,9 +203,9 @@ def check_accepts_kernel(recipe: Recipe) -> None:
     """Refuse a kernel for a recipe whose candidates find their own; raises `InputError`."""
     if recipe.candidates:
         raise InputError(
-            f"the recipe {recipe.name} starts from the kernels of its candidates and would ignore the given one; set "
-            "--set candidates=[] --set selection=[] (overrides=['candidates=[]', 'selection=[]']), or leave the "
-            "kernel out"
+            f"the recipe {recipe.name} starts from the kernels of its candidates and would ignore the given one; give "
+            f"{' '.join(f'--set {one}' for one in WITHOUT_CANDIDATES)} (overrides={list(WITHOUT_CANDIDATES)}), "
+            "or leave the kernel out"
         )
 
 

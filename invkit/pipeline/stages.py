@@ -250,7 +250,7 @@ def stages_of(recipe: Recipe, views: Views, color: Color | None) -> tuple[Stage,
 def stages_that_find_kernel(stages: Sequence[Stage]) -> Sequence[Stage]:
     """The stages of a candidate without the last ones that keep the kernel.
 
-    A candidate with candidates of its own keeps all stages: its last stage restores the images to compare.
+    A candidate with candidates of its own keeps all stages: the last one is solved from the kernel that it selects.
     """
     own = list(stages)
     while len(own) > 1 and own[-1].recipe.keeps_kernel and not own[0].candidates:

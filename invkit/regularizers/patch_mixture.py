@@ -64,7 +64,7 @@ class PatchMixture(Denoising):
         self,
         *,
         stride: Annotated[int, Field(ge=1, le=LEARNED_SIDE)] = 4,
-        compared: Annotated[int, Field(ge=1, le=LEARNED_SIDE**2 - 1)] = 35,
+        compared: Annotated[int, Field(ge=1, le=LEARNED_SIDE**2 - 1)] = LEARNED_SIDE**2 - 1,
     ) -> None:
         super().__init__()
         self.stride = stride
@@ -154,4 +154,5 @@ def learned_mixture() -> GaussianMixture:
 @cache
 def leading_mixture(compared: int) -> GaussianMixture:
     """The part of this mixture for the first coefficients."""
-    return learned_mixture().leading(compared)
+    whole = learned_mixture()
+    return whole if compared == whole.variances.shape[1] else whole.leading(compared)

@@ -64,7 +64,7 @@ class PatchRecurrence(Attracting):
         side: Annotated[PositiveInt, Field(ge=3, le=11), AfterValidator(odd)] = 5,
         tolerance: Positive = 20 / 255,
         components: PositiveInt = 10,
-        excess: NonNegative = 1.0,
+        excess: NonNegative = 0.0,
     ) -> None:
         super().__init__()
         self.scale, self.side, self.tolerance = scale, side, tolerance

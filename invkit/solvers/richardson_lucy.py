@@ -15,7 +15,7 @@ from ..core.interfaces import Assignable, Blur, ImagePrior, OperatorParameterPri
 from ..core.parameters import Positive, PositiveFraction, PositiveInt, validated
 from ..core.problem import MissingData, Problem, Term
 from ..core.solver import Solver
-from .discrepancy import StopRule, divergence, misfit, noise_misfit
+from .discrepancy import StopRule, divergence, expected_discrepancy
 from .masked_blur import MaskedBlur
 from .pixel_state import PixelState, check_padding, check_terms, image_prior_of, starting_point
 
@@ -43,7 +43,7 @@ class RichardsonLucyState(PixelState):
         momentum: length of the extrapolation along ``image - previous``, in [0, 1], (B, C, 1, 1).
         blur: K.
         support: ``K^T 1``, the share of each pixel's light that reaches the data, (B, C, H, W).
-        enough: misfit of each image at which it is no longer updated, (B,).
+        expected: discrepancy of each image at which it is no longer updated, (B,).
     """
 
     gamma: float
@@ -52,7 +52,7 @@ class RichardsonLucyState(PixelState):
     momentum: Tensor
     blur: MaskedBlur
     support: Tensor
-    enough: Tensor
+    expected: Tensor
     saved: ClassVar = ("image", "kernel", "previous", "change", "momentum")
 
     def estimate(self) -> tuple[Tensor, Tensor]:
@@ -72,8 +72,8 @@ class RichardsonLucy(Solver[RichardsonLucyState], MissingData):
 
     - Read noise: with the fidelity 'gaussian-poisson' its shift is added to y and to ``K x`` (Snyder et al. 1995).
     - Stopping: by the discrepancy principle, an image is no longer updated once it explains the data as well as the
-      noise allows (`discrepancy.noise_misfit`). The solve then starts as from a constant image, because the prior's
-      image, mostly the data, holds their noise. With a wrong kernel the point may never be reached.
+      noise allows (`discrepancy.expected_discrepancy`). The solve then starts as from a constant image, because the
+      prior's image, mostly the data, holds their noise. With a wrong kernel the point may never be reached.
     - Boundaries (Bertero & Boccacci 2005): with a "valid" operator the image is larger than the data, and ``K^T 1`` is
       the visible share of each pixel. Pixels that are almost invisible are not updated.
     - Regularizers, if the problem has any, follow Green's one-step-late rule (1990; with total variation Dey et al.
@@ -152,7 +152,7 @@ class RichardsonLucy(Solver[RichardsonLucyState], MissingData):
             momentum=image.new_zeros(*image.shape[:2], 1, 1),
             blur=blur,
             support=support,
-            enough=noise_misfit(self.stop, problem, data + shift_of(problem), self.sigma),
+            expected=expected_discrepancy(self.stop, problem, data + shift_of(problem), self.sigma),
         )
 
     @torch.no_grad()
@@ -164,7 +164,7 @@ class RichardsonLucy(Solver[RichardsonLucyState], MissingData):
         factor = (state.support + self._back_projected(state, point, error)).clamp_(min=0) / divisor
         image = torch.where(state.support > MIN_VISIBLE_SHARE, point * factor, point)
         if self.stop != "never":
-            explained = residual <= state.enough
+            explained = residual <= state.expected
             image = torch.where(explained[:, None, None, None], point, image)
             state.converged = bool(explained.all())
         change, earlier = image - point, state.change
@@ -175,7 +175,7 @@ class RichardsonLucy(Solver[RichardsonLucyState], MissingData):
         return state
 
     def _error(self, problem: Problem, state: RichardsonLucyState, point: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """``(y / R(K x) - 1) R'(K x)``, (B, C, H', W'), the divergence, summed over the batch, and the misfit, (B,)."""
+        """``(y / R(K x) - 1) R'(K x)``, (B, C, H', W'), the divergence of the batch, and the discrepancies, (B,)."""
         shift, slope = shift_of(problem), None
         blurred = state.blur.forward(point).clamp_(min=MIN_PREDICTED_LIGHT)
         data = problem.data.clamp(min=0) ** self.gamma
@@ -186,7 +186,7 @@ class RichardsonLucy(Solver[RichardsonLucyState], MissingData):
         data, blurred = problem.observed(blurred, data) + shift, blurred + shift
         error = (data / blurred).sub_(1)
         apart = divergence(data, blurred)
-        residual = misfit(self.stop, data, blurred) if self.stop == "gaussian" else apart
+        residual = (blurred - data).square().mean((1, 2, 3)) if self.stop == "gaussian" else apart
         return error if slope is None else error.mul_(slope), apart.sum(), residual
 
     def _back_projected(self, state: RichardsonLucyState, point: Tensor, error: Tensor) -> Tensor:

@@ -37,6 +37,13 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return written
 
 
+@pytest.mark.parametrize("words", [["--device", "cpu"], ["--tiny"]])
+def test_the_committed_figures_are_not_replaced_by_others(words: list[str]) -> None:
+    ended = subprocess.run([sys.executable, str(SCRIPT), *words], capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert "give another --output" in ended.stderr
+
+
 @pytest.mark.slow
 class TestAllParts:
     def test_all_are_done_in_their_order(self, report: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from invkit.benchmark.grid import MAX_COMBINATIONS, combinations, read_axis
+from invkit.benchmark.plan import make_plan
 from invkit.benchmark.suite import LABEL, Suite, parse_suite, selected, swept
 from invkit.core.errors import InputError
 from invkit.recipes.model import load_recipe
@@ -50,12 +51,39 @@ def test_the_suite_s_grid_is_for_every_recipe_and_the_recipe_s_own_values_replac
 
 def test_options_add_values_and_settings_of_one_recipe() -> None:
     suite = selected(
-        parse_suite(BOTH), recipes=["tv-admm"], overrides=["name=x", "tv-admm:name=y"], grid=["solver.tile_size=64,96"]
+        parse_suite(BOTH),
+        recipes=["tv-admm"],
+        overrides=["name=x", "tv-admm:name=y"],
+        grid=["seed=64,96", "solver.relaxation=1"],
     )
     assert settings(suite) == {
-        f"tv-admm.tile_size-{side}": ["solver.tile_size=128", "name=x", "name=y", f"solver.tile_size={side}"]
-        for side in (64, 96)
+        f"tv-admm.seed-{seed}": ["solver.tile_size=128", "name=x", "name=y", f"seed={seed}", "solver.relaxation=1"]
+        for seed in (64, 96)
     }
+
+
+def test_values_of_an_option_replace_those_of_the_suite_and_of_a_recipe() -> None:
+    text = BOTH + '[grid]\n"regularizers.0.weight" = [5, 6]\n'
+    found = settings(selected(parse_suite(text), grid=["regularizers.0.weight=8,9"]))
+    assert list(found) == ["wiener.weight-8", "wiener.weight-9", "tv-admm.weight-8", "tv-admm.weight-9"]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"overrides": ["regularizers.0.weight=1"]}, "'regularizers.0.weight=1' sets what a grid varies"),
+        ({"grid": ["seed=1", "seed=2"]}, "gives one place twice"),
+    ],
+)
+def test_values_that_would_have_no_effect_are_refused(options: dict[str, list[str]], expected: str) -> None:
+    with pytest.raises(InputError, match=expected):
+        swept(selected(parse_suite(BOTH), **options))  # type: ignore[arg-type]
+
+
+def test_two_names_of_one_place_are_refused() -> None:
+    text = BOTH.replace('"regularizers.0.weight" = [1e-3, 2e-3]', '"weight" = [5, 6], "regularizers.0.weight" = [5, 6]')
+    with pytest.raises(InputError, match="which are the same recipe; name each place once"):
+        make_plan(parse_suite(text), None)
 
 
 def test_settings_of_the_suite_may_name_the_recipe_they_are_for() -> None:
@@ -63,6 +91,12 @@ def test_settings_of_the_suite_may_name_the_recipe_they_are_for() -> None:
     found = settings(parse_suite(text))
     assert found["tv-admm"] == ["seed=1", "solver.tile_size=128"]
     assert found["wiener.weight-0.001"] == ["seed=1", "seed=2", "regularizers.0.weight=0.001"]
+
+
+@pytest.mark.parametrize("where", ["tv-admm", "pan-l0"])
+def test_a_setting_for_a_recipe_that_is_left_out_is_no_error(where: str) -> None:
+    suite = selected(parse_suite(BOTH + 'overrides = ["wiener:seed=2", "name=x"]'), recipes=[where])
+    assert settings(suite)[where] == {"tv-admm": ["name=x", "solver.tile_size=128"], "pan-l0": ["name=x"]}[where]
 
 
 @pytest.mark.parametrize("where", ["suite", "option"])
@@ -97,10 +131,20 @@ def test_too_many_combinations_are_refused() -> None:
         combinations("a", many)
 
 
-@pytest.mark.parametrize("text", ["solver.iterations", "=1,2", "solver.iterations="])
-def test_an_axis_of_another_form_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match=r"should be PLACE=VALUE,VALUE"):
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        *((text, "should be PLACE=VALUE,VALUE") for text in ("solver.iterations", "=1,2", "solver.iterations=")),
+        *((text, "are not a list; write texts in quotes") for text in ("a=1,,2", "fidelity={name='huber'},mse")),
+    ],
+)
+def test_an_axis_of_another_form_is_refused(text: str, expected: str) -> None:
+    with pytest.raises(InputError, match=expected):
         read_axis(text)
+
+
+def test_an_axis_may_hold_tables() -> None:
+    assert read_axis("fidelity={name='huber'},'mse'") == ("fidelity", [{"name": "huber"}, "mse"])
 
 
 values = st.lists(

@@ -278,6 +278,7 @@ def test_a_column_without_a_figure_is_left_out(tmp_path: Path) -> None:
     folder.done("one", "i1", {"psnr": 30.0, "error-ratio": 1.0})
     folder.done("two", "i1", {"psnr": 31.0, "error-ratio": 1.0})
     assert not any("seconds" in head for head in only(folder).heads)
+    assert any(note.text == "Left out, without figures: seconds." for note in only(folder).notes)
     folder.done("two", "i2", {"psnr": 31.0, "error-ratio": 1.0, "seconds": 2.0})
     assert only(folder).heads[-1] == "seconds"
 

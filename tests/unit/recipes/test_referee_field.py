@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from invkit.core.errors import InvkitError, UnknownNameError
+from invkit.pipeline.options import WITHOUT_CANDIDATES, check_accepts_kernel
 from invkit.recipes.model import (
     Recipe,
     check_parameters,
@@ -109,6 +110,16 @@ def test_an_unknown_parameter_of_the_referee_is_named_with_its_place() -> None:
         check_recipe(parse_recipe(text))
     with pytest.raises(UnknownNameError):
         parse_recipe(MAIN.replace('"wiener"', '"nobody"'))
+
+
+@pytest.mark.parametrize("name", ["fast", "best"])
+def test_the_settings_that_an_error_advises_for_a_given_kernel_work(name: str) -> None:
+    with pytest.raises(InvkitError, match="or leave the kernel out") as caught:
+        check_accepts_kernel(load_recipe(name))
+    assert all(f"--set {setting} " in f"{caught.value} ".replace(" (", " ") for setting in WITHOUT_CANDIDATES)
+    alone = load_recipe(name).with_overrides(WITHOUT_CANDIDATES)
+    check_recipe(alone)
+    check_accepts_kernel(alone)
 
 
 def test_the_schema_allows_a_referee() -> None:

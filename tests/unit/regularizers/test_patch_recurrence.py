@@ -23,7 +23,7 @@ from invkit.testing.common import drawn
 
 seeds = st.integers(0, 2**32 - 1)
 some = settings(max_examples=25, deadline=None)
-EXACT = PatchRecurrence(side=3, components=9, excess=0)
+EXACT = PatchRecurrence(side=3, components=9)
 
 
 def image(shape: tuple[int, ...], seed: int = 0) -> Tensor:

@@ -11,7 +11,7 @@ from deconvolution import a_kernel, blocks, finished, made, random, with_poisson
 from narrow import tensor
 from torch import Tensor
 
-from invkit.core.errors import AssemblyError
+from invkit.core.errors import AssemblyError, InputError
 from invkit.core.interfaces import Fidelity
 from invkit.core.problem import Problem, Term
 from invkit.fidelities.norms import L1, MSE, Huber
@@ -133,6 +133,16 @@ def test_noise_that_is_the_same_everywhere_has_a_rule_of_its_own() -> None:
     )
     assert stopped.converged
     assert now <= sigma**2 < before
+
+
+def test_a_level_that_cannot_be_estimated_is_asked_for() -> None:
+    problem, solver = with_poisson(counted(100)), RichardsonLucy(iterations=3, stop="gaussian")
+    measured = torch.rand(problem.data[:1, :1].shape, generator=torch.Generator().manual_seed(1)) < 0.7
+    with pytest.raises(InputError, match=r"a part of the data is unknown.*give it as solver\.sigma"):
+        solver.solve(replace(problem, measured=measured))
+    small = with_poisson(made(problem.data[..., :5, :5], a_kernel()))
+    with pytest.raises(InputError, match=r"cannot be estimated.*give it as solver\.sigma"):
+        solver.solve(small)
 
 
 def test_the_level_is_the_one_given() -> None:
