@@ -55,7 +55,8 @@ def test_commands_that_compute_nothing_are_light(arguments: list[str]) -> None:
 def test_a_restoration_imports_only_the_libraries_that_it_uses(tmp_path: Path, command: str) -> None:
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 40), dtype=np.uint8)).save(tmp_path / "photo.png")
     np.save(tmp_path / "kernel.npy", np.full((3, 3), 1 / 9))
-    others = [f"scipy.{name}" for name in ("interpolate", "optimize", "signal", "sparse", "spatial", "stats")]
+    # not scipy.sparse, which scipy.ndimage of older versions imports
+    others = [f"scipy.{name}" for name in ("interpolate", "optimize", "signal", "spatial", "stats")]
     others += [
         "deepinv",
         "skimage",
