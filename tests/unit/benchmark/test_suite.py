@@ -111,6 +111,7 @@ def test_recipes_of_files_are_looked_for_beside_the_suite(tmp_path: Path) -> Non
 def test_a_part_of_a_suite_keeps_its_settings_and_may_name_others() -> None:
     part = selected(parse_suite(SMALL), recipes=["strong", "tv-admm"], seeds=[1, 2], limit=3, overrides=["a=1"])
     assert [recipe.name for recipe in part.recipes] == ["wiener", "tv-admm"]
-    assert part.recipes[0].overrides == ["regularizers.0.weight=0.1", "a=1"]
-    assert part.recipes[1].overrides == ["a=1"]
+    assert part.recipes[0].overrides == ["name=small", "regularizers.0.weight=0.1", "a=1"]
+    assert part.recipes[1].overrides == ["name=small", "a=1"]
+    assert part.overrides == []
     assert (part.seeds, part.limit, part.metrics[0].name) == ([1, 2], 3, "toy-error")
