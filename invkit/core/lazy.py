@@ -49,7 +49,7 @@ def lazy_names(package: str, others: Mapping[str, str] | None = None) -> Callabl
 
     Example:
         >>> lazy_names("invkit.fidelities")()
-        ['L1', 'MSE', 'Poisson', 'SSIM']
+        ['GaussianPoisson', 'Huber', 'L1', 'MSE', 'Poisson', 'SSIM']
     """
     return lambda: sorted({*registered_classes(package), *(others or {})})
 

@@ -178,7 +178,7 @@ def names(family: str) -> list[str]:
 
     Example:
         >>> names("fidelities")
-        ['l1', 'mse', 'poisson', 'ssim']
+        ['gaussian-poisson', 'huber', 'l1', 'mse', 'poisson', 'ssim']
     """
     return sorted({entry.name for entry in entries(family)})
 
