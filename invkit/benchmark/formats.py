@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from .published import PublishedRow, published_rows
 from .records import ALL, DatasetResults, MetricInfo, Record, SuiteResults
-from .statistics import SUCCESS_RATIOS, has_shares, input_records, share_at_most, summarise
+from .statistics import SUCCESS_RATIOS, has_shares, in_group, input_records, share_at_most, summarise
 from .tables import INPUT, ResultTable, datasets_with_group, selected_metrics
 
 if TYPE_CHECKING:
@@ -194,17 +194,6 @@ def measured_lines(results: DatasetResults, metrics: Sequence[MetricInfo], by: s
         if records:
             about = line_keys(results, by, group, metric) | {"recipe": INPUT, "kind": "input"}
             yield about | measured_statistics(records, metric)
-
-
-def in_group(records: Sequence[Record], by: str | None, group: str) -> list[Record]:
-    """The records whose cases are in a group.
-
-    Args:
-        records: the records.
-        by: the name of the grouping, or None.
-        group: its value, or `ALL`.
-    """
-    return [record for record in records if group in (ALL, record.groups.get(by or ""))]
 
 
 def line_keys(results: DatasetResults, by: str | None, group: str, metric: MetricInfo) -> dict[str, Any]:

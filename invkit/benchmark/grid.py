@@ -13,10 +13,10 @@ from ..core.errors import InputError
 from ..core.files import parse_value
 from ..core.messages import nearest_name, toml_inline
 
-__all__ = ["Grid", "check_not_set", "combinations", "read_axis", "settings_of"]
+__all__ = ["MAX_LABEL", "Grid", "check_not_set", "combinations", "read_axis", "settings_of"]
 
 MAX_COMBINATIONS = 500  # each becomes a recipe, and its jobs take hours
-MAX_LABEL = 60  # as of the labels of a suite
+MAX_LABEL = 60  # characters of the label of an item of a suite
 MAX_VALUE = 16  # characters of a value in a label; combinations whose labels would be equal are numbered
 
 

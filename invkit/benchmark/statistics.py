@@ -12,8 +12,21 @@ import numpy as np
 
 from .records import ALL, DatasetResults, MetricInfo, Record
 
-__all__ = ["SUCCESS_RATIOS", "Column", "Interval", "Statistic", "Summary", "columns_side_by_side",
-           "has_shares", "input_records", "means_over_seeds", "same_printed", "share_at_most", "summarise"]  # fmt: skip
+__all__ = [
+    "SUCCESS_RATIOS",
+    "Column",
+    "Interval",
+    "Statistic",
+    "Summary",
+    "columns_side_by_side",
+    "has_shares",
+    "in_group",
+    "input_records",
+    "means_over_seeds",
+    "same_printed",
+    "share_at_most",
+    "summarise",
+]
 
 Interval = Literal["cases", "seeds", "none"]
 SUCCESS_RATIOS = (2.0, 3.0)  # the error ratios at which the field counts successes
@@ -112,6 +125,17 @@ def median_of(values: Sequence[float]) -> float:
     return (low + high) / 2 if math.isfinite(low) == math.isfinite(high) else min(low, high, key=abs)
 
 
+def in_group(records: Iterable[Record], by: str | None, group: str) -> list[Record]:
+    """The records whose cases are in a group.
+
+    Args:
+        records: the records.
+        by: the name of the grouping, or None.
+        group: its value, or `ALL`.
+    """
+    return [record for record in records if group in (ALL, record.groups.get(by or ""))]
+
+
 def input_records(results: DatasetResults) -> list[Record]:
     """The blurry input of each case with a result, as the record of a recipe.
 
@@ -163,9 +187,14 @@ class Column:
     by: str = ""
     group: str = ALL
 
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Its place among the values of a published row."""
+        return self.metric.label, self.statistic, self.group
+
     def value(self, records: Iterable[Record], interval: Interval) -> Statistic:
         """The statistic of a recipe's records."""
-        cases = [record for record in records if self.group in (ALL, record.groups.get(self.by))]
+        cases = in_group(records, self.by, self.group)
         kind, _, limit = self.statistic.partition(" ")
         if kind == "share":
             return Statistic(share_at_most(cases, self.metric.label, float(limit)))

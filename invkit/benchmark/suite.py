@@ -16,7 +16,7 @@ from ..core.files import parse_toml, read_toml_text
 from ..core.messages import Place, describe_errors, near_names, nearest_name
 from ..core.nested import Strict, listed, named
 from ..core.parameters import parameters_of, positional_names, read_strictly
-from .grid import Grid, check_not_set, combinations, read_axis, settings_of
+from .grid import MAX_LABEL, Grid, check_not_set, combinations, read_axis, settings_of
 
 __all__ = [
     "DatasetSpec",
@@ -30,7 +30,7 @@ __all__ = [
     "swept",
 ]
 
-LABEL = re.compile(r"(?!.*--)[A-Za-z0-9._-]{1,60}", re.ASCII)
+LABEL = re.compile(rf"(?!.*--)[A-Za-z0-9._-]{{1,{MAX_LABEL}}}", re.ASCII)
 REGISTERED_NAME = "registered name, or 'distribution:name'"
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -38,7 +38,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 def _check_label(label: str) -> str:
     if not LABEL.fullmatch(label) or label.strip(".") == "":
-        raise ValueError("should be at most 60 letters, digits, '.', '_' and '-', without '--'")
+        raise ValueError(f"should be at most {MAX_LABEL} letters, digits, '.', '_' and '-', without '--'")
     return label
 
 
@@ -364,15 +364,15 @@ def selected(
     }
     document = suite.model_dump(mode="json") | {key: value for key, value in changes.items() if value not in ([], None)}
     labels = [recipe["label"] for recipe in document["recipes"]]
-    known, axes = [*labels, *(spec.label for spec in suite.recipes)], list(map(read_axis, grid))
+    known, axes = [*labels, *(spec.label for spec in suite.recipes)], dict(map(read_axis, grid))
+    if len(axes) < len(grid):
+        raise InputError("the grid gives one place twice; give all of its values at once, as solver.iterations=100,200")
     for recipe in document["recipes"]:  # the settings for a recipe that is left out are not those of an unknown one
         both = settings_of(recipe["label"], suite.overrides, known), settings_of(recipe["label"], overrides, labels)
         recipe["overrides"] = [*both[0], *recipe.get("overrides", ()), *both[1]]
-        recipe["grid"] = {place: some for place, some in recipe.get("grid", {}).items() if place not in dict(axes)}
+        recipe["grid"] = {place: some for place, some in recipe.get("grid", {}).items() if place not in axes}
     document["overrides"] = []
-    if len(dict(axes)) < len(axes):
-        raise InputError("the grid gives one place twice; give all of its values at once, as solver.iterations=100,200")
-    document["grid"] |= dict(axes)
+    document["grid"] |= axes
     return read_checked(Suite, document, "the options")
 
 

@@ -151,12 +151,20 @@ def table_of(
         interval: as for `tables_of`.
     """
     recipes, metric, sources = results.recipes, columns[0].metric, list[Note]()
-    empty = [column for column in columns if not is_filled(column, results, published)]
-    columns = [column for column in columns if column not in empty] or columns[:1]
-    measured = [[column.value(results.of(recipe), interval) for column in columns] for recipe in recipes]
+    every = [[column.value(results.of(recipe), interval) for recipe in recipes] for column in columns]
+    filled = [
+        (column, values)
+        for column, values in zip(columns, every, strict=True)
+        if any(value.value is not None for value in values)
+        or any(row.values.get(column.key) is not None for row in published)
+    ]
+    empty = [column.head for column in columns if column not in [one for one, _ in filled]]
+    filled = filled or [(columns[0], every[0])]
+    columns = [column for column, _ in filled]
+    measured = [list(line) for line in zip(*(values for _, values in filled), strict=True)]
     inputs = [[column.value(some, interval) for column in columns] for some in [input_records(results)] if some]
     inputs = [values for values in inputs if any(each.value is not None for each in values)]
-    keys = [(column.metric.label, column.statistic, column.group) for column in columns]
+    keys = [column.key for column in columns]
     beside = [
         (row, [Statistic(row.values.get(key)) for key in keys]) for row in published if set(keys) & set(row.values)
     ]
@@ -169,7 +177,7 @@ def table_of(
     named += [(row.name, (marks[row.source],), True) for row, _ in beside]
     general = code_and_machines(results.records)
     if empty:
-        general = [f"Left out, without figures: {', '.join(column.head for column in empty)}.", *general]
+        general = [f"Left out, without figures: {', '.join(empty)}.", *general]
     if any(cell.bold for line in lines for cell in line):
         general = [BEST_NOTE, *general]
     if interval != "none" and any(value.half is not None for line in measured for value in line):
@@ -185,13 +193,6 @@ def table_of(
         rows=tuple(ResultRow(name, own, line, is_p) for (name, own, is_p), line in zip(named, lines, strict=True)),
         notes=(*notes, *(Note("", text) for text in general), *sources),
     )
-
-
-def is_filled(column: Column, results: DatasetResults, published: Sequence[PublishedRow]) -> bool:
-    """Whether any row has a figure in a column: LPIPS without its weights, for example, gives none."""
-    key = (column.metric.label, column.statistic, column.group)
-    some = (column.value(results.of(recipe), "none").value for recipe in results.recipes)
-    return any(value is not None for value in some) or any(row.values.get(key) is not None for row in published)
 
 
 def printed_cells(

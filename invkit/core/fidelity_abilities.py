@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .interfaces import Fidelity
 
-__all__ = ["KullbackLeibler", "LeastSquares", "Separable"]
+__all__ = ["KullbackLeibler", "LeastSquares", "Separable", "divergence"]
 
 
 class Separable(Fidelity):
@@ -45,6 +45,11 @@ class Separable(Fidelity):
     def forward(self, predicted: Tensor, data: Tensor) -> Tensor:
         """Two tensors (B, C, H, W) -> (B,), >= 0."""
         return self.values(predicted, data).mean((1, 2, 3))
+
+
+def divergence(counts: Tensor, light: Tensor) -> Tensor:
+    """The Kullback-Leibler divergence of each expected value > 0 from its count >= 0, of their shape."""
+    return torch.xlogy(counts, counts / light) - counts + light
 
 
 class LeastSquares(Separable):
@@ -85,7 +90,7 @@ class KullbackLeibler(Separable):
     def values(self, predicted: Tensor, data: Tensor) -> Tensor:
         """The divergence of each value, (B, C, H, W)."""
         light, counts = self.light(predicted), self.light(data)
-        return torch.xlogy(counts, counts / light) - counts + light
+        return divergence(counts, light)
 
     def prox(self, predicted: Tensor, data: Tensor, step: float) -> Tensor:
         """The positive root q of ``q^2 - (predicted + shift - step) q = step c``; arguments as `Separable` says."""

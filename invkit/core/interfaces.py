@@ -245,6 +245,7 @@ class ImagePrior(Component, nn.Module, ABC):
     """How the image is parametrised: ``parameters()`` are optimised; a call does not change the prior."""
 
     family: ClassVar[str] = "image_priors"
+    BYTES_PER_PIXEL: ClassVar[int] = 32  # of a gradient of free pixels: a few copies of the image
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -256,7 +257,7 @@ class ImagePrior(Component, nn.Module, ABC):
 
     def memory_needed(self) -> int:
         """Approximate bytes that a gradient of the prior needs: by default a few copies of the image."""
-        return 32 * math.prod(self.shape)
+        return self.BYTES_PER_PIXEL * math.prod(self.shape)
 
 
 class LatentPrior(nn.Module, ABC):

@@ -31,7 +31,6 @@ from .runtime.threads import at_most_threads, threads_worth
 __all__ = ["MissingData", "Problem", "Scheduled", "Term", "one_thread_for_networks", "parts", "threads_for"]
 
 RANGE_TOLERANCE = 1e-4  # by which data may leave their range: more than the rounding of float32 Fourier transforms
-BYTES_PER_VALUE = 32  # of the memory that free pixels need, see `ImagePrior.memory_needed`
 DataRange: TypeAlias = tuple[float, float] | None
 """The range of the data; None for any finite values."""
 
@@ -295,7 +294,8 @@ def threads_for(problem: Problem) -> AbstractContextManager[None]:
     """
     if problem.data.device.type != "cpu" or has_networked_term(problem):
         return nullcontext()
-    return threads_worth(max(problem.data.numel(), problem.image_prior.memory_needed() // BYTES_PER_VALUE))
+    size = problem.image_prior.memory_needed() // ImagePrior.BYTES_PER_PIXEL
+    return threads_worth(max(problem.data.numel(), size))
 
 
 def one_thread_for_networks(problem: Problem) -> AbstractContextManager[None]:

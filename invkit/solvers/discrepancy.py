@@ -11,20 +11,15 @@ from ..core.errors import InputError
 from ..core.problem import Problem
 from ..numerics.noise import estimate_sigma, photon_gain
 
-__all__ = ["StopRule", "divergence", "expected_discrepancy"]
+__all__ = ["StopRule", "expected_discrepancy"]
 
 StopRule = Literal["never", "poisson", "gaussian"]
-
-
-def divergence(data: Tensor, predicted: Tensor) -> Tensor:
-    """Kullback-Leibler divergence of positive numbers (B, C, H, W): the mean over each image's values, (B,)."""
-    return (torch.xlogy(data, data / predicted) - data + predicted).mean((1, 2, 3))
 
 
 def expected_discrepancy(rule: StopRule, problem: Problem, data: Tensor, sigma: float | None) -> Tensor:
     """The discrepancy of the true image that is expected from the noise, (B,); minus infinity for the rule "never".
 
-    "poisson": twice the `divergence`, over the value g of a photon, is about one per value (Zanella, Boccacci, Zanni,
+    "poisson": twice the mean divergence, over the value g of a photon, is about one (Zanella, Boccacci, Zanni,
     Bertero, "Efficient gradient projection methods for edge-preserving removal of Poisson noise", Inverse Problems
     2009; Bardsley, Goldes, "Regularization parameter selection methods for ill-posed Poisson maximum likelihood
     estimation", Inverse Problems 2009). "gaussian": the mean squared difference is the variance (Morozov 1966).
@@ -53,9 +48,10 @@ def expected_discrepancy(rule: StopRule, problem: Problem, data: Tensor, sigma: 
 
 def estimated_levels(problem: Problem, data: Tensor) -> list[float]:
     """The noise level of each image of a batch; raises `InputError` if it cannot be estimated."""
+    remedy = "give it as solver.sigma, in [0, 1] units"
+    if problem.measured is not None:
+        raise InputError(f"the noise level is not known, because a part of the data is unknown; {remedy}")
     try:
-        if problem.measured is not None:
-            raise InputError("a part of the data is unknown")
         return [estimate_sigma(one) for one in data]
     except InputError as error:
-        raise InputError(f"the noise level is not known ({error}); give it as solver.sigma, in [0, 1] units") from error
+        raise InputError(f"the noise level is not known ({error}); {remedy}") from error

@@ -10,19 +10,18 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ..core.fidelity_abilities import KullbackLeibler
+from ..core.fidelity_abilities import KullbackLeibler, divergence
 from ..core.interfaces import Assignable, Blur, ImagePrior, OperatorParameterPrior
 from ..core.parameters import Positive, PositiveFraction, PositiveInt, validated
 from ..core.problem import MissingData, Problem, Term
 from ..core.solver import Solver
-from .discrepancy import StopRule, divergence, expected_discrepancy
+from .discrepancy import StopRule, expected_discrepancy
 from .masked_blur import MaskedBlur
 from .pixel_state import PixelState, check_padding, check_terms, image_prior_of, starting_point
 
 __all__ = ["RichardsonLucy", "RichardsonLucyState"]
 
 MIN_STARTING_VALUE = 1e-3  # a pixel that starts at zero stays zero
-MIN_PREDICTED_LIGHT = KullbackLeibler.MIN_LIGHT
 MIN_VISIBLE_SHARE = 1e-2  # share of a pixel's light that must reach the data before the pixel is updated
 MIN_DIVISOR_SHARE = 0.1  # regularizers never reduce the divisor below this share of its value without them
 
@@ -177,7 +176,7 @@ class RichardsonLucy(Solver[RichardsonLucyState], MissingData):
     def _error(self, problem: Problem, state: RichardsonLucyState, point: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """``(y / R(K x) - 1) R'(K x)``, (B, C, H', W'), the divergence of the batch, and the discrepancies, (B,)."""
         shift, slope = shift_of(problem), None
-        blurred = state.blur.forward(point).clamp_(min=MIN_PREDICTED_LIGHT)
+        blurred = state.blur.forward(point).clamp_(min=KullbackLeibler.MIN_LIGHT)
         data = problem.data.clamp(min=0) ** self.gamma
         if self.saturation is not None:
             level = self.saturation**self.gamma
@@ -185,7 +184,7 @@ class RichardsonLucy(Solver[RichardsonLucyState], MissingData):
             data = data.clamp(max=level)
         data, blurred = problem.observed(blurred, data) + shift, blurred + shift
         error = (data / blurred).sub_(1)
-        apart = divergence(data, blurred)
+        apart = divergence(data, blurred).mean((1, 2, 3))
         residual = (blurred - data).square().mean((1, 2, 3)) if self.stop == "gaussian" else apart
         return error if slope is None else error.mul_(slope), apart.sum(), residual
 
@@ -211,7 +210,7 @@ def shift_of(problem: Problem) -> float:
 def sensor_response(light: Tensor, level: float) -> tuple[Tensor, Tensor]:
     """Return the response of a sensor that saturates smoothly at ``level``, and its derivative (Whyte et al. 2014)."""
     excess = RESPONSE_SHARPNESS * (light - level)
-    response = (light - F.softplus(excess) / RESPONSE_SHARPNESS).clamp_(min=MIN_PREDICTED_LIGHT)
+    response = (light - F.softplus(excess) / RESPONSE_SHARPNESS).clamp_(min=KullbackLeibler.MIN_LIGHT)
     return response, torch.sigmoid(-excess)
 
 

@@ -130,7 +130,7 @@ def with_options(
     def option(name: str) -> inspect.Parameter:
         default = inspect.Parameter.empty if name in required else getattr(defaults, name)
         return inspect.Parameter(
-            name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation_of()[name]
+            name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=option_annotations()[name]
         )
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
@@ -148,7 +148,7 @@ def with_options(
 
 
 @cache
-def annotation_of() -> dict[str, Any]:
+def option_annotations() -> dict[str, Any]:
     """The annotation of each field of `RestoreOptions`; each resolution of all of them takes a millisecond."""
     return get_type_hints(RestoreOptions, include_extras=True)
 
