@@ -20,6 +20,7 @@ from ..core.interfaces import (
     Fidelity,
     ForwardOperator,
     GriddedBlur,
+    ImagePrior,
     LatentPrior,
     LinearOperator,
     Majorised,
@@ -30,6 +31,7 @@ from ..core.interfaces import (
 )
 from ..core.parameters import nested_components_of, positional_names
 from ..core.problem import Problem, Term, check_data
+from ..core.ranges import UNIT_RANGE, Ranged, ValueRange, usable_range
 from ..core.solver import Solver
 from ..numerics.framing import resize_kernel_support
 from ..numerics.geometry import Shape, shape_of, size_of
@@ -79,6 +81,7 @@ def assemble(
     sigma: float = 0.0,
     seed: int = 0,
     measured: Tensor | None = None,
+    image_range: ValueRange = UNIT_RANGE,
 ) -> Assembly:
     """Build every component of a recipe for the data; check next stages and candidates as far as possible.
 
@@ -92,6 +95,7 @@ def assemble(
         seed: of every component that draws random numbers and whose recipe names no seed.
         measured: which data count, (1, 1, H, W), bool; None: all. A solver that cannot leave out the others takes the
             data as they are.
+        image_range: that the image should have, where prior and solver can have another one than [0, 1].
 
     Raises:
         UnknownNameError, PluginError, RecipeError: a component cannot be loaded, or its parameters are wrong.
@@ -105,8 +109,9 @@ def assemble(
     operator: ForwardOperator = checked["operator"].build({})
     check_data(data, operator.data_range)
     problem, solver = build_problem(recipe, checked, operator, data, kernel_size, kernel, sigma, measured)
+    image_prior = in_widest_range(problem.image_prior, solver, image_range)
     try:
-        problem = replace(problem, measured=measured)
+        problem = replace(problem, image_prior=image_prior, measured=measured)
         solver.check(problem)
     except MissingDataError:
         problem = replace(problem, measured=None)
@@ -151,6 +156,21 @@ def build_problem(
         regularizers=tuple(build_terms(recipe, checked, scaled_weights(recipe, sigma, data, measured))),
     )
     return problem, solver
+
+
+def in_widest_range(prior: ImagePrior, solver: Solver[Any], image_range: ValueRange) -> ImagePrior:
+    """An image prior in the part of a range that the solver can use, unless the recipe sets its range.
+
+    Args:
+        prior: as built from the recipe.
+        solver: of the problem.
+        image_range: that the image should have.
+    """
+    usable = usable_range(solver, image_range)
+    if not isinstance(prior, Ranged) or UNIT_RANGE in (usable, image_range) or prior.range != UNIT_RANGE:
+        return prior
+    found: ImagePrior = prior.in_range(*usable)
+    return found
 
 
 def build_kernel_prior(

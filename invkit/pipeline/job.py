@@ -30,7 +30,8 @@ from ..numerics.geometry import size_of
 from ..recipes.model import Recipe, load_recipe
 from .assemble import Assembly, as_batch
 from .diagnostics import diagnose
-from .inputs import ArrayOrFile, ImageInput, InputImage, Inputs, check_truth
+from .input_image import InputImage
+from .inputs import ArrayOrFile, ImageInput, Inputs, check_truth
 from .kernel_frame import KernelFrame
 from .multistart import solve_stages
 from .options import (
@@ -155,7 +156,7 @@ class Job:
         warnings, is_sharp = [], self.can_be_diagnosed and self.scene.is_sharp(before, kernel[0, 0])
         if self.can_be_diagnosed and not is_sharp:
             warnings = diagnose(before, restored.clamp(0, 1), kernel[0, 0], details.get("candidates", ()))
-        warnings += self.doubts(plane)
+        warnings += self.image.doubts(plane)
         details |= self.image.with_white(self.scene.facts(is_sharp)) | ({"warnings": warnings} if warnings else {})
         given = self.scene.given(before)
         whole = given if is_sharp else self.scene.put_back(restored)
@@ -165,7 +166,7 @@ class Job:
             details["psnr"] = dict(zip(("before", "after"), before_and_after, strict=True))
         return replace(
             solved,
-            image=self.image.in_layout(whole.clamp(0, 1).float()),
+            image=self.image.in_layout(whole.clamp(*self.image.range).float()),
             kernel=self.parameter_in_layout(kernel),
             variances=self.variances_in_layout(solved.variances),
             blurry=self.image.in_layout(given),
@@ -175,14 +176,6 @@ class Job:
             white=self.image.brightness or 1.0,
             icc_profile=None if self.image.photo is None else self.image.photo.icc_profile,
         )
-
-    def doubts(self, image: Tensor) -> list[str]:
-        """Why data that are no picture, and their image (B, C, H, W) in [0, 1], may be wrong."""
-        if self.image.brightness is None:
-            return list(self.image.reading.doubts)
-        from .units import reached_doubt
-
-        return [*self.image.reading.doubts, *reached_doubt(image)]
 
     @property
     def can_be_diagnosed(self) -> bool:
@@ -241,6 +234,7 @@ def prepare(
     device: str = "auto",
     sigma: float | None = None,
     whole_picture: bool = False,
+    white: float | None = None,
     nonblind: bool = False,
     time_limit: float | None = None,
 ) -> Job:
@@ -258,6 +252,7 @@ def prepare(
         device: as for `deblur`.
         sigma: as for `deblur`.
         whole_picture: as for `deblur`.
+        white: as for `deblur`.
         nonblind: refuse a recipe that would ignore the kernel.
         time_limit: seconds; only for the choice of a recipe by "auto".
 
@@ -265,10 +260,10 @@ def prepare(
         InvkitError: one of them cannot be used.
     """
     given = {"kernel_size": kernel_size, "color": color, "seed": seed, "device": device, "sigma": sigma}
-    options = Options.checked(overrides, {**given, "whole_picture": whole_picture})
+    options = Options.checked(overrides, {**given, "whole_picture": whole_picture, "white": white})
     where = choose_device(options.device)
     method = None if recipe is None or recipe == AUTO_RECIPE else read_recipe(recipe, options)
-    inputs = read_inputs(image, kernel, truth, method, recipe)
+    inputs = read_inputs(image, kernel, truth, method, recipe, options.white)
     if method is not None and registry.load("operators", method.operator.name).data_range is None:
         from .units import scaled_numbers
 
@@ -296,6 +291,7 @@ def read_inputs(
     truth: ArrayOrFile | None,
     method: Recipe | None,
     recipe: str | Path | Recipe | None,
+    white: float | None,
 ) -> Inputs:
     """Read image, kernel and truth; files that are not given are those of the recipe's measurement.
 
@@ -305,6 +301,7 @@ def read_inputs(
         truth: given by the user, or None.
         method: the recipe; None if it is to be chosen.
         recipe: what the user gave for it; files in a recipe are relative to its folder.
+        white: given by the user, or None.
 
     Raises:
         InputError: there is no image, or a file cannot be read or used.
@@ -319,7 +316,7 @@ def read_inputs(
         kernel = folder / named.kernel
     assert image is not None
     operator = registry.load("operators", method.operator.name) if method else None
-    return Inputs.read(image, kernel, truth, operator)
+    return Inputs.read(image, kernel, truth, operator, white)
 
 
 def prepared_job(
@@ -345,7 +342,8 @@ def prepared_job(
         check_accepts_kernel(method)
     frame = kernel_frame_of(method, operator, options, data, parameter)
     size = frame.size
-    stages = plan_stages(method, data, options, operator.data_range is not None, scene.measured, image.rounding)
+    are_pictures = operator.data_range is not None
+    stages = plan_stages(method, data, options, are_pictures, scene.measured, image.rounding, image.range)
     if parameter is not None and issubclass(operator, Blur):
         parameter = as_batch(parameter, (len(data), 1, *size))
         stages = (stages[0].knowing(parameter), *stages[1:])
@@ -366,6 +364,7 @@ def prepared_job(
             "seed": options.seed,
             "sigma": None if options.sigma is None else options.sigma * image.white,
             "whole_picture": options.whole_picture,
+            "white": options.white,
             "kernel": None if parameter is None else "file" if inputs.sources["kernel"] else "array",
         },
         "seed": options.seed,

@@ -8,7 +8,7 @@ from ..media.colour import from_luma_chroma, to_luma_chroma
 from ..numerics.framing import visible_size
 from ..numerics.geometry import Size, shape_of, size_of
 from .assemble import Assembly
-from .inputs import resized_planes
+from .input_image import resized_planes
 from .stages import Stage
 
 __all__ = ["psnr", "restored_color", "restored_size", "with_chroma"]

@@ -14,6 +14,7 @@ from ..core.fidelity_abilities import KullbackLeibler, divergence
 from ..core.interfaces import Assignable, Blur, ImagePrior, OperatorParameterPrior
 from ..core.parameters import Positive, PositiveFraction, PositiveInt, validated
 from ..core.problem import MissingData, Problem, Term
+from ..core.ranges import AnyRange, ValueRange
 from ..core.solver import Solver
 from .discrepancy import StopRule, expected_discrepancy
 from .masked_blur import MaskedBlur
@@ -55,15 +56,15 @@ class RichardsonLucyState(PixelState):
     saved: ClassVar = ("image", "kernel", "previous", "change", "momentum")
 
     def estimate(self) -> tuple[Tensor, Tensor]:
-        """Return the image with its gamma, clamped to [0, 1], and the kernel."""
-        return self.image.clamp(0, 1) ** (1 / self.gamma), self.kernel
+        """Return the image with its gamma, clamped to its range, and the kernel."""
+        return (self.image ** (1 / self.gamma)).clamp(*self.range), self.kernel
 
     def priors(self, problem: Problem) -> tuple[ImagePrior, OperatorParameterPrior]:
         """Return a prior that gives the estimate, and the problem's kernel prior."""
         return image_prior_of(problem.image_prior, self.estimate()[0]), problem.kernel_prior
 
 
-class RichardsonLucy(Solver[RichardsonLucyState], MissingData):
+class RichardsonLucy(Solver[RichardsonLucyState], MissingData, AnyRange):
     """Richardson-Lucy deconvolution (Richardson 1972; Lucy 1974): the most likely image under Poisson noise.
 
     ``x <- x * K^T(y / K x) / K^T 1`` reduces the Kullback-Leibler divergence of ``K x`` from the data, the fidelity
@@ -124,6 +125,10 @@ class RichardsonLucy(Solver[RichardsonLucyState], MissingData):
         self.saturation = saturation
         self.gamma = gamma
 
+    def usable(self, value_range: ValueRange) -> ValueRange:
+        """Return the part of a range that is not negative: light cannot be."""
+        return max(value_range[0], 0.0), value_range[1]
+
     def check(self, problem: Problem) -> None:
         """Raise `AssemblyError` for a problem that the solver cannot solve."""
         super().check(problem)
@@ -145,6 +150,7 @@ class RichardsonLucy(Solver[RichardsonLucyState], MissingData):
         return RichardsonLucyState(
             image=image,
             kernel=kernel,
+            range=problem.image_prior.range,
             gamma=self.gamma,
             previous=image,
             change=torch.zeros_like(image),

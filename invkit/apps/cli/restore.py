@@ -91,7 +91,7 @@ def solve_command(
 
 @with_options(
     RestoreOptions(output=Path("rerun")),
-    without=["kernel_size", "sigma", "whole_picture", "recipe", "settings", "color", "seed"],
+    without=["kernel_size", "sigma", "whole_picture", "white", "recipe", "settings", "color", "seed"],
 )
 def rerun_command(
     options: RestoreOptions,
@@ -173,6 +173,7 @@ def restore_image(image: ImageInput | None, options: RestoreOptions, *, nonblind
             device=options.device,
             sigma=options.sigma,
             whole_picture=options.whole_picture,
+            white=options.white,
             nonblind=nonblind,
             time_limit=options.time_limit,
         )
