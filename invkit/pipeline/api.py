@@ -104,7 +104,7 @@ def deblur(
 
 
 def deconvolve(
-    image: ArrayOrFile,
+    image: ImageInput,
     kernel: ArrayOrFile,
     *,
     recipe: str | Path | Recipe = "sparse-admm",
@@ -124,11 +124,12 @@ def deconvolve(
     Args:
         image: as for `deblur`.
         kernel: the true-convolution kernel, an array or tensor (h, w) or a file of one (``.npy`` or a grey picture),
-            of any size up to the image's, odd or even. It need not be centred: a kernel off its centre shifts the
-            image. Refused are zeros only, NaN or infinite values, a kernel larger than the image, a colour picture,
-            and negative values beyond a hundredth of the largest. Corrected with a warning are smaller negative
-            values, which count as zero, and floating-point values whose sum differs from one by more than a
-            hundredth, which are scaled. Integers, as of an 8- or 16-bit picture, are scaled without a warning.
+            of any size up to the image's, odd or even; (B, h, w) for a kernel of each of several images. It need not
+            be centred: a kernel off its centre shifts the image. Refused are zeros only, NaN or infinite values, a
+            kernel larger than the image, a colour picture, and negative values beyond a hundredth of the largest.
+            Corrected with a warning are smaller negative values, which count as zero, and floating-point values whose
+            sum differs from one by more than a hundredth, which are scaled. Integers, as of an 8- or 16-bit picture,
+            are scaled without a warning.
         recipe: as for `deblur`; its kernel prior must be ``known`` or start from a kernel.
         color: as for `deblur`; None: the recipe's, for most registered ones "rgb".
         overrides: as for `deblur`.

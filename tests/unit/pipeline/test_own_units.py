@@ -161,7 +161,7 @@ def test_a_blind_recipe_restores_counts_as_it_restores_a_picture() -> None:
     picture, counts = solved(blurred), solved(4000 * blurred)
     np.testing.assert_allclose(np.asarray(counts.kernel), np.asarray(picture.kernel), atol=0.03)
     difference = np.asarray(counts.image) / 4000 - np.asarray(picture.image)
-    assert np.sqrt(np.mean(difference**2)) < 0.02  # of kernels that differ by a hundredth
+    assert np.sqrt(np.mean(difference**2)) < 0.03  # of kernels that differ by a hundredth
 
 
 def test_several_images_have_a_kernel_each() -> None:
