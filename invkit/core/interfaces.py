@@ -22,7 +22,7 @@ from ..numerics.conjugate_gradients import conjugate_gradients
 from ..numerics.finite_differences import IDENTITY, DifferenceFilter, apply_filters
 from ..numerics.geometry import Shape, Size, shape_of
 from .nested import Component
-from .ranges import UNIT_RANGE, ValueRange
+from .ranges import UNIT_RANGE, NonNegative, ValueRange
 from .result import DataReading
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ class LinearOperator(ForwardOperator):
         return float(fitted.max())
 
 
-class Blur(LinearOperator):
+class Blur(LinearOperator, NonNegative):
     """The ability of an operator to be a convolution by its kernel, which solvers may compute by Fourier transforms.
 
     Attributes:
@@ -226,7 +226,7 @@ class Blur(LinearOperator):
         return data
 
 
-class GriddedBlur(LinearOperator):
+class GriddedBlur(LinearOperator, NonNegative):
     """The ability of an operator to blur one image by kernels on a grid over it, between which it interpolates.
 
     Attributes:

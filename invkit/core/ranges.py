@@ -10,7 +10,7 @@ from .errors import AssemblyError
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["UNIT_RANGE", "AnyRange", "Ranged", "ValueRange", "check_range", "usable_range"]
+__all__ = ["UNIT_RANGE", "AnyRange", "NonNegative", "Ranged", "ValueRange", "check_range", "usable_range"]
 
 ValueRange: TypeAlias = tuple[float, float]
 """The lowest and the highest value of an image; ``-inf`` and ``inf`` where there is no bound."""
@@ -29,6 +29,10 @@ class Ranged(ABC):
             low: lowest value; ``-inf`` for none.
             high: highest value, above ``low``; ``inf`` for none.
         """
+
+
+class NonNegative(ABC):  # noqa: B024 - an ability without a method
+    """The ability of a linear operator to give data >= 0 of every image >= 0, whatever the value of its parameter."""
 
 
 class AnyRange(ABC):  # noqa: B024 - every solver of this type may keep the default

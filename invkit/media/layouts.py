@@ -35,12 +35,14 @@ class Layout:
         ndim: the number of its dimensions.
         bits: bits per sample, 32 for floating point.
         alpha: (B, 1, H, W), its opacity, or None.
+        planes: whether the image is a stack, (D, H, W) also as an array.
     """
 
     kind: Literal["array", "tensor"]
     ndim: int
     bits: BitDepth
     alpha: Tensor | None = None
+    planes: bool = False
 
 
 def to_bchw(image: Array, *, in_units: bool = False) -> tuple[Tensor, Layout]:
@@ -89,7 +91,7 @@ def from_bchw(tensor: Tensor, layout: Layout) -> Array:
     if layout.kind == "tensor":
         return whole
     array: npt.NDArray[Any] = whole.cpu().numpy()
-    return np.ascontiguousarray(np.moveaxis(array, 0, -1)) if array.ndim == 3 else array
+    return np.ascontiguousarray(np.moveaxis(array, 0, -1)) if array.ndim == 3 and not layout.planes else array
 
 
 def channels_last(image: Array, white: float = 1.0) -> npt.NDArray[Any]:

@@ -29,9 +29,10 @@ from ..core.interfaces import (
     Resizable,
     Reweightable,
 )
+from ..core.operator_parameters import Stacked
 from ..core.parameters import nested_components_of, positional_names
 from ..core.problem import Problem, Term, check_data
-from ..core.ranges import UNIT_RANGE, Ranged, ValueRange, usable_range
+from ..core.ranges import UNIT_RANGE, NonNegative, Ranged, ValueRange, usable_range
 from ..core.solver import Solver
 from ..numerics.framing import resize_kernel_support
 from ..numerics.geometry import Shape, shape_of, size_of
@@ -51,6 +52,7 @@ ABILITIES: dict[type, str] = {
     LatentPrior: "is a network with a random input",
     LeastSquares: "is the squared error",
     LinearOperator: "is linear in the image",
+    NonNegative: "is linear and gives no negative data of images without negative values",
     Majorised: "can be replaced by weighted squares",
     Proximable: "has a proximal map",
     Resizable: "can be resized",
@@ -187,6 +189,8 @@ def build_kernel_prior(
     """
     size = kernel_size if kernel is None else size_of(kernel)
     kernel_shape = operator.parameter_shape(shape_of(data), size)
+    if kernel is not None and isinstance(operator, Stacked):
+        kernel_shape = (kernel_shape[0], *shape_of(kernel)[1:])  # a given kernel has its own planes
     start = None if kernel is None else as_batch(kernel, kernel_shape)
     if start is not None and isinstance(operator, GriddedBlur) and size_of(start) != kernel_shape[-2:]:
         start = resize_kernel_support(start, kernel_shape[-2:])

@@ -17,6 +17,7 @@ from ..core.errors import InputError
 from ..core.ranges import UNIT_RANGE, ValueRange
 from ..core.result import Array, DataReading
 from ..media.images import Layout, Photo, from_bchw
+from ..media.stacks import Stack
 from ..numerics.geometry import Size, size_of
 from ..numerics.noise import rounding_sigma, saturation_levels
 
@@ -42,6 +43,7 @@ class InputImage:
         data: (B, C, H, W), float32; pictures lie in [0, 1].
         layout: of the input; of several inputs, of the first.
         photo: the file that it came from, without its pixels: depth, alpha and colour profile; None for an array.
+        stack: the file of a stack, without its values; None for anything else.
         masked: (H, W), the pixels that a NumPy masked array hides, whose values do not matter; None for none.
         white: the difference of given values that is 1 in the data; below 1 for a dim picture.
         black: the given value that is 0 in the data.
@@ -56,6 +58,7 @@ class InputImage:
     data: Tensor
     layout: Layout
     photo: Photo | None = None
+    stack: Stack | None = None
     masked: npt.NDArray[np.bool_] | None = None
     white: float = 1.0
     black: float = 0.0
@@ -82,6 +85,8 @@ class InputImage:
         size, picture = size_of(picture), self.in_units(picture)
         if len(picture) > 1 and (self.layout.ndim < 4 or len(picture) != len(self.data)):
             return from_bchw(picture, Layout(self.layout.kind, 4, self.layout.bits))
+        if self.layout.planes:
+            return from_bchw(picture, self.layout)
         ndim = 3 if self.layout.ndim == 2 and picture.shape[1] > 1 else self.layout.ndim
         alpha = None if self.layout.alpha is None else resized_planes(self.layout.alpha, size)
         array = from_bchw(picture, replace(self.layout, ndim=ndim, alpha=alpha))
@@ -127,6 +132,8 @@ class InputImage:
 
     def with_white(self, facts: Mapping[str, Any]) -> dict[str, Any]:
         """Facts for the details of a result, with what the data were taken for and how they were scaled."""
+        if self.stack is not None:
+            facts = {**facts, "stack": {"metadata": dict(self.stack.metadata), "resolution": self.stack.resolution}}
         said = [one for one in (self.reading.text, self.told) if one]
         if not said:
             return dict(facts)

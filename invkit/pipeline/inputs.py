@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +15,13 @@ from torch import Tensor
 from ..core.errors import InputError
 from ..core.files import read_array, sha256_of
 from ..core.interfaces import ForwardOperator, KernelPrior
-from ..core.operator_parameters import MeasuredPixels
+from ..core.operator_parameters import MeasuredPixels, Stacked
 from ..core.result import Array
 from ..media.images import Layout, read_image, to_bchw
 from ..media.kernels import as_kernel, read_kernel
 from ..media.layouts import batched
 from ..media.masks import as_measured_pixels, check_not_inverted, read_measured_pixels
+from ..media.stacks import read_stack
 from ..numerics.geometry import Size, size_of
 from .input_image import InputImage, scaled_to_unit
 
@@ -38,6 +39,7 @@ ArrayOrFile: TypeAlias = Array | str | Path
 ImageInput: TypeAlias = ArrayOrFile | Sequence[ArrayOrFile]
 """One image, or several of the same size in a list or tuple."""
 
+NO_VALUES = np.empty((0, 0, 0))
 LIMITS = (1e-30, 1e30)  # of the largest of numbers that are no picture, so that single precision holds them
 
 
@@ -91,7 +93,7 @@ class Inputs:
         parameter = None if kernel is None else read_operator_parameter(kernel, operator)
         if operator is not None and issubclass(operator, MeasuredPixels) and parameter is not None:
             check_masks(measured.data, parameter)
-        seen = None if truth is None else read_input_image(truth).data if are_pictures else read_numbers_image(truth)
+        seen = None if truth is None else read_input_image(truth).data if are_pictures else read_truth(truth, operator)
         return cls(
             image=measured,
             parameter=parameter,
@@ -127,7 +129,8 @@ def read_input_image(image: ImageInput, operator: type[ForwardOperator] | None =
     if isinstance(image, list | tuple):
         return stacked([read_input_image(one, operator) for one in image])
     if operator is not None and operator.data_range is None:
-        return read_numbers(image, operator.data_form)  # type: ignore[arg-type]  # several, which lists and tuples are, came before
+        given: ArrayOrFile = image  # type: ignore[assignment]  # several, which lists and tuples are, came before
+        return read_stacked(given) if issubclass(operator, Stacked) else read_numbers(given, operator.data_form)
     if isinstance(image, np.ma.MaskedArray):
         return read_masked(image)
     photo = read_image(image, in_units=True) if isinstance(image, str | Path) else None
@@ -160,6 +163,16 @@ def stacked(several: Sequence[InputImage]) -> InputImage:
     return InputImage(torch.cat([one.data for one in several]), opaque, photo)
 
 
+def read_stacked(given: ArrayOrFile) -> InputImage:
+    """Read a stack (D, H, W), or several of one size in an array (B, D, H, W). Raises `InputError`."""
+    is_file = isinstance(given, str | Path)
+    stack = read_stack(given) if is_file else None  # type: ignore[arg-type]
+    found = read_numbers(given if stack is None else stack.values, "(D, H, W), a stack of planes")
+    kind: Literal["array", "tensor"] = "tensor" if isinstance(given, Tensor) else "array"
+    ndim = 3 if len(found.data) == 1 and (stack is not None or np.ndim(given) == 3) else 4  # type: ignore[arg-type]
+    return replace(found, layout=Layout(kind, ndim, 32, planes=True), stack=stack and replace(stack, values=NO_VALUES))
+
+
 def read_numbers(numbers: ArrayOrFile, form: str) -> InputImage:
     """Read data that are no pictures: (C, H, W) or (B, C, H, W) of finite real numbers, channels first.
 
@@ -180,6 +193,12 @@ def read_numbers(numbers: ArrayOrFile, form: str) -> InputImage:
     if isinstance(numbers, Tensor):
         return InputImage(data, Layout("tensor", values.ndim, 32))
     return InputImage(data, Layout("array", 2 if values.ndim == 3 else 4, 32))  # images return as (H, W) or (H, W, C)
+
+
+def read_truth(given: ArrayOrFile, operator: type[ForwardOperator] | None) -> Tensor:
+    """Read the true image of data that are no pictures, (B, C, H, W), in any units. Raises `InputError`."""
+    is_stack = operator is not None and issubclass(operator, Stacked)
+    return read_stacked(given).data if is_stack else read_numbers_image(given)
 
 
 def read_numbers_image(given: ArrayOrFile) -> Tensor:
@@ -241,6 +260,8 @@ def read_operator_parameter(given: ArrayOrFile, operator: type[ForwardOperator] 
         return read_kernels(given)
     if issubclass(operator, MeasuredPixels):
         return read_measured(given)
+    if issubclass(operator, Stacked):
+        return read_stacked(given).data
     if isinstance(given, str | Path) and Path(given).suffix.lower() != ".npy":
         return read_input_image(given).data.mean(1, keepdim=True)
     values, name = real_numbers(given, "the operator's parameter")

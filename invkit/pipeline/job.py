@@ -20,12 +20,11 @@ from ..core import registry
 from ..core.errors import InputError
 from ..core.interfaces import Blur, ForwardOperator, KernelPrior
 from ..core.observers.checkpoint import Checkpointer, describe_run, load_checkpoint
-from ..core.operator_parameters import PartlySeen
+from ..core.operator_parameters import Stacked
 from ..core.parameters import LARGEST
 from ..core.result import KERNEL, Array, Result
 from ..core.runtime.threads import usual_torch_state
 from ..core.solver import Observer
-from ..numerics.framing import visible_part
 from ..numerics.geometry import size_of
 from ..recipes.model import Recipe, load_recipe
 from .assemble import Assembly, as_batch
@@ -46,7 +45,7 @@ from .options import (
     kernel_frame_of,
 )
 from .recipe_choice import AUTO_RECIPE, choose_recipe
-from .restored import psnr, restored_color, restored_size, with_chroma
+from .restored import psnr, restored_color, restored_size, stack_under, visible_image, with_chroma
 from .scene import Scene, scene_of
 from .sequence import Outcome
 from .stages import RunControl, Stage, check_stages, plan_stages, with_colors
@@ -148,9 +147,7 @@ class Job:
         """The result for the user: the image in the input's layout, with its chroma, details and warnings."""
         solved, (stage, _) = outcome.result(), outcome.last
         image, kernel = torch.as_tensor(solved.image), torch.as_tensor(solved.kernel)
-        plane = visible_part(image, size_of(stage.data), size_of(kernel))
-        if isinstance(self.operator, PartlySeen):
-            plane = plane * self.operator.seen(kernel)
+        plane = visible_image(self.operator, image, stage.data, kernel)
         restored, before = with_chroma(plane, stage.chroma), self.before()
         details = {**self.facts, "color": restored_color(stage), **solved.details}
         warnings, is_sharp = [], self.can_be_diagnosed and self.scene.is_sharp(before, kernel[0, 0])
@@ -173,6 +170,7 @@ class Job:
             details=details,
             bits=self.image.bits,
             has_kernel=self.has_kernel,
+            is_stack=isinstance(self.operator, Stacked),
             white=self.image.brightness or 1.0,
             icc_profile=None if self.image.photo is None else self.image.photo.icc_profile,
         )
@@ -194,7 +192,7 @@ class Job:
         initial = problem.operator.initial_image(last.data, problem.kernel_prior().detach().to(last.data))
         if problem.operator.data_range is not None and size_of(initial) == size_of(data):
             return data
-        return with_chroma(initial, last.chroma).clamp(0, 1)
+        return with_chroma(stack_under(problem.operator, initial, last.data), last.chroma).clamp(0, 1)
 
     @property
     def has_kernel(self) -> bool:
