@@ -19,9 +19,11 @@ from .containers import opened_tiff
 from .decoding import detected_format
 from .layouts import channels_last
 
-__all__ = ["Stack", "drawable_batch", "encode_stack", "is_stack_file", "projections", "read_stack"]
+__all__ = ["MIN_PLANES", "Stack", "drawable_batch", "encode_stack", "is_stack_file", "projections", "read_stack"]
 
 MIN_PLANES = 5  # fewer values along the first axis of three may be channels
+DRAWN_BELOW_WHITE = 0.995  # of the values of projections
+STACK_SUFFIXES = (".tif", ".tiff", ".npy")
 GAP = 2  # pixels between two projections
 KEPT = ("spacing", "unit", "finterval", "Info", "Labels")  # of ImageJ's description of a stack
 
@@ -81,6 +83,8 @@ def stack_of_tiff(content: bytes) -> Stack:
 
 def is_stack_file(path: Path) -> bool:
     """Whether a file holds a stack: a TIFF of several equal pages, or an array of more planes than colours."""
+    if path.suffix.lower() not in STACK_SUFFIXES:
+        return False
     content = read_bytes(path)
     kind = detected_format(content)
     if kind == "NPY":
@@ -119,12 +123,17 @@ def encode_stack(
 
 
 def drawable_batch(image: Array, result: Result) -> npt.NDArray[Any]:
-    """An image of a result as (B, H, W, C), its white as 1, for drawing; of a stack its projections."""
+    """An image of a result as (B, H, W, C), its white as 1, for drawing; of a stack its projections.
+
+    Nearly all of a stack's projections are drawn below white, whatever their values: a restored point is many times
+    brighter than its blurry one.
+    """
     if not result.is_stack:
         return channels_last(image, result.white)
     values = image.detach().cpu().numpy() if isinstance(image, Tensor) else np.asarray(image)
     stacks = values if values.ndim == 4 else values[None]
-    return np.stack([projections(stack / result.white) for stack in stacks])[..., None]
+    drawn = np.stack([projections(stack) for stack in stacks])
+    return (drawn / (np.quantile(drawn, DRAWN_BELOW_WHITE) or 1))[..., None]
 
 
 def projections(stack: npt.NDArray[Any]) -> npt.NDArray[Any]:

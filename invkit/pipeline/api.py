@@ -107,7 +107,7 @@ def deconvolve(
     image: ImageInput,
     kernel: ArrayOrFile,
     *,
-    recipe: str | Path | Recipe = "sparse-admm",
+    recipe: str | Path | Recipe | None = None,
     color: Color | None = None,
     overrides: Sequence[str] = (),
     seed: int = 0,
@@ -122,7 +122,7 @@ def deconvolve(
     """Restore a blurry image whose kernel is known.
 
     Args:
-        image: as for `deblur`.
+        image: as for `deblur`, or a stack of planes: a TIFF file of several pages, or numbers (D, H, W).
         kernel: the true-convolution kernel, an array or tensor (h, w) or a file of one (``.npy`` or a grey picture),
             of any size up to the image's, odd or even; (B, h, w) for a kernel of each of several images. It need not
             be centred: a kernel off its centre shifts the image. Refused are zeros only, NaN or infinite values, a
@@ -130,7 +130,8 @@ def deconvolve(
             Corrected with a warning are smaller negative values, which count as zero, and floating-point values whose
             sum differs from one by more than a hundredth, which are scaled. Integers, as of an 8- or 16-bit picture,
             are scaled without a warning.
-        recipe: as for `deblur`; its kernel prior must be ``known`` or start from a kernel.
+        recipe: as for `deblur`; its kernel prior must be ``known`` or start from a kernel. None or "auto" means
+            ``stack-richardson-lucy`` for a stack (D, H, W) of five planes or more, otherwise ``sparse-admm``.
         color: as for `deblur`; None: the recipe's, for most registered ones "rgb".
         overrides: as for `deblur`.
         seed: as for `deblur`.

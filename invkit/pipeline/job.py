@@ -44,7 +44,7 @@ from .options import (
     explained_memory,
     kernel_frame_of,
 )
-from .recipe_choice import AUTO_RECIPE, choose_recipe
+from .recipe_choice import AUTO_RECIPE, choose_recipe, recipe_for_kernel
 from .restored import psnr, restored_color, restored_size, stack_under, visible_image, with_chroma
 from .scene import Scene, scene_of
 from .sequence import Outcome
@@ -260,7 +260,10 @@ def prepare(
     given = {"kernel_size": kernel_size, "color": color, "seed": seed, "device": device, "sigma": sigma}
     options = Options.checked(overrides, {**given, "whole_picture": whole_picture, "white": white})
     where = choose_device(options.device)
-    method = None if recipe is None or recipe == AUTO_RECIPE else read_recipe(recipe, options)
+    is_open = recipe is None or recipe == AUTO_RECIPE
+    if is_open and nonblind:
+        recipe, is_open = recipe_for_kernel(image), False
+    method = None if recipe is None or is_open else read_recipe(recipe, options)
     inputs = read_inputs(image, kernel, truth, method, recipe, options.white)
     if method is not None and registry.load("operators", method.operator.name).data_range is None:
         from .units import scaled_numbers
