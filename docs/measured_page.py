@@ -9,6 +9,7 @@ from typing import Any
 from counts_page import counts
 from measured_tables import REMARKS, SUITES
 from tables import table
+from units_page import stacks, units
 
 RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
 SIDES = (256, 1024, 4096)
@@ -22,6 +23,7 @@ def measured_page() -> str:
         "the machine on which they were measured. It had two processor cores; times on other machines differ.\n"
     )
     figures = [problems(), large_photo(), speed(), *classical(), *scaling(), noise(), *counts(RESULTS)]
+    figures += [*units(RESULTS), *stacks(RESULTS)]
     return "\n".join([head, *suites(), *figures])
 
 

@@ -8,6 +8,8 @@ parameter derives its own class from `invkit.core.interfaces.OperatorParameterPr
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -15,7 +17,19 @@ from torch import Tensor
 from ..numerics.geometry import Shape
 from .interfaces import PARAMETER_TOLERANCE, OperatorParameterPrior
 
-__all__ = ["CoilMapPrior", "MaskPrior", "MeasuredPixels", "PartlySeen", "ScanPrior", "StackKernelPrior", "Stacked"]
+__all__ = [
+    "CoilMapPrior",
+    "LinearMap",
+    "MaskPrior",
+    "MeasuredPixels",
+    "PartlySeen",
+    "Prepared",
+    "ScanPrior",
+    "StackKernelPrior",
+    "Stacked",
+]
+
+LinearMap: TypeAlias = Callable[[Tensor], Tensor]
 
 
 class MaskPrior(OperatorParameterPrior):
@@ -79,6 +93,21 @@ class CoilMapPrior(OperatorParameterPrior):
             f"{low if low == high else f'{low} to {high}'}; divide each pixel by the root of its sum, by which the "
             "image is multiplied then"
         )
+
+
+class Prepared(ABC):
+    """The ability of a linear operator to prepare for many products with one value of its parameter."""
+
+    @abstractmethod
+    def prepared(
+        self, kernel: Tensor, image_shape: Shape
+    ) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+        """Return the operator and its adjoint for a value of the parameter.
+
+        Args:
+            kernel: the parameter.
+            image_shape: (B, C, H, W) of the image.
+        """
 
 
 class Stacked(ABC):

@@ -23,8 +23,7 @@ from ..numerics.similarity import SSIM_WINDOW, psnr, ssim
 from .colour import to_luma_chroma
 from .images import read_image
 from .kernels import as_kernel, mosaic, planes_picture, read_kernel
-from .layouts import channels_last, check_image, to_bchw
-from .stacks import drawable_batch
+from .layouts import channels_last, check_image, drawable_batch, to_bchw
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,14 +15,26 @@ import torch
 from torch import Tensor
 
 from ..core.errors import InputError, scaling_advice
-from ..core.result import Array
+from ..core.result import Array, Result
 
-__all__ = ["Layout", "channels_last", "check_image", "depth_of", "from_bchw", "to_bchw", "unit_range"]
+__all__ = [
+    "Layout",
+    "channels_last",
+    "check_image",
+    "depth_of",
+    "drawable_batch",
+    "from_bchw",
+    "projections",
+    "to_bchw",
+    "unit_range",
+]
 
 BitDepth: TypeAlias = Literal[8, 16, 32]
 
 UNIT_TOLERANCE = 1e-6  # a value may leave [0, 1] by the rounding of a colour conversion in float32
 INTEGERS_IN_FLOAT32 = 4  # bytes; those of fewer are exact in float32
+DRAWN_BELOW_WHITE = 0.995  # of the values of projections
+GAP = 2  # pixels between two projections
 WHITE_VALUES = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}
 
 
@@ -99,6 +111,42 @@ def channels_last(image: Array, white: float = 1.0) -> npt.NDArray[Any]:
     tensor = isinstance(image, Tensor)
     values = image.detach().cpu().float().numpy() if isinstance(image, Tensor) else np.asarray(image)
     return np.moveaxis(batched(values if white == 1 else values / white, tensor), 1, -1)
+
+
+def drawable_batch(image: Array, result: Result) -> npt.NDArray[Any]:
+    """An image of a result as (B, H, W, C), its white as 1, for drawing; of a stack its projections."""
+    if not result.is_stack:
+        return channels_last(image, result.white)
+    values = image.detach().cpu().numpy() if isinstance(image, Tensor) else np.asarray(image)
+    return drawn_stacks(values if values.ndim == 4 else values[None])
+
+
+def drawn_stacks(stacks: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The projections of stacks (B, D, H, W) as pictures (B, h, w, 1).
+
+    Nearly all of their values are drawn below white, whatever these are: a restored point is many times brighter than
+    its blurry one.
+    """
+    drawn = np.stack([projections(stack) for stack in stacks])
+    return (drawn / (np.quantile(drawn, DRAWN_BELOW_WHITE) or 1))[..., None]
+
+
+def projections(stack: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The largest values along each axis of (D, H, W), side by side: along z; at its right along x, below it along y.
+
+    Returns:
+        (H + 2 + D, W + 2 + D); the corner at the lower right is the least value.
+
+    Example:
+        >>> projections(np.zeros((3, 10, 20))).shape
+        (15, 25)
+    """
+    depth, height, width = stack.shape
+    canvas = np.full((height + GAP + depth, width + GAP + depth), stack.min(), dtype=stack.dtype)
+    canvas[:height, :width] = stack.max(0)
+    canvas[:height, width + GAP :] = stack.max(2).T
+    canvas[height + GAP :, :width] = stack.max(1)
+    return canvas
 
 
 def batched(values: npt.NDArray[Any], channels_first: bool) -> npt.NDArray[Any]:

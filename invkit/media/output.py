@@ -23,7 +23,7 @@ from ..core.result import Result
 from .figures import kernel_stack, overview, picture_of
 from .images import encode_npy, encode_png, quantised
 from .kernels import kernel_picture, planes_picture
-from .layouts import channels_last
+from .layouts import channels_last, drawable_batch
 from .run_folder import (
     CHECKPOINT,
     RUN_FILES,
@@ -35,7 +35,6 @@ from .run_folder import (
     working_folder,
     write_results,
 )
-from .stacks import drawable_batch, encode_stack
 
 __all__ = ["check_inputs", "check_output", "save_result", "strict_json", "write_with_room"]
 
@@ -255,6 +254,8 @@ def image_files(result: Result) -> dict[str, bytes]:
 
 def stack_files(result: Result) -> dict[str, bytes]:
     """The planes as TIFF, which microscopists' programs open, the numbers, and a picture of the largest values."""
+    from .stacks import encode_stack
+
     stacks = np.asarray(result.image)[None] if np.asarray(result.image).ndim == 3 else np.asarray(result.image)
     about = result.details.get("stack", {})
     resolution = tuple(about["resolution"]) if about.get("resolution") else None

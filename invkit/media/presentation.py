@@ -20,8 +20,7 @@ from .figures import counted_title, drawable, kernel_stack
 from .html import MUTED, card_html
 from .images import quantised
 from .kernels import planes_picture
-from .layouts import channels_last
-from .stacks import drawable_batch
+from .layouts import channels_last, drawable_batch
 
 __all__ = ["problem_html", "result_html"]
 

@@ -1,4 +1,4 @@
-"""Stacks of planes from and to files, and their picture: the largest values along each axis."""
+"""Stacks of planes from and to files."""
 
 from __future__ import annotations
 
@@ -10,21 +10,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
 
 from ..core.errors import InputError, first_line
 from ..core.files import array_of, check_memory, read_bytes
-from ..core.result import Array, Result
 from .containers import opened_tiff
 from .decoding import detected_format
-from .layouts import channels_last
 
-__all__ = ["MIN_PLANES", "Stack", "drawable_batch", "encode_stack", "is_stack_file", "projections", "read_stack"]
+__all__ = ["MIN_PLANES", "Stack", "encode_stack", "is_stack_file", "read_stack"]
 
 MIN_PLANES = 5  # fewer values along the first axis of three may be channels
-DRAWN_BELOW_WHITE = 0.995  # of the values of projections
 STACK_SUFFIXES = (".tif", ".tiff", ".npy")
-GAP = 2  # pixels between two projections
 KEPT = ("spacing", "unit", "finterval", "Info", "Labels")  # of ImageJ's description of a stack
 
 
@@ -120,35 +115,3 @@ def encode_stack(
         photometric="minisblack",
     )
     return buffer.getvalue()
-
-
-def drawable_batch(image: Array, result: Result) -> npt.NDArray[Any]:
-    """An image of a result as (B, H, W, C), its white as 1, for drawing; of a stack its projections.
-
-    Nearly all of a stack's projections are drawn below white, whatever their values: a restored point is many times
-    brighter than its blurry one.
-    """
-    if not result.is_stack:
-        return channels_last(image, result.white)
-    values = image.detach().cpu().numpy() if isinstance(image, Tensor) else np.asarray(image)
-    stacks = values if values.ndim == 4 else values[None]
-    drawn = np.stack([projections(stack) for stack in stacks])
-    return (drawn / (np.quantile(drawn, DRAWN_BELOW_WHITE) or 1))[..., None]
-
-
-def projections(stack: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The largest values along each axis of (D, H, W), side by side: along z; at its right along x, below it along y.
-
-    Returns:
-        (H + 2 + D, W + 2 + D); the corner at the lower right is the least value.
-
-    Example:
-        >>> projections(np.zeros((3, 10, 20))).shape
-        (15, 25)
-    """
-    depth, height, width = stack.shape
-    canvas = np.full((height + GAP + depth, width + GAP + depth), stack.min(), dtype=stack.dtype)
-    canvas[:height, :width] = stack.max(0)
-    canvas[:height, width + GAP :] = stack.max(2).T
-    canvas[height + GAP :, :width] = stack.max(1)
-    return canvas

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..core.errors import InputError
 from ..core.interfaces import LinearOperator
-from ..core.operator_parameters import Stacked, StackKernelPrior
+from ..core.operator_parameters import LinearMap, Prepared, Stacked, StackKernelPrior
 from ..core.parameters import PositiveInt, validated
 from ..core.ranges import NonNegative
 from ..core.result import DataReading
@@ -23,7 +23,7 @@ Volume: TypeAlias = tuple[int, int, int]
 """(planes, height, width)."""
 
 
-class StackConvolution(LinearOperator, Stacked, NonNegative):
+class StackConvolution(LinearOperator, Stacked, Prepared, NonNegative):
     """True convolution in three dimensions: ``y[n] = sum_m k[m] x[n + centre - m]``.
 
     Images are (B, D, H, W), kernels (B, d, h, w), or (1, d, h, w) for the whole batch: planes are channels. Several
@@ -59,18 +59,29 @@ class StackConvolution(LinearOperator, Stacked, NonNegative):
             InputError: the kernel is larger than the image.
         """
         check_fits(image, kernel)
-        size, corner = self.grid(volume_of(shape_of(image))), corner_of(kernel)
-        with torch.autocast(image.device.type, enabled=False):
-            whole = filtered(image, volume_otf(kernel, size), size)
-        return whole if self.padding == "circular" else part(whole, corner, data_volume(image, kernel))
+        return self.prepared(kernel, shape_of(image))[0](image)
 
     def adjoint(self, data: Tensor, kernel: Tensor) -> Tensor:
         """Data (B, D', H', W') -> (B, D, H, W) with ``<A x, y> = <x, A^T y>``; raises the same errors as `forward`."""
-        image = volume_of(self.image_shape(shape_of(data), shape_of(kernel)))
-        size = self.grid(image)
-        with torch.autocast(data.device.type, enabled=False):
-            placed = data if self.padding == "circular" else at_corner(data, corner_of(kernel), size)
-            return part(filtered(placed, volume_otf(kernel, size).conj(), size), (0, 0, 0), image)
+        return self.prepared(kernel, self.image_shape(shape_of(data), shape_of(kernel)))[1](data)
+
+    def prepared(self, kernel: Tensor, image_shape: Shape) -> tuple[LinearMap, LinearMap]:
+        """The blur and its adjoint with a kernel (B or 1, d, h, w), which is transformed once."""
+        image = volume_of(image_shape)
+        size, corner, data = self.grid(image), corner_of(kernel), data_volume(image, kernel)
+        response = volume_otf(kernel, size)
+
+        def forward(stack: Tensor) -> Tensor:
+            with torch.autocast(stack.device.type, enabled=False):
+                whole = filtered(stack, response, size)
+            return whole if self.padding == "circular" else part(whole, corner, data)
+
+        def adjoint(stack: Tensor) -> Tensor:
+            placed = stack if self.padding == "circular" else at_corner(stack, corner, size)
+            with torch.autocast(stack.device.type, enabled=False):
+                return part(filtered(placed, response.conj(), size), (0, 0, 0), image)
+
+        return forward, adjoint
 
     def grid(self, image: Volume) -> Volume:
         """The size of the periodic grid on which an image of this size is transformed."""
@@ -97,12 +108,12 @@ class StackConvolution(LinearOperator, Stacked, NonNegative):
         return part(image, (planes, rows, columns), volume_of(data_shape))
 
     def initial_image(self, data: Tensor, kernel: Tensor) -> Tensor:
-        """The data, continued beyond the border by their outer voxels, of `image_shape`."""
+        """The data in [0, 1], continued beyond the border by their outer voxels, of `image_shape`."""
         image, before = volume_of(self.image_shape(shape_of(data), shape_of(kernel))), corner_of(kernel)
         if self.padding == "circular":
-            return data
+            return data.clamp(0, 1)
         pads = [(first, have - first - side) for first, have, side in zip(before, image, data.shape[1:], strict=True)]
-        return F.pad(data, [side for pair in reversed(pads) for side in pair], mode="replicate")
+        return F.pad(data.clamp(0, 1), [side for pair in reversed(pads) for side in pair], mode="replicate")
 
     def brightness(self, data: Tensor, kernel: Tensor) -> float:
         """The largest value of the data, above which the image may rise."""
@@ -122,9 +133,9 @@ def volume_of(shape: Shape) -> Volume:
     return shape[1], shape[2], shape[3]
 
 
-def data_volume(image: Tensor, kernel: Tensor) -> Volume:
+def data_volume(image: Volume, kernel: Tensor) -> Volume:
     """The sides of the data of a valid convolution."""
-    planes, height, width = (have - taps + 1 for have, taps in zip(image.shape[1:], kernel.shape[1:], strict=True))
+    planes, height, width = (have - taps + 1 for have, taps in zip(image, kernel.shape[1:], strict=True))
     return planes, height, width
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +17,11 @@ from ..core.errors import InputError
 from ..core.ranges import UNIT_RANGE, ValueRange
 from ..core.result import Array, DataReading
 from ..media.images import Layout, Photo, from_bchw
-from ..media.stacks import Stack
 from ..numerics.geometry import Size, size_of
 from ..numerics.noise import rounding_sigma, saturation_levels
+
+if TYPE_CHECKING:
+    from ..media.stacks import Stack
 
 __all__ = ["InputImage", "resized_planes", "scaled_to_unit"]
 

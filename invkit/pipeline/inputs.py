@@ -21,7 +21,6 @@ from ..media.images import Layout, read_image, to_bchw
 from ..media.kernels import as_kernel, read_kernel
 from ..media.layouts import batched
 from ..media.masks import as_measured_pixels, check_not_inverted, read_measured_pixels
-from ..media.stacks import read_stack
 from ..numerics.geometry import Size, size_of
 from .input_image import InputImage, scaled_to_unit
 
@@ -165,6 +164,8 @@ def stacked(several: Sequence[InputImage]) -> InputImage:
 
 def read_stacked(given: ArrayOrFile) -> InputImage:
     """Read a stack (D, H, W), or several of one size in an array (B, D, H, W). Raises `InputError`."""
+    from ..media.stacks import read_stack
+
     is_file = isinstance(given, str | Path)
     stack = read_stack(given) if is_file else None  # type: ignore[arg-type]
     found = read_numbers(given if stack is None else stack.values, "(D, H, W), a stack of planes")

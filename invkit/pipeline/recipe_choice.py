@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 
 from ..core.errors import NotApplicableError
-from ..media.stacks import MIN_PLANES, is_stack_file
 from ..recipes.model import load_recipe
 from .inputs import ImageInput, Inputs
 from .options import Options, check_kernel_size
@@ -48,6 +47,8 @@ def choose_recipe(inputs: Inputs, options: Options, time_limit: float | None) ->
 
 def recipe_for_kernel(image: ImageInput | None) -> str:
     """The name of the recipe for data with a known kernel: `STACK_RECIPE` for stacks of planes, else `SHARP_RECIPE`."""
+    from ..media.stacks import MIN_PLANES, is_stack_file
+
     if isinstance(image, str | Path):
         return STACK_RECIPE if is_stack_file(Path(image)) else SHARP_RECIPE
     shape = tuple[int, ...](getattr(image, "shape", ()))

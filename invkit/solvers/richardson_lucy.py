@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, ClassVar
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from ..core.errors import AssemblyError
 from ..core.fidelity_abilities import KullbackLeibler, divergence
 from ..core.interfaces import Assignable, Blur, ImagePrior, LinearOperator, OperatorParameterPrior
+from ..core.operator_parameters import LinearMap, Prepared
 from ..core.parameters import Positive, PositiveFraction, PositiveInt, validated
 from ..core.problem import MissingData, Problem, Term
 from ..core.ranges import AnyRange, NonNegative, ValueRange
@@ -70,23 +72,27 @@ class KnownOperator:
     """A linear operator with a known parameter, and the adjoint for measured data.
 
     Attributes:
-        operator: A.
-        kernel: its parameter.
+        forward: ``A x``: (B, C, H, W) -> (B, C', H', W').
+        transposed: ``A^T y`` of any data.
         measured: which data count, bool, of their shape; None: all.
     """
 
-    operator: LinearOperator
-    kernel: Tensor
+    forward: LinearMap
+    transposed: LinearMap
     measured: Tensor | None
 
-    def forward(self, image: Tensor) -> Tensor:
-        """``A x``: (B, C, H, W) -> (B, C', H', W')."""
-        data: Tensor = self.operator(image, self.kernel)
-        return data
+    @classmethod
+    def of(cls, problem: Problem, kernel: Tensor) -> KnownOperator:
+        """Return the operator of a problem, prepared if it can be."""
+        operator = problem.operator
+        assert isinstance(operator, LinearOperator)  # as `NonNegative` says
+        if isinstance(operator, Prepared):
+            return cls(*operator.prepared(kernel, problem.image_prior.shape), problem.measured)
+        return cls(partial(operator, kernel=kernel), partial(operator.adjoint, kernel=kernel), problem.measured)
 
     def adjoint(self, data: Tensor) -> Tensor:
         """``A^T y`` of the measured data: (B, C', H', W') -> (B, C, H, W)."""
-        return self.operator.adjoint(data if self.measured is None else data * self.measured, self.kernel)
+        return self.transposed(data if self.measured is None else data * self.measured)
 
 
 class RichardsonLucy(Solver[RichardsonLucyState], MissingData, AnyRange):
@@ -242,10 +248,7 @@ class RichardsonLucy(Solver[RichardsonLucyState], MissingData, AnyRange):
 
 def blur_of(problem: Problem, kernel: Tensor) -> MaskedBlur | KnownOperator:
     """Return the operator of a problem with a known parameter; a blur by Fourier transforms that are prepared once."""
-    if isinstance(problem.operator, Blur):
-        return MaskedBlur.of(problem, kernel)
-    assert isinstance(problem.operator, LinearOperator)  # as `NonNegative` says
-    return KnownOperator(problem.operator, kernel, problem.measured)
+    return (MaskedBlur if isinstance(problem.operator, Blur) else KnownOperator).of(problem, kernel)
 
 
 def shift_of(problem: Problem) -> float:

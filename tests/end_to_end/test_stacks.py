@@ -39,10 +39,10 @@ def blurred(stack: Numbers, photons: bool = True) -> Numbers:
     from scipy.signal import fftconvolve
 
     seen = fftconvolve(stack, kernel(), mode="same").clip(0)
-    return np.random.default_rng(1).poisson(seen).astype(float) if photons else seen
+    return np.random.default_rng(1).poisson(seen).astype(float) if photons else np.asarray(seen)
 
 
-def error(found: Any, truth: Numbers) -> float:
+def error(found: Any, truth: NDArray[Any]) -> float:
     return float(np.sqrt(np.mean((np.asarray(found, dtype=np.float64) - truth) ** 2)))
 
 

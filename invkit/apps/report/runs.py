@@ -19,9 +19,8 @@ from ...core.result import Result
 from ...media.animation import SnapshotFile, SolveHistory, evenly, snapshots_in
 from ...media.figures import kernel_stack, luma_of, protocol_margins
 from ...media.images import read_image
-from ...media.layouts import channels_last, to_bchw
+from ...media.layouts import channels_last, drawable_batch, to_bchw
 from ...media.run_details import read_run_details
-from ...media.stacks import drawable_batch
 from ...numerics.registration import aligned_psnr
 from . import page
 from .cases import case_charts, case_kernels, size_text

@@ -76,7 +76,10 @@ def test_stars_may_be_brighter_than_every_datum(recipe: str) -> None:
 
 
 def test_a_recipe_whose_images_end_at_white_says_that_it_cuts_off() -> None:
-    short = {"recipe": "selfdeblur-nonblind", "overrides": ["solver.iterations=2", "image_prior=pixels"]}
+    short: dict[str, Any] = {
+        "recipe": "selfdeblur-nonblind",
+        "overrides": ["solver.iterations=2", "image_prior=pixels"],
+    }
     limited = ["solver.iterations=30", "image_prior=pixels", "image_prior.range=[0.0,0.99999]", "solver.image_lr=0.1"]
     free = restored(900 * sky().clip(0), **short)
     assert "warnings" not in free.details
