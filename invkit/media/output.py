@@ -136,7 +136,10 @@ def check_resumable(directory: Path) -> None:
     if not (directory / SUMMARY).exists():
         raise InputError(f"there is no run in {directory} to resume; check the folder, or start one without --resume")
     if read_json_table(directory / SUMMARY).get("stopped") in ENDED:
-        raise InputError(f"the run in {directory} is finished; nothing to resume")
+        raise InputError(
+            f"the run in {directory} is finished; nothing to resume (one that was started with --extendable can be "
+            "extended)"
+        )
     raise InputError(f"the run in {directory} left no {CHECKPOINT} to resume from; start it anew with --overwrite")
 
 

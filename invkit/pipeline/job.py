@@ -96,6 +96,7 @@ class Job:
         checkpoint: Path | None = None,
         checkpoint_every: float = 30.0,
         resume: bool = False,
+        extendable: bool = False,
     ) -> Result:
         """Solve the stages and put the image together.
 
@@ -110,6 +111,7 @@ class Job:
             checkpoint: file for the state of the first stage; None for none. A recipe with candidates saves none.
             checkpoint_every: seconds between two saves.
             resume: continue the first stage from that file; later stages are solved again.
+            extendable: keep the state at the end of the first stage too, to resume it with more iterations.
 
         Raises:
             InputError: there is nothing to resume from, or the checkpoint belongs to another run.
@@ -117,24 +119,18 @@ class Job:
         """
         if time_limit is not None and not (isinstance(time_limit, int | float) and 0 < time_limit <= LARGEST):
             raise InputError(f"the time limit must be a positive number of seconds, got {time_limit!r:.40}")
-        if self.with_size_found is not None:
-            return self.sized().run(
-                time_limit=time_limit,
-                observers=observers,
-                progress=progress,
-                checkpoint=checkpoint,
-                checkpoint_every=checkpoint_every,
-                resume=resume,
-            )
-        if resume and self.stages[0].candidates:
+        job = self.sized()
+        if resume and job.stages[0].candidates:
             raise InputError(f"{self.name} has several candidates, of which nothing is saved to resume; start anew")
         if resume and checkpoint is None:
             raise InputError("resume needs the checkpoint file to resume from")
-        saved = load_checkpoint(checkpoint, self.identity, self.device) if resume and checkpoint is not None else None
-        savers = [] if checkpoint is None else [Checkpointer(checkpoint, self.identity, checkpoint_every)]
+        saved = load_checkpoint(checkpoint, job.identity, self.device) if resume and checkpoint is not None else None
+        every, savers = checkpoint_every, list[Observer]()
+        if checkpoint is not None:
+            savers.append(Checkpointer(checkpoint, job.identity, every, at_end=extendable))
         control = RunControl(observers, savers, progress, time_limit)
         with explained_memory():
-            return self.result(solve_stages(self.stages, self.assembly, self.device, control, self.frame, saved))
+            return job.result(solve_stages(job.stages, job.assembly, self.device, control, job.frame, saved))
 
     def sized(self) -> Job:
         """The job for the kernel size that a quick estimate finds; the job itself if none is needed."""

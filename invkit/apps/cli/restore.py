@@ -219,7 +219,7 @@ def run_job(job: Job, options: RestoreOptions, observers: Sequence[Observer]) ->
             print_line(f"stopped without a result{kept}", err)
             raise typer.Exit(130) from None
         with without_collection():
-            save(result, options.output, checkpoint)
+            save(result, options.output, checkpoint, extendable=options.extendable)
     summarize(result, options, resumable=(options.output / CHECKPOINT).exists())
     if result.stopped == "interrupted":
         raise typer.Exit(interrupt.exit_code)
@@ -264,18 +264,20 @@ def compute(job: Job, options: RestoreOptions, observers: Sequence[Observer], ch
         checkpoint=checkpoint,
         checkpoint_every=options.checkpoint_every,
         resume=options.resume,
+        extendable=options.extendable,
     )
     dismiss_workers()  # no other image follows; the workers end while this result is written
     return result
 
 
-def save(result: Result, output: Path, checkpoint: Path) -> None:
+def save(result: Result, output: Path, checkpoint: Path, *, extendable: bool = False) -> None:
     """Write a result beside an older one, and then replace that; a complete run needs its checkpoint no more.
 
     Args:
         result: of the run.
         output: the folder.
         checkpoint: of the run, in its working folder.
+        extendable: keep the checkpoint of a complete run.
 
     Raises:
         InputError: the result cannot be written; the older one is unchanged.
@@ -286,7 +288,7 @@ def save(result: Result, output: Path, checkpoint: Path) -> None:
     write_with_room(result, checkpoint)
     if checkpoint.parent != output:
         replace_run(output, checkpoint.parent)
-    if result.is_complete:
+    if result.is_complete and not extendable:
         (output / checkpoint.name).unlink(missing_ok=True)
 
 
