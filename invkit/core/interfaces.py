@@ -194,21 +194,22 @@ class LinearOperator(ForwardOperator):
 
     @torch.no_grad()
     def brightness(self, data: Tensor, kernel: Tensor) -> float:
-        """About the largest value of the image of such data; of data c times as large, it is c times as large.
-
-        By default that of the image that a few conjugate gradients fit to the data by least squares.
+        """About the largest value of the image of such data, by default of `fitted`; proportional to the data.
 
         Args:
             data: (B, C, H', W').
             kernel: a value of the parameter, of `parameter_shape`.
         """
+        return float(self.fitted(data, kernel).max())
+
+    def fitted(self, data: Tensor, kernel: Tensor) -> Tensor:
+        """The least-squares image of ``brightness_iterations`` conjugate gradients; arguments as `brightness`."""
         back = self.adjoint(data, kernel)
 
         def normal(image: Tensor) -> Tensor:
             return self.adjoint(self(image, kernel), kernel)
 
-        fitted = conjugate_gradients(normal, back, torch.zeros_like(back), iterations=self.brightness_iterations)
-        return float(fitted.max())
+        return conjugate_gradients(normal, back, torch.zeros_like(back), iterations=self.brightness_iterations)
 
 
 class Blur(LinearOperator, NonNegative):

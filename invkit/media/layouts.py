@@ -107,9 +107,13 @@ def from_bchw(tensor: Tensor, layout: Layout) -> Array:
 
 
 def channels_last(image: Array, white: float = 1.0) -> npt.NDArray[Any]:
-    """An image of any layout as (B, H, W, C), for drawing and writing, with the given value as 1."""
+    """An image of any layout as (B, H, W, C), for drawing and writing, with the given value as 1.
+
+    Of complex values the magnitude.
+    """
     tensor = isinstance(image, Tensor)
-    values = image.detach().cpu().float().numpy() if isinstance(image, Tensor) else np.asarray(image)
+    values = image.detach().cpu().numpy() if isinstance(image, Tensor) else np.asarray(image)
+    values = np.abs(values) if np.iscomplexobj(values) else values.astype(np.float32) if tensor else values
     return np.moveaxis(batched(values if white == 1 else values / white, tensor), 1, -1)
 
 

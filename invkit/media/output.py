@@ -249,7 +249,9 @@ def image_files(result: Result) -> dict[str, bytes]:
         return stack_files(result)
     images, pictures = channels_last(result.image), channels_last(result.image, result.white)
     are_numbers, are_pictures = result.white != 1, images.shape[-1] <= 4
-    plain = (image[..., 0] if image.shape[-1] == 1 else image for image in images)
+    plain = [image[..., 0] if image.shape[-1] == 1 else image for image in images]
+    if np.iscomplexobj(result.image):  # pictures show magnitudes, and numbers keep the phase
+        plain = list(np.asarray(result.image).reshape(-1, *images.shape[1:3]))
     numbers = numbered("image", ".npy", map(encode_npy, plain)) if are_numbers or not are_pictures else {}
     shown = numbered("image", ".png", (png_of(picture, result) for picture in pictures)) if are_pictures else {}
     return {**shown, **numbers}

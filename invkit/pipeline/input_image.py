@@ -53,6 +53,7 @@ class InputImage:
         brightness: about the largest value of the image of data that are no picture or have units of their own; None
             for pictures.
         reading: what data that are no picture were taken for.
+        is_complex: whether images of the data are complex: (B, 2, H, W), of which the second channel is imaginary.
         is_cut_off: whether many of the data have their highest value, as where a sensor is saturated.
         told: how the data were scaled, for the user; empty if they were not.
     """
@@ -67,6 +68,7 @@ class InputImage:
     range: ValueRange = UNIT_RANGE
     brightness: float | None = None
     reading: DataReading = field(default_factory=DataReading)
+    is_complex: bool = False
     is_cut_off: bool = False
     told: str = ""
 
@@ -82,9 +84,12 @@ class InputImage:
     def in_layout(self, picture: Tensor) -> Array:
         """An image (B, C, H, W) in the layout of the input; alpha is resized, and dropped from several images.
 
+        Complex images have complex values.
+
         Several images are returned as (B, C, H, W), even if one was given.
         """
         size, picture = size_of(picture), self.in_units(picture)
+        picture = torch.complex(picture[:, :1], picture[:, 1:]) if self.is_complex else picture
         if len(picture) > 1 and (self.layout.ndim < 4 or len(picture) != len(self.data)):
             return from_bchw(picture, Layout(self.layout.kind, 4, self.layout.bits))
         if self.layout.planes:

@@ -15,6 +15,7 @@ from .stages import Stage
 
 __all__ = ["psnr", "restored_color", "restored_size", "stack_under", "visible_image", "with_chroma"]
 
+COMPLEX = 2  # real and imaginary part, whose magnitude is compared
 COLOURS = 3  # more channels are planes
 
 
@@ -59,6 +60,8 @@ def restored_color(stage: Stage) -> str:
 
 def psnr(picture: Tensor, truth: Tensor) -> float:
     """Shift-aligned PSNR of the luma of one picture, in dB (Levin's protocol); of a stack of all voxels, unaligned."""
+    if picture.shape[1] == COMPLEX:
+        picture = picture.square().sum(1, keepdim=True).sqrt()
     if picture.shape[1] > COLOURS:
         return float(-10 * (picture - truth).square().mean().log10())
     from ..numerics.registration import aligned_psnr
