@@ -18,8 +18,9 @@ from ..core.solver import Observer
 from ..recipes.model import Recipe, load_recipe
 from ..recipes.toml import read_result_document
 from .inputs import ArrayOrFile, ImageInput
-from .job import Job, prepare, versions
+from .job import Job, prepare
 from .options import Color, KernelSize
+from .versions import versions
 
 __all__ = ["deblur", "deconvolve", "prepare_rerun", "progress_bar", "rerun", "restore"]
 
@@ -37,6 +38,7 @@ def deblur(
     device: str = "auto",
     sigma: float | None = None,
     whole_picture: bool = False,
+    uncertainty: bool | int = False,
     time_limit: float | None = None,
     progress: bool = True,
     observers: Sequence[Observer] = (),
@@ -65,6 +67,9 @@ def deblur(
             bad pixels and transparent pixels of a single picture do not enter the estimate, and a picture that is
             sharp already is returned as it was; the result's ``details["notices"]`` say so. Bad pixels are filled, and
             everything else that was left out is kept in the result.
+        uncertainty: also find how sure the result is: ``deviations`` of the result are the standard deviations of the
+            image and of the kernel. True, or the number of samples (True: 16; of recipes with networks 4, which are
+            as many solves). A recipe that cannot say is refused.
         time_limit: seconds after which the result so far is returned; as `Job.run`.
         progress: show a progress bar for each stage that takes longer than a second.
         observers: of every stage, one after the other.
@@ -92,6 +97,7 @@ def deblur(
         device=device,
         sigma=sigma,
         whole_picture=whole_picture,
+        uncertainty=uncertainty,
         time_limit=time_limit,
     )
     return job.run(time_limit=time_limit, observers=observers, progress=progress_bar if progress else None)
@@ -108,6 +114,7 @@ def deconvolve(
     device: str = "auto",
     sigma: float | None = None,
     whole_picture: bool = False,
+    uncertainty: bool | int = False,
     time_limit: float | None = None,
     progress: bool = True,
     observers: Sequence[Observer] = (),
@@ -129,6 +136,7 @@ def deconvolve(
         device: as for `deblur`.
         sigma: as for `deblur`.
         whole_picture: as for `deblur`.
+        uncertainty: as for `deblur`.
         time_limit: as for `deblur`.
         progress: as for `deblur`.
         observers: as for `deblur`.
@@ -156,6 +164,7 @@ def deconvolve(
         device=device,
         sigma=sigma,
         whole_picture=whole_picture,
+        uncertainty=uncertainty,
     )
     return job.run(time_limit=time_limit, observers=observers, progress=progress_bar if progress else None)
 
@@ -172,6 +181,7 @@ def restore(
     device: str = "auto",
     sigma: float | None = None,
     whole_picture: bool = False,
+    uncertainty: bool | int = False,
     time_limit: float | None = None,
     progress: bool = True,
     observers: Sequence[Observer] = (),
@@ -193,6 +203,7 @@ def restore(
         device: as for `deblur`.
         sigma: as for `deblur`.
         whole_picture: as for `deblur`.
+        uncertainty: as for `deblur`.
         time_limit: as for `deblur`.
         progress: as for `deblur`.
         observers: as for `deblur`.
@@ -221,6 +232,7 @@ def restore(
         device=device,
         sigma=sigma,
         whole_picture=whole_picture,
+        uncertainty=uncertainty,
     )
     return job.run(time_limit=time_limit, observers=observers, progress=progress_bar if progress else None)
 
@@ -305,6 +317,7 @@ def prepare_rerun(
         seed=options.get("seed", 0),
         sigma=options.get("sigma"),
         whole_picture=options.get("whole_picture", False),
+        uncertainty=options.get("uncertainty", False),
         device=document.get("device", "auto") if device is None else device,
     )
     for warning in differences(document, job):

@@ -5,14 +5,11 @@ The way is straight: options, recipe, inputs, problem, stages, result.
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,9 +19,9 @@ from ..core.interfaces import Blur, ForwardOperator, KernelPrior
 from ..core.observers.checkpoint import Checkpointer, describe_run, load_checkpoint
 from ..core.operator_parameters import PartlySeen
 from ..core.parameters import LARGEST
-from ..core.result import KERNEL, Array, Result
+from ..core.result import Result
 from ..core.runtime.threads import usual_torch_state
-from ..core.solver import Observer
+from ..core.solver import Observer, deferred_interrupt
 from ..numerics.framing import visible_part
 from ..numerics.geometry import size_of
 from ..recipes.model import Recipe, load_recipe
@@ -45,12 +42,23 @@ from .options import (
     kernel_frame_of,
 )
 from .recipe_choice import AUTO_RECIPE, choose_recipe
-from .restored import psnr, restored_color, restored_size, with_chroma
+from .restored import (
+    parameter_in_layout,
+    psnr,
+    restored_color,
+    restored_size,
+    variances_in_layout,
+    with_chroma,
+)
 from .scene import Scene, scene_of
 from .sequence import Outcome
 from .stages import RunControl, Stage, check_stages, plan_stages, with_colors
+from .versions import versions
 
-__all__ = ["Job", "prepare", "versions"]
+if TYPE_CHECKING:
+    from .uncertainty import UncertaintyPlan
+
+__all__ = ["Job", "prepare"]
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,7 @@ class Job:
         truth: the true image (B, C, H, W), to report PSNR before and after; or None.
         facts: options, noise level, versions and the like, for the result's details.
         input_files: the files that were read.
+        uncertainty: how standard deviations are found after the solve; None if nobody asked for them.
         with_size_found: estimates the kernel quickly and makes the job for its size; None if the size is known, or if
             each candidate finds it.
     """
@@ -84,6 +93,7 @@ class Job:
     truth: Tensor | None
     facts: Mapping[str, Any]
     input_files: tuple[Path, ...]
+    uncertainty: UncertaintyPlan | None = None
     with_size_found: Callable[[], Job] | None = None
 
     @usual_torch_state()
@@ -104,7 +114,7 @@ class Job:
 
         Args:
             time_limit: seconds after which the result so far is returned; the last of several stages has 30 seconds
-                or half of the limit, whichever is more, even if nothing is left of it.
+                or half of the limit, whichever is more, even if nothing is left of it. Uncertainty has what is left.
             observers: of every stage, one after the other.
             progress: makes a further observer for each stage, from a title.
             checkpoint: file for the state of the first stage; None for none. A recipe with candidates saves none.
@@ -133,8 +143,15 @@ class Job:
         saved = load_checkpoint(checkpoint, self.identity, self.device) if resume and checkpoint is not None else None
         savers = [] if checkpoint is None else [Checkpointer(checkpoint, self.identity, checkpoint_every)]
         control = RunControl(observers, savers, progress, time_limit)
-        with explained_memory():
-            return self.result(solve_stages(self.stages, self.assembly, self.device, control, self.frame, saved))
+        with explained_memory(), deferred_interrupt() as interrupted:
+            if self.uncertainty is None:
+                return self.result(solve_stages(self.stages, self.assembly, self.device, control, self.frame, saved))
+            from .uncertainty import Budget, with_uncertainty
+
+            budget = Budget(self.device, interrupted, time_limit)
+            outcome = solve_stages(self.stages, self.assembly, self.device, control, self.frame, saved)
+            view = self.image, self.scene
+            return with_uncertainty(self.result(outcome), self.uncertainty, outcome, view, budget, progress)
 
     def sized(self) -> Job:
         """The job for the kernel size that a quick estimate finds; the job itself if none is needed."""
@@ -166,8 +183,8 @@ class Job:
         return replace(
             solved,
             image=self.image.in_layout(whole.clamp(0, 1).float()),
-            kernel=self.parameter_in_layout(kernel),
-            variances=self.variances_in_layout(solved.variances),
+            kernel=parameter_in_layout(kernel, self.image.layout, are_kernels=self.has_kernel),
+            variances=variances_in_layout(solved.variances, self.image.layout),
             blurry=self.image.in_layout(given),
             details=details,
             bits=self.image.bits,
@@ -208,24 +225,6 @@ class Job:
         """Whether the operator's parameter is a kernel, or several."""
         return issubclass(self.operator.parameter_prior, KernelPrior)
 
-    def variances_in_layout(self, found: Mapping[str, Array]) -> dict[str, Array]:
-        """Posterior variances as arrays, or as tensors if the input was one, without the batch if that is one."""
-        values = {name: torch.as_tensor(value) for name, value in found.items()}
-        values |= {KERNEL: values[KERNEL][:, 0]} if KERNEL in values else {}
-        return {name: self.without_single_batch(value) for name, value in values.items()}
-
-    def parameter_in_layout(self, value: Tensor) -> Array:
-        """The operator's parameter as an array, or as a tensor if the input was one; kernels sum to one in float64."""
-        if self.has_kernel:
-            value = value[:, 0].double()
-            value = value / value.sum((-2, -1), keepdim=True)  # float32 sums to one within 1e-6 only
-        return self.without_single_batch(value)
-
-    def without_single_batch(self, value: Tensor) -> Array:
-        """A batch (B, ...) as an array, or as a tensor if the input was one; a batch of one without the batch."""
-        value = value[0] if len(value) == 1 else value
-        return value if self.image.layout.kind == "tensor" else np.asarray(value)
-
 
 @usual_torch_state()
 def prepare(
@@ -241,6 +240,7 @@ def prepare(
     device: str = "auto",
     sigma: float | None = None,
     whole_picture: bool = False,
+    uncertainty: bool | int = False,
     nonblind: bool = False,
     time_limit: float | None = None,
 ) -> Job:
@@ -258,6 +258,7 @@ def prepare(
         device: as for `deblur`.
         sigma: as for `deblur`.
         whole_picture: as for `deblur`.
+        uncertainty: as for `deblur`.
         nonblind: refuse a recipe that would ignore the kernel.
         time_limit: seconds; only for the choice of a recipe by "auto".
 
@@ -265,7 +266,7 @@ def prepare(
         InvkitError: one of them cannot be used.
     """
     given = {"kernel_size": kernel_size, "color": color, "seed": seed, "device": device, "sigma": sigma}
-    options = Options.checked(overrides, {**given, "whole_picture": whole_picture})
+    options = Options.checked(overrides, {**given, "whole_picture": whole_picture, "uncertainty": uncertainty})
     where = choose_device(options.device)
     method = None if recipe is None or recipe == AUTO_RECIPE else read_recipe(recipe, options)
     inputs = read_inputs(image, kernel, truth, method, recipe)
@@ -366,6 +367,7 @@ def prepared_job(
             "seed": options.seed,
             "sigma": None if options.sigma is None else options.sigma * image.white,
             "whole_picture": options.whole_picture,
+            **({"uncertainty": options.uncertainty} if options.uncertainty else {}),
             "kernel": None if parameter is None else "file" if inputs.sources["kernel"] else "array",
         },
         "seed": options.seed,
@@ -377,7 +379,14 @@ def prepared_job(
     }
     settings = {"seed": options.seed, "kernel_size": size_option, "sigma": stages[0].sigma}
     identity = describe_run(assembly.recipe, stages[0].data, parameter, settings)
-    job = Job(method.name, assembly, stages, frame, image, scene, device, identity, inputs.truth, facts, inputs.files)
+    plan = None
+    if options.uncertainty is not False:
+        from .uncertainty import plan_uncertainty
+
+        plan = plan_uncertainty(stages, assembly, size, options.uncertainty)
+    job = Job(
+        method.name, assembly, stages, frame, image, scene, device, identity, inputs.truth, facts, inputs.files, plan
+    )
     if method.candidates or frame.size == frame.limit:
         return job
 
@@ -389,10 +398,3 @@ def prepared_job(
         return prepared_job(method, inputs, scene, options.model_copy(update={"kernel_size": size}), device, reason)
 
     return replace(job, with_size_found=with_size_found)
-
-
-def versions() -> dict[str, str]:
-    """The versions and the platform on which the bits of a result depend."""
-    packages = {name: version(name) for name in ("invkit", "torch", "deepinv", "numpy")}
-    threads = str(torch.get_num_threads())
-    return {"python": platform.python_version(), "platform": platform.platform(), "threads": threads, **packages}

@@ -1,17 +1,23 @@
-"""The restored picture: its size, its colours, and its distance from the truth."""
+"""The restored picture: its size, its colours, its distance from the truth; and what is returned beside it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import numpy as np
+import torch
 from torch import Tensor
 
+from ..core.result import KERNEL, Array
 from ..media.colour import from_luma_chroma, to_luma_chroma
+from ..media.layouts import Layout
 from ..numerics.framing import visible_size
 from ..numerics.geometry import Size, shape_of, size_of
 from .assemble import Assembly
 from .inputs import resized_planes
 from .stages import Stage
 
-__all__ = ["psnr", "restored_color", "restored_size", "with_chroma"]
+__all__ = ["parameter_in_layout", "psnr", "restored_color", "restored_size", "variances_in_layout", "with_chroma", "without_single_batch"]
 
 
 def restored_size(assembly: Assembly, last: Stage) -> Size:
@@ -38,3 +44,30 @@ def psnr(picture: Tensor, truth: Tensor) -> float:
     luma, reference = (to_luma_chroma(x)[0] if x.shape[1] == 3 else x for x in (picture, truth))
     border = min(15, min(truth.shape[-2:]) // 4)  # the protocol's 15, or less for a small picture
     return aligned_psnr(luma[0, 0], reference[0, 0], border=border, max_shift=min(5, border))
+
+
+def variances_in_layout(found: Mapping[str, Array], layout: Layout) -> dict[str, Array]:
+    """Posterior variances as arrays, or as tensors if the input was one, without the batch if that is one."""
+    values = {name: torch.as_tensor(value) for name, value in found.items()}
+    values |= {KERNEL: values[KERNEL][:, 0]} if KERNEL in values else {}
+    return {name: without_single_batch(value, layout) for name, value in values.items()}
+
+
+def parameter_in_layout(value: Tensor, layout: Layout, *, are_kernels: bool) -> Array:
+    """The operator's parameter as an array, or as a tensor if the input was one; kernels sum to one in float64.
+
+    Args:
+        value: (B, 1, h, w), or another parameter (B, ...).
+        layout: of the input.
+        are_kernels: whether the values are kernels.
+    """
+    if are_kernels:
+        value = value[:, 0].double()
+        value = value / value.sum((-2, -1), keepdim=True)  # float32 sums to one within 1e-6 only
+    return without_single_batch(value, layout)
+
+
+def without_single_batch(value: Tensor, layout: Layout) -> Array:
+    """A batch (B, ...) as an array, or as a tensor if the input was one; a batch of one without the batch."""
+    value = value[0] if len(value) == 1 else value
+    return value if layout.kind == "tensor" else np.asarray(value)

@@ -21,11 +21,24 @@ from .assemble import Assembly
 from .selection import Selection
 from .stages import RunControl, Stage, at_place, next_place
 
-__all__ = ["Outcome", "Referee", "StageSequence"]
+__all__ = ["ComparedKernel", "Outcome", "Referee", "StageSequence"]
 
 REJECTED = {"accepted": False}  # the details of an improvement that diverged
 MIN_LAST_STAGE_SECONDS = 30.0  # or half of the time limit, if that is more
 SELECTION_NOISE_FACTOR = 2.5  # times the noise level; of 1, 2.5, 5 and 10 the best on blurred Kodak photographs
+
+
+@dataclass(frozen=True)
+class ComparedKernel:
+    """A kernel that a selection has compared.
+
+    Attributes:
+        kernel: (1, 1, h, w).
+        score: the weighted sum of its metrics; the lowest one is the best.
+    """
+
+    kernel: Tensor
+    score: float
 
 
 @dataclass(frozen=True)
@@ -38,6 +51,7 @@ class Outcome:
         stop: how the first incomplete stage was stopped; None if all were completed.
         facts: further entries of the result's details.
         extra_seconds: spent on results that were not used.
+        compared: the kernels that the selection has compared; empty without one.
     """
 
     stages: Sequence[Stage]
@@ -45,6 +59,7 @@ class Outcome:
     stop: str | None
     facts: Mapping[str, Any] = field(default_factory=dict)
     extra_seconds: float = 0.0
+    compared: Sequence[ComparedKernel] = ()
 
     @property
     def last(self) -> tuple[Stage, Result]:
