@@ -30,9 +30,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
+    "SCALE_QUANTILE",
     "TITLE",
     "comparison",
     "counted_title",
+    "deviation_plane",
     "draw_deviation_panel",
     "draw_kernel_panel",
     "drawable",
@@ -51,6 +53,7 @@ FIGURE_WIDTH = 11.0  # inches
 LOWER_ROW_HEIGHT = 3.4  # inches, of the row with kernel and loss
 HIGHEST_ROW = 9.0  # inches, of the row with the images
 PANEL_GAP = 0.1  # inches, around each panel
+SCALE_QUANTILE = 0.995  # of a map, at its brightest colour: a few pixels of an edge would darken all the others
 SCREEN_PIXELS = 1600  # of a side; a screen shows no more
 STAGE_COLORS = ("#1f5a96", "#c8601a", "#3a7d44", "#8a3f8f", "#6b6b6b")
 TITLE: dict[str, Any] = {"fontsize": 12, "loc": "left"}
@@ -91,9 +94,8 @@ def draw_deviation_panel(axes: Axes, deviation: Array, white: float) -> None:
         deviation: in the layout of an image; of several channels the root mean square is drawn.
         white: the value of the image that is drawn as white.
     """
-    planes = averaged(channels_last(deviation)[0].astype(np.float32))
-    values = np.sqrt(np.mean(planes**2, axis=-1))
-    most = float(np.nanquantile(values, 0.995)) or 1.0  # a few pixels of an edge would darken all the others
+    values = deviation_plane(averaged(channels_last(deviation)[0].astype(np.float32)))
+    most = float(np.nanquantile(values, SCALE_QUANTILE)) or 1.0
     drawn = axes.imshow(values, cmap="magma", vmin=0, vmax=most, interpolation="antialiased")
     axes.set_axis_off()
     axes.set_title("Standard deviation", **TITLE)
@@ -101,6 +103,11 @@ def draw_deviation_panel(axes: Axes, deviation: Array, white: float) -> None:
     bar = axes.figure.colorbar(drawn, ax=axes, location="bottom", fraction=0.05, pad=0.03, extend="max")
     bar.ax.tick_params(labelsize=SMALL_FONT)
     bar.outline.set_visible(False)
+
+
+def deviation_plane(deviation: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Standard deviations (H, W) or (H, W, C) as (H, W): the root mean square over the channels."""
+    return deviation if deviation.ndim == 2 else np.asarray(np.sqrt(np.mean(deviation**2, axis=-1)))
 
 
 def picture_of(figure: Figure, dots_per_inch: float) -> npt.NDArray[np.uint8]:
@@ -375,7 +382,7 @@ def luma_of(picture: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
 
 def draw_error_panels(panels: Sequence[Axes], shown: Sequence[ComparedImage]) -> None:
     """Draw the errors of each image on one scale, that of the first image."""
-    most = float(np.quantile(shown[0].errors, 0.995)) or 1.0  # a few pixels of an edge would darken all the others
+    most = float(np.quantile(shown[0].errors, SCALE_QUANTILE)) or 1.0
     for axes, one in zip(panels, shown, strict=True):
         drawn = axes.imshow(one.errors, cmap="magma", vmin=0, vmax=most, interpolation="antialiased")
         axes.set_axis_off()

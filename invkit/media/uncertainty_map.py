@@ -24,7 +24,9 @@ def uncertainty_map(result: Result) -> Figure:
         InputError: the result has no standard deviations.
     """
     if IMAGE not in result.deviations:
-        raise InputError("the result has no standard deviations; ask for them with uncertainty=True (--uncertainty auto)")
+        raise InputError(
+            "the result has no standard deviations; ask for them with uncertainty=True (--uncertainty auto)"
+        )
     image = result.deviations[IMAGE]
     has_kernel = KERNEL in result.deviations
     figure = new_figure(row_height([channels_last(image).shape[1:3]]))

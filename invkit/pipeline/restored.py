@@ -17,7 +17,15 @@ from .assemble import Assembly
 from .inputs import resized_planes
 from .stages import Stage
 
-__all__ = ["parameter_in_layout", "psnr", "restored_color", "restored_size", "variances_in_layout", "with_chroma", "without_single_batch"]
+__all__ = [
+    "parameter_in_layout",
+    "psnr",
+    "restored_color",
+    "restored_size",
+    "variances_in_layout",
+    "with_chroma",
+    "without_single_batch",
+]
 
 
 def restored_size(assembly: Assembly, last: Stage) -> Size:

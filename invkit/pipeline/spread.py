@@ -25,8 +25,8 @@ from .stages import RunControl, Stage
 __all__ = ["Budget", "Spread", "spread_of_kernels", "spread_of_samples", "spread_of_seeds"]
 
 MIN_NOISE = 1e-4  # standard deviation; with less, single precision does not resolve the system
-INTERVAL_FACTOR = 0.87  # of deviations about the image; benchmarks/calibration/interval_factor.py
-CANDIDATE_TEMPERATURE = 0.3  # of the weighted sums of scores; benchmarks/calibration/interval_factor.py
+INTERVAL_FACTOR = 0.87  # of deviations about the image; benchmarks/interval_coverage.py learn
+CANDIDATE_TEMPERATURE = 0.5  # of the weighted sums of scores; benchmarks/interval_coverage.py learn
 MIN_SHARE = 0.01  # candidates that are less likely than this are left out
 MAX_SHIFT = 8.0  # pixels, by which image and kernel of another candidate or seed may be displaced
 

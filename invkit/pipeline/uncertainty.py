@@ -39,18 +39,20 @@ KernelSource = Literal["known", "candidates", "variances", "seeds"]
 DEFAULT_SAMPLES, DEFAULT_SEEDS = 16, 4  # a solve of a network takes minutes or hours
 
 METHODS = {
-    "known": "perturb and optimise about the image, for the given kernel",
-    "candidates": "perturb and optimise about the image, and restorations by the kernels of the candidates",
-    "variances": "perturb and optimise about the image, and restorations by kernels drawn from their posterior",
+    "known": "perturb and optimise, about the image",
+    "candidates": "perturb and optimise, about the image, and restorations by the candidates' kernels",
+    "variances": "perturb and optimise, about the image, and restorations by kernels drawn from their posterior",
     "seeds": "solves with other seeds",
 }
-COVERED = {
-    "known": "with the true kernel, white Gaussian noise of this level and a uniform blur; a wrong kernel is not covered",
-    "candidates": "only if one of the candidates is nearly the true kernel; an error that all of them share is not covered",
-    "variances": "only if the kernel is nearly right; its variances are lower bounds",
-    "seeds": "of the random start alone; errors that all solves share, as of a wrong model, are not covered",
+NINE_IN_TEN = "About nine in ten true pixels lie within 1.64 standard deviations of the image, if {}."
+STATEMENTS = {
+    "known": NINE_IN_TEN.format("the kernel is right and the noise is white and of this level"),
+    "candidates": NINE_IN_TEN.format(
+        "one of the candidates' kernels is nearly right; errors that all share do not show"
+    ),
+    "variances": NINE_IN_TEN.format("the kernel is nearly right; its variances are lower bounds"),
+    "seeds": "The solves differ in their random start alone: errors that all of them share do not show.",
 }
-STATEMENT = "The 90 % interval of a pixel is its value -+ 1.64 standard deviations. It holds {covered}."
 NO_TIME = "there was no time to find how sure the result is ({stop})"
 
 
@@ -184,7 +186,7 @@ def with_uncertainty(
         **found.facts,
         "mean_image_deviation": float(np.nanmean(np.asarray(shown))),
         **({} if kernel is None else {"mean_kernel_deviation": float(np.mean(np.asarray(kernel)))}),
-        "statement": STATEMENT.format(covered=COVERED[plan.source]),
+        "statement": STATEMENTS[plan.source],
         **({"stopped": budget.stop} if budget.stop else {}),
     }
     deviations = {"image": shown} | ({} if kernel is None else {"kernel": kernel})

@@ -54,9 +54,8 @@ class DataTerm:
     kernel: Tensor
     grid: Size
 
-    @property
-    def curvature(self) -> Tensor:
-        """About the mean eigenvalue of ``A^T A``, from one random image; for the preconditioner."""
+    def mean_eigenvalue(self) -> Tensor:
+        """About that of ``A^T A``, from one random image, (B, 1, 1, 1)."""
         trial = torch.randn(self.problem.image_prior.shape, generator=torch.Generator().manual_seed(0))
         trial = trial.to(self.problem.data)
         return (dot_per_image(trial, self.normal(trial)) / dot_per_image(trial, trial)).clamp(min=MIN_EIGENVALUE)
@@ -75,15 +74,6 @@ class DataTerm:
         """Filter an image (B, C, H, W), taken as periodic, by a transfer function."""
         result: Tensor = torch.fft.irfft2(torch.fft.rfft2(image).mul_(response), self.grid)
         return result
-
-
-class BlurTerm(MaskedBlur):
-    """``K^T K`` of a blur, and its eigenvalues on the grid."""
-
-    @property
-    def curvature(self) -> Tensor:
-        """``|K|^2``, (B, 1, *half grid), for the preconditioner."""
-        return self.spectrum.abs().square().clamp(min=MIN_EIGENVALUE)
 
 
 @dataclass(frozen=True)
@@ -118,7 +108,7 @@ class LocalGaussian:
         True
     """
 
-    data_term: DataTerm | BlurTerm
+    data_term: DataTerm | MaskedBlur
     system: WeightedSystem
     right: Tensor
     image: Tensor
@@ -173,8 +163,22 @@ class LocalGaussian:
         Args:
             generator: on the CPU, so that devices draw the same numbers.
         """
-        draws = [torch.randn(shape, generator=generator) for shape in (self.data_shape, self.system.weights.shape)]
-        data, prior = (one.to(self.image) for one in draws)
+        data, prior = (torch.randn(shape, generator=generator) for shape in self.draw_shapes)
+        return self.deviation(data.to(self.image), prior.to(self.image))
+
+    @property
+    def draw_shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The shapes of the random numbers of a sample: of the data, and of the filters' responses."""
+        return self.data_shape, tuple(self.system.weights.shape)
+
+    @torch.no_grad()
+    def deviation(self, data: Tensor, prior: Tensor) -> Tensor:
+        """The sample of standard normal numbers, (B, C, H, W); linear in them.
+
+        Args:
+            data: n, (B, C', H', W').
+            prior: z, (K, B, C, H, W).
+        """
         pushed = self.system.differences_adjoint((self.strength * self.system.weights).sqrt() * prior)
         return self.solved(self.noise * (self.data_term.adjoint(data) + pushed))
 
@@ -201,7 +205,7 @@ class LocalGaussian:
     def solved(self, right: Tensor) -> Tensor:
         """The solution of ``noise^2 Q x = right``, (B, C, H, W), by preconditioned conjugate gradients as in `IRLS`."""
         bands, term = self.bands(), self.data_term
-        curvature = term.curvature
+        curvature = curvature_of(term)
         for plane, taps in zip(self.system.weights.mean((-2, -1), keepdim=True), self.system.filters, strict=True):
             curvature = curvature + self.strength * plane * power_spectrum([taps], term.grid, plane)
         inverse = torch.complex(1 / curvature, torch.zeros_like(curvature))
@@ -216,11 +220,18 @@ class LocalGaussian:
         )
 
 
-def data_term_of(problem: Problem, kernel: Tensor) -> DataTerm | BlurTerm:
+def data_term_of(problem: Problem, kernel: Tensor) -> DataTerm | MaskedBlur:
     """``A^T A`` of a problem at a value of its operator's parameter."""
     if isinstance(problem.operator, Blur) and (problem.operator.padding == "valid" or is_circular(problem)):
-        return BlurTerm.of(problem, kernel)
+        return MaskedBlur.of(problem, kernel)
     return DataTerm(problem, kernel, size_of(problem.image_prior()))
+
+
+def curvature_of(term: DataTerm | MaskedBlur) -> Tensor:
+    """The eigenvalues of ``A^T A`` of a periodic image, or about their mean; for the preconditioner."""
+    if isinstance(term, DataTerm):
+        return term.mean_eigenvalue()
+    return term.spectrum.abs().square().clamp(min=MIN_EIGENVALUE)
 
 
 def local_squares(image: Tensor, filters: tuple[tuple[tuple[int, int, float], ...], ...]) -> Tensor:

@@ -311,7 +311,9 @@ def summarize(result: Result, options: RestoreOptions, *, resumable: bool) -> No
         print_line(f"PSNR {psnr['before']:.2f} dB before, {psnr['after']:.2f} dB after")
     if "uncertainty" in result.details:
         found = result.details["uncertainty"]
-        print_line(f"standard deviation of a pixel {found['mean_image_deviation']:.4f} on average; {found['statement']}")
+        print_line(
+            f"standard deviation of a pixel {found['mean_image_deviation']:.4f} on average; {found['statement']}"
+        )
     for notice in result.details.get("notices", ()):
         print_line(f"note: {notice}")
     if "left_out" in result.details or "unchanged" in result.details:
