@@ -151,13 +151,15 @@ def coverage_by_temperature(scene: Scene) -> dict[float, float]:
     assert job.uncertainty is not None
     outcome = solve_stages(job.stages, job.assembly, job.device, RunControl(), job.frame)
     image, budget = np.asarray(job.result(outcome).image), spread.Budget(job.device, threading.Event())
-    plan = job.uncertainty
-    about = spread.spread_of_samples(outcome, plan.sampler, plan.samples, budget)
+    (stage, last), plan = outcome.last, job.uncertainty
+    stage = stage.restoring(plan.sampler)
+    about = spread.spread_of_samples(stage, last, plan.samples, budget)
     assert about is not None
     found = {0.0: at_best_shift(image, about.image[0, 0].numpy(), scene)["coverage"]}
     for temperature in TEMPERATURES:
         spread.CANDIDATE_TEMPERATURE = temperature
-        others = spread.spread_of_kernels(outcome, plan.sampler, plan.samples, budget)
+        likely = spread.candidate_kernels(outcome.compared)
+        others = spread.spread_of_kernels(stage, torch.as_tensor(last.kernel), likely, budget)
         whole = about if others is None else about.with_kernels(others)
         found[temperature] = at_best_shift(image, whole.image[0, 0].numpy(), scene)["coverage"]
     return found

@@ -223,7 +223,7 @@ def lines(axes: Axes, found: Sequence[Mapping[str, Any]], what: str) -> None:
 
 
 def main() -> None:
-    from invkit.pipeline.versions import versions
+    from invkit.pipeline.job import versions
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megapixels", type=float, nargs="+", default=list(MEGAPIXELS))

@@ -33,7 +33,7 @@ from invkit.operators.downsampling import Downsampling
 from invkit.operators.multi_coil_mri import MultiCoilMRI
 from invkit.operators.multiple_kernels import Frames
 from invkit.operators.tomography import Tomography
-from invkit.pipeline.versions import versions
+from invkit.pipeline.job import versions
 
 Picture = npt.NDArray[np.floating]
 BORDER = 12  # pixels of a deblurred or enlarged picture that are not compared

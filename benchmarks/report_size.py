@@ -41,7 +41,7 @@ ANSWER = """() => new Promise(done => {
 def main() -> None:
     """Measure, print and write."""
     from invkit.apps.report.writing import report
-    from invkit.pipeline.versions import versions
+    from invkit.pipeline.job import versions
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path, help="what 'invkit bench run' has left; none: one is made up")

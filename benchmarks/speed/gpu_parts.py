@@ -29,8 +29,8 @@ from invkit.benchmark.measuring import machine_facts
 from invkit.benchmark.speed import SpeedSetting, time_recipe
 from invkit.core.errors import InvkitError
 from invkit.core.runtime.process import print_apart
+from invkit.pipeline.job import versions
 from invkit.pipeline.options import choose_device
-from invkit.pipeline.versions import versions
 from invkit.solvers.graph_replay import GRAPHS, PLAIN_STEPS_BEFORE_GRAPH
 from invkit.testing import emulated_graphs
 

@@ -27,8 +27,7 @@ from ..media.kernels import kernel_picture
 from ..numerics.framing import visible_part
 from ..numerics.geometry import size_of
 from ..pipeline.job import Job as Restoration
-from ..pipeline.job import prepare
-from ..pipeline.versions import versions
+from ..pipeline.job import prepare, versions
 from .measuring import Meter, SnapshotKeeper, SolverSnapshot, machine_facts
 from .plan import BenchmarkJob
 from .scenes import cropped_to_shape

@@ -15,8 +15,7 @@ from ..core.problem import Problem
 from ..core.solver import Observer, State
 from ..datasets.samples import sample_path
 from ..media.images import read_image
-from ..pipeline.job import prepare
-from ..pipeline.versions import versions
+from ..pipeline.job import prepare, versions
 from ..recipes.model import load_recipe
 from .measuring import Meter, machine_facts
 

@@ -17,7 +17,16 @@ from torch import Tensor
 from ..core.errors import InputError, scaling_advice
 from ..core.result import Array
 
-__all__ = ["Layout", "channels_last", "check_image", "depth_of", "from_bchw", "to_bchw", "unit_range"]
+__all__ = [
+    "Layout",
+    "channels_last",
+    "check_image",
+    "depth_of",
+    "from_bchw",
+    "to_bchw",
+    "unit_range",
+    "without_single_batch",
+]
 
 BitDepth: TypeAlias = Literal[8, 16, 32]
 
@@ -196,3 +205,9 @@ def unit_range(values: npt.NDArray[Any], name: str, white: float | None = None) 
         raise InputError(f"{name} runs from {low:.4g} to {high:.4g}, not within [0, 1]; {advice}")
     kept = values.astype(np.promote_types(native, np.float32), copy=False)
     return kept if low >= 0 and high <= 1 else np.clip(kept, 0, 1)
+
+
+def without_single_batch(value: Tensor, layout: Layout) -> Array:
+    """A batch (B, ...) as an array, or as a tensor if the input was one; a batch of one without the batch."""
+    value = value[0] if len(value) == 1 else value
+    return value if layout.kind == "tensor" else np.asarray(value)

@@ -18,9 +18,8 @@ from ..core.solver import Observer
 from ..recipes.model import Recipe, load_recipe
 from ..recipes.toml import read_result_document
 from .inputs import ArrayOrFile, ImageInput
-from .job import Job, prepare
+from .job import Job, prepare, versions
 from .options import Color, KernelSize
-from .versions import versions
 
 __all__ = ["deblur", "deconvolve", "prepare_rerun", "progress_bar", "rerun", "restore"]
 

@@ -5,8 +5,10 @@ The way is straight: options, recipe, inputs, problem, stages, result.
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +45,8 @@ from .options import (
 )
 from .recipe_choice import AUTO_RECIPE, choose_recipe
 from .restored import (
+    before_solve,
+    doubts_of,
     parameter_in_layout,
     psnr,
     restored_color,
@@ -53,12 +57,11 @@ from .restored import (
 from .scene import Scene, scene_of
 from .sequence import Outcome
 from .stages import RunControl, Stage, check_stages, plan_stages, with_colors
-from .versions import versions
 
 if TYPE_CHECKING:
     from .uncertainty import UncertaintyPlan
 
-__all__ = ["Job", "prepare"]
+__all__ = ["Job", "prepare", "versions"]
 
 
 @dataclass(frozen=True)
@@ -167,12 +170,13 @@ class Job:
         plane = visible_part(image, size_of(stage.data), size_of(kernel))
         if isinstance(self.operator, PartlySeen):
             plane = plane * self.operator.seen(kernel)
-        restored, before = with_chroma(plane, stage.chroma), self.before()
+        restored = with_chroma(plane, stage.chroma)
+        before = before_solve(self.assembly.problem, self.scene.picture, self.stages[-1])
         details = {**self.facts, "color": restored_color(stage), **solved.details}
         warnings, is_sharp = [], self.can_be_diagnosed and self.scene.is_sharp(before, kernel[0, 0])
         if self.can_be_diagnosed and not is_sharp:
             warnings = diagnose(before, restored.clamp(0, 1), kernel[0, 0], details.get("candidates", ()))
-        warnings += self.doubts(plane)
+        warnings += doubts_of(self.image, plane)
         details |= self.image.with_white(self.scene.facts(is_sharp)) | ({"warnings": warnings} if warnings else {})
         given = self.scene.given(before)
         whole = given if is_sharp else self.scene.put_back(restored)
@@ -193,14 +197,6 @@ class Job:
             icc_profile=None if self.image.photo is None else self.image.photo.icc_profile,
         )
 
-    def doubts(self, image: Tensor) -> list[str]:
-        """Why data that are no picture, and their image (B, C, H, W) in [0, 1], may be wrong."""
-        if self.image.brightness is None:
-            return list(self.image.reading.doubts)
-        from .units import reached_doubt
-
-        return [*self.image.reading.doubts, *reached_doubt(image)]
-
     @property
     def can_be_diagnosed(self) -> bool:
         """Whether the kernel of a single image was estimated."""
@@ -211,14 +207,6 @@ class Job:
     def operator(self) -> ForwardOperator:
         """Of the first stage."""
         return self.assembly.problem.operator
-
-    def before(self) -> Tensor:
-        """The scene before the solve: the input, or the operator's initial image if the data are no such picture."""
-        problem, data, last = self.assembly.problem, self.scene.picture, self.stages[-1]
-        initial = problem.operator.initial_image(last.data, problem.kernel_prior().detach().to(last.data))
-        if problem.operator.data_range is not None and size_of(initial) == size_of(data):
-            return data
-        return with_chroma(initial, last.chroma).clamp(0, 1)
 
     @property
     def has_kernel(self) -> bool:
@@ -398,3 +386,10 @@ def prepared_job(
         return prepared_job(method, inputs, scene, options.model_copy(update={"kernel_size": size}), device, reason)
 
     return replace(job, with_size_found=with_size_found)
+
+
+def versions() -> dict[str, str]:
+    """The versions and the platform on which the bits of a result depend."""
+    packages = {name: version(name) for name in ("invkit", "torch", "deepinv", "numpy")}
+    threads = str(torch.get_num_threads())
+    return {"python": platform.python_version(), "platform": platform.platform(), "threads": threads, **packages}

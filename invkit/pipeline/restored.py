@@ -4,27 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from ..core.problem import Problem
 from ..core.result import KERNEL, Array
 from ..media.colour import from_luma_chroma, to_luma_chroma
-from ..media.layouts import Layout
+from ..media.layouts import Layout, without_single_batch
 from ..numerics.framing import visible_size
 from ..numerics.geometry import Size, shape_of, size_of
 from .assemble import Assembly
-from .inputs import resized_planes
+from .inputs import InputImage, resized_planes
 from .stages import Stage
 
 __all__ = [
+    "before_solve",
+    "doubts_of",
     "parameter_in_layout",
     "psnr",
     "restored_color",
     "restored_size",
     "variances_in_layout",
     "with_chroma",
-    "without_single_batch",
 ]
 
 
@@ -75,7 +76,24 @@ def parameter_in_layout(value: Tensor, layout: Layout, *, are_kernels: bool) -> 
     return without_single_batch(value, layout)
 
 
-def without_single_batch(value: Tensor, layout: Layout) -> Array:
-    """A batch (B, ...) as an array, or as a tensor if the input was one; a batch of one without the batch."""
-    value = value[0] if len(value) == 1 else value
-    return value if layout.kind == "tensor" else np.asarray(value)
+def before_solve(problem: Problem, picture: Tensor, last: Stage) -> Tensor:
+    """The scene before the solve: the input, or the operator's initial image if the data are no such picture.
+
+    Args:
+        problem: of the first stage.
+        picture: the data, (B, C, H, W).
+        last: the stage whose image is returned.
+    """
+    initial = problem.operator.initial_image(last.data, problem.kernel_prior().detach().to(last.data))
+    if problem.operator.data_range is not None and size_of(initial) == size_of(picture):
+        return picture
+    return with_chroma(initial, last.chroma).clamp(0, 1)
+
+
+def doubts_of(given: InputImage, image: Tensor) -> list[str]:
+    """Why data that are no picture, and their image (B, C, H, W) in [0, 1], may be wrong."""
+    if given.brightness is None:
+        return list(given.reading.doubts)
+    from .units import reached_doubt
+
+    return [*given.reading.doubts, *reached_doubt(image)]

@@ -18,27 +18,14 @@ from ..core.result import Array, Result
 from ..core.solver import Observer, after_interrupt
 from ..numerics.geometry import size_of
 from .assemble import Assembly
-from .selection import Selection
+from .selection import ComparedKernel, Selection
 from .stages import RunControl, Stage, at_place, next_place
 
-__all__ = ["ComparedKernel", "Outcome", "Referee", "StageSequence"]
+__all__ = ["Outcome", "Referee", "StageSequence", "is_known"]
 
 REJECTED = {"accepted": False}  # the details of an improvement that diverged
 MIN_LAST_STAGE_SECONDS = 30.0  # or half of the time limit, if that is more
 SELECTION_NOISE_FACTOR = 2.5  # times the noise level; of 1, 2.5, 5 and 10 the best on blurred Kodak photographs
-
-
-@dataclass(frozen=True)
-class ComparedKernel:
-    """A kernel that a selection has compared.
-
-    Attributes:
-        kernel: (1, 1, h, w).
-        score: the weighted sum of its metrics; the lowest one is the best.
-    """
-
-    kernel: Tensor
-    score: float
 
 
 @dataclass(frozen=True)

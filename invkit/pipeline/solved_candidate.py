@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import torch
 
 from ..core.result import Result
-from .sequence import ComparedKernel
+from .selection import ComparedKernel
 from .stages import Stage
 
 __all__ = ["KernelPlace", "SolvedCandidate", "compared_kernels"]

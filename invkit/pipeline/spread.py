@@ -4,29 +4,44 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..core.interfaces import KernelPrior
-from ..core.result import KERNEL, Result
+from ..core.result import Result
 from ..numerics.framing import resize_kernel_support, visible_part
 from ..numerics.geometry import size_of
 from ..numerics.registration import align
-from ..recipes.model import Recipe
 from ..solvers.local_gaussian import LocalGaussian
-from .sequence import Outcome, Referee, StageSequence
-from .stages import RunControl, Stage
+from .selection import ComparedKernel
+from .stages import Stage
 
-__all__ = ["Budget", "Spread", "spread_of_kernels", "spread_of_samples", "spread_of_seeds"]
+__all__ = [
+    "Budget",
+    "KernelShare",
+    "Solved",
+    "Spread",
+    "candidate_kernels",
+    "drawn_kernels",
+    "spread_of_kernels",
+    "spread_of_samples",
+    "spread_of_seeds",
+]
+
+KernelShare: TypeAlias = tuple[float, Tensor]
+"""The probability of a kernel, and the kernel (B, 1, h, w)."""
+
+Solved: TypeAlias = tuple[Stage, Result]
+"""The last stage of a solve, and its result."""
 
 MIN_NOISE = 1e-4  # standard deviation; with less, single precision does not resolve the system
-INTERVAL_FACTOR = 0.87  # of deviations about the image; benchmarks/interval_coverage.py learn
-CANDIDATE_TEMPERATURE = 0.5  # of the weighted sums of scores; benchmarks/interval_coverage.py learn
+INTERVAL_FACTOR = 0.88  # of deviations about the image; benchmarks/interval_coverage.py learn
+CANDIDATE_TEMPERATURE = 1.0  # of the weighted sums of scores; benchmarks/interval_coverage.py learn
 MIN_SHARE = 0.01  # candidates that are less likely than this are left out
 MAX_SHIFT = 8.0  # pixels, by which image and kernel of another candidate or seed may be displaced
 
@@ -94,21 +109,20 @@ class Spread:
         return replace(self, image=image, kernel=others.kernel, facts={**self.facts, **others.facts})
 
 
-def spread_of_samples(outcome: Outcome, sampler: Recipe, count: int, budget: Budget) -> Spread | None:
+def spread_of_samples(stage: Stage, last: Result, count: int, budget: Budget) -> Spread | None:
     """The spread about the image for its kernel; None if there was no time for two samples.
 
     It includes the distance of the image from the mean of the samples. The strength of the regularizers is the one
     under which the data are most likely.
 
     Args:
-        outcome: of the solve.
-        sampler: the recipe whose problem has the distribution; `obstacle_to_sampling` is None for it.
+        stage: whose problem has the distribution; `obstacle_to_sampling` is None for it.
+        last: gives the image and its kernel.
         count: of the samples.
         budget: device, time and progress.
     """
-    stage, last = outcome.last
     image, kernel = torch.as_tensor(last.image), torch.as_tensor(last.kernel)
-    problem = stage.restoring(sampler).assembled(size_of(kernel), kernel).problem.to(budget.device)
+    problem = stage.assembled(size_of(kernel), kernel).problem.to(budget.device)
     noise = max(stage.sigma or 0.0, MIN_NOISE)
     generator = torch.Generator().manual_seed(stage.seed)
     if budget.is_over():
@@ -122,22 +136,19 @@ def spread_of_samples(outcome: Outcome, sampler: Recipe, count: int, budget: Bud
         return None
     squares = (total / done + (here.mean() - here.image).square()).cpu()
     shown = visible_part(squares.sqrt(), size_of(stage.data), size_of(kernel))
-    facts = {"sampler": sampler.name, "noise_sigma": noise, "strength": round(float(here.strength.mean()), 4)}
+    facts = {"sampler": stage.recipe.name, "noise_sigma": noise, "strength": round(float(here.strength.mean()), 4)}
     return Spread(INTERVAL_FACTOR * shown, None, done, facts)
 
 
-def spread_of_kernels(outcome: Outcome, sampler: Recipe, count: int, budget: Budget) -> Spread | None:
-    """The spread over the kernels that the solve found likely; None for a known kernel, or without time for one more.
+def spread_of_kernels(stage: Stage, kernel: Tensor, others: Sequence[KernelShare], budget: Budget) -> Spread | None:
+    """The spread over kernels that are likely too, and over their restorations; None without time for one of them.
 
     Args:
-        outcome: of the solve.
-        sampler: the recipe that restores with each of them.
-        count: of the kernels to draw, if the kernel has posterior variances.
+        stage: restores with each kernel.
+        kernel: of the result, (B, 1, h, w).
+        others: further kernels, of any size, with their shares.
         budget: device, time and progress.
     """
-    stage, last = outcome.last
-    stage, kernel = stage.restoring(sampler), torch.as_tensor(last.kernel)
-    others = list(candidate_kernels(outcome) or drawn_kernels(outcome, count))
     if not others or budget.is_over():
         return None
     reference = restored(stage, kernel, budget)
@@ -153,35 +164,37 @@ def spread_of_kernels(outcome: Outcome, sampler: Recipe, count: int, budget: Bud
         total += share
     if not total:
         return None
-    variances = outcome.variances.get(KERNEL)
-    spread = (kernels / total).sqrt() if variances is None else torch.as_tensor(variances).sqrt()
-    return Spread((image / total).sqrt(), spread, 0, {"kernels": len(others)})
+    return Spread((image / total).sqrt(), (kernels / total).sqrt(), 0, {"kernels": len(others)})
 
 
-def candidate_kernels(outcome: Outcome) -> list[tuple[float, Tensor]]:
-    """The share of belief and the kernel (1, 1, h, w) of each candidate that is likely enough; may be empty.
+def candidate_kernels(compared: Sequence[ComparedKernel]) -> list[KernelShare]:
+    """The kernels that are likely enough, by a softmax over the scores by which one was selected; none of a single one.
 
-    The shares are those of a softmax over the weighted sums of scores by which the kernel was selected.
+    Example:
+        >>> pair = [ComparedKernel(torch.ones(1, 1, 1, 1), score) for score in (-20.0, -20.0 + CANDIDATE_TEMPERATURE)]
+        >>> [round(share, 2) for share, _ in candidate_kernels(pair)]
+        [0.73, 0.27]
     """
-    if len(outcome.compared) < 2:
+    if len(compared) < 2:
         return []
-    scores = torch.tensor([one.score for one in outcome.compared], dtype=torch.float64)
+    scores = torch.tensor([one.score for one in compared], dtype=torch.float64)
     shares = torch.softmax(-(scores - scores.min()) / CANDIDATE_TEMPERATURE, 0)
-    pairs = zip(shares.tolist(), outcome.compared, strict=True)
+    pairs = zip(shares.tolist(), compared, strict=True)
     return [(share, one.kernel) for share, one in pairs if share >= MIN_SHARE]
 
 
-def drawn_kernels(outcome: Outcome, count: int) -> Iterator[tuple[float, Tensor]]:
-    """Kernels from independent Gaussians with the posterior variances, each with the same share; none without these."""
-    found = outcome.variances.get(KERNEL)
-    if found is None:
-        return
-    stage, last = outcome.last
-    kernel, generator = torch.as_tensor(last.kernel), torch.Generator().manual_seed(stage.seed + 1)
-    deviation = torch.as_tensor(found).sqrt().to(kernel)
-    for _ in range(count):
-        drawn = kernel + deviation * torch.randn(kernel.shape, generator=generator)
-        yield 1 / count, KernelPrior.allowed(drawn)
+def drawn_kernels(kernel: Tensor, variances: Tensor, count: int, seed: int) -> list[KernelShare]:
+    """Kernels from independent Gaussians about a kernel (B, 1, h, w), each with the same share.
+
+    Args:
+        kernel: >= 0, summing to one.
+        variances: of its entries, of the same shape.
+        count: of the kernels.
+        seed: of the random numbers.
+    """
+    generator, deviation = torch.Generator().manual_seed(seed), variances.sqrt().to(kernel)
+    drawn = [kernel + deviation * torch.randn(kernel.shape, generator=generator) for _ in range(count)]
+    return [(1 / count, KernelPrior.allowed(one)) for one in drawn]
 
 
 def restored(stage: Stage, kernel: Tensor, budget: Budget) -> Tensor | None:
@@ -200,49 +213,33 @@ def restored(stage: Stage, kernel: Tensor, budget: Budget) -> Tensor | None:
     return visible_part(torch.as_tensor(found.image), size_of(stage.data), size_of(kernel))
 
 
-def spread_of_seeds(outcome: Outcome, count: int, budget: Budget) -> Spread | None:
+def spread_of_seeds(
+    first: Solved, solve: Callable[[int], Solved | None], count: int, budget: Budget, *, are_blurred: bool
+) -> Spread | None:
     """The spread over solves with other seeds; None if there was no time for a second one.
 
     Args:
-        outcome: of the first solve.
+        first: the solve of the result.
+        solve: another one, from the number of its seed; None if it was stopped.
         count: of the solves, the first one included.
         budget: device, time and progress.
+        are_blurred: whether an unknown kernel blurs the image, so that both are found only up to a common shift.
     """
-    stage, last = outcome.last
-    images, kernels = [shown_image(stage, last)], [torch.as_tensor(last.kernel)]
+    images, kernels = [shown_image(*first)], [torch.as_tensor(first[1].kernel)]
     budget.count()
     while len(images) < count and not budget.is_over():
-        other = solved_with_seed(outcome, stage.seed + len(images), budget)
-        if other.stop is not None:
-            budget.stop = budget.stop or other.stop
+        other = solve(first[0].seed + len(images))
+        if other is None:
             break
-        image, kernel = shown_image(*other.last), other.kernel
-        image, kernel = registered(image, kernel, images[0])
+        image, kernel = shown_image(*other), torch.as_tensor(other[1].kernel)
+        if are_blurred:
+            image, kernel = registered(image, resize_kernel_support(kernel, size_of(kernels[0])), images[0])
         images.append(image)
-        kernels.append(resize_kernel_support(kernel, size_of(kernels[0])))
+        kernels.append(kernel)
         budget.count()
     if len(images) < 2:
         return None
-    is_given = all(one.recipe.keeps_kernel for one in outcome.stages)
-    kernel_spread = None if is_given else torch.stack(kernels).std(0)
-    return Spread(torch.stack(images).std(0), kernel_spread, len(images), {})
-
-
-def solved_with_seed(outcome: Outcome, seed: int, budget: Budget) -> Outcome:
-    """The same stages solved with another seed.
-
-    Args:
-        outcome: of the first solve.
-        seed: of every random number.
-        budget: device and time left.
-    """
-    stages = [replace(one, seed=seed) for one in outcome.stages]
-    first = stages[0]
-    start = outcome.kernel if first.recipe.keeps_kernel else None
-    assembly = first.assembled(size_of(outcome.kernel), start)
-    referee, control = Referee.of(stages, budget.device), RunControl(time_limit=budget.left)
-    sequence = StageSequence(stages, budget.device, referee, control, budget.interrupted, guarantees_last=False)
-    return sequence.solve_all(assembly)
+    return Spread(torch.stack(images).std(0), torch.stack(kernels).std(0) if are_blurred else None, len(images), {})
 
 
 def shown_image(stage: Stage, result: Result) -> Tensor:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -18,19 +19,30 @@ import torch
 from torch import Tensor
 
 from ..core.errors import InputError
-from ..core.interfaces import Assignable
-from ..core.result import Array, GivesVariances, Result
+from ..core.interfaces import Assignable, KernelPrior
+from ..core.result import KERNEL, Array, GivesVariances, Result
 from ..core.runtime.threads import threads_worth
 from ..core.solver import Counting, Observer, Solver
+from ..media.layouts import without_single_batch
+from ..numerics.geometry import size_of
 from ..recipes.model import Recipe
 from ..solvers.local_gaussian import obstacle_to_sampling
 from .assemble import Assembly
 from .inputs import InputImage
-from .restored import without_single_batch
 from .scene import Scene
-from .sequence import Outcome
-from .spread import Budget, Spread, spread_of_kernels, spread_of_samples, spread_of_seeds
-from .stages import Stage, placeholder_parameter
+from .sequence import Outcome, Referee, StageSequence, is_known
+from .spread import (
+    Budget,
+    KernelShare,
+    Solved,
+    Spread,
+    candidate_kernels,
+    drawn_kernels,
+    spread_of_kernels,
+    spread_of_samples,
+    spread_of_seeds,
+)
+from .stages import RunControl, Stage, placeholder_parameter
 
 __all__ = ["Budget", "UncertaintyPlan", "plan_uncertainty", "with_uncertainty"]
 
@@ -64,11 +76,13 @@ class UncertaintyPlan:
         source: of the kernels.
         samples: of the image; with the source "seeds", the number of solves, the first one included.
         sampler: the recipe of the restorations and samples; with the source "seeds" not used.
+        are_blurred: whether an unknown kernel blurs the image.
     """
 
     source: KernelSource
     samples: int
     sampler: Recipe
+    are_blurred: bool
 
 
 def plan_uncertainty(
@@ -91,7 +105,8 @@ def plan_uncertainty(
     count = (DEFAULT_SEEDS if source == "seeds" else DEFAULT_SAMPLES) if asked is True else asked
     last = stages[-1]
     if source == "seeds":
-        return UncertaintyPlan(source, count, last.recipe)
+        prior = first.problem.kernel_prior
+        return UncertaintyPlan(source, count, last.recipe, isinstance(prior, KernelPrior) and not is_known(prior))
     choices = [last.recipe, *([stages[0].recipe.referee] if stages[0].recipe.referee else [])]
     obstacles = [obstacle_of(last.restoring(recipe), first, kernel_size) for recipe in choices]
     if all(obstacles):
@@ -99,7 +114,7 @@ def plan_uncertainty(
     if last.sigma is None:
         raise InputError("how sure the result is depends on the noise level, and the image is too small to estimate "
                          "it; give it (--sigma, sigma=...)")  # fmt: skip
-    return UncertaintyPlan(source, count, choices[obstacles.index(None)])
+    return UncertaintyPlan(source, count, choices[obstacles.index(None)], source != "known")
 
 
 def cannot_say(recipe: Recipe, reason: str) -> InputError:
@@ -125,11 +140,12 @@ def kernel_source(stages: Sequence[Stage], first: Assembly, kernel_size: tuple[i
         raise cannot_say(recipe, "it has one candidate, so that there is no other kernel to compare with")
     if not isinstance(first.problem.image_prior, Assignable):
         return "seeds"
-    finders = [one for one in stages if one.recipe.kernel_prior is not None and not one.recipe.keeps_kernel]
+    start = placeholder_parameter(first, kernel_size)
+    assemblies = [first, *(one.assembled(kernel_size, start) for one in stages[1:])]
+    finders = [one for one in assemblies if not is_known(one.problem.kernel_prior)]
     if not finders:
         return "known"
-    assemblies = [one.assembled(kernel_size, placeholder_parameter(first, kernel_size)) for one in finders[1:]]
-    if any(gives_variances(one.solver) for one in (first, *assemblies)):
+    if any(gives_variances(one.solver) for one in finders):
         return "variances"
     raise cannot_say(recipe, "it finds one kernel, without candidates, seeds or variances to judge it by")
 
@@ -206,11 +222,40 @@ def measured(plan: UncertaintyPlan, outcome: Outcome, budget: Budget) -> Spread 
         outcome: of the solve.
         budget: device, time and progress.
     """
+    stage, last = outcome.last
     if plan.source == "seeds":
-        return spread_of_seeds(outcome, plan.samples, budget)
-    others = spread_of_kernels(outcome, plan.sampler, plan.samples, budget)
-    about = spread_of_samples(outcome, plan.sampler, plan.samples, budget)
+        solve = partial(solved_with_seed, outcome, budget)
+        return spread_of_seeds((stage, last), solve, plan.samples, budget, are_blurred=plan.are_blurred)
+    stage, kernel = stage.restoring(plan.sampler), torch.as_tensor(last.kernel)
+    others = spread_of_kernels(stage, kernel, likely_kernels(plan, outcome), budget)
+    about = spread_of_samples(stage, last, plan.samples, budget)
     return about if about is None or others is None else about.with_kernels(others)
+
+
+def likely_kernels(plan: UncertaintyPlan, outcome: Outcome) -> list[KernelShare]:
+    """The kernels that a solve found likely, beside its own; none for a known kernel."""
+    (stage, last), variances = outcome.last, outcome.variances.get(KERNEL)
+    if variances is None:
+        return candidate_kernels(outcome.compared)
+    return drawn_kernels(torch.as_tensor(last.kernel), torch.as_tensor(variances), plan.samples, stage.seed)
+
+
+def solved_with_seed(outcome: Outcome, budget: Budget, seed: int) -> Solved | None:
+    """The same stages solved with another seed; None if they were stopped.
+
+    Args:
+        outcome: of the first solve.
+        budget: device and time left.
+        seed: of every random number.
+    """
+    stages = [replace(one, seed=seed) for one in outcome.stages]
+    start = outcome.kernel if stages[0].recipe.is_nonblind else None
+    assembly = stages[0].assembled(size_of(outcome.kernel), start)
+    referee, control = Referee.of(stages, budget.device), RunControl(time_limit=budget.left)
+    sequence = StageSequence(stages, budget.device, referee, control, budget.interrupted, guarantees_last=False)
+    other = sequence.solve_all(assembly)
+    budget.stop = budget.stop or other.stop
+    return None if other.stop else other.last
 
 
 def image_deviation(deviation: Tensor, image: InputImage, scene: Scene, chroma: Tensor | None) -> Array:

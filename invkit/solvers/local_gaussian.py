@@ -14,17 +14,17 @@ from ..core.problem import Problem
 from ..numerics.conjugate_gradients import conjugate_gradients, dot_per_channel, dot_per_image
 from ..numerics.finite_differences import power_spectrum
 from ..numerics.geometry import Size, size_of
-from .irls import MIN_EIGENVALUE, Bands, add_banded, add_squares, majorised
 from .masked_blur import MaskedBlur, is_circular
-from .monte_carlo_em import WeightedSystem
+from .weighted_squares import Bands, WeightedSquares, add_banded, add_squares, majorised
 
 __all__ = ["LocalGaussian", "obstacle_to_sampling"]
 
+MIN_EIGENVALUE = 1e-6  # for the preconditioner; the largest eigenvalue of K^T K is 1
 SMALLEST_DIFFERENCE = 0.003  # one grey of 8 bits; flatter areas are taken for as flat as this
 NEIGHBOURHOOD = 3  # pixels along each side, over which squared differences are averaged
 CG_ITERATIONS, CG_TOLERANCE = 200, 1e-2  # with 3e-3, coverage changes by less than 0.4 %
 STRENGTH_ROUNDS, STRENGTH_FACTOR = 3, 4.0  # of the evidence; the largest change of the strength in a round
-PROBED_VALUES = 2**16  # of the image, over all samples of one round of the evidence
+PROBED_VALUES = 2**14  # of the image, over all samples of a round: its trace is known within about a hundredth
 
 
 def obstacle_to_sampling(problem: Problem) -> str | None:
@@ -92,7 +92,7 @@ class LocalGaussian:
 
     Attributes:
         data_term: ``A^T A``.
-        system: filters D and weights W.
+        squares: filters D and weights W.
         right: ``A^T y``, (B, C, H, W).
         image: at which the weights are, (B, C, H, W).
         noise: standard deviation of the data's noise, > 0.
@@ -109,7 +109,7 @@ class LocalGaussian:
     """
 
     data_term: DataTerm | MaskedBlur
-    system: WeightedSystem
+    squares: WeightedSquares
     right: Tensor
     image: Tensor
     noise: float
@@ -130,9 +130,9 @@ class LocalGaussian:
         image, kernel = image.to(problem.data), kernel.to(problem.data)
         moments = torch.cat([local_squares(image, term.filters) for _, term in majorised(problem)])
         term = data_term_of(problem, kernel)
-        system = WeightedSystem.of(problem, moments)
+        squares = WeightedSquares.of(problem, moments)
         one = image.new_ones(len(image), 1, 1, 1)
-        return cls(term, system, term.adjoint(problem.data), image, noise, one, tuple(problem.data.shape))
+        return cls(term, squares, term.adjoint(problem.data), image, noise, one, tuple(problem.data.shape))
 
     @torch.no_grad()
     def with_likely_strength(self, generator: torch.Generator) -> LocalGaussian:
@@ -169,7 +169,7 @@ class LocalGaussian:
     @property
     def draw_shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """The shapes of the random numbers of a sample: of the data, and of the filters' responses."""
-        return self.data_shape, tuple(self.system.weights.shape)
+        return self.data_shape, tuple(self.squares.weights.shape)
 
     @torch.no_grad()
     def deviation(self, data: Tensor, prior: Tensor) -> Tensor:
@@ -179,7 +179,7 @@ class LocalGaussian:
             data: n, (B, C', H', W').
             prior: z, (K, B, C, H, W).
         """
-        pushed = self.system.differences_adjoint((self.strength * self.system.weights).sqrt() * prior)
+        pushed = self.squares.differences_adjoint((self.strength * self.squares.weights).sqrt() * prior)
         return self.solved(self.noise * (self.data_term.adjoint(data) + pushed))
 
     @torch.no_grad()
@@ -189,28 +189,28 @@ class LocalGaussian:
 
     def energy(self, image: Tensor) -> Tensor:
         """``sum_i |W_i^(1/2) D_i x|^2`` of each image, without the strength, (B, 1, 1, 1)."""
-        each = self.system.weights * self.system.differences(image).square()
+        each = self.squares.weights * self.squares.differences(image).square()
         return each.sum((0, 2, 3, 4))[:, None, None, None]
 
     def bands(self) -> Bands:
         """``strength * sum_i D_i^T W_i D_i``."""
         found: Bands = {}
-        add_squares(found, self.strength * self.system.weights, self.system.filters)
+        add_squares(found, self.strength * self.squares.weights, self.squares.filters)
         return found
 
     def product(self, image: Tensor) -> Tensor:
         """``noise^2 Q x`` of an image (B, C, H, W)."""
-        return add_banded(self.bands(), image, self.data_term.normal(image).contiguous())
+        return add_banded(self.bands(), image, new_copy(self.data_term.normal(image)))
 
     def solved(self, right: Tensor) -> Tensor:
         """The solution of ``noise^2 Q x = right``, (B, C, H, W), by preconditioned conjugate gradients as in `IRLS`."""
         bands, term = self.bands(), self.data_term
         curvature = curvature_of(term)
-        for plane, taps in zip(self.system.weights.mean((-2, -1), keepdim=True), self.system.filters, strict=True):
+        for plane, taps in zip(self.squares.weights.mean((-2, -1), keepdim=True), self.squares.filters, strict=True):
             curvature = curvature + self.strength * plane * power_spectrum([taps], term.grid, plane)
         inverse = torch.complex(1 / curvature, torch.zeros_like(curvature))
         return conjugate_gradients(
-            lambda image: add_banded(bands, image, term.normal(image).contiguous()),
+            lambda image: add_banded(bands, image, new_copy(term.normal(image))),
             right,
             torch.zeros_like(right),
             iterations=CG_ITERATIONS,
@@ -234,6 +234,11 @@ def curvature_of(term: DataTerm | MaskedBlur) -> Tensor:
     return term.spectrum.abs().square().clamp(min=MIN_EIGENVALUE)
 
 
+def new_copy(values: Tensor) -> Tensor:
+    """A copy in one piece, which may be changed; the operator "identity" gives the image itself."""
+    return values.clone(memory_format=torch.contiguous_format)
+
+
 def local_squares(image: Tensor, filters: tuple[tuple[tuple[int, int, float], ...], ...]) -> Tensor:
     """The mean squares of an image's differences around each pixel, at least that of one grey; (K, B, C, H, W).
 
@@ -241,6 +246,6 @@ def local_squares(image: Tensor, filters: tuple[tuple[tuple[int, int, float], ..
         image: (B, C, H, W).
         filters: K filters.
     """
-    squares = WeightedSystem(filters, image).differences(image).square()
+    squares = WeightedSquares(filters, image).differences(image).square()
     averaged = F.avg_pool2d(squares.flatten(0, 2)[:, None], NEIGHBOURHOOD, 1, NEIGHBOURHOOD // 2)
     return averaged.view_as(squares).clamp_(min=SMALLEST_DIFFERENCE**2)
