@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from counts_page import counts
+from coverage_page import coverage
 from measured_tables import REMARKS, SUITES
 from tables import table
 
@@ -21,7 +22,16 @@ def measured_page() -> str:
         "# Measured\n\nThe commands beside the tables print these figures. `benchmarks/results` contains them, with "
         "the machine on which they were measured. It had two processor cores; times on other machines differ.\n"
     )
-    figures = [problems(), large_photo(), speed(), *classical(), *scaling(), noise(), *counts(RESULTS)]
+    figures = [
+        problems(),
+        large_photo(),
+        speed(),
+        *classical(),
+        *scaling(),
+        noise(),
+        *counts(RESULTS),
+        *coverage(RESULTS),
+    ]
     return "\n".join([head, *suites(), *figures])
 
 

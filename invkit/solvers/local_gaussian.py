@@ -20,7 +20,7 @@ from .weighted_squares import Bands, WeightedSquares, add_banded, add_squares, m
 __all__ = ["LocalGaussian", "obstacle_to_sampling"]
 
 MIN_EIGENVALUE = 1e-6  # for the preconditioner; the largest eigenvalue of K^T K is 1
-SMALLEST_DIFFERENCE = 0.003  # one grey of 8 bits; flatter areas are taken for as flat as this
+SMALLEST_DIFFERENCE = 0.006  # texture of less may be missing in a restored image; 0.003 to 0.02 were tried
 NEIGHBOURHOOD = 3  # pixels along each side, over which squared differences are averaged
 CG_ITERATIONS, CG_TOLERANCE = 200, 1e-2  # with 3e-3, coverage changes by less than 0.4 %
 STRENGTH_ROUNDS, STRENGTH_FACTOR = 3, 4.0  # of the evidence; the largest change of the strength in a round
@@ -83,7 +83,7 @@ class LocalGaussian:
     Its precision is ``Q = (A^T A + strength * sum_i D_i^T W_i D_i) / noise^2``. The weights W are those of the squares
     that replace the regularizers at the image (`Reweightable`), as in a Laplace approximation. For quadratic
     regularizers they are exact. For sparse ones a restored image is too sparse: where it is flat, the posterior is not
-    sure that it is. Squared differences are therefore averaged over 3x3 pixels, and at least those of one grey.
+    sure that it is. Squared differences are therefore averaged over 3x3 pixels, and at least those of faint texture.
 
     A sample solves ``Q e = (A^T n + sqrt(strength) sum_i D_i^T W_i^(1/2) z_i) / noise`` for standard normal n and z.
     The right-hand side has the covariance Q, so the sample has the covariance ``Q^-1``: "perturb and optimise"
@@ -240,7 +240,7 @@ def new_copy(values: Tensor) -> Tensor:
 
 
 def local_squares(image: Tensor, filters: tuple[tuple[tuple[int, int, float], ...], ...]) -> Tensor:
-    """The mean squares of an image's differences around each pixel, at least that of one grey; (K, B, C, H, W).
+    """The mean squares of an image's differences around each pixel, at least that of faint texture; (K, B, C, H, W).
 
     Args:
         image: (B, C, H, W).

@@ -141,16 +141,15 @@ def test_another_number_of_samples_is_refused(asked: Any) -> None:
 
 
 def test_the_candidates_give_the_deviations_of_the_kernel() -> None:
-    """The restorations of best are made by epll, which the samples leave to the referee."""
     result = invkit.deblur(blurry(), recipe="fast", kernel_size=7, uncertainty=4, progress=False)
     facts = result.details["uncertainty"]
     assert facts["kernel_from"] == "candidates"
     assert facts["kernels"] > 1
     assert np.shape(result.deviations["kernel"]) == np.shape(result.kernel)
     assert 0 < facts["mean_kernel_deviation"] < 0.2
-    one = prepare(blurry(), recipe="best", uncertainty=True).uncertainty
-    assert one is not None
-    assert one.samples == 16
+    plan = prepare(blurry(), recipe="best", overrides=["next=richardson-lucy"], uncertainty=True).uncertainty
+    assert plan is not None
+    assert (plan.samples, plan.sampler.name) == (16, "sparse-admm")  # the referee, where the last stage has no squares
 
 
 def test_posterior_variances_give_the_deviations_of_the_kernel() -> None:
