@@ -40,7 +40,7 @@ Solved: TypeAlias = tuple[Stage, Result]
 """The last stage of a solve, and its result."""
 
 MIN_NOISE = 1e-4  # standard deviation; with less, single precision does not resolve the system
-INTERVAL_FACTOR = 0.88  # of deviations about the image; benchmarks/interval_coverage.py learn
+INTERVAL_FACTOR = 0.98  # of deviations about the image; benchmarks/interval_coverage.py learn
 CANDIDATE_TEMPERATURE = 1.0  # of the weighted sums of scores; benchmarks/interval_coverage.py learn
 MIN_SHARE = 0.01  # candidates that are less likely than this are left out
 MAX_SHIFT = 8.0  # pixels, by which image and kernel of another candidate or seed may be displaced
