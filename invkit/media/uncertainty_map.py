@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["uncertainty_map"]
 
 WIDTHS = (2.2, 1.0)  # of the panels of the image and of the kernel
+MIN_HEIGHT = 4.0  # inches, for title and colour bar beside the panel
 
 
 def uncertainty_map(result: Result) -> Figure:
@@ -29,7 +30,8 @@ def uncertainty_map(result: Result) -> Figure:
         )
     image = result.deviations[IMAGE]
     has_kernel = KERNEL in result.deviations
-    figure = new_figure(row_height([channels_last(image).shape[1:3]]))
+    share = WIDTHS[0] / sum(WIDTHS) if has_kernel else 1.0
+    figure = new_figure(max(MIN_HEIGHT, share * row_height([channels_last(image).shape[1:3]])))
     panels = figure.add_gridspec(1, 1 + has_kernel, width_ratios=WIDTHS[: 1 + has_kernel])
     draw_deviation_panel(figure.add_subplot(panels[0]), image, result.white)
     if has_kernel:

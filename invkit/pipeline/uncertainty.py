@@ -8,6 +8,7 @@ Before the solve a plan says where they will come from, or why this recipe canno
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -186,7 +187,7 @@ def with_uncertainty(
     if "unchanged" in result.details:
         return noticed(result, "the picture is returned as it was, so that its uncertainty is that of its noise")
     stage, (image, scene) = outcome.last[0], view
-    budget.stop = outcome.stop
+    budget.stop, started = outcome.stop, time.monotonic()
     bar = None if progress is None else progress(f"{stage.recipe.name}: how sure")
     counting = bar.counting(plan.samples) if isinstance(bar, Counting) else nullcontext(lambda done: None)
     with threads_worth(stage.data.numel()), counting as budget.show:
@@ -199,6 +200,7 @@ def with_uncertainty(
         "method": METHODS[plan.source],
         "kernel_from": plan.source,
         "samples": found.count,
+        "seconds": round(time.monotonic() - started, 3),
         **found.facts,
         "mean_image_deviation": float(np.nanmean(np.asarray(shown))),
         **({} if kernel is None else {"mean_kernel_deviation": float(np.mean(np.asarray(kernel)))}),
