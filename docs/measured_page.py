@@ -10,6 +10,7 @@ from counts_page import counts
 from coverage_page import coverage
 from measured_tables import REMARKS, SUITES
 from tables import table
+from units_page import stacks, units
 
 RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
 SIDES = (256, 1024, 4096)
@@ -22,16 +23,9 @@ def measured_page() -> str:
         "# Measured\n\nThe commands beside the tables print these figures. `benchmarks/results` contains them, with "
         "the machine on which they were measured. It had two processor cores; times on other machines differ.\n"
     )
-    figures = [
-        problems(),
-        large_photo(),
-        speed(),
-        *classical(),
-        *scaling(),
-        noise(),
-        *counts(RESULTS),
-        *coverage(RESULTS),
-    ]
+    figures = [problems(), large_photo(), speed(), *classical(), *scaling(), noise(), *counts(RESULTS)]
+    figures += [*units(RESULTS), *stacks(RESULTS)]
+    figures += coverage(RESULTS)
     return "\n".join([head, *suites(), *figures])
 
 

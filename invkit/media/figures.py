@@ -23,7 +23,7 @@ from ..numerics.similarity import SSIM_WINDOW, psnr, ssim
 from .colour import to_luma_chroma
 from .images import read_image
 from .kernels import as_kernel, mosaic, planes_picture, read_kernel
-from .layouts import channels_last, check_image, to_bchw
+from .layouts import channels_last, check_image, drawable_batch, to_bchw
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,7 +68,7 @@ def overview(result: Result) -> Figure:
     It needs no display and does not change Matplotlib's global state. A notebook shows it as the value of a cell;
     ``figure.savefig`` writes it.
     """
-    shown = [(title, channels_last(image, result.white)) for title, image in before_and_after(result)]
+    shown = [(title, drawable_batch(image, result)) for title, image in before_and_after(result)]
     deviation = result.deviations.get(IMAGE)
     panels = len(shown) + (deviation is not None)
     height = row_height([shown[-1][1].shape[1:3]] * panels if panels > len(shown) else [b.shape[1:3] for _, b in shown])

@@ -10,13 +10,12 @@ from typing import Any
 from rich.console import Console
 
 from ..core.errors import InputError
-from ..core.files import sha256_of
-from ..core.messages import shortened
 from ..core.observers.progress import NotebookBar, ProgressBar
 from ..core.result import Result
 from ..core.solver import Observer
 from ..recipes.model import Recipe, load_recipe
 from ..recipes.toml import read_result_document
+from .earlier_inputs import earlier_input
 from .inputs import ArrayOrFile, ImageInput
 from .job import Job, prepare, versions
 from .options import Color, KernelSize
@@ -38,6 +37,7 @@ def deblur(
     sigma: float | None = None,
     whole_picture: bool = False,
     uncertainty: bool | int = False,
+    white: float | None = None,
     time_limit: float | None = None,
     progress: bool = True,
     observers: Sequence[Observer] = (),
@@ -49,7 +49,8 @@ def deblur(
 
     Args:
         image: a file, a NumPy array (H, W) or (H, W, 3), or a tensor (H, W), (C, H, W) or (B, C, H, W); values in
-            [0, 1], or unsigned integers of 8 or 16 bits. Several images of one size, in a list or along a tensor's
+            [0, 1], unsigned integers of 8 or 16 bits, or numbers in units of their own, as counts, which may be
+            negative. Several images of one size, in a list or along a tensor's
             batch, are restored together, each with its own kernel, by recipes without a selection, as ``fast-map``.
         recipe: a registered recipe's name, a ``.toml`` file, a run's ``result.json`` or a `Recipe`. None or "auto"
             means ``night`` if light streaks draw the kernel, otherwise ``best``, or ``fast`` if the time limit is too
@@ -69,6 +70,9 @@ def deblur(
         uncertainty: also find how sure the result is: ``deviations`` of the result are the standard deviations of the
             image and of the kernel. True, or the number of samples (True: 16; of recipes with networks 4, which are
             as many solves). A recipe that cannot say is refused.
+        white: value of the data that is taken for white; the image may be brighter only if no format limits it. None:
+            that of the format, or, of a dim picture and of numbers outside [0, 1], a value just above the largest.
+            Results are in the units of the data.
         time_limit: seconds after which the result so far is returned; as `Job.run`.
         progress: show a progress bar for each stage that takes longer than a second.
         observers: of every stage, one after the other.
@@ -97,16 +101,17 @@ def deblur(
         sigma=sigma,
         whole_picture=whole_picture,
         uncertainty=uncertainty,
+        white=white,
         time_limit=time_limit,
     )
     return job.run(time_limit=time_limit, observers=observers, progress=progress_bar if progress else None)
 
 
 def deconvolve(
-    image: ArrayOrFile,
+    image: ImageInput,
     kernel: ArrayOrFile,
     *,
-    recipe: str | Path | Recipe = "sparse-admm",
+    recipe: str | Path | Recipe | None = None,
     color: Color | None = None,
     overrides: Sequence[str] = (),
     seed: int = 0,
@@ -114,6 +119,7 @@ def deconvolve(
     sigma: float | None = None,
     whole_picture: bool = False,
     uncertainty: bool | int = False,
+    white: float | None = None,
     time_limit: float | None = None,
     progress: bool = True,
     observers: Sequence[Observer] = (),
@@ -121,14 +127,16 @@ def deconvolve(
     """Restore a blurry image whose kernel is known.
 
     Args:
-        image: as for `deblur`.
+        image: as for `deblur`, or a stack of planes: a TIFF file of several pages, or numbers (D, H, W).
         kernel: the true-convolution kernel, an array or tensor (h, w) or a file of one (``.npy`` or a grey picture),
-            of any size up to the image's, odd or even. It need not be centred: a kernel off its centre shifts the
-            image. Refused are zeros only, NaN or infinite values, a kernel larger than the image, a colour picture,
-            and negative values beyond a hundredth of the largest. Corrected with a warning are smaller negative
-            values, which count as zero, and floating-point values whose sum differs from one by more than a
-            hundredth, which are scaled. Integers, as of an 8- or 16-bit picture, are scaled without a warning.
-        recipe: as for `deblur`; its kernel prior must be ``known`` or start from a kernel.
+            of any size up to the image's, odd or even; (B, h, w) for a kernel of each of several images. It need not
+            be centred: a kernel off its centre shifts the image. Refused are zeros only, NaN or infinite values, a
+            kernel larger than the image, a colour picture, and negative values beyond a hundredth of the largest.
+            Corrected with a warning are smaller negative values, which count as zero, and floating-point values whose
+            sum differs from one by more than a hundredth, which are scaled. Integers, as of an 8- or 16-bit picture,
+            are scaled without a warning.
+        recipe: as for `deblur`; its kernel prior must be ``known`` or start from a kernel. None or "auto" means
+            ``stack-richardson-lucy`` for a stack (D, H, W) of five planes or more, otherwise ``sparse-admm``.
         color: as for `deblur`; None: the recipe's, for most registered ones "rgb".
         overrides: as for `deblur`.
         seed: as for `deblur`.
@@ -136,6 +144,7 @@ def deconvolve(
         sigma: as for `deblur`.
         whole_picture: as for `deblur`.
         uncertainty: as for `deblur`.
+        white: as for `deblur`.
         time_limit: as for `deblur`.
         progress: as for `deblur`.
         observers: as for `deblur`.
@@ -164,6 +173,7 @@ def deconvolve(
         sigma=sigma,
         whole_picture=whole_picture,
         uncertainty=uncertainty,
+        white=white,
     )
     return job.run(time_limit=time_limit, observers=observers, progress=progress_bar if progress else None)
 
@@ -181,6 +191,7 @@ def restore(
     sigma: float | None = None,
     whole_picture: bool = False,
     uncertainty: bool | int = False,
+    white: float | None = None,
     time_limit: float | None = None,
     progress: bool = True,
     observers: Sequence[Observer] = (),
@@ -203,6 +214,7 @@ def restore(
         sigma: as for `deblur`.
         whole_picture: as for `deblur`.
         uncertainty: as for `deblur`.
+        white: as for `deblur`.
         time_limit: as for `deblur`.
         progress: as for `deblur`.
         observers: as for `deblur`.
@@ -232,6 +244,7 @@ def restore(
         sigma=sigma,
         whole_picture=whole_picture,
         uncertainty=uncertainty,
+        white=white,
     )
     return job.run(time_limit=time_limit, observers=observers, progress=progress_bar if progress else None)
 
@@ -317,61 +330,12 @@ def prepare_rerun(
         sigma=options.get("sigma"),
         whole_picture=options.get("whole_picture", False),
         uncertainty=options.get("uncertainty", False),
+        white=options.get("white"),
         device=document.get("device", "auto") if device is None else device,
     )
     for warning in differences(document, job):
         warnings.warn(warning, UserWarning, stacklevel=2)
     return job
-
-
-def earlier_input(source: Any, name: str, result: str | Path) -> Any:
-    """The file, or the files, of an earlier run.
-
-    Args:
-        source: as `source_of` describes the input.
-        name: "image" or "kernel".
-        result: the result.json of the run, for errors.
-
-    Raises:
-        InputError: the earlier input was an array or is not named, or the file is gone or has changed.
-    """
-    if source is None:
-        raise InputError(f"the {name} of {result} was an array, which the file does not hold; {give_again(name)}")
-    if isinstance(source, list):
-        return [earlier_input(one, name, result) for one in source]
-    if not isinstance(source, Mapping):
-        raise InputError(f"{result} does not name the file of the {name}; {give_again(name)}")
-    return same_file(source, name, result)
-
-
-def give_again(name: str) -> str:
-    """What to do about an earlier input that cannot be had, "image" or "kernel"."""
-    return f"give it again (--{name}, {name}=...)"
-
-
-def same_file(source: Mapping[str, Any], name: str, result: str | Path) -> Path:
-    """The earlier file, where it was or beside the result; raises `InputError` if it is gone or has changed.
-
-    Args:
-        source: as `source_of` describes the input.
-        name: "image" or "kernel".
-        result: the result.json of the run.
-    """
-    told = source.get("path")
-    if not isinstance(told, str):
-        raise InputError(f"{result} does not name the file of the {name}; {give_again(name)}")
-    path = Path(told)
-    try:
-        places = [one for one in (path, Path(result).parent / path.name) if one.is_file()]
-        same = [one for one in places if sha256_of(one) == source.get("sha256")]
-    except (OSError, ValueError) as error:  # a name that is too long, or a file that may not be read
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{shortened(told)}, from which {result} was made, cannot be read ({reason}); "
-                         f"{give_again(name)}") from error  # fmt: skip
-    if not same:
-        why = "has changed since" if path.is_file() else "is not there"
-        raise InputError(f"{path}, from which {result} was made, {why}; give the {name} (--{name}, {name}=...)")
-    return same[0]
 
 
 def differences(document: Mapping[str, Any], job: Job) -> list[str]:

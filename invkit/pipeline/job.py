@@ -19,17 +19,17 @@ from ..core import registry
 from ..core.errors import InputError
 from ..core.interfaces import Blur, ForwardOperator, KernelPrior
 from ..core.observers.checkpoint import Checkpointer, describe_run, load_checkpoint
-from ..core.operator_parameters import PartlySeen
+from ..core.operator_parameters import Stacked
 from ..core.parameters import LARGEST
 from ..core.result import Result
 from ..core.runtime.threads import usual_torch_state
 from ..core.solver import Observer, deferred_interrupt
-from ..numerics.framing import visible_part
 from ..numerics.geometry import size_of
 from ..recipes.model import Recipe, load_recipe
 from .assemble import Assembly, as_batch
 from .diagnostics import diagnose
-from .inputs import ArrayOrFile, ImageInput, InputImage, Inputs, check_truth
+from .input_image import InputImage
+from .inputs import ArrayOrFile, ImageInput, Inputs, check_truth
 from .kernel_frame import KernelFrame
 from .multistart import solve_stages
 from .options import (
@@ -43,15 +43,15 @@ from .options import (
     explained_memory,
     kernel_frame_of,
 )
-from .recipe_choice import AUTO_RECIPE, choose_recipe
+from .recipe_choice import AUTO_RECIPE, choose_recipe, recipe_for_kernel
 from .restored import (
     before_solve,
-    doubts_of,
     parameter_in_layout,
-    psnr,
+    psnr_before_and_after,
     restored_color,
     restored_size,
     variances_in_layout,
+    visible_image,
     with_chroma,
 )
 from .scene import Scene, scene_of
@@ -167,32 +167,30 @@ class Job:
         """The result for the user: the image in the input's layout, with its chroma, details and warnings."""
         solved, (stage, _) = outcome.result(), outcome.last
         image, kernel = torch.as_tensor(solved.image), torch.as_tensor(solved.kernel)
-        plane = visible_part(image, size_of(stage.data), size_of(kernel))
-        if isinstance(self.operator, PartlySeen):
-            plane = plane * self.operator.seen(kernel)
+        plane = visible_image(self.operator, image, stage.data, kernel)
         restored = with_chroma(plane, stage.chroma)
         before = before_solve(self.assembly.problem, self.scene.picture, self.stages[-1])
         details = {**self.facts, "color": restored_color(stage), **solved.details}
         warnings, is_sharp = [], self.can_be_diagnosed and self.scene.is_sharp(before, kernel[0, 0])
         if self.can_be_diagnosed and not is_sharp:
             warnings = diagnose(before, restored.clamp(0, 1), kernel[0, 0], details.get("candidates", ()))
-        warnings += doubts_of(self.image, plane)
+        warnings += self.image.doubts(plane)
         details |= self.image.with_white(self.scene.facts(is_sharp)) | ({"warnings": warnings} if warnings else {})
         given = self.scene.given(before)
         whole = given if is_sharp else self.scene.put_back(restored)
         if self.truth is not None:
             peak = 1.0 if self.image.brightness is None else float(self.truth.max())
-            before_and_after = (psnr(one / peak, self.truth / peak) for one in (given, whole))
-            details["psnr"] = dict(zip(("before", "after"), before_and_after, strict=True))
+            details["psnr"] = psnr_before_and_after(given / peak, whole / peak, self.truth / peak)
         return replace(
             solved,
-            image=self.image.in_layout(whole.clamp(0, 1).float()),
+            image=self.image.in_layout(whole.clamp(*self.image.range).float()),
             kernel=parameter_in_layout(kernel, self.image.layout, are_kernels=self.has_kernel),
             variances=variances_in_layout(solved.variances, self.image.layout),
             blurry=self.image.in_layout(given),
             details=details,
             bits=self.image.bits,
             has_kernel=self.has_kernel,
+            is_stack=isinstance(self.operator, Stacked),
             white=self.image.brightness or 1.0,
             icc_profile=None if self.image.photo is None else self.image.photo.icc_profile,
         )
@@ -229,6 +227,7 @@ def prepare(
     sigma: float | None = None,
     whole_picture: bool = False,
     uncertainty: bool | int = False,
+    white: float | None = None,
     nonblind: bool = False,
     time_limit: float | None = None,
 ) -> Job:
@@ -247,6 +246,7 @@ def prepare(
         sigma: as for `deblur`.
         whole_picture: as for `deblur`.
         uncertainty: as for `deblur`.
+        white: as for `deblur`.
         nonblind: refuse a recipe that would ignore the kernel.
         time_limit: seconds; only for the choice of a recipe by "auto".
 
@@ -254,10 +254,14 @@ def prepare(
         InvkitError: one of them cannot be used.
     """
     given = {"kernel_size": kernel_size, "color": color, "seed": seed, "device": device, "sigma": sigma}
-    options = Options.checked(overrides, {**given, "whole_picture": whole_picture, "uncertainty": uncertainty})
+    given |= {"whole_picture": whole_picture, "white": white, "uncertainty": uncertainty}
+    options = Options.checked(overrides, given)
     where = choose_device(options.device)
-    method = None if recipe is None or recipe == AUTO_RECIPE else read_recipe(recipe, options)
-    inputs = read_inputs(image, kernel, truth, method, recipe)
+    is_open = recipe is None or recipe == AUTO_RECIPE
+    if is_open and nonblind:
+        recipe, is_open = recipe_for_kernel(image), False
+    method = None if recipe is None or is_open else read_recipe(recipe, options)
+    inputs = read_inputs(image, kernel, truth, method, recipe, options.white)
     if method is not None and registry.load("operators", method.operator.name).data_range is None:
         from .units import scaled_numbers
 
@@ -285,6 +289,7 @@ def read_inputs(
     truth: ArrayOrFile | None,
     method: Recipe | None,
     recipe: str | Path | Recipe | None,
+    white: float | None,
 ) -> Inputs:
     """Read image, kernel and truth; files that are not given are those of the recipe's measurement.
 
@@ -294,6 +299,7 @@ def read_inputs(
         truth: given by the user, or None.
         method: the recipe; None if it is to be chosen.
         recipe: what the user gave for it; files in a recipe are relative to its folder.
+        white: given by the user, or None.
 
     Raises:
         InputError: there is no image, or a file cannot be read or used.
@@ -308,7 +314,7 @@ def read_inputs(
         kernel = folder / named.kernel
     assert image is not None
     operator = registry.load("operators", method.operator.name) if method else None
-    return Inputs.read(image, kernel, truth, operator)
+    return Inputs.read(image, kernel, truth, operator, white)
 
 
 def prepared_job(
@@ -334,7 +340,8 @@ def prepared_job(
         check_accepts_kernel(method)
     frame = kernel_frame_of(method, operator, options, data, parameter)
     size = frame.size
-    stages = plan_stages(method, data, options, operator.data_range is not None, scene.measured, image.rounding)
+    are_pictures = operator.data_range is not None
+    stages = plan_stages(method, data, options, are_pictures, scene.measured, image.rounding, image.range)
     if parameter is not None and issubclass(operator, Blur):
         parameter = as_batch(parameter, (len(data), 1, *size))
         stages = (stages[0].knowing(parameter), *stages[1:])
@@ -356,6 +363,7 @@ def prepared_job(
             "sigma": None if options.sigma is None else options.sigma * image.white,
             "whole_picture": options.whole_picture,
             **({"uncertainty": options.uncertainty} if options.uncertainty else {}),
+            "white": options.white,
             "kernel": None if parameter is None else "file" if inputs.sources["kernel"] else "array",
         },
         "seed": options.seed,
@@ -367,14 +375,11 @@ def prepared_job(
     }
     settings = {"seed": options.seed, "kernel_size": size_option, "sigma": stages[0].sigma}
     identity = describe_run(assembly.recipe, stages[0].data, parameter, settings)
-    plan = None
+    job = Job(method.name, assembly, stages, frame, image, scene, device, identity, inputs.truth, facts, inputs.files)
     if options.uncertainty is not False:
         from .uncertainty import plan_uncertainty
 
-        plan = plan_uncertainty(stages, assembly, size, options.uncertainty)
-    job = Job(
-        method.name, assembly, stages, frame, image, scene, device, identity, inputs.truth, facts, inputs.files, plan
-    )
+        job = replace(job, uncertainty=plan_uncertainty(stages, assembly, size, options.uncertainty))
     if method.candidates or frame.size == frame.limit:
         return job
 

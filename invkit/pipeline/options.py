@@ -72,6 +72,7 @@ class Options(BaseModel):
     sigma: Annotated[float | None, Field(ge=0, le=LARGEST, allow_inf_nan=False)] = None
     whole_picture: bool = False
     uncertainty: Annotated[bool | Annotated[int, Field(ge=2, le=10_000)], BeforeValidator(_plain)] = False
+    white: Annotated[float | None, Field(gt=0, le=LARGEST, allow_inf_nan=False)] = None
 
     @classmethod
     def checked(cls, overrides: Sequence[str], values: dict[str, Any]) -> Options:
@@ -104,6 +105,7 @@ EXPECTED_OPTION = {
     "sigma": f"a finite number from 0 to {LARGEST:g}, in [0, 1] units, or None to estimate it",
     "whole_picture": "True or False",
     "uncertainty": "True, False or a number of samples from 2 to 10000",
+    "white": f"a number above 0 and up to {LARGEST:g}, in the units of the data, or None to find it",
 }
 
 

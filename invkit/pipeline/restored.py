@@ -7,33 +7,61 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from ..core.interfaces import ForwardOperator
+from ..core.operator_parameters import PartlySeen, Stacked
 from ..core.problem import Problem
 from ..core.result import KERNEL, Array
 from ..media.colour import from_luma_chroma, to_luma_chroma
 from ..media.layouts import Layout, without_single_batch
-from ..numerics.framing import visible_size
+from ..numerics.framing import visible_part, visible_size
 from ..numerics.geometry import Size, shape_of, size_of
 from .assemble import Assembly
-from .inputs import InputImage, resized_planes
+from .input_image import resized_planes
 from .stages import Stage
 
 __all__ = [
     "before_solve",
-    "doubts_of",
     "parameter_in_layout",
     "psnr",
+    "psnr_before_and_after",
     "restored_color",
     "restored_size",
+    "stack_under",
     "variances_in_layout",
+    "visible_image",
     "with_chroma",
 ]
+
+COLOURS = 3  # more channels are planes
 
 
 def restored_size(assembly: Assembly, last: Stage) -> Size:
     """(height, width) of the image that is returned."""
     problem, data = assembly.problem, last.data
+    if isinstance(problem.operator, Stacked):
+        return size_of(data)
     image = problem.operator.image_shape(shape_of(data), problem.kernel_prior.shape)
     return visible_size(image[2:], size_of(data), problem.kernel_prior.shape[2:])
+
+
+def visible_image(operator: ForwardOperator, image: Tensor, data: Tensor, kernel: Tensor) -> Tensor:
+    """The part of a restored image (B, C, H, W) that data depend on.
+
+    Args:
+        operator: of the data.
+        image: the restored image.
+        data: (B, C, H', W').
+        kernel: the operator's parameter.
+    """
+    if isinstance(operator, Stacked):
+        return operator.visible(image, shape_of(data))
+    plane = visible_part(image, size_of(data), size_of(kernel))
+    return plane * operator.seen(kernel) if isinstance(operator, PartlySeen) else plane
+
+
+def stack_under(operator: ForwardOperator, image: Tensor, data: Tensor) -> Tensor:
+    """The part of a stack that lies under data (B, D, H, W); an image that is no stack as it is."""
+    return operator.visible(image, shape_of(data)) if isinstance(operator, Stacked) else image
 
 
 def with_chroma(plane: Tensor, chroma: Tensor | None) -> Tensor:
@@ -46,8 +74,21 @@ def restored_color(stage: Stage) -> str:
     return "luma" if stage.chroma is not None else "rgb" if stage.data.shape[1] == 3 else "grey"
 
 
+def psnr_before_and_after(before: Tensor, after: Tensor, truth: Tensor) -> dict[str, float]:
+    """`psnr` of a picture before and after its restoration.
+
+    Args:
+        before: (B, C, H, W) in [0, 1].
+        after: (B, C, H, W) in [0, 1].
+        truth: (1, C, H, W) in [0, 1].
+    """
+    return {"before": psnr(before, truth), "after": psnr(after, truth)}
+
+
 def psnr(picture: Tensor, truth: Tensor) -> float:
-    """Shift-aligned PSNR of the luma of one picture, in dB (Levin's protocol)."""
+    """Shift-aligned PSNR of the luma of one picture, in dB (Levin's protocol); of a stack of all voxels, unaligned."""
+    if picture.shape[1] > COLOURS:
+        return float(-10 * (picture - truth).square().mean().log10())
     from ..numerics.registration import aligned_psnr
 
     luma, reference = (to_luma_chroma(x)[0] if x.shape[1] == 3 else x for x in (picture, truth))
@@ -87,13 +128,4 @@ def before_solve(problem: Problem, picture: Tensor, last: Stage) -> Tensor:
     initial = problem.operator.initial_image(last.data, problem.kernel_prior().detach().to(last.data))
     if problem.operator.data_range is not None and size_of(initial) == size_of(picture):
         return picture
-    return with_chroma(initial, last.chroma).clamp(0, 1)
-
-
-def doubts_of(given: InputImage, image: Tensor) -> list[str]:
-    """Why data that are no picture, and their image (B, C, H, W) in [0, 1], may be wrong."""
-    if given.brightness is None:
-        return list(given.reading.doubts)
-    from .units import reached_doubt
-
-    return [*given.reading.doubts, *reached_doubt(image)]
+    return with_chroma(stack_under(problem.operator, initial, last.data), last.chroma).clamp(0, 1)

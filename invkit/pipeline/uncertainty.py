@@ -29,7 +29,7 @@ from ..numerics.geometry import size_of
 from ..recipes.model import Recipe
 from ..solvers.local_gaussian import obstacle_to_sampling
 from .assemble import Assembly
-from .inputs import InputImage
+from .input_image import InputImage
 from .scene import Scene
 from .sequence import Outcome, Referee, StageSequence, is_known
 from .spread import (
@@ -276,5 +276,5 @@ def image_deviation(deviation: Tensor, image: InputImage, scene: Scene, chroma: 
         whole = planes.new_full((*planes.shape[:2], *scene.whole.shape[2:]), torch.nan)
         whole[..., scene.place[0], scene.place[1]] = planes.masked_fill(scene.kept > 0.5, torch.nan)
         planes = whole
-    plain = replace(image, photo=None, masked=None, layout=replace(image.layout, alpha=None))
+    plain = replace(image, black=0.0, photo=None, masked=None, layout=replace(image.layout, alpha=None))
     return plain.in_layout(planes.float())

@@ -16,10 +16,9 @@ from .inputs import Inputs
 from .options import Options, kernel_frame_of
 from .stages import identity_kernel
 
-__all__ = ["BRIGHTEST_NUMBER", "brightness_of", "reached_doubt", "scaled_numbers"]
+__all__ = ["BRIGHTEST_NUMBER", "brightness_of", "scaled_numbers"]
 
 BRIGHTEST_NUMBER = 0.5  # of the image of scaled data, as estimated; one twice as bright still fits [0, 1]
-REACHED = 0.999  # in [0, 1], from here on the image of scaled data is cut off
 
 
 def scaled_numbers(inputs: Inputs, recipe: Recipe, options: Options) -> Inputs:
@@ -75,18 +74,3 @@ def brightness_of(
     if not brightness > 0:
         raise InputError("no image of positive values explains the data; check their signs and their order")
     return brightness
-
-
-def reached_doubt(image: Tensor) -> list[str]:
-    """A sentence if pixels of the image of scaled data are as bright as they can be, and may be brighter; or none.
-
-    Args:
-        image: (B, C, H, W) in [0, 1].
-    """
-    count = int((image >= REACHED).sum())
-    if not count:
-        return []
-    return [
-        f"{count} of {image.numel()} pixels of the image were cut off at {1 / BRIGHTEST_NUMBER:g} times the brightness "
-        "that was estimated from the data; the data may hold outliers, or too little of the image"
-    ]

@@ -35,6 +35,7 @@ from .priors import assert_image, assert_kernel
 from .problem_parts import (
     assert_fidelity_used,
     assert_operator_used,
+    assert_range_kept,
     assert_regularizers_used,
     assert_unknown_data_left_out,
     state_after_few,
@@ -67,6 +68,7 @@ def check_solver(component: type[Solver[Any]], params: ParameterValues | None = 
     assert_any_form(solver, problem)
     assert_fidelity_used(solver, problem, other_fidelities(solver, problem))
     assert_operator_used(solver, problem)
+    assert_range_kept(solver, problem)
     assert_regularizers_used(solver, problem)
     assert_unknown_data_left_out(solver, problem)
 

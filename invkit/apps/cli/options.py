@@ -60,6 +60,14 @@ class RestoreOptions:
             "bad or transparent pixels, and restore it even if it is sharp.",
         ),
     ] = False
+    white: Annotated[
+        float | None,
+        input_option(
+            min=0,
+            help="Value of the data that is taken for white. Default: that of the format; of dim pictures, and of "
+            "numbers outside [0, 1] as counts, a value just above the largest. Results are in the data's units.",
+        ),
+    ] = None
     truth: Annotated[Path | None, input_option(help="The sharp image, to report the PSNR before and after.")] = None
     recipe: Annotated[
         str,

@@ -49,19 +49,20 @@ def deblur_command(options: RestoreOptions, photo: PhotoArgument) -> None:
     restore_image(photo, options)
 
 
-@with_options(
-    RestoreOptions(output=Path("deconvolved"), recipe="sparse-admm"), required=["kernel"], without=["kernel_size"]
-)
+@with_options(RestoreOptions(output=Path("deconvolved")), required=["kernel"], without=["kernel_size"])
 def deconvolve_command(options: RestoreOptions, photo: PhotoArgument) -> None:
-    """Restore a blurry photograph whose blur kernel is known.
+    """Restore a blurry photograph, or a stack of planes, whose blur kernel is known.
 
-    Writes the same files as deblur. The recipe must use a known kernel.
+    Writes the same files as deblur. The recipe must use a known kernel. Without --recipe it is sparse-admm, or, for a
+    stack (a TIFF file of several pages), stack-richardson-lucy.
 
     [bold]Examples[/bold]
 
       invkit deconvolve photo.jpg --kernel deblurred/kernel.npy
 
       invkit deconvolve photo.jpg --kernel kernel.png --recipe hyper-laplacian --set regularizers.0.weight=0.3
+
+      invkit deconvolve stack.tif --kernel psf.tif
     """
     restore_image(photo, options, nonblind=True)
 
@@ -91,7 +92,7 @@ def solve_command(
 
 @with_options(
     RestoreOptions(output=Path("rerun")),
-    without=["kernel_size", "sigma", "whole_picture", "uncertainty", "recipe", "settings", "color", "seed"],
+    without=["kernel_size", "sigma", "whole_picture", "uncertainty", "white", "recipe", "settings", "color", "seed"],
 )
 def rerun_command(
     options: RestoreOptions,
@@ -174,6 +175,7 @@ def restore_image(image: ImageInput | None, options: RestoreOptions, *, nonblind
             sigma=options.sigma,
             whole_picture=options.whole_picture,
             uncertainty=parse_uncertainty(options.uncertainty),
+            white=options.white,
             nonblind=nonblind,
             time_limit=options.time_limit,
         )

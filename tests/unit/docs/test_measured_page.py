@@ -46,6 +46,15 @@ def test_counts_of_photons_are_shown_if_they_are_committed(page: ModuleType, tmp
     assert "| photons | mse |\n| --- | --- |\n| 20 | 26.1 |" in shown
 
 
+def test_units_and_stacks_are_shown_if_they_are_committed(page: ModuleType, tmp_path: Path) -> None:
+    assert "## Stacks of planes" not in page.measured_page()
+    for name in ("units.json", "stacks.json"):
+        shutil.copy(ROOT / "benchmarks" / "results" / name, tmp_path)
+    shown = page.measured_page()
+    assert "## Units of the data\n\n`python benchmarks/units.py" in shown
+    assert "| bars | scikit-image, 50 |" in shown
+
+
 def test_a_missing_result_is_an_error_that_names_the_command(page: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "speed.json").unlink()
     with pytest.raises(
