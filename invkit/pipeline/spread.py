@@ -136,7 +136,7 @@ def spread_of_samples(stage: Stage, last: Result, count: int, budget: Budget) ->
         return None
     squares = (total / done + (here.mean() - here.image).square()).cpu()
     shown = visible_part(squares.sqrt(), size_of(stage.data), size_of(kernel))
-    facts = {"sampler": stage.recipe.name, "noise_sigma": noise, "strength": round(float(here.strength.mean()), 4)}
+    facts = {"sampler": stage.recipe.name, "strength": round(float(here.strength.mean()), 4)}
     return Spread(INTERVAL_FACTOR * shown, None, done, facts)
 
 
