@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from counts_page import counts
+from coverage_page import coverage
 from measured_tables import REMARKS, SUITES
 from tables import table
 from units_page import stacks, units
@@ -24,6 +25,7 @@ def measured_page() -> str:
     )
     figures = [problems(), large_photo(), speed(), *classical(), *scaling(), noise(), *counts(RESULTS)]
     figures += [*units(RESULTS), *stacks(RESULTS)]
+    figures += coverage(RESULTS)
     return "\n".join([head, *suites(), *figures])
 
 

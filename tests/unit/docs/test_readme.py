@@ -109,7 +109,7 @@ def test_the_component_of_the_guide_works_in_a_recipe(tmp_path: Path, monkeypatc
 def make_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[str]], None]:
     """Writes the input files of a command; commands compute nothing."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(restore, "compute", lambda *_: SimpleNamespace(stopped="finished"))
+    monkeypatch.setattr(restore, "compute", lambda *_: SimpleNamespace(stopped="finished", details={}))
     monkeypatch.setattr(restore, "save", lambda *_, **__: None)
     monkeypatch.setattr(restore, "summarize", lambda *_, **__: None)
     picture = np.random.default_rng(0).integers(0, 256, (96, 112, 3), dtype=np.uint8)
