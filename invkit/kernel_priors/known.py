@@ -1,4 +1,4 @@
-"""Known kernels, masks, coil maps and scan geometries: priors without unknowns make a blind problem a non-blind one."""
+"""Known kernels and other operator parameters: priors without unknowns make a blind problem a non-blind one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..core.errors import InputError
 from ..core.interfaces import KernelPrior, OperatorParameterPrior, Resizable
-from ..core.operator_parameters import CoilMapPrior, MaskPrior, ScanPrior
+from ..core.operator_parameters import CoilMapPrior, MaskPrior, PhaseMaskPrior, ScanPrior
 from ..core.parameters import validated
 from ..numerics.framing import new_size
 from ..numerics.geometry import Shape
@@ -21,7 +21,7 @@ from .simplex import checked_kernel
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["KnownCoilMaps", "KnownKernel", "KnownMask", "KnownScan"]
+__all__ = ["KnownCoilMaps", "KnownKernel", "KnownMask", "KnownPhaseMasks", "KnownScan"]
 
 
 class KnownKernel(KernelPrior, Resizable):
@@ -152,3 +152,22 @@ class KnownScan(KnownParameter, ScanPrior):
     def checked(cls, shape: Shape, start: Tensor | None) -> Tensor:
         """Return a copy of the given geometry, or zeros; raises `InputError` if it is not allowed."""
         return torch.zeros(shape) if start is None else super().checked(shape, start)
+
+
+@final
+class KnownPhaseMasks(KnownParameter, PhaseMaskPrior):
+    """Known phase masks; by default those that the operator draws.
+
+    Args:
+        shape: (B, M, H, W).
+        start: the phases, of that shape, radians.
+        guess: those of the operator, used if ``start`` is None.
+
+    Raises:
+        InputError: no phases are given, or they have another shape or are not finite.
+    """
+
+    noun = "set of phase masks"
+
+    def __init__(self, shape: Shape, start: Tensor | None = None, guess: Tensor | None = None) -> None:
+        super().__init__(shape, guess if start is None else start)

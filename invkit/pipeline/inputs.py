@@ -60,6 +60,7 @@ class InputImage:
         masked: (H, W), the pixels that a NumPy masked array hides, whose values do not matter; None for none.
         white: the value of the given image that is 1 in the data; below 1 for a dim picture (`brightened`).
         brightness: about the largest value of the image of data that are no picture; None for pictures.
+        degree: of the operator's homogeneity: the data were divided by ``white**degree``.
         reading: what data that are no picture were taken for.
     """
 
@@ -69,6 +70,7 @@ class InputImage:
     masked: npt.NDArray[np.bool_] | None = None
     white: float = 1.0
     brightness: float | None = None
+    degree: float = 1.0
     reading: DataReading = field(default_factory=DataReading)
 
     def in_layout(self, picture: Tensor) -> Array:
@@ -95,6 +97,11 @@ class InputImage:
         return self.layout.bits if self.photo is None else self.photo.bits
 
     @property
+    def divisor(self) -> float:
+        """What the given data were divided by."""
+        return float(self.white**self.degree)
+
+    @property
     def rounding(self) -> float:
         """Standard deviation of the error of rounding to the bits of the input, in units of the data."""
         return rounding_sigma(self.bits) / self.white
@@ -103,7 +110,7 @@ class InputImage:
         """Facts for the details of a result, with what the data were taken for and how they were scaled."""
         said = [self.reading.text] if self.reading.text else []
         if self.brightness is not None:
-            said.append(SCALE_NOTICE.format(self.brightness, self.white))
+            said.append(SCALE_NOTICE.format(self.brightness, self.divisor))
         elif self.white != 1:
             said.append(DIM_NOTICE.format(self.white))
         if not said:
@@ -166,16 +173,6 @@ class Inputs:
             sources={name: source_of(one) for name, one in given.items()},
             files=tuple(map(Path, paths)),
         )
-
-    def divided_by(self, white: float, brightness: float) -> Inputs:
-        """Inputs whose data and truth are divided, and whose result will be multiplied.
-
-        Args:
-            white: the divisor.
-            brightness: about the largest value of the image, in the units of the given data.
-        """
-        image = replace(self.image, data=self.image.data / white, white=white, brightness=brightness)
-        return replace(self, image=image, truth=None if self.truth is None else self.truth / white)
 
 
 def masked_again(array: npt.NDArray[Any], masked: npt.NDArray[np.bool_]) -> np.ma.MaskedArray[Any, Any]:

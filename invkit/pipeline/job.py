@@ -274,7 +274,7 @@ def prepare(
 
         inputs = scaled_numbers(inputs, method, options)
     if options.sigma is not None:
-        options = options.model_copy(update={"sigma": options.sigma / inputs.image.white})
+        options = options.model_copy(update={"sigma": options.sigma / inputs.image.divisor})
     reason = None
     if method is None:
         name, reason = choose_recipe(inputs, options, time_limit)
@@ -364,13 +364,13 @@ def prepared_job(
         "options": {
             "kernel_size": size_option,
             "seed": options.seed,
-            "sigma": None if options.sigma is None else options.sigma * image.white,
+            "sigma": None if options.sigma is None else options.sigma * image.divisor,
             "whole_picture": options.whole_picture,
             "kernel": None if parameter is None else "file" if inputs.sources["kernel"] else "array",
         },
         "seed": options.seed,
         "color": restored_color(stages[-1]),
-        "noise_sigma": None if stages[0].sigma is None else stages[0].sigma * image.white,
+        "noise_sigma": None if stages[0].sigma is None else stages[0].sigma * image.divisor,
         "noise_sigma_from": "estimated" if options.sigma is None else "given",
         "device": str(device),
         "versions": versions(),

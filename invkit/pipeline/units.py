@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from ..core.errors import InputError
-from ..core.interfaces import LinearOperator
+from ..core.homogeneous import Homogeneous
+from ..core.interfaces import ForwardOperator
 from ..numerics.geometry import Size
 from ..recipes.model import Recipe, check_parameters
 from .assemble import Checked, build_kernel_prior
@@ -25,10 +26,10 @@ REACHED = 0.999  # in [0, 1], from here on the image of scaled data is cut off
 def scaled_numbers(inputs: Inputs, recipe: Recipe, options: Options) -> Inputs:
     """Inputs whose data, which are no pictures, are divided so that the brightest pixel of their image is about half.
 
-    Weights and thresholds are made for images in [0, 1], and the numbers of a scanner have any units. The operator is
-    linear, so that the image is scaled by the same factor. It is estimated by `LinearOperator.brightness`, which is
-    proportional to the data: the result does not depend on their units. The data of an operator that is not linear
-    are used as they are.
+    Weights and thresholds are made for images in [0, 1], and the numbers of a scanner have any units. If the operator
+    is linear, or homogeneous of another degree, the image is scaled too: by the factor w if the data are by
+    ``w**degree``. It is estimated by `Homogeneous.brightness`, which scales like the image: the result does not depend
+    on the units of the data. The data of an operator that is not homogeneous are used as they are.
 
     Args:
         inputs: that were read.
@@ -39,25 +40,39 @@ def scaled_numbers(inputs: Inputs, recipe: Recipe, options: Options) -> Inputs:
         InvkitError: the data cannot be those of the operator, or are zero; or as `check_parameters`.
     """
     image, checked = inputs.image, check_parameters(recipe, options.seed)
-    operator = checked["operator"].build({})
+    operator: ForwardOperator = checked["operator"].build({})
     reading = operator.reading(image.data)
     inputs = replace(inputs, image=replace(image, reading=reading))
-    if not isinstance(operator, LinearOperator):
+    if not isinstance(operator, Homogeneous):
         return inputs
     size = kernel_frame_of(recipe, type(operator), options, image.data, inputs.parameter).size
     start = identity_kernel(size) if recipe.candidates and inputs.parameter is None else inputs.parameter
     brightness = brightness_of(checked, operator, image.data, size, start)
-    return inputs.divided_by(brightness / BRIGHTEST_NUMBER, brightness)
+    return scaled_inputs(inputs, brightness, operator.degree)
+
+
+def scaled_inputs(inputs: Inputs, brightness: float, degree: float) -> Inputs:
+    """Inputs whose data and truth are divided, and whose result will be multiplied.
+
+    Args:
+        inputs: that were read.
+        brightness: about the largest value of the image, in the units of the given data.
+        degree: of the operator's homogeneity.
+    """
+    white = brightness / BRIGHTEST_NUMBER
+    image = replace(inputs.image, white=white, brightness=brightness, degree=degree)
+    image = replace(image, data=inputs.image.data / image.divisor)
+    return replace(inputs, image=image, truth=None if inputs.truth is None else inputs.truth / white)
 
 
 def brightness_of(
-    checked: Checked, operator: LinearOperator, data: Tensor, kernel_size: Size, kernel: Tensor | None
+    checked: Checked, operator: ForwardOperator, data: Tensor, kernel_size: Size, kernel: Tensor | None
 ) -> float:
     """About the largest value of the image of data, in their units.
 
     Args:
         checked: the components of the recipe.
-        operator: built.
+        operator: built, of type `Homogeneous`.
         data: (B, C, H, W).
         kernel_size: (h, w), as for `assemble`.
         kernel: the given parameter; None for the first value that the prior gives.
@@ -65,13 +80,14 @@ def brightness_of(
     Raises:
         InputError: the data are zero, or their image has no positive value.
     """
+    assert isinstance(operator, Homogeneous)
     largest = float(data.abs().max())
     if largest == 0:
         raise InputError("the data are zero everywhere, so there is nothing to restore; give other data")
     unit = data / largest  # squares of numbers in any units are beyond single precision
     prior = build_kernel_prior(checked, operator, unit, kernel_size, kernel)
     with torch.no_grad():  # in single precision, rounding changes the largest value by percents
-        brightness = largest * operator.brightness(unit.double(), prior().double())
+        brightness = operator.brightness(unit.double(), prior().double()) * float(largest ** (1 / operator.degree))
     if not brightness > 0:
         raise InputError("no image of positive values explains the data; check their signs and their order")
     return brightness
