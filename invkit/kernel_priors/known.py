@@ -30,9 +30,9 @@ class KnownKernel(KernelPrior, Resizable):
     On another grid it is the given kernel, resampled once, however many grids lie between.
 
     Args:
-        shape: (B, 1, h, w).
+        shape: (B, 1, h, w); by default one pixel, for operators without a parameter.
         start: the kernel, (B, 1, h, w), non-negative; it is scaled to sum one. May be None for 1x1 kernels, whose only
-            value is one; operators without a kernel use these.
+            value is one.
         threshold: entries below this share of the largest are set to zero. A softmax leaves many small entries, which
             degrade a deconvolution.
 
@@ -49,7 +49,11 @@ class KnownKernel(KernelPrior, Resizable):
 
     @validated
     def __init__(
-        self, shape: Shape, start: Tensor | None = None, *, threshold: Annotated[float, Field(ge=0, lt=1)] = 0.0
+        self,
+        shape: Shape = (1, 1, 1, 1),
+        start: Tensor | None = None,
+        *,
+        threshold: Annotated[float, Field(ge=0, lt=1)] = 0.0,
     ) -> None:
         super().__init__(shape)
         if start is None and tuple(shape[-2:]) != (1, 1):

@@ -242,10 +242,28 @@ def lacks_ability(place: str, holder: type, ability: type, given: type | None, f
     if given is not None:
         lacking = f"'{registry.registered_name(family, given)}' does not qualify"
     needy = registry.registered_name(getattr(holder, "family", ""), holder)
+    remedy = ""
+    if given is not None and issubclass(holder, Solver) and family == ForwardOperator.family:
+        remedy = f"; solvers for '{registry.registered_name(family, given)}' are {', '.join(solvers_for(given))}"
     return AssemblyError(
         f"{place}: '{needy}' needs a component of {family} that {needed}, and {lacking}; these do: "
-        f"{able(family, ability)}"
+        f"{able(family, ability)}{remedy}"
     )
+
+
+def solvers_for(operator: type) -> list[str]:
+    """The names of the registered solvers that take an operator, without those that need another solver inside."""
+    found = []
+    for name in registry.names(Solver.family):
+        try:
+            solver: type[Solver[Any]] = registry.load(Solver.family, name)
+        except PluginError:
+            continue  # as in `able`
+        ability = {str(part): needed for part, needed in solver.needs.items()}.get("operator", ForwardOperator)
+        is_outer = any(one.family == Solver.family for one in nested_components_of(solver).values())
+        if issubclass(operator, ability) and not is_outer:
+            found.append(name)
+    return found
 
 
 def nested_solvers(solver: CheckedComponent) -> list[CheckedComponent]:

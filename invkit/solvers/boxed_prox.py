@@ -7,23 +7,23 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..core.interfaces import Proximable
+from ..core.interfaces import Denoising, Proximable
 from ..numerics.finite_differences import IDENTITY, DifferenceFilter, apply_filters, apply_filters_adjoint
 
-__all__ = ["WeightedTerm", "boxed_prox", "has_closed_form", "zero_duals"]
+__all__ = ["WeightedTerm", "boxed_prox", "zero_duals"]
 
 WeightedTerm = tuple[float, Proximable]
 """A weight and the regularizer that it multiplies."""
 
 
-def has_closed_form(terms: Sequence[WeightedTerm]) -> bool:
-    """Whether no inner iterations are needed: there is at most one regularizer, and it is on the pixels themselves."""
+def is_on_pixels(terms: Sequence[WeightedTerm]) -> bool:
+    """Whether there is at most one regularizer, which has the identity as its filter."""
     return not terms or (len(terms) == 1 and terms[0][1].filters == (IDENTITY,))
 
 
 def zero_duals(image: Tensor, terms: Sequence[WeightedTerm]) -> list[Tensor]:
-    """Dual variables to start from, each (K, B, C, H, W); none where `has_closed_form`."""
-    if has_closed_form(terms):
+    """Dual variables to start from, each (K, B, C, H, W); none where `is_on_pixels`."""
+    if is_on_pixels(terms):
         return []
     return [torch.zeros_like(apply_filters(image, regularizer.filters, wrap=False)) for _, regularizer in terms]
 
@@ -33,25 +33,23 @@ def boxed_prox(
 ) -> tuple[Tensor, list[Tensor]]:
     """``argmin_z step * sum_i w_i R_i(z) + ||z - image||^2 / 2`` over z in [0, 1], and its dual variables.
 
-    One regularizer on the pixels: its proximal map, then a clamp, which is exact for a convex function of each value.
-    Otherwise the fast gradient projection of Beck & Teboulle, "Fast Gradient-Based Algorithms for Constrained Total
-    Variation Image Denoising and Deblurring Problems", IEEE TIP 2009, Sec. 4, on the dual problem: the projection is
-    written as ``c - prox(c)`` (Moreau), so that every proximal map serves. For regularizers that are not convex this
-    is a heuristic, as in all splittings.
+    For one regularizer on the pixels: `pixel_prox`. Otherwise the fast gradient projection of Beck & Teboulle, "Fast
+    Gradient-Based Algorithms for Constrained Total Variation Image Denoising and Deblurring Problems", IEEE TIP 2009,
+    Sec. 4, on the dual problem. The projection is written as ``c - prox(c)`` (Moreau), so that every proximal map
+    serves. For regularizers that are not convex this is a heuristic, as in all splittings.
 
     Args:
         image: (B, C, H, W).
         terms: weights and regularizers.
         step: > 0.
         duals: of an earlier call, or `zero_duals`; they are divided by the step, so that they suit another one.
-        iterations: of the fast gradient projection.
+        iterations: of either algorithm, at most.
 
     Returns:
         (B, C, H, W) in [0, 1], and the new dual variables.
     """
-    if has_closed_form(terms):
-        moved = terms[0][1].prox(image[None], step * terms[0][0])[0] if terms else image
-        return moved.clamp(0, 1), duals
+    if is_on_pixels(terms):
+        return (pixel_prox(image, terms[0], step, iterations) if terms else image.clamp(0, 1)), duals
     rate = 1 / (step * sum(squared_norm(regularizer.filters) for _, regularizer in terms))
     current, ahead, momentum = duals, duals, 1.0
     for _ in range(iterations):
@@ -62,6 +60,31 @@ def boxed_prox(
         ahead = [torch.lerp(old, dual, 1 + share) for old, dual in zip(current, new, strict=True)]
         current, momentum = new, following
     return primal(image, terms, step, current), current
+
+
+def pixel_prox(image: Tensor, term: WeightedTerm, step: float, iterations: int) -> Tensor:
+    """`boxed_prox` of one regularizer on the pixels, (B, C, H, W).
+
+    The minimum over all images, if it lies in [0, 1]. Otherwise Dykstra's algorithm for a proximal map and a projection
+    (Bauschke & Combettes, "A Dykstra-Like Algorithm for Two Monotone Operators", 2008), of which one iteration is exact
+    if the regularizer is a sum over the pixels. A denoiser is applied once.
+
+    Args:
+        image: (B, C, H, W).
+        term: weight and regularizer.
+        step: > 0.
+        iterations: at most.
+    """
+    weight, regularizer = term
+    inside, rest, excess = image, torch.zeros_like(image), torch.zeros_like(image)
+    for _ in range(1 if isinstance(regularizer, Denoising) else iterations):
+        moved = regularizer.prox((inside + rest)[None], step * weight)[0]
+        rest = inside + rest - moved
+        inside = (moved + excess).clamp(0, 1)
+        excess = moved + excess - inside
+        if torch.equal(inside, moved):
+            break
+    return inside
 
 
 def primal(image: Tensor, terms: Sequence[WeightedTerm], step: float, duals: Sequence[Tensor]) -> Tensor:

@@ -21,6 +21,7 @@ from .splitting import weighted_terms
 
 __all__ = ["ProximalGradient", "ProximalGradientState"]
 
+GROWING_STEPS = 10  # the first ones, which try twice the length of the step before
 MAX_HALVINGS = 60  # of a step; the last one changes no pixel
 ROUNDING = 8.0  # units of rounding by which the data term may exceed its bound
 
@@ -69,7 +70,7 @@ class ProximalGradient(Solver[ProximalGradientState], MissingData):
         iterations: the highest number of steps.
         tolerance: the solver stops when a step changes the image by less, relative to the image's norm; 0: never.
         step: length of the first step, in the unit of the data term: 1 is as long as a blur with the mean squared
-            error allows.
+            error allows. The next ones try twice the length of the step before, ten times.
         inner_iterations: of the proximal map of regularizers that are not on the pixels themselves.
 
     Example:
@@ -148,6 +149,7 @@ class ProximalGradient(Solver[ProximalGradientState], MissingData):
             value = smooth_part(problem, leaf, state)
             (slope,) = torch.autograd.grad(value, leaf)
         terms, value = proximable_terms(problem), value.detach()
+        state.length = state.length * (2 if 0 < state.iteration < GROWING_STEPS else 1)
         slack = ROUNDING * torch.finfo(value.dtype).eps * value.abs()
         for _ in range(MAX_HALVINGS):
             length = float(state.length)
