@@ -69,7 +69,7 @@ def text(x: int, y: int, content: str, kind: str = "names") -> str:
 BOXES = (
     Box("image_priors", "image prior", "x", 20, 60, 240, 112),
     Box("kernel_priors", "kernel prior", "k", 20, 212, 240, 164),
-    Box("operators", "forward operator", "A(x, k)", 330, 228, 230, 128),
+    Box("operators", "forward operator", "A(x, k)", 330, 228, 230, 144),
     Box("regularizers", "regularizers", "Σ λᵢ Rᵢ", 640, 60, 340, 140),
     Box("fidelities", "fidelity", "A(x, k) ≈ y ?", 640, 228, 200, 84),
     Box("solvers", "solver", "minimises their sum", 330, 428, 510, 128),

@@ -21,7 +21,16 @@ def measured_page() -> str:
         "# Measured\n\nThe commands beside the tables print these figures. `benchmarks/results` contains them, with "
         "the machine on which they were measured. It had two processor cores; times on other machines differ.\n"
     )
-    figures = [problems(), large_photo(), speed(), *classical(), *scaling(), noise(), *counts(RESULTS)]
+    figures = [
+        problems(),
+        *nonlinear_problems(),
+        large_photo(),
+        speed(),
+        *classical(),
+        *scaling(),
+        noise(),
+        *counts(RESULTS),
+    ]
     return "\n".join([head, *suites(), *figures])
 
 
@@ -55,7 +64,31 @@ def section(file: Path, title: str, command: str) -> str:
 def problems() -> str:
     """The problems other than deblurring."""
     command = "python benchmarks/problems.py --output benchmarks/results/problems.json"
-    rows = [
+    return (
+        "## Other problems\n\n"
+        f"`{command}`: synthetic cases made from pictures of scikit-image. Each is compared with a classical method or "
+        "with the known operator. The script describes the cases. Seconds are those of the processor, with one "
+        "thread.\n\n" + problem_table(read("problems.json", command)["rows"])
+    )
+
+
+def nonlinear_problems() -> list[str]:
+    """The problems with an operator that is not linear, if the result is committed."""
+    file = RESULTS / "nonlinear.json"
+    if not file.exists():
+        return []
+    return [
+        "## Operators that are not linear\n\n"
+        "`python benchmarks/problems.py --only gamma --only phase-retrieval --output "
+        "benchmarks/results/nonlinear.json`: light that was blurred before a gamma curve, with a known kernel, and the "
+        "phases of diffraction patterns of 64x64 pixels. Weights were chosen on the astronaut.\n\n"
+        + problem_table(json.loads(file.read_text(encoding="utf-8"))["rows"])
+    ]
+
+
+def problem_table(rows: list[dict[str, Any]]) -> str:
+    """A table of the rows that `benchmarks/problems.py` wrote."""
+    cells = [
         [
             r["problem"],
             r["scene"],
@@ -64,14 +97,9 @@ def problems() -> str:
             f"{r['seconds']:.1f}",
             ", ".join(f"{name} {value}" for name, value in r["facts"].items()),
         ]
-        for r in read("problems.json", command)["rows"]
+        for r in rows
     ]
-    return (
-        "## Other problems\n\n"
-        f"`{command}`: synthetic cases made from pictures of scikit-image. Each is compared with a classical method or "
-        "with the known operator. The script describes the cases. Seconds are those of the processor, with one "
-        "thread.\n\n" + table(["problem", "scene", "method", "PSNR, dB", "CPU seconds", ""], rows)
-    )
+    return table(["problem", "scene", "method", "PSNR, dB", "CPU seconds", ""], cells)
 
 
 def large_photo() -> str:

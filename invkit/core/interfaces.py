@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from ..numerics.conjugate_gradients import conjugate_gradients
 from ..numerics.finite_differences import IDENTITY, DifferenceFilter, apply_filters
 from ..numerics.geometry import Shape, Size, shape_of
-from .homogeneous import Homogeneous
 from .nested import Component
 from .result import DataReading
 
@@ -171,7 +170,7 @@ class ForwardOperator(Component, nn.Module, ABC):
         return data.new_full(shape, 0.5)
 
 
-class LinearOperator(ForwardOperator, Homogeneous):
+class LinearOperator(ForwardOperator):
     """The ability of an operator to be linear in the image, with an adjoint, which linear solvers need.
 
     Attributes:
@@ -194,7 +193,14 @@ class LinearOperator(ForwardOperator, Homogeneous):
 
     @torch.no_grad()
     def brightness(self, data: Tensor, kernel: Tensor) -> float:
-        """By default of the image that conjugate gradients fit to the data; arguments as `Homogeneous` says."""
+        """About the largest value of the image of such data; of data c times as large, it is c times as large.
+
+        By default that of the image that a few conjugate gradients fit to the data by least squares.
+
+        Args:
+            data: (B, C, H', W').
+            kernel: a value of the parameter, of `parameter_shape`.
+        """
         back = self.adjoint(data, kernel)
 
         def normal(image: Tensor) -> Tensor:

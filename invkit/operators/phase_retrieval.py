@@ -9,7 +9,6 @@ from torch import Tensor
 
 from ..core.errors import InputError
 from ..core.homogeneous import Homogeneous
-from ..core.interfaces import ForwardOperator
 from ..core.operator_parameters import PhaseMaskPrior
 from ..core.parameters import NonNegativeInt, validated
 from ..core.result import DataReading
@@ -21,12 +20,12 @@ __all__ = ["PhaseRetrieval"]
 FIRST_PROJECTIONS = 30  # for the first image; with three masks its brightest pixel is then right within 20 %
 
 
-class PhaseRetrieval(ForwardOperator, Homogeneous):
+class PhaseRetrieval(Homogeneous):
     """Magnitudes of Fourier transforms, without their phases: ``y_m = |F(exp(i p_m) x)|`` for M known phase masks p_m.
 
     Candès, Li, Soltanolkotabi, "Phase Retrieval from Coded Diffraction Patterns", Appl. Comput. Harmon. Anal. 2015. F
     is the unitary Fourier transform with its origin in the middle. The image x is real, not negative, with one channel.
-    Three or four masks determine it, one mask does not. The operator is not linear, but homogeneous: data in any units
+    Three masks determine it; one may not. The operator is not linear, but homogeneous: data in any units
     have the same image. Data are (B, M, H, W), >= 0.
 
     The parameter of the operator are the phases p_m, (B, M, H, W), radians. If nothing else is given, they are those

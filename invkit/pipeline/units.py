@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..core.errors import InputError
-from ..core.homogeneous import Homogeneous
+from ..core.homogeneous import ScalingOperator, degree_of
 from ..core.interfaces import ForwardOperator
 from ..numerics.geometry import Size
 from ..recipes.model import Recipe, check_parameters
@@ -28,8 +28,8 @@ def scaled_numbers(inputs: Inputs, recipe: Recipe, options: Options) -> Inputs:
 
     Weights and thresholds are made for images in [0, 1], and the numbers of a scanner have any units. If the operator
     is linear, or homogeneous of another degree, the image is scaled too: by the factor w if the data are by
-    ``w**degree``. It is estimated by `Homogeneous.brightness`, which scales like the image: the result does not depend
-    on the units of the data. The data of an operator that is not homogeneous are used as they are.
+    ``w**degree``. It is estimated by the operator's `brightness`, which scales like the image, so that the result does
+    not depend on the units of the data. The data of other operators are used as they are.
 
     Args:
         inputs: that were read.
@@ -43,12 +43,12 @@ def scaled_numbers(inputs: Inputs, recipe: Recipe, options: Options) -> Inputs:
     operator: ForwardOperator = checked["operator"].build({})
     reading = operator.reading(image.data)
     inputs = replace(inputs, image=replace(image, reading=reading))
-    if not isinstance(operator, Homogeneous):
+    if not isinstance(operator, ScalingOperator):
         return inputs
     size = kernel_frame_of(recipe, type(operator), options, image.data, inputs.parameter).size
     start = identity_kernel(size) if recipe.candidates and inputs.parameter is None else inputs.parameter
     brightness = brightness_of(checked, operator, image.data, size, start)
-    return scaled_inputs(inputs, brightness, operator.degree)
+    return scaled_inputs(inputs, brightness, degree_of(operator))
 
 
 def scaled_inputs(inputs: Inputs, brightness: float, degree: float) -> Inputs:
@@ -66,13 +66,13 @@ def scaled_inputs(inputs: Inputs, brightness: float, degree: float) -> Inputs:
 
 
 def brightness_of(
-    checked: Checked, operator: ForwardOperator, data: Tensor, kernel_size: Size, kernel: Tensor | None
+    checked: Checked, operator: ScalingOperator, data: Tensor, kernel_size: Size, kernel: Tensor | None
 ) -> float:
     """About the largest value of the image of data, in their units.
 
     Args:
         checked: the components of the recipe.
-        operator: built, of type `Homogeneous`.
+        operator: built.
         data: (B, C, H, W).
         kernel_size: (h, w), as for `assemble`.
         kernel: the given parameter; None for the first value that the prior gives.
@@ -80,14 +80,13 @@ def brightness_of(
     Raises:
         InputError: the data are zero, or their image has no positive value.
     """
-    assert isinstance(operator, Homogeneous)
     largest = float(data.abs().max())
     if largest == 0:
         raise InputError("the data are zero everywhere, so there is nothing to restore; give other data")
     unit = data / largest  # squares of numbers in any units are beyond single precision
     prior = build_kernel_prior(checked, operator, unit, kernel_size, kernel)
     with torch.no_grad():  # in single precision, rounding changes the largest value by percents
-        brightness = operator.brightness(unit.double(), prior().double()) * float(largest ** (1 / operator.degree))
+        brightness = operator.brightness(unit.double(), prior().double()) * float(largest ** (1 / degree_of(operator)))
     if not brightness > 0:
         raise InputError("no image of positive values explains the data; check their signs and their order")
     return brightness

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..core.homogeneous import Homogeneous
+from ..core.homogeneous import ScalingOperator, degree_of
 from ..core.interfaces import ForwardOperator, KernelPrior, LinearOperator
 from ..numerics.geometry import Shape, Size
 from .common import ParameterValues, assert_documented, assert_pure, build, demand, drawn
@@ -61,7 +61,7 @@ def check_operator(
     if isinstance(operator, LinearOperator):
         assert_linear(operator, data_shape, kernel_shape)
         assert_adjoint(operator, data_shape, kernel_shape)
-    if isinstance(operator, Homogeneous):
+    if isinstance(operator, ScalingOperator):
         assert_homogeneous(operator, data_shape, kernel_shape)
     assert_stateless(operator, data_shape, kernel_shape)
     assert_initial_image(operator, data_shape, kernel_shape)
@@ -149,18 +149,17 @@ def assert_adjoint(
     )
 
 
-def assert_homogeneous(operator: ForwardOperator, data_shape: Shape, kernel_shape: Shape) -> None:
+def assert_homogeneous(operator: ScalingOperator, data_shape: Shape, kernel_shape: Shape) -> None:
     """``A(c x) = c^degree A x``, and data of a brighter image are told to be of an image as much brighter.
 
     Args:
-        operator: the operator, of type `Homogeneous`.
+        operator: the operator, which is linear or homogeneous of another degree.
         data_shape: of its data.
         kernel_shape: of its parameter.
     """
-    assert isinstance(operator, Homogeneous)
     image, data, kernel = random_arguments(operator, data_shape, kernel_shape)
-    scale = FACTOR**operator.degree
-    complaint = f"{operator} is not homogeneous of degree {operator.degree:g}"
+    degree = degree_of(operator)
+    scale, complaint = FACTOR**degree, f"{operator} is not homogeneous of degree {degree:g}"
     demand_close(operator(FACTOR * image, kernel), scale * operator(image, kernel), FLOAT64_TOLERANCE, complaint)
     once, more = operator.brightness(data, kernel), operator.brightness(scale * data, kernel)
     demand(

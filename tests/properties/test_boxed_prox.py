@@ -63,7 +63,8 @@ def test_two_images_come_no_further_apart(seed: int, terms: list[WeightedTerm], 
 @some
 @given(seed=seeds, step=steps)
 def test_dual_variables_of_another_step_are_a_better_start(seed: int, step: float) -> None:
-    (image,), terms = images(seed, 1), [(0.5, TotalVariation(smoothing=0.0))]
+    (image,) = images(seed, 1)
+    terms: list[WeightedTerm] = [(0.5, TotalVariation(smoothing=0.0))]
     _, duals = boxed_prox(image, terms, step, zero_duals(image, terms), 300)
     warm, _ = boxed_prox(image, terms, 1.05 * step, duals, 3)
     cold, _ = boxed_prox(image, terms, 1.05 * step, zero_duals(image, terms), 3)

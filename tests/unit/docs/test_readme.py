@@ -42,7 +42,12 @@ weight = 1.0
 
 MINIMAL = 'name = "mine"\nimage_prior = "pixels"\nkernel_prior = "simplex"\nsolver = "joint-adam"\n'
 
-MEASURED = {"kspace.npy": np.ones((4, 16, 16)), "projections.npy": np.ones((1, 6, 16))}
+MEASURED = {
+    "kspace.npy": np.ones((4, 16, 16)),
+    "projections.npy": np.ones((1, 6, 16)),
+    "patterns.npy": np.ones((3, 16, 16)),
+    "masks.npy": np.arange(768.0).reshape(1, 3, 16, 16),
+}
 """The content of the guide's files of these names; other arrays are kernels."""
 
 
