@@ -27,10 +27,10 @@ from invkit.operators.convolution import Convolution
 from invkit.operators.gamma_blur import GammaBlur
 from invkit.operators.phase_retrieval import PhaseRetrieval
 from invkit.operators.pixelwise import Identity
-from invkit.regularizers.deepinv_priors import PlugAndPlay
 from invkit.regularizers.l0 import L0Intensity
 from invkit.regularizers.l2 import GradientL2, KernelL2
 from invkit.regularizers.local_minima import DarkChannel
+from invkit.regularizers.plug_and_play import PlugAndPlay
 from invkit.regularizers.tv import TotalVariation
 from invkit.solvers.linear_admm import LinearADMM
 from invkit.solvers.proximal_gradient import ProximalGradient
