@@ -3,6 +3,7 @@
     python benchmarks/problems.py --output benchmarks/results/problems.json --pictures benchmarked/problems
     python benchmarks/problems.py --only super-resolution
     python benchmarks/problems.py --only gamma --only phase-retrieval --output benchmarks/results/nonlinear.json
+    python benchmarks/problems.py --only weights --output benchmarks/results/sure.json
 
 The scenes are scikit-image's own pictures (astronaut: NASA, public domain; camera: CC0; the Shepp-Logan phantom).
 Weights were chosen on the astronaut and the phantom, and the camera was only measured; those of dehazing on the
@@ -436,6 +437,37 @@ def phase_retrieval() -> Iterator[Row]:
                     yield Row("phase-retrieval", where, "error reduction, 30 steps", psnr(first, truth), 0.0, first)
                     quality, steps = psnr(picture(result), truth), {"steps": float(result.iterations)}
                     yield Row("phase-retrieval", where, "phase-retrieval", quality, seconds, picture(result), steps)
+
+
+@problem("weights")
+def weights() -> Iterator[Row]:
+    """The weight of total variation by Stein's estimate of the error, beside the best of the same factors."""
+    factors = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0, 8.0)
+    kernel = stroke(9, 0)
+    cases: list[tuple[str, str, float, dict[str, Any]]] = [
+        *(("noise", "denoise-tv", sigma, {}) for sigma in (0.03, 0.1)),
+        *(("blur and noise", "tv-admm", sigma, {"kernel": kernel[0, 0].numpy()}) for sigma in (0.01, 0.03)),
+    ]
+    for name in ("astronaut", "camera"):
+        truth = scene(name, 96)
+        for label, recipe, sigma, known in cases:
+            clean = torch.from_numpy(truth)[None, None]
+            clean = Convolution()(clean, kernel) if known else clean
+            inner = truth[4:-4, 4:-4] if known else truth
+            data = noisy(clean, sigma).clamp(0, 1)[0, 0].numpy()
+            where, weight = f"{name}, {label} of {sigma:g}", 1.1 if recipe == "denoise-tv" else 0.22
+            solver = "admm" if known else "linear-admm"
+            yield Row("weights", where, "data", psnr(data, inner), 0.0, data)
+
+            def plain(factor: float) -> list[str]:
+                return [f"solver={solver}", f"regularizers.0.weight={factor * weight}"]  # noqa: B023 - used at once
+
+            trials = [solved(data, recipe, overrides=plain(f), sigma=sigma, **known) for f in factors]
+            best, seconds = max(trials, key=lambda trial: psnr(picture(trial[0]), inner))
+            yield Row("weights", where, "best of 8 weights", psnr(picture(best), inner), seconds, picture(best))
+            wrapped = f"solver={{name='sure', params={{inner='{solver}', factors={list(factors)}}}}}"
+            result, seconds = solved(data, recipe, overrides=[wrapped], sigma=sigma, **known)
+            yield Row("weights", where, "sure", psnr(picture(result), inner), seconds, picture(result))
 
 
 def main(

@@ -21,16 +21,8 @@ def measured_page() -> str:
         "# Measured\n\nThe commands beside the tables print these figures. `benchmarks/results` contains them, with "
         "the machine on which they were measured. It had two processor cores; times on other machines differ.\n"
     )
-    figures = [
-        problems(),
-        *nonlinear_problems(),
-        large_photo(),
-        speed(),
-        *classical(),
-        *scaling(),
-        noise(),
-        *counts(RESULTS),
-    ]
+    others = [problems(), *more_problems()]
+    figures = [*others, large_photo(), speed(), *classical(), *scaling(), noise(), *counts(RESULTS)]
     return "\n".join([head, *suites(), *figures])
 
 
@@ -72,17 +64,31 @@ def problems() -> str:
     )
 
 
-def nonlinear_problems() -> list[str]:
-    """The problems with an operator that is not linear, if the result is committed."""
-    file = RESULTS / "nonlinear.json"
-    if not file.exists():
-        return []
+MORE_PROBLEMS = {
+    "nonlinear": (
+        "Operators that are not linear",
+        "--only gamma --only phase-retrieval",
+        "light that was blurred before a gamma curve, with a known kernel, and the phases of diffraction patterns of "
+        "64x64 pixels. Weights were chosen on the astronaut.",
+    ),
+    "sure": (
+        "Weights by Stein's estimate of the error",
+        "--only weights",
+        "total variation at eight weights, a factor of two apart: the best one, which needs the true image, and the "
+        "one that the solver `sure` chose without it.",
+    ),
+}
+"""For each committed result the title, the options of the command, and what it shows."""
+
+
+def more_problems() -> list[str]:
+    """The problems of `MORE_PROBLEMS` whose results are committed."""
+    found = {RESULTS / f"{name}.json": texts for name, texts in MORE_PROBLEMS.items()}
     return [
-        "## Operators that are not linear\n\n"
-        "`python benchmarks/problems.py --only gamma --only phase-retrieval --output "
-        "benchmarks/results/nonlinear.json`: light that was blurred before a gamma curve, with a known kernel, and the "
-        "phases of diffraction patterns of 64x64 pixels. Weights were chosen on the astronaut.\n\n"
+        f"## {title}\n\n`python benchmarks/problems.py {options} --output benchmarks/results/{file.name}`: {about}\n\n"
         + problem_table(json.loads(file.read_text(encoding="utf-8"))["rows"])
+        for file, (title, options, about) in found.items()
+        if file.exists()
     ]
 
 

@@ -11,7 +11,7 @@ from ..core.errors import InputError
 from ..core.problem import Problem
 from ..numerics.noise import estimate_sigma, photon_gain
 
-__all__ = ["StopRule", "expected_discrepancy"]
+__all__ = ["StopRule", "estimated_levels", "expected_discrepancy"]
 
 StopRule = Literal["never", "poisson", "gaussian"]
 
