@@ -49,6 +49,7 @@ __all__ = [
 ]
 
 
+SOLVED = 1e-10  # residual of least squares in float64, relative
 PARAMETER_TOLERANCE = 1e-3  # deviation of a given operator parameter from its rule: rounding in low precision
 
 
@@ -206,7 +207,8 @@ class LinearOperator(ForwardOperator):
         def normal(image: Tensor) -> Tensor:
             return self.adjoint(self(image, kernel), kernel)
 
-        fitted = conjugate_gradients(normal, back, torch.zeros_like(back), iterations=self.brightness_iterations)
+        start, most = torch.zeros_like(back), self.brightness_iterations
+        fitted = conjugate_gradients(normal, back, start, iterations=most, tolerance=SOLVED)  # then rounding grows
         return float(fitted.max())
 
 

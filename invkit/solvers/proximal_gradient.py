@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -164,8 +164,12 @@ class ProximalGradient(Solver[ProximalGradientState], MissingData):
 
 def proximable_terms(problem: Problem) -> list[WeightedTerm]:
     """The terms on the image with a proximal map, each with its weight for the sum over all images of the batch."""
-    share = len(problem.data) / problem.image_prior.shape[0]
-    return [(share * weight, regularizer) for weight, regularizer in weighted_terms(problem)]
+    return [(share_of_image(problem) * weight, regularizer) for weight, regularizer in weighted_terms(problem)]
+
+
+def share_of_image(problem: Problem) -> float:
+    """The items of the data for each image of the batch: of several frames, a penalty counts once for each frame."""
+    return len(problem.data) / problem.image_prior.shape[0]
 
 
 def smooth_part(problem: Problem, image: Tensor, state: ProximalGradientState) -> Tensor:
@@ -176,8 +180,12 @@ def smooth_part(problem: Problem, image: Tensor, state: ProximalGradientState) -
         image: (B, C, H, W).
         state: gives kernel and iteration.
     """
-    terms = [term for term in problem.regularizers if not isinstance(term.regularizer, Proximable)]
-    return replace(problem, regularizers=terms).objective(image, state.kernel, state.iteration).sum()
+    predicted = problem.operator(image, state.kernel)
+    total: Tensor = problem.fidelity.at(state.iteration)(predicted, problem.observed(predicted)).sum()
+    for term in problem.regularizers:
+        if not isinstance(term.regularizer, Proximable):
+            total = total + share_of_image(problem) * term.weight * term.regularizer(image).sum()
+    return total
 
 
 def penalties(image: Tensor, terms: Sequence[WeightedTerm]) -> Tensor:

@@ -74,5 +74,7 @@ def test_a_solver_of_linear_operators_names_those_that_would_do(folder: Path) ->
     command = "deconvolve photo.jpg --kernel kernel.npy --recipe tv-admm --set operator=gamma-blur"
     with pytest.raises(AssemblyError, match=r"'gamma-blur' does not qualify") as refused:
         CliRunner().invoke(app, command.split(), catch_exceptions=False)
-    assert "solvers for 'gamma-blur' are alternating-adam, joint-adam, proximal-gradient" in str(refused.value)
+    assert "solvers for 'gamma-blur' are alternating-adam, diffusion, joint-adam, proximal-gradient" in str(
+        refused.value
+    )
     assert not (folder / "deconvolved").exists()
