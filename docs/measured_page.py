@@ -9,6 +9,7 @@ from typing import Any
 from counts_page import counts
 from measured_tables import REMARKS, SUITES
 from tables import table
+from units_page import stacks, units
 
 RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
 SIDES = (256, 1024, 4096)
@@ -21,8 +22,8 @@ def measured_page() -> str:
         "# Measured\n\nThe commands beside the tables print these figures. `benchmarks/results` contains them, with "
         "the machine on which they were measured. It had two processor cores; times on other machines differ.\n"
     )
-    others = [problems(), *more_problems()]
-    figures = [*others, large_photo(), speed(), *classical(), *scaling(), noise(), *counts(RESULTS)]
+    figures = [problems(), *more_problems(), large_photo(), speed(), *classical(), *scaling(), noise()]
+    figures += [*counts(RESULTS), *units(RESULTS), *stacks(RESULTS)]
     return "\n".join([head, *suites(), *figures])
 
 

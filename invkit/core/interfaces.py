@@ -22,6 +22,7 @@ from ..numerics.conjugate_gradients import conjugate_gradients
 from ..numerics.finite_differences import IDENTITY, DifferenceFilter, apply_filters
 from ..numerics.geometry import Shape, Size, shape_of
 from .nested import Component
+from .ranges import UNIT_RANGE, NonNegative, ValueRange
 from .result import DataReading
 
 if TYPE_CHECKING:
@@ -212,7 +213,7 @@ class LinearOperator(ForwardOperator):
         return float(fitted.max())
 
 
-class Blur(LinearOperator):
+class Blur(LinearOperator, NonNegative):
     """The ability of an operator to be a convolution by its kernel, which solvers may compute by Fourier transforms.
 
     Attributes:
@@ -227,7 +228,7 @@ class Blur(LinearOperator):
         return data
 
 
-class GriddedBlur(LinearOperator):
+class GriddedBlur(LinearOperator, NonNegative):
     """The ability of an operator to blur one image by kernels on a grid over it, between which it interpolates.
 
     Attributes:
@@ -244,9 +245,14 @@ class GriddedBlur(LinearOperator):
 
 
 class ImagePrior(Component, nn.Module, ABC):
-    """How the image is parametrised: ``parameters()`` are optimised; a call does not change the prior."""
+    """How the image is parametrised: ``parameters()`` are optimised; a call does not change the prior.
+
+    Attributes:
+        range: lowest and highest value of the image; a prior may have another one than [0, 1] (`ranges.Ranged`).
+    """
 
     family: ClassVar[str] = "image_priors"
+    range: ValueRange = UNIT_RANGE
     BYTES_PER_PIXEL: ClassVar[int] = 32  # of a gradient of free pixels: a few copies of the image
 
     def __init__(self, shape: Shape) -> None:
@@ -255,7 +261,7 @@ class ImagePrior(Component, nn.Module, ABC):
 
     @abstractmethod
     def forward(self) -> Tensor:
-        """The image, (B, C, H, W) = ``self.shape``, in [0, 1]."""
+        """The image, (B, C, H, W) = ``self.shape``, within ``self.range``."""
 
     def memory_needed(self) -> int:
         """Approximate bytes that a gradient of the prior needs: by default a few copies of the image."""

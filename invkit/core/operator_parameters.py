@@ -8,13 +8,29 @@ parameter derives its own class from `invkit.core.interfaces.OperatorParameterPr
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
+from ..numerics.geometry import Shape
 from .interfaces import PARAMETER_TOLERANCE, OperatorParameterPrior
 
-__all__ = ["CoilMapPrior", "MaskPrior", "MeasuredPixels", "PartlySeen", "PhaseMaskPrior", "ScanPrior"]
+__all__ = [
+    "CoilMapPrior",
+    "LinearMap",
+    "MaskPrior",
+    "MeasuredPixels",
+    "PartlySeen",
+    "PhaseMaskPrior",
+    "Prepared",
+    "ScanPrior",
+    "StackKernelPrior",
+    "Stacked",
+]
+
+LinearMap: TypeAlias = Callable[[Tensor], Tensor]
 
 
 class MaskPrior(OperatorParameterPrior):
@@ -78,6 +94,49 @@ class CoilMapPrior(OperatorParameterPrior):
             f"{low if low == high else f'{low} to {high}'}; divide each pixel by the root of its sum, by which the "
             "image is multiplied then"
         )
+
+
+class Prepared(ABC):
+    """The ability of a linear operator to prepare for many products with one value of its parameter."""
+
+    @abstractmethod
+    def prepared(
+        self, kernel: Tensor, image_shape: Shape
+    ) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+        """Return the operator and its adjoint for a value of the parameter.
+
+        Args:
+            kernel: the parameter.
+            image_shape: (B, C, H, W) of the image.
+        """
+
+
+class Stacked(ABC):
+    """The ability of an operator to have stacks of planes as image and data: (B, D, H, W), the planes as channels."""
+
+    @abstractmethod
+    def visible(self, image: Tensor, data_shape: Shape) -> Tensor:
+        """Return the part of an image (B, D, H, W) that lies under data of a shape."""
+
+
+class StackKernelPrior(OperatorParameterPrior):
+    """How the kernel of a stack is parametrised: (B, d, h, w), non-negative, its sum over all planes one."""
+
+    rule = "non-negative and sum to one over all planes"
+    examples = ((1, 3, 5, 5), (2, 4, 3, 6))
+
+    @staticmethod
+    def allowed(value: Tensor) -> Tensor:
+        """Set the negative values of kernels (B, d, h, w) to zero and scale each to sum one, or make it uniform.
+
+        Example:
+            >>> StackKernelPrior.allowed(torch.tensor([-1.0, 1.0, 3.0]).view(1, 3, 1, 1)).flatten().tolist()
+            [0.0, 0.25, 0.75]
+        """
+        kernel = value.clamp(min=0)
+        total = kernel.sum((1, 2, 3), keepdim=True)
+        uniform = torch.full_like(kernel, 1 / kernel[0].numel())
+        return torch.where(total > 0, kernel / total.where(total > 0, 1), uniform)
 
 
 class ScanPrior(OperatorParameterPrior):

@@ -25,6 +25,7 @@ from .interfaces import (
     OperatorParameterPrior,
     Regularizer,
 )
+from .ranges import UNIT_RANGE
 from .result import present
 from .runtime.threads import at_most_threads, threads_worth
 
@@ -99,7 +100,7 @@ class Problem:
 
     Args:
         data: the measurement, (B, C, H, W), in the operator's ``data_range``, mostly [0, 1], float32 or float64; an
-            array is copied to a float32 tensor.
+            array is copied to a float32 tensor. If the image prior's range is not [0, 1], data may have any values.
         operator: A, the forward operator.
         image_prior: gives x, of the shape ``operator.image_shape(data.shape, kernel_prior.shape)``.
         kernel_prior: gives k, the operator's parameter, mostly a kernel (B, 1, h, w).
@@ -125,11 +126,12 @@ class Problem:
 
     def __post_init__(self) -> None:
         check_instance("operator", self.operator, ForwardOperator)
-        data = as_data(self.data, self.operator.data_range)
+        check_instance("image_prior", self.image_prior, ImagePrior)
+        is_unit = self.image_prior.range == UNIT_RANGE
+        data = as_data(self.data, self.operator.data_range if is_unit else None)
         object.__setattr__(self, "data", data)  # the dataclass is frozen for everybody else
         object.__setattr__(self, "measured", as_measured(self.measured, data))
         object.__setattr__(self, "regularizers", as_terms(self.regularizers))
-        check_instance("image_prior", self.image_prior, ImagePrior)
         check_instance("kernel_prior", self.kernel_prior, OperatorParameterPrior)
         if not isinstance(self.kernel_prior, self.operator.parameter_prior):
             raise AssemblyError(

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar, final
 import torch
 from torch import Tensor
 
+from .contracts import check_components
 from .errors import AssemblyError, DivergedError, InputError, MissingDataError, is_out_of_memory, one_line
 from .interfaces import ImagePrior, OperatorParameterPrior
 from .parameters import Component
@@ -190,6 +191,7 @@ class Solver(Component, ABC, Generic[StateT]):
         """Refuse a problem without the abilities that the solver needs; raises `AssemblyError` that names them."""
         if problem.measured is not None and not isinstance(self, MissingData):
             raise MissingDataError(f"{type(self).__name__} cannot leave out unknown data; fill them instead")
+        check_components(self, problem)
         for part, ability in self.needs.items():
             components = parts(problem, part)
             if not components:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..core.errors import InputError
 from ..core.interfaces import KernelPrior, OperatorParameterPrior, Resizable
-from ..core.operator_parameters import CoilMapPrior, MaskPrior, PhaseMaskPrior, ScanPrior
+from ..core.operator_parameters import CoilMapPrior, MaskPrior, PhaseMaskPrior, ScanPrior, StackKernelPrior
 from ..core.parameters import validated
 from ..numerics.framing import new_size
 from ..numerics.geometry import Shape
@@ -21,7 +21,7 @@ from .simplex import checked_kernel
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["KnownCoilMaps", "KnownKernel", "KnownMask", "KnownPhaseMasks", "KnownScan"]
+__all__ = ["KnownCoilMaps", "KnownKernel", "KnownMask", "KnownPhaseMasks", "KnownScan", "KnownStackKernel"]
 
 
 class KnownKernel(KernelPrior, Resizable):
@@ -175,3 +175,28 @@ class KnownPhaseMasks(KnownParameter, PhaseMaskPrior):
 
     def __init__(self, shape: Shape, start: Tensor | None = None, guess: Tensor | None = None) -> None:
         super().__init__(shape, guess if start is None else start)
+
+
+@final
+class KnownStackKernel(KnownParameter, StackKernelPrior):
+    """The known kernel of a stack, as the point-spread function of a microscope.
+
+    Args:
+        shape: (B, d, h, w).
+        start: the kernel, of that shape, non-negative; it is scaled to sum one. Recorded kernels have a background:
+            subtract it first.
+
+    Raises:
+        InputError: no kernel is given, or it has another shape, or it is negative, not finite or all zero.
+    """
+
+    noun = "kernel of a stack"
+
+    @classmethod
+    def checked(cls, shape: Shape, start: Tensor | None) -> Tensor:
+        """Return a copy of the given kernel that sums to one; raises `InputError` if it cannot be one."""
+        if start is not None:
+            if not bool(torch.isfinite(start).all()) or bool((start < 0).any()) or not bool((start > 0).any()):
+                raise InputError(f"the given {cls.noun} must be finite, non-negative and not all zero")
+            start = cls.allowed(start.double()).to(start)
+        return super().checked(shape, start)

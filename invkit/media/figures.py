@@ -23,7 +23,7 @@ from ..numerics.similarity import SSIM_WINDOW, psnr, ssim
 from .colour import to_luma_chroma
 from .images import read_image
 from .kernels import as_kernel, mosaic, planes_picture, read_kernel
-from .layouts import channels_last, check_image, to_bchw
+from .layouts import channels_last, check_image, drawable_batch, to_bchw
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,7 +60,7 @@ def overview(result: Result) -> Figure:
     It needs no display and does not change Matplotlib's global state. A notebook shows it as the value of a cell;
     ``figure.savefig`` writes it.
     """
-    shown = [(title, channels_last(image, result.white)) for title, image in before_and_after(result)]
+    shown = [(title, drawable_batch(image, result)) for title, image in before_and_after(result)]
     height = row_height([batch.shape[1:3] for _, batch in shown])
     figure = new_figure(height + LOWER_ROW_HEIGHT + 0.4)
     grid = figure.add_gridspec(2, 1, height_ratios=[height, LOWER_ROW_HEIGHT])

@@ -36,7 +36,8 @@ class Photo:
     """A photograph as read from a file.
 
     Attributes:
-        pixels: (H, W) or (H, W, 3) in [0, 1], upright; float32, or float64 if the file holds float64.
+        pixels: (H, W) or (H, W, 3), upright, in [0, 1] unless they keep their units; float32, or float64 if the file
+            holds float64.
         alpha: (H, W) in [0, 1], the opacity, or None.
         bits: bits per sample of the file: 8, 16, or 32 for floating point.
         format: "PNG", "JPEG", "TIFF", "BMP", "WebP" or "NPY".
@@ -57,11 +58,15 @@ class Photo:
         return np.concatenate([channels, self.alpha[..., None].astype(pixels.dtype)], axis=-1)
 
 
-def read_image(path: str | Path) -> Photo:
+def read_image(path: str | Path, *, in_units: bool = False) -> Photo:
     """Read a photograph: PNG, JPEG, TIFF, BMP, WebP or NPY, of 8, 16 or 32 (floating point) bits.
 
     EXIF orientation is applied. A palette or CMYK becomes RGB, and 12-bit samples count as 16-bit samples. The values
-    of a floating-point file must lie in [0, 1]. The camera's other EXIF data are not kept.
+    of a floating-point file must lie in [0, 1], unless they keep their units. Other EXIF data are not kept.
+
+    Args:
+        path: of the file.
+        in_units: whether numbers outside [0, 1] are kept, as `layouts.unit_range` says.
 
     Raises:
         InputError: the file is missing, unreadable, empty, truncated, of an unknown format or of several pages, has
@@ -77,10 +82,10 @@ def read_image(path: str | Path) -> Photo:
     """
     path = Path(path)
     stored = decode(path)
-    values = unit_range(stored.values, str(path), white=stored.white)
+    values = unit_range(stored.values, str(path), white=stored.white, in_units=in_units)
     pixels, alpha = (values[..., :-1], values[..., -1].copy()) if stored.alpha else (values, None)
     pixels = pixels[..., 0].copy() if pixels.ndim == 3 and pixels.shape[-1] == 1 else pixels
-    check_image(pixels, str(path))
+    check_image(pixels, str(path), in_units)
     return Photo(pixels, alpha, depth_of(stored.values.dtype), stored.format, stored.icc_profile)
 
 

@@ -15,13 +15,26 @@ import torch
 from torch import Tensor
 
 from ..core.errors import InputError, scaling_advice
-from ..core.result import Array
+from ..core.result import Array, Result
 
-__all__ = ["Layout", "channels_last", "check_image", "depth_of", "from_bchw", "to_bchw", "unit_range"]
+__all__ = [
+    "Layout",
+    "channels_last",
+    "check_image",
+    "depth_of",
+    "drawable_batch",
+    "from_bchw",
+    "projections",
+    "to_bchw",
+    "unit_range",
+]
 
 BitDepth: TypeAlias = Literal[8, 16, 32]
 
 UNIT_TOLERANCE = 1e-6  # a value may leave [0, 1] by the rounding of a colour conversion in float32
+INTEGERS_IN_FLOAT32 = 4  # bytes; those of fewer are exact in float32
+DRAWN_BELOW_WHITE = 0.995  # of the values of projections
+GAP = 2  # pixels between two projections
 WHITE_VALUES = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}
 
 
@@ -34,23 +47,26 @@ class Layout:
         ndim: the number of its dimensions.
         bits: bits per sample, 32 for floating point.
         alpha: (B, 1, H, W), its opacity, or None.
+        planes: whether the image is a stack, (D, H, W) also as an array.
     """
 
     kind: Literal["array", "tensor"]
     ndim: int
     bits: BitDepth
     alpha: Tensor | None = None
+    planes: bool = False
 
 
-def to_bchw(image: Array) -> tuple[Tensor, Layout]:
+def to_bchw(image: Array, *, in_units: bool = False) -> tuple[Tensor, Layout]:
     """Any image as a tensor for a problem. It is a copy, on the CPU, without gradient.
 
     Args:
         image: array (H, W) or (H, W, C), or tensor (H, W), (C, H, W) or (B, C, H, W), with C from 1 to 4; the second
             and the fourth channel are alpha. Floating point in [0, 1], uint8 or uint16.
+        in_units: as for `unit_range`.
 
     Returns:
-        (B, C, H, W), float32, in [0, 1], with C 1 or 3; and the layout for `from_bchw`.
+        (B, C, H, W), float32, in [0, 1] unless they keep their units, with C 1 or 3; and the layout for `from_bchw`.
 
     Raises:
         InputError: as `check_image`.
@@ -60,7 +76,7 @@ def to_bchw(image: Array) -> tuple[Tensor, Layout]:
         >>> tensor.shape, from_bchw(tensor, layout).shape
         (torch.Size([1, 1, 3, 4]), (3, 4))
     """
-    unit = checked_image(image, "the image")
+    unit = checked_image(image, "the image", in_units)
     # one copy and no more: the caller's array may be read-only, and a photograph takes hundreds of megabytes
     planes = torch.from_numpy(np.array(unit, dtype=np.float32, order="C"))
     alpha = planes[:, -1:].clone() if planes.shape[1] in (2, 4) else None
@@ -87,7 +103,7 @@ def from_bchw(tensor: Tensor, layout: Layout) -> Array:
     if layout.kind == "tensor":
         return whole
     array: npt.NDArray[Any] = whole.cpu().numpy()
-    return np.ascontiguousarray(np.moveaxis(array, 0, -1)) if array.ndim == 3 else array
+    return np.ascontiguousarray(np.moveaxis(array, 0, -1)) if array.ndim == 3 and not layout.planes else array
 
 
 def channels_last(image: Array, white: float = 1.0) -> npt.NDArray[Any]:
@@ -95,6 +111,42 @@ def channels_last(image: Array, white: float = 1.0) -> npt.NDArray[Any]:
     tensor = isinstance(image, Tensor)
     values = image.detach().cpu().float().numpy() if isinstance(image, Tensor) else np.asarray(image)
     return np.moveaxis(batched(values if white == 1 else values / white, tensor), 1, -1)
+
+
+def drawable_batch(image: Array, result: Result) -> npt.NDArray[Any]:
+    """An image of a result as (B, H, W, C), its white as 1, for drawing; of a stack its projections."""
+    if not result.is_stack:
+        return channels_last(image, result.white)
+    values = image.detach().cpu().numpy() if isinstance(image, Tensor) else np.asarray(image)
+    return drawn_stacks(values if values.ndim == 4 else values[None])
+
+
+def drawn_stacks(stacks: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The projections of stacks (B, D, H, W) as pictures (B, h, w, 1).
+
+    Nearly all of their values are drawn below white, whatever these are: a restored point is many times brighter than
+    its blurry one.
+    """
+    drawn = np.stack([projections(stack) for stack in stacks])
+    return (drawn / (np.quantile(drawn, DRAWN_BELOW_WHITE) or 1))[..., None]
+
+
+def projections(stack: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The largest values along each axis of (D, H, W), side by side: along z; at its right along x, below it along y.
+
+    Returns:
+        (H + 2 + D, W + 2 + D); the corner at the lower right is the least value.
+
+    Example:
+        >>> projections(np.zeros((3, 10, 20))).shape
+        (15, 25)
+    """
+    depth, height, width = stack.shape
+    canvas = np.full((height + GAP + depth, width + GAP + depth), stack.min(), dtype=stack.dtype)
+    canvas[:height, :width] = stack.max(0)
+    canvas[:height, width + GAP :] = stack.max(2).T
+    canvas[height + GAP :, :width] = stack.max(1)
+    return canvas
 
 
 def batched(values: npt.NDArray[Any], channels_first: bool) -> npt.NDArray[Any]:
@@ -106,22 +158,23 @@ def batched(values: npt.NDArray[Any], channels_first: bool) -> npt.NDArray[Any]:
     return values[None] if channels_first else np.moveaxis(values, -1, 0)[None]
 
 
-def check_image(image: Array, name: str = "the image") -> None:
+def check_image(image: Array, name: str = "the image", in_units: bool = False) -> None:
     """Refuse an image that cannot be restored.
 
     Args:
         image: as for `to_bchw`.
         name: the image's name in the message.
+        in_units: as for `unit_range`.
 
     Raises:
         InputError: not an array or tensor; another number of dimensions or channels; no pixels; not floating point,
             uint8 or uint16; NaN or infinite values; values outside [0, 1]; the same colour everywhere.
     """
-    checked_image(image, name)
+    checked_image(image, name, in_units)
 
 
-def checked_image(image: Array, name: str) -> npt.NDArray[Any]:
-    """The image as (B, C, H, W) in [0, 1], perhaps as a view; raises as `check_image`."""
+def checked_image(image: Array, name: str, in_units: bool = False) -> npt.NDArray[Any]:
+    """The image as (B, C, H, W), perhaps as a view; arguments and errors as `check_image`."""
     if not isinstance(image, np.ndarray | Tensor):
         raise InputError(f"{name} must be a NumPy array or a tensor, got {type(image).__name__}; try np.asarray(image)")
     values, is_tensor = numpy_view(image, name), isinstance(image, Tensor)
@@ -139,7 +192,7 @@ def checked_image(image: Array, name: str) -> npt.NDArray[Any]:
         raise InputError(f"{name} has shape {shape}; {allowed} with 1 to 4 channels C{hint}")
     if 0 in shape:
         raise InputError(f"{name} has shape {shape}, so it has no pixels; give an image with at least one")
-    unit = batched(unit_range(values, name), is_tensor)
+    unit = batched(unit_range(values, name, in_units=in_units), is_tensor)
     colour = unit[:, :-1] if unit.shape[1] in (2, 4) else unit
     if any(map(is_constant, colour)):
         raise InputError(
@@ -169,21 +222,28 @@ def depth_of(dtype: np.dtype[Any]) -> BitDepth:
     return 32 if dtype.kind == "f" else 8 if dtype.itemsize == 1 else 16
 
 
-def unit_range(values: npt.NDArray[Any], name: str, white: float | None = None) -> npt.NDArray[Any]:
+def unit_range(
+    values: npt.NDArray[Any], name: str, white: float | None = None, *, in_units: bool = False
+) -> npt.NDArray[Any]:
     """Values as floating point in [0, 1]: integers are divided by their white, floats are checked and kept.
 
     Args:
         values: of any shape.
         name: the image's name in the message.
         white: the integer that means 1; None for the largest of the type.
+        in_units: whether floats outside [0, 1] and integers of other types than uint8 and uint16 are numbers in units
+            of their own, which are kept; otherwise they are refused.
 
     Raises:
-        InputError: another type than uint8, uint16 and floating point, NaN, infinite, or outside [0, 1].
+        InputError: no numbers, NaN, infinite; or, unless they keep their units, another type than uint8, uint16 and
+            floating point, or outside [0, 1].
     """
     native = values.dtype.newbyteorder("=")
     if native in WHITE_VALUES:
         unit: npt.NDArray[Any] = np.divide(values, np.float32(white or WHITE_VALUES[native]), dtype=np.float32)
         return unit
+    if in_units and native.kind in "iu":
+        return values.astype(np.float32 if native.itemsize < INTEGERS_IN_FLOAT32 else np.float64)
     if native.kind != "f":
         raise InputError(
             f"{name} holds {native} values, whose white is unknown; give floats in [0, 1], uint8 or uint16"
@@ -191,8 +251,10 @@ def unit_range(values: npt.NDArray[Any], name: str, white: float | None = None) 
     if not bool(np.isfinite(values).all()):
         raise InputError(f"{name} holds NaN or infinite values; replace them, or crop them away, first")
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+    kept = values.astype(np.promote_types(native, np.float32), copy=False)
     if low < -UNIT_TOLERANCE or high > 1 + UNIT_TOLERANCE:
+        if in_units:
+            return kept
         advice = scaling_advice(low, high, are_whole=bool((values == np.rint(values)).all()))
         raise InputError(f"{name} runs from {low:.4g} to {high:.4g}, not within [0, 1]; {advice}")
-    kept = values.astype(np.promote_types(native, np.float32), copy=False)
     return kept if low >= 0 and high <= 1 else np.clip(kept, 0, 1)

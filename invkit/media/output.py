@@ -23,7 +23,7 @@ from ..core.result import Result
 from .figures import kernel_stack, overview, picture_of
 from .images import encode_npy, encode_png, quantised
 from .kernels import kernel_picture, planes_picture
-from .layouts import channels_last
+from .layouts import channels_last, drawable_batch
 from .run_folder import (
     CHECKPOINT,
     RUN_FILES,
@@ -136,7 +136,10 @@ def check_resumable(directory: Path) -> None:
     if not (directory / SUMMARY).exists():
         raise InputError(f"there is no run in {directory} to resume; check the folder, or start one without --resume")
     if read_json_table(directory / SUMMARY).get("stopped") in ENDED:
-        raise InputError(f"the run in {directory} is finished; nothing to resume")
+        raise InputError(
+            f"the run in {directory} is finished; nothing to resume (one that was started with --extendable can be "
+            "extended)"
+        )
     raise InputError(f"the run in {directory} left no {CHECKPOINT} to resume from; start it anew with --overwrite")
 
 
@@ -156,8 +159,10 @@ def save_result(result: Result, directory: Path, *, overwrite: bool = False) -> 
     - photograph.png: the input, if ``result.details`` has warnings;
     - result.json: ``result.summary()``; numbers that JSON does not know become null.
 
-    The further images of a batch are image-2.png, kernel-2.png and so on. An image of more than four channels, which
-    PNG cannot hold, is written as image.npy, (H, W, C). Files of another result are removed, a checkpoint is not.
+    A stack is written as image.tif, with the metadata of the input, and image.npy; image.png shows the largest values
+    along each axis. The further images of a batch are image-2.png, kernel-2.png and so on. An image of more than four
+    channels, which PNG cannot hold, is written as image.npy, (H, W, C). Files of another result are removed, a
+    checkpoint is not.
 
     Args:
         result: of a solve.
@@ -240,12 +245,26 @@ def numbered(stem: str, suffix: str, contents: Iterable[bytes]) -> dict[str, byt
 
 def image_files(result: Result) -> dict[str, bytes]:
     """The restored images, as pictures or as numbers or, if a picture cannot hold the numbers, as both."""
+    if result.is_stack:
+        return stack_files(result)
     images, pictures = channels_last(result.image), channels_last(result.image, result.white)
     are_numbers, are_pictures = result.white != 1, images.shape[-1] <= 4
     plain = (image[..., 0] if image.shape[-1] == 1 else image for image in images)
     numbers = numbered("image", ".npy", map(encode_npy, plain)) if are_numbers or not are_pictures else {}
     shown = numbered("image", ".png", (png_of(picture, result) for picture in pictures)) if are_pictures else {}
     return {**shown, **numbers}
+
+
+def stack_files(result: Result) -> dict[str, bytes]:
+    """The planes as TIFF, which microscopists' programs open, the numbers, and a picture of the largest values."""
+    from .stacks import encode_stack
+
+    stacks = np.asarray(result.image)[None] if np.asarray(result.image).ndim == 3 else np.asarray(result.image)
+    about = result.details.get("stack", {})
+    resolution = tuple(about["resolution"]) if about.get("resolution") else None
+    tiffs = numbered("image", ".tif", (encode_stack(one, about.get("metadata", {}), resolution) for one in stacks))
+    pictures = (png_of(picture, result) for picture in drawable_batch(result.image, result))
+    return {**tiffs, **numbered("image", ".npy", map(encode_npy, stacks)), **numbered("image", ".png", pictures)}
 
 
 def png_of(image: np.ndarray[Any, Any], result: Result) -> bytes:
@@ -274,7 +293,7 @@ def input_files(result: Result) -> dict[str, bytes]:
     """The input, if a warning says that it may be better than the restoration."""
     if result.blurry is None or "warnings" not in result.details:
         return {}
-    return {"photograph.png": png_of(channels_last(result.blurry, result.white)[0], result)}
+    return {"photograph.png": png_of(drawable_batch(result.blurry, result)[0], result)}
 
 
 def overview_files(result: Result) -> dict[str, bytes]:

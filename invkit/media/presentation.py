@@ -15,12 +15,12 @@ import numpy.typing as npt
 from torch import nn
 
 from ..core.problem import Problem, Term
-from ..core.result import Array, Result
+from ..core.result import Result
 from .figures import counted_title, drawable, kernel_stack
 from .html import MUTED, card_html
 from .images import quantised
 from .kernels import planes_picture
-from .layouts import channels_last
+from .layouts import channels_last, drawable_batch
 
 __all__ = ["problem_html", "result_html"]
 
@@ -32,9 +32,9 @@ FIGURE = "display:inline-block;margin:.5em .8em .2em 0;vertical-align:top"
 def result_html(result: Result) -> str:
     """The images before and after, the kernel, and how the solve ended; of a batch the first image."""
     recipe = result.details.get("recipe") or {}
-    before = "" if result.blurry is None else image_html(result.blurry, "before", result.white)
+    before = "" if result.blurry is None else image_html(drawable_batch(result.blurry, result), "before")
     parameter = planes_html(kernel_stack(result.kernel), "kernel" if result.has_kernel else "operator parameter")
-    figures = before + image_html(result.image, "restored", result.white) + parameter
+    figures = before + image_html(drawable_batch(result.image, result), "restored") + parameter
     title = " · ".join(filter(None, [recipe.get("name"), recipe.get("title")]))
     return card_html("Result", title, figures, result_facts(result))
 
@@ -65,7 +65,7 @@ def problem_html(problem: Problem) -> str:
         "kernel k": prior_text(problem.kernel_prior, problem.kernel_prior.shape),
     }
     is_image = problem.operator.data_range is not None
-    shown = image_html(data, "data", 1.0) if is_image else planes_html(data[0].cpu().double().numpy(), "data")
+    shown = image_html(channels_last(data), "data") if is_image else planes_html(data[0].cpu().double().numpy(), "data")
     return card_html("Problem", f"minimise {fidelity}({operator}(x, k), y){terms}", shown, rows.items())
 
 
@@ -85,9 +85,8 @@ def shape_text(shape: Iterable[int]) -> str:
     return " × ".join(map(str, shape))  # noqa: RUF001
 
 
-def image_html(image: Array, caption: str, white: float) -> str:
-    """An image of any layout, of which a value is drawn as white; of a batch the first."""
-    batch = channels_last(image, white)
+def image_html(batch: npt.NDArray[Any], caption: str) -> str:
+    """The first of images (B, H, W, C) in [0, 1]."""
     return figure_html(quantised(drawable(batch[0]), 8), counted_title(caption, len(batch)), batch.shape[1:3])
 
 

@@ -12,6 +12,7 @@ from .geometry import Size, centre, margins, size_of
 
 __all__ = [
     "extend_periodically",
+    "fast_length",
     "fast_size",
     "grid_size",
     "irfft2_rows",
@@ -32,10 +33,15 @@ def fast_size(size: Size) -> Size:
         >>> fast_size((281, 225))
         (288, 240)
     """
+    return 4 * fast_length(-(-size[0] // 4)), 4 * fast_length(-(-size[1] // 4))
+
+
+def fast_length(side: int) -> int:
+    """The next length of a side with small prime factors only."""
     from scipy.fft import next_fast_len
 
-    height, width = (4 * next_fast_len(-(-side // 4), real=True) for side in size)
-    return height, width
+    length: int = next_fast_len(side, real=True)
+    return length
 
 
 def otf(kernel: Tensor, size: Size) -> Tensor:

@@ -13,6 +13,7 @@ from ..core.errors import InputError
 from ..core.interfaces import LinearOperator
 from ..core.operator_parameters import ScanPrior
 from ..core.parameters import validated
+from ..core.ranges import NonNegative
 from ..core.result import DataReading
 from ..numerics.geometry import Shape, Size
 
@@ -25,7 +26,7 @@ WRAP_FACTOR = 2.0  # of the largest step between neighbouring projections, a ste
 CLOSED_ARCS = {180.0: 360.0, 360.0: 180.0}  # degrees, and the arc with which each is confused
 
 
-class Tomography(LinearOperator):
+class Tomography(LinearOperator, NonNegative):
     """Line integrals of the image, divided by its width: ``y[a, t]`` along the ray at angle a through detector pixel t.
 
     The nominal angles are spread evenly over ``arc`` degrees, counter-clockwise from 0. At angle 0 the rays follow the

@@ -37,6 +37,7 @@ def deblur(
     device: str = "auto",
     sigma: float | None = None,
     whole_picture: bool = False,
+    white: float | None = None,
     time_limit: float | None = None,
     progress: bool = True,
     observers: Sequence[Observer] = (),
@@ -48,7 +49,8 @@ def deblur(
 
     Args:
         image: a file, a NumPy array (H, W) or (H, W, 3), or a tensor (H, W), (C, H, W) or (B, C, H, W); values in
-            [0, 1], or unsigned integers of 8 or 16 bits. Several images of one size, in a list or along a tensor's
+            [0, 1], unsigned integers of 8 or 16 bits, or numbers in units of their own, as counts, which may be
+            negative. Several images of one size, in a list or along a tensor's
             batch, are restored together, each with its own kernel, by recipes without a selection, as ``fast-map``.
         recipe: a registered recipe's name, a ``.toml`` file, a run's ``result.json`` or a `Recipe`. None or "auto"
             means ``night`` if light streaks draw the kernel, otherwise ``best``, or ``fast`` if the time limit is too
@@ -65,6 +67,9 @@ def deblur(
             bad pixels and transparent pixels of a single picture do not enter the estimate, and a picture that is
             sharp already is returned as it was; the result's ``details["notices"]`` say so. Bad pixels are filled, and
             everything else that was left out is kept in the result.
+        white: value of the data that is taken for white; the image may be brighter only if no format limits it. None:
+            that of the format, or, of a dim picture and of numbers outside [0, 1], a value just above the largest.
+            Results are in the units of the data.
         time_limit: seconds after which the result so far is returned; as `Job.run`.
         progress: show a progress bar for each stage that takes longer than a second.
         observers: of every stage, one after the other.
@@ -92,22 +97,24 @@ def deblur(
         device=device,
         sigma=sigma,
         whole_picture=whole_picture,
+        white=white,
         time_limit=time_limit,
     )
     return job.run(time_limit=time_limit, observers=observers, progress=progress_bar if progress else None)
 
 
 def deconvolve(
-    image: ArrayOrFile,
+    image: ImageInput,
     kernel: ArrayOrFile,
     *,
-    recipe: str | Path | Recipe = "sparse-admm",
+    recipe: str | Path | Recipe | None = None,
     color: Color | None = None,
     overrides: Sequence[str] = (),
     seed: int = 0,
     device: str = "auto",
     sigma: float | None = None,
     whole_picture: bool = False,
+    white: float | None = None,
     time_limit: float | None = None,
     progress: bool = True,
     observers: Sequence[Observer] = (),
@@ -115,20 +122,23 @@ def deconvolve(
     """Restore a blurry image whose kernel is known.
 
     Args:
-        image: as for `deblur`.
+        image: as for `deblur`, or a stack of planes: a TIFF file of several pages, or numbers (D, H, W).
         kernel: the true-convolution kernel, an array or tensor (h, w) or a file of one (``.npy`` or a grey picture),
-            of any size up to the image's, odd or even. It need not be centred: a kernel off its centre shifts the
-            image. Refused are zeros only, NaN or infinite values, a kernel larger than the image, a colour picture,
-            and negative values beyond a hundredth of the largest. Corrected with a warning are smaller negative
-            values, which count as zero, and floating-point values whose sum differs from one by more than a
-            hundredth, which are scaled. Integers, as of an 8- or 16-bit picture, are scaled without a warning.
-        recipe: as for `deblur`; its kernel prior must be ``known`` or start from a kernel.
+            of any size up to the image's, odd or even; (B, h, w) for a kernel of each of several images. It need not
+            be centred: a kernel off its centre shifts the image. Refused are zeros only, NaN or infinite values, a
+            kernel larger than the image, a colour picture, and negative values beyond a hundredth of the largest.
+            Corrected with a warning are smaller negative values, which count as zero, and floating-point values whose
+            sum differs from one by more than a hundredth, which are scaled. Integers, as of an 8- or 16-bit picture,
+            are scaled without a warning.
+        recipe: as for `deblur`; its kernel prior must be ``known`` or start from a kernel. None or "auto" means
+            ``stack-richardson-lucy`` for a stack (D, H, W) of five planes or more, otherwise ``sparse-admm``.
         color: as for `deblur`; None: the recipe's, for most registered ones "rgb".
         overrides: as for `deblur`.
         seed: as for `deblur`.
         device: as for `deblur`.
         sigma: as for `deblur`.
         whole_picture: as for `deblur`.
+        white: as for `deblur`.
         time_limit: as for `deblur`.
         progress: as for `deblur`.
         observers: as for `deblur`.
@@ -156,6 +166,7 @@ def deconvolve(
         device=device,
         sigma=sigma,
         whole_picture=whole_picture,
+        white=white,
     )
     return job.run(time_limit=time_limit, observers=observers, progress=progress_bar if progress else None)
 
@@ -172,6 +183,7 @@ def restore(
     device: str = "auto",
     sigma: float | None = None,
     whole_picture: bool = False,
+    white: float | None = None,
     time_limit: float | None = None,
     progress: bool = True,
     observers: Sequence[Observer] = (),
@@ -193,6 +205,7 @@ def restore(
         device: as for `deblur`.
         sigma: as for `deblur`.
         whole_picture: as for `deblur`.
+        white: as for `deblur`.
         time_limit: as for `deblur`.
         progress: as for `deblur`.
         observers: as for `deblur`.
@@ -221,6 +234,7 @@ def restore(
         device=device,
         sigma=sigma,
         whole_picture=whole_picture,
+        white=white,
     )
     return job.run(time_limit=time_limit, observers=observers, progress=progress_bar if progress else None)
 
@@ -305,6 +319,7 @@ def prepare_rerun(
         seed=options.get("seed", 0),
         sigma=options.get("sigma"),
         whole_picture=options.get("whole_picture", False),
+        white=options.get("white"),
         device=document.get("device", "auto") if device is None else device,
     )
     for warning in differences(document, job):

@@ -20,6 +20,7 @@ from ..core.interfaces import (
     Fidelity,
     ForwardOperator,
     GriddedBlur,
+    ImagePrior,
     LatentPrior,
     LinearOperator,
     Majorised,
@@ -28,8 +29,10 @@ from ..core.interfaces import (
     Resizable,
     Reweightable,
 )
+from ..core.operator_parameters import Stacked
 from ..core.parameters import nested_components_of, positional_names
 from ..core.problem import Problem, Term, check_data
+from ..core.ranges import UNIT_RANGE, NonNegative, Ranged, ValueRange, usable_range
 from ..core.solver import Solver
 from ..numerics.framing import resize_kernel_support
 from ..numerics.geometry import Shape, shape_of, size_of
@@ -49,6 +52,7 @@ ABILITIES: dict[type, str] = {
     LatentPrior: "is a network with a random input",
     LeastSquares: "is the squared error",
     LinearOperator: "is linear in the image",
+    NonNegative: "is linear and gives no negative data of images without negative values",
     Majorised: "can be replaced by weighted squares",
     Proximable: "has a proximal map",
     Resizable: "can be resized",
@@ -79,6 +83,7 @@ def assemble(
     sigma: float = 0.0,
     seed: int = 0,
     measured: Tensor | None = None,
+    image_range: ValueRange = UNIT_RANGE,
 ) -> Assembly:
     """Build every component of a recipe for the data; check next stages and candidates as far as possible.
 
@@ -92,6 +97,7 @@ def assemble(
         seed: of every component that draws random numbers and whose recipe names no seed.
         measured: which data count, (1, 1, H, W), bool; None: all. A solver that cannot leave out the others takes the
             data as they are.
+        image_range: that the image should have, where prior and solver can have another one than [0, 1].
 
     Raises:
         UnknownNameError, PluginError, RecipeError: a component cannot be loaded, or its parameters are wrong.
@@ -105,8 +111,9 @@ def assemble(
     operator: ForwardOperator = checked["operator"].build({})
     check_data(data, operator.data_range)
     problem, solver = build_problem(recipe, checked, operator, data, kernel_size, kernel, sigma, measured)
+    image_prior = in_widest_range(problem.image_prior, solver, image_range)
     try:
-        problem = replace(problem, measured=measured)
+        problem = replace(problem, image_prior=image_prior, measured=measured)
         solver.check(problem)
     except MissingDataError:
         problem = replace(problem, measured=None)
@@ -153,6 +160,21 @@ def build_problem(
     return problem, solver
 
 
+def in_widest_range(prior: ImagePrior, solver: Solver[Any], image_range: ValueRange) -> ImagePrior:
+    """An image prior in the part of a range that the solver can use, unless the recipe sets its range.
+
+    Args:
+        prior: as built from the recipe.
+        solver: of the problem.
+        image_range: that the image should have.
+    """
+    usable = usable_range(solver, image_range)
+    if not isinstance(prior, Ranged) or UNIT_RANGE in (usable, image_range) or prior.range != UNIT_RANGE:
+        return prior
+    found: ImagePrior = prior.in_range(*usable)
+    return found
+
+
 def build_kernel_prior(
     checked: Checked, operator: ForwardOperator, data: Tensor, kernel_size: tuple[int, int], kernel: Tensor | None
 ) -> OperatorParameterPrior:
@@ -167,6 +189,8 @@ def build_kernel_prior(
     """
     size = kernel_size if kernel is None else size_of(kernel)
     kernel_shape = operator.parameter_shape(shape_of(data), size)
+    if kernel is not None and isinstance(operator, Stacked):
+        kernel_shape = (kernel_shape[0], *shape_of(kernel)[1:])  # a given kernel has its own planes
     start = None if kernel is None else as_batch(kernel, kernel_shape)
     if start is not None and isinstance(operator, GriddedBlur) and size_of(start) != kernel_shape[-2:]:
         start = resize_kernel_support(start, kernel_shape[-2:])

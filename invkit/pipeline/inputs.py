@@ -1,40 +1,36 @@
-"""The files and arrays of a run, read once, and how results are returned in the same layout."""
+"""The files and arrays of a run, read once."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..core.errors import InputError
 from ..core.files import read_array, sha256_of
 from ..core.interfaces import ForwardOperator, KernelPrior
-from ..core.operator_parameters import MeasuredPixels
-from ..core.result import Array, DataReading
-from ..media.images import Layout, Photo, from_bchw, read_image, to_bchw
+from ..core.operator_parameters import MeasuredPixels, Stacked
+from ..core.result import Array
+from ..media.images import Layout, read_image, to_bchw
 from ..media.kernels import as_kernel, read_kernel
 from ..media.layouts import batched
 from ..media.masks import as_measured_pixels, check_not_inverted, read_measured_pixels
 from ..numerics.geometry import Size, size_of
-from ..numerics.noise import rounding_sigma, saturation_levels
+from .input_image import InputImage, scaled_to_unit
 
 __all__ = [
     "ArrayOrFile",
     "ImageInput",
-    "InputImage",
     "Inputs",
-    "brightened",
     "check_truth",
     "read_input_image",
     "read_operator_parameter",
-    "resized_planes",
     "source_of",
 ]
 
@@ -42,81 +38,8 @@ ArrayOrFile: TypeAlias = Array | str | Path
 ImageInput: TypeAlias = ArrayOrFile | Sequence[ArrayOrFile]
 """One image, or several of the same size in a list or tuple."""
 
-DIM = 0.5  # the largest value of a picture that is brightened
-BRIGHTEST = 0.95  # of a brightened picture; from 0.99 on, data count as saturated
-DIM_NOTICE = "the picture is dim: it was restored as if {:.4g} were white, and is returned as dark as it was"
-SCALE_NOTICE = "the image's brightest value was estimated as {:.4g}; the data were divided by {:.4g} for the solve only"
+NO_VALUES = np.empty((0, 0, 0))
 LIMITS = (1e-30, 1e30)  # of the largest of numbers that are no picture, so that single precision holds them
-
-
-@dataclass(frozen=True)
-class InputImage:
-    """The measured data, and the layout in which an image of them is returned.
-
-    Attributes:
-        data: (B, C, H, W), float32; pictures lie in [0, 1].
-        layout: of the input; of several inputs, of the first.
-        photo: the file that it came from, without its pixels: depth, alpha and colour profile; None for an array.
-        masked: (H, W), the pixels that a NumPy masked array hides, whose values do not matter; None for none.
-        white: the value of the given image that is 1 in the data; below 1 for a dim picture (`brightened`).
-        brightness: about the largest value of the image of data that are no picture; None for pictures.
-        degree: of the operator's homogeneity: the data were divided by ``white**degree``.
-        reading: what data that are no picture were taken for.
-    """
-
-    data: Tensor
-    layout: Layout
-    photo: Photo | None = None
-    masked: npt.NDArray[np.bool_] | None = None
-    white: float = 1.0
-    brightness: float | None = None
-    degree: float = 1.0
-    reading: DataReading = field(default_factory=DataReading)
-
-    def in_layout(self, picture: Tensor) -> Array:
-        """An image (B, C, H, W) in the layout of the input; alpha is resized, and dropped from several images.
-
-        Several images are returned as (B, C, H, W), even if one was given.
-        """
-        size, picture = size_of(picture), picture if self.white == 1 else picture * self.white
-        if len(picture) > 1 and (self.layout.ndim < 4 or len(picture) != len(self.data)):
-            return from_bchw(picture, Layout(self.layout.kind, 4, self.layout.bits))
-        ndim = 3 if self.layout.ndim == 2 and picture.shape[1] > 1 else self.layout.ndim
-        alpha = None if self.layout.alpha is None else resized_planes(self.layout.alpha, size)
-        array = from_bchw(picture, replace(self.layout, ndim=ndim, alpha=alpha))
-        if self.masked is not None:
-            return masked_again(np.asarray(array), self.masked)
-        if self.photo is None or self.photo.alpha is None:
-            return array
-        opacity = resized_planes(torch.from_numpy(self.photo.alpha)[None, None].float(), size)[0, 0].numpy()
-        return replace(self.photo, alpha=opacity).put_back(np.asarray(array))
-
-    @property
-    def bits(self) -> int:
-        """Bits per sample of the input, in which results are written."""
-        return self.layout.bits if self.photo is None else self.photo.bits
-
-    @property
-    def divisor(self) -> float:
-        """What the given data were divided by."""
-        return float(self.white**self.degree)
-
-    @property
-    def rounding(self) -> float:
-        """Standard deviation of the error of rounding to the bits of the input, in units of the data."""
-        return rounding_sigma(self.bits) / self.white
-
-    def with_white(self, facts: Mapping[str, Any]) -> dict[str, Any]:
-        """Facts for the details of a result, with what the data were taken for and how they were scaled."""
-        said = [self.reading.text] if self.reading.text else []
-        if self.brightness is not None:
-            said.append(SCALE_NOTICE.format(self.brightness, self.divisor))
-        elif self.white != 1:
-            said.append(DIM_NOTICE.format(self.white))
-        if not said:
-            return dict(facts)
-        scaled = {"white": self.white} if self.white != 1 else {}
-        return {**facts, **scaled, "notices": [*facts.get("notices", ()), *said]}
 
 
 @dataclass(frozen=True)
@@ -144,6 +67,7 @@ class Inputs:
         kernel: ArrayOrFile | None,
         truth: ArrayOrFile | None,
         operator: type[ForwardOperator] | None,
+        white: float | None = None,
     ) -> Inputs:
         """Read image, kernel and truth.
 
@@ -152,6 +76,7 @@ class Inputs:
             kernel: the operator's parameter, if it is known or approximately known.
             truth: the true image.
             operator: the class whose data and parameter they are; None for a blur.
+            white: the value of a picture that counts as white; None to find it.
 
         Raises:
             InputError: one of them cannot be read or used.
@@ -159,48 +84,27 @@ class Inputs:
         given, measured = {"image": image, "kernel": kernel, "truth": truth}, read_input_image(image, operator)
         are_pictures = operator is None or operator.data_range is not None
         if are_pictures:
-            measured = brightened(measured)
+            measured = scaled_to_unit(measured, white)
+        elif white is not None:
+            raise InputError("white is an option for pictures, and these data are none; leave it out")
         several = image if isinstance(image, list | tuple) else [image]
         paths = [one for one in (*several, kernel, truth) if isinstance(one, str | Path)]
         parameter = None if kernel is None else read_operator_parameter(kernel, operator)
         if operator is not None and issubclass(operator, MeasuredPixels) and parameter is not None:
             check_masks(measured.data, parameter)
-        seen = None if truth is None else read_input_image(truth).data if are_pictures else read_numbers_image(truth)
+        seen = None if truth is None else read_input_image(truth).data if are_pictures else read_truth(truth, operator)
         return cls(
             image=measured,
             parameter=parameter,
-            truth=None if seen is None else seen / measured.white,
+            truth=None if seen is None else measured.from_units(seen),
             sources={name: source_of(one) for name, one in given.items()},
             files=tuple(map(Path, paths)),
         )
 
-
-def masked_again(array: npt.NDArray[Any], masked: npt.NDArray[np.bool_]) -> np.ma.MaskedArray[Any, Any]:
-    """An image (H, W) or (H, W, C) of another size or not, with the mask of the given image."""
-    seen = resized_planes(torch.from_numpy(masked)[None, None].float(), (array.shape[0], array.shape[1]))[0, 0] > 0.5
-    mask = seen.numpy() if array.ndim == 2 else np.repeat(seen.numpy()[..., None], array.shape[-1], -1)
-    return np.ma.masked_array(array, mask)
-
-
-def brightened(image: InputImage) -> InputImage:
-    """A dim image, scaled to `BRIGHTEST`; an image of which something reaches `DIM` stays as it is.
-
-    Weights, thresholds and the level of saturation are made for pictures that reach white. The pictures of a 16-bit
-    camera may reach a fiftieth of it. The scaling is linear, so that the blur stays the same. A
-    value that the sensor has cut off becomes white.
-
-    Example:
-        >>> image = InputImage(torch.linspace(0, 0.019, 64).view(1, 1, 8, 8), Layout("array", 2, 16))
-        >>> found = brightened(image)
-        >>> round(float(found.data.max()), 4), round(found.white, 4)
-        (0.95, 0.02)
-    """
-    largest = float(image.data.max())
-    if not 0 < largest < DIM:
-        return image
-    is_saturated = saturation_levels(image.data.numpy())[1] == largest
-    white = largest if is_saturated else largest / BRIGHTEST
-    return replace(image, data=(image.data / white).clamp(0, 1), white=white)
+    def divided_by(self, white: float, brightness: float, degree: float = 1.0) -> Inputs:
+        """Inputs whose data and truth are divided, and whose result will be multiplied; as `InputImage.divided_by`."""
+        image = self.image.divided_by(white, brightness, degree)
+        return replace(self, image=image, truth=None if self.truth is None else self.truth / white)
 
 
 def check_masks(data: Tensor, masks: Tensor) -> None:
@@ -208,13 +112,6 @@ def check_masks(data: Tensor, masks: Tensor) -> None:
     if size_of(data) == size_of(masks) and len(masks) in (1, len(data)):
         for one, mask in zip(data, masks.expand(len(data), -1, -1, -1), strict=True):
             check_not_inverted(one.numpy(), mask[0].numpy() > 0)
-
-
-def resized_planes(planes: Tensor, size: Size) -> Tensor:
-    """Planes (B, C, H, W) on another grid of the same view, bilinear; unchanged if they have that size."""
-    if size_of(planes) == tuple(size):
-        return planes
-    return F.interpolate(planes, size, mode="bilinear", align_corners=False, antialias=True)
 
 
 def read_input_image(image: ImageInput, operator: type[ForwardOperator] | None = None) -> InputImage:
@@ -226,11 +123,12 @@ def read_input_image(image: ImageInput, operator: type[ForwardOperator] | None =
     if isinstance(image, list | tuple):
         return stacked([read_input_image(one, operator) for one in image])
     if operator is not None and operator.data_range is None:
-        return read_numbers(image, operator.data_form)  # type: ignore[arg-type]  # several, which lists and tuples are, came before
+        given: ArrayOrFile = image  # type: ignore[assignment]  # several, which lists and tuples are, came before
+        return read_stacked(given) if issubclass(operator, Stacked) else read_numbers(given, operator.data_form)
     if isinstance(image, np.ma.MaskedArray):
         return read_masked(image)
-    photo = read_image(image) if isinstance(image, str | Path) else None
-    picture, layout = to_bchw(image if photo is None else photo.pixels)  # type: ignore[arg-type]
+    photo = read_image(image, in_units=True) if isinstance(image, str | Path) else None
+    picture, layout = to_bchw(image if photo is None else photo.pixels, in_units=True)  # type: ignore[arg-type]
     return InputImage(picture, layout, None if photo is None else replace(photo, pixels=np.empty((0, 0))))
 
 
@@ -242,7 +140,7 @@ def read_masked(image: np.ma.MaskedArray[Any, Any]) -> InputImage:
         raise InputError("every pixel of the image is masked; give an image that shows something")
     values = np.array(image.data)
     values[masked] = values[~masked].mean(0).astype(values.dtype)
-    return InputImage(*to_bchw(values), masked=masked if masked.any() else None)
+    return InputImage(*to_bchw(values, in_units=True), masked=masked if masked.any() else None)
 
 
 def stacked(several: Sequence[InputImage]) -> InputImage:
@@ -257,6 +155,18 @@ def stacked(several: Sequence[InputImage]) -> InputImage:
     opaque = replace(first.layout, alpha=None)
     photo = first.photo and replace(first.photo, alpha=None)
     return InputImage(torch.cat([one.data for one in several]), opaque, photo)
+
+
+def read_stacked(given: ArrayOrFile) -> InputImage:
+    """Read a stack (D, H, W), or several of one size in an array (B, D, H, W). Raises `InputError`."""
+    from ..media.stacks import read_stack
+
+    is_file = isinstance(given, str | Path)
+    stack = read_stack(given) if is_file else None  # type: ignore[arg-type]
+    found = read_numbers(given if stack is None else stack.values, "(D, H, W), a stack of planes")
+    kind: Literal["array", "tensor"] = "tensor" if isinstance(given, Tensor) else "array"
+    ndim = 3 if len(found.data) == 1 and (stack is not None or np.ndim(given) == 3) else 4  # type: ignore[arg-type]
+    return replace(found, layout=Layout(kind, ndim, 32, planes=True), stack=stack and replace(stack, values=NO_VALUES))
 
 
 def read_numbers(numbers: ArrayOrFile, form: str) -> InputImage:
@@ -279,6 +189,12 @@ def read_numbers(numbers: ArrayOrFile, form: str) -> InputImage:
     if isinstance(numbers, Tensor):
         return InputImage(data, Layout("tensor", values.ndim, 32))
     return InputImage(data, Layout("array", 2 if values.ndim == 3 else 4, 32))  # images return as (H, W) or (H, W, C)
+
+
+def read_truth(given: ArrayOrFile, operator: type[ForwardOperator] | None) -> Tensor:
+    """Read the true image of data that are no pictures, (B, C, H, W), in any units. Raises `InputError`."""
+    is_stack = operator is not None and issubclass(operator, Stacked)
+    return read_stacked(given).data if is_stack else read_numbers_image(given)
 
 
 def read_numbers_image(given: ArrayOrFile) -> Tensor:
@@ -340,6 +256,8 @@ def read_operator_parameter(given: ArrayOrFile, operator: type[ForwardOperator] 
         return read_kernels(given)
     if issubclass(operator, MeasuredPixels):
         return read_measured(given)
+    if issubclass(operator, Stacked):
+        return read_stacked(given).data
     if isinstance(given, str | Path) and Path(given).suffix.lower() != ".npy":
         return read_input_image(given).data.mean(1, keepdim=True)
     values, name = real_numbers(given, "the operator's parameter")

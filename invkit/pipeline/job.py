@@ -20,17 +20,17 @@ from ..core import registry
 from ..core.errors import InputError
 from ..core.interfaces import Blur, ForwardOperator, KernelPrior
 from ..core.observers.checkpoint import Checkpointer, describe_run, load_checkpoint
-from ..core.operator_parameters import PartlySeen
+from ..core.operator_parameters import Stacked
 from ..core.parameters import LARGEST
 from ..core.result import KERNEL, Array, Result
 from ..core.runtime.threads import usual_torch_state
 from ..core.solver import Observer
-from ..numerics.framing import visible_part
 from ..numerics.geometry import size_of
 from ..recipes.model import Recipe, load_recipe
 from .assemble import Assembly, as_batch
 from .diagnostics import diagnose
-from .inputs import ArrayOrFile, ImageInput, InputImage, Inputs, check_truth
+from .input_image import InputImage
+from .inputs import ArrayOrFile, ImageInput, Inputs, check_truth
 from .kernel_frame import KernelFrame
 from .multistart import solve_stages
 from .options import (
@@ -44,8 +44,8 @@ from .options import (
     explained_memory,
     kernel_frame_of,
 )
-from .recipe_choice import AUTO_RECIPE, choose_recipe
-from .restored import psnr, restored_color, restored_size, with_chroma
+from .recipe_choice import AUTO_RECIPE, choose_recipe, recipe_for_kernel
+from .restored import psnr, restored_color, restored_size, stack_under, visible_image, with_chroma
 from .scene import Scene, scene_of
 from .sequence import Outcome
 from .stages import RunControl, Stage, check_stages, plan_stages, with_colors
@@ -96,6 +96,7 @@ class Job:
         checkpoint: Path | None = None,
         checkpoint_every: float = 30.0,
         resume: bool = False,
+        extendable: bool = False,
     ) -> Result:
         """Solve the stages and put the image together.
 
@@ -110,6 +111,7 @@ class Job:
             checkpoint: file for the state of the first stage; None for none. A recipe with candidates saves none.
             checkpoint_every: seconds between two saves.
             resume: continue the first stage from that file; later stages are solved again.
+            extendable: keep the state at the end of the first stage too, to resume it with more iterations.
 
         Raises:
             InputError: there is nothing to resume from, or the checkpoint belongs to another run.
@@ -117,24 +119,18 @@ class Job:
         """
         if time_limit is not None and not (isinstance(time_limit, int | float) and 0 < time_limit <= LARGEST):
             raise InputError(f"the time limit must be a positive number of seconds, got {time_limit!r:.40}")
-        if self.with_size_found is not None:
-            return self.sized().run(
-                time_limit=time_limit,
-                observers=observers,
-                progress=progress,
-                checkpoint=checkpoint,
-                checkpoint_every=checkpoint_every,
-                resume=resume,
-            )
-        if resume and self.stages[0].candidates:
+        job = self.sized()
+        if resume and job.stages[0].candidates:
             raise InputError(f"{self.name} has several candidates, of which nothing is saved to resume; start anew")
         if resume and checkpoint is None:
             raise InputError("resume needs the checkpoint file to resume from")
-        saved = load_checkpoint(checkpoint, self.identity, self.device) if resume and checkpoint is not None else None
-        savers = [] if checkpoint is None else [Checkpointer(checkpoint, self.identity, checkpoint_every)]
+        saved = load_checkpoint(checkpoint, job.identity, self.device) if resume and checkpoint is not None else None
+        every, savers = checkpoint_every, list[Observer]()
+        if checkpoint is not None:
+            savers.append(Checkpointer(checkpoint, job.identity, every, at_end=extendable))
         control = RunControl(observers, savers, progress, time_limit)
         with explained_memory():
-            return self.result(solve_stages(self.stages, self.assembly, self.device, control, self.frame, saved))
+            return job.result(solve_stages(job.stages, job.assembly, self.device, control, job.frame, saved))
 
     def sized(self) -> Job:
         """The job for the kernel size that a quick estimate finds; the job itself if none is needed."""
@@ -147,15 +143,13 @@ class Job:
         """The result for the user: the image in the input's layout, with its chroma, details and warnings."""
         solved, (stage, _) = outcome.result(), outcome.last
         image, kernel = torch.as_tensor(solved.image), torch.as_tensor(solved.kernel)
-        plane = visible_part(image, size_of(stage.data), size_of(kernel))
-        if isinstance(self.operator, PartlySeen):
-            plane = plane * self.operator.seen(kernel)
+        plane = visible_image(self.operator, image, stage.data, kernel)
         restored, before = with_chroma(plane, stage.chroma), self.before()
         details = {**self.facts, "color": restored_color(stage), **solved.details}
         warnings, is_sharp = [], self.can_be_diagnosed and self.scene.is_sharp(before, kernel[0, 0])
         if self.can_be_diagnosed and not is_sharp:
             warnings = diagnose(before, restored.clamp(0, 1), kernel[0, 0], details.get("candidates", ()))
-        warnings += self.doubts(plane)
+        warnings += self.image.doubts(plane)
         details |= self.image.with_white(self.scene.facts(is_sharp)) | ({"warnings": warnings} if warnings else {})
         given = self.scene.given(before)
         whole = given if is_sharp else self.scene.put_back(restored)
@@ -165,24 +159,17 @@ class Job:
             details["psnr"] = dict(zip(("before", "after"), before_and_after, strict=True))
         return replace(
             solved,
-            image=self.image.in_layout(whole.clamp(0, 1).float()),
+            image=self.image.in_layout(whole.clamp(*self.image.range).float()),
             kernel=self.parameter_in_layout(kernel),
             variances=self.variances_in_layout(solved.variances),
             blurry=self.image.in_layout(given),
             details=details,
             bits=self.image.bits,
             has_kernel=self.has_kernel,
+            is_stack=isinstance(self.operator, Stacked),
             white=self.image.brightness or 1.0,
             icc_profile=None if self.image.photo is None else self.image.photo.icc_profile,
         )
-
-    def doubts(self, image: Tensor) -> list[str]:
-        """Why data that are no picture, and their image (B, C, H, W) in [0, 1], may be wrong."""
-        if self.image.brightness is None:
-            return list(self.image.reading.doubts)
-        from .units import reached_doubt
-
-        return [*self.image.reading.doubts, *reached_doubt(image)]
 
     @property
     def can_be_diagnosed(self) -> bool:
@@ -201,7 +188,7 @@ class Job:
         initial = problem.operator.initial_image(last.data, problem.kernel_prior().detach().to(last.data))
         if problem.operator.data_range is not None and size_of(initial) == size_of(data):
             return data
-        return with_chroma(initial, last.chroma).clamp(0, 1)
+        return with_chroma(stack_under(problem.operator, initial, last.data), last.chroma).clamp(0, 1)
 
     @property
     def has_kernel(self) -> bool:
@@ -241,6 +228,7 @@ def prepare(
     device: str = "auto",
     sigma: float | None = None,
     whole_picture: bool = False,
+    white: float | None = None,
     nonblind: bool = False,
     time_limit: float | None = None,
 ) -> Job:
@@ -258,6 +246,7 @@ def prepare(
         device: as for `deblur`.
         sigma: as for `deblur`.
         whole_picture: as for `deblur`.
+        white: as for `deblur`.
         nonblind: refuse a recipe that would ignore the kernel.
         time_limit: seconds; only for the choice of a recipe by "auto".
 
@@ -265,10 +254,13 @@ def prepare(
         InvkitError: one of them cannot be used.
     """
     given = {"kernel_size": kernel_size, "color": color, "seed": seed, "device": device, "sigma": sigma}
-    options = Options.checked(overrides, {**given, "whole_picture": whole_picture})
+    options = Options.checked(overrides, {**given, "whole_picture": whole_picture, "white": white})
     where = choose_device(options.device)
-    method = None if recipe is None or recipe == AUTO_RECIPE else read_recipe(recipe, options)
-    inputs = read_inputs(image, kernel, truth, method, recipe)
+    is_open = recipe is None or recipe == AUTO_RECIPE
+    if is_open and nonblind:
+        recipe, is_open = recipe_for_kernel(image), False
+    method = None if recipe is None or is_open else read_recipe(recipe, options)
+    inputs = read_inputs(image, kernel, truth, method, recipe, options.white)
     if method is not None and registry.load("operators", method.operator.name).data_range is None:
         from .units import scaled_numbers
 
@@ -296,6 +288,7 @@ def read_inputs(
     truth: ArrayOrFile | None,
     method: Recipe | None,
     recipe: str | Path | Recipe | None,
+    white: float | None,
 ) -> Inputs:
     """Read image, kernel and truth; files that are not given are those of the recipe's measurement.
 
@@ -305,6 +298,7 @@ def read_inputs(
         truth: given by the user, or None.
         method: the recipe; None if it is to be chosen.
         recipe: what the user gave for it; files in a recipe are relative to its folder.
+        white: given by the user, or None.
 
     Raises:
         InputError: there is no image, or a file cannot be read or used.
@@ -319,7 +313,7 @@ def read_inputs(
         kernel = folder / named.kernel
     assert image is not None
     operator = registry.load("operators", method.operator.name) if method else None
-    return Inputs.read(image, kernel, truth, operator)
+    return Inputs.read(image, kernel, truth, operator, white)
 
 
 def prepared_job(
@@ -345,7 +339,8 @@ def prepared_job(
         check_accepts_kernel(method)
     frame = kernel_frame_of(method, operator, options, data, parameter)
     size = frame.size
-    stages = plan_stages(method, data, options, operator.data_range is not None, scene.measured, image.rounding)
+    are_pictures = operator.data_range is not None
+    stages = plan_stages(method, data, options, are_pictures, scene.measured, image.rounding, image.range)
     if parameter is not None and issubclass(operator, Blur):
         parameter = as_batch(parameter, (len(data), 1, *size))
         stages = (stages[0].knowing(parameter), *stages[1:])
@@ -366,6 +361,7 @@ def prepared_job(
             "seed": options.seed,
             "sigma": None if options.sigma is None else options.sigma * image.divisor,
             "whole_picture": options.whole_picture,
+            "white": options.white,
             "kernel": None if parameter is None else "file" if inputs.sources["kernel"] else "array",
         },
         "seed": options.seed,

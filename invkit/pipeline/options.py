@@ -71,6 +71,7 @@ class Options(BaseModel):
     device: str = "auto"
     sigma: Annotated[float | None, Field(ge=0, le=LARGEST, allow_inf_nan=False)] = None
     whole_picture: bool = False
+    white: Annotated[float | None, Field(gt=0, le=LARGEST, allow_inf_nan=False)] = None
 
     @classmethod
     def checked(cls, overrides: Sequence[str], values: dict[str, Any]) -> Options:
@@ -102,6 +103,7 @@ EXPECTED_OPTION = {
     "device": "a name as 'auto', 'cpu' or 'cuda:0'",
     "sigma": f"a finite number from 0 to {LARGEST:g}, in [0, 1] units, or None to estimate it",
     "whole_picture": "True or False",
+    "white": f"a number above 0 and up to {LARGEST:g}, in the units of the data, or None to find it",
 }
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
 from ..core.errors import NotApplicableError
 from ..recipes.model import load_recipe
-from .inputs import Inputs
+from .inputs import ImageInput, Inputs
 from .options import Options, check_kernel_size
 from .stages import plan_stages
 
-__all__ = ["AUTO_RECIPE", "choose_recipe"]
+__all__ = ["AUTO_RECIPE", "choose_recipe", "recipe_for_kernel"]
 
 AUTO_RECIPE = "auto"
 FAST_RECIPE, BEST_RECIPE, REFINING_RECIPE = "fast", "best", "polish"  # what "auto" chooses from
+SHARP_RECIPE, STACK_RECIPE = "sparse-admm", "stack-richardson-lucy"  # for a known kernel
 NIGHT_RECIPE, STREAK_RECIPE = "night", "light-streaks"  # the second tells whether the first applies
 BEST_SECONDS = 10.0  # that BEST_RECIPE takes for 256 x 256 pixels, at most, on two cores of 2024: page Measured
 
@@ -40,6 +43,17 @@ def choose_recipe(inputs: Inputs, options: Options, time_limit: float | None) ->
     if time_limit is not None and needed > time_limit:
         return FAST_RECIPE, f"{FAST_RECIPE}: {about}, more than the time limit of {time_limit:.0f} s"
     return BEST_RECIPE, f"{BEST_RECIPE}: {about}"
+
+
+def recipe_for_kernel(image: ImageInput | None) -> str:
+    """The name of the recipe for data with a known kernel: `STACK_RECIPE` for stacks of planes, else `SHARP_RECIPE`."""
+    from ..media.stacks import MIN_PLANES, is_stack_file
+
+    if isinstance(image, str | Path):
+        return STACK_RECIPE if is_stack_file(Path(image)) else SHARP_RECIPE
+    shape = tuple[int, ...](getattr(image, "shape", ()))
+    is_stack = len(shape) == 3 and min(shape[0], shape[2]) >= MIN_PLANES
+    return STACK_RECIPE if is_stack else SHARP_RECIPE
 
 
 def has_light_streaks(inputs: Inputs, options: Options) -> bool:

@@ -24,7 +24,8 @@ from ..numerics.noise import PATCH_SIDE, estimate_sigma
 from ..numerics.overlays import overlay_of
 from ..numerics.steep_edges import edge_steepness
 from ..recipes.model import Recipe
-from .inputs import InputImage, Inputs
+from .input_image import InputImage
+from .inputs import Inputs
 from .options import Options
 
 __all__ = ["Scene", "find_scene", "scene_of"]

@@ -14,6 +14,7 @@ from torch import Tensor
 from ..core import registry
 from ..core.errors import InputError, InvkitError
 from ..core.interfaces import Blur, GriddedBlur, KernelPrior
+from ..core.ranges import UNIT_RANGE, ValueRange
 from ..core.result import Result
 from ..core.runtime.threads import threads_worth
 from ..core.solver import Observer
@@ -58,6 +59,7 @@ class Stage:
         candidates: the stages of each recipe that it may start from; only the first stage has any.
         measured: which pixels of the data count, (1, 1, H, W), bool; None: all. Elsewhere the data were filled, which
             is what solvers see that are not of type `MissingData`.
+        image_range: of the image, where prior and solver can have another one than [0, 1].
     """
 
     recipe: Recipe
@@ -69,6 +71,7 @@ class Stage:
     seed: int
     candidates: tuple[tuple[Stage, ...], ...] = ()
     measured: Tensor | None = None
+    image_range: ValueRange = UNIT_RANGE
 
     def knowing(self, kernel: Tensor) -> Stage:
         """The stage that starts from a kernel (1, 1, h, w): an estimated noise level grows by the error of the model.
@@ -128,6 +131,7 @@ class Stage:
                 sigma=self.sigma or 0.0,
                 seed=self.seed,
                 measured=self.measured,
+                image_range=self.image_range,
             )
 
     def summary(self, solved: Result | None) -> dict[str, Any]:
@@ -151,6 +155,7 @@ def plan_stages(
     are_pictures: bool = True,
     measured: Tensor | None = None,
     rounding: float = ROUNDING_SIGMA,
+    image_range: ValueRange = UNIT_RANGE,
 ) -> tuple[Stage, ...]:
     """The stages of a recipe; of next stages and candidates, the picture's window is that of the recipe.
 
@@ -161,11 +166,13 @@ def plan_stages(
         are_pictures: whether the data are pictures; other data have neither colours nor an estimate of their noise.
         measured: which pixels count, (1, 1, H, W), bool; None: all.
         rounding: standard deviation of the rounding of the picture, the least that its noise is taken for.
+        image_range: of the image that the last stage gives, where prior and solver can have another one than [0, 1].
 
     Raises:
         InputError: a stage needs the noise level, and it cannot be estimated.
     """
-    return stages_of(recipe, Views(picture, recipe, options, are_pictures, measured, rounding), options.color)
+    *before, last = stages_of(recipe, Views(picture, recipe, options, are_pictures, measured, rounding), options.color)
+    return (*before, replace(last, image_range=image_range))
 
 
 @dataclass(frozen=True)

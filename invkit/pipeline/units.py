@@ -17,10 +17,9 @@ from .inputs import Inputs
 from .options import Options, kernel_frame_of
 from .stages import identity_kernel
 
-__all__ = ["BRIGHTEST_NUMBER", "brightness_of", "reached_doubt", "scaled_numbers"]
+__all__ = ["BRIGHTEST_NUMBER", "brightness_of", "scaled_numbers"]
 
 BRIGHTEST_NUMBER = 0.5  # of the image of scaled data, as estimated; one twice as bright still fits [0, 1]
-REACHED = 0.999  # in [0, 1], from here on the image of scaled data is cut off
 
 
 def scaled_numbers(inputs: Inputs, recipe: Recipe, options: Options) -> Inputs:
@@ -48,21 +47,7 @@ def scaled_numbers(inputs: Inputs, recipe: Recipe, options: Options) -> Inputs:
     size = kernel_frame_of(recipe, type(operator), options, image.data, inputs.parameter).size
     start = identity_kernel(size) if recipe.candidates and inputs.parameter is None else inputs.parameter
     brightness = brightness_of(checked, operator, image.data, size, start)
-    return scaled_inputs(inputs, brightness, degree_of(operator))
-
-
-def scaled_inputs(inputs: Inputs, brightness: float, degree: float) -> Inputs:
-    """Inputs whose data and truth are divided, and whose result will be multiplied.
-
-    Args:
-        inputs: that were read.
-        brightness: about the largest value of the image, in the units of the given data.
-        degree: of the operator's homogeneity.
-    """
-    white = brightness / BRIGHTEST_NUMBER
-    image = replace(inputs.image, white=white, brightness=brightness, degree=degree)
-    image = replace(image, data=inputs.image.data / image.divisor)
-    return replace(inputs, image=image, truth=None if inputs.truth is None else inputs.truth / white)
+    return inputs.divided_by(brightness / BRIGHTEST_NUMBER, brightness, degree_of(operator))
 
 
 def brightness_of(
@@ -90,18 +75,3 @@ def brightness_of(
     if not brightness > 0:
         raise InputError("no image of positive values explains the data; check their signs and their order")
     return brightness
-
-
-def reached_doubt(image: Tensor) -> list[str]:
-    """A sentence if pixels of the image of scaled data are as bright as they can be, and may be brighter; or none.
-
-    Args:
-        image: (B, C, H, W) in [0, 1].
-    """
-    count = int((image >= REACHED).sum())
-    if not count:
-        return []
-    return [
-        f"{count} of {image.numel()} pixels of the image were cut off at {1 / BRIGHTEST_NUMBER:g} times the brightness "
-        "that was estimated from the data; the data may hold outliers, or too little of the image"
-    ]

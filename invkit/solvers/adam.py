@@ -17,6 +17,7 @@ from ..core.errors import AssemblyError
 from ..core.interfaces import ImagePrior, LatentPrior, OperatorParameterPrior
 from ..core.parameters import NonNegative, NonNegativeInt, Positive, PositiveFraction, PositiveInt, Seed, validated
 from ..core.problem import MissingData, Problem
+from ..core.ranges import AnyRange
 from ..core.solver import CHECK_EVERY, Solver, State
 from .early_stop import EarlyStop
 from .graph_replay import GRAPHS, Execution, Outcome, Replay
@@ -270,7 +271,7 @@ class AdamSolver(Solver[AdamState]):
 
 
 @final
-class JointAdam(AdamSolver, MissingData):
+class JointAdam(AdamSolver, MissingData, AnyRange):
     """One Adam step on both priors at a time: SelfDeblur with joint optimisation.
 
     Ren, Zhang, Wang, Hu, Zuo, "Neural Blind Deconvolution Using Deep Priors", CVPR 2020, Algorithm 2.
@@ -299,7 +300,7 @@ class JointAdam(AdamSolver, MissingData):
 
 
 @final
-class AlternatingAdam(AdamSolver, MissingData):
+class AlternatingAdam(AdamSolver, MissingData, AnyRange):
     """An Adam step on the kernel, then one on the image: SelfDeblur with alternating optimisation.
 
     Ren, Zhang, Wang, Hu, Zuo, "Neural Blind Deconvolution Using Deep Priors", CVPR 2020, Algorithm 1. Both steps of an

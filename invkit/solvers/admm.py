@@ -13,6 +13,7 @@ from ..core.fidelity_abilities import Separable
 from ..core.interfaces import Proximable
 from ..core.parameters import NonNegative, Positive, PositiveFraction, PositiveInt, validated
 from ..core.problem import MissingData, Problem
+from ..core.ranges import AnyRange, ValueRange
 from ..numerics.finite_differences import apply_filters, apply_filters_adjoint
 from ..numerics.fourier import otf, to_grid, to_image
 from ..numerics.geometry import margins, size_of
@@ -45,12 +46,12 @@ class ADMMState(PixelState):
         blurred: ``K x``, (B, C, *grid).
         blur_gap: scaled multiplier of ``u = K x``, (B, C, *grid).
         gaps: scaled multipliers of ``z_i = D_i x``, each (K, B, C, *grid).
-        bound_gap: scaled multiplier of ``z = x`` in [0, 1], (B, C, *grid); a single zero without bounds.
+        bound_gap: scaled multiplier of ``z = x`` within the range, (B, C, *grid); a single zero without bounds.
         blur: the kernel's transfer function, (B, 1, *half grid).
         data_factor: factor of the spectrum of u's target in the least-squares step, (B, 1, *half grid).
         prior_factor: factor of the spectrum of the targets of all z; complex, as a mixed product takes a copy.
         saturated: which data are saturated, (B, C, H', W'), bool; None if no data are.
-        upper_bound: upper bound of the image, (B, C, *grid); None if it is 1 everywhere.
+        upper_bound: upper bound of the image, (B, C, *grid); None if it is that of the range everywhere.
     """
 
     grid: Tensor
@@ -66,7 +67,7 @@ class ADMMState(PixelState):
     saved: ClassVar = ("image", "kernel", "grid", "blurred", "blur_gap", "gaps", "bound_gap")
 
 
-class ADMM(Advancing[ADMMState], MissingData):
+class ADMM(Advancing[ADMMState], MissingData, AnyRange):
     """Deconvolution whose data term ignores what lies beyond the data's border (Almeida & Figueiredo 2013).
 
     It minimises ``f(M u, y) + sum_i w_i g_i(z_i)`` with ``u = K x`` and ``z_i = D_i x`` by ADMM. The mask M keeps the
@@ -82,8 +83,8 @@ class ADMM(Advancing[ADMMState], MissingData):
         penalty: penalty of ``z = D x``, as a multiple of the largest weight.
         relaxation: factor in (0, 2): over-relaxation above 1, under-relaxation below; 1 for none. With 1.8, 25
             iterations are about as good as 40 without relaxation.
-        bound_penalty: above 0, a further splitting ``z = x`` keeps the image in [0, 1]; its penalty is this multiple of
-            that of ``z = D x``. A dark or bright area then cannot ring below black or above white, and such ringing
+        bound_penalty: above 0, a further splitting ``z = x`` keeps the image in its range; its penalty is this multiple
+            of that of ``z = D x``. A dark or bright area then cannot ring below black or above white, and such ringing
             cannot spread. With 0 the image is clamped only in the end.
         saturation: data from this value on are saturated: they may have been brighter than they are recorded. None: no
             data are saturated.
@@ -137,6 +138,7 @@ class ADMM(Advancing[ADMMState], MissingData):
         return ADMMState(
             image=image,
             kernel=kernel,
+            range=problem.image_prior.range,
             grid=grid,
             blurred=blurred,
             blur_gap=kept * blurred,
@@ -194,9 +196,9 @@ class ADMM(Advancing[ADMMState], MissingData):
         return u.sub_(state.blur_gap, alpha=1 / self._scale())
 
     def _bound_step(self, state: ADMMState) -> Tensor:
-        """Update z in [0, 1] and its multiplier; return the target of x, over `_scale`."""
+        """Update z within the range and its multiplier; return the target of x, over `_scale`."""
         shifted = torch.add(state.bound_gap, state.grid, alpha=self.relaxation)
-        z = within_bounds(shifted, state.upper_bound)
+        z = within_bounds(shifted, state.upper_bound, state.range)
         state.bound_gap = shifted.sub_(z, alpha=self.relaxation)
         return z.sub_(state.bound_gap, alpha=1 / self._scale())
 
@@ -225,6 +227,8 @@ def data_prox(problem: Problem, under: Tensor, data: Tensor, step: float) -> Ten
 def image_upper_bound(problem: Problem, saturated: Tensor | None, image: Tensor, kernel: Tensor) -> Tensor | None:
     """The upper bound of an image: `SATURATED_UPPER_BOUND` where data are saturated, else 1; None if none are.
 
+    Instead of 1 it is the upper bound of the image prior's range, if that is another one.
+
     Args:
         problem: gives the shape of the data.
         saturated: which data are saturated, (B, C, H', W'), bool; None if no data are.
@@ -233,14 +237,22 @@ def image_upper_bound(problem: Problem, saturated: Tensor | None, image: Tensor,
     """
     if saturated is None:
         return None
-    bound = torch.ones_like(image)
-    under_data(problem, bound, kernel).masked_fill_(saturated, SATURATED_UPPER_BOUND)
+    white = problem.image_prior.range[1]
+    bound = torch.full_like(image, white)
+    under_data(problem, bound, kernel).masked_fill_(saturated, max(white, SATURATED_UPPER_BOUND))
     return bound
 
 
-def within_bounds(image: Tensor, upper_bound: Tensor | None) -> Tensor:
-    """An image (B, C, H, W), at least 0 and at most its upper bound of `image_upper_bound`; None for 1."""
-    return image.clamp(0, 1) if upper_bound is None else image.clamp(min=0).minimum(upper_bound)
+def within_bounds(image: Tensor, upper_bound: Tensor | None, value_range: ValueRange) -> Tensor:
+    """An image within its range.
+
+    Args:
+        image: (B, C, H, W).
+        upper_bound: of `image_upper_bound`, which replaces that of the range; None for that of the range.
+        value_range: of the image.
+    """
+    low, high = value_range
+    return image.clamp(low, high) if upper_bound is None else image.clamp(min=low).minimum(upper_bound)
 
 
 def under_data(problem: Problem, grid: Tensor, kernel: Tensor) -> Tensor:

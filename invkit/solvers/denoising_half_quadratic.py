@@ -15,6 +15,7 @@ from ..core.errors import AssemblyError
 from ..core.interfaces import Denoising, Proximable
 from ..core.parameters import Positive, PositiveFraction, PositiveInt, validated
 from ..core.problem import MissingData, Problem, Term
+from ..core.ranges import AnyRange
 from ..core.solver import Solver
 from ..numerics.conjugate_gradients import conjugate_gradients, dot_per_channel
 from ..numerics.geometry import Size
@@ -43,7 +44,7 @@ class DenoisingState(PixelState):
     Attributes:
         blur: K, from the image to the data.
         saturated: which data are saturated, (B, C, H', W'), bool; None if no data are.
-        upper_bound: of the image, (B, C, H, W); None if it is 1 everywhere.
+        upper_bound: of the image, (B, C, H, W); None if it is that of the range everywhere.
     """
 
     blur: MaskedBlur
@@ -51,7 +52,7 @@ class DenoisingState(PixelState):
     upper_bound: Tensor | None
 
 
-class DenoisingHalfQuadratic(Advancing[DenoisingState], MissingData):
+class DenoisingHalfQuadratic(Advancing[DenoisingState], MissingData, AnyRange):
     """Deconvolution by half-quadratic splitting with a denoiser, whose noise level falls from step to step.
 
     It minimises ``|M (K x - y)|^2 + w R(z) + beta |x - z|^2`` over z, by the denoiser at the noise level
@@ -140,7 +141,14 @@ class DenoisingHalfQuadratic(Advancing[DenoisingState], MissingData):
         saturated = saturation_mask(problem.masked(problem.data), self.saturation)
         bound = image_upper_bound(problem, saturated, image, kernel)
         blur = MaskedBlur.of(problem, kernel)
-        return DenoisingState(image=image, kernel=kernel, blur=blur, saturated=saturated, upper_bound=bound)
+        return DenoisingState(
+            image=image,
+            kernel=kernel,
+            range=problem.image_prior.range,
+            blur=blur,
+            saturated=saturated,
+            upper_bound=bound,
+        )
 
     @torch.no_grad()
     def advance(self, problem: Problem, state: DenoisingState) -> DenoisingState:
@@ -148,7 +156,9 @@ class DenoisingHalfQuadratic(Advancing[DenoisingState], MissingData):
         term = denoising_terms(problem)[0]
         noise = self.noise_level(term.weight, state.iteration)
         beta = term.weight / (2 * noise**2)
-        z = denoised(term, within_bounds(state.image, state.upper_bound), noise, self.shift(state.iteration))
+        z = denoised(
+            term, within_bounds(state.image, state.upper_bound, state.range), noise, self.shift(state.iteration)
+        )
         inverse = 1 / (state.blur.spectrum.abs().square() + beta)
         state.image = conjugate_gradients(
             lambda image: state.blur.normal(image).add_(image, alpha=beta),

@@ -15,6 +15,7 @@ from ..core.errors import AssemblyError
 from ..core.interfaces import Assignable, Denoising, ImagePrior, OperatorParameterPrior, Proximable
 from ..core.parameters import Fraction, NonNegativeInt, Positive, PositiveInt, Seed, validated
 from ..core.problem import MissingData, Problem, Term
+from ..core.ranges import AnyRange
 from ..core.solver import Solver
 from .alternating_admm import loss_of_unknown
 from .inner import run_inner
@@ -81,7 +82,7 @@ class Near(Proximable):
         return (coefficients + share * self.image) / (1 + share)
 
 
-class Diffusion(Solver[DiffusionState], MissingData):
+class Diffusion(Solver[DiffusionState], MissingData, AnyRange):
     """DiffPIR with any operator, and with an unknown parameter: a denoiser leads from noise to an image.
 
     Zhu, Zhang, Liang, Cao, Wen, Timofte, Van Gool, "Denoising Diffusion Models for Plug-and-Play Image Restoration",
@@ -89,7 +90,7 @@ class Diffusion(Solver[DiffusionState], MissingData):
     s_1 > ... > s_T, each step is
 
     1. ``z = D(x_t, s_t)``, the denoiser;
-    2. ``x = argmin fidelity(A(x, k), y) + w |x - z|^2 / (2 s_t^2 n)`` over n pixels in [0, 1], by `ProximalGradient`;
+    2. ``x = argmin fidelity(A(x, k), y) + w |x - z|^2 / (2 s_t^2 n)`` over n pixels, by `ProximalGradient`;
     3. if the operator's parameter is unknown, some steps of Adam on its prior for this x: the M-step of Laroche,
        Almansa, Coupeté, "Fast Diffusion EM", WACV 2024;
     4. ``x_{t+1} = x + s_{t+1} (sqrt(1 - c) (x_t - x) / s_t + sqrt(c) noise)``.
@@ -151,6 +152,7 @@ class Diffusion(Solver[DiffusionState], MissingData):
         return DiffusionState(
             image=image,
             kernel=kernel,
+            range=problem.image_prior.range,
             noisy=image + self.noise_level(0) * noise_like(image, generator),
             kernel_prior=prior,
             optimizer=torch.optim.Adam(unknown, lr=self.parameter_lr) if unknown else None,

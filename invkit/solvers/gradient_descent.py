@@ -10,6 +10,7 @@ from torch import Tensor
 from ..core.interfaces import Assignable, LinearOperator
 from ..core.parameters import Positive, PositiveInt, validated
 from ..core.problem import MissingData, Problem
+from ..core.ranges import AnyRange
 from ..core.solver import Solver
 from ..numerics.conjugate_gradients import changed_by_at_most
 from .pixel_state import PixelState, check_terms, starting_point
@@ -17,15 +18,15 @@ from .pixel_state import PixelState, check_terms, starting_point
 __all__ = ["GradientDescent"]
 
 
-class GradientDescent(Solver[PixelState], MissingData):
+class GradientDescent(Solver[PixelState], MissingData, AnyRange):
     """Steepest descent on the image for a fixed kernel: the x-step of Chan & Wong 1998 and Perrone & Favaro 2014.
 
     With the rule "curvature", ``x <- x - step * N / 2 * gradient of the objective``, where N is the number of values of
     the data. With the mean squared error and a kernel that sums to one, a step of 1 is Landweber's. This is the largest
     safe step without regularizers. With the rule "largest-change", the pixel of the largest derivative changes by
     ``step`` times the largest pixel, as in Perrone and Favaro's program. These steps do not shrink near a minimum: a
-    kernel step between two of them meets an image that keeps moving. The iterate stays within [0, 1]. For an operator
-    that is not linear no safe step is known beforehand; `ProximalGradient` finds one.
+    kernel step between two of them meets an image that keeps moving. The iterate stays within the range of the
+    image prior. For an operator that is not linear no safe step is known beforehand; `ProximalGradient` finds one.
 
     Args:
         iterations: number of steps.
@@ -58,14 +59,14 @@ class GradientDescent(Solver[PixelState], MissingData):
     def start(self, problem: Problem) -> PixelState:
         """Take the image that the prior gives."""
         image, kernel = starting_point(problem)
-        return PixelState(image=image, kernel=kernel)
+        return PixelState(image=image, kernel=kernel, range=problem.image_prior.range)
 
     def step(self, problem: Problem, state: PixelState) -> PixelState:
         """One gradient step."""
         image = state.image.detach().requires_grad_()
         loss = problem.objective(image, state.kernel, state.iteration).sum()
         (gradient,) = torch.autograd.grad(loss, image)
-        state.image = self._moved(state.image, gradient, problem.data[0].numel()).clamp(0, 1)
+        state.image = self._moved(state.image, gradient, problem.data[0].numel()).clamp(*state.range)
         state.losses.append(loss.detach())
         return state
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from ..core.interfaces import Proximable
 from ..core.parameters import Positive, validated
 from ..core.problem import Problem
+from ..core.ranges import AnyRange
 from ..numerics.finite_differences import apply_filters, apply_filters_adjoint
 from ..numerics.fourier import otf, to_grid, to_image
 from ..numerics.geometry import size_of
@@ -53,7 +54,7 @@ class HalfQuadraticState(PixelState):
         self.spectrum = torch.fft.rfft2(self.grid)
 
 
-class HalfQuadratic(Advancing[HalfQuadraticState]):
+class HalfQuadratic(Advancing[HalfQuadraticState], AnyRange):
     """Sparse deconvolution by half-quadratic splitting with continuation (Wang, Yang, Yin, Zhang 2008).
 
     It minimises ``|K x - y|^2 + sum_i w_i g_i(z_i) + beta |D_i x - z_i|^2`` over z (the regularizers' proximal maps)
@@ -106,6 +107,7 @@ class HalfQuadratic(Advancing[HalfQuadraticState]):
         return HalfQuadraticState(
             image=image,
             kernel=kernel,
+            range=problem.image_prior.range,
             grid=grid,
             spectrum=spectrum if self.start_from_data else torch.fft.rfft2(grid),
             fixed=blur.conj() * spectrum,

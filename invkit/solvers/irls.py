@@ -13,6 +13,7 @@ from torch import Tensor
 from ..core.interfaces import Attracting, Majorised, Regularizer, Reweightable
 from ..core.parameters import NonNegativeInt, Positive, PositiveInt, validated
 from ..core.problem import MissingData, Problem
+from ..core.ranges import AnyRange
 from ..numerics.conjugate_gradients import conjugate_gradients, dot_per_channel
 from ..numerics.finite_differences import (
     IDENTITY,
@@ -89,7 +90,7 @@ class IRLSState(PixelState):
     source: Tensor
 
 
-class IRLS(Advancing[IRLSState], MissingData):
+class IRLS(Advancing[IRLSState], MissingData, AnyRange):
     """Sparse deconvolution by iteratively reweighted least squares (Levin, Fergus, Durand, Freeman 2007).
 
     It minimises the problem's objective with the exact model of the border. Each regularizer is replaced by the
@@ -149,7 +150,14 @@ class IRLS(Advancing[IRLSState], MissingData):
         """Take the image that the prior gives."""
         image, kernel = starting_point(problem)
         blur = MaskedBlur.of(problem, kernel)
-        return IRLSState(image=image, kernel=kernel, blur=blur, right=blur.adjoint(problem.data), source=image)
+        return IRLSState(
+            image=image,
+            kernel=kernel,
+            range=problem.image_prior.range,
+            blur=blur,
+            right=blur.adjoint(problem.data),
+            source=image,
+        )
 
     @torch.no_grad()
     def advance(self, problem: Problem, state: IRLSState) -> IRLSState:

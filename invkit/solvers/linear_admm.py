@@ -13,6 +13,7 @@ from ..core.fidelity_abilities import LeastSquares
 from ..core.interfaces import Assignable, LinearOperator, Proximable
 from ..core.parameters import NonNegative, Positive, PositiveInt, validated
 from ..core.problem import MissingData, Problem
+from ..core.ranges import AnyRange
 from ..core.solver import Solver
 from ..numerics.conjugate_gradients import conjugate_gradients
 from ..numerics.finite_differences import apply_filters, apply_filters_adjoint
@@ -28,7 +29,7 @@ class LinearState(PixelState):
 
     Attributes:
         gaps: scaled multipliers of ``z_i = D_i x``, each (K, B, C, H, W).
-        bound_gap: scaled multiplier of ``z = x`` in [0, 1], (B, C, H, W).
+        bound_gap: scaled multiplier of ``z = x`` within the range, (B, C, H, W).
     """
 
     gaps: list[Tensor]
@@ -36,21 +37,21 @@ class LinearState(PixelState):
     saved: ClassVar = ("image", "kernel", "gaps", "bound_gap")
 
 
-class LinearADMM(Solver[LinearState], MissingData):
+class LinearADMM(Solver[LinearState], MissingData, AnyRange):
     """ADMM for any linear operator with known parameters.
 
-    It minimises ``|A x - y|^2 / n + sum_i w_i R_i(D_i x)`` over x in [0, 1]. Boyd et al., "Distributed Optimization and
-    Statistical Learning via the Alternating Direction Method of Multipliers", 2011, Sec. 3: the splittings are
-    ``z_i = D_i x``, solved by the regularizers' proximal maps, and ``z = x`` in [0, 1]. A few conjugate gradients from
-    the previous x solve the least-squares problem for x. For a blur by one kernel, `invkit.solvers.admm.ADMM` does the
-    same by Fourier transforms, in a tenth of the time.
+    It minimises ``|A x - y|^2 / n + sum_i w_i R_i(D_i x)`` over x within the image prior's range. Boyd et al.,
+    "Distributed Optimization and Statistical Learning via the Alternating Direction Method of Multipliers", 2011,
+    Sec. 3: the splittings are ``z_i = D_i x``, solved by the regularizers' proximal maps, and ``z = x`` within the
+    range. A few conjugate gradients from the previous x solve the least-squares problem for x. For a blur by one
+    kernel, `invkit.solvers.admm.ADMM` does the same by Fourier transforms, in a tenth of the time.
 
     Args:
         iterations: outer iterations.
         cg_iterations: iterations of conjugate gradients for the image in each outer iteration.
         penalty: penalty of ``z = D x``; a proximal map changes values by about ``1 / (2 penalty)`` in [0, 1] units.
-        bound_penalty: penalty of ``z = x`` in [0, 1], times that of ``z = D x``. With 0 there are no bounds, and the
-            image is clamped only in the end.
+        bound_penalty: penalty of ``z = x`` within the range, times that of ``z = D x``. With 0 there are no bounds, and
+            the image is clamped only in the end.
 
     Example:
         >>> from invkit.testing import small_problem
@@ -97,7 +98,9 @@ class LinearADMM(Solver[LinearState], MissingData):
             torch.zeros_like(apply_filters(image, regularizer.filters, wrap=False))
             for _, regularizer in weighted_terms(problem)
         ]
-        return LinearState(image=image, kernel=kernel, gaps=gaps, bound_gap=torch.zeros_like(image))
+        return LinearState(
+            image=image, kernel=kernel, range=problem.image_prior.range, gaps=gaps, bound_gap=torch.zeros_like(image)
+        )
 
     @torch.no_grad()
     def step(self, problem: Problem, state: LinearState) -> LinearState:
@@ -116,7 +119,7 @@ class LinearADMM(Solver[LinearState], MissingData):
             targets += apply_filters_adjoint(z - state.gaps[index], regularizer.filters)
         if self.bound_penalty > 0:
             shifted = state.image + state.bound_gap
-            z = shifted.clamp(0, 1)
+            z = shifted.clamp(*state.range)
             state.bound_gap = shifted - z
             targets += self.bound_penalty * (z - state.bound_gap)
         assert isinstance(problem.operator, LinearOperator)  # as `needs` says

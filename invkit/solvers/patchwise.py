@@ -15,6 +15,7 @@ from ..core.fidelity_abilities import LeastSquares
 from ..core.interfaces import Assignable, GriddedBlur, KernelPrior
 from ..core.parameters import NonNegative, validated
 from ..core.problem import MissingData, Problem
+from ..core.ranges import AnyRange, ValueRange, usable_range
 from ..core.solver import Solver, State
 from ..numerics.framing import are_equal
 from ..numerics.geometry import Size, margins, shape_of, size_of
@@ -66,7 +67,7 @@ class Patch:
         return whole[..., top : top + height, left : left + width]
 
 
-class Patchwise(Solver[PixelState], MissingData):
+class Patchwise(Solver[PixelState], MissingData, AnyRange):
     """Deconvolves the surroundings of each point of the grid with the kernel of this point, and blends the results.
 
     Weights and points are those of the operator. Around a point, the blur is taken as that of the point, which is the
@@ -98,6 +99,11 @@ class Patchwise(Solver[PixelState], MissingData):
         self.overlap = overlap
         self.iterations = patch.iterations
 
+    def usable(self, value_range: ValueRange) -> ValueRange:
+        """Return what the solvers of a patch and of the whole can use of a range."""
+        within = usable_range(self.patch, value_range)
+        return within if self.uniform is None else usable_range(self.uniform, within)
+
     def check(self, problem: Problem) -> None:
         """Raise `AssemblyError` for a problem whose patches the inner solvers cannot solve."""
         super().check(problem)
@@ -116,7 +122,7 @@ class Patchwise(Solver[PixelState], MissingData):
     def start(self, problem: Problem) -> PixelState:
         """Take image and kernels that the priors give."""
         image, kernels = starting_point(problem)
-        return PixelState(image=image.clone(), kernel=kernels)
+        return PixelState(image=image.clone(), kernel=kernels, range=problem.image_prior.range)
 
     @torch.no_grad()
     def step(self, problem: Problem, state: PixelState) -> PixelState:

@@ -13,6 +13,7 @@ from ..core.errors import AssemblyError
 from ..core.fidelity_abilities import LeastSquares
 from ..core.interfaces import Assignable, Blur, ImagePrior, OperatorParameterPrior
 from ..core.problem import Problem
+from ..core.ranges import UNIT_RANGE, ValueRange
 from ..core.solver import State
 
 __all__ = [
@@ -38,18 +39,20 @@ class PixelState(State):
     """The current image, for a known kernel.
 
     Attributes:
-        image: (B, C, H, W), of the image prior's shape. The iterate may leave [0, 1]; the estimate is clamped.
+        image: (B, C, H, W), of the image prior's shape. The iterate may leave the range; the estimate is clamped.
         kernel: (B, 1, h, w).
+        range: of the image, that of the image prior if the solver is of type `AnyRange`.
         saved: names of the tensors, and lists of tensors, that `state_dict` holds. A state can compute the others anew.
     """
 
     image: Tensor
     kernel: Tensor
+    range: ValueRange = UNIT_RANGE
     saved: ClassVar[tuple[str, ...]] = ("image", "kernel")
 
     def estimate(self) -> tuple[Tensor, Tensor]:
-        """Return the current image, clamped to [0, 1], and the kernel."""
-        return self.image.clamp(0, 1), self.kernel
+        """Return the current image, clamped to its range, and the kernel."""
+        return self.image.clamp(*self.range), self.kernel
 
     def priors(self, problem: Problem) -> tuple[ImagePrior, OperatorParameterPrior]:
         """Return a prior that gives the current image, and the problem's kernel prior."""

@@ -13,6 +13,7 @@ from ..core.errors import AssemblyError
 from ..core.interfaces import Assignable, Denoising, Proximable
 from ..core.parameters import NonNegative, Positive, PositiveInt, validated
 from ..core.problem import MissingData, Problem
+from ..core.ranges import AnyRange
 from ..core.registry import registered_name
 from ..core.solver import Solver
 from .boxed_prox import WeightedTerm, boxed_prox, zero_duals
@@ -46,12 +47,12 @@ class ProximalGradientState(PixelState):
     saved: ClassVar = ("image", "kernel", "previous", "duals", "inertia", "length", "value")
 
 
-class ProximalGradient(Solver[ProximalGradientState], MissingData):
+class ProximalGradient(Solver[ProximalGradientState], MissingData, AnyRange):
     """FISTA, monotone, with backtracking and restarts, for any differentiable operator with known parameters.
 
     Beck & Teboulle, "A Fast Iterative Shrinkage-Thresholding Algorithm for Linear Inverse Problems", SIAM J. Imaging
-    Sci. 2009, Sec. 4. The objective is f + R over images in [0, 1]: f is the fidelity and every regularizer without a
-    proximal map, R the sum of the others. Each step is
+    Sci. 2009, Sec. 4. The objective is f + R over images within the image prior's range: f is the fidelity and every
+    regularizer without a proximal map, R the sum of the others. Each step is
 
     1. ``u = x + (t' - 1) / t (x - x')`` with ``t = (1 + sqrt(1 + 4 t'^2)) / 2``, x' and t' of the step before;
     2. ``z = prox_{s R}(u - s f'(u))``, where s is halved until ``f(z) <= f(u) + <f'(u), z - u> + |z - u|^2 / 2s``;
@@ -114,9 +115,10 @@ class ProximalGradient(Solver[ProximalGradientState], MissingData):
         """Take the image that the prior gives."""
         image, kernel = starting_point(problem)
         return ProximalGradientState(
-            image=image.clamp(0, 1),
+            image=image,
             kernel=kernel,
-            previous=image.clamp(0, 1),
+            range=problem.image_prior.range,
+            previous=image,
             duals=zero_duals(image, proximable_terms(problem)),
             inertia=image.new_ones(()),
             length=image.new_tensor(self.step_length * problem.data[0].numel() / 2),
@@ -153,7 +155,8 @@ class ProximalGradient(Solver[ProximalGradientState], MissingData):
         slack = ROUNDING * torch.finfo(value.dtype).eps * value.abs()
         for _ in range(MAX_HALVINGS):
             length = float(state.length)
-            image, duals = boxed_prox(point - length * slope, terms, length, state.duals, self.inner_iterations)
+            moved = point - length * slope
+            image, duals = boxed_prox(moved, terms, length, state.duals, self.inner_iterations, state.range)
             change, reached = image - point, smooth_part(problem, image, state)
             if reached <= value + (slope * change).sum() + change.square().sum() / (2 * length) + slack:
                 break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, ClassVar
 
 import torch
@@ -10,10 +11,13 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
+from ..core.errors import AssemblyError
 from ..core.fidelity_abilities import KullbackLeibler, divergence
-from ..core.interfaces import Assignable, Blur, ImagePrior, OperatorParameterPrior
+from ..core.interfaces import Assignable, Blur, ImagePrior, LinearOperator, OperatorParameterPrior
+from ..core.operator_parameters import LinearMap, Prepared
 from ..core.parameters import Positive, PositiveFraction, PositiveInt, validated
 from ..core.problem import MissingData, Problem, Term
+from ..core.ranges import AnyRange, NonNegative, ValueRange
 from ..core.solver import Solver
 from .discrepancy import StopRule, expected_discrepancy
 from .masked_blur import MaskedBlur
@@ -39,8 +43,8 @@ class RichardsonLucyState(PixelState):
         gamma: of the data; the estimate is ``image ** (1 / gamma)``.
         previous: the image one step ago, (B, C, H, W).
         change: difference of the last update and the point at which it was computed, (B, C, H, W).
-        momentum: length of the extrapolation along ``image - previous``, in [0, 1], (B, C, 1, 1).
-        blur: K.
+        momentum: length of the extrapolation along ``image - previous``, in [0, 1], (B, C or 1, 1, 1).
+        blur: K, the operator with the known parameter.
         support: ``K^T 1``, the share of each pixel's light that reaches the data, (B, C, H, W).
         expected: discrepancy of each image at which it is no longer updated, (B,).
     """
@@ -49,25 +53,54 @@ class RichardsonLucyState(PixelState):
     previous: Tensor
     change: Tensor
     momentum: Tensor
-    blur: MaskedBlur
+    blur: MaskedBlur | KnownOperator
     support: Tensor
     expected: Tensor
     saved: ClassVar = ("image", "kernel", "previous", "change", "momentum")
 
     def estimate(self) -> tuple[Tensor, Tensor]:
-        """Return the image with its gamma, clamped to [0, 1], and the kernel."""
-        return self.image.clamp(0, 1) ** (1 / self.gamma), self.kernel
+        """Return the image with its gamma, clamped to its range, and the kernel."""
+        return (self.image ** (1 / self.gamma)).clamp(*self.range), self.kernel
 
     def priors(self, problem: Problem) -> tuple[ImagePrior, OperatorParameterPrior]:
         """Return a prior that gives the estimate, and the problem's kernel prior."""
         return image_prior_of(problem.image_prior, self.estimate()[0]), problem.kernel_prior
 
 
-class RichardsonLucy(Solver[RichardsonLucyState], MissingData):
+@dataclass(frozen=True)
+class KnownOperator:
+    """A linear operator with a known parameter, and the adjoint for measured data.
+
+    Attributes:
+        forward: ``A x``: (B, C, H, W) -> (B, C', H', W').
+        transposed: ``A^T y`` of any data.
+        measured: which data count, bool, of their shape; None: all.
+    """
+
+    forward: LinearMap
+    transposed: LinearMap
+    measured: Tensor | None
+
+    @classmethod
+    def of(cls, problem: Problem, kernel: Tensor) -> KnownOperator:
+        """Return the operator of a problem, prepared if it can be."""
+        operator = problem.operator
+        assert isinstance(operator, LinearOperator)  # as `NonNegative` says
+        if isinstance(operator, Prepared):
+            return cls(*operator.prepared(kernel, problem.image_prior.shape), problem.measured)
+        return cls(partial(operator, kernel=kernel), partial(operator.adjoint, kernel=kernel), problem.measured)
+
+    def adjoint(self, data: Tensor) -> Tensor:
+        """``A^T y`` of the measured data: (B, C', H', W') -> (B, C, H, W)."""
+        return self.transposed(data if self.measured is None else data * self.measured)
+
+
+class RichardsonLucy(Solver[RichardsonLucyState], MissingData, AnyRange):
     """Richardson-Lucy deconvolution (Richardson 1972; Lucy 1974): the most likely image under Poisson noise.
 
     ``x <- x * K^T(y / K x) / K^T 1`` reduces the Kullback-Leibler divergence of ``K x`` from the data, the fidelity
-    'poisson', and keeps x non-negative. Noise grows with the iterations, so their number regularizes.
+    'poisson', and keeps x non-negative. Noise grows with the iterations, so their number regularizes. K may be any
+    operator of type `NonNegative`: of a tomograph, this is the method of Shepp & Vardi (IEEE Trans. Med. Imaging 1982).
 
     - Read noise: with the fidelity 'gaussian-poisson' its shift is added to y and to ``K x`` (Snyder et al. 1995).
     - Stopping: by the discrepancy principle, an image is no longer updated once it explains the data as well as the
@@ -105,7 +138,7 @@ class RichardsonLucy(Solver[RichardsonLucyState], MissingData):
     """
 
     keeps_large_blocks = True
-    needs: ClassVar = {"operator": Blur, "image_prior": Assignable, "fidelity": KullbackLeibler}
+    needs: ClassVar = {"operator": NonNegative, "image_prior": Assignable, "fidelity": KullbackLeibler}
 
     @validated
     def __init__(
@@ -124,19 +157,29 @@ class RichardsonLucy(Solver[RichardsonLucyState], MissingData):
         self.saturation = saturation
         self.gamma = gamma
 
+    def usable(self, value_range: ValueRange) -> ValueRange:
+        """Return the part of a range that is not negative: light cannot be."""
+        return max(value_range[0], 0.0), value_range[1]
+
     def check(self, problem: Problem) -> None:
         """Raise `AssemblyError` for a problem that the solver cannot solve."""
         super().check(problem)
         check_padding(problem, "richardson-lucy")
         check_terms(problem, "richardson-lucy")
+        if self.saturation is not None and not isinstance(problem.operator, Blur):
+            raise AssemblyError(
+                f"richardson-lucy knows saturated data of pictures that one kernel blurs, not of "
+                f"{type(problem.operator).__name__}; set solver.saturation=none"
+            )
 
     @torch.no_grad()
     def start(self, problem: Problem) -> RichardsonLucyState:
         """Take the image that the prior gives, made linear, or, to stop at the noise, ``K^T y / K^T 1``."""
         given, kernel = starting_point(problem)
-        image, blur = given.clamp(min=MIN_STARTING_VALUE) ** self.gamma, MaskedBlur.of(problem, kernel)
+        image, blur = given.clamp(min=MIN_STARTING_VALUE) ** self.gamma, blur_of(problem, kernel)
         data = problem.data.clamp(min=0) ** self.gamma
-        support = blur.adjoint(torch.ones_like(data if problem.measured is not None else data[:, :1]))
+        is_alike = isinstance(blur, MaskedBlur)  # in all channels, whose acceleration is each their own
+        support = blur.adjoint(torch.ones_like(data[:, :1] if is_alike and problem.measured is None else data))
         if problem.measured is not None:
             data = problem.observed(blur.forward(image).clamp(min=0), data)
         if self.stop != "never":  # the first iterate from a constant image; the data would bring in their noise
@@ -145,10 +188,11 @@ class RichardsonLucy(Solver[RichardsonLucyState], MissingData):
         return RichardsonLucyState(
             image=image,
             kernel=kernel,
+            range=problem.image_prior.range,
             gamma=self.gamma,
             previous=image,
             change=torch.zeros_like(image),
-            momentum=image.new_zeros(*image.shape[:2], 1, 1),
+            momentum=image.new_zeros(len(image), image.shape[1] if is_alike else 1, 1, 1),
             blur=blur,
             support=support,
             expected=expected_discrepancy(self.stop, problem, data + shift_of(problem), self.sigma),
@@ -168,7 +212,7 @@ class RichardsonLucy(Solver[RichardsonLucyState], MissingData):
             state.converged = bool(explained.all())
         change, earlier = image - point, state.change
         if self.acceleration and not terms_on_image(problem):
-            state.momentum = agreement(change, earlier)
+            state.momentum = agreement(change, earlier, like=state.momentum)
         state.previous, state.image, state.change = state.image, image, change
         state.losses.append(loss)
         return state
@@ -196,9 +240,15 @@ class RichardsonLucy(Solver[RichardsonLucyState], MissingData):
         bright = dilated_by_disk((point >= BRIGHT_SHARE * self.saturation**self.gamma).to(point.dtype))
         if not bool(bright.any()):
             return every
+        assert isinstance(state.blur, MaskedBlur)  # as `check` says
         reached = state.blur.by(footprint(state.kernel)).forward(bright) > 0.5
         safe = state.blur.adjoint(error.masked_fill(reached, 0))
         return torch.lerp(safe, every, blending_weights(bright))
+
+
+def blur_of(problem: Problem, kernel: Tensor) -> MaskedBlur | KnownOperator:
+    """Return the operator of a problem with a known parameter; a blur by Fourier transforms that are prepared once."""
+    return (MaskedBlur if isinstance(problem.operator, Blur) else KnownOperator).of(problem, kernel)
 
 
 def shift_of(problem: Problem) -> float:
@@ -231,10 +281,16 @@ def terms_on_image(problem: Problem) -> list[Term]:
     return [term for term in problem.regularizers if term.target == "image" and term.weight > 0]
 
 
-def agreement(change: Tensor, earlier: Tensor) -> Tensor:
-    """Projection of the last change on the previous one, in [0, 1], (B, C, 1, 1); zero after the first step."""
-    along = (change * earlier).sum((-2, -1), keepdim=True)
-    size = earlier.square().sum((-2, -1), keepdim=True)
+def agreement(change: Tensor, earlier: Tensor, like: Tensor) -> Tensor:
+    """Projection of the last change on the previous one, in [0, 1]; zero after the first step.
+
+    Args:
+        change: (B, C, H, W).
+        earlier: (B, C, H, W).
+        like: gives the shape of the result, (B, C, 1, 1) for each channel or (B, 1, 1, 1) for all together.
+    """
+    along = (change * earlier).sum_to_size(like.shape)
+    size = earlier.square().sum_to_size(like.shape)
     return torch.where(size > 0, along / size.clamp(min=torch.finfo(size.dtype).tiny), 0).clamp_(0, 1)
 
 

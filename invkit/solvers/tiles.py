@@ -17,6 +17,7 @@ from ..core.errors import AssemblyError
 from ..core.interfaces import Assignable, Blur
 from ..core.parameters import NonNegative, PositiveInt, validated
 from ..core.problem import MissingData, Problem
+from ..core.ranges import AnyRange, ValueRange, usable_range
 from ..core.runtime.threads import at_most_threads
 from ..core.solver import Solver, State
 from ..numerics.finite_differences import GRADIENT, power_spectrum
@@ -72,7 +73,7 @@ class Tile:
         return image[:, self.channels, top : top + height, left : left + width]
 
 
-class Tiles(Solver[State], MissingData):
+class Tiles(Solver[State], MissingData, AnyRange):
     """Deconvolves an image by overlapping tiles, each with a solver that keeps the kernel fixed.
 
     The solver of a tile does not know what lies beyond the tile's data, as it does not know what lies beyond the
@@ -127,6 +128,10 @@ class Tiles(Solver[State], MissingData):
         self.parallel_tiles = parallel_tiles
         self.iterations, self.remedy = inner.iterations, inner.remedy
 
+    def usable(self, value_range: ValueRange) -> ValueRange:
+        """Return what the inner solver can use of a range."""
+        return usable_range(self.inner, value_range)
+
     def check(self, problem: Problem) -> None:
         """Raise `AssemblyError` for a problem that the inner solver cannot solve, or with another padding."""
         super().check(problem)
@@ -147,7 +152,12 @@ class Tiles(Solver[State], MissingData):
         image, kernel = starting_point(problem)
         weight = self.wiener_weight * max((term.weight for term in problem.regularizers), default=0.0)
         starting_image = wiener_filtered(problem, image, kernel, weight) if weight > 0 else image
-        return TilesState(image=starting_image.clone(), kernel=kernel, starting_image=starting_image)
+        return TilesState(
+            image=starting_image.clone(),
+            kernel=kernel,
+            range=problem.image_prior.range,
+            starting_image=starting_image,
+        )
 
     def step(self, problem: Problem, state: State) -> State:
         """Solve the next tiles, each from its part of the starting image."""
@@ -218,7 +228,7 @@ class Tiles(Solver[State], MissingData):
 
 @torch.no_grad()
 def wiener_filtered(problem: Problem, image: Tensor, kernel: Tensor, weight: float) -> Tensor:
-    """Return the image in [0, 1] that explains the data under squared gradients, for padding "valid".
+    """Return the image within its range that explains the data under squared gradients, for padding "valid".
 
     It filters one channel at a time, since the spectra of a large photograph take most of the memory.
 
@@ -236,7 +246,7 @@ def wiener_filtered(problem: Problem, image: Tensor, kernel: Tensor, weight: flo
     channels = []
     for channel in torch.split(data, 1, 1):
         spectrum = torch.fft.rfft2(extend_periodically(channel, size_of(kernel), size)).mul_(inverse)
-        channels.append(to_image(torch.fft.irfft2(spectrum, size), size_of(image)).clamp(0, 1))
+        channels.append(to_image(torch.fft.irfft2(spectrum, size), size_of(image)).clamp(*problem.image_prior.range))
     return torch.cat(channels, 1)
 
 

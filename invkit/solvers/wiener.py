@@ -10,6 +10,7 @@ from torch import Tensor
 from ..core.interfaces import Reweightable
 from ..core.parameters import validated
 from ..core.problem import Problem
+from ..core.ranges import AnyRange
 from ..core.solver import Solver
 from ..numerics.finite_differences import power_spectrum
 from ..numerics.fourier import otf, to_image
@@ -22,7 +23,7 @@ __all__ = ["Wiener"]
 MIN_WIENER_DIVISOR = 1e-7  # frequencies that neither the data nor the regularizers determine become zero
 
 
-class Wiener(Solver[PixelState]):
+class Wiener(Solver[PixelState], AnyRange):
     """Wiener filter (Wiener 1949): the least-squares image under quadratic regularizers, by one division.
 
     ``X = conj(K) Y / (|K|^2 + sum_i w_i |D_i|^2)`` minimises the objective for quadratic regularizers such as
@@ -50,7 +51,7 @@ class Wiener(Solver[PixelState]):
     def start(self, problem: Problem) -> PixelState:
         """Take the image that the prior gives."""
         image, kernel = starting_point(problem)
-        return PixelState(image=image, kernel=kernel)
+        return PixelState(image=image, kernel=kernel, range=problem.image_prior.range)
 
     @torch.no_grad()
     def step(self, problem: Problem, state: PixelState) -> PixelState:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core.interfaces import Assignable, ImagePrior, KernelPrior, LatentPrior, OperatorParameterPrior, Resizable
+from ..core.ranges import Ranged
 from ..numerics.geometry import Shape
 from ..numerics.resampling import resample, resample_kernel
 from .common import (
@@ -129,6 +130,8 @@ def check_prior(prior: ImagePrior | OperatorParameterPrior, valid: Callable[[Ten
         assert_assigns(prior)
     if isinstance(prior, Resizable):
         assert_resizes(prior)
+    if isinstance(prior, Ranged):
+        assert_takes_range(prior)
 
 
 def assert_decodes(prior: LatentPrior, valid: Callable[[Tensor], None]) -> None:
@@ -185,6 +188,19 @@ def assert_assigns(prior: ImagePrior | OperatorParameterPrior) -> None:
     again = assigned.assigned(assigned())
     assert_independent(assigned, again, value)
     demand(largest_difference(again, assigned()) <= exactness(prior), f"{name} does not give what it is assigned")
+
+
+def assert_takes_range(prior: ImagePrior | OperatorParameterPrior) -> None:
+    """In a range it gives values of it and nothing else, from those that it had, and does not change itself."""
+    assert isinstance(prior, Ranged)
+    name = type(prior).__name__
+    with assert_prior_unchanged(prior, "in_range"):
+        ranged = prior.in_range(0.4, 0.6)
+    assert isinstance(ranged, ImagePrior)
+    demand(ranged.range == (0.4, 0.6), f"{name}.in_range(0.4, 0.6) says that its range is {ranged.range}")
+    expected = prior().clamp(0.4, 0.6)
+    off = float((ranged() - expected).detach().abs().max())
+    demand(off <= exactness(prior), f"{name}.in_range gives values that are {off:g} from those of the prior, clamped")
 
 
 def assert_resizes(prior: ImagePrior | OperatorParameterPrior) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..core.errors import AssemblyError
 from ..core.interfaces import Fidelity, ForwardOperator
 from ..core.problem import MissingData, Problem
+from ..core.ranges import Ranged
 from ..core.result import Result
 from ..core.solver import Solver, State
 from ..numerics.geometry import Shape
@@ -23,6 +24,7 @@ __all__ = [
     "assert_better",
     "assert_fidelity_used",
     "assert_operator_used",
+    "assert_range_kept",
     "assert_regularizers_used",
     "assert_unknown_data_left_out",
     "squared_problem",
@@ -33,6 +35,7 @@ FEW_STEPS = 2  # enough to see the form of a result
 
 
 LATER_ITERATIONS = (100, 1000, 10_000)
+BRIGHTER, CEILING = 1.5, 1.9  # added to data in [0, 1]; highest value of their image
 LIGHT_WEIGHT, HEAVY_WEIGHT = 1e-3, 10.0  # of a regularizer; gradients of a small picture need much
 
 
@@ -120,6 +123,24 @@ def assert_better(problem: Problem, image: Tensor, kernel: Tensor, name: str) ->
         for x, k in ((problem.image_prior(), problem.kernel_prior()), (image, kernel))
     )
     demand(end < start, f"{name} ends at a fidelity of {end:.4g}, having started at {start:.4g}")
+
+
+def assert_range_kept(solver: Solver[Any], problem: Problem) -> None:
+    """A solver keeps the image in the image prior's range, which may lie above white, or refuses it before any step.
+
+    Args:
+        solver: the solver.
+        problem: one that it solves.
+    """
+    name, prior = type(solver).__name__, problem.image_prior
+    if not isinstance(prior, Ranged):
+        return
+    data = BRIGHTER + problem.data
+    brighter = replace(problem, data=data, image_prior=prior.in_range(BRIGHTER, CEILING))
+    if not accepts(solver, brighter):
+        return
+    low, high = (float(end) for end in state_after_few(solver, brighter).estimate()[0].aminmax())
+    demand(BRIGHTER <= low < high <= CEILING, f"{name} gives values from {low} to {high} for a range of 1.5 to 1.9")
 
 
 def assert_regularizers_used(solver: Solver[Any], problem: Problem) -> None:

@@ -44,6 +44,7 @@ from .problem_parts import (
     assert_better,
     assert_fidelity_used,
     assert_operator_used,
+    assert_range_kept,
     assert_regularizers_used,
     assert_unknown_data_left_out,
     squared_problem,
@@ -77,6 +78,7 @@ def check_solver(component: type[Solver[Any]], params: ParameterValues | None = 
     assert_any_form(solver, problem)
     assert_fidelity_used(solver, problem, other_fidelities(solver, problem))
     assert_operator_used(solver, [squared_problem(problem), *nonlinear_problems(problem)])
+    assert_range_kept(solver, problem)
     assert_regularizers_used(solver, problem)
     assert_unknown_data_left_out(solver, problem)
 

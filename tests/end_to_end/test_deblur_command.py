@@ -154,3 +154,23 @@ def test_an_interrupted_run_says_so_keeps_what_was_done_and_resume_continues(
     assert more.returncode == 0, more.stderr
     assert summary(folder)["stopped"] == "time limit"
     assert summary(folder)["iterations"] > facts["iterations"]
+
+
+def test_a_finished_run_is_extended_to_the_bits_of_a_longer_one(photo: Path, tmp_path: Path) -> None:
+    def deblurred(folder: str, iterations: int, *options: str) -> subprocess.CompletedProcess[str]:
+        settings = [*SMALL, "--kernel-size", KERNEL, "--set", f"solver.iterations={iterations}", *options]
+        return run("deblur", photo, "--output", tmp_path / folder, *settings)
+
+    assert deblurred("extended", 4, "--extendable").returncode == 0
+    assert (tmp_path / "extended" / "checkpoint.pt").exists()
+    fewer = deblurred("extended", 3, "--resume")
+    assert fewer.returncode == 2
+    assert "solver.iterations=4, now 3" in " ".join(fewer.stderr.split())
+    assert deblurred("extended", 9, "--resume").returncode == 0
+    assert not (tmp_path / "extended" / "checkpoint.pt").exists()
+    assert deblurred("whole", 9).returncode == 0
+    assert summary(tmp_path / "extended")["iterations"] == 9
+    files = [(tmp_path / folder / "kernel.npy").read_bytes() for folder in ("extended", "whole")]
+    assert files[0] == files[1]
+    nothing = deblurred("whole", 12, "--resume")
+    assert "one that was started with --extendable can be extended" in " ".join(nothing.stderr.split())

@@ -60,6 +60,14 @@ class RestoreOptions:
             "bad or transparent pixels, and restore it even if it is sharp.",
         ),
     ] = False
+    white: Annotated[
+        float | None,
+        input_option(
+            min=0,
+            help="Value of the data that is taken for white. Default: that of the format; of dim pictures, and of "
+            "numbers outside [0, 1] as counts, a value just above the largest. Results are in the data's units.",
+        ),
+    ] = None
     truth: Annotated[Path | None, input_option(help="The sharp image, to report the PSNR before and after.")] = None
     recipe: Annotated[
         str,
@@ -97,7 +105,18 @@ class RestoreOptions:
     time_limit: Annotated[
         float | None, control_option(min=0, metavar="SECONDS", help="Stop after this time, with the result so far.")
     ] = None
-    resume: Annotated[bool, control_option("--resume", help="Continue the run in the output folder.")] = False
+    resume: Annotated[
+        bool,
+        control_option(
+            "--resume",
+            help="Continue the run in the output folder. A finished run is extended with --set solver.iterations=N, "
+            "if it was started with --extendable.",
+        ),
+    ] = False
+    extendable: Annotated[
+        bool,
+        control_option("--extendable", help="Keep the last state of the solver, so that --resume can extend the run."),
+    ] = False
     checkpoint_every: Annotated[
         float, control_option(min=0, metavar="SECONDS", help="Time between two checkpoints.")
     ] = 30.0

@@ -49,19 +49,20 @@ def deblur_command(options: RestoreOptions, photo: PhotoArgument) -> None:
     restore_image(photo, options)
 
 
-@with_options(
-    RestoreOptions(output=Path("deconvolved"), recipe="sparse-admm"), required=["kernel"], without=["kernel_size"]
-)
+@with_options(RestoreOptions(output=Path("deconvolved")), required=["kernel"], without=["kernel_size"])
 def deconvolve_command(options: RestoreOptions, photo: PhotoArgument) -> None:
-    """Restore a blurry photograph whose blur kernel is known.
+    """Restore a blurry photograph, or a stack of planes, whose blur kernel is known.
 
-    Writes the same files as deblur. The recipe must use a known kernel.
+    Writes the same files as deblur. The recipe must use a known kernel. Without --recipe it is sparse-admm, or, for a
+    stack (a TIFF file of several pages), stack-richardson-lucy.
 
     [bold]Examples[/bold]
 
       invkit deconvolve photo.jpg --kernel deblurred/kernel.npy
 
       invkit deconvolve photo.jpg --kernel kernel.png --recipe hyper-laplacian --set regularizers.0.weight=0.3
+
+      invkit deconvolve stack.tif --kernel psf.tif
     """
     restore_image(photo, options, nonblind=True)
 
@@ -91,7 +92,7 @@ def solve_command(
 
 @with_options(
     RestoreOptions(output=Path("rerun")),
-    without=["kernel_size", "sigma", "whole_picture", "recipe", "settings", "color", "seed"],
+    without=["kernel_size", "sigma", "whole_picture", "white", "recipe", "settings", "color", "seed"],
 )
 def rerun_command(
     options: RestoreOptions,
@@ -173,6 +174,7 @@ def restore_image(image: ImageInput | None, options: RestoreOptions, *, nonblind
             device=options.device,
             sigma=options.sigma,
             whole_picture=options.whole_picture,
+            white=options.white,
             nonblind=nonblind,
             time_limit=options.time_limit,
         )
@@ -217,7 +219,7 @@ def run_job(job: Job, options: RestoreOptions, observers: Sequence[Observer]) ->
             print_line(f"stopped without a result{kept}", err)
             raise typer.Exit(130) from None
         with without_collection():
-            save(result, options.output, checkpoint)
+            save(result, options.output, checkpoint, extendable=options.extendable)
     summarize(result, options, resumable=(options.output / CHECKPOINT).exists())
     if result.stopped == "interrupted":
         raise typer.Exit(interrupt.exit_code)
@@ -262,18 +264,20 @@ def compute(job: Job, options: RestoreOptions, observers: Sequence[Observer], ch
         checkpoint=checkpoint,
         checkpoint_every=options.checkpoint_every,
         resume=options.resume,
+        extendable=options.extendable,
     )
     dismiss_workers()  # no other image follows; the workers end while this result is written
     return result
 
 
-def save(result: Result, output: Path, checkpoint: Path) -> None:
+def save(result: Result, output: Path, checkpoint: Path, *, extendable: bool = False) -> None:
     """Write a result beside an older one, and then replace that; a complete run needs its checkpoint no more.
 
     Args:
         result: of the run.
         output: the folder.
         checkpoint: of the run, in its working folder.
+        extendable: keep the checkpoint of a complete run.
 
     Raises:
         InputError: the result cannot be written; the older one is unchanged.
@@ -284,7 +288,7 @@ def save(result: Result, output: Path, checkpoint: Path) -> None:
     write_with_room(result, checkpoint)
     if checkpoint.parent != output:
         replace_run(output, checkpoint.parent)
-    if result.is_complete:
+    if result.is_complete and not extendable:
         (output / checkpoint.name).unlink(missing_ok=True)
 
 

@@ -175,13 +175,13 @@ class BlindRestoration:
         image, kernel = torch.as_tensor(solved.image), torch.as_tensor(solved.kernel)
         if not isinstance(job.operator, Blur):
             check_same_size(self.recipe, size_of(image), wanted or size_of(image))
-            return image * job.image.white
+            return job.image.in_units(image)
         frame = valid_kernel_size(size_of(data), wanted)
         visible = visible_part(image, size_of(data), size_of(kernel))
         own = (1, 1) if visible is image else size_of(kernel)
         plane = change_margins(image, own, frame)
         whole = plane if stage.chroma is None else from_luma_chroma(plane, change_margins(stage.chroma, (1, 1), frame))
-        return whole.clamp(0, 1) * job.image.white
+        return job.image.in_units(whole.clamp(*job.image.range))
 
 
 @dataclass(frozen=True)

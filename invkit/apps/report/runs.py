@@ -19,7 +19,7 @@ from ...core.result import Result
 from ...media.animation import SnapshotFile, SolveHistory, evenly, snapshots_in
 from ...media.figures import kernel_stack, luma_of, protocol_margins
 from ...media.images import read_image
-from ...media.layouts import channels_last, to_bchw
+from ...media.layouts import channels_last, drawable_batch, to_bchw
 from ...media.run_details import read_run_details
 from ...numerics.registration import aligned_psnr
 from . import page
@@ -139,10 +139,10 @@ def run_in_memory(result: Result, label: str) -> Run:
     return Run(
         label=label,
         details=result.summary(),
-        image=picture_of(channels_last(result.image, result.white)[0]),
+        image=picture_of(drawable_batch(result.image, result)[0]),
         kernel=stack[0] if len(stack) == 1 else stack,
         has_kernel=result.has_kernel,
-        before=None if result.blurry is None else picture_of(channels_last(result.blurry, result.white)[0]),
+        before=None if result.blurry is None else picture_of(drawable_batch(result.blurry, result)[0]),
     )
 
 

@@ -27,6 +27,7 @@ __all__ = ["Checkpointer", "describe_run", "load_checkpoint"]
 CHECKPOINT_FORMAT = 2
 RESUMABLE = ("interrupted", "time limit", "observer")
 DESCRIPTIVE_KEYS = ("title", "source", "notes", "changes")  # of a recipe; they change no number
+ITERATIONS = "iterations"  # the setting of a solver by which a run may be extended
 MAX_NAMED = 4  # differences that an error names
 
 
@@ -40,13 +41,15 @@ class Checkpointer(Observer):
         path: the file.
         run: describes the run (`describe_run`), so that another run is not resumed by mistake; JSON-like.
         every: seconds between two writes.
+        at_end: whether to write at the end too, so that the run can be extended.
 
     Attributes:
         failure: the error of the last write, or None.
     """
 
-    def __init__(self, path: Path, run: Mapping[str, Any], every: float = 30.0) -> None:
+    def __init__(self, path: Path, run: Mapping[str, Any], every: float = 30.0, *, at_end: bool = False) -> None:
         self.path, self.run, self.every = path, json_like(run), every
+        self.written_after = (*RESUMABLE, "finished") if at_end else RESUMABLE
         self.failure: OSError | MemoryError | None = None
         self._warned = False
         self._tried = time.monotonic()
@@ -61,8 +64,8 @@ class Checkpointer(Observer):
             self._write(problem, state)
 
     def stopped(self, problem: Problem, state: State, reason: StopReason | None) -> None:
-        """Write if the run can be resumed: neither at its end nor after an error, which may have interrupted a step."""
-        if reason in RESUMABLE:
+        """Write if the run can be resumed or extended; not after an error, which may have interrupted a step."""
+        if reason in self.written_after:
             self._write(problem, state)
 
     def _write(self, problem: Problem, state: State) -> None:
@@ -92,6 +95,8 @@ class Checkpointer(Observer):
 def load_checkpoint(path: Path, run: Mapping[str, Any], device: torch.device | str | None = None) -> Mapping[str, Any]:
     """The state that a `Checkpointer` wrote. No code from the file is executed.
 
+    The solver may have more iterations than that of the saved run, which is then extended.
+
     Args:
         path: the file.
         run: the `describe_run` of the run to be resumed.
@@ -106,7 +111,7 @@ def load_checkpoint(path: Path, run: Mapping[str, Any], device: torch.device | s
         OutOfMemoryError: the checkpoint does not fit in memory.
     """
     saved = read_checkpoint(path)
-    differing = list(differing_settings(saved["run"], json_like(run)))
+    differing = list(differing_settings(extended(saved["run"], json_like(run)), json_like(run)))
     if differing:
         more = f" and {len(differing) - MAX_NAMED} more" if len(differing) > MAX_NAMED else ""
         raise InputError(
@@ -161,6 +166,23 @@ def tensor_digest(tensor: Tensor | None) -> str | None:
 def json_like(value: Any) -> Any:
     """The value after a way through JSON, which makes lists of tuples, so that saved and given values compare equal."""
     return json.loads(json.dumps(value))
+
+
+def extended(saved: Any, given: Any) -> Any:
+    """The saved run with the iterations of the run to be resumed, if these are more."""
+    before, now = (settings_of_solver(run).get(ITERATIONS) for run in (saved, given))
+    if not (isinstance(before, int) and isinstance(now, int) and before < now):
+        return saved
+    recipe = saved["recipe"]
+    params = {**recipe["solver"]["params"], ITERATIONS: now}
+    return {**saved, "recipe": {**recipe, "solver": {**recipe["solver"], "params": params}}}
+
+
+def settings_of_solver(run: Any) -> Mapping[str, Any]:
+    """The parameters of the solver in the description of a run; empty if it has none."""
+    for key in ("recipe", "solver", "params"):
+        run = run.get(key) if isinstance(run, dict) else None
+    return run if isinstance(run, dict) else {}
 
 
 def differing_settings(saved: Any, given: Any, place: str = "") -> Iterator[str]:

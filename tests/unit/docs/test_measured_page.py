@@ -53,6 +53,15 @@ def test_operators_that_are_not_linear_are_shown_if_they_are_committed(page: Mod
     assert "| gamma | a | b | 31.26 | 1.2 | steps 9.0 |" in page.measured_page()
 
 
+def test_units_and_stacks_are_shown_if_they_are_committed(page: ModuleType, tmp_path: Path) -> None:
+    assert "## Stacks of planes" not in page.measured_page()
+    for name in ("units.json", "stacks.json"):
+        shutil.copy(ROOT / "benchmarks" / "results" / name, tmp_path)
+    shown = page.measured_page()
+    assert "## Units of the data\n\n`python benchmarks/units.py" in shown
+    assert "| bars | scikit-image, 50 |" in shown
+
+
 def test_a_missing_result_is_an_error_that_names_the_command(page: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "speed.json").unlink()
     with pytest.raises(

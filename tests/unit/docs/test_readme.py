@@ -24,6 +24,7 @@ from invkit.apps.cli.main import LazyCommand, app
 from invkit.core import registry
 from invkit.core.result import Result
 from invkit.media.images import encode_png
+from invkit.media.stacks import encode_stack
 from invkit.recipes.model import check_parameters, parse_recipe
 
 ROOT = Path(invkit.__file__).parent.parent
@@ -123,6 +124,8 @@ def make_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Seq
                 path.write_bytes(encode_png(grey_mask if path.stem == "mask" else picture))
             if path.suffix == ".npy":
                 np.save(path, MEASURED.get(path.name, np.full((5, 5), 0.04)))
+            if path.suffix == ".tif":
+                path.write_bytes(encode_stack(np.full((6, 7, 7), 2.0) + np.eye(7), {}, None))
             if path.suffix == ".toml":
                 path.write_text(MINIMAL, encoding="utf-8")
 

@@ -12,7 +12,7 @@ import invkit
 from invkit.core.result import Result
 from invkit.media.images import to_bchw
 from invkit.numerics.noise import rounding_sigma
-from invkit.pipeline.inputs import BRIGHTEST, DIM, InputImage, brightened
+from invkit.pipeline.input_image import BRIGHTEST, DIM, InputImage, scaled_to_unit
 from invkit.pipeline.job import prepare
 
 KERNEL = np.ones((1, 5)) / 5
@@ -68,7 +68,7 @@ def test_the_noise_is_at_least_the_rounding_of_the_given_numbers() -> None:
     assert rounding_sigma(16) <= level(np.rint(65535 * ramp).astype(np.uint16)) < 0.5 * rounding_sigma(8)
     assert level(ramp.astype(np.float32)) < 0.5 * rounding_sigma(8)
     dim = image_of(np.rint(65535 * 0.02 * ramp).astype(np.uint16))
-    assert brightened(dim).rounding == pytest.approx(rounding_sigma(16) / brightened(dim).white)
+    assert scaled_to_unit(dim).rounding == pytest.approx(rounding_sigma(16) / scaled_to_unit(dim).white)
 
 
 def test_the_truth_is_measured_in_the_same_units() -> None:
@@ -85,13 +85,13 @@ def test_the_blurry_picture_comes_back_as_it_was() -> None:
 
 def test_a_picture_that_reaches_half_of_white_stays_as_it_is() -> None:
     image = image_of(scene() * DIM / scene().max() + 1e-3)
-    assert brightened(image) is image
+    assert scaled_to_unit(image) is image
     assert "white" not in restored(scene()).details
 
 
 def test_what_the_sensor_cut_off_becomes_white() -> None:
     picture = np.minimum(scene(), 0.6) / 16  # twelve bits in a file of sixteen
-    found = brightened(image_of(picture))
+    found = scaled_to_unit(image_of(picture))
     assert found.white == pytest.approx(0.6 / 16)
     assert float(found.data.max()) == 1
 

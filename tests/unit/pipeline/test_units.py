@@ -17,8 +17,10 @@ from invkit.core.errors import InputError
 from invkit.core.interfaces import ForwardOperator, KernelPrior
 from invkit.core.operator_parameters import CoilMapPrior
 from invkit.core.result import Result
+from invkit.media.layouts import Layout
 from invkit.operators.multi_coil_mri import MultiCoilMRI
 from invkit.operators.tomography import Tomography
+from invkit.pipeline.input_image import InputImage
 from invkit.pipeline.job import prepare
 from invkit.pipeline.restored import psnr
 from invkit.pipeline.units import BRIGHTEST_NUMBER
@@ -118,12 +120,13 @@ def test_numbers_are_saved_in_their_units_and_drawn_in_the_range_of_pictures(tmp
 
 
 def test_an_image_brighter_than_expected_is_told() -> None:
-    from invkit.pipeline.units import reached_doubt
-
     image = torch.full((1, 1, 4, 5), 0.6)
-    assert not reached_doubt(image)
+    data = InputImage(image, Layout("array", 2, 32)).divided_by(40.0, 20.0)
+    assert not data.doubts(image)
     image[..., 0, :3] = 1
-    assert "3 of 20 pixels of the image were cut off" in reached_doubt(image)[0]
+    assert "3 of 20 pixels of the image were cut off at 40" in data.doubts(image)[0]
+    image[..., 0, 0] = 1.2  # a recipe without this bound
+    assert not data.doubts(image)
 
 
 @pytest.mark.parametrize(

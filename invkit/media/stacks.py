@@ -1,0 +1,117 @@
+"""Stacks of planes from and to files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..core.errors import InputError, first_line
+from ..core.files import array_of, check_memory, read_bytes
+from .containers import opened_tiff
+from .decoding import detected_format
+
+__all__ = ["MIN_PLANES", "Stack", "encode_stack", "is_stack_file", "read_stack"]
+
+MIN_PLANES = 5  # fewer values along the first axis of three may be channels
+STACK_SUFFIXES = (".tif", ".tiff", ".npy")
+KEPT = ("spacing", "unit", "finterval", "Info", "Labels")  # of ImageJ's description of a stack
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A stack as read from a file.
+
+    Attributes:
+        values: (D, H, W), in the type of the file.
+        metadata: what ImageJ writes about it, such as the distance of the planes ("spacing") and its unit.
+        resolution: pixels per unit along x and y; None if the file does not say.
+    """
+
+    values: npt.NDArray[Any]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    resolution: tuple[float, float] | None = None
+
+
+def read_stack(path: str | Path) -> Stack:
+    """Read a stack (D, H, W): a TIFF file of several pages, also ImageJ's and OME's, or an .npy file.
+
+    Raises:
+        InputError: it is no such file, is damaged, or holds several channels or time points.
+    """
+    path = Path(path)
+    content = read_bytes(path)
+    kind = detected_format(content)
+    try:
+        stack = Stack(array_of(content)) if kind == "NPY" else stack_of_tiff(content) if kind == "TIFF" else None
+    except InputError as reason:
+        raise InputError(f"{path} {reason}") from reason
+    except Exception as error:  # a decoder may raise anything on damaged data
+        raise InputError(f"{path} cannot be read as a stack ({first_line(error)}); export it again") from error
+    if stack is None:
+        raise InputError(f"{path} is no stack; give a TIFF file of several pages, or an .npy file (D, H, W)")
+    if stack.values.ndim != 3 or 0 in stack.values.shape:
+        raise InputError(
+            f"{path} has shape {stack.values.shape}; give one channel and one time point, (planes, height, width)"
+        )
+    return stack
+
+
+def stack_of_tiff(content: bytes) -> Stack:
+    """The first series of a TIFF file; raises `InputError` if it does not fit in memory."""
+    with opened_tiff(content) as file:
+        series = file.series[0]
+        check_memory(2 * series.size * series.dtype.itemsize)
+        values = np.asarray(series.asarray())
+        described = file.imagej_metadata or {}
+        tags = file.pages.first.tags
+        found = [tags[name].value for name in ("XResolution", "YResolution") if name in tags]
+    resolution = (found[0][0] / found[0][1], found[1][0] / found[1][1]) if len(found) == 2 and found[1][1] else None
+    shape = tuple(side for side in values.shape if side > 1) if values.ndim > 3 else values.shape
+    return Stack(values.reshape(shape), {name: described[name] for name in KEPT if name in described}, resolution)
+
+
+def is_stack_file(path: Path) -> bool:
+    """Whether a file holds a stack: a TIFF of several equal pages, or an array of more planes than colours."""
+    if path.suffix.lower() not in STACK_SUFFIXES:
+        return False
+    content = read_bytes(path)
+    kind = detected_format(content)
+    if kind == "NPY":
+        shape = array_of(content).shape
+        return len(shape) == 3 and shape[0] >= MIN_PLANES and shape[2] >= MIN_PLANES
+    if kind != "TIFF":
+        return False
+    with opened_tiff(content) as file:
+        shape = tuple(file.series[0].shape)
+        return len(shape) == 3 and file.series[0].axes[0] not in "YXS" and file.series[0].axes[-1] == "X"
+
+
+def encode_stack(
+    values: npt.NDArray[Any], metadata: Mapping[str, Any], resolution: tuple[float, float] | None
+) -> bytes:
+    """A TIFF file of planes (D, H, W) in float32, which ImageJ opens as a stack.
+
+    Args:
+        values: of the planes.
+        metadata: as `Stack` has it.
+        resolution: pixels per unit along x and y, or None.
+    """
+    import tifffile
+
+    buffer = BytesIO()
+    planes = np.asarray(values, dtype=np.float32)
+    tifffile.imwrite(
+        buffer,
+        planes,
+        imagej=True,
+        resolution=resolution,
+        metadata={"axes": "ZYX", **metadata},
+        photometric="minisblack",
+    )
+    return buffer.getvalue()

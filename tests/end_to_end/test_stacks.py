@@ -1,0 +1,147 @@
+"""Stacks of planes by the command line and from Python: TIFF in and out, quality beside scikit-image, other units."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from numpy.typing import NDArray
+
+import invkit
+from invkit.apps.cli.main import main
+from invkit.core.errors import AssemblyError, InputError
+from invkit.media.stacks import encode_stack, is_stack_file, read_stack
+
+Numbers = NDArray[np.float64]
+
+
+def kernel() -> Numbers:
+    along = [np.exp(-(np.arange(-n, n + 1.0) ** 2) / (2 * s**2)) for n, s in ((4, 1.6), (3, 1.0), (3, 1.0))]
+    grid = along[0][:, None, None] * along[1][None, :, None] * along[2][None, None, :]
+    return np.asarray(grid / grid.sum())
+
+
+def beads() -> Numbers:
+    """Cubes in the dark, far from the border, in counts."""
+    draw = np.random.default_rng(0)
+    stack = np.zeros((20, 28, 30))
+    for plane, row, column in draw.integers((6, 6, 6), (12, 20, 22), (8, 3)):
+        stack[plane : plane + 3, row : row + 3, column : column + 3] = draw.uniform(1e3, 4e3)
+    return stack
+
+
+def blurred(stack: Numbers, photons: bool = True) -> Numbers:
+    from scipy.signal import fftconvolve
+
+    seen = fftconvolve(stack, kernel(), mode="same").clip(0)
+    return np.random.default_rng(1).poisson(seen).astype(float) if photons else np.asarray(seen)
+
+
+def error(found: Any, truth: NDArray[Any]) -> float:
+    return float(np.sqrt(np.mean((np.asarray(found, dtype=np.float64) - truth) ** 2)))
+
+
+def test_richardson_lucy_is_that_of_scikit_image_where_no_border_matters() -> None:
+    from skimage.restoration import richardson_lucy
+
+    data = blurred(beads(), photons=False) + 1
+    settings = ["solver.iterations=20", "solver.stop=never", "solver.acceleration=false", "operator.padding=circular"]
+    found = invkit.deconvolve(data, kernel(), overrides=settings, progress=False)
+    scale = data.max()
+    padded = np.pad(data, 8, mode="constant", constant_values=1)  # their convolution takes zeros beyond the border
+    # they start from 0.5 everywhere; the first iterate from the data is compared after enough steps
+    expected = richardson_lucy(padded / scale, kernel(), num_iter=20, clip=False)[8:-8, 8:-8, 8:-8] * scale
+    middle = (slice(5, -5),) * 3
+    truth = beads()[middle] + 1
+    ours, theirs = error(np.asarray(found.image)[middle], truth), error(expected[middle], truth)
+    assert 20 * np.log10(theirs / ours) > -0.05  # dB
+
+
+def test_a_stack_is_restored_and_the_units_do_not_matter() -> None:
+    data = blurred(beads())
+    found = invkit.deconvolve(data, kernel(), progress=False)
+    assert np.asarray(found.image).shape == data.shape
+    assert error(found.image, beads()) < 0.8 * error(data, beads())
+    assert np.asarray(found.image).max() > 2 * data.max()
+    double = invkit.deconvolve(2.0**7 * data, kernel(), progress=False)
+    np.testing.assert_allclose(np.asarray(double.image), 2.0**7 * np.asarray(found.image), rtol=1e-5, atol=1e-2)
+
+
+def test_other_solvers_restore_stacks_too() -> None:
+    data = blurred(beads())
+    for settings in (
+        ["solver=linear-admm", "fidelity=mse", "regularizers=[{name='tv',weight=1e-4}]", "solver.iterations=10"],
+        ["solver=joint-adam", "solver.iterations=60", "regularizers=[{name='stack-tv',weight=1e-5}]"],
+        ["regularizers=[{name='stack-tv',weight=1e-4}]"],
+    ):
+        found = invkit.restore(data, "stack-richardson-lucy", kernel=kernel(), overrides=settings, progress=False)
+        assert error(found.image, beads()) < error(data, beads()), settings
+
+
+def test_the_command_reads_and_writes_stacks_with_their_metadata(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = blurred(beads()).astype(np.float32)
+    about = {"spacing": 0.2, "unit": "um"}
+    (tmp_path / "stack.tif").write_bytes(encode_stack(data, about, (10.0, 10.0)))
+    tifffile.imwrite(tmp_path / "psf.tif", kernel().astype(np.float32))
+    arguments = ["deconvolve", str(tmp_path / "stack.tif"), "--kernel", str(tmp_path / "psf.tif")]
+    monkeypatch.setattr(sys, "argv", ["invkit", *arguments, "--output", str(tmp_path / "run")])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    written = read_stack(tmp_path / "run" / "image.tif")
+    assert written.metadata == about
+    assert written.resolution == pytest.approx((10.0, 10.0))
+    np.testing.assert_array_equal(written.values, np.load(tmp_path / "run" / "image.npy"))
+    summary = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert summary["recipe"]["name"] == "stack-richardson-lucy"
+    with tifffile.TiffFile(tmp_path / "run" / "image.tif") as file:
+        assert file.is_imagej
+        assert file.series[0].shape == data.shape
+    again = invkit.rerun(tmp_path / "run" / "result.json", progress=False)
+    np.testing.assert_array_equal(np.asarray(again.image), written.values)
+
+
+def test_files_that_are_no_stack_are_told_apart_and_refused(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "photo.tif", np.zeros((16, 17, 3), np.uint8), photometric="rgb")
+    tifffile.imwrite(tmp_path / "stack.tif", np.zeros((6, 16, 17), np.uint16), photometric="minisblack")
+    tifffile.imwrite(tmp_path / "channels.tif", np.zeros((4, 2, 16, 17), np.uint16), imagej=True)
+    np.save(tmp_path / "colours.npy", np.zeros((16, 17, 3)))
+    np.save(tmp_path / "stack.npy", np.zeros((6, 16, 17)))
+    told = {path.name: is_stack_file(path) for path in tmp_path.iterdir()}
+    assert {name for name, is_stack in told.items() if is_stack} == {"stack.tif", "stack.npy"}
+    with pytest.raises(InputError, match="one channel and one time point"):
+        read_stack(tmp_path / "channels.tif")
+    (tmp_path / "damaged.tif").write_bytes((tmp_path / "stack.tif").read_bytes()[:300])
+    with pytest.raises(InputError, match=r"damaged.tif cannot be read as a stack"):
+        read_stack(tmp_path / "damaged.tif")
+    with pytest.raises(InputError, match="is no stack; give a TIFF file"):
+        invkit.restore(Path(invkit.__file__), "stack-richardson-lucy", kernel=kernel(), progress=False)
+
+
+def test_a_kernel_that_cannot_be_one_is_refused() -> None:
+    data = blurred(beads())
+    for wrong in (np.zeros((3, 3, 3)), -np.ones((3, 3, 3))):
+        with pytest.raises(InputError, match="kernel of a stack must be finite, non-negative and not all zero"):
+            invkit.deconvolve(data, wrong, progress=False)
+    with pytest.raises(AssemblyError, match="saturated data of pictures"):
+        invkit.deconvolve(data, kernel(), overrides=["solver.saturation=0.9"], progress=False)
+
+
+def test_tomographs_are_no_blurs_and_have_richardson_lucy_too() -> None:
+    import torch
+
+    from invkit.operators.tomography import Tomography
+
+    truth = np.zeros((24, 24), np.float32)
+    truth[8:16, 6:14] = 1
+    sinogram = Tomography()(torch.from_numpy(truth)[None, None], torch.zeros(1, 1, 2, 30))[0].numpy()
+    settings = ["solver=richardson-lucy", "fidelity=poisson", "solver.iterations=40", "regularizers=[]"]
+    found = invkit.restore(sinogram, "tomography", overrides=settings, progress=False)
+    assert error(np.asarray(found.image).squeeze(), truth) < 0.12
