@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from .errors import AssemblyError, InvkitError, first_line
+from .interfaces import Fidelity, ForwardOperator, ImagePrior, OperatorParameterPrior, Regularizer
 from .ranges import check_range
-
-if TYPE_CHECKING:
-    from .problem import Problem
 
 __all__ = ["check_components", "check_contracts"]
 
@@ -20,7 +18,50 @@ OWN = "invkit."  # the conformance checks test what is defined in these modules
 RANGE_TOLERANCE = 1e-4  # by which rounding may leave a range
 
 
-def check_components(solver: object, problem: Problem) -> None:
+class WeightedTerm(Protocol):
+    """A term of a problem, as `invkit.core.problem.Term`."""
+
+    @property
+    def regularizer(self) -> Regularizer:
+        """The penalty."""
+
+    @property
+    def target(self) -> str:
+        """On the "image" or on the "kernel"."""
+
+
+class Components(Protocol):
+    """What is checked of a problem, as `invkit.core.problem.Problem`."""
+
+    @property
+    def data(self) -> Tensor:
+        """(B, C, H, W)."""
+
+    @property
+    def operator(self) -> ForwardOperator:
+        """A."""
+
+    @property
+    def image_prior(self) -> ImagePrior:
+        """Gives x."""
+
+    @property
+    def kernel_prior(self) -> OperatorParameterPrior:
+        """Gives k."""
+
+    @property
+    def fidelity(self) -> Fidelity:
+        """Compares."""
+
+    @property
+    def regularizers(self) -> Sequence[WeightedTerm]:
+        """The terms."""
+
+    def observed(self, predicted: Tensor) -> Tensor:
+        """The data, with a prediction in place of unknown ones."""
+
+
+def check_components(solver: object, problem: Components) -> None:
     """Refuse an image range that a solver would not keep, and components that break their contract.
 
     Args:
@@ -35,7 +76,7 @@ def check_components(solver: object, problem: Problem) -> None:
 
 
 @torch.no_grad()
-def check_contracts(problem: Problem) -> None:
+def check_contracts(problem: Components) -> None:
     """Refuse a component of others that gives another shape or other values than its interface says.
 
     A regularizer that gives one number instead of one per image, or a prior that leaves its range, would otherwise give
@@ -65,7 +106,7 @@ def is_own(component: object) -> bool:
     return type(component).__module__.startswith((OWN, "torch."))
 
 
-def checked_image(problem: Problem) -> Tensor:
+def checked_image(problem: Components) -> Tensor:
     """The image of the image prior, as the data; raises `AssemblyError` for another shape or range than it says."""
     prior = problem.image_prior
     image = evaluated("image_prior", prior, prior)
@@ -76,7 +117,7 @@ def checked_image(problem: Problem) -> Tensor:
     return image.to(problem.data)
 
 
-def checked_kernel(problem: Problem) -> Tensor:
+def checked_kernel(problem: Components) -> Tensor:
     """The value of the second prior, as the data; raises `AssemblyError` for another shape, or one not allowed."""
     prior = problem.kernel_prior
     kernel = evaluated("kernel_prior", prior, prior)

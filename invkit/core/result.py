@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
+
+from ..numerics.geometry import margins, size_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -148,6 +151,26 @@ class Result:
     def is_complete(self) -> bool:
         """Whether the solve reached its end, and was not stopped by Ctrl-C, a time limit or an observer."""
         return self.stopped in ("finished", "converged")
+
+    def framed(self, data: Tensor) -> Tensor:
+        """The part of the image of `Solver.solve` that lies under the data.
+
+        The image of a valid convolution is larger than the data by the kernel's size minus one. An image of any other
+        size is returned as it is.
+
+        Args:
+            data: of the problem, (B, C, H', W').
+
+        Example:
+            >>> image, kernel, data = torch.rand(1, 1, 12, 13), torch.full((1, 1, 5, 4), 0.05), torch.rand(1, 1, 8, 10)
+            >>> Result(image, kernel, (1.0,), "finished", iterations=1, seconds=0.1).framed(data).shape
+            torch.Size([1, 1, 8, 10])
+        """
+        image, (height, width), (h, w) = torch.as_tensor(self.image), size_of(data), np.shape(self.kernel)[-2:]
+        if size_of(image) != (height + h - 1, width + w - 1):
+            return image
+        (top, _), (left, _) = margins((h, w))
+        return image[..., top : top + height, left : left + width]
 
     def save(self, directory: str | Path, *, overwrite: bool = False) -> Path:
         """Write image.png, kernel.png, kernel.npy, overview.png and result.json; each file is whole or absent.
