@@ -111,7 +111,7 @@ def make_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Seq
     """Writes the input files of a command; commands compute nothing."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(restore, "compute", lambda *_: SimpleNamespace(stopped="finished"))
-    monkeypatch.setattr(restore, "save", lambda *_: None)
+    monkeypatch.setattr(restore, "save", lambda *_, **__: None)
     monkeypatch.setattr(restore, "summarize", lambda *_, **__: None)
     picture = np.random.default_rng(0).integers(0, 256, (96, 112, 3), dtype=np.uint8)
     grey_mask = np.where(picture[..., 0] > 50, 255, 0).astype(np.uint8)
