@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from counts_page import counts
+from coverage_page import coverage
 from measured_tables import REMARKS, SUITES
 from tables import table
 from units_page import stacks, units
@@ -23,7 +24,7 @@ def measured_page() -> str:
         "the machine on which they were measured. It had two processor cores; times on other machines differ.\n"
     )
     figures = [problems(), *more_problems(), large_photo(), speed(), *classical(), *scaling(), noise()]
-    figures += [*counts(RESULTS), *units(RESULTS), *stacks(RESULTS)]
+    figures += [*counts(RESULTS), *units(RESULTS), *stacks(RESULTS), *coverage(RESULTS)]
     return "\n".join([head, *suites(), *figures])
 
 

@@ -50,7 +50,7 @@ __all__ = [
 ]
 
 
-SOLVED = 1e-10  # residual of least squares in float64, relative
+SOLVED = 1e-10  # residual of least squares in float64, relative; further iterations amplify rounding
 PARAMETER_TOLERANCE = 1e-3  # deviation of a given operator parameter from its rule: rounding in low precision
 
 
@@ -195,22 +195,22 @@ class LinearOperator(ForwardOperator):
 
     @torch.no_grad()
     def brightness(self, data: Tensor, kernel: Tensor) -> float:
-        """About the largest value of the image of such data; of data c times as large, it is c times as large.
-
-        By default that of the image that a few conjugate gradients fit to the data by least squares.
+        """About the largest value of the image of such data, by default of `fitted`; proportional to the data.
 
         Args:
             data: (B, C, H', W').
             kernel: a value of the parameter, of `parameter_shape`.
         """
+        return float(self.fitted(data, kernel).max())
+
+    def fitted(self, data: Tensor, kernel: Tensor) -> Tensor:
+        """The least-squares image of ``brightness_iterations`` conjugate gradients; arguments as `brightness`."""
         back = self.adjoint(data, kernel)
 
         def normal(image: Tensor) -> Tensor:
             return self.adjoint(self(image, kernel), kernel)
 
-        start, most = torch.zeros_like(back), self.brightness_iterations
-        fitted = conjugate_gradients(normal, back, start, iterations=most, tolerance=SOLVED)  # then rounding grows
-        return float(fitted.max())
+        return conjugate_gradients(normal, back, 0 * back, iterations=self.brightness_iterations, tolerance=SOLVED)
 
 
 class Blur(LinearOperator, NonNegative):

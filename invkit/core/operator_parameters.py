@@ -19,6 +19,7 @@ from .interfaces import PARAMETER_TOLERANCE, OperatorParameterPrior
 
 __all__ = [
     "CoilMapPrior",
+    "ComplexImage",
     "LinearMap",
     "MaskPrior",
     "MeasuredPixels",
@@ -47,6 +48,15 @@ class MaskPrior(OperatorParameterPrior):
 
 class MeasuredPixels:
     """The ability of an operator whose mask says which pixels were measured: it is 0 or 1."""
+
+
+class ComplexImage(ABC):
+    """The ability of an operator to have a complex image: (B, 2, H, W), the real part, then the imaginary part."""
+
+    @property
+    @abstractmethod
+    def has_complex_image(self) -> bool:
+        """Whether it has one with its settings."""
 
 
 class PartlySeen(ABC):

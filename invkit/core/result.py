@@ -19,10 +19,23 @@ from ..numerics.geometry import margins, size_of
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["GRADIENTS", "KERNEL", "Array", "DataReading", "Result", "Snapshot", "Uncertain", "present", "variances_of"]
+__all__ = [
+    "GRADIENTS",
+    "IMAGE",
+    "KERNEL",
+    "Array",
+    "DataReading",
+    "GivesVariances",
+    "Result",
+    "Snapshot",
+    "Uncertain",
+    "present",
+    "variances_of",
+]
 
 Array: TypeAlias = npt.NDArray[Any] | Tensor
 KERNEL, GRADIENTS = "kernel", "gradients"  # the names of posterior variances
+IMAGE = "image"  # with `KERNEL`, the names of standard deviations
 
 PRESENTED_BY = {
     "animate": "animation",
@@ -54,6 +67,10 @@ class Uncertain(ABC):
 
         A state may give one of them, or none before its first step.
         """
+
+
+class GivesVariances(ABC):  # noqa: B024 - an ability without a method
+    """The ability of a solver to find a distribution of the kernel: its last state gives the variances `KERNEL`."""
 
 
 def variances_of(state: object) -> dict[str, Tensor]:
@@ -121,6 +138,10 @@ class Result:
             image at the pixels of the data, (2 C, H, W), those down of every channel, then those along; a batch comes
             first, always from `Solver.solve`. If a later stage deconvolves, they are those of the stage that found the
             kernel, on the data that it saw (the luma, or a window).
+        deviations: standard deviations by name, if they were asked for (``uncertainty=True``): "image" in the layout
+            and units of ``image``, without opacity, NaN where the input was kept; "kernel" in the layout of ``kernel``,
+            unless that was given. They are about the values returned: the square includes the squared distance from
+            the mean of the samples. ``details["uncertainty"]`` says how they were found and what they cover.
         snapshots: image and kernel during the solve, if requested by ``observers=[invkit.Snapshots(every=10)]``.
 
     Example:
@@ -145,6 +166,7 @@ class Result:
     white: float = 1.0
     is_stack: bool = False
     variances: Mapping[str, Array] = field(default_factory=dict)
+    deviations: Mapping[str, Array] = field(default_factory=dict)
     snapshots: tuple[Snapshot, ...] = ()
 
     @property
@@ -176,7 +198,8 @@ class Result:
         """Write image.png, kernel.png, kernel.npy, overview.png and result.json; each file is whole or absent.
 
         Another operator parameter than a kernel is written to operator_parameter.png and operator_parameter.npy.
-        Posterior variances, if there are any, are written to kernel_variance.npy and gradients_variance.npy.
+        Posterior variances, if there are any, are written to kernel_variance.npy and gradients_variance.npy, standard
+        deviations to image_deviation.npy, kernel_deviation.npy and, as a map, uncertainty.png.
 
         Returns:
             The directory.

@@ -173,7 +173,7 @@ def snapshots_in(folder: Path) -> list[SnapshotFile]:
     place = folder / SNAPSHOT_FOLDER
     for path in sorted(place.iterdir()) if place.is_dir() else ():
         named = SNAPSHOT_FILE.fullmatch(path.name)
-        if named and named[4] in (None, "-1"):
+        if named and named[4] in (None, "-1") and named[5] == "png":
             found.setdefault((int(named[1]), int(named[2])), {})[named[3] == "image"] = path
     return [SnapshotFile(*at, both[True], both.get(False)) for at, both in sorted(found.items()) if True in both]
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.errors import InputError
-from ..core.result import Array, Result
+from ..core.result import IMAGE, Array, Result
 from ..numerics.registration import Aligned, align
 from ..numerics.similarity import SSIM_WINDOW, psnr, ssim
 from .colour import to_luma_chroma
@@ -30,15 +30,22 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
+    "SCALE_QUANTILE",
+    "TITLE",
     "comparison",
     "counted_title",
+    "deviation_plane",
+    "draw_deviation_panel",
+    "draw_kernel_panel",
     "drawable",
     "kernel_stack",
     "load_matplotlib",
     "luma_of",
+    "new_figure",
     "overview",
     "picture_of",
     "protocol_margins",
+    "row_height",
 ]
 
 BACKEND = "MPLBACKEND"
@@ -46,6 +53,7 @@ FIGURE_WIDTH = 11.0  # inches
 LOWER_ROW_HEIGHT = 3.4  # inches, of the row with kernel and loss
 HIGHEST_ROW = 9.0  # inches, of the row with the images
 PANEL_GAP = 0.1  # inches, around each panel
+SCALE_QUANTILE = 0.995  # of a map, at its brightest colour: a few pixels of an edge would darken all the others
 SCREEN_PIXELS = 1600  # of a side; a screen shows no more
 STAGE_COLORS = ("#1f5a96", "#c8601a", "#3a7d44", "#8a3f8f", "#6b6b6b")
 TITLE: dict[str, Any] = {"fontsize": 12, "loc": "left"}
@@ -61,15 +69,45 @@ def overview(result: Result) -> Figure:
     ``figure.savefig`` writes it.
     """
     shown = [(title, drawable_batch(image, result)) for title, image in before_and_after(result)]
-    height = row_height([batch.shape[1:3] for _, batch in shown])
+    deviation = result.deviations.get(IMAGE)
+    panels = len(shown) + (deviation is not None)
+    height = row_height([shown[-1][1].shape[1:3]] * panels if panels > len(shown) else [b.shape[1:3] for _, b in shown])
     figure = new_figure(height + LOWER_ROW_HEIGHT + 0.4)
     grid = figure.add_gridspec(2, 1, height_ratios=[height, LOWER_ROW_HEIGHT])
-    upper, lower = grid[0].subgridspec(1, len(shown)), grid[1].subgridspec(1, 2, width_ratios=[1, 1.6])
+    upper, lower = grid[0].subgridspec(1, panels), grid[1].subgridspec(1, 2, width_ratios=[1, 1.6])
     for column, (title, batch) in enumerate(shown):
         draw_image_panel(figure.add_subplot(upper[column]), batch, title)
+    if deviation is not None:
+        draw_deviation_panel(figure.add_subplot(upper[-1]), deviation, result.white)
     draw_kernel_panel(figure.add_subplot(lower[0]), kernel_stack(result.kernel), result.has_kernel)
     draw_loss_panel(figure.add_subplot(lower[1]), result)
     return figure
+
+
+def draw_deviation_panel(axes: Axes, deviation: Array, white: float) -> None:
+    """Draw the standard deviations of an image with a colour bar: dark where it is sure, bright where it is not.
+
+    A large image is averaged over squares. The scale ends at the 99.5th percentile; what is brighter has its colour.
+
+    Args:
+        axes: the panel.
+        deviation: in the layout of an image; of several channels the root mean square is drawn.
+        white: the value of the image that is drawn as white.
+    """
+    values = deviation_plane(averaged(channels_last(deviation)[0].astype(np.float32)))
+    most = float(np.nanquantile(values, SCALE_QUANTILE)) or 1.0
+    drawn = axes.imshow(values, cmap="magma", vmin=0, vmax=most, interpolation="antialiased")
+    axes.set_axis_off()
+    axes.set_title("Standard deviation", **TITLE)
+    axes.set_title("white is 1" if white == 1 else "in units of the image", **SUBTITLE)
+    bar = axes.figure.colorbar(drawn, ax=axes, location="bottom", fraction=0.05, pad=0.03, extend="max")
+    bar.ax.tick_params(labelsize=SMALL_FONT)
+    bar.outline.set_visible(False)
+
+
+def deviation_plane(deviation: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Standard deviations (H, W) or (H, W, C) as (H, W): the root mean square over the channels."""
+    return deviation if deviation.ndim == 2 else np.asarray(np.sqrt(np.mean(deviation**2, axis=-1)))
 
 
 def picture_of(figure: Figure, dots_per_inch: float) -> npt.NDArray[np.uint8]:
@@ -344,7 +382,7 @@ def luma_of(picture: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
 
 def draw_error_panels(panels: Sequence[Axes], shown: Sequence[ComparedImage]) -> None:
     """Draw the errors of each image on one scale, that of the first image."""
-    most = float(np.quantile(shown[0].errors, 0.995)) or 1.0  # a few pixels of an edge would darken all the others
+    most = float(np.quantile(shown[0].errors, SCALE_QUANTILE)) or 1.0
     for axes, one in zip(panels, shown, strict=True):
         drawn = axes.imshow(one.errors, cmap="magma", vmin=0, vmax=most, interpolation="antialiased")
         axes.set_axis_off()

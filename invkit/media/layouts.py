@@ -27,6 +27,7 @@ __all__ = [
     "projections",
     "to_bchw",
     "unit_range",
+    "without_single_batch",
 ]
 
 BitDepth: TypeAlias = Literal[8, 16, 32]
@@ -107,9 +108,13 @@ def from_bchw(tensor: Tensor, layout: Layout) -> Array:
 
 
 def channels_last(image: Array, white: float = 1.0) -> npt.NDArray[Any]:
-    """An image of any layout as (B, H, W, C), for drawing and writing, with the given value as 1."""
+    """An image of any layout as (B, H, W, C), for drawing and writing, with the given value as 1.
+
+    Of complex values the magnitude.
+    """
     tensor = isinstance(image, Tensor)
-    values = image.detach().cpu().float().numpy() if isinstance(image, Tensor) else np.asarray(image)
+    values = image.detach().cpu().numpy() if isinstance(image, Tensor) else np.asarray(image)
+    values = np.abs(values) if np.iscomplexobj(values) else values.astype(np.float32) if tensor else values
     return np.moveaxis(batched(values if white == 1 else values / white, tensor), 1, -1)
 
 
@@ -258,3 +263,9 @@ def unit_range(
         advice = scaling_advice(low, high, are_whole=bool((values == np.rint(values)).all()))
         raise InputError(f"{name} runs from {low:.4g} to {high:.4g}, not within [0, 1]; {advice}")
     return kept if low >= 0 and high <= 1 else np.clip(kept, 0, 1)
+
+
+def without_single_batch(value: Tensor, layout: Layout) -> Array:
+    """A batch (B, ...) as an array, or as a tensor if the input was one; a batch of one without the batch."""
+    value = value[0] if len(value) == 1 else value
+    return value if layout.kind == "tensor" else np.asarray(value)

@@ -10,10 +10,10 @@ import re
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,6 +35,10 @@ from .run_folder import (
     working_folder,
     write_results,
 )
+from .uncertainty_map import uncertainty_map
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["check_inputs", "check_output", "save_result", "strict_json", "write_with_room"]
 
@@ -155,6 +159,7 @@ def save_result(result: Result, directory: Path, *, overwrite: bool = False) -> 
     - operator_parameter.npy and operator_parameter.png instead, if the operator's unknown is not a kernel: its numbers
       unchanged, and a picture of its planes side by side;
     - kernel_variance.npy and gradients_variance.npy: ``result.variances``, if there are any;
+    - image_deviation.npy, kernel_deviation.npy and uncertainty.png, a map of the first: ``result.deviations``;
     - overview.png: `figures.overview`;
     - photograph.png: the input, if ``result.details`` has warnings;
     - result.json: ``result.summary()``; numbers that JSON does not know become null.
@@ -233,7 +238,7 @@ def write_instead(result: Result, checkpoint: Path) -> None:
 
 def result_files(result: Result) -> Iterator[tuple[str, bytes]]:
     """Names and contents of the files of a result, result.json last."""
-    for make in (image_files, kernel_files, variance_files, input_files, overview_files):
+    for make in (image_files, kernel_files, variance_files, uncertainty_files, input_files, overview_files):
         yield from make(result).items()
     yield SUMMARY, strict_json(result.summary()).encode()
 
@@ -249,7 +254,9 @@ def image_files(result: Result) -> dict[str, bytes]:
         return stack_files(result)
     images, pictures = channels_last(result.image), channels_last(result.image, result.white)
     are_numbers, are_pictures = result.white != 1, images.shape[-1] <= 4
-    plain = (image[..., 0] if image.shape[-1] == 1 else image for image in images)
+    plain = [image[..., 0] if image.shape[-1] == 1 else image for image in images]
+    if np.iscomplexobj(result.image):  # pictures show magnitudes, and numbers keep the phase
+        plain = list(np.asarray(result.image).reshape(-1, *images.shape[1:3]))
     numbers = numbered("image", ".npy", map(encode_npy, plain)) if are_numbers or not are_pictures else {}
     shown = numbered("image", ".png", (png_of(picture, result) for picture in pictures)) if are_pictures else {}
     return {**shown, **numbers}
@@ -296,17 +303,33 @@ def input_files(result: Result) -> dict[str, bytes]:
     return {"photograph.png": png_of(drawable_batch(result.blurry, result)[0], result)}
 
 
+def uncertainty_files(result: Result) -> dict[str, bytes]:
+    """The standard deviations, as numbers and as a map."""
+    numbers = {f"{name}_deviation.npy": encode_npy(np.asarray(value)) for name, value in result.deviations.items()}
+    return numbers | (drawn("uncertainty.png", lambda: uncertainty_map(result)) if numbers else {})
+
+
 def overview_files(result: Result) -> dict[str, bytes]:
-    """The overview as PNG; nothing, with a warning, if it cannot be drawn, so that the other files are not lost."""
+    """The overview as PNG."""
+    return drawn("overview.png", lambda: overview(result))
+
+
+def drawn(name: str, draw: Callable[[], Figure]) -> dict[str, bytes]:
+    """A figure as PNG; nothing, with a warning, if it cannot be drawn, so that the other files are not lost.
+
+    Args:
+        name: of the file.
+        draw: makes the figure.
+    """
     try:
-        picture = encode_png(picture_of(overview(result), DOTS_PER_INCH))
+        picture = encode_png(picture_of(draw(), DOTS_PER_INCH))
     except Exception as error:  # Matplotlib's fonts, caches and settings fail in many ways
         reason = f"{type(error).__name__}: {error}"
         warnings.warn(
-            f"overview.png could not be drawn ({reason}); all other files are written", RuntimeWarning, stacklevel=3
+            f"{name} could not be drawn ({reason}); all other files are written", RuntimeWarning, stacklevel=3
         )
         return {}
-    return {"overview.png": picture}
+    return {name: picture}
 
 
 def strict_json(value: Any) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from ..core.errors import InputError
 from ..core.files import locked, sync_folder, write_atomically
-from ..core.result import GRADIENTS, KERNEL
+from ..core.result import GRADIENTS, IMAGE, KERNEL
 
 __all__ = [
     "CHECKPOINT",
@@ -42,7 +42,8 @@ SUMMARY = "result.json"
 RUN_FILES = (
     *(f"{stem}.{kind}" for stem in ("image", "kernel", "operator_parameter") for kind in ("png", "npy")),
     *(f"{name}_variance.npy" for name in (KERNEL, GRADIENTS)),
-    *("overview.png", "photograph.png", SUMMARY, CHECKPOINT),
+    *(f"{name}_deviation.npy" for name in (IMAGE, KERNEL)),
+    *("overview.png", "uncertainty.png", "photograph.png", SUMMARY, CHECKPOINT),
 )
 """The files of a run; result.json is written last. A batch also has image-2.png, kernel-2.png and so on."""
 
@@ -53,7 +54,7 @@ RUN_FILE = "|".join(
 )
 UNFINISHED_FILE = rf"\.({RUN_FILE})\.[a-z0-9_]{{8}}"  # a write that was killed leaves such a file
 SNAPSHOT_FOLDER = "snapshots"
-SNAPSHOT_FILE = re.compile(r"(\d{2,})-(\d{5,})-(image|kernel|operator_parameter)(-\d+)?\.png")
+SNAPSHOT_FILE = re.compile(r"(\d{2,})-(\d{5,})-(image|kernel|operator_parameter)(-\d+)?\.(png|npy)")
 """The files that the observer 'snapshots' writes: solve, iteration, content, number in a batch."""
 
 LOCK, REPLACING = ".lock", ".replacing"

@@ -1,4 +1,4 @@
-"""An observer that writes pictures of image and kernel during a solve."""
+"""An observer that writes image and kernel during a solve."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..core.interfaces import KernelPrior
 from ..core.parameters import PositiveInt, validated
 from ..core.problem import Problem
 from ..core.solver import Observer, State, StopReason
-from .images import encode_png, quantised
+from .images import encode_npy, encode_png, quantised
 from .kernels import kernel_picture, planes_picture
 from .layouts import channels_last
 from .run_folder import SNAPSHOT_FILE, SNAPSHOT_FOLDER
@@ -21,10 +21,11 @@ __all__ = ["SnapshotFiles"]
 
 
 class SnapshotFiles(Observer):
-    """Writes pictures of image and kernel to the folder ``snapshots``, during each solve and at its end.
+    """Writes image and kernel to the folder ``snapshots``, during each solve and at its end.
 
-    ``02-00100-kernel.png`` is the kernel of the second solve (a recipe's second stage) after 100 iterations. Another
-    operator parameter is named ``operator_parameter``. A new run removes the pictures of an older one.
+    ``02-00100-kernel.png`` is a picture of the kernel of the second solve (a recipe's second stage) after 100
+    iterations, and ``02-00100-kernel.npy`` has its weights, (h, w) float64. Another operator parameter is named
+    ``operator_parameter``; its numbers are (C, h, w). A new run removes the files of an older one.
 
     Args:
         folder: of the run.
@@ -62,15 +63,27 @@ class SnapshotFiles(Observer):
         image, kernel = state.estimate()
         is_kernel = issubclass(problem.operator.parameter_prior, KernelPrior)
         parameter = "kernel" if is_kernel else "operator_parameter"
-        for name, content in [*pictures("image", image), *pictures(parameter, kernel)]:
-            write_atomically(self.folder / f"{self.solves:02}-{state.iteration:05}-{name}.png", content)
+        for name, content in [*pictures("image", image), *pictures(parameter, kernel), *numbers(parameter, kernel)]:
+            write_atomically(self.folder / f"{self.solves:02}-{state.iteration:05}-{name}", content)
         self.written = state.iteration
 
 
-def pictures(what: str, values: Tensor) -> Iterator[tuple[str, bytes]]:
-    """Name and PNG of each item of a batch (B, C, H, W)."""
+def named_items(what: str, values: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """Each item (C, H, W) of a batch on the CPU, with its name."""
     for index, value in enumerate(values.detach().cpu()):
-        name = what if len(values) == 1 else f"{what}-{index + 1}"
+        yield what if len(values) == 1 else f"{what}-{index + 1}", value
+
+
+def numbers(what: str, values: Tensor) -> Iterator[tuple[str, bytes]]:
+    """File name and content of the numbers of each item of a batch (B, C, h, w): a kernel is (h, w)."""
+    for name, value in named_items(what, values):
+        yield f"{name}.npy", encode_npy((value[0] if what == "kernel" else value).double().numpy())
+
+
+def pictures(what: str, values: Tensor) -> Iterator[tuple[str, bytes]]:
+    """File name and PNG of each item of a batch (B, C, H, W)."""
+    for item, value in named_items(what, values):
+        name = f"{item}.png"
         if what == "kernel":
             yield name, encode_png(kernel_picture(value[0].double().numpy()))
         elif what == "image" and len(value) in (1, 3):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..core.errors import InputError
 from ..core.interfaces import LinearOperator
-from ..core.operator_parameters import CoilMapPrior, PartlySeen
+from ..core.operator_parameters import CoilMapPrior, ComplexImage, PartlySeen
 from ..core.parameters import Fraction, NonNegativeInt, validated
 from ..core.result import DataReading
 from ..numerics.geometry import Shape, Size, shape_of, size_of
@@ -19,13 +19,14 @@ from ..numerics.geometry import Shape, Size, shape_of, size_of
 __all__ = ["MultiCoilMRI"]
 
 
-class MultiCoilMRI(LinearOperator, PartlySeen):
+class MultiCoilMRI(LinearOperator, ComplexImage, PartlySeen):
     """Undersampled k-space of N receive coils: ``y_n = P F (s_n x)``.
 
     Pruessmann et al., "SENSE: Sensitivity Encoding for Fast MRI", Magn. Reson. Med. 1999. F is the unitary Fourier
-    transform with its origin in the middle, P keeps the measured columns. The image x is real, in [0, 1], with one
-    channel. Its phase is part of the coil maps s_n. Their squared magnitudes sum to one over the coils, or are zero
-    where no coil sees anything.
+    transform with its origin in the middle, P keeps the measured columns. The image x is real, not negative, with one
+    channel, and its phase is part of the coil maps s_n. If the maps are known without it, as those of another scan, the
+    phase may be free: the image is complex, with two channels, its real and its imaginary part. The squared magnitudes
+    of the maps sum to one over the coils, or are zero where no coil sees anything.
 
     Data are (B, 2 N, H, W): the real parts of the coils' k-spaces, then the imaginary parts, zero where nothing was
     measured. deepinv's ``MultiCoilMRI`` computes the same with data (B, 2, N, H, W).
@@ -35,6 +36,7 @@ class MultiCoilMRI(LinearOperator, PartlySeen):
         calibration: fraction of the columns, in the middle, that are all measured.
         pattern: how the other measured columns are chosen: evenly spaced or at random.
         draw: number of the random pattern. It is not the seed of the run, because it belongs to the data.
+        phase: of the image: "in-maps" for a real image whose phase the coil maps hold, "free" for a complex image.
 
     Example:
         >>> maps = torch.full((1, 8, 16, 16), 8**-0.5)  # four coils
@@ -56,22 +58,31 @@ class MultiCoilMRI(LinearOperator, PartlySeen):
         calibration: Fraction = 0.08,
         pattern: Literal["equispaced", "random"] = "random",
         draw: NonNegativeInt = 0,
+        phase: Literal["in-maps", "free"] = "in-maps",
     ) -> None:
         super().__init__()
+        self.phase = phase
         self.acceleration, self.calibration = acceleration, calibration
         self.pattern, self.draw = pattern, draw
 
     def forward(self, image: Tensor, kernel: Tensor) -> Tensor:
-        """Image (B, 1, H, W) and coil maps (B, 2 N, H, W) -> k-space (B, 2 N, H, W)."""
-        return real_channels(self.columns(image.shape[-1], image) * to_k_space(complex_channels(kernel) * image))
+        """Image (B, 1 or 2, H, W) and coil maps (B, 2 N, H, W) -> k-space (B, 2 N, H, W)."""
+        scene = complex_channels(image) if self.has_complex_image else image
+        return real_channels(self.columns(image.shape[-1], image) * to_k_space(complex_channels(kernel) * scene))
 
     def adjoint(self, data: Tensor, kernel: Tensor) -> Tensor:
-        """K-space (B, 2 N, H, W) -> (B, 1, H, W), the real part of ``sum_n conj(s_n) F^H P y_n``."""
-        return (complex_channels(kernel).conj() * self.coil_images(data)).sum(1, keepdim=True).real
+        """K-space (B, 2 N, H, W) -> ``sum_n conj(s_n) F^H P y_n``, its real part or both, (B, 1 or 2, H, W)."""
+        combined = (complex_channels(kernel).conj() * self.coil_images(data)).sum(1, keepdim=True)
+        return real_channels(combined) if self.has_complex_image else combined.real
+
+    @property
+    def has_complex_image(self) -> bool:
+        """Whether the phase of the image is free."""
+        return self.phase == "free"
 
     def image_shape(self, data_shape: Shape, kernel_shape: Shape) -> Shape:
-        """(B, 1, H, W)."""
-        return data_shape[0], 1, *data_shape[2:]
+        """(B, 1, H, W), of a complex image (B, 2, H, W)."""
+        return data_shape[0], 2 if self.has_complex_image else 1, *data_shape[2:]
 
     def parameter_shape(self, data_shape: Shape, kernel_size: Size) -> Shape:
         """The shape of the data; raises `InputError` for an odd number of channels."""
@@ -84,7 +95,12 @@ class MultiCoilMRI(LinearOperator, PartlySeen):
 
     @torch.no_grad()
     def initial_image(self, data: Tensor, kernel: Tensor) -> Tensor:
-        """The root of the summed squares of the coil images, with zeros for unmeasured columns, (B, 1, H, W)."""
+        """The root of the summed squares of the coil images, with zeros for unmeasured columns, (B, 1, H, W).
+
+        Of a complex image the adjoint of the data, (B, 2, H, W), without negative values.
+        """
+        if self.has_complex_image:
+            return self.adjoint(data, kernel).clamp(0, 1)
         return self.coil_images(data).abs().square().sum(1, keepdim=True).sqrt().clamp(0, 1)
 
     def seen(self, kernel: Tensor) -> Tensor:
@@ -113,6 +129,13 @@ class MultiCoilMRI(LinearOperator, PartlySeen):
                 "pattern of the scan is another one; set acceleration, calibration, pattern and draw of the operator",
             ),
         )
+
+    @torch.no_grad()
+    def brightness(self, data: Tensor, kernel: Tensor) -> float:
+        """As `LinearOperator.brightness`; of a complex image the largest magnitude of its real or imaginary part."""
+        if not self.has_complex_image:
+            return super().brightness(data, kernel)
+        return float(self.fitted(data, kernel).abs().max())
 
     @torch.no_grad()
     def initial_parameter(self, data: Tensor, shape: Shape) -> Tensor:

@@ -10,13 +10,12 @@ from typing import Any
 from rich.console import Console
 
 from ..core.errors import InputError
-from ..core.files import sha256_of
-from ..core.messages import shortened
 from ..core.observers.progress import NotebookBar, ProgressBar
 from ..core.result import Result
 from ..core.solver import Observer
 from ..recipes.model import Recipe, load_recipe
 from ..recipes.toml import read_result_document
+from .earlier_inputs import earlier_input
 from .inputs import ArrayOrFile, ImageInput
 from .job import Job, prepare, versions
 from .options import Color, KernelSize
@@ -37,6 +36,7 @@ def deblur(
     device: str = "auto",
     sigma: float | None = None,
     whole_picture: bool = False,
+    uncertainty: bool | int = False,
     white: float | None = None,
     time_limit: float | None = None,
     progress: bool = True,
@@ -67,6 +67,9 @@ def deblur(
             bad pixels and transparent pixels of a single picture do not enter the estimate, and a picture that is
             sharp already is returned as it was; the result's ``details["notices"]`` say so. Bad pixels are filled, and
             everything else that was left out is kept in the result.
+        uncertainty: also find how sure the result is: ``deviations`` of the result are the standard deviations of the
+            image and of the kernel. True, or the number of samples (True: 16; of recipes with networks 4, which are
+            as many solves). A recipe that cannot say is refused.
         white: value of the data that is taken for white; the image may be brighter only if no format limits it. None:
             that of the format, or, of a dim picture and of numbers outside [0, 1], a value just above the largest.
             Results are in the units of the data.
@@ -97,6 +100,7 @@ def deblur(
         device=device,
         sigma=sigma,
         whole_picture=whole_picture,
+        uncertainty=uncertainty,
         white=white,
         time_limit=time_limit,
     )
@@ -114,6 +118,7 @@ def deconvolve(
     device: str = "auto",
     sigma: float | None = None,
     whole_picture: bool = False,
+    uncertainty: bool | int = False,
     white: float | None = None,
     time_limit: float | None = None,
     progress: bool = True,
@@ -138,6 +143,7 @@ def deconvolve(
         device: as for `deblur`.
         sigma: as for `deblur`.
         whole_picture: as for `deblur`.
+        uncertainty: as for `deblur`.
         white: as for `deblur`.
         time_limit: as for `deblur`.
         progress: as for `deblur`.
@@ -166,6 +172,7 @@ def deconvolve(
         device=device,
         sigma=sigma,
         whole_picture=whole_picture,
+        uncertainty=uncertainty,
         white=white,
     )
     return job.run(time_limit=time_limit, observers=observers, progress=progress_bar if progress else None)
@@ -183,6 +190,7 @@ def restore(
     device: str = "auto",
     sigma: float | None = None,
     whole_picture: bool = False,
+    uncertainty: bool | int = False,
     white: float | None = None,
     time_limit: float | None = None,
     progress: bool = True,
@@ -205,6 +213,7 @@ def restore(
         device: as for `deblur`.
         sigma: as for `deblur`.
         whole_picture: as for `deblur`.
+        uncertainty: as for `deblur`.
         white: as for `deblur`.
         time_limit: as for `deblur`.
         progress: as for `deblur`.
@@ -234,6 +243,7 @@ def restore(
         device=device,
         sigma=sigma,
         whole_picture=whole_picture,
+        uncertainty=uncertainty,
         white=white,
     )
     return job.run(time_limit=time_limit, observers=observers, progress=progress_bar if progress else None)
@@ -319,62 +329,13 @@ def prepare_rerun(
         seed=options.get("seed", 0),
         sigma=options.get("sigma"),
         whole_picture=options.get("whole_picture", False),
+        uncertainty=options.get("uncertainty", False),
         white=options.get("white"),
         device=document.get("device", "auto") if device is None else device,
     )
     for warning in differences(document, job):
         warnings.warn(warning, UserWarning, stacklevel=2)
     return job
-
-
-def earlier_input(source: Any, name: str, result: str | Path) -> Any:
-    """The file, or the files, of an earlier run.
-
-    Args:
-        source: as `source_of` describes the input.
-        name: "image" or "kernel".
-        result: the result.json of the run, for errors.
-
-    Raises:
-        InputError: the earlier input was an array or is not named, or the file is gone or has changed.
-    """
-    if source is None:
-        raise InputError(f"the {name} of {result} was an array, which the file does not hold; {give_again(name)}")
-    if isinstance(source, list):
-        return [earlier_input(one, name, result) for one in source]
-    if not isinstance(source, Mapping):
-        raise InputError(f"{result} does not name the file of the {name}; {give_again(name)}")
-    return same_file(source, name, result)
-
-
-def give_again(name: str) -> str:
-    """What to do about an earlier input that cannot be had, "image" or "kernel"."""
-    return f"give it again (--{name}, {name}=...)"
-
-
-def same_file(source: Mapping[str, Any], name: str, result: str | Path) -> Path:
-    """The earlier file, where it was or beside the result; raises `InputError` if it is gone or has changed.
-
-    Args:
-        source: as `source_of` describes the input.
-        name: "image" or "kernel".
-        result: the result.json of the run.
-    """
-    told = source.get("path")
-    if not isinstance(told, str):
-        raise InputError(f"{result} does not name the file of the {name}; {give_again(name)}")
-    path = Path(told)
-    try:
-        places = [one for one in (path, Path(result).parent / path.name) if one.is_file()]
-        same = [one for one in places if sha256_of(one) == source.get("sha256")]
-    except (OSError, ValueError) as error:  # a name that is too long, or a file that may not be read
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{shortened(told)}, from which {result} was made, cannot be read ({reason}); "
-                         f"{give_again(name)}") from error  # fmt: skip
-    if not same:
-        why = "has changed since" if path.is_file() else "is not there"
-        raise InputError(f"{path}, from which {result} was made, {why}; give the {name} (--{name}, {name}=...)")
-    return same[0]
 
 
 def differences(document: Mapping[str, Any], job: Job) -> list[str]:

@@ -54,6 +54,7 @@ class InputImage:
             for pictures.
         degree: of the operator's homogeneity: data that are no picture were divided by ``white**degree``.
         reading: what data that are no picture were taken for.
+        is_complex: whether images of the data are complex: (B, 2, H, W), of which the second channel is imaginary.
         is_cut_off: whether many of the data have their highest value, as where a sensor is saturated.
         told: how the data were scaled, for the user; empty if they were not.
     """
@@ -69,6 +70,7 @@ class InputImage:
     brightness: float | None = None
     degree: float = 1.0
     reading: DataReading = field(default_factory=DataReading)
+    is_complex: bool = False
     is_cut_off: bool = False
     told: str = ""
 
@@ -84,9 +86,12 @@ class InputImage:
     def in_layout(self, picture: Tensor) -> Array:
         """An image (B, C, H, W) in the layout of the input; alpha is resized, and dropped from several images.
 
+        Complex images have complex values.
+
         Several images are returned as (B, C, H, W), even if one was given.
         """
         size, picture = size_of(picture), self.in_units(picture)
+        picture = torch.complex(picture[:, :1], picture[:, 1:]) if self.is_complex else picture
         if len(picture) > 1 and (self.layout.ndim < 4 or len(picture) != len(self.data)):
             return from_bchw(picture, Layout(self.layout.kind, 4, self.layout.bits))
         if self.layout.planes:

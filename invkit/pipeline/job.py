@@ -10,9 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,9 +21,9 @@ from ..core.interfaces import Blur, ForwardOperator, KernelPrior
 from ..core.observers.checkpoint import Checkpointer, describe_run, load_checkpoint
 from ..core.operator_parameters import Stacked
 from ..core.parameters import LARGEST
-from ..core.result import KERNEL, Array, Result
+from ..core.result import Result
 from ..core.runtime.threads import usual_torch_state
-from ..core.solver import Observer
+from ..core.solver import Observer, deferred_interrupt
 from ..numerics.geometry import size_of
 from ..recipes.model import Recipe, load_recipe
 from .assemble import Assembly, as_batch
@@ -45,10 +44,22 @@ from .options import (
     kernel_frame_of,
 )
 from .recipe_choice import AUTO_RECIPE, choose_recipe, recipe_for_kernel
-from .restored import psnr, restored_color, restored_size, stack_under, visible_image, with_chroma
+from .restored import (
+    before_solve,
+    parameter_in_layout,
+    psnr_before_and_after,
+    restored_color,
+    restored_size,
+    variances_in_layout,
+    visible_image,
+    with_chroma,
+)
 from .scene import Scene, scene_of
 from .sequence import Outcome
 from .stages import RunControl, Stage, check_stages, plan_stages, with_colors
+
+if TYPE_CHECKING:
+    from .uncertainty import UncertaintyPlan
 
 __all__ = ["Job", "prepare", "versions"]
 
@@ -69,6 +80,7 @@ class Job:
         truth: the true image (B, C, H, W), to report PSNR before and after; or None.
         facts: options, noise level, versions and the like, for the result's details.
         input_files: the files that were read.
+        uncertainty: how standard deviations are found after the solve; None if nobody asked for them.
         with_size_found: estimates the kernel quickly and makes the job for its size; None if the size is known, or if
             each candidate finds it.
     """
@@ -84,6 +96,7 @@ class Job:
     truth: Tensor | None
     facts: Mapping[str, Any]
     input_files: tuple[Path, ...]
+    uncertainty: UncertaintyPlan | None = None
     with_size_found: Callable[[], Job] | None = None
 
     @usual_torch_state()
@@ -105,7 +118,7 @@ class Job:
 
         Args:
             time_limit: seconds after which the result so far is returned; the last of several stages has 30 seconds
-                or half of the limit, whichever is more, even if nothing is left of it.
+                or half of the limit, whichever is more, even if nothing is left of it. Uncertainty has what is left.
             observers: of every stage, one after the other.
             progress: makes a further observer for each stage, from a title.
             checkpoint: file for the state of the first stage; None for none. A recipe with candidates saves none.
@@ -129,8 +142,15 @@ class Job:
         if checkpoint is not None:
             savers.append(Checkpointer(checkpoint, job.identity, every, at_end=extendable))
         control = RunControl(observers, savers, progress, time_limit)
-        with explained_memory():
-            return job.result(solve_stages(job.stages, job.assembly, self.device, control, job.frame, saved))
+        with explained_memory(), deferred_interrupt() as interrupted:
+            outcome = solve_stages(job.stages, job.assembly, self.device, control, job.frame, saved)
+            result = job.result(outcome)
+            if job.uncertainty is None:
+                return result
+            from .uncertainty import Budget, with_uncertainty
+
+            view, budget = (job.image, job.scene), Budget(self.device, interrupted, time_limit)
+            return with_uncertainty(result, job.uncertainty, outcome, view, budget, progress)
 
     def sized(self) -> Job:
         """The job for the kernel size that a quick estimate finds; the job itself if none is needed."""
@@ -144,7 +164,8 @@ class Job:
         solved, (stage, _) = outcome.result(), outcome.last
         image, kernel = torch.as_tensor(solved.image), torch.as_tensor(solved.kernel)
         plane = visible_image(self.operator, image, stage.data, kernel)
-        restored, before = with_chroma(plane, stage.chroma), self.before()
+        restored = with_chroma(plane, stage.chroma)
+        before = before_solve(self.assembly.problem, self.scene.picture, self.stages[-1])
         details = {**self.facts, "color": restored_color(stage), **solved.details}
         warnings, is_sharp = [], self.can_be_diagnosed and self.scene.is_sharp(before, kernel[0, 0])
         if self.can_be_diagnosed and not is_sharp:
@@ -155,13 +176,12 @@ class Job:
         whole = given if is_sharp else self.scene.put_back(restored)
         if self.truth is not None:
             peak = 1.0 if self.image.brightness is None else float(self.truth.max())
-            before_and_after = (psnr(one / peak, self.truth / peak) for one in (given, whole))
-            details["psnr"] = dict(zip(("before", "after"), before_and_after, strict=True))
+            details["psnr"] = psnr_before_and_after(given / peak, whole / peak, self.truth / peak)
         return replace(
             solved,
             image=self.image.in_layout(whole.clamp(*self.image.range).float()),
-            kernel=self.parameter_in_layout(kernel),
-            variances=self.variances_in_layout(solved.variances),
+            kernel=parameter_in_layout(kernel, self.image.layout, are_kernels=self.has_kernel),
+            variances=variances_in_layout(solved.variances, self.image.layout),
             blurry=self.image.in_layout(given),
             details=details,
             bits=self.image.bits,
@@ -182,36 +202,10 @@ class Job:
         """Of the first stage."""
         return self.assembly.problem.operator
 
-    def before(self) -> Tensor:
-        """The scene before the solve: the input, or the operator's initial image if the data are no such picture."""
-        problem, data, last = self.assembly.problem, self.scene.picture, self.stages[-1]
-        initial = problem.operator.initial_image(last.data, problem.kernel_prior().detach().to(last.data))
-        if problem.operator.data_range is not None and size_of(initial) == size_of(data):
-            return data
-        return with_chroma(stack_under(problem.operator, initial, last.data), last.chroma).clamp(0, 1)
-
     @property
     def has_kernel(self) -> bool:
         """Whether the operator's parameter is a kernel, or several."""
         return issubclass(self.operator.parameter_prior, KernelPrior)
-
-    def variances_in_layout(self, found: Mapping[str, Array]) -> dict[str, Array]:
-        """Posterior variances as arrays, or as tensors if the input was one, without the batch if that is one."""
-        values = {name: torch.as_tensor(value) for name, value in found.items()}
-        values |= {KERNEL: values[KERNEL][:, 0]} if KERNEL in values else {}
-        return {name: self.without_single_batch(value) for name, value in values.items()}
-
-    def parameter_in_layout(self, value: Tensor) -> Array:
-        """The operator's parameter as an array, or as a tensor if the input was one; kernels sum to one in float64."""
-        if self.has_kernel:
-            value = value[:, 0].double()
-            value = value / value.sum((-2, -1), keepdim=True)  # float32 sums to one within 1e-6 only
-        return self.without_single_batch(value)
-
-    def without_single_batch(self, value: Tensor) -> Array:
-        """A batch (B, ...) as an array, or as a tensor if the input was one; a batch of one without the batch."""
-        value = value[0] if len(value) == 1 else value
-        return value if self.image.layout.kind == "tensor" else np.asarray(value)
 
 
 @usual_torch_state()
@@ -228,6 +222,7 @@ def prepare(
     device: str = "auto",
     sigma: float | None = None,
     whole_picture: bool = False,
+    uncertainty: bool | int = False,
     white: float | None = None,
     nonblind: bool = False,
     time_limit: float | None = None,
@@ -246,6 +241,7 @@ def prepare(
         device: as for `deblur`.
         sigma: as for `deblur`.
         whole_picture: as for `deblur`.
+        uncertainty: as for `deblur`.
         white: as for `deblur`.
         nonblind: refuse a recipe that would ignore the kernel.
         time_limit: seconds; only for the choice of a recipe by "auto".
@@ -254,7 +250,8 @@ def prepare(
         InvkitError: one of them cannot be used.
     """
     given = {"kernel_size": kernel_size, "color": color, "seed": seed, "device": device, "sigma": sigma}
-    options = Options.checked(overrides, {**given, "whole_picture": whole_picture, "white": white})
+    given |= {"whole_picture": whole_picture, "white": white, "uncertainty": uncertainty}
+    options = Options.checked(overrides, given)
     where = choose_device(options.device)
     is_open = recipe is None or recipe == AUTO_RECIPE
     if is_open and nonblind:
@@ -361,6 +358,7 @@ def prepared_job(
             "seed": options.seed,
             "sigma": None if options.sigma is None else options.sigma * image.divisor,
             "whole_picture": options.whole_picture,
+            **({"uncertainty": options.uncertainty} if options.uncertainty else {}),
             "white": options.white,
             "kernel": None if parameter is None else "file" if inputs.sources["kernel"] else "array",
         },
@@ -374,6 +372,10 @@ def prepared_job(
     settings = {"seed": options.seed, "kernel_size": size_option, "sigma": stages[0].sigma}
     identity = describe_run(assembly.recipe, stages[0].data, parameter, settings)
     job = Job(method.name, assembly, stages, frame, image, scene, device, identity, inputs.truth, facts, inputs.files)
+    if options.uncertainty is not False:
+        from .uncertainty import plan_uncertainty
+
+        job = replace(job, uncertainty=plan_uncertainty(stages, assembly, size, options.uncertainty))
     if method.candidates or frame.size == frame.limit:
         return job
 

@@ -23,7 +23,7 @@ from .assemble import Assembly
 from .kernel_frame import KernelFrame, fitted
 from .selection import Selection
 from .sequence import Outcome, Referee, StageSequence
-from .solved_candidate import KernelPlace, SolvedCandidate
+from .solved_candidate import KernelPlace, SolvedCandidate, compared_kernels
 from .stages import RunControl, Stage, at_place, next_place, stages_that_find_kernel
 from .worker_count import worthwhile_workers
 
@@ -346,7 +346,8 @@ class Multistart:
         extra = time.monotonic() - self.started - sum(result.seconds for result in selected.solved if result)
         sequence.solve_next(len(selected.stages), next_place(len(self.stages) - 1))
         entries = [self.entry(index, best, scores) for index in range(len(self.candidates))]
-        return Outcome(sequence.stages, sequence.solved, sequence.stop, {"candidates": entries}, extra)
+        compared = compared_kernels(self.done, scores)
+        return Outcome(sequence.stages, sequence.solved, sequence.stop, {"candidates": entries}, extra, compared)
 
     def entry(self, index: int, best: KernelPlace, scores: Mapping[KernelPlace, Mapping[str, float]]) -> dict[str, Any]:
         """The entry of a candidate in the result's details, with the scores of its best kernel.

@@ -71,6 +71,7 @@ class Options(BaseModel):
     device: str = "auto"
     sigma: Annotated[float | None, Field(ge=0, le=LARGEST, allow_inf_nan=False)] = None
     whole_picture: bool = False
+    uncertainty: Annotated[bool | Annotated[int, Field(ge=2, le=10_000)], BeforeValidator(_plain)] = False
     white: Annotated[float | None, Field(gt=0, le=LARGEST, allow_inf_nan=False)] = None
 
     @classmethod
@@ -103,6 +104,7 @@ EXPECTED_OPTION = {
     "device": "a name as 'auto', 'cpu' or 'cuda:0'",
     "sigma": f"a finite number from 0 to {LARGEST:g}, in [0, 1] units, or None to estimate it",
     "whole_picture": "True or False",
+    "uncertainty": "True, False or a number of samples from 2 to 10000",
     "white": f"a number above 0 and up to {LARGEST:g}, in the units of the data, or None to find it",
 }
 

@@ -1,20 +1,38 @@
-"""The restored picture: its size, its colours, and its distance from the truth."""
+"""The restored picture: its size, its colours, its distance from the truth; and what is returned beside it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import torch
 from torch import Tensor
 
 from ..core.interfaces import ForwardOperator
 from ..core.operator_parameters import PartlySeen, Stacked
+from ..core.problem import Problem
+from ..core.result import KERNEL, Array
 from ..media.colour import from_luma_chroma, to_luma_chroma
+from ..media.layouts import Layout, without_single_batch
 from ..numerics.framing import visible_part, visible_size
 from ..numerics.geometry import Size, shape_of, size_of
 from .assemble import Assembly
 from .input_image import resized_planes
 from .stages import Stage
 
-__all__ = ["psnr", "restored_color", "restored_size", "stack_under", "visible_image", "with_chroma"]
+__all__ = [
+    "before_solve",
+    "parameter_in_layout",
+    "psnr",
+    "psnr_before_and_after",
+    "restored_color",
+    "restored_size",
+    "stack_under",
+    "variances_in_layout",
+    "visible_image",
+    "with_chroma",
+]
 
+COMPLEX = 2  # real and imaginary part, whose magnitude is compared
 COLOURS = 3  # more channels are planes
 
 
@@ -57,8 +75,21 @@ def restored_color(stage: Stage) -> str:
     return "luma" if stage.chroma is not None else "rgb" if stage.data.shape[1] == 3 else "grey"
 
 
+def psnr_before_and_after(before: Tensor, after: Tensor, truth: Tensor) -> dict[str, float]:
+    """`psnr` of a picture before and after its restoration.
+
+    Args:
+        before: (B, C, H, W) in [0, 1].
+        after: (B, C, H, W) in [0, 1].
+        truth: (1, C, H, W) in [0, 1].
+    """
+    return {"before": psnr(before, truth), "after": psnr(after, truth)}
+
+
 def psnr(picture: Tensor, truth: Tensor) -> float:
     """Shift-aligned PSNR of the luma of one picture, in dB (Levin's protocol); of a stack of all voxels, unaligned."""
+    if picture.shape[1] == COMPLEX:
+        picture = picture.square().sum(1, keepdim=True).sqrt()
     if picture.shape[1] > COLOURS:
         return float(-10 * (picture - truth).square().mean().log10())
     from ..numerics.registration import aligned_psnr
@@ -66,3 +97,38 @@ def psnr(picture: Tensor, truth: Tensor) -> float:
     luma, reference = (to_luma_chroma(x)[0] if x.shape[1] == 3 else x for x in (picture, truth))
     border = min(15, min(truth.shape[-2:]) // 4)  # the protocol's 15, or less for a small picture
     return aligned_psnr(luma[0, 0], reference[0, 0], border=border, max_shift=min(5, border))
+
+
+def variances_in_layout(found: Mapping[str, Array], layout: Layout) -> dict[str, Array]:
+    """Posterior variances as arrays, or as tensors if the input was one, without the batch if that is one."""
+    values = {name: torch.as_tensor(value) for name, value in found.items()}
+    values |= {KERNEL: values[KERNEL][:, 0]} if KERNEL in values else {}
+    return {name: without_single_batch(value, layout) for name, value in values.items()}
+
+
+def parameter_in_layout(value: Tensor, layout: Layout, *, are_kernels: bool) -> Array:
+    """The operator's parameter as an array, or as a tensor if the input was one; kernels sum to one in float64.
+
+    Args:
+        value: (B, 1, h, w), or another parameter (B, ...).
+        layout: of the input.
+        are_kernels: whether the values are kernels.
+    """
+    if are_kernels:
+        value = value[:, 0].double()
+        value = value / value.sum((-2, -1), keepdim=True)  # float32 sums to one within 1e-6 only
+    return without_single_batch(value, layout)
+
+
+def before_solve(problem: Problem, picture: Tensor, last: Stage) -> Tensor:
+    """The scene before the solve: the input, or the operator's initial image if the data are no such picture.
+
+    Args:
+        problem: of the first stage.
+        picture: the data, (B, C, H, W).
+        last: the stage whose image is returned.
+    """
+    initial = problem.operator.initial_image(last.data, problem.kernel_prior().detach().to(last.data))
+    if problem.operator.data_range is not None and size_of(initial) == size_of(picture):
+        return picture
+    return with_chroma(stack_under(problem.operator, initial, last.data), last.chroma).clamp(0, 1)

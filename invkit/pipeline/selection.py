@@ -16,7 +16,20 @@ from ..numerics.geometry import size_of
 from ..recipes.components import blamed, check_component
 from ..recipes.model import Recipe, SelectionSpec
 
-__all__ = ["Selection", "build_selection"]
+__all__ = ["ComparedKernel", "Selection", "build_selection"]
+
+
+@dataclass(frozen=True)
+class ComparedKernel:
+    """A kernel that a selection has compared.
+
+    Attributes:
+        kernel: (1, 1, h, w).
+        score: the weighted sum of its metrics; the lowest one is the best.
+    """
+
+    kernel: Tensor
+    score: float
 
 
 def build_selection(recipe: Recipe, seed: int) -> list[NoReferenceMetric]:

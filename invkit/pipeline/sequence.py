@@ -18,10 +18,10 @@ from ..core.result import Array, Result
 from ..core.solver import Observer, after_interrupt
 from ..numerics.geometry import size_of
 from .assemble import Assembly
-from .selection import Selection
+from .selection import ComparedKernel, Selection
 from .stages import RunControl, Stage, at_place, next_place
 
-__all__ = ["Outcome", "Referee", "StageSequence"]
+__all__ = ["Outcome", "Referee", "StageSequence", "is_known"]
 
 REJECTED = {"accepted": False}  # the details of an improvement that diverged
 MIN_LAST_STAGE_SECONDS = 30.0  # or half of the time limit, if that is more
@@ -38,6 +38,7 @@ class Outcome:
         stop: how the first incomplete stage was stopped; None if all were completed.
         facts: further entries of the result's details.
         extra_seconds: spent on results that were not used.
+        compared: the kernels that the selection has compared; empty without one.
     """
 
     stages: Sequence[Stage]
@@ -45,6 +46,7 @@ class Outcome:
     stop: str | None
     facts: Mapping[str, Any] = field(default_factory=dict)
     extra_seconds: float = 0.0
+    compared: Sequence[ComparedKernel] = ()
 
     @property
     def last(self) -> tuple[Stage, Result]:

@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
+import torch
+
 from ..core.result import Result
+from .selection import ComparedKernel
 from .stages import Stage
 
-__all__ = ["KernelPlace", "SolvedCandidate"]
+__all__ = ["KernelPlace", "SolvedCandidate", "compared_kernels"]
 
 KernelPlace: TypeAlias = tuple[int, int]
 """The index of a candidate, and the number of the stage that found the kernel."""
@@ -59,3 +62,16 @@ class SolvedCandidate:
         rounded = {name: round(value, 5) for name, value in scores.get(number, {}).items()}
         stage = self.stages[number].recipe.name
         return {"seconds": round(self.seconds, 3), "kernel_of": stage, "scores": rounded, **self.facts}
+
+
+def compared_kernels(
+    done: Mapping[int, SolvedCandidate], scores: Mapping[KernelPlace, Mapping[str, float]]
+) -> list[ComparedKernel]:
+    """The kernels that have a score.
+
+    Args:
+        done: the candidates that gave kernels, by index.
+        scores: by place.
+    """
+    found = [(done[index].solved[number], each["sum"]) for (index, number), each in scores.items() if "sum" in each]
+    return [ComparedKernel(torch.as_tensor(one.kernel), score) for one, score in found if one is not None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch import Tensor
 from ..core.errors import InputError
 from ..core.homogeneous import ScalingOperator, degree_of
 from ..core.interfaces import ForwardOperator
+from ..core.operator_parameters import ComplexImage
 from ..numerics.geometry import Size
 from ..recipes.model import Recipe, check_parameters
 from .assemble import Checked, build_kernel_prior
@@ -47,7 +49,10 @@ def scaled_numbers(inputs: Inputs, recipe: Recipe, options: Options) -> Inputs:
     size = kernel_frame_of(recipe, type(operator), options, image.data, inputs.parameter).size
     start = identity_kernel(size) if recipe.candidates and inputs.parameter is None else inputs.parameter
     brightness = brightness_of(checked, operator, image.data, size, start)
-    return inputs.divided_by(brightness / BRIGHTEST_NUMBER, brightness, degree_of(operator))
+    divided = inputs.divided_by(brightness / BRIGHTEST_NUMBER, brightness, degree_of(operator))
+    if not (isinstance(operator, ComplexImage) and operator.has_complex_image):
+        return divided
+    return replace(divided, image=replace(divided.image, range=(-inf, inf), is_complex=True))
 
 
 def brightness_of(

@@ -2,77 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, TypeAlias
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..core.interfaces import Attracting, Majorised, Regularizer, Reweightable
+from ..core.interfaces import Attracting, Majorised
 from ..core.parameters import NonNegativeInt, Positive, PositiveInt, validated
 from ..core.problem import MissingData, Problem
 from ..core.ranges import AnyRange
 from ..numerics.conjugate_gradients import conjugate_gradients, dot_per_channel
 from ..numerics.finite_differences import (
     IDENTITY,
-    DifferenceFilter,
     apply_filters,
     power_spectrum,
-    roll_image,
-    valid_mask,
 )
-from ..numerics.geometry import Size, size_of
 from .inner import Advancing
 from .masked_blur import MaskedBlur, objective
 from .pixel_state import LEAST_SQUARES_DEBLURRING, PixelState, check_padding, check_terms, starting_point
+from .weighted_squares import Bands, add_banded, add_squares, majorised, scaled_regularizers
 
-__all__ = ["IRLS", "IRLSState", "majorised"]
-
-Bands: TypeAlias = dict[Size, Tensor]
-"""A symmetric matrix that couples only neighbouring pixels. For each offset (row, column), lexicographically >= 0, the
-entries for the pixels n and n + offset, stored at n, (B, C, H, W)."""
+__all__ = ["IRLS", "IRLSState"]
 
 MIN_EIGENVALUE = 1e-6  # of the periodic system; the largest eigenvalue of K^T K is 1
-
-
-def add_squares(bands: Bands, weights: Tensor, filters: Sequence[DifferenceFilter]) -> None:
-    """Add ``sum_k D_k^T W_k D_k`` to ``bands``.
-
-    Args:
-        bands: changed in place.
-        weights: W, (K, B, C, H, W); they are taken as zero where a filter reaches across the border.
-        filters: D, K filters.
-    """
-    for plane, taps in zip(weights, filters, strict=True):
-        within = plane * valid_mask(taps, plane)
-        for row, column, first in taps:
-            for other_row, other_column, second in taps:
-                offset = (other_row - row, other_column - column)
-                if offset >= (0, 0):
-                    term = first * second * roll_image(within, row, column)
-                    bands[offset] = bands[offset].add_(term) if offset in bands else term
-
-
-def add_banded(bands: Bands, image: Tensor, result: Tensor) -> Tensor:
-    """Add the product of a banded matrix and an image to ``result``, in place.
-
-    Args:
-        bands: the matrix.
-        image: (B, C, H, W).
-        result: (B, C, H, W), changed and returned.
-    """
-    height, width = size_of(image)
-    for (row, column), band in bands.items():
-        if (row, column) == (0, 0):
-            result.addcmul_(band, image)
-            continue
-        here = (..., slice(0, height - row), slice(max(0, -column), width - max(0, column)))
-        there = (..., slice(row, height), slice(max(0, column), width - max(0, -column)))
-        result[here].addcmul_(band[here], image[there])
-        result[there].addcmul_(band[here], image[here])
-    return result
 
 
 @dataclass(kw_only=True)
@@ -208,14 +162,3 @@ class IRLS(Advancing[IRLSState], MissingData, AnyRange):
 def attractions(problem: Problem) -> list[tuple[float, Attracting]]:
     """Return the terms that attract the image, each with its weight relative to the sum of squares ``|K x - y|^2``."""
     return [(scale, one) for scale, one in scaled_regularizers(problem) if isinstance(one, Attracting)]
-
-
-def majorised(problem: Problem) -> list[tuple[float, Reweightable]]:
-    """Return the reweightable terms, each with its weight relative to the sum of squares ``|K x - y|^2``."""
-    return [(scale, one) for scale, one in scaled_regularizers(problem) if isinstance(one, Reweightable)]
-
-
-def scaled_regularizers(problem: Problem) -> list[tuple[float, Regularizer]]:
-    """Return the regularizers of the image, each with its weight relative to the sum of squares ``|K x - y|^2``."""
-    half = problem.data[0].numel() / 2  # the fidelity is a mean, the majoriser has a factor of 1/2
-    return [(half * term.weight, term.regularizer) for term in problem.regularizers if term.target == "image"]

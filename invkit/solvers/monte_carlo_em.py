@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,14 +14,9 @@ from ..core.problem import Problem
 from ..core.solver import Solver
 from ..numerics.conjugate_gradients import conjugate_gradients, dot_per_channel, dot_per_image
 from ..numerics.finite_differences import (
-    DifferenceFilter,
-    apply_filters,
-    apply_filters_adjoint,
     power_spectrum,
-    valid_mask,
 )
 from ..numerics.mean_field import MIN_PERIODIC_CURVATURE, MaskedConvolution
-from .irls import Bands, add_banded, add_squares, majorised
 from .map.edge_filters import box_sum, forward_differences
 from .map.expected_normal_equations import expected_normal_equations_of_samples
 from .map.normal_equations import cut_and_normalised, project_on_simplex
@@ -36,6 +30,7 @@ from .pixel_state import (
     starting_point,
 )
 from .variational import check_noise, counted_gradients, counted_pixels
+from .weighted_squares import Bands, WeightedSquares, add_banded, add_squares, majorised
 
 __all__ = ["MonteCarloEM"]
 
@@ -200,34 +195,8 @@ def noise_variance(problem: Problem) -> float:
 
 
 @dataclass(frozen=True)
-class WeightedSystem:
-    """``K^T M K + sum_i D_i^T W_i D_i``.
-
-    Attributes:
-        filters: D, K filters.
-        weights: W, zero where a filter reaches across the border, (K, B, C, H, W).
-    """
-
-    filters: Sequence[DifferenceFilter]
-    weights: Tensor
-
-    @classmethod
-    def of(cls, problem: Problem, moments: Tensor) -> WeightedSystem:
-        """Return the system of a problem whose regularizers are reweighted at the roots of the moments."""
-        terms = majorised(problem)
-        parts = torch.split(moments.sqrt(), [len(regularizer.filters) for _, regularizer in terms])
-        filters = [taps for _, regularizer in terms for taps in regularizer.filters]
-        weights = [scale * term.weights(part) for (scale, term), part in zip(terms, parts, strict=True)]
-        within = torch.stack([valid_mask(taps, moments) for taps in filters])[:, None, None]
-        return cls(filters, torch.cat(weights) * within)
-
-    def differences(self, image: Tensor) -> Tensor:
-        """``D x``, zero where a filter reaches across the border; (K, B, C, H, W)."""
-        return apply_filters(image, self.filters, wrap=False)
-
-    def differences_adjoint(self, coefficients: Tensor) -> Tensor:
-        """``sum_i D_i^T z_i`` for coefficients that are zero where a filter reaches across the border."""
-        return apply_filters_adjoint(coefficients, self.filters)
+class WeightedSystem(WeightedSquares):
+    """``K^T M K + sum_i D_i^T W_i D_i``."""
 
     def solved(self, blur: MaskedConvolution, right: Tensor, start: Tensor, iterations: int) -> Tensor:
         """Solve for a mean and a deviation, (B, 2 C, H, W), by conjugate gradients.

@@ -16,7 +16,7 @@ from ..core.errors import AssemblyError
 from ..core.interfaces import Assignable, KernelPrior, OperatorParameterPrior, Reweightable
 from ..core.parameters import NonNegative, NonNegativeInt, Positive, PositiveFraction, PositiveInt, validated
 from ..core.problem import Problem
-from ..core.result import GRADIENTS, KERNEL, Uncertain
+from ..core.result import GRADIENTS, KERNEL, GivesVariances, Uncertain
 from ..core.solver import Solver
 from ..numerics.conjugate_gradients import dot_per_image, ratio_or_zero
 from ..numerics.finite_differences import GRADIENT
@@ -112,7 +112,7 @@ class VariationalState(PixelState, Uncertain):
         return image_prior_of(problem.image_prior, image), copy.deepcopy(self.prior)
 
 
-class Variational(Solver[VariationalState]):
+class Variational(Solver[VariationalState], GivesVariances):
     """Alternates the distribution of the latent gradients and the kernel (Levin, Weiss, Durand, Freeman 2011).
 
     MAP methods fit the kernel to one image. That image is smoother than the truth, and explains the data better with a

@@ -18,7 +18,7 @@ from ..core.errors import NotApplicableError
 from ..core.nested import named
 from ..core.parameters import nested_components_of, parameters_of
 from ..core.problem import Problem
-from ..core.result import Result
+from ..core.result import KERNEL, GivesVariances, Result
 from ..core.solver import Observer, Solver, State, StopReason
 from .common import (
     ParameterValues,
@@ -128,11 +128,27 @@ def assert_solved(solver: Solver[Any], problem: Problem, result: Result, keeper:
     demand(len(history) == result.iterations, f"{name} records {len(history)} losses in {result.iterations} steps")
     demand(bool(history.isfinite().all()), f"{name} records losses that are not finite")
     demand(0 < result.iterations <= most, f"{name} takes {result.iterations} steps and announced at most {most}")
+    assert_variances(solver, result, name)
     assert_better(problem, torch.as_tensor(result.image), torch.as_tensor(result.kernel), name)
     assert_same_result(result, solver.solve(problem), f"{name} solving again")
     for saved in keeper.thirds():
         assert_same_result(result, solver.solve(problem, resume=saved), f"{name} resumed from a saved state")
     assert_priors_reusable(solver, problem, keeper.state)
+
+
+def assert_variances(solver: Solver[Any], result: Result, name: str) -> None:
+    """A solver of type `GivesVariances` gives those of the kernel, >= 0 and of its shape.
+
+    Args:
+        solver: the solver.
+        result: of a solve.
+        name: of the solver.
+    """
+    if not isinstance(solver, GivesVariances):
+        return
+    found = torch.as_tensor(result.variances.get(KERNEL, torch.empty(0)))
+    demand(found.shape == torch.as_tensor(result.kernel).shape, f"{name} gives no variances of the kernel")
+    demand(bool((found >= 0).all()), f"{name} gives variances below zero")
 
 
 class StateKeeper(Observer):

@@ -14,6 +14,7 @@ from invkit.core.errors import AssemblyError, NotApplicableError
 from invkit.core.interfaces import Assignable, Blur, ImagePrior, LinearOperator, OperatorParameterPrior
 from invkit.core.parameters import validated
 from invkit.core.problem import Problem
+from invkit.core.result import GivesVariances
 from invkit.core.solver import Solver
 from invkit.fidelities.norms import MSE
 from invkit.fidelities.poisson import Poisson
@@ -260,6 +261,10 @@ class Curt(GradientDescent):
         raise NotApplicableError
 
 
+class Sure(GradientDescent, GivesVariances):
+    """Promises variances and gives none."""
+
+
 class Specialist(GradientDescent):
     """Declines with a reason."""
 
@@ -315,6 +320,7 @@ class Nameless(Solver[Any]):
         (Counting, "records 10 losses in 20 steps"),
         (Refusing, "refuses every problem of registered components: not today"),
         (Moody, "Moody does not always decline a problem in the same way"),
+        (Sure, "Sure gives no variances of the kernel"),
         (Curt, "Curt declines a problem without a reason"),
         (Nameless, r"'inner' is required and has no Field\(examples"),
     ],

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import RestoreOptions, input_option, parse_kernel_size, with_options
+from .options import RestoreOptions, input_option, parse_kernel_size, parse_uncertainty, with_options
 from .shared import BAR_DELAY, complete_recipes, err, print_line
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def solve_command(
 
 @with_options(
     RestoreOptions(output=Path("rerun")),
-    without=["kernel_size", "sigma", "whole_picture", "white", "recipe", "settings", "color", "seed"],
+    without=["kernel_size", "sigma", "whole_picture", "uncertainty", "white", "recipe", "settings", "color", "seed"],
 )
 def rerun_command(
     options: RestoreOptions,
@@ -174,6 +174,7 @@ def restore_image(image: ImageInput | None, options: RestoreOptions, *, nonblind
             device=options.device,
             sigma=options.sigma,
             whole_picture=options.whole_picture,
+            uncertainty=parse_uncertainty(options.uncertainty),
             white=options.white,
             nonblind=nonblind,
             time_limit=options.time_limit,
@@ -221,7 +222,7 @@ def run_job(job: Job, options: RestoreOptions, observers: Sequence[Observer]) ->
         with without_collection():
             save(result, options.output, checkpoint, extendable=options.extendable)
     summarize(result, options, resumable=(options.output / CHECKPOINT).exists())
-    if result.stopped == "interrupted":
+    if "interrupted" in (result.stopped, result.details.get("uncertainty", {}).get("stopped")):
         raise typer.Exit(interrupt.exit_code)
 
 
@@ -312,6 +313,11 @@ def summarize(result: Result, options: RestoreOptions, *, resumable: bool) -> No
     if "psnr" in result.details:
         psnr = result.details["psnr"]
         print_line(f"PSNR {psnr['before']:.2f} dB before, {psnr['after']:.2f} dB after")
+    if "uncertainty" in result.details:
+        found = result.details["uncertainty"]
+        print_line(
+            f"standard deviation of a pixel {found['mean_image_deviation']:.4f} on average; {found['statement']}"
+        )
     for notice in result.details.get("notices", ()):
         print_line(f"note: {notice}")
     if "left_out" in result.details or "unchanged" in result.details:

@@ -36,6 +36,8 @@ def case_kernels(results: Sequence[MethodResult], true: Planes | None = None) ->
     found = {r.method.name: (r.kernel, r.has_kernel) for r in results if r.kernel is not None}
     row = kernel_row(known | {name: kernel for name, (kernel, is_kernel) in found.items() if is_kernel})
     others = [parameter_row(name, planes) for name, (planes, is_kernel) in found.items() if not is_kernel]
+    unsure = kernel_row({r.method.name: r.kernel_deviation for r in results if r.kernel_deviation is not None})
+    others += [] if unsure is None else [unsure._replace(title="Standard deviation of the kernel")]
     return others if row is None else [row, *others]
 
 

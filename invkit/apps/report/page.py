@@ -56,6 +56,9 @@ class MethodResult:
         stages: the iteration at which each stage after the first starts, and its name.
         quality: iteration and metric.
         frames: snapshots.
+        deviation: a map of the standard deviations of the image, or None.
+        deviation_about: what its greys mean.
+        kernel_deviation: standard deviations of the kernel, (h, w), or None.
     """
 
     method: Method
@@ -68,6 +71,9 @@ class MethodResult:
     stages: Sequence[tuple[float, str]] = ()
     quality: Points = ()
     frames: Sequence[SnapshotFrame] = ()
+    deviation: Picture | None = None
+    deviation_about: str = ""
+    kernel_deviation: npt.NDArray[np.float64] | None = None
 
 
 class KernelTile(NamedTuple):
@@ -117,6 +123,7 @@ class CaseSection:
     def pictures(self) -> Iterator[Picture]:
         """All pictures."""
         found = [self.before, *(result.picture for result in self.results), self.truth]
+        found += [result.deviation for result in self.results]
         found += [tile.picture for row in self.kernels for tile in row.tiles]
         found += [each for result in self.results for frame in result.frames for each in (frame.image, frame.kernel)]
         return (picture for picture in found if picture is not None)

@@ -15,9 +15,9 @@ import numpy.typing as npt
 
 from ...core.errors import InputError
 from ...core.files import read_array, sha256_of
-from ...core.result import Result
+from ...core.result import IMAGE, KERNEL, Result
 from ...media.animation import SnapshotFile, SolveHistory, evenly, snapshots_in
-from ...media.figures import kernel_stack, luma_of, protocol_margins
+from ...media.figures import SCALE_QUANTILE, deviation_plane, kernel_stack, luma_of, protocol_margins
 from ...media.images import read_image
 from ...media.layouts import channels_last, drawable_batch, to_bchw
 from ...media.run_details import read_run_details
@@ -46,6 +46,8 @@ class Run:
         has_kernel: whether ``kernel`` holds kernels and not another operator parameter.
         before: the input, if it is kept with the run.
         folder: of the run, or None for a result in memory.
+        deviation: standard deviations of the image, (H, W) or (H, W, C), or None.
+        kernel_deviation: of the kernel, (h, w), or None.
     """
 
     label: str
@@ -55,6 +57,8 @@ class Run:
     has_kernel: bool = True
     before: Picture | None = None
     folder: Path | None = None
+    deviation: npt.NDArray[np.float64] | None = None
+    kernel_deviation: npt.NDArray[np.float64] | None = None
 
     def table(self, key: str) -> Mapping[str, Any]:
         """A table of the details; empty if it is missing."""
@@ -118,7 +122,18 @@ def read_run(folder: Path) -> Run:
         has_kernel=(folder / "kernel.npy").is_file(),
         before=picture_of_file(kept["photograph.png"]) if "photograph.png" in kept else None,
         folder=folder,
+        deviation=read_map(folder / "image_deviation.npy"),
+        kernel_deviation=read_planes(folder / "kernel_deviation.npy"),
     )
+
+
+def read_map(path: Path) -> npt.NDArray[np.float64] | None:
+    """The numbers of an image, (H, W) or (H, W, C); None if there is no such file, or another one."""
+    try:
+        values = np.asarray(read_array(path), dtype=np.float64)
+    except ValueError:
+        return None
+    return values if values.ndim in (2, 3) and values.size else None
 
 
 def read_planes(*paths: Path) -> npt.NDArray[np.float64] | None:
@@ -143,6 +158,8 @@ def run_in_memory(result: Result, label: str) -> Run:
         kernel=stack[0] if len(stack) == 1 else stack,
         has_kernel=result.has_kernel,
         before=None if result.blurry is None else picture_of(drawable_batch(result.blurry, result)[0]),
+        deviation=channels_last(result.deviations[IMAGE])[0] if result.deviations else None,
+        kernel_deviation=kernel_stack(result.deviations[KERNEL])[0] if KERNEL in result.deviations else None,
     )
 
 
@@ -247,7 +264,19 @@ def method_result(run: Run, method: page.Method) -> page.MethodResult:
         losses=list(enumerate(losses, start=1)),
         stages=[(end + 0.5, str(stage.get("name", ""))) for end, stage in zip(ends, run.stages[1:], strict=False)],
         frames=[snapshot_frame_of(one, run) for one in shown],
+        **deviation_of(run),
     )
+
+
+def deviation_of(run: Run) -> dict[str, Any]:
+    """The standard deviations of a run, as far as there are any: a map, the meaning of its greys, and the kernel's."""
+    if run.deviation is None:
+        return {}
+    values = deviation_plane(run.deviation)
+    most = float(np.nanquantile(values, SCALE_QUANTILE)) or 1.0
+    meaning = f"black 0, white {most:.2g} and more"
+    picture = picture_of(values / most)
+    return {"deviation": picture, "deviation_about": meaning, "kernel_deviation": run.kernel_deviation}
 
 
 def snapshot_frame_of(one: SnapshotFile, run: Run) -> page.SnapshotFrame:

@@ -68,3 +68,13 @@ def test_a_missing_result_is_an_error_that_names_the_command(page: ModuleType, t
         FileNotFoundError, match=r"speed\.json is missing; .* python benchmarks/speed/against_plain\.py"
     ):
         page.measured_page()
+
+
+def test_the_coverage_of_intervals_is_shown_if_it_is_committed(page: ModuleType, tmp_path: Path) -> None:
+    assert "## How sure" not in page.measured_page()
+    row = {"recipe": "tv-admm", "scene": "coins", "noise": 0.01, "coverage": 0.91, "ratio": 0.97}
+    report = {"command": "python benchmarks/interval_coverage.py", "known kernel": [row], "blind": [row]}
+    (tmp_path / "coverage.json").write_text(json.dumps(report))
+    shown = page.measured_page()
+    assert "## How sure\n\n`python benchmarks/interval_coverage.py`" in shown
+    assert shown.count("| tv-admm | coins | 0.01 | 0.91 |") == 2

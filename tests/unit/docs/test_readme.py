@@ -48,6 +48,7 @@ MEASURED = {
     "projections.npy": np.ones((1, 6, 16)),
     "patterns.npy": np.ones((3, 16, 16)),
     "masks.npy": np.arange(768.0).reshape(1, 3, 16, 16),
+    "coils.npy": np.full((4, 16, 16), 0.5),
 }
 """The content of the guide's files of these names; other arrays are kernels."""
 
@@ -110,7 +111,7 @@ def test_the_component_of_the_guide_works_in_a_recipe(tmp_path: Path, monkeypatc
 def make_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[str]], None]:
     """Writes the input files of a command; commands compute nothing."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(restore, "compute", lambda *_: SimpleNamespace(stopped="finished"))
+    monkeypatch.setattr(restore, "compute", lambda *_: SimpleNamespace(stopped="finished", details={}))
     monkeypatch.setattr(restore, "save", lambda *_, **__: None)
     monkeypatch.setattr(restore, "summarize", lambda *_, **__: None)
     picture = np.random.default_rng(0).integers(0, 256, (96, 112, 3), dtype=np.uint8)

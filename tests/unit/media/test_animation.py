@@ -98,6 +98,23 @@ def test_a_recipe_of_several_stages_is_one_animation(tmp_path: Path) -> None:
     assert len(frames(result.animate(tmp_path / "chain.gif"))) == 3
 
 
+def test_snapshots_in_files_have_kernels_in_full_precision_beside_their_pictures(tmp_path: Path) -> None:
+    blurry = np.random.default_rng(0).uniform(0.1, 0.9, (30, 34)).astype(np.float32)
+    shots, files = Snapshots(every=2), SnapshotFiles(tmp_path, every=2)
+    result = invkit.deblur(blurry, recipe=parse_recipe(CHAIN), kernel_size=3, observers=[shots, files], progress=False)
+    assert len(result.snapshots) == 3
+    for one in result.snapshots:
+        stem = tmp_path / "snapshots" / f"{one.solve:02}-{one.iteration:05}-kernel"
+        kernel = np.load(stem.with_suffix(".npy"))
+        assert kernel.dtype == np.float64
+        assert (kernel == one.kernel[0, 0].double().numpy()).all()
+        assert stem.with_suffix(".png").is_file()
+    assert len(snapshots_in(tmp_path)) == 3  # numbers are no frames
+    invkit.deblur(blurry, recipe="wiener", overrides=["kernel_prior=simplex"], kernel_size=3, progress=False,
+                  observers=[SnapshotFiles(tmp_path, every=1)])  # fmt: skip
+    assert {path.name[:8] for path in (tmp_path / "snapshots").iterdir()} == {"01-00001"}  # older files are removed
+
+
 def test_colour_batches_and_other_unknowns_are_drawn(tmp_path: Path) -> None:
     shots = tuple(
         Snapshot(1, number, float("nan"), torch.rand(2, channels, 9, 8), torch.randn(2, 3, 4, 5))

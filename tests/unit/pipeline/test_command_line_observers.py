@@ -90,9 +90,9 @@ def test_pictures_are_written_at_the_right_iterations_and_at_the_end_of_each_sol
     for iterations in (5, 2):
         JointAdam(iterations=iterations).solve(problem, observers=[observer])
     stems = [
-        f"{when}-{what}.png"
+        f"{when}-{what}"
         for when in ("01-00002", "01-00004", "01-00005", "02-00002")
-        for what in ("image", "kernel")
+        for what in ("image.png", "kernel.npy", "kernel.png")
     ]
     assert names(tmp_path) == stems
     assert np.asarray(invkit.media.images.read_image(tmp_path / "snapshots" / stems[0]).pixels).shape[:2] == (14, 14)
@@ -107,9 +107,9 @@ def test_a_new_run_removes_old_pictures_only_and_a_resumed_one_keeps_them(proble
         state = solver.step(problem, state)
         state.iteration += 1
     solver.solve(problem, observers=[SnapshotFiles(tmp_path, every=5)], resume=state.state_dict())
-    assert len(names(tmp_path)) == 7
+    assert len(names(tmp_path)) == 10
     solver.solve(problem, observers=[SnapshotFiles(tmp_path, every=5)])
-    assert names(tmp_path) == ["01-00003-image.png", "01-00003-kernel.png", "mine.png"]
+    assert names(tmp_path) == ["01-00003-image.png", "01-00003-kernel.npy", "01-00003-kernel.png", "mine.png"]
 
 
 RECIPE = """

@@ -152,7 +152,7 @@ def test_a_source_is_a_file_with_its_digest_and_an_array_has_none(
 
 def test_checked_options_keep_their_values() -> None:
     given = {"kernel_size": [3, 5], "color": "rgb", "seed": 7, "device": "cpu", "sigma": 0.1}
-    values = {**given, "whole_picture": True, "white": 2.0}
+    values = {**given, "whole_picture": True, "white": 2.0, "uncertainty": 8}
     assert Options.checked(["a=1"], values).model_dump() == values | {"kernel_size": (3, 5), "overrides": ("a=1",)}
 
 

@@ -31,10 +31,11 @@ from invkit.regularizers.l2 import GradientL2
 from invkit.regularizers.tv import TotalVariation
 from invkit.solvers.admm import ADMM
 from invkit.solvers.half_quadratic import HalfQuadratic
-from invkit.solvers.irls import IRLS, Bands, add_banded, add_squares
+from invkit.solvers.irls import IRLS
 from invkit.solvers.masked_blur import MaskedBlur
 from invkit.solvers.richardson_lucy import RichardsonLucy
 from invkit.solvers.ringing_removal import RingingRemoval
+from invkit.solvers.weighted_squares import Bands, add_banded, add_squares
 from invkit.solvers.wiener import Wiener
 
 L2 = [Term(GradientL2(), 1e-3)]
