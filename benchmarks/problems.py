@@ -2,6 +2,8 @@
 
     python benchmarks/problems.py --output benchmarks/results/problems.json --pictures benchmarked/problems
     python benchmarks/problems.py --only super-resolution
+    python benchmarks/problems.py --only gamma --only phase-retrieval --output benchmarks/results/nonlinear.json
+    python benchmarks/problems.py --only weights --output benchmarks/results/sure.json
 
 The scenes are scikit-image's own pictures (astronaut: NASA, public domain; camera: CC0; the Shepp-Logan phantom).
 Weights were chosen on the astronaut and the phantom, and the camera was only measured; those of dehazing on the
@@ -30,8 +32,10 @@ from invkit.media.images import write_image
 from invkit.numerics.registration import aligned_psnr
 from invkit.operators.convolution import Convolution
 from invkit.operators.downsampling import Downsampling
+from invkit.operators.gamma_blur import GammaBlur
 from invkit.operators.multi_coil_mri import MultiCoilMRI
 from invkit.operators.multiple_kernels import Frames
+from invkit.operators.phase_retrieval import PhaseRetrieval
 from invkit.operators.tomography import Tomography
 from invkit.pipeline.job import versions
 
@@ -391,6 +395,79 @@ def dehazing() -> Iterator[Row]:
         result, seconds = solved(hazy, "dehaze")
         scene_layer = np.moveaxis(picture(result)[0], 0, -1)
         yield Row("dehazing", name, "dehaze", psnr(scene_layer, truth), seconds, scene_layer)
+
+
+@problem("gamma")
+def gamma() -> Iterator[Row]:
+    """Shaken light and a gamma of 2.2, noise of 0.005, beside ignoring the curve, and beside undoing it in the data."""
+    size, curve, margin = 15, GammaBlur(), 7
+    for name in ("astronaut", "camera", "phantom"):
+        truth = scene(name, 192)
+        for seed in range(2):
+            kernel, where = stroke(size, seed), f"{name}, kernel {seed}"
+            data = noisy(curve(torch.from_numpy(truth)[None, None], kernel), 0.005).clamp(0, 1)[0, 0].numpy()
+            known, inner = {"kernel": kernel[0, 0].numpy()}, truth[margin:-margin, margin:-margin]
+            yield Row("gamma", where, "blurry", psnr(data, inner, BORDER), 0.0, data)
+            light, seconds = solved(data**2.2, "tv-admm", **known)
+            values = picture(light) ** (1 / 2.2)
+            quality = psnr(values, inner, BORDER)
+            for method, recipe, settings in (
+                ("tv-admm", "tv-admm", []),
+                ("gamma-deconvolution, curve ignored", "gamma-deconvolution", ["operator=convolution"]),
+                ("gamma-deconvolution", "gamma-deconvolution", []),
+            ):
+                result, spent = solved(data, recipe, overrides=settings, **known)
+                yield Row("gamma", where, method, psnr(picture(result), inner, BORDER), spent, picture(result))
+            yield Row("gamma", where, "tv-admm of the data to the power 2.2", quality, seconds, values)
+
+
+@problem("phase-retrieval")
+def phase_retrieval() -> Iterator[Row]:
+    """Magnitudes or intensities by a few masks, without noise and with 0.01, beside error reduction."""
+    for name in ("astronaut", "camera", "phantom"):
+        truth = scene(name, 64)
+        for measured in ("magnitudes", "intensities"):
+            for masks in (2, 3, 4):
+                for sigma in (0.0, 0.01):
+                    operator = PhaseRetrieval(measured=measured)
+                    phases = operator.drawn_masks((1, masks, 64, 64))
+                    data = noisy(operator(torch.from_numpy(truth)[None, None], phases), sigma).clamp(min=0)[0].numpy()
+                    result, seconds = solved(data, "phase-retrieval", overrides=[f"operator.measured={measured}"])
+                    where, first = f"{name}, {masks} {measured}, noise {sigma:g}", np.asarray(result.blurry)
+                    yield Row("phase-retrieval", where, "error reduction, 30 steps", psnr(first, truth), 0.0, first)
+                    quality, steps = psnr(picture(result), truth), {"steps": float(result.iterations)}
+                    yield Row("phase-retrieval", where, "phase-retrieval", quality, seconds, picture(result), steps)
+
+
+@problem("weights")
+def weights() -> Iterator[Row]:
+    """The weight of total variation by Stein's estimate of the error, beside the best of the same factors."""
+    factors = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0, 8.0)
+    kernel = stroke(9, 0)
+    cases: list[tuple[str, str, float, dict[str, Any]]] = [
+        *(("noise", "denoise-tv", sigma, {}) for sigma in (0.03, 0.1)),
+        *(("blur and noise", "tv-admm", sigma, {"kernel": kernel[0, 0].numpy()}) for sigma in (0.01, 0.03)),
+    ]
+    for name in ("astronaut", "camera"):
+        truth = scene(name, 96)
+        for label, recipe, sigma, known in cases:
+            clean = torch.from_numpy(truth)[None, None]
+            clean = Convolution()(clean, kernel) if known else clean
+            inner = truth[4:-4, 4:-4] if known else truth
+            data = noisy(clean, sigma).clamp(0, 1)[0, 0].numpy()
+            where, weight = f"{name}, {label} of {sigma:g}", 1.1 if recipe == "denoise-tv" else 0.22
+            solver = "admm" if known else "linear-admm"
+            yield Row("weights", where, "data", psnr(data, inner), 0.0, data)
+
+            def plain(factor: float) -> list[str]:
+                return [f"solver={solver}", f"regularizers.0.weight={factor * weight}"]  # noqa: B023 - used at once
+
+            trials = [solved(data, recipe, overrides=plain(f), sigma=sigma, **known) for f in factors]
+            best, seconds = max(trials, key=lambda trial: psnr(picture(trial[0]), inner))
+            yield Row("weights", where, "best of 8 weights", psnr(picture(best), inner), seconds, picture(best))
+            wrapped = f"solver={{name='sure', params={{inner='{solver}', factors={list(factors)}}}}}"
+            result, seconds = solved(data, recipe, overrides=[wrapped], sigma=sigma, **known)
+            yield Row("weights", where, "sure", psnr(picture(result), inner), seconds, picture(result))
 
 
 def main(

@@ -68,11 +68,11 @@ def text(x: int, y: int, content: str, kind: str = "names") -> str:
 
 BOXES = (
     Box("image_priors", "image prior", "x", 20, 60, 240, 112),
-    Box("kernel_priors", "kernel prior", "k", 20, 212, 240, 164),
-    Box("operators", "forward operator", "A(x, k)", 330, 228, 230, 128),
+    Box("kernel_priors", "kernel prior", "k", 20, 212, 240, 180),
+    Box("operators", "forward operator", "A(x, k)", 330, 228, 230, 160),
     Box("regularizers", "regularizers", "Σ λᵢ Rᵢ", 640, 60, 340, 140),
     Box("fidelities", "fidelity", "A(x, k) ≈ y ?", 640, 228, 200, 84),
-    Box("solvers", "solver", "minimises their sum", 330, 428, 510, 128),
+    Box("solvers", "solver", "minimises their sum", 330, 412, 510, 144),
 )
 # path of an arrow; its label, and the point of the label
 ARROWS = (
@@ -81,9 +81,9 @@ ARROWS = (
     ("M260 292 H330", "k", 290, 284),
     ("M560 262 H640", "A(x, k)", 568, 254),
     ("M900 262 H840", "y", 868, 254),
-    ("M740 312 V428", "", 0, 0),
+    ("M740 312 V412", "", 0, 0),
     ("M980 116 H992 V478 H840", "", 0, 0),
-    ("M330 476 H140 V376", "changes the unknowns", 150, 468),
+    ("M330 476 H140 V392", "changes the unknowns", 150, 468),
     ("M140 476 H8 V116 H20", "", 0, 0),
 )
 # heading and families of each column below the sentence

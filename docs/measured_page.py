@@ -23,9 +23,8 @@ def measured_page() -> str:
         "# Measured\n\nThe commands beside the tables print these figures. `benchmarks/results` contains them, with "
         "the machine on which they were measured. It had two processor cores; times on other machines differ.\n"
     )
-    figures = [problems(), large_photo(), speed(), *classical(), *scaling(), noise(), *counts(RESULTS)]
-    figures += [*units(RESULTS), *stacks(RESULTS)]
-    figures += coverage(RESULTS)
+    figures = [problems(), *more_problems(), large_photo(), speed(), *classical(), *scaling(), noise()]
+    figures += [*counts(RESULTS), *units(RESULTS), *stacks(RESULTS), *coverage(RESULTS)]
     return "\n".join([head, *suites(), *figures])
 
 
@@ -59,7 +58,45 @@ def section(file: Path, title: str, command: str) -> str:
 def problems() -> str:
     """The problems other than deblurring."""
     command = "python benchmarks/problems.py --output benchmarks/results/problems.json"
-    rows = [
+    return (
+        "## Other problems\n\n"
+        f"`{command}`: synthetic cases made from pictures of scikit-image. Each is compared with a classical method or "
+        "with the known operator. The script describes the cases. Seconds are those of the processor, with one "
+        "thread.\n\n" + problem_table(read("problems.json", command)["rows"])
+    )
+
+
+MORE_PROBLEMS = {
+    "nonlinear": (
+        "Operators that are not linear",
+        "--only gamma --only phase-retrieval",
+        "light that was blurred before a gamma curve, with a known kernel, and the phases of diffraction patterns of "
+        "64x64 pixels. Weights were chosen on the astronaut.",
+    ),
+    "sure": (
+        "Weights by Stein's estimate of the error",
+        "--only weights",
+        "total variation at eight weights, a factor of two apart: the best one, which needs the true image, and the "
+        "one that the solver `sure` chose without it.",
+    ),
+}
+"""For each committed result the title, the options of the command, and what it shows."""
+
+
+def more_problems() -> list[str]:
+    """The problems of `MORE_PROBLEMS` whose results are committed."""
+    found = {RESULTS / f"{name}.json": texts for name, texts in MORE_PROBLEMS.items()}
+    return [
+        f"## {title}\n\n`python benchmarks/problems.py {options} --output benchmarks/results/{file.name}`: {about}\n\n"
+        + problem_table(json.loads(file.read_text(encoding="utf-8"))["rows"])
+        for file, (title, options, about) in found.items()
+        if file.exists()
+    ]
+
+
+def problem_table(rows: list[dict[str, Any]]) -> str:
+    """A table of the rows that `benchmarks/problems.py` wrote."""
+    cells = [
         [
             r["problem"],
             r["scene"],
@@ -68,14 +105,9 @@ def problems() -> str:
             f"{r['seconds']:.1f}",
             ", ".join(f"{name} {value}" for name, value in r["facts"].items()),
         ]
-        for r in read("problems.json", command)["rows"]
+        for r in rows
     ]
-    return (
-        "## Other problems\n\n"
-        f"`{command}`: synthetic cases made from pictures of scikit-image. Each is compared with a classical method or "
-        "with the known operator. The script describes the cases. Seconds are those of the processor, with one "
-        "thread.\n\n" + table(["problem", "scene", "method", "PSNR, dB", "CPU seconds", ""], rows)
-    )
+    return table(["problem", "scene", "method", "PSNR, dB", "CPU seconds", ""], cells)
 
 
 def large_photo() -> str:

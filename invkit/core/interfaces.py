@@ -50,6 +50,7 @@ __all__ = [
 ]
 
 
+SOLVED = 1e-10  # residual of least squares in float64, relative; further iterations amplify rounding
 PARAMETER_TOLERANCE = 1e-3  # deviation of a given operator parameter from its rule: rounding in low precision
 
 
@@ -209,7 +210,7 @@ class LinearOperator(ForwardOperator):
         def normal(image: Tensor) -> Tensor:
             return self.adjoint(self(image, kernel), kernel)
 
-        return conjugate_gradients(normal, back, torch.zeros_like(back), iterations=self.brightness_iterations)
+        return conjugate_gradients(normal, back, 0 * back, iterations=self.brightness_iterations, tolerance=SOLVED)
 
 
 class Blur(LinearOperator, NonNegative):

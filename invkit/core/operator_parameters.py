@@ -1,4 +1,4 @@
-"""Priors of operator parameters other than blur kernels: masks, coil maps and scan geometries.
+"""Priors of operator parameters other than blur kernels: masks, coil maps, scan geometries and phase masks.
 
 The second prior of a problem is the prior of the operator's parameter. Each kind of parameter is a class. An operator
 names the class that it needs, and every prior that derives from this class can be used. A plugin with another kind of
@@ -24,6 +24,7 @@ __all__ = [
     "MaskPrior",
     "MeasuredPixels",
     "PartlySeen",
+    "PhaseMaskPrior",
     "Prepared",
     "ScanPrior",
     "StackKernelPrior",
@@ -161,4 +162,16 @@ class ScanPrior(OperatorParameterPrior):
     @staticmethod
     def allowed(value: Tensor) -> Tensor:
         """Return the value: any finite geometry is allowed."""
+        return value
+
+
+class PhaseMaskPrior(OperatorParameterPrior):
+    """How the phases of M masks are parametrised: (B, M, H, W), radians, finite."""
+
+    rule = "finite"
+    examples = ((1, 3, 12, 10), (2, 4, 7, 8))
+
+    @staticmethod
+    def allowed(value: Tensor) -> Tensor:
+        """Return the value: any finite phases are allowed."""
         return value

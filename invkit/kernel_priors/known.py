@@ -1,4 +1,4 @@
-"""Known kernels, masks, coil maps and scan geometries: without unknowns, they make a blind problem a non-blind one."""
+"""Known kernels and other operator parameters: priors without unknowns make a blind problem a non-blind one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..core.errors import InputError
 from ..core.interfaces import KernelPrior, OperatorParameterPrior, Resizable
-from ..core.operator_parameters import CoilMapPrior, MaskPrior, ScanPrior, StackKernelPrior
+from ..core.operator_parameters import CoilMapPrior, MaskPrior, PhaseMaskPrior, ScanPrior, StackKernelPrior
 from ..core.parameters import validated
 from ..numerics.framing import new_size
 from ..numerics.geometry import Shape
@@ -21,7 +21,7 @@ from .simplex import checked_kernel
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["KnownCoilMaps", "KnownKernel", "KnownMask", "KnownScan", "KnownStackKernel"]
+__all__ = ["KnownCoilMaps", "KnownKernel", "KnownMask", "KnownPhaseMasks", "KnownScan", "KnownStackKernel"]
 
 
 class KnownKernel(KernelPrior, Resizable):
@@ -30,9 +30,9 @@ class KnownKernel(KernelPrior, Resizable):
     On another grid it is the given kernel, resampled once, however many grids lie between.
 
     Args:
-        shape: (B, 1, h, w).
+        shape: (B, 1, h, w); by default one pixel, for operators without a parameter.
         start: the kernel, (B, 1, h, w), non-negative; it is scaled to sum one. May be None for 1x1 kernels, whose only
-            value is one; operators without a kernel use these.
+            value is one.
         threshold: entries below this share of the largest are set to zero. A softmax leaves many small entries, which
             degrade a deconvolution.
 
@@ -49,7 +49,11 @@ class KnownKernel(KernelPrior, Resizable):
 
     @validated
     def __init__(
-        self, shape: Shape, start: Tensor | None = None, *, threshold: Annotated[float, Field(ge=0, lt=1)] = 0.0
+        self,
+        shape: Shape = (1, 1, 1, 1),
+        start: Tensor | None = None,
+        *,
+        threshold: Annotated[float, Field(ge=0, lt=1)] = 0.0,
     ) -> None:
         super().__init__(shape)
         if start is None and tuple(shape[-2:]) != (1, 1):
@@ -152,6 +156,25 @@ class KnownScan(KnownParameter, ScanPrior):
     def checked(cls, shape: Shape, start: Tensor | None) -> Tensor:
         """Return a copy of the given geometry, or zeros; raises `InputError` if it is not allowed."""
         return torch.zeros(shape) if start is None else super().checked(shape, start)
+
+
+@final
+class KnownPhaseMasks(KnownParameter, PhaseMaskPrior):
+    """Known phase masks; by default those that the operator draws.
+
+    Args:
+        shape: (B, M, H, W).
+        start: the phases, of that shape, radians.
+        guess: those of the operator, used if ``start`` is None.
+
+    Raises:
+        InputError: no phases are given, or they have another shape or are not finite.
+    """
+
+    noun = "set of phase masks"
+
+    def __init__(self, shape: Shape, start: Tensor | None = None, guess: Tensor | None = None) -> None:
+        super().__init__(shape, guess if start is None else start)
 
 
 @final

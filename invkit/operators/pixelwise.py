@@ -9,6 +9,7 @@ from torch import Tensor
 from ..core.interfaces import LinearOperator
 from ..core.operator_parameters import MaskPrior, MeasuredPixels
 from ..core.parameters import PositiveFraction, validated
+from ..core.without_parameter import LinearWithoutParameter
 from ..numerics.geometry import Shape, Size
 
 __all__ = ["Haze", "Identity", "Inpainting", "Mixture"]
@@ -16,24 +17,16 @@ __all__ = ["Haze", "Identity", "Inpainting", "Mixture"]
 AIRLIGHT_SHARE = 1000  # one of so many pixels may show the airlight alone, as in He et al.
 
 
-class Identity(LinearOperator):
-    """``y = x`` for every kernel: the data are the image itself, as in denoising."""
+class Identity(LinearWithoutParameter):
+    """``y = x``: the data are the image itself, as in denoising."""
 
-    def forward(self, image: Tensor, kernel: Tensor) -> Tensor:
+    def predicted(self, image: Tensor) -> Tensor:
         """The image, (B, C, H, W)."""
         return image
 
     def adjoint(self, data: Tensor, kernel: Tensor) -> Tensor:
         """The data, (B, C, H, W)."""
         return data
-
-    def image_shape(self, data_shape: Shape, kernel_shape: Shape) -> Shape:
-        """The shape of the data."""
-        return data_shape
-
-    def parameter_shape(self, data_shape: Shape, kernel_size: Size) -> Shape:
-        """(B, 1, 1, 1): the operator has no parameter, which equals a kernel of one pixel."""
-        return data_shape[0], 1, 1, 1
 
     def initial_image(self, data: Tensor, kernel: Tensor) -> Tensor:
         """The data, (B, C, H, W)."""

@@ -10,56 +10,28 @@ import torch
 from torch import Tensor
 
 from ..core import registry
-from ..core.errors import AssemblyError, InputError, MissingDataError, PluginError
-from ..core.fidelity_abilities import KullbackLeibler, LeastSquares, Separable
+from ..core.errors import InputError, MissingDataError, PluginError
 from ..core.interfaces import (
-    Assignable,
-    Attracting,
     Blur,
-    Denoising,
     Fidelity,
     ForwardOperator,
     GriddedBlur,
     ImagePrior,
-    LatentPrior,
-    LinearOperator,
-    Majorised,
     OperatorParameterPrior,
-    Proximable,
-    Resizable,
-    Reweightable,
 )
 from ..core.operator_parameters import Stacked
 from ..core.parameters import nested_components_of, positional_names
 from ..core.problem import Problem, Term, check_data
-from ..core.ranges import UNIT_RANGE, NonNegative, Ranged, ValueRange, usable_range
+from ..core.ranges import UNIT_RANGE, Ranged, ValueRange, usable_range
 from ..core.solver import Solver
 from ..numerics.framing import resize_kernel_support
 from ..numerics.geometry import Shape, shape_of, size_of
 from ..numerics.noise import photon_gain
 from ..recipes.components import CheckedComponent, blamed
 from ..recipes.model import Recipe, check_parameters, resolved_recipe
+from .abilities import lacks_ability
 
 __all__ = ["Assembly", "Checked", "as_batch", "assemble", "build_kernel_prior", "build_problem"]
-
-ABILITIES: dict[type, str] = {
-    Assignable: "can be set to a given image or kernel",
-    Attracting: "attracts the image to a target",
-    Blur: "is a convolution",
-    Denoising: "is a denoiser",
-    GriddedBlur: "has kernels on a grid",
-    KullbackLeibler: "is the Kullback-Leibler divergence",
-    LatentPrior: "is a network with a random input",
-    LeastSquares: "is the squared error",
-    LinearOperator: "is linear in the image",
-    NonNegative: "is linear and gives no negative data of images without negative values",
-    Majorised: "can be replaced by weighted squares",
-    Proximable: "has a proximal map",
-    Resizable: "can be resized",
-    Reweightable: "can be reweighted",
-    Separable: "has a proximal map",
-}
-"""What a component with an ability does, to follow "that" in an error."""
 
 Checked = Mapping[str, CheckedComponent]
 """The validated components of a recipe by their places."""
@@ -251,27 +223,6 @@ def check_parameter_kind(operator: CheckedComponent, kernel_prior: CheckedCompon
         raise lacks_ability(kernel_prior.place, operator.component, kind, kernel_prior.component, "kernel_priors")
 
 
-def lacks_ability(place: str, holder: type, ability: type, given: type | None, family: str) -> AssemblyError:
-    """The error that names what lacks an ability, and the registered components that have it.
-
-    Args:
-        place: in the recipe.
-        holder: the class that needs the ability.
-        ability: as a type.
-        given: the class without it; None if there is no component.
-        family: in which components with the ability are registered.
-    """
-    needed = ABILITIES.get(ability, f"is a {ability.__name__}")
-    lacking = "the recipe has no such term of a weight above zero on the image"
-    if given is not None:
-        lacking = f"'{registry.registered_name(family, given)}' does not qualify"
-    needy = registry.registered_name(getattr(holder, "family", ""), holder)
-    return AssemblyError(
-        f"{place}: '{needy}' needs a component of {family} that {needed}, and {lacking}; these do: "
-        f"{able(family, ability)}"
-    )
-
-
 def nested_solvers(solver: CheckedComponent) -> list[CheckedComponent]:
     """A solver and the solvers nested in it, which solve variants of the same problem."""
     keywords = [name for name, one in nested_components_of(solver.component).items() if one.family == Solver.family]
@@ -322,19 +273,6 @@ def check_start(recipe: Recipe, kernel_prior: CheckedComponent) -> None:
             f"the recipe {recipe.name} estimates its kernel with '{name}', which cannot start from a given one; set "
             "kernel_prior=known (or simplex, which starts from it), or leave the kernel out"
         )
-
-
-def able(family: str, ability: type) -> str:
-    """The names of the registered components of a family that have an ability; loads the family."""
-    found = []
-    for name in registry.names(family):
-        try:
-            component = registry.load(family, name)
-        except PluginError:
-            continue  # a broken plugin is no candidate; using it by name reports why
-        if issubclass(component, ability):
-            found.append(name)
-    return ", ".join(found) or "none"
 
 
 def build_fidelity(recipe: Recipe, checked: Checked, data: Tensor, iterations: int) -> Fidelity:

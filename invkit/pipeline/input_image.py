@@ -52,6 +52,7 @@ class InputImage:
         range: of the image of the data; [0, 1] for a picture whose white is known.
         brightness: about the largest value of the image of data that are no picture or have units of their own; None
             for pictures.
+        degree: of the operator's homogeneity: data that are no picture were divided by ``white**degree``.
         reading: what data that are no picture were taken for.
         is_complex: whether images of the data are complex: (B, 2, H, W), of which the second channel is imaginary.
         is_cut_off: whether many of the data have their highest value, as where a sensor is saturated.
@@ -67,6 +68,7 @@ class InputImage:
     black: float = 0.0
     range: ValueRange = UNIT_RANGE
     brightness: float | None = None
+    degree: float = 1.0
     reading: DataReading = field(default_factory=DataReading)
     is_complex: bool = False
     is_cut_off: bool = False
@@ -110,20 +112,26 @@ class InputImage:
         return self.layout.bits if self.photo is None else self.photo.bits
 
     @property
+    def divisor(self) -> float:
+        """The difference of given data that is 1 in the data: that of the image, to the operator's degree."""
+        return float(self.white**self.degree)
+
+    @property
     def rounding(self) -> float:
         """Standard deviation of the error of rounding to the bits of the input, in units of the data."""
         return rounding_sigma(self.bits) / self.white
 
-    def divided_by(self, white: float, brightness: float) -> InputImage:
-        """The data divided by a number, which the image of them is multiplied with.
+    def divided_by(self, white: float, brightness: float, degree: float = 1.0) -> InputImage:
+        """The data divided by a number to a power; the image of them is multiplied with the number.
 
         Args:
             white: the number.
             brightness: about the largest value of the image, in the units of the given data.
+            degree: the power.
         """
-        told = SCALE_NOTICE.format(brightness, white)
-        scaled = replace(self, data=self.data / white, white=white, brightness=brightness)
-        return replace(scaled, range=(0.0, inf), told=told)
+        scaled = replace(self, white=white, brightness=brightness, degree=degree, range=(0.0, inf))
+        told = SCALE_NOTICE.format(brightness, scaled.divisor)
+        return replace(scaled, data=self.data / scaled.divisor, told=told)
 
     def doubts(self, image: Tensor) -> list[str]:
         """Why the data may be others than they are taken for, and whether their image (B, C, H, W) was cut off."""

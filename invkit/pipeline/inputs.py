@@ -101,14 +101,9 @@ class Inputs:
             files=tuple(map(Path, paths)),
         )
 
-    def divided_by(self, white: float, brightness: float) -> Inputs:
-        """Inputs whose data and truth are divided, and whose result will be multiplied.
-
-        Args:
-            white: the divisor.
-            brightness: about the largest value of the image, in the units of the given data.
-        """
-        image = self.image.divided_by(white, brightness)
+    def divided_by(self, white: float, brightness: float, degree: float = 1.0) -> Inputs:
+        """Inputs whose data and truth are divided, and whose result will be multiplied; as `InputImage.divided_by`."""
+        image = self.image.divided_by(white, brightness, degree)
         return replace(self, image=image, truth=None if self.truth is None else self.truth / white)
 
 

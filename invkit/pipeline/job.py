@@ -263,7 +263,7 @@ def prepare(
 
         inputs = scaled_numbers(inputs, method, options)
     if options.sigma is not None:
-        options = options.model_copy(update={"sigma": options.sigma / inputs.image.white})
+        options = options.model_copy(update={"sigma": options.sigma / inputs.image.divisor})
     reason = None
     if method is None:
         name, reason = choose_recipe(inputs, options, time_limit)
@@ -356,7 +356,7 @@ def prepared_job(
         "options": {
             "kernel_size": size_option,
             "seed": options.seed,
-            "sigma": None if options.sigma is None else options.sigma * image.white,
+            "sigma": None if options.sigma is None else options.sigma * image.divisor,
             "whole_picture": options.whole_picture,
             **({"uncertainty": options.uncertainty} if options.uncertainty else {}),
             "white": options.white,
@@ -364,7 +364,7 @@ def prepared_job(
         },
         "seed": options.seed,
         "color": restored_color(stages[-1]),
-        "noise_sigma": None if stages[0].sigma is None else stages[0].sigma * image.white,
+        "noise_sigma": None if stages[0].sigma is None else stages[0].sigma * image.divisor,
         "noise_sigma_from": "estimated" if options.sigma is None else "given",
         "device": str(device),
         "versions": versions(),

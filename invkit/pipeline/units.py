@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from ..core.errors import InputError
-from ..core.interfaces import LinearOperator
+from ..core.homogeneous import ScalingOperator, degree_of
+from ..core.interfaces import ForwardOperator
 from ..core.operator_parameters import ComplexImage
 from ..numerics.geometry import Size
 from ..recipes.model import Recipe, check_parameters
@@ -26,10 +27,10 @@ BRIGHTEST_NUMBER = 0.5  # of the image of scaled data, as estimated; one twice a
 def scaled_numbers(inputs: Inputs, recipe: Recipe, options: Options) -> Inputs:
     """Inputs whose data, which are no pictures, are divided so that the brightest pixel of their image is about half.
 
-    Weights and thresholds are made for images in [0, 1], and the numbers of a scanner have any units. The operator is
-    linear, so that the image is scaled by the same factor. It is estimated by `LinearOperator.brightness`, which is
-    proportional to the data: the result does not depend on their units. The data of an operator that is not linear
-    are used as they are.
+    Weights and thresholds are made for images in [0, 1], and the numbers of a scanner have any units. If the operator
+    is linear, or homogeneous of another degree, the image is scaled too: by the factor w if the data are by
+    ``w**degree``. It is estimated by the operator's `brightness`, which scales like the image, so that the result does
+    not depend on the units of the data. The data of other operators are used as they are.
 
     Args:
         inputs: that were read.
@@ -40,22 +41,22 @@ def scaled_numbers(inputs: Inputs, recipe: Recipe, options: Options) -> Inputs:
         InvkitError: the data cannot be those of the operator, or are zero; or as `check_parameters`.
     """
     image, checked = inputs.image, check_parameters(recipe, options.seed)
-    operator = checked["operator"].build({})
+    operator: ForwardOperator = checked["operator"].build({})
     reading = operator.reading(image.data)
     inputs = replace(inputs, image=replace(image, reading=reading))
-    if not isinstance(operator, LinearOperator):
+    if not isinstance(operator, ScalingOperator):
         return inputs
     size = kernel_frame_of(recipe, type(operator), options, image.data, inputs.parameter).size
     start = identity_kernel(size) if recipe.candidates and inputs.parameter is None else inputs.parameter
     brightness = brightness_of(checked, operator, image.data, size, start)
-    divided = inputs.divided_by(brightness / BRIGHTEST_NUMBER, brightness)
+    divided = inputs.divided_by(brightness / BRIGHTEST_NUMBER, brightness, degree_of(operator))
     if not (isinstance(operator, ComplexImage) and operator.has_complex_image):
         return divided
     return replace(divided, image=replace(divided.image, range=(-inf, inf), is_complex=True))
 
 
 def brightness_of(
-    checked: Checked, operator: LinearOperator, data: Tensor, kernel_size: Size, kernel: Tensor | None
+    checked: Checked, operator: ScalingOperator, data: Tensor, kernel_size: Size, kernel: Tensor | None
 ) -> float:
     """About the largest value of the image of data, in their units.
 
@@ -75,7 +76,7 @@ def brightness_of(
     unit = data / largest  # squares of numbers in any units are beyond single precision
     prior = build_kernel_prior(checked, operator, unit, kernel_size, kernel)
     with torch.no_grad():  # in single precision, rounding changes the largest value by percents
-        brightness = largest * operator.brightness(unit.double(), prior().double())
+        brightness = operator.brightness(unit.double(), prior().double()) * float(largest ** (1 / degree_of(operator)))
     if not brightness > 0:
         raise InputError("no image of positive values explains the data; check their signs and their order")
     return brightness

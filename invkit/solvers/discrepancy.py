@@ -15,7 +15,7 @@ from ..core.errors import InputError
 from ..core.problem import Problem
 from ..numerics.noise import estimate_sigma, photon_gain
 
-__all__ = ["StopRule", "expected_discrepancy", "expected_divergence", "noise_level"]
+__all__ = ["StopRule", "estimated_levels", "expected_discrepancy", "expected_divergence", "noise_level"]
 
 TABLED_MEANS, TABLE_POINTS, MOST_PHOTONS = (1e-4, 300.0), 160, 700
 

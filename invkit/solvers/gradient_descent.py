@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from ..core.interfaces import Assignable
+from ..core.interfaces import Assignable, LinearOperator
 from ..core.parameters import Positive, PositiveInt, validated
 from ..core.problem import MissingData, Problem
 from ..core.ranges import AnyRange
@@ -26,7 +26,7 @@ class GradientDescent(Solver[PixelState], MissingData, AnyRange):
     safe step without regularizers. With the rule "largest-change", the pixel of the largest derivative changes by
     ``step`` times the largest pixel, as in Perrone and Favaro's program. These steps do not shrink near a minimum: a
     kernel step between two of them meets an image that keeps moving. The iterate stays within the range of the
-    image prior.
+    image prior. For an operator that is not linear no safe step is known beforehand; `ProximalGradient` finds one.
 
     Args:
         iterations: number of steps.
@@ -38,7 +38,7 @@ class GradientDescent(Solver[PixelState], MissingData, AnyRange):
 
     keeps_large_blocks = True
     remedy = "set a smaller step"
-    needs: ClassVar = {"image_prior": Assignable}
+    needs: ClassVar = {"operator": LinearOperator, "image_prior": Assignable}
 
     @validated
     def __init__(

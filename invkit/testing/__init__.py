@@ -9,6 +9,7 @@ from .objective_terms import check_fidelity, check_regularizer
 from .operators import (
     assert_adjoint,
     assert_gradients,
+    assert_homogeneous,
     assert_linear,
     assert_shape_law,
     assert_stateless,
@@ -22,6 +23,7 @@ __all__ = [
     "RecordedGraph",
     "assert_adjoint",
     "assert_gradients",
+    "assert_homogeneous",
     "assert_image",
     "assert_kernel",
     "assert_linear",

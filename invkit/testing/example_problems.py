@@ -10,14 +10,29 @@ from torch import nn
 
 from ..core import registry
 from ..core.errors import InvkitError, PluginError
-from ..core.interfaces import Fidelity, ForwardOperator, GriddedBlur, KernelPrior, OperatorParameterPrior
+from ..core.interfaces import (
+    Fidelity,
+    ForwardOperator,
+    GriddedBlur,
+    KernelPrior,
+    LinearOperator,
+    OperatorParameterPrior,
+)
 from ..core.problem import Problem, Term
 from ..core.solver import Solver
 from ..numerics.geometry import Shape
 from .common import build, demand, drawn
 from .map_steps import strokes
 
-__all__ = ["DEFAULT_COMPONENTS", "SMALL_DATA_SHAPE", "blurred_problem", "other_fidelities", "small_problem"]
+__all__ = [
+    "DEFAULT_COMPONENTS",
+    "SMALL_DATA_SHAPE",
+    "blurred_problem",
+    "classes_of",
+    "nonlinear_problems",
+    "other_fidelities",
+    "small_problem",
+]
 
 SMALL_DATA_SHAPE: Shape = (1, 1, 24, 24)
 SMALL_KERNEL_SIZE = (9, 8)  # large enough for a pyramid of two levels
@@ -65,16 +80,34 @@ def component_choices(solver: type[Solver[Any]]) -> Iterator[dict[str, type[Any]
 def suitable_components(solver: type[Solver[Any]], part: str) -> list[type[Any]]:
     """Return the registered components of a part with the ability that the solver needs, the default one first."""
     needed: type = {str(k): v for k, v in solver.needs.items()}.get(part, object)
-    found = []
+    found = [component for component in registered_components(part) if issubclass(component, needed)]
+    demand(bool(found), f"{solver.__name__} needs a {needed.__name__}, and no registered component of {part} is one")
+    return found
+
+
+def registered_components(part: str) -> Iterator[type[Any]]:
+    """Yield the registered components of a part that may stand in a problem with a kernel, the default one first."""
     for name in dict.fromkeys([DEFAULT_COMPONENTS[part], *registry.names(registry.PLACES[part])]):
         try:
             component: type[Any] = registry.load(registry.PLACES[part], name)
         except PluginError:
             continue  # a fault of another distribution
-        if issubclass(component, needed) and serves_kernels(component):
-            found.append(component)
-    demand(bool(found), f"{solver.__name__} needs a {needed.__name__}, and no registered component of {part} is one")
-    return found
+        if serves_kernels(component):
+            yield component
+
+
+def classes_of(problem: Problem) -> dict[str, type[Any]]:
+    """Return the class of each part of a problem, as `blurred_problem` takes them."""
+    chosen = {part: type(getattr(problem, part)) for part in DEFAULT_COMPONENTS if part != "regularizers"}
+    if problem.regularizers:
+        chosen["regularizers"] = type(problem.regularizers[0].regularizer)
+    return chosen
+
+
+def nonlinear_problems(problem: Problem) -> list[Problem]:
+    """Return the problem under each registered operator that is not linear and has a kernel."""
+    found = [one for one in registered_components("operator") if not issubclass(one, LinearOperator)]
+    return [blurred_problem({**classes_of(problem), "operator": operator}) for operator in found]
 
 
 def other_fidelities(solver: Solver[Any], problem: Problem) -> list[Fidelity]:

@@ -2,7 +2,8 @@
 
 Each helper takes the operator with the shapes of its data and of its kernel (or other parameter), draws seeded random
 tensors in float64 and raises ``AssertionError`` with a sentence if the property does not hold. Kernels are drawn as
-their kind allows: blur kernels are non-negative and sum to one.
+their kind allows: blur kernels are non-negative and sum to one. Linear operators take images of any numbers, others
+take images in [0, 1], which is all that a prior gives them, and data of such images.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..core.homogeneous import ScalingOperator, degree_of
 from ..core.interfaces import ForwardOperator, KernelPrior, LinearOperator
 from ..numerics.geometry import Shape, Size
 from .common import ParameterValues, assert_documented, assert_pure, build, demand, drawn
@@ -19,6 +21,7 @@ from .common import ParameterValues, assert_documented, assert_pure, build, dema
 __all__ = [
     "assert_adjoint",
     "assert_gradients",
+    "assert_homogeneous",
     "assert_initial_image",
     "assert_linear",
     "assert_shape_law",
@@ -28,6 +31,8 @@ __all__ = [
 
 CHECKED_KERNEL_SIZE: Size = (3, 4)
 FLOAT64_TOLERANCE = 1e-10  # of float64 sums of a few thousand terms, with room for an FFT
+FACTOR = 3.0  # of an image; no power of two, whose products have no rounding
+BRIGHTNESS_TOLERANCE = 1e-6  # of an estimate by iterations, which may amplify the rounding of float64
 DIFFERENCES_TOLERANCE = 1e-6  # of central differences of step 1e-6 in float64
 
 
@@ -38,7 +43,9 @@ def check_operator(
     data_shape: Shape | None = None,
     kernel_shape: Shape | None = None,
 ) -> None:
-    """Every property of a forward operator: documented, with its gradients, and stateless; of a linear one its adjoint.
+    """Every property of a forward operator: documented, with its gradients, and stateless.
+
+    Of a linear operator also its adjoint, of a homogeneous one its degree.
 
     Args:
         component: the class.
@@ -54,6 +61,8 @@ def check_operator(
     if isinstance(operator, LinearOperator):
         assert_linear(operator, data_shape, kernel_shape)
         assert_adjoint(operator, data_shape, kernel_shape)
+    if isinstance(operator, ScalingOperator):
+        assert_homogeneous(operator, data_shape, kernel_shape)
     assert_stateless(operator, data_shape, kernel_shape)
     assert_initial_image(operator, data_shape, kernel_shape)
     per_image = issubclass(operator.parameter_prior, KernelPrior) and kernel_shape[0] == data_shape[0] > 1
@@ -140,6 +149,27 @@ def assert_adjoint(
     )
 
 
+def assert_homogeneous(operator: ScalingOperator, data_shape: Shape, kernel_shape: Shape) -> None:
+    """``A(c x) = c^degree A x``, and data of a brighter image are told to be of an image as much brighter.
+
+    Args:
+        operator: the operator, which is linear or homogeneous of another degree.
+        data_shape: of its data.
+        kernel_shape: of its parameter.
+    """
+    image, _, kernel = random_arguments(operator, data_shape, kernel_shape)
+    degree = degree_of(operator)
+    scale, complaint = FACTOR**degree, f"{operator} is not homogeneous of degree {degree:g}"
+    demand_close(operator(FACTOR * image, kernel), scale * operator(image, kernel), FLOAT64_TOLERANCE, complaint)
+    data = operator(image.abs(), kernel)
+    once, more = operator.brightness(data, kernel), operator.brightness(scale * data, kernel)
+    demand(
+        abs(more - FACTOR * once) <= BRIGHTNESS_TOLERANCE * abs(more),
+        f"{operator} finds the brightness {once:.6g} for data, and {more:.6g} for data of an image {FACTOR:g} times "
+        "as bright",
+    )
+
+
 def assert_gradients(operator: ForwardOperator, data_shape: Shape, kernel_shape: Shape) -> None:
     """Gradients in image and kernel agree with central differences.
 
@@ -195,7 +225,8 @@ def assert_initial_image(operator: ForwardOperator, data_shape: Shape, kernel_sh
         kernel_shape: of its parameter.
     """
     _, data, kernel = random_arguments(operator, data_shape, kernel_shape)
-    data = data if operator.data_range is None else data.sigmoid()
+    if isinstance(operator, LinearOperator) and operator.data_range is not None:
+        data = data.sigmoid()
     first, shape = operator.initial_image(data, kernel), operator.image_shape(data_shape, kernel_shape)
     inside = bool(((first >= 0) & (first <= 1)).all()) and not first.requires_grad
     demand(inside, f"the initial image of {operator} has a gradient, or values outside [0, 1]")
@@ -217,6 +248,8 @@ def random_arguments(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Draw an image, data and a kernel (or other parameter of the operator) in float64.
 
+    For an operator that is not linear the image is in [0, 1], and the data are those of another such image.
+
     Args:
         operator: the operator.
         data_shape: of its data.
@@ -227,7 +260,10 @@ def random_arguments(
     image_shape = operator.image_shape(data_shape, kernel_shape)
     image, data = (torch.randn(s, generator=generator, dtype=torch.float64) for s in (image_shape, data_shape))
     kernel = torch.rand(kernel_shape, generator=generator, dtype=torch.float64)
-    return image, data, operator.parameter_prior.allowed(kernel)
+    kernel = operator.parameter_prior.allowed(kernel)
+    if not isinstance(operator, LinearOperator):
+        image, data = image.sigmoid(), operator(image.flip(-1).sigmoid(), kernel)
+    return image, data, kernel
 
 
 def demand_close(value: Tensor, expected: Tensor, tolerance: float, complaint: str) -> None:

@@ -18,13 +18,16 @@ from ..core.result import Result
 from ..core.solver import Solver, State
 from ..numerics.geometry import Shape
 from .common import demand
+from .priors import assert_image, assert_kernel
 
 __all__ = [
+    "assert_better",
     "assert_fidelity_used",
     "assert_operator_used",
     "assert_range_kept",
     "assert_regularizers_used",
     "assert_unknown_data_left_out",
+    "squared_problem",
     "state_after_few",
 ]
 
@@ -78,17 +81,48 @@ def assert_fidelity_used(solver: Solver[Any], problem: Problem, others: Sequence
         demand(used, f"{name} ignores the problem's fidelity; name those that it minimises in 'needs'")
 
 
-def assert_operator_used(solver: Solver[Any], problem: Problem) -> None:
+def squared_problem(problem: Problem) -> Problem:
+    """The problem of the squared data."""
+    return replace(problem, operator=Squared(problem.operator), data=problem.data.square())
+
+
+def assert_operator_used(solver: Solver[Any], others: Sequence[Problem]) -> None:
     """A solver solves problems with an operator that is not linear, or refuses them by type before any step.
 
     Args:
         solver: the solver.
-        problem: one that it solves.
+        others: problems with such operators.
     """
-    squared = replace(problem, operator=Squared(problem.operator), data=problem.data.square())
-    if accepts(solver, squared):
-        finite = bool(torch.isfinite(state_after_few(solver, squared).estimate()[0]).all())
-        demand(finite, f"{type(solver).__name__} accepts an operator that is not linear, and does not solve it")
+    name = type(solver).__name__
+    for problem in others:
+        if accepts(solver, problem):
+            result = solver.solve(problem)
+            found = torch.as_tensor(result.image), torch.as_tensor(result.kernel)
+            where = f"under {type(problem.operator).__name__}, which is not linear, and which it does not refuse,"
+            assert_better(problem, *found, f"{name}, {where}")
+
+
+@torch.no_grad()
+def assert_better(problem: Problem, image: Tensor, kernel: Tensor, name: str) -> None:
+    """Image and kernel are valid and explain the data better than the start of the priors.
+
+    The fidelity must be lower, not the objective: some methods minimise another objective than the problem's, for
+    example on a periodic image, on gradients, or several alternately, and at `SMALL_WEIGHT` no regularizer justifies a
+    worse fit.
+
+    Args:
+        problem: the problem.
+        image: the solver's image.
+        kernel: the solver's kernel.
+        name: of the solver, for the message.
+    """
+    assert_image(image, problem.image_prior.shape)
+    assert_kernel(kernel, problem.kernel_prior.shape)
+    start, end = (
+        float(problem.fidelity(problem.operator(x, k), problem.data).sum())
+        for x, k in ((problem.image_prior(), problem.kernel_prior()), (image, kernel))
+    )
+    demand(end < start, f"{name} ends at a fidelity of {end:.4g}, having started at {start:.4g}")
 
 
 def assert_range_kept(solver: Solver[Any], problem: Problem) -> None:

@@ -30,14 +30,24 @@ from .common import (
     examples,
     snapshot,
 )
-from .example_problems import DEFAULT_COMPONENTS, SMALL_DATA_SHAPE, blurred_problem, other_fidelities, small_problem
+from .example_problems import (
+    DEFAULT_COMPONENTS,
+    SMALL_DATA_SHAPE,
+    blurred_problem,
+    classes_of,
+    nonlinear_problems,
+    other_fidelities,
+    small_problem,
+)
 from .priors import assert_image, assert_kernel
 from .problem_parts import (
+    assert_better,
     assert_fidelity_used,
     assert_operator_used,
     assert_range_kept,
     assert_regularizers_used,
     assert_unknown_data_left_out,
+    squared_problem,
     state_after_few,
 )
 
@@ -67,7 +77,7 @@ def check_solver(component: type[Solver[Any]], params: ParameterValues | None = 
     assert_solved(solver, problem, result, keeper)
     assert_any_form(solver, problem)
     assert_fidelity_used(solver, problem, other_fidelities(solver, problem))
-    assert_operator_used(solver, problem)
+    assert_operator_used(solver, [squared_problem(problem), *nonlinear_problems(problem)])
     assert_range_kept(solver, problem)
     assert_regularizers_used(solver, problem)
     assert_unknown_data_left_out(solver, problem)
@@ -207,29 +217,6 @@ def assert_problem_unchanged(problem: Problem, name: str) -> Iterator[None]:
     demand(not changed, f"{name} changes the problem's {', '.join(changed)}")
 
 
-@torch.no_grad()
-def assert_better(problem: Problem, image: Tensor, kernel: Tensor, name: str) -> None:
-    """Image and kernel are valid and explain the data better than the start of the priors.
-
-    The fidelity must be lower, not the objective: some methods minimise another objective than the problem's, for
-    example on a periodic image, on gradients, or several alternately, and at `SMALL_WEIGHT` no regularizer justifies a
-    worse fit.
-
-    Args:
-        problem: the problem.
-        image: the solver's image.
-        kernel: the solver's kernel.
-        name: of the solver, for the message.
-    """
-    assert_image(image, problem.image_prior.shape)
-    assert_kernel(kernel, problem.kernel_prior.shape)
-    start, end = (
-        float(problem.fidelity(problem.operator(x, k), problem.data).sum())
-        for x, k in ((problem.image_prior(), problem.kernel_prior()), (image, kernel))
-    )
-    demand(end < start, f"{name} ends at a fidelity of {end:.4g}, having started at {start:.4g}")
-
-
 def assert_same_result(one: Result, other: Result, what: str) -> None:
     """Two results are bitwise equal.
 
@@ -261,10 +248,7 @@ def assert_priors_reusable(solver: Solver[Any], problem: Problem, state: State) 
 
 def assert_any_form(solver: Solver[Any], problem: Problem) -> None:
     """Two colour images in float64 with a kernel each give finite results of the same form."""
-    chosen = {part: type(getattr(problem, part)) for part in DEFAULT_COMPONENTS if part != "regularizers"}
-    if problem.regularizers:
-        chosen["regularizers"] = type(problem.regularizers[0].regularizer)
-    many = blurred_problem(chosen, (2, 3, *SMALL_DATA_SHAPE[2:]), torch.float64)
+    many = blurred_problem(classes_of(problem), (2, 3, *SMALL_DATA_SHAPE[2:]), torch.float64)
     image, kernel = state_after_few(solver, many).estimate()
     assert_image(image, many.image_prior.shape)
     assert_kernel(kernel, many.kernel_prior.shape)

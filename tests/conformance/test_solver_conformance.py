@@ -18,6 +18,7 @@ from invkit.core.result import GivesVariances
 from invkit.core.solver import Solver
 from invkit.fidelities.norms import MSE
 from invkit.fidelities.poisson import Poisson
+from invkit.operators.convolution import Convolution
 from invkit.solvers.adam import AdamSolver, AdamState, JointAdam
 from invkit.solvers.alternating_map import AlternatingMAP
 from invkit.solvers.gradient_descent import GradientDescent
@@ -126,6 +127,13 @@ class Transposing(JointAdam):  # type: ignore[misc]  # a final class
         if not isinstance(problem.operator, LinearOperator):
             raise AssertionError("an operator without adjoint was accepted")
         return super().advance(problem, state)
+
+
+class Straight(JointAdam):  # type: ignore[misc]  # a final class
+    """Takes every operator for a blur."""
+
+    def advance(self, problem: Problem, state: AdamState) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        return super().advance(replace(problem, operator=Convolution()), state)
 
 
 class Meddler(AdamSolver):
@@ -300,6 +308,7 @@ class Nameless(Solver[Any]):
         (Plain, "Plain ignores regularizers on the image; refuse them in 'check'"),
         (Lopsided, "Lopsided ignores regularizers on the kernel"),
         (Transposing, "an operator without adjoint was accepted"),
+        (Straight, "under Squared, which is not linear, and which it does not refuse, ends at a fidelity"),
         (Meddler, "changes the problem's image_prior: free"),
         (Overwriter, "changes the problem's data"),
         (Forgetful, "resumed from a saved state has another history"),

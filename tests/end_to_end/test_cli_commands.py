@@ -33,6 +33,22 @@ def test_list_names_every_component(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     assert "softmax-fcn" in capsys.readouterr().out
 
 
+def test_components_of_other_libraries_are_listed_on_request(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert invoke(monkeypatch, "list", "regularizers") == 0
+    short = " ".join(capsys.readouterr().out.split())
+    assert "Adapters give more components, of deepinv: invkit list regularizers --adapters" in short
+    assert invoke(monkeypatch, "list", "regularizers", "--adapters", "--json") == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert {"tv", "deepinv:TVPrior", "deepinv:DRUNet"} <= rows.keys()
+    assert rows["deepinv:DRUNet"]["distribution"] == "deepinv"
+    assert invoke(monkeypatch, "list", "operators", "--adapters", "--json") == 0
+    operators = {row["name"] for row in json.loads(capsys.readouterr().out)}
+    assert "deepinv:Blur" in operators
+    assert "deepinv:Haze" not in operators  # it is refused, with a reason
+
+
 def test_check_tells_sound_from_broken(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(monkeypatch, "list", "--check", "--json") == 0
     assert all(row["problem"] == "" for row in json.loads(capsys.readouterr().out))

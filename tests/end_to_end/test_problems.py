@@ -18,8 +18,10 @@ from invkit.core.operator_parameters import CoilMapPrior
 from invkit.core.result import Array
 from invkit.numerics.registration import aligned_psnr
 from invkit.operators.downsampling import Downsampling
+from invkit.operators.gamma_blur import GammaBlur
 from invkit.operators.multi_coil_mri import MultiCoilMRI
 from invkit.operators.multiple_kernels import Frames, VaryingBlur
+from invkit.operators.phase_retrieval import PhaseRetrieval
 from invkit.operators.tomography import Tomography
 from invkit.pipeline.inputs import ImageInput
 
@@ -120,6 +122,37 @@ def test_super_resolution_keeps_colours_and_opacity() -> None:
     picture = np.random.default_rng(0).uniform(0.2, 0.8, (24, 20, 4)).astype(np.float32)
     result = solved(picture, "super-resolution", "solver.iterations=2", kernel=np.full((2, 2), 0.25))
     assert result.image.shape == (48, 40, 4)
+
+
+def test_a_blur_of_light_is_removed_through_the_gamma_curve(sharp: np.ndarray) -> None:
+    kernel = strokes(1, 9)
+    data = noisy(GammaBlur()(tensor(sharp), kernel), 0.005).clamp(0, 1)[0, 0].numpy()
+    known, inner = {"kernel": kernel[0, 0].numpy()}, sharp[4:-4, 4:-4]
+    modelled = solved(data, "gamma-deconvolution", **known)
+    ignored = solved(data, "gamma-deconvolution", "operator=convolution", **known)
+    assert psnr(modelled.image, inner) > psnr(ignored.image, inner) + 3
+    assert psnr(modelled.image, inner) > psnr(data, inner) + 6
+
+
+def test_a_blur_of_light_is_estimated_with_the_image(sharp: np.ndarray) -> None:
+    kernel = strokes(1, 9)
+    data = GammaBlur()(tensor(sharp), kernel).clamp(0, 1)[0, 0].numpy()
+    adam = "solver={name='joint-adam', params={iterations=150, image_lr=0.01, kernel_lr=0.05, milestones=[]}}"
+    blind = solved(data, "gamma-deconvolution", "kernel_prior=simplex", adam, kernel_size=9)
+    assert blind.kernel.shape == (9, 9)
+    assert blind.history[-1] < 0.2 * blind.history[0]
+
+
+@pytest.mark.parametrize("measured", ["magnitudes", "intensities"])
+@pytest.mark.parametrize("masks", [3, 4])
+def test_phases_are_retrieved_in_any_unit(sharp: np.ndarray, measured: Any, masks: int) -> None:
+    image, operator = sharp.reshape(64, 2, 64, 2).mean(axis=(1, 3)), PhaseRetrieval(measured=measured)
+    data = 1e5 * operator(tensor(image), operator.drawn_masks((1, masks, 64, 64)))[0].numpy()
+    result = solved(data, "phase-retrieval", f"operator.measured={measured}")
+    units = 1e5 ** (1 / operator.degree)
+    assert psnr(np.asarray(result.image) / units, image) > 50
+    assert result.white == pytest.approx(units * image.max(), rel=0.05)
+    assert not result.has_kernel
 
 
 def strokes(count: int, size: int) -> torch.Tensor:

@@ -9,13 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import invkit
-from invkit.core.interfaces import LinearOperator
+from invkit.core.homogeneous import ScalingOperator
 from invkit.numerics.geometry import Shape, shape_of
 from invkit.operators.multi_coil_mri import MultiCoilMRI
+from invkit.operators.phase_retrieval import PhaseRetrieval
 from invkit.operators.tomography import Tomography
 
-OPERATORS: dict[str, tuple[LinearOperator, Shape]] = {
+OPERATORS: dict[str, tuple[ScalingOperator, Shape]] = {
     "blind-mri": (MultiCoilMRI(), (1, 4, 12, 10)),
+    "phase-retrieval": (PhaseRetrieval(), (1, 3, 12, 10)),
     "tomography": (Tomography(), (1, 1, 9, 12)),
 }
 
@@ -38,6 +40,16 @@ def test_units_that_are_powers_of_two_change_no_bit(recipe: str, exponent: int, 
     np.testing.assert_array_equal(found.image, np.ldexp(expected.image, exponent))
     np.testing.assert_array_equal(found.kernel, expected.kernel)
     assert found.details["white"] == np.ldexp(expected.details["white"], exponent)
+
+
+@given(exponent=st.integers(-30, 30), seed=st.integers(0, 5))
+def test_the_image_of_intensities_is_proportional_to_their_root(exponent: int, seed: int) -> None:
+    data = data_of("phase-retrieval", seed)[0].numpy() ** 2
+    settings = ["solver.iterations=2", "operator.measured=intensities"]
+    expected = invkit.restore(data, "phase-retrieval", overrides=settings, progress=False)
+    found = invkit.restore(np.ldexp(data, 2 * exponent), "phase-retrieval", overrides=settings, progress=False)
+    np.testing.assert_allclose(found.image, np.ldexp(expected.image, exponent), rtol=1e-5)
+    assert found.details["white"] == pytest.approx(np.ldexp(expected.details["white"], exponent), rel=1e-12)
 
 
 @pytest.mark.parametrize("recipe", OPERATORS)

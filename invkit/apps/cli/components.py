@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from ...core import registry
+from ...core.errors import PluginError
 from .shared import Debug, complete_components, complete_families, complete_names, out, print_line
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def list_command(
     ] = None,
     as_json: JsonFlag = False,
     check: Annotated[bool, typer.Option("--check", help="Load each component; exit code 1 if one fails.")] = False,
+    adapters: Annotated[bool, typer.Option("--adapters", help="Also parts of other libraries; imports them.")] = False,
     debug: Debug = False,
 ) -> None:
     """List the registered components, of one family or of all.
@@ -38,6 +40,8 @@ def list_command(
     [bold]Examples[/bold]
 
       invkit list recipes
+
+      invkit list regularizers --adapters
 
       invkit list --check --json
     """
@@ -47,12 +51,31 @@ def list_command(
         from ...recipes.schema import problem_of
 
         rows = [row | {"problem": problem_of(registry.Entry(**row))} for row in rows]
+    rows += [row for each in families for row in adapted_rows(each)] if adapters else []
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
     else:
         out.print(component_table(rows, check))
+        more = "" if adapters else ", ".join(registry.names("adapters"))
+        if more:
+            print_line(f"Adapters give more components, of {more}: invkit list {family or ''} --adapters")
     if any(row.get("problem") for row in rows):
         raise typer.Exit(1)
+
+
+def adapted_rows(family: str) -> list[dict[str, Any]]:
+    """The components of a family that adapters make; what an adapter refuses with a reason is left out."""
+    names = [name for prefix in registry.names("adapters") for name in registry.adapted_names(family, prefix)]
+    return [vars(registry.find(family, name)) | {"name": name} for name in names if is_usable(family, name)]
+
+
+def is_usable(family: str, name: str) -> bool:
+    """Whether an adapter makes a component of a name."""
+    try:
+        registry.load(family, name)
+    except PluginError:
+        return False
+    return True
 
 
 def component_table(rows: list[dict[str, Any]], check: bool) -> Table:
@@ -60,7 +83,7 @@ def component_table(rows: list[dict[str, Any]], check: bool) -> Table:
     table = Table("family", "name", "from", *(["check"] if check else []))
     for row in rows:
         origin = f"{row['distribution']} {row['version']}".strip()
-        cells = [row["family"], row["name"], origin, *([row["problem"] or "ok"] if check else [])]
+        cells = [row["family"], row["name"], origin, *([row.get("problem") or "ok"] if check else [])]
         table.add_row(*map(escape, cells))
     return table
 

@@ -16,7 +16,9 @@ from ...core.interfaces import Blur, KernelPrior, OperatorParameterPrior, Regula
 from ...core.operator_parameters import MaskPrior
 from ...core.parameters import Positive, parameters_of
 from ...core.registry import Adapter
-from ...regularizers.deepinv_priors import DeepinvPrior, PlugAndPlay, denoiser_classes, prior_classes
+from ...regularizers.deepinv_priors import DeepinvPrior, prior_classes
+from ...regularizers.denoisers import denoiser_classes
+from ...regularizers.plug_and_play import PlugAndPlay
 from .arguments import (
     Argument,
     args_section,

@@ -21,7 +21,7 @@ from invkit.core.runtime import threads
 from invkit.core.runtime.threads import at_most_threads, threads_worth
 from invkit.core.solver import Observer, State
 from invkit.operators.convolution import Convolution
-from invkit.regularizers.deepinv_priors import PlugAndPlay
+from invkit.regularizers.plug_and_play import PlugAndPlay
 from invkit.regularizers.tv import TotalVariation
 from invkit.solvers.admm import ADMM
 from invkit.solvers.half_quadratic import HalfQuadratic

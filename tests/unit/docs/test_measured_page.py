@@ -46,6 +46,13 @@ def test_counts_of_photons_are_shown_if_they_are_committed(page: ModuleType, tmp
     assert "| photons | mse |\n| --- | --- |\n| 20 | 26.1 |" in shown
 
 
+def test_operators_that_are_not_linear_are_shown_if_they_are_committed(page: ModuleType, tmp_path: Path) -> None:
+    assert "Operators that are not linear" not in page.measured_page()
+    row = {"problem": "gamma", "scene": "a", "method": "b", "psnr": 31.26, "seconds": 1.2, "facts": {"steps": 9.0}}
+    (tmp_path / "nonlinear.json").write_text(json.dumps({"rows": [row]}))
+    assert "| gamma | a | b | 31.26 | 1.2 | steps 9.0 |" in page.measured_page()
+
+
 def test_units_and_stacks_are_shown_if_they_are_committed(page: ModuleType, tmp_path: Path) -> None:
     assert "## Stacks of planes" not in page.measured_page()
     for name in ("units.json", "stacks.json"):

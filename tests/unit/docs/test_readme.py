@@ -46,6 +46,8 @@ MINIMAL = 'name = "mine"\nimage_prior = "pixels"\nkernel_prior = "simplex"\nsolv
 MEASURED = {
     "kspace.npy": np.ones((4, 16, 16)),
     "projections.npy": np.ones((1, 6, 16)),
+    "patterns.npy": np.ones((3, 16, 16)),
+    "masks.npy": np.arange(768.0).reshape(1, 3, 16, 16),
     "coils.npy": np.full((4, 16, 16), 0.5),
 }
 """The content of the guide's files of these names; other arrays are kernels."""

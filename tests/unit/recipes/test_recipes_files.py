@@ -203,6 +203,7 @@ def test_a_recipe_runs(name: str) -> None:
         "downsampling": (72, 80),
         "haze": (2, 1, 36, 40),
         "multi-coil-mri": (12, 40),
+        "phase-retrieval": (12, 40),
         "tomography": (40, 40),
     }.get(recipe.operator.name, (36, 40))
     assert np.isfinite(result.image).all()

@@ -14,7 +14,6 @@ from torch import Tensor
 
 import invkit.regularizers
 from invkit.core.interfaces import Denoising
-from invkit.regularizers.deepinv_priors import PlugAndPlay
 from invkit.regularizers.patch_mixture import (
     LEARNED_SIDE,
     PATCH_MIXTURE,
@@ -22,6 +21,7 @@ from invkit.regularizers.patch_mixture import (
     PatchMixture,
     learned_mixture,
 )
+from invkit.regularizers.plug_and_play import PlugAndPlay
 
 MAX_BYTES = 3_000_000
 

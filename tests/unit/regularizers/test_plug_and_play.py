@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from invkit.core.errors import InputError, RecipeError
-from invkit.regularizers.deepinv_priors import PlugAndPlay
+from invkit.regularizers.plug_and_play import PlugAndPlay
 from invkit.testing.common import assert_documented, assert_portable, assert_unchanged, drawn
 from invkit.testing.objective_terms import assert_differentiable, assert_penalty_of_coefficients, assert_per_image
 
@@ -172,7 +172,7 @@ class TestNetworks:
         monkeypatch.setattr(torch.hub, "load_state_dict_from_url", unreachable)
         regularizer = PlugAndPlay(denoiser="DRUNet")
         for _ in range(2):
-            with pytest.raises(InputError, match=r"DRUNet cannot be loaded: .*no network.*settings.pretrained"):
+            with pytest.raises(InputError, match=r"DRUNet cannot be loaded: .*no network.*the path of its weights"):
                 regularizer(drawn((1, 3, 16, 16)))
 
 
