@@ -19,7 +19,7 @@ from ..core.parameters import Positive, PositiveFraction, PositiveInt, validated
 from ..core.problem import MissingData, Problem, Term
 from ..core.ranges import AnyRange, NonNegative, ValueRange
 from ..core.solver import Solver
-from .discrepancy import StopRule, expected_discrepancy
+from .discrepancy import StopRule, expected_discrepancy, noise_level
 from .masked_blur import MaskedBlur
 from .pixel_state import PixelState, check_padding, check_terms, image_prior_of, starting_point
 
@@ -46,7 +46,7 @@ class RichardsonLucyState(PixelState):
         momentum: length of the extrapolation along ``image - previous``, in [0, 1], (B, C or 1, 1, 1).
         blur: K, the operator with the known parameter.
         support: ``K^T 1``, the share of each pixel's light that reaches the data, (B, C, H, W).
-        expected: discrepancy of each image at which it is no longer updated, (B,).
+        noise: `discrepancy.noise_level` of each image, by which it is no longer updated at some discrepancy, (B,).
     """
 
     gamma: float
@@ -55,7 +55,7 @@ class RichardsonLucyState(PixelState):
     momentum: Tensor
     blur: MaskedBlur | KnownOperator
     support: Tensor
-    expected: Tensor
+    noise: Tensor
     saved: ClassVar = ("image", "kernel", "previous", "change", "momentum")
 
     def estimate(self) -> tuple[Tensor, Tensor]:
@@ -195,19 +195,19 @@ class RichardsonLucy(Solver[RichardsonLucyState], MissingData, AnyRange):
             momentum=image.new_zeros(len(image), image.shape[1] if is_alike else 1, 1, 1),
             blur=blur,
             support=support,
-            expected=expected_discrepancy(self.stop, problem, data + shift_of(problem), self.sigma),
+            noise=noise_level(self.stop, problem, data + shift_of(problem), self.sigma),
         )
 
     @torch.no_grad()
     def step(self, problem: Problem, state: RichardsonLucyState) -> RichardsonLucyState:
         """One multiplicative update; its loss is the divergence at the point where it is computed."""
         point = torch.addcmul(state.image, state.image - state.previous, state.momentum).clamp_(min=0)
-        error, loss, residual = self._error(problem, state, point)
+        error, loss, excess = self._error(problem, state, point)
         divisor = torch.maximum(state.support + regularizer_gradient(problem, point), MIN_DIVISOR_SHARE * state.support)
         factor = (state.support + self._back_projected(state, point, error)).clamp_(min=0) / divisor
         image = torch.where(state.support > MIN_VISIBLE_SHARE, point * factor, point)
         if self.stop != "never":
-            explained = residual <= state.expected
+            explained = excess <= 0
             image = torch.where(explained[:, None, None, None], point, image)
             state.converged = bool(explained.all())
         change, earlier = image - point, state.change
@@ -218,7 +218,10 @@ class RichardsonLucy(Solver[RichardsonLucyState], MissingData, AnyRange):
         return state
 
     def _error(self, problem: Problem, state: RichardsonLucyState, point: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """``(y / R(K x) - 1) R'(K x)``, (B, C, H', W'), the divergence of the batch, and the discrepancies, (B,)."""
+        """The error ``(y / R(K x) - 1) R'(K x)``, (B, C, H', W'), and two discrepancies.
+
+        The first is the divergence of the batch, the second that of each image beyond what the noise explains, (B,).
+        """
         shift, slope = shift_of(problem), None
         blurred = state.blur.forward(point).clamp_(min=KullbackLeibler.MIN_LIGHT)
         data = problem.data.clamp(min=0) ** self.gamma
@@ -230,7 +233,8 @@ class RichardsonLucy(Solver[RichardsonLucyState], MissingData, AnyRange):
         error = (data / blurred).sub_(1)
         apart = divergence(data, blurred).mean((1, 2, 3))
         residual = (blurred - data).square().mean((1, 2, 3)) if self.stop == "gaussian" else apart
-        return error if slope is None else error.mul_(slope), apart.sum(), residual
+        excess = residual - expected_discrepancy(self.stop, state.noise, blurred, problem.measured)
+        return error if slope is None else error.mul_(slope), apart.sum(), excess
 
     def _back_projected(self, state: RichardsonLucyState, point: Tensor, error: Tensor) -> Tensor:
         """``K^T`` of the error; for pixels that are not bright, of the error where no bright pixel contributes."""

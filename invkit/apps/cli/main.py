@@ -21,7 +21,10 @@ __all__ = ["COMMANDS", "LazyCommand", "LazyGroup", "app", "main"]
 COMMANDS = {
     "Restore": {
         "deblur": ("restore:deblur_command", "Restore a blurry photograph and estimate its blur kernel."),
-        "deconvolve": ("restore:deconvolve_command", "Restore a blurry photograph whose blur kernel is known."),
+        "deconvolve": (
+            "restore:deconvolve_command",
+            "Restore a blurry photograph, or a stack of planes, whose blur kernel is known.",
+        ),
         "solve": ("restore:solve_command", "Solve the inverse problem that a recipe describes."),
         "rerun": ("restore:rerun_command", "Repeat an earlier run from its result.json, bit for bit."),
     },

@@ -146,6 +146,7 @@ def test_every_registered_recipe_is_the_same_after_it_is_resolved(name: str) -> 
     data = data.repeat(1, 4, 1, 1) if recipe.operator.name == "multi-coil-mri" else data
     prior = "" if recipe.kernel_prior is None else recipe.kernel_prior.name
     given = {"known-mask": torch.ones(1, 1, *data.shape[2:]), "known-coil-maps": torch.full(data.shape, 0.5)}
+    given |= {"known-stack-kernel": torch.full((1, 2, 3, 3), 1 / 18)}
     kernel = {"known": torch.full((1, 1, 5, 5), 1 / 25), **given}.get(prior)
     narrow = ["image_prior.channels=4"] if recipe.image_prior.name == "dip-skip" else []
     shallow = ["kernel_prior.scales=1"] if prior == "dip-skip" else []

@@ -58,9 +58,13 @@ def test_acceleration_gets_further_in_as_many_steps() -> None:
 
 def test_momentum_is_the_share_of_a_change_in_the_last() -> None:
     change = random(2, 3, 4, 5)
-    assert torch.equal(agreement(change, torch.zeros_like(change)), torch.zeros(2, 3, 1, 1, dtype=change.dtype))
-    assert torch.allclose(agreement(0.6 * change, change), torch.full((2, 3, 1, 1), 0.6, dtype=change.dtype))
-    assert torch.equal(agreement(-change, change), torch.zeros(2, 3, 1, 1, dtype=change.dtype))
+    each = torch.zeros(2, 3, 1, 1, dtype=change.dtype)
+    assert torch.equal(agreement(change, torch.zeros_like(change), each), each)
+    assert torch.allclose(agreement(0.6 * change, change, each), torch.full_like(each, 0.6))
+    assert torch.equal(agreement(-change, change, each), each)
+    together = agreement(change, change, each[:, :1])
+    assert torch.allclose(together, torch.ones_like(together))
+    assert together.shape == (2, 1, 1, 1)
 
 
 def test_what_is_not_seen_stays_as_it_was() -> None:
