@@ -25,6 +25,7 @@ class StackTotalVariation(Regularizer):
         smoothing: length, in [0, 1] units, below which the penalty is quadratic.
 
     Example:
+        >>> import torch
         >>> step = torch.tensor([0.0, 1.0]).view(1, 2, 1, 1).expand(1, 2, 3, 3)  # 9 of 18 voxels have a gradient of 1
         >>> StackTotalVariation(smoothing=1e-6)(step).round(decimals=3)
         tensor([0.5000])
