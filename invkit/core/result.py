@@ -132,6 +132,7 @@ class Result:
         has_kernel: whether ``kernel`` holds blur kernels, and not another operator parameter.
         white: the value of the image that is drawn as white; 1 for pictures, and about the largest value of an image
             whose data are no picture and have any units.
+        black: the value of the image that is drawn as black.
         is_stack: whether the image is a stack of planes, (D, H, W).
         variances: posterior variances by name, >= 0, of methods that estimate a distribution; others have none.
             "kernel": of every entry of ``kernel``, in its layout. "gradients": of the first differences of the latent
@@ -164,6 +165,7 @@ class Result:
     icc_profile: bytes | None = None
     has_kernel: bool = True
     white: float = 1.0
+    black: float = 0.0
     is_stack: bool = False
     variances: Mapping[str, Array] = field(default_factory=dict)
     deviations: Mapping[str, Array] = field(default_factory=dict)

@@ -332,7 +332,10 @@ def comparison(result: Result, truth: str | Path | Array, kernel: str | Path | A
         truth: the sharp image or its file.
         kernel: the true kernel, (h, w), or its file; or None.
     """
-    sharp: Array = read_image(truth).pixels if isinstance(truth, str | Path) else truth
+    if result.is_stack:
+        raise InputError("a stack has no figure of a comparison; its PSNR is computed with truth=... or --truth")
+    sharp: Array = read_image(truth, in_units=True).pixels if isinstance(truth, str | Path) else np.asarray(truth)
+    sharp = np.abs(sharp) if np.iscomplexobj(sharp) else sharp
     is_number = result.white != 1 and "float" in str(sharp.dtype)  # of an image in units of its own
     peak = (float(sharp.max()) if is_number else 0.0) or 1.0
     sharp = sharp if peak == 1 else sharp / peak

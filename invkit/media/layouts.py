@@ -121,9 +121,24 @@ def channels_last(image: Array, white: float = 1.0) -> npt.NDArray[Any]:
 def drawable_batch(image: Array, result: Result) -> npt.NDArray[Any]:
     """An image of a result as (B, H, W, C), its white as 1, for drawing; of a stack its projections."""
     if not result.is_stack:
-        return channels_last(image, result.white)
+        return scaled_to_draw(channels_last(image), result.black, result.white)
     values = image.detach().cpu().numpy() if isinstance(image, Tensor) else np.asarray(image)
     return drawn_stacks(values if values.ndim == 4 else values[None])
+
+
+def scaled_to_draw(batch: npt.NDArray[Any], black: float, white: float) -> npt.NDArray[Any]:
+    """Images (B, H, W, C) with two values as 0 and 1; their opacity is kept.
+
+    Args:
+        batch: of the images.
+        black: the value that becomes 0.
+        white: the value that becomes 1.
+    """
+    if (black, white) == (0.0, 1.0):
+        return batch
+    colours = batch.shape[-1] - (batch.shape[-1] in (2, 4))
+    scaled = (batch[..., :colours] - black) / (white - black)
+    return np.concatenate([scaled, batch[..., colours:]], axis=-1)
 
 
 def drawn_stacks(stacks: npt.NDArray[Any]) -> npt.NDArray[Any]:

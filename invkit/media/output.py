@@ -141,8 +141,8 @@ def check_resumable(directory: Path) -> None:
         raise InputError(f"there is no run in {directory} to resume; check the folder, or start one without --resume")
     if read_json_table(directory / SUMMARY).get("stopped") in ENDED:
         raise InputError(
-            f"the run in {directory} is finished; nothing to resume (one that was started with --extendable can be "
-            "extended)"
+            f"the run in {directory} is finished; nothing to resume (one that was started with --extendable, and ended "
+            "with its last iteration, can be extended)"
         )
     raise InputError(f"the run in {directory} left no {CHECKPOINT} to resume from; start it anew with --overwrite")
 
@@ -252,8 +252,8 @@ def image_files(result: Result) -> dict[str, bytes]:
     """The restored images, as pictures or as numbers or, if a picture cannot hold the numbers, as both."""
     if result.is_stack:
         return stack_files(result)
-    images, pictures = channels_last(result.image), channels_last(result.image, result.white)
-    are_numbers, are_pictures = result.white != 1, images.shape[-1] <= 4
+    images, pictures = channels_last(result.image), drawable_batch(result.image, result)
+    are_numbers, are_pictures = (result.black, result.white) != (0, 1), images.shape[-1] <= 4
     plain = [image[..., 0] if image.shape[-1] == 1 else image for image in images]
     if np.iscomplexobj(result.image):  # pictures show magnitudes, and numbers keep the phase
         plain = list(np.asarray(result.image).reshape(-1, *images.shape[1:3]))

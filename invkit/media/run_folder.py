@@ -41,13 +41,20 @@ CHECKPOINT = "checkpoint.pt"
 SUMMARY = "result.json"
 RUN_FILES = (
     *(f"{stem}.{kind}" for stem in ("image", "kernel", "operator_parameter") for kind in ("png", "npy")),
+    "image.tif",
     *(f"{name}_variance.npy" for name in (KERNEL, GRADIENTS)),
     *(f"{name}_deviation.npy" for name in (IMAGE, KERNEL)),
-    *("overview.png", "uncertainty.png", "photograph.png", SUMMARY, CHECKPOINT),
+    *("overview.png", "uncertainty.png", "photograph.png", "terms.csv", SUMMARY, CHECKPOINT),
 )
 """The files of a run; result.json is written last. A batch also has image-2.png, kernel-2.png and so on."""
 
-NUMBERED = ("image.png", "image.npy", "kernel.png", "operator_parameter.png")  # an .npy file of kernels holds the batch
+NUMBERED = (
+    "image.png",
+    "image.npy",
+    "image.tif",
+    "kernel.png",
+    "operator_parameter.png",
+)  # an .npy file of kernels holds the batch
 NUMBER = r"(-([2-9]|[1-9][0-9]+))?"
 RUN_FILE = "|".join(
     re.escape(name) if name not in NUMBERED else re.escape(name).replace(r"\.", NUMBER + r"\.") for name in RUN_FILES

@@ -19,6 +19,7 @@ from .decoding import detected_format
 __all__ = ["MIN_PLANES", "Stack", "encode_stack", "is_stack_file", "read_stack"]
 
 MIN_PLANES = 5  # fewer values along the first axis of three may be channels
+DEPTH_AXES = "ZIQ"  # of TIFF files: depth, or pages of unknown meaning
 STACK_SUFFIXES = (".tif", ".tiff", ".npy")
 KEPT = ("spacing", "unit", "finterval", "Info", "Labels")  # of ImageJ's description of a stack
 
@@ -81,15 +82,23 @@ def is_stack_file(path: Path) -> bool:
     if path.suffix.lower() not in STACK_SUFFIXES:
         return False
     content = read_bytes(path)
-    kind = detected_format(content)
+    try:
+        return shows_stack(content, detected_format(content))
+    except Exception:  # a damaged file is no stack; its reader says what is wrong
+        return False
+
+
+def shows_stack(content: bytes, kind: str | None) -> bool:
+    """Whether the bytes of a file of a format describe a stack; may raise anything for damaged bytes."""
     if kind == "NPY":
         shape = array_of(content).shape
-        return len(shape) == 3 and shape[0] >= MIN_PLANES and shape[2] >= MIN_PLANES
+        return len(shape) == 3 and min(shape[0], shape[2]) >= MIN_PLANES
     if kind != "TIFF":
         return False
     with opened_tiff(content) as file:
-        shape = tuple(file.series[0].shape)
-        return len(shape) == 3 and file.series[0].axes[0] not in "YXS" and file.series[0].axes[-1] == "X"
+        series = file.series[0]
+        has_more = len(series.shape) > 3 and "Z" in series.axes  # channels or times: `read_stack` says what to do
+        return has_more or (len(series.shape) == 3 and series.axes[0] in DEPTH_AXES and series.axes[-1] == "X")
 
 
 def encode_stack(

@@ -37,7 +37,10 @@ def only_page(file: TiffFile) -> TiffPage:
     stored = sum(math.prod(series.shape) for series in file.series) if described else 0
     if len(full) > 1 or stored > sum(math.prod(page.shape) for page in pages):  # ImageJ: many planes behind one page
         count = max(len(full), stored // math.prod(full[0].shape))
-        raise InputError(f"holds {count} pages; save the page you want as a file of its own")
+        raise InputError(
+            f"holds {count} pages; save the page you want as a file of its own (for a stack of planes, give it and its "
+            "kernel to invkit deconvolve, with the recipe stack-richardson-lucy)"
+        )
     return full[0]
 
 

@@ -97,10 +97,10 @@ class MultiCoilMRI(LinearOperator, ComplexImage, PartlySeen):
     def initial_image(self, data: Tensor, kernel: Tensor) -> Tensor:
         """The root of the summed squares of the coil images, with zeros for unmeasured columns, (B, 1, H, W).
 
-        Of a complex image the adjoint of the data, (B, 2, H, W), without negative values.
+        Of a complex image the adjoint of the data, (B, 2, H, W), of any values.
         """
         if self.has_complex_image:
-            return self.adjoint(data, kernel).clamp(0, 1)
+            return self.adjoint(data, kernel)
         return self.coil_images(data).abs().square().sum(1, keepdim=True).sqrt().clamp(0, 1)
 
     def seen(self, kernel: Tensor) -> Tensor:

@@ -120,8 +120,10 @@ class StackConvolution(LinearOperator, Stacked, Prepared, NonNegative):
         return float(data.max())
 
     def reading(self, data: Tensor) -> DataReading:
-        """The number of planes, and their size."""
-        return DataReading(f"the data are a stack of {data.shape[1]} planes of {data.shape[2]}x{data.shape[3]}")
+        """The number of planes, and their size; negative values are doubtful."""
+        negative, text = int((data < 0).sum()), f"a stack of {data.shape[1]} planes of {data.shape[2]}x{data.shape[3]}"
+        doubt = f"{negative} of {data.numel()} values are negative, and light is not; subtract the background first"
+        return DataReading(f"the data are {text}", (doubt,) if negative else ())
 
     def extra_repr(self) -> str:
         """The text that ``print`` shows."""
@@ -168,19 +170,37 @@ def volume_otf(kernel: Tensor, size: Volume) -> Tensor:
 
 
 def filtered(stack: Tensor, response: Tensor, size: Volume) -> Tensor:
-    """A stack, continued by zeros to a grid, filtered by a transfer function; of the grid's size."""
+    """Filter a stack, continued by zeros to a grid.
+
+    Args:
+        stack: (B, D, H, W).
+        response: transfer function on the grid, (B or 1, *half grid).
+        size: of the grid, and of the result.
+    """
     spectrum = torch.fft.rfftn(stack, s=size, dim=(1, 2, 3)) * response
     result: Tensor = torch.fft.irfftn(spectrum, s=size, dim=(1, 2, 3))
     return result
 
 
 def at_corner(stack: Tensor, corner: Volume, size: Volume) -> Tensor:
-    """A stack on a larger grid of zeros, with its first voxel at a corner."""
+    """Put a stack on a larger grid of zeros.
+
+    Args:
+        stack: (B, D, H, W).
+        corner: voxel of the grid for its first voxel.
+        size: of the grid.
+    """
     pads = [(first, have - first - side) for first, have, side in zip(corner, size, stack.shape[1:], strict=True)]
     return F.pad(stack, [side for pair in reversed(pads) for side in pair])
 
 
 def part(stack: Tensor, corner: Volume, sides: Volume) -> Tensor:
-    """The part of a stack from a corner on, of some sides."""
+    """A part of a stack.
+
+    Args:
+        stack: (B, D, H, W).
+        corner: its first voxel.
+        sides: its size.
+    """
     (a, b, c), (planes, height, width) = corner, sides
     return stack[:, a : a + planes, b : b + height, c : c + width]

@@ -28,10 +28,16 @@ __all__ = ["InputImage", "resized_planes", "scaled_to_unit"]
 DIM = 0.5  # the largest value of a picture that is brightened
 REACHED = 0.999  # in [0, 1]; an image whose largest value is between this and 1 is cut off at 1
 BRIGHTEST = 0.95  # of scaled data; from 0.99 on, data count as saturated
+LEAST_CUT_OFF, CUT_OFF_SHARE = 50, 0.002  # values in own units that are equal to the largest, and their share
+LEAST_CONTRAST = 1e-5  # of numbers, relative to the largest; single precision has a hundredth of it
+SINGLE_PRECISION = (1e-30, 1e30)  # of the largest magnitude, so that squares are not lost
+WHOLE_WHITE = {8: 255.0, 16: 65535.0}  # of unsigned integers, by their bits
+FLOAT_BITS = 32
 PEDESTAL = 0.5  # of the largest value; where all data are above it, their least value is subtracted
 
 DIM_NOTICE = "the picture is dim: it was restored as if {:.4g} were white, and is returned as dark as it was"
 SCALE_NOTICE = "the image's brightest value was estimated as {:.4g}; the data were divided by {:.4g} for the solve only"
+WHITE_NOTICE = "{:g} was taken for white"
 UNITS_NOTICE = "the data run from {:.4g} to {:.4g}, in units of their own: for the solve only, {}"
 
 
@@ -135,8 +141,8 @@ class InputImage:
 
     def doubts(self, image: Tensor) -> list[str]:
         """Why the data may be others than they are taken for, and whether their image (B, C, H, W) was cut off."""
-        is_free = self.brightness is None or self.is_cut_off
-        if is_free or not REACHED <= float(image.max()) <= 1:  # an image without a bound does not end there
+        has_bound = self.brightness is not None and not self.is_cut_off
+        if not (has_bound and REACHED <= float(image.max()) <= 1):  # an image without a bound does not end there
             return list(self.reading.doubts)
         count, highest = int((image >= REACHED).sum()), self.black + self.white
         return [
@@ -144,6 +150,13 @@ class InputImage:
             f"{count} of {image.numel()} pixels of the image were cut off at {highest:.4g}, the highest value that the "
             "recipe can give them; the data may hold outliers, or too little of the image",
         ]
+
+    @property
+    def shown_white(self) -> float:
+        """The value that is drawn as white: of a picture its own, else about the largest."""
+        if self.brightness is not None:
+            return self.brightness if self.brightness > self.black else self.black + self.white
+        return self.white if self.bits == FLOAT_BITS else 1.0
 
     def with_white(self, facts: Mapping[str, Any]) -> dict[str, Any]:
         """Facts for the details of a result, with what the data were taken for and how they were scaled."""
@@ -171,7 +184,7 @@ def resized_planes(planes: Tensor, size: Size) -> Tensor:
     return F.interpolate(planes, size, mode="bilinear", align_corners=False, antialias=True)
 
 
-def scaled_to_unit(image: InputImage, white: float | None = None) -> InputImage:
+def scaled_to_unit(image: InputImage, white: float | None = None, *, keeps_constants: bool = True) -> InputImage:
     """Data in [0, 1], for which weights, thresholds and the level of saturation are made.
 
     A picture of which something reaches `DIM` stays as it is. A dim one, as those of a 16-bit camera that reach a
@@ -182,10 +195,13 @@ def scaled_to_unit(image: InputImage, white: float | None = None) -> InputImage:
 
     Args:
         image: in its own units.
-        white: the value that becomes 1; None to estimate it as above.
+        white: the value that becomes 1, of 8 and 16 bits as a whole number; None to estimate it as above.
+        keeps_constants: whether the operator maps a constant image to the same constant, so that a value may be
+            subtracted.
 
     Raises:
-        InputError: data are above the value that was given for white.
+        InputError: data are above the value that was given for white, differ by less than single precision resolves,
+            or are negative where nothing may be subtracted.
 
     Example:
         >>> given = InputImage(torch.linspace(-19, 361, 64).view(1, 1, 8, 8), Layout("array", 2, 32))
@@ -197,18 +213,65 @@ def scaled_to_unit(image: InputImage, white: float | None = None) -> InputImage:
     has_units = low < 0 or high > 1
     if white is None and not has_units and not 0 < high < DIM:
         return image
-    black = black_of(low, high) if has_units else 0.0
-    is_cut_off = saturation_levels(image.data.numpy())[1] == high
+    check_numbers(low, high, keeps_constants)
+    black = black_of(low, high) if has_units and keeps_constants else 0.0
+    white = None if white is None else white / WHOLE_WHITE.get(image.bits, 1.0)
     if white is not None and high > white:
-        raise InputError(f"the data reach {high:.4g}, above the {white:g} given for white; give {high:.4g} or more")
-    whole = white - black if white is not None else (high - black) / (1 if is_cut_off else BRIGHTEST)
+        unit = WHOLE_WHITE.get(image.bits, 1.0)
+        raise InputError(
+            f"the data reach {unit * high:.6g}, above the {unit * white:g} given for white; give {unit * high:.6g} or "
+            "more"
+        )
+    cut_off = cut_off_count(image.data, high, has_units)
+    whole = white - black if white is not None else (high - black) / (1 if cut_off else BRIGHTEST)
     kept = replace(image, data=((image.data - black) / whole).clamp(0, 1), white=whole, black=black)
+    given = "" if white is None else WHITE_NOTICE.format(white * WHOLE_WHITE.get(image.bits, 1.0))
     if not has_units:
-        return replace(kept, range=(0.0, max(1.0, 1 / whole)), told=DIM_NOTICE.format(whole) if white is None else "")
-    lowest = -inf if low < 0 else -black / whole
+        return replace(kept, range=(0.0, max(1.0, 1 / whole)), told=given or DIM_NOTICE.format(whole))
     change = f"{black:.4g} was subtracted, and they were divided by {whole:.4g}" if black else ""
     told = UNITS_NOTICE.format(low, high, change or f"they were divided by {whole:.4g}")
-    return replace(kept, range=(lowest, 1.0 if is_cut_off else inf), brightness=high, is_cut_off=is_cut_off, told=told)
+    told += f"; {cut_off} of them have the largest value, which counts as white" if cut_off else ""
+    ends = (-inf if low < 0 else -black / whole, 1.0 if cut_off else inf)
+    return replace(kept, range=ends, brightness=high, is_cut_off=cut_off > 0, told=told)
+
+
+def check_numbers(low: float, high: float, keeps_constants: bool) -> None:
+    """Refuse numbers that cannot be scaled to [0, 1]; raises `InputError`.
+
+    Args:
+        low: their least.
+        high: their largest.
+        keeps_constants: as for `scaled_to_unit`.
+    """
+    largest = max(abs(low), abs(high))
+    if not SINGLE_PRECISION[0] < largest < SINGLE_PRECISION[1]:
+        raise InputError(
+            f"the largest magnitude of the data is {largest:.3g}, beyond single precision; multiply them by a number "
+            "that brings it near 1"
+        )
+    if high - low < LEAST_CONTRAST * largest:
+        raise InputError(
+            f"the data run from {low:.9g} to {high:.9g}, which differ by less than single precision resolves; subtract "
+            f"{low:.6g} first"
+        )
+    if low < 0 and not keeps_constants:
+        raise InputError(
+            f"the data run from {low:.4g}, and this operator has no negative data; subtract the background"
+        )
+
+
+def cut_off_count(data: Tensor, high: float, has_units: bool) -> int:
+    """How many data have the highest value, if so many have it that the sensor has cut them off; else 0.
+
+    Args:
+        data: (B, C, H, W).
+        high: the highest value.
+        has_units: whether they are numbers in units of their own, as counts, of which a few are equal by chance.
+    """
+    if saturation_levels(data.numpy())[1] != high:
+        return 0
+    count = int((data == high).sum())
+    return count if not has_units or count >= max(LEAST_CUT_OFF, CUT_OFF_SHARE * data.numel()) else 0
 
 
 def black_of(low: float, high: float) -> float:

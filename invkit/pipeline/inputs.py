@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..core.errors import InputError
 from ..core.files import read_array, sha256_of
-from ..core.interfaces import ForwardOperator, KernelPrior
+from ..core.interfaces import ForwardOperator, KernelPrior, LinearOperator
 from ..core.operator_parameters import MeasuredPixels, Stacked
 from ..core.result import Array
 from ..media.images import Layout, read_image, to_bchw
@@ -22,7 +22,7 @@ from ..media.kernels import as_kernel, read_kernel
 from ..media.layouts import batched
 from ..media.masks import as_measured_pixels, check_not_inverted, read_measured_pixels
 from ..numerics.geometry import Size, size_of
-from .input_image import InputImage, scaled_to_unit
+from .input_image import FLOAT_BITS, InputImage, scaled_to_unit
 
 __all__ = [
     "ArrayOrFile",
@@ -82,9 +82,10 @@ class Inputs:
             InputError: one of them cannot be read or used.
         """
         given, measured = {"image": image, "kernel": kernel, "truth": truth}, read_input_image(image, operator)
-        are_pictures = operator is None or operator.data_range is not None
+        raw, are_pictures = measured, operator is None or operator.data_range is not None
         if are_pictures:
-            measured = scaled_to_unit(measured, white)
+            keeps_constants = operator is None or issubclass(operator, LinearOperator)
+            measured = scaled_to_unit(raw, white, keeps_constants=keeps_constants)
         elif white is not None:
             raise InputError("white is an option for pictures, and these data are none; leave it out")
         several = image if isinstance(image, list | tuple) else [image]
@@ -92,7 +93,7 @@ class Inputs:
         parameter = None if kernel is None else read_operator_parameter(kernel, operator)
         if operator is not None and issubclass(operator, MeasuredPixels) and parameter is not None:
             check_masks(measured.data, parameter)
-        seen = None if truth is None else read_input_image(truth).data if are_pictures else read_truth(truth, operator)
+        seen = None if truth is None else picture_truth(truth, raw) if are_pictures else read_truth(truth, operator)
         return cls(
             image=measured,
             parameter=parameter,
@@ -105,6 +106,23 @@ class Inputs:
         """Inputs whose data and truth are divided, and whose result will be multiplied; as `InputImage.divided_by`."""
         image = self.image.divided_by(white, brightness, degree)
         return replace(self, image=image, truth=None if self.truth is None else self.truth / white)
+
+
+def picture_truth(truth: ArrayOrFile, image: InputImage) -> Tensor:
+    """Read the true image of pictures (1, C, H, W); raises `InputError` if its units are not those of the image."""
+    seen = read_input_image(truth)
+    if has_own_units(seen) != has_own_units(image):
+        raise InputError(
+            f"the truth runs from {float(seen.data.min()):.4g} to {float(seen.data.max()):.4g}, and the image from "
+            f"{float(image.data.min()):.4g} to {float(image.data.max()):.4g}, where 8 and 16 bits count from 0 to 1; "
+            "give both in the same units"
+        )
+    return seen.data
+
+
+def has_own_units(image: InputImage) -> bool:
+    """Whether the numbers of an image lie outside [0, 1]."""
+    return bool((image.data < 0).any() or (image.data > 1).any())
 
 
 def check_masks(data: Tensor, masks: Tensor) -> None:
@@ -151,35 +169,47 @@ def stacked(several: Sequence[InputImage]) -> InputImage:
     if len(shapes) > 1:
         sizes = " and ".join("x".join(map(str, shape)) for shape in sorted(shapes))
         raise InputError(f"the images differ in size (channels x height x width): {sizes}; give images of one size")
+    if len({(one.bits == FLOAT_BITS, has_own_units(one)) for one in several}) > 1:
+        raise InputError(
+            "some of the images are in [0, 1] and others not, or some are floating point and others have 8 or 16 bits; "
+            "give all in the same units and of one type"
+        )
+    if any(one.masked is not None for one in several):
+        raise InputError("masked arrays are restored one at a time; give each by itself")
     first = several[0]
     opaque = replace(first.layout, alpha=None)
     photo = first.photo and replace(first.photo, alpha=None)
     return InputImage(torch.cat([one.data for one in several]), opaque, photo)
 
 
-def read_stacked(given: ArrayOrFile) -> InputImage:
-    """Read a stack (D, H, W), or several of one size in an array (B, D, H, W). Raises `InputError`."""
+def read_stacked(given: ArrayOrFile, what: str = "the measured data") -> InputImage:
+    """Read a stack (D, H, W), or several of one size in an array (B, D, H, W), with its name in errors.
+
+    Raises:
+        InputError: it is no stack.
+    """
     from ..media.stacks import read_stack
 
     is_file = isinstance(given, str | Path)
     stack = read_stack(given) if is_file else None  # type: ignore[arg-type]
-    found = read_numbers(given if stack is None else stack.values, "(D, H, W), a stack of planes")
+    found = read_numbers(given if stack is None else stack.values, "(D, H, W), a stack of planes", what)
     kind: Literal["array", "tensor"] = "tensor" if isinstance(given, Tensor) else "array"
     ndim = 3 if len(found.data) == 1 and (stack is not None or np.ndim(given) == 3) else 4  # type: ignore[arg-type]
     return replace(found, layout=Layout(kind, ndim, 32, planes=True), stack=stack and replace(stack, values=NO_VALUES))
 
 
-def read_numbers(numbers: ArrayOrFile, form: str) -> InputImage:
+def read_numbers(numbers: ArrayOrFile, form: str, what: str = "the measured data") -> InputImage:
     """Read data that are no pictures: (C, H, W) or (B, C, H, W) of finite real numbers, channels first.
 
     Args:
         numbers: array, tensor or .npy file.
         form: what (C, H, W) are, for errors.
+        what: the name of an array in errors.
 
     Raises:
         InputError: another shape or type, or a file that is not .npy.
     """
-    values, name = real_numbers(numbers)
+    values, name = real_numbers(numbers, what)
     if values.ndim not in (3, 4) or 0 in values.shape:
         raise InputError(
             f"{name} has shape {values.shape}; give {form}, channels first, or several of them along a further "
@@ -257,7 +287,7 @@ def read_operator_parameter(given: ArrayOrFile, operator: type[ForwardOperator] 
     if issubclass(operator, MeasuredPixels):
         return read_measured(given)
     if issubclass(operator, Stacked):
-        return read_stacked(given).data
+        return read_stacked(given, "the kernel").data
     if isinstance(given, str | Path) and Path(given).suffix.lower() != ".npy":
         return read_input_image(given).data.mean(1, keepdim=True)
     values, name = real_numbers(given, "the operator's parameter")

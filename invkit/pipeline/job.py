@@ -135,6 +135,8 @@ class Job:
         job = self.sized()
         if resume and job.stages[0].candidates:
             raise InputError(f"{self.name} has several candidates, of which nothing is saved to resume; start anew")
+        if extendable and job.stages[0].candidates:
+            raise InputError(f"{self.name} has several candidates, of which no state is kept; it cannot be extended")
         if resume and checkpoint is None:
             raise InputError("resume needs the checkpoint file to resume from")
         saved = load_checkpoint(checkpoint, job.identity, self.device) if resume and checkpoint is not None else None
@@ -176,7 +178,7 @@ class Job:
         whole = given if is_sharp else self.scene.put_back(restored)
         if self.truth is not None:
             peak = 1.0 if self.image.brightness is None else float(self.truth.max())
-            details["psnr"] = psnr_before_and_after(given / peak, whole / peak, self.truth / peak)
+            details["psnr"] = psnr_before_and_after(self.operator, given / peak, whole / peak, self.truth / peak)
         return replace(
             solved,
             image=self.image.in_layout(whole.clamp(*self.image.range).float()),
@@ -187,7 +189,8 @@ class Job:
             bits=self.image.bits,
             has_kernel=self.has_kernel,
             is_stack=isinstance(self.operator, Stacked),
-            white=self.image.brightness or 1.0,
+            white=self.image.shown_white,
+            black=self.image.black,
             icc_profile=None if self.image.photo is None else self.image.photo.icc_profile,
         )
 

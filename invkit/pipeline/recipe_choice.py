@@ -49,10 +49,12 @@ def recipe_for_kernel(image: ImageInput | None) -> str:
     """The name of the recipe for data with a known kernel: `STACK_RECIPE` for stacks of planes, else `SHARP_RECIPE`."""
     from ..media.stacks import MIN_PLANES, is_stack_file
 
+    if isinstance(image, list | tuple):
+        return recipe_for_kernel(image[0] if image else None)
     if isinstance(image, str | Path):
         return STACK_RECIPE if is_stack_file(Path(image)) else SHARP_RECIPE
     shape = tuple[int, ...](getattr(image, "shape", ()))
-    is_stack = len(shape) == 3 and min(shape[0], shape[2]) >= MIN_PLANES
+    is_stack = len(shape) >= 3 and min(shape[-3], shape[-1]) >= MIN_PLANES
     return STACK_RECIPE if is_stack else SHARP_RECIPE
 
 

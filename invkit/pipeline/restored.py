@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..core.interfaces import ForwardOperator
-from ..core.operator_parameters import PartlySeen, Stacked
+from ..core.operator_parameters import ComplexImage, PartlySeen, Stacked
 from ..core.problem import Problem
 from ..core.result import KERNEL, Array
 from ..media.colour import from_luma_chroma, to_luma_chroma
@@ -32,8 +32,7 @@ __all__ = [
     "with_chroma",
 ]
 
-COMPLEX = 2  # real and imaginary part, whose magnitude is compared
-COLOURS = 3  # more channels are planes
+COMPLEX_CHANNELS = 2  # real and imaginary part
 
 
 def restored_size(assembly: Assembly, last: Stage) -> Size:
@@ -61,7 +60,13 @@ def visible_image(operator: ForwardOperator, image: Tensor, data: Tensor, kernel
 
 
 def stack_under(operator: ForwardOperator, image: Tensor, data: Tensor) -> Tensor:
-    """The part of a stack that lies under data (B, D, H, W); an image that is no stack as it is."""
+    """The part of a stack that lies under data; an image that is no stack as it is.
+
+    Args:
+        operator: of the data.
+        image: (B, C, H, W).
+        data: (B, D, H', W').
+    """
     return operator.visible(image, shape_of(data)) if isinstance(operator, Stacked) else image
 
 
@@ -75,23 +80,36 @@ def restored_color(stage: Stage) -> str:
     return "luma" if stage.chroma is not None else "rgb" if stage.data.shape[1] == 3 else "grey"
 
 
-def psnr_before_and_after(before: Tensor, after: Tensor, truth: Tensor) -> dict[str, float]:
-    """`psnr` of a picture before and after its restoration.
+def psnr_before_and_after(operator: ForwardOperator, before: Tensor, after: Tensor, truth: Tensor) -> dict[str, float]:
+    """`psnr` of a picture before and after its restoration; of complex images that of the magnitudes.
+
+    Of a stack it is that of all voxels, without alignment.
 
     Args:
+        operator: of the data.
         before: (B, C, H, W) in [0, 1].
         after: (B, C, H, W) in [0, 1].
         truth: (1, C, H, W) in [0, 1].
     """
+    if isinstance(operator, Stacked):
+        return {"before": psnr_of_voxels(before, truth), "after": psnr_of_voxels(after, truth)}
+    if isinstance(operator, ComplexImage) and operator.has_complex_image:
+        before, after, truth = (magnitude(one) for one in (before, after, truth))
     return {"before": psnr(before, truth), "after": psnr(after, truth)}
 
 
+def psnr_of_voxels(stack: Tensor, truth: Tensor) -> float:
+    """PSNR of two stacks (B, D, H, W), dB."""
+    return float(-10 * (stack - truth).square().mean().log10())
+
+
+def magnitude(image: Tensor) -> Tensor:
+    """That of real and imaginary part (B, 2, H, W), as (B, 1, H, W); an image (B, 1, H, W) as it is."""
+    return image.square().sum(1, keepdim=True).sqrt() if image.shape[1] == COMPLEX_CHANNELS else image
+
+
 def psnr(picture: Tensor, truth: Tensor) -> float:
-    """Shift-aligned PSNR of the luma of one picture, in dB (Levin's protocol); of a stack of all voxels, unaligned."""
-    if picture.shape[1] == COMPLEX:
-        picture = picture.square().sum(1, keepdim=True).sqrt()
-    if picture.shape[1] > COLOURS:
-        return float(-10 * (picture - truth).square().mean().log10())
+    """Shift-aligned PSNR of the luma of one picture, in dB (Levin's protocol)."""
     from ..numerics.registration import aligned_psnr
 
     luma, reference = (to_luma_chroma(x)[0] if x.shape[1] == 3 else x for x in (picture, truth))
@@ -131,4 +149,5 @@ def before_solve(problem: Problem, picture: Tensor, last: Stage) -> Tensor:
     initial = problem.operator.initial_image(last.data, problem.kernel_prior().detach().to(last.data))
     if problem.operator.data_range is not None and size_of(initial) == size_of(picture):
         return picture
-    return with_chroma(stack_under(problem.operator, initial, last.data), last.chroma).clamp(0, 1)
+    whole = with_chroma(stack_under(problem.operator, initial, last.data), last.chroma)
+    return whole.clamp(last.image_range[0], max(1.0, last.image_range[1]))

@@ -19,6 +19,7 @@ from ..networks.random import seeded
 
 __all__ = ["TRIAL_SIZE", "Denoiser", "denoiser_classes", "known_class", "named_denoiser", "subclasses_in"]
 
+NOISE_NAMES = ("sigma", "sigma_denoiser", "noise", "noise_level", "std", "ths")  # of an argument with a default
 TRIAL_SIZE = (64, 64)  # height and width of the images that test a prior or a denoiser
 TRIAL_NOISE = 0.05  # noise level of the test
 WEIGHTS_REMEDY = "connect once, give the path of its weights as weights, or use TVDenoiser"
@@ -74,7 +75,8 @@ class Denoiser:
         kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
         parameters = inspect.signature(self.module.forward).parameters.values()
         is_any = any(one.kind is inspect.Parameter.VAR_POSITIONAL for one in parameters)
-        return is_any or sum(one.kind in kinds for one in parameters) > 1
+        second = [one for one in parameters if one.kind in kinds][1:2]
+        return is_any or any(one.default is one.empty or one.name in NOISE_NAMES for one in second)
 
     @torch.no_grad()
     def try_on(self, channels: int) -> None:

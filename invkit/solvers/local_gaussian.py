@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..core.fidelity_abilities import LeastSquares
 from ..core.interfaces import Blur, LinearOperator
+from ..core.operator_parameters import ComplexImage, Stacked
 from ..core.problem import Problem
 from ..numerics.conjugate_gradients import conjugate_gradients, dot_per_channel, dot_per_image
 from ..numerics.finite_differences import power_spectrum
@@ -31,6 +32,10 @@ def obstacle_to_sampling(problem: Problem) -> str | None:
     """Why `LocalGaussian` cannot be at an image of a problem, to follow "because"; None if it can."""
     if not isinstance(problem.operator, LinearOperator):
         return "its operator is not linear in the image"
+    if isinstance(problem.operator, Stacked):
+        return "its data are a stack of planes"
+    if isinstance(problem.operator, ComplexImage) and problem.operator.has_complex_image:
+        return "its image is complex"
     if not isinstance(problem.fidelity, LeastSquares):
         return "its fidelity is not the squared error, which Gaussian noise has"
     if isinstance(problem.operator, Blur) and problem.operator.padding not in ("valid", "circular"):

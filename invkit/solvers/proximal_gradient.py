@@ -69,7 +69,8 @@ class ProximalGradient(Solver[ProximalGradientState], MissingData, AnyRange):
 
     Args:
         iterations: the highest number of steps.
-        tolerance: the solver stops when a step changes the image by less, relative to the image's norm; 0: never.
+        tolerance: the solver stops when a step changes the image by less, relative to the image's norm,
+            or when no step from rest decreases the objective.
         step: length of the first step, in the unit of the data term: 1 is as long as a blur with the mean squared
             error allows. The next ones try twice the length of the step before, ten times.
         inner_iterations: of the proximal map of regularizers that are not on the pixels themselves.

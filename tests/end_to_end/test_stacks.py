@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import invkit
 from invkit.apps.cli.main import main
-from invkit.core.errors import AssemblyError, InputError
+from invkit.core.errors import AssemblyError, InputError, InvkitError
 from invkit.media.stacks import encode_stack, is_stack_file, read_stack
 
 Numbers = NDArray[np.float64]
@@ -112,15 +112,18 @@ def test_files_that_are_no_stack_are_told_apart_and_refused(tmp_path: Path) -> N
     tifffile.imwrite(tmp_path / "photo.tif", np.zeros((16, 17, 3), np.uint8), photometric="rgb")
     tifffile.imwrite(tmp_path / "stack.tif", np.zeros((6, 16, 17), np.uint16), photometric="minisblack")
     tifffile.imwrite(tmp_path / "channels.tif", np.zeros((4, 2, 16, 17), np.uint16), imagej=True)
+    tifffile.imwrite(tmp_path / "movie.tif", np.zeros((6, 16, 17), np.uint16), imagej=True, metadata={"axes": "TYX"})
     np.save(tmp_path / "colours.npy", np.zeros((16, 17, 3)))
     np.save(tmp_path / "stack.npy", np.zeros((6, 16, 17)))
     told = {path.name: is_stack_file(path) for path in tmp_path.iterdir()}
-    assert {name for name, is_stack in told.items() if is_stack} == {"stack.tif", "stack.npy"}
+    assert {name for name, is_stack in told.items() if is_stack} == {"stack.tif", "stack.npy", "channels.tif"}
     with pytest.raises(InputError, match="one channel and one time point"):
         read_stack(tmp_path / "channels.tif")
     (tmp_path / "damaged.tif").write_bytes((tmp_path / "stack.tif").read_bytes()[:300])
     with pytest.raises(InputError, match=r"damaged.tif cannot be read as a stack"):
         read_stack(tmp_path / "damaged.tif")
+    with pytest.raises(InputError, match="is truncated or damaged"):
+        invkit.deconvolve(tmp_path / "damaged.tif", kernel()[0], progress=False)
     with pytest.raises(InputError, match="is no stack; give a TIFF file"):
         invkit.restore(Path(invkit.__file__), "stack-richardson-lucy", kernel=kernel(), progress=False)
 
@@ -145,3 +148,31 @@ def test_tomographs_are_no_blurs_and_have_richardson_lucy_too() -> None:
     settings = ["solver=richardson-lucy", "fidelity=poisson", "solver.iterations=40", "regularizers=[]"]
     found = invkit.restore(sinogram, "tomography", overrides=settings, progress=False)
     assert error(np.asarray(found.image).squeeze(), truth) < 0.12
+
+
+def test_uncertainty_of_a_stack_is_refused_before_the_solve() -> None:
+    settings = ["solver=linear-admm", "fidelity=mse", "regularizers=[{name='tv',weight=1e-4}]"]
+    with pytest.raises(InvkitError, match="its data are a stack of planes"):
+        invkit.deconvolve(blurred(beads()), kernel(), overrides=settings, sigma=2.0, uncertainty=4, progress=False)
+
+
+def test_negative_counts_are_told() -> None:
+    found = invkit.deconvolve(blurred(beads()) - 1, kernel(), progress=False)
+    assert "values are negative, and light is not" in found.details["warnings"][0]
+
+
+def test_several_stacks_and_a_wrong_kernel() -> None:
+    data = blurred(beads())
+    both = invkit.deconvolve([data, data[::-1].copy()], kernel(), progress=False)
+    assert np.asarray(both.image).shape == (2, *data.shape)
+    with pytest.raises(InputError, match=r"the kernel has shape \(3, 3\)"):
+        invkit.deconvolve(data, np.ones((3, 3)), progress=False)
+
+
+def test_the_input_of_a_run_is_not_overwritten_by_its_result(tmp_path: Path) -> None:
+    (tmp_path / "image.tif").write_bytes(encode_stack(blurred(beads()), {}, None))
+    before = (tmp_path / "image.tif").read_bytes()
+    found = invkit.deconvolve(tmp_path / "image.tif", kernel(), progress=False)
+    with pytest.raises(InputError):
+        found.save(tmp_path)
+    assert (tmp_path / "image.tif").read_bytes() == before

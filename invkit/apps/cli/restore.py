@@ -316,8 +316,10 @@ def summarize(result: Result, options: RestoreOptions, *, resumable: bool) -> No
     if "uncertainty" in result.details:
         found = result.details["uncertainty"]
         print_line(
-            f"standard deviation of a pixel {found['mean_image_deviation']:.4f} on average; {found['statement']}"
+            f"standard deviation of a pixel {found['mean_image_deviation']:.4g} on average. {found['statement']}"
         )
+        if "stopped" in found:
+            print_line(f"the samples were stopped early ({found['stopped']}) after {found.get('samples')} of them")
     for notice in result.details.get("notices", ()):
         print_line(f"note: {notice}")
     if "left_out" in result.details or "unchanged" in result.details:

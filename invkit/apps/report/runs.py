@@ -318,8 +318,9 @@ def psnr_curve(run: Run, truth: Path, track: Track) -> Points:
 
 
 def read_luma(path: Path) -> npt.NDArray[np.float32]:
-    """The luma of an image file, (H, W) in [0, 1]; raises `InputError`."""
-    return np.asarray(luma_of(channels_last(to_bchw(read_image(path).pixels)[0])[0], str(path)))
+    """The luma of an image file, (H, W), in [0, 1] or in units of its own; raises `InputError`."""
+    picture, _ = to_bchw(read_image(path, in_units=True).pixels, in_units=True)
+    return np.asarray(luma_of(channels_last(picture)[0], str(path)))
 
 
 def run_results(runs: Mapping[str, Run], places: Mapping[str, int]) -> page.PageTable:

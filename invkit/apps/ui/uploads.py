@@ -223,6 +223,8 @@ def stored_jpeg(stored: StoredImage) -> bytes:
     step = max(1, max(stored.values.shape[:2]) // (2 * SCREEN_SIDE))
     values = stored.values[::step, ::step]
     if values.dtype != np.uint8:
-        white = stored.white or (1.0 if values.dtype.kind == "f" else float(np.iinfo(values.dtype).max))
+        white = stored.white or (
+            max(1.0, float(np.nanmax(values))) if values.dtype.kind == "f" else float(np.iinfo(values.dtype).max)
+        )
         values = values.astype(np.float32) / white
     return browser_jpeg(values, icc_profile=stored.icc_profile)

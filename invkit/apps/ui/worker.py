@@ -32,7 +32,7 @@ from ...core.problem import Problem
 from ...core.result import Result
 from ...core.solver import Observer, State
 from ...media.images import read_image, write_image
-from ...media.layouts import channels_last
+from ...media.layouts import drawable_batch
 from ...media.output import save_result
 from ...media.snapshot_files import pictures
 from ...numerics.framing import visible_part
@@ -135,7 +135,7 @@ def write_crop(photo: Path, crop: Crop) -> Path:
     Raises:
         InputError: the region is not within the photograph.
     """
-    whole = read_image(photo)
+    whole = read_image(photo, in_units=True)
     height, width = whole.pixels.shape[:2]
     rows, columns = slice(crop.top, crop.top + crop.height), slice(crop.left, crop.left + crop.width)
     if rows.stop > height or columns.stop > width:
@@ -178,8 +178,8 @@ def write_run(result: Result, request: RestorationRequest, folder: Path) -> None
     details = {**result.details, "image": source}
     details |= {} if request.crop is None else {"crop": request.crop.model_dump()}
     save_result(replace(result, details=details), folder)
-    view, after, profile = folder / VIEW_FOLDER, channels_last(result.image)[0], result.icc_profile
-    before = after if result.blurry is None else channels_last(result.blurry)[0]
+    view, after, profile = folder / VIEW_FOLDER, drawable_batch(result.image, result)[0], result.icc_profile
+    before = after if result.blurry is None else drawable_batch(result.blurry, result)[0]
     view.mkdir()
     (view / "before.jpg").write_bytes(browser_jpeg(before, icc_profile=profile))
     (view / "after.jpg").write_bytes(browser_jpeg(after, icc_profile=profile))
@@ -189,7 +189,7 @@ def write_run(result: Result, request: RestorationRequest, folder: Path) -> None
 
 def facts_of(result: Result, request: RestorationRequest) -> RunFacts:
     """The facts that the page shows of a run."""
-    height, width = channels_last(result.image).shape[1:3]
+    height, width = drawable_batch(result.image, result).shape[1:3]
     kernel = list(result.kernel.shape[-2:])
     return RunFacts(
         request=request,

@@ -61,12 +61,17 @@ class Terms(Observer):
     def stepped(self, problem: Problem, state: State) -> None:
         """Add a row if the iteration is a multiple of ``every``."""
         if state.iteration % self.every == 0:
-            self.rows.append(
-                {"solve": self._solves, "iteration": state.iteration} | terms_of(problem, state, state.iteration)
-            )
+            self._add(problem, state)
 
+    def _add(self, problem: Problem, state: State) -> None:
+        values = terms_of(problem, state, state.iteration)
+        self.rows.append({"solve": self._solves, "iteration": state.iteration, **values})
+
+    @torch.no_grad()
     def stopped(self, problem: Problem, state: State, reason: StopReason | None) -> None:
-        """Write the rows so far."""
+        """Add the last iteration, unless an error has interrupted it, and write the rows so far."""
+        if reason is not None and state.iteration % self.every:
+            self._add(problem, state)
         if self.folder is not None and self.rows:
             write_atomically(self.folder / FILE, table_of(self.rows).encode())
 

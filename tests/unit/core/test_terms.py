@@ -46,3 +46,10 @@ def test_a_run_writes_the_terms_of_every_stage(tmp_path: Path) -> None:
 def test_no_row_comes_between_iterations() -> None:
     with pytest.raises(InputError, match="every 1 or more iterations, not every 0"):
         Terms(every=0)
+
+
+def test_a_short_solve_has_its_last_iteration(tmp_path: Path) -> None:
+    solver, terms = JointAdam(iterations=3), Terms(tmp_path)
+    solver.solve(small_problem(solver), observers=[terms])
+    assert [row["iteration"] for row in terms.rows] == [3]
+    assert (tmp_path / "terms.csv").is_file()

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 import invkit
+from invkit.core.errors import InvkitError
 from invkit.core.operator_parameters import CoilMapPrior
 from invkit.core.result import Result
 from invkit.operators.multi_coil_mri import MultiCoilMRI
@@ -82,3 +83,13 @@ def test_the_operator_is_that_of_a_real_image_where_the_phase_is_zero() -> None:
     image = torch.rand(1, 1, SIDE, SIDE)
     free, fixed = MultiCoilMRI(phase="free"), MultiCoilMRI()
     torch.testing.assert_close(free(torch.cat([image, 0 * image], 1), maps), fixed(image, maps))
+
+
+def test_uncertainty_is_refused_and_a_complex_truth_has_its_magnitude() -> None:
+    image, data, maps = scan()
+    with pytest.raises(InvkitError, match="its image is complex"):
+        solved(data, maps, sigma=0.01, uncertainty=2)
+    job = prepare(data, recipe="sense", kernel=maps[0].numpy(), overrides=FREE, truth=np.abs(image))
+    both = np.stack([image.real, image.imag], axis=-1)
+    other = prepare(data, recipe="sense", kernel=maps[0].numpy(), overrides=FREE, truth=both)
+    assert other.run().details["psnr"]["after"] == pytest.approx(job.run().details["psnr"]["after"], abs=1e-3)

@@ -158,6 +158,7 @@ GIVEN = {
     "known": np.full((5, 5), 1 / 25),
     "known-mask": (np.random.default_rng(3).uniform(size=(36, 40)) < 0.5).astype(np.float32),
     "known-coil-maps": np.full((4, 12, 40), 0.5),
+    "known-stack-kernel": np.full((2, 3, 3), 1 / 18),
 }
 """The known parameters, by kernel prior."""
 
@@ -201,6 +202,7 @@ def test_a_recipe_runs(name: str) -> None:
     result = job.run()
     assert result.image.shape == {
         "downsampling": (72, 80),
+        "stack-convolution": (4, 12, 40),
         "haze": (2, 1, 36, 40),
         "multi-coil-mri": (12, 40),
         "phase-retrieval": (12, 40),

@@ -53,7 +53,13 @@ class Numbers(ImagePrior):
 
 
 class FreeKernel(KernelPrior):
-    """Free kernel pixels."""
+    """Free kernel pixels, of any values."""
+
+    rule = "anything"
+
+    @staticmethod
+    def allowed(value: Tensor) -> Tensor:
+        return value
 
     def __init__(self, value: Tensor) -> None:
         super().__init__(shape_of(value))
