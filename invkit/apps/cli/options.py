@@ -49,7 +49,7 @@ class RestoreOptions:
     sigma: Annotated[
         float | None,
         input_option(
-            min=0, help="Standard deviation of the noise, in [0, 1] units. Default: estimated from the image."
+            min=0, help="Standard deviation of the noise, in the units of the data. Default: estimated from the image."
         ),
     ] = None
     whole_picture: Annotated[
