@@ -222,7 +222,8 @@ def run_job(job: Job, options: RestoreOptions, observers: Sequence[Observer]) ->
         with without_collection():
             save(result, options.output, checkpoint, extendable=options.extendable)
     summarize(result, options, resumable=(options.output / CHECKPOINT).exists())
-    if "interrupted" in (result.stopped, result.details.get("uncertainty", {}).get("stopped")):
+    lacks_samples = options.uncertainty is not None and interrupt.is_set()
+    if result.stopped == "interrupted" or lacks_samples:
         raise typer.Exit(interrupt.exit_code)
 
 
