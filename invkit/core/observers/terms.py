@@ -73,6 +73,7 @@ class Terms(Observer):
         if reason is not None and state.iteration % self.every:
             self._add(problem, state)
         if self.folder is not None and self.rows:
+            self.folder.mkdir(parents=True, exist_ok=True)
             write_atomically(self.folder / FILE, table_of(self.rows).encode())
 
 
