@@ -33,6 +33,7 @@ LEAST_CONTRAST = 1e-5  # of numbers, relative to the largest; single precision h
 SINGLE_PRECISION = (1e-30, 1e30)  # of the largest magnitude, so that squares are not lost
 WHOLE_WHITE = {8: 255.0, 16: 65535.0}  # of unsigned integers, by their bits
 FLOAT_BITS = 32
+SENSOR_WHITES = (1023, 4095, 16383)  # of 10, 12 and 14 bits, in files of 16; a dim page of text has other levels
 PEDESTAL = 0.5  # of the largest value; where all data are above it, their least value is subtracted
 
 DIM_NOTICE = "the picture is dim: it was restored as if {:.4g} were white, and is returned as dark as it was"
@@ -188,7 +189,8 @@ def scaled_to_unit(image: InputImage, white: float | None = None, *, keeps_const
     """Data in [0, 1], for which weights, thresholds and the level of saturation are made.
 
     A picture of which something reaches `DIM` stays as it is. A dim one, as those of a 16-bit camera that reach a
-    fiftieth of white, is divided so that its largest value is `BRIGHTEST`, or 1 if the sensor has cut it off. Numbers
+    fiftieth of white, is divided so that its largest value is `BRIGHTEST`, or 1 if it is the white of a sensor
+    that has cut it off. Numbers
     outside [0, 1] have units of their own, such as counts. They are divided likewise, and their image may be brighter
     than every datum. If some are negative, or if all are far above zero, their least value is subtracted first, and the
     image may be darker than that. A blur keeps constants, so that the scaled data have the same blur.
@@ -271,7 +273,9 @@ def cut_off_count(data: Tensor, high: float, has_units: bool) -> int:
     if saturation_levels(data.numpy())[1] != high:
         return 0
     count = int((data == high).sum())
-    return count if not has_units or count >= max(LEAST_CUT_OFF, CUT_OFF_SHARE * data.numel()) else 0
+    if has_units:
+        return count if count >= max(LEAST_CUT_OFF, CUT_OFF_SHARE * data.numel()) else 0
+    return count if round(high * WHOLE_WHITE[16]) in SENSOR_WHITES else 0
 
 
 def black_of(low: float, high: float) -> float:

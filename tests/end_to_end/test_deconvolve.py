@@ -127,9 +127,9 @@ def test_a_blind_recipe_is_refused_and_says_what_to_do(blurry: np.ndarray) -> No
 
 
 def test_the_default_recipe_is_the_quick_and_exact_one() -> None:
-    from inspect import signature
-
-    assert signature(invkit.deconvolve).parameters["recipe"].default == "sparse-admm"
+    picture = np.kron(np.random.default_rng(0).uniform(0.1, 0.9, (6, 6)), np.ones((6, 6)))
+    found = invkit.deconvolve(picture, np.full((1, 3), 1 / 3), progress=False)
+    assert found.details["recipe"]["name"] == "sparse-admm"
     try:
         recipe = load_recipe("sparse-admm")
     except UnknownNameError:

@@ -90,10 +90,16 @@ def test_a_picture_that_reaches_half_of_white_stays_as_it_is() -> None:
 
 
 def test_what_the_sensor_cut_off_becomes_white() -> None:
-    picture = np.minimum(scene(), 0.6) / 16  # twelve bits in a file of sixteen
+    picture = np.rint(4095 * np.minimum(1.6 * scene(), 1)).astype(np.uint16)  # twelve bits in a file of sixteen
     found = scaled_to_unit(image_of(picture))
-    assert found.white == pytest.approx(0.6 / 16)
+    assert found.white == pytest.approx(4095 / 65535)
     assert float(found.data.max()) == 1
+
+
+def test_the_paper_of_a_dim_page_is_not_saturated() -> None:
+    page = np.minimum(1.6 * scene(), 1)  # a third of the pixels are paper
+    for picture in (np.rint(127 * page).astype(np.uint8), np.rint(32_735 * page).astype(np.uint16), 0.4995 * page):
+        assert float(scaled_to_unit(image_of(picture)).data.max()) == pytest.approx(BRIGHTEST, abs=1e-6)
 
 
 def test_a_blind_recipe_finds_the_kernel_of_a_dim_picture() -> None:
