@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["InputImage", "resized_planes", "scaled_to_unit"]
 
-DIM = 0.5  # the largest value of a picture that is brightened
+DIM = 0.25  # the largest value of a picture that is brightened; blur leaves half of thin white strokes on black
 REACHED = 0.999  # in [0, 1]; an image whose largest value is between this and 1 is cut off at 1
 BRIGHTEST = 0.95  # of scaled data; from 0.99 on, data count as saturated
 LEAST_CUT_OFF, CUT_OFF_SHARE = 50, 0.002  # values in own units that are equal to the largest, and their share

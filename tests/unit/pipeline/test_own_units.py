@@ -201,11 +201,11 @@ def test_a_few_counts_that_are_equal_to_the_largest_are_no_saturation() -> None:
 
 
 def test_white_of_whole_numbers_is_given_in_their_own_units() -> None:
-    picture = np.rint(20_000 * sky().clip(0)).astype(np.uint16)
+    picture = np.rint(10_000 * sky().clip(0)).astype(np.uint16)
     plain = np.asarray(restored(picture).image)
-    found = restored(picture, white=21_053.0)  # what the rule takes
+    found = restored(picture, white=10_526.0)  # what the rule takes
     np.testing.assert_allclose(np.asarray(found.image), plain, atol=5e-3 * plain.max())
-    assert "21053 was taken for white" in found.details["notices"][-1]
+    assert "10526 was taken for white" in found.details["notices"][-1]
     with pytest.raises(InputError, match=r"the data reach \d+, above the 4000 given for white"):
         restored(picture, white=4000.0)
 
