@@ -10,12 +10,11 @@ from torch import Tensor, nn
 
 from .errors import AssemblyError, InvkitError, first_line
 from .interfaces import Fidelity, ForwardOperator, ImagePrior, OperatorParameterPrior, Regularizer
-from .ranges import check_range
+from .ranges import RANGE_TOLERANCE, check_range
 
 __all__ = ["check_components", "check_contracts"]
 
 OWN = "invkit."  # the conformance checks test what is defined in these modules
-RANGE_TOLERANCE = 1e-4  # by which rounding may leave a range
 
 
 class WeightedTerm(Protocol):

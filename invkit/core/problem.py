@@ -25,13 +25,12 @@ from .interfaces import (
     OperatorParameterPrior,
     Regularizer,
 )
-from .ranges import UNIT_RANGE
+from .ranges import RANGE_TOLERANCE, UNIT_RANGE
 from .result import present
 from .runtime.threads import at_most_threads, threads_worth
 
 __all__ = ["MissingData", "Problem", "Scheduled", "Term", "one_thread_for_networks", "parts", "threads_for"]
 
-RANGE_TOLERANCE = 1e-4  # by which data may leave their range: more than the rounding of float32 Fourier transforms
 DataRange: TypeAlias = tuple[float, float] | None
 """The range of the data; None for any finite values."""
 

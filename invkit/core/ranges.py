@@ -10,12 +10,22 @@ from .errors import AssemblyError
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["UNIT_RANGE", "AnyRange", "NonNegative", "Ranged", "ValueRange", "check_range", "usable_range"]
+__all__ = [
+    "RANGE_TOLERANCE",
+    "UNIT_RANGE",
+    "AnyRange",
+    "NonNegative",
+    "Ranged",
+    "ValueRange",
+    "check_range",
+    "usable_range",
+]
 
 ValueRange: TypeAlias = tuple[float, float]
 """The lowest and the highest value of an image; ``-inf`` and ``inf`` where there is no bound."""
 
 UNIT_RANGE: ValueRange = (0.0, 1.0)  # black and white
+RANGE_TOLERANCE = 1e-4  # by which values may leave a range: more than the rounding of float32 Fourier transforms
 
 
 class Ranged(ABC):

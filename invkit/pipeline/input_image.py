@@ -217,9 +217,9 @@ def scaled_to_unit(image: InputImage, white: float | None = None, *, keeps_const
         return image
     check_numbers(low, high, keeps_constants)
     black = black_of(low, high) if has_units and keeps_constants else 0.0
-    white = None if white is None else white / WHOLE_WHITE.get(image.bits, 1.0)
+    unit = WHOLE_WHITE.get(image.bits, 1.0)  # of a white that is given
+    white = None if white is None else white / unit
     if white is not None and high > white:
-        unit = WHOLE_WHITE.get(image.bits, 1.0)
         raise InputError(
             f"the data reach {unit * high:.6g}, above the {unit * white:g} given for white; give {unit * high:.6g} or "
             "more"
@@ -227,7 +227,7 @@ def scaled_to_unit(image: InputImage, white: float | None = None, *, keeps_const
     cut_off = cut_off_count(image.data, high, has_units)
     whole = white - black if white is not None else (high - black) / (1 if cut_off else BRIGHTEST)
     kept = replace(image, data=((image.data - black) / whole).clamp(0, 1), white=whole, black=black)
-    given = "" if white is None else WHITE_NOTICE.format(white * WHOLE_WHITE.get(image.bits, 1.0))
+    given = "" if white is None else WHITE_NOTICE.format(white * unit)
     if not has_units:
         return replace(kept, range=(0.0, max(1.0, 1 / whole)), told=given or DIM_NOTICE.format(whole))
     change = f"{black:.4g} was subtracted, and they were divided by {whole:.4g}" if black else ""

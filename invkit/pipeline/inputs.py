@@ -22,7 +22,7 @@ from ..media.kernels import as_kernel, read_kernel
 from ..media.layouts import batched
 from ..media.masks import as_measured_pixels, check_not_inverted, read_measured_pixels
 from ..numerics.geometry import Size, size_of
-from .input_image import FLOAT_BITS, InputImage, scaled_to_unit
+from .input_image import FLOAT_BITS, SINGLE_PRECISION, InputImage, scaled_to_unit
 
 __all__ = [
     "ArrayOrFile",
@@ -39,7 +39,6 @@ ImageInput: TypeAlias = ArrayOrFile | Sequence[ArrayOrFile]
 """One image, or several of the same size in a list or tuple."""
 
 NO_VALUES = np.empty((0, 0, 0))
-LIMITS = (1e-30, 1e30)  # of the largest of numbers that are no picture, so that single precision holds them
 
 
 @dataclass(frozen=True)
@@ -242,7 +241,7 @@ def single_precision(values: npt.NDArray[Any], name: str) -> Tensor:
     if not bool(np.isfinite(values).all()):
         raise InputError(f"{name} holds NaN or infinite values; replace them first")
     largest = float(np.abs(values).max())
-    if largest and not LIMITS[0] < largest < LIMITS[1]:
+    if largest and not SINGLE_PRECISION[0] < largest < SINGLE_PRECISION[1]:
         raise InputError(
             f"the largest magnitude in {name} is {largest:.3g}, beyond single precision; multiply the data by a number "
             "that brings it near 1"
