@@ -46,6 +46,7 @@ def check_fidelity(component: type[Fidelity], params: ParameterValues | None = N
         assert_mean_of_values(fidelity, predicted, data)
         for step in PROX_STEPS:
             assert_data_prox(fidelity, predicted, data, step)
+            assert_data_prox(fidelity, predicted, data, step * (0.5 + data))  # one for each value
     stage = fidelity.at(10)
     demand(isinstance(stage, Fidelity), f"{component.__name__}.at(iteration) gives {stage!r}, not a Fidelity")
 
@@ -97,14 +98,14 @@ def assert_mean_of_values(fidelity: Separable, predicted: Tensor, data: Tensor) 
     demand(torch.allclose(values, apart, rtol=1e-5), f"{name}.values mixes the values of an image")
 
 
-def assert_data_prox(fidelity: Separable, predicted: Tensor, data: Tensor, step: float) -> None:
+def assert_data_prox(fidelity: Separable, predicted: Tensor, data: Tensor, step: float | Tensor) -> None:
     """``prox`` minimises ``step * values + (z - predicted)^2 / 2`` for each value, among points around the solution.
 
     Args:
         fidelity: the fidelity.
         predicted: (B, C, H, W).
         data: (B, C, H, W).
-        step: > 0.
+        step: > 0, a number or (B, C, H, W).
     """
     name, before = type(fidelity).__name__, (predicted.clone(), data.clone())
     with assert_unchanged(fidelity), assert_random_state_untouched(f"calling {name}.prox"):

@@ -221,7 +221,7 @@ class Nosy(GradientDescent):
     """Fits unknown data too."""
 
     def step(self, problem: Problem, state: PixelState) -> PixelState:
-        return super().step(replace(problem, measured=None), state)
+        return super().step(replace(problem, weights=None), state)
 
 
 class Counting(JointAdam):  # type: ignore[misc]  # a final class

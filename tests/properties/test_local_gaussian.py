@@ -55,7 +55,7 @@ def problem_of(
         kernel_prior=known,
         fidelity=MSE(),
         regularizers=(Term(regularizer, weight),),
-        measured=drawn(data_shape, seed + 2, torch.float64) >= hole,
+        weights=drawn(data_shape, seed + 2, torch.float64) >= hole,
     )
 
 
@@ -68,7 +68,7 @@ def columns(apply: object, shape: tuple[int, ...]) -> Tensor:
 def precision_of(problem: Problem, image: Tensor, noise: float) -> Tensor:
     """The Hessian of the objective's quadratic majoriser over twice the noise's variance, as a dense matrix."""
     kernel, count = problem.kernel_prior().double(), problem.data.numel()
-    blur = columns(lambda x: problem.masked(problem.operator(x, kernel)), tuple(image.shape))
+    blur = columns(lambda x: problem.weighted(problem.operator(x, kernel)), tuple(image.shape))
     total = blur.T @ blur
     for term in problem.regularizers:
         regularizer: GradientL2 = term.regularizer  # type: ignore[assignment]
@@ -131,7 +131,7 @@ def test_the_likely_strength_is_that_of_an_image_drawn_from_the_prior(
     problem = problem_of(GradientL2(), 1, data_shape=shape, weight=0.06)  # differences of about 0.02
     generator = torch.Generator().manual_seed(2)
     blank = torch.full(tuple(problem.image_prior.shape), 0.5, dtype=torch.float64)
-    prior_alone = replace(problem, measured=torch.zeros(shape, dtype=torch.bool).index_fill(3, torch.tensor([0]), True))
+    prior_alone = replace(problem, weights=torch.zeros(shape, dtype=torch.bool).index_fill(3, torch.tensor([0]), True))
     source = LocalGaussian.at(prior_alone, blank, problem.kernel_prior(), noise)
     image = 0.5 + replace(source, strength=source.strength * strength).sample(generator)
     blurred = problem.operator(image, problem.kernel_prior().double())
