@@ -61,8 +61,8 @@ def read_variance(given: Array | str | Path, data: Tensor, *, are_pictures: bool
     allowed = ({1, len(data)}, {1, data.shape[1]}, {data.shape[2]}, {data.shape[3]})
     if any(side not in sides for side, sides in zip(found.shape, allowed, strict=True)):
         raise InputError(
-            f"{name} has shape {values.shape}, and the data are {data.shape[-2]}x{data.shape[-1]} (height x width) with "
-            f"{data.shape[1]} channel(s); give one variance for each pixel, (H, W)"
+            f"{name} has shape {values.shape}, and the data are {'x'.join(map(str, data.shape[-2:]))} (height x width) "
+            f"with {data.shape[1]} channel(s); give one variance for each pixel, (H, W)"
         )
     found = found.nan_to_num(nan=np.inf, posinf=np.inf, neginf=-1)
     if bool(found.isinf().all()):
