@@ -74,10 +74,15 @@ def lacks_ability(place: str, holder: type, ability: type, given: type | None, f
 
 
 def cannot_weight_data(recipe: str, reason: DataWeightsError) -> DataWeightsError:
-    """The error for variances or a mask that a recipe would not use; names the solvers that would."""
+    """The error for variances or a mask that a recipe would not use; names the solvers that would.
+
+    Args:
+        recipe: its name.
+        reason: of the solver.
+    """
     return DataWeightsError(
-        f"the recipe {recipe} has no use for variances or a mask ({reason}); solvers that have are "
-        f"{able(SOLVERS, WeightedData)}, for example in the recipes sparse-admm and tv-admm"
+        f"the recipe {recipe} has no use for variances or a mask: {reason}; the recipes sparse-admm and tv-admm use "
+        f"them, and others with the solvers {able(SOLVERS, WeightedData)}"
     )
 
 
