@@ -11,10 +11,10 @@ Bad pixels, black or white, are not masked: invkit has to find them. `found` is 
 ``whole_picture=True``, so that they count like all others. Figures are the PSNR over the other pixels.
 
 Variances: drawn pictures of rectangles, discs and waves, blurred by the same kernel. The standard deviation of the
-noise is between 0.005 and 0.05, so that its variance differs by 1:100. `estimated` is the recipe without further knowledge,
-`level` with the root mean square of the noise, `best level` with the best of seven noise levels for each picture, and
-`variances` with the variance of each pixel. Figures are the PSNR, dB, mean over the pictures. `wiener` and
-`hyper-laplacian` divide spectra, and refuse variances.
+noise is between 0.005 and 0.05, so that its variance differs by 1:100. `estimated` is the recipe without further
+knowledge, `level` with the root mean square of the noise, `best level` with the best of seven noise levels for each
+picture, and `variances` with the variance of each pixel. Figures are the PSNR, dB, mean over the pictures. `wiener`
+and `hyper-laplacian` divide spectra, and refuse variances.
 """
 
 from __future__ import annotations
