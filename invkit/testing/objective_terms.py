@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ..core.fidelity_abilities import Separable
 from ..core.interfaces import Denoising, Fidelity, Proximable, Regularizer, Reweightable
+from ..core.ranges import SumOverData
 from ..numerics.finite_differences import apply_filters
 from .common import (
     ParameterValues,
@@ -42,6 +43,8 @@ def check_fidelity(component: type[Fidelity], params: ParameterValues | None = N
     for point in (predicted, data, torch.zeros_like(data), torch.ones_like(data)):
         assert_differentiable(fidelity, point, data)
     assert_differentiable(fidelity, predicted.double(), data.double())
+    if isinstance(fidelity, SumOverData):
+        assert_each_datum_weighted(fidelity, value, predicted, data)
     if isinstance(fidelity, Separable):
         assert_mean_of_values(fidelity, predicted, data)
         for step in PROX_STEPS:
@@ -86,6 +89,24 @@ def assert_differentiable(term: Fidelity | Regularizer, point: Tensor, *others: 
     demand(value.requires_grad, f"{name} is not differentiable")
     (gradient,) = torch.autograd.grad(value.sum(), leaf)
     demand(bool(gradient.isfinite().all()), f"{name} has gradients that are not finite")
+
+
+def assert_each_datum_weighted(fidelity: SumOverData, value: Tensor, predicted: Tensor, data: Tensor) -> None:
+    """``weighted`` is linear in the weights, with weights of one it is the fidelity, and each datum counts by its own.
+
+    Args:
+        fidelity: the fidelity.
+        value: of prediction and data, (B,).
+        predicted: (B, C, H, W).
+        data: (B, C, H, W).
+    """
+    name, weights = type(fidelity).__name__, drawn(COMPARED_SHAPE, seed=3)
+    parts = [fidelity.weighted(predicted, data, each) for each in (weights, 1 - weights)]
+    demand(torch.allclose(sum(parts, 0 * value), value, rtol=1e-5), f"{name}.weighted does not add up to {name}")
+    weights[..., 4:9, 3:7] = 0
+    expected = fidelity.weighted(predicted, data, weights)
+    other = fidelity.weighted(predicted, torch.where(weights > 0, data, 1 - data), weights)
+    demand(torch.equal(expected, other), f"{name}.weighted depends on data of weight zero")
 
 
 def assert_mean_of_values(fidelity: Separable, predicted: Tensor, data: Tensor) -> None:
