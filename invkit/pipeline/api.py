@@ -64,7 +64,8 @@ def deblur(
         seed: of every random number.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         sigma: standard deviation of the noise in [0, 1] units; None to estimate it.
-        whole_picture: take the whole picture for the blurred scene. Otherwise frames, bars, date stamps, watermarks,
+        whole_picture: take the whole picture for the blurred scene; then only masked, transparent and unmeasured pixels
+            are unknown, where the recipe's solvers can leave them out. Otherwise frames, bars, date stamps, watermarks,
             bad pixels and transparent pixels of a single picture do not enter the estimate, and a picture that is
             sharp already is returned as it was; the result's ``details["notices"]`` say so. Bad pixels are filled, and
             everything else that was left out is kept in the result.

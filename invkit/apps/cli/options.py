@@ -64,7 +64,7 @@ class RestoreOptions:
         input_option(
             "--whole-picture",
             help="Take the whole picture for the blurred scene: leave out no frames, bars, date stamps, watermarks and "
-            "bad or transparent pixels, and restore it even if it is sharp.",
+            "bad pixels, and restore it even if it is sharp. Transparent and unmeasured pixels stay unknown.",
         ),
     ] = False
     white: Annotated[
