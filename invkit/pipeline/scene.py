@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
@@ -28,7 +28,7 @@ from .inputs import Inputs
 from .options import Options
 from .variances import unmeasured_pixels
 
-__all__ = ["Scene", "find_scene", "scene_of"]
+__all__ = ["UNKNOWN_SHARE", "Scene", "find_scene", "scene_of"]
 
 Picture: TypeAlias = npt.NDArray[np.float32]
 Mask: TypeAlias = npt.NDArray[np.bool_]
@@ -54,6 +54,8 @@ DESCRIPTIONS = {
 """What may be left out, by its name in the details of a result; in the order of a sentence."""
 
 LEFT_OUT_NOTICE = "left out, because it was not blurred with the scene: {}"
+UNKNOWN_NOTICE = "left out, because their values are unknown: {}"
+UNKNOWN_SHARE = "masked_share"  # what stays unknown in the whole picture, too
 UNCHANGED_NOTICE = (
     "the picture is sharp already, and comes back as it was: its edges are one pixel wide, and the kernel found is a "
     "point"
@@ -124,9 +126,10 @@ class Scene:
 
     def facts(self, is_sharp: bool) -> dict[str, Any]:
         """What was left out, whether the scene is unchanged because it is sharp, and sentences that say so."""
-        parts = [text.format(self.left_out[name]) for name, text in DESCRIPTIONS.items() if name in self.left_out]
-        listed = " and ".join([", ".join(parts[:-1]), *parts[-1:]] if parts[1:] else parts)
-        notices = [LEFT_OUT_NOTICE.format(listed)] if parts else []
+        parts = {name: text.format(self.left_out[name]) for name, text in DESCRIPTIONS.items() if name in self.left_out}
+        unblurred = [text for name, text in parts.items() if name != UNKNOWN_SHARE]
+        notices = [UNKNOWN_NOTICE.format(parts[UNKNOWN_SHARE])] if UNKNOWN_SHARE in parts else []
+        notices += [LEFT_OUT_NOTICE.format(enumerated(unblurred))] if unblurred else []
         notices += [UNCHANGED_NOTICE] if is_sharp else []
         return {
             **({"left_out": dict(self.left_out)} if parts else {}),
@@ -281,6 +284,15 @@ def as_noisy(picture: Picture, filled: Mask, sigma: float) -> Picture:
     """
     noise = np.random.default_rng(NOISE_SEED).standard_normal(picture.shape, dtype=np.float32)
     return np.ascontiguousarray((picture + np.float32(sigma) * noise * filled).clip(0, 1))
+
+
+def enumerated(parts: Sequence[str]) -> str:
+    """Parts of a sentence, one after the other.
+
+    >>> enumerated(["a frame", "2 bad pixels", "writing"])
+    'a frame, 2 bad pixels and writing'
+    """
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if parts[1:] else parts)
 
 
 def findings(hidden_as: str, hidden: Mask, place: Rectangle, bad: Mask, drawn: Mask) -> dict[str, Any]:
