@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..core import registry
+from ..core.convolving import Convolving
 from ..core.errors import AssemblyError, PluginError
 from ..core.fidelity_abilities import KullbackLeibler, LeastSquares, Separable
 from ..core.interfaces import (
@@ -32,6 +33,7 @@ ABILITIES: dict[type, str] = {
     Assignable: "can be set to a given image or kernel",
     Attracting: "attracts the image to a target",
     Blur: "is a convolution",
+    Convolving: "is a convolution of pictures or of stacks",
     Denoising: "is a denoiser",
     GriddedBlur: "has kernels on a grid",
     KullbackLeibler: "is the Kullback-Leibler divergence",

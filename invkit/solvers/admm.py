@@ -15,12 +15,12 @@ from ..core.parameters import NonNegative, Positive, PositiveFraction, PositiveI
 from ..core.problem import MissingData, Problem
 from ..core.ranges import AnyRange, ValueRange
 from ..numerics.finite_differences import apply_filters, apply_filters_adjoint
-from ..numerics.fourier import otf, to_grid, to_image
-from ..numerics.geometry import margins, size_of
+from ..numerics.fourier import inverse_transform, otf, to_grid, to_image, transform
+from ..numerics.geometry import margin_before, sides_of, window_of
 from .inner import Advancing
-from .masked_blur import data_on_grid, is_circular
+from .masked_blur import axes_of, data_on_grid, is_circular
 from .pixel_state import (
-    LEAST_SQUARES_DEBLURRING,
+    CONVOLVED,
     PixelState,
     check_padding,
     check_terms,
@@ -38,6 +38,8 @@ SATURATED_UPPER_BOUND = 8.0  # times white; the blur of a brighter pixel is itse
 @dataclass(kw_only=True)
 class ADMMState(PixelState):
     """Image, blurred image and coefficients with their multipliers, on a periodic grid.
+
+    Of a stack, the grid has three sides and C is left out: (B, *grid).
 
     With relaxation a each scaled multiplier also holds the share (1 - a) of its variable that the next step needs.
 
@@ -98,7 +100,7 @@ class ADMM(Advancing[ADMMState], MissingData, AnyRange):
     """
 
     keeps_large_blocks = True
-    needs: ClassVar = {**LEAST_SQUARES_DEBLURRING, "fidelity": Separable, "regularizers": Proximable}
+    needs: ClassVar = {**CONVOLVED, "fidelity": Separable, "regularizers": Proximable}
 
     @validated
     def __init__(
@@ -129,12 +131,12 @@ class ADMM(Advancing[ADMMState], MissingData, AnyRange):
     def start(self, problem: Problem) -> ADMMState:
         """Put the image on the grid and set the multipliers to zero."""
         image, kernel = starting_point(problem)
-        size = size_of(data_on_grid(problem, kernel))
+        size = sides_of(data_on_grid(problem, kernel), axes_of(problem))
         blur, grid = otf(kernel, size), to_grid(image, size)
         rho, stiff = self._rho(problem), stiffness(problem, grid) + self.bound_penalty
         inverse = 1 / (self.data_penalty * blur.abs().square() + rho * stiff)
         saturated = saturation_mask(problem.masked(problem.data), self.saturation)
-        blurred, kept, scale = torch.fft.irfft2(blur * torch.fft.rfft2(grid), size), 1 - self.relaxation, self._scale()
+        blurred, kept, scale = inverse_transform(blur * transform(grid, size), size), 1 - self.relaxation, self._scale()
         return ADMMState(
             image=image,
             kernel=kernel,
@@ -157,11 +159,13 @@ class ADMM(Advancing[ADMMState], MissingData, AnyRange):
         target = self._prior_step(problem, state)
         if self.bound_penalty > 0:
             target.add_(self._bound_step(state), alpha=self.bound_penalty)
-        spectrum = torch.fft.rfft2(self._data_step(problem, state)).mul_(state.data_factor)
-        spectrum.addcmul_(torch.fft.rfft2(target), state.prior_factor)
-        state.grid = torch.fft.irfft2(spectrum, size_of(state.grid))
-        state.blurred = torch.fft.irfft2(spectrum * state.blur, size_of(state.grid))
-        state.image = to_image(state.grid, size_of(state.image))
+        axes = axes_of(problem)
+        size = sides_of(state.grid, axes)
+        spectrum = transform(self._data_step(problem, state), size).mul_(state.data_factor)
+        spectrum.addcmul_(transform(target, size), state.prior_factor)
+        state.grid = inverse_transform(spectrum, size)
+        state.blurred = inverse_transform(spectrum * state.blur, size)
+        state.image = to_image(state.grid, sides_of(state.image, axes))
         return state
 
     @torch.no_grad()
@@ -260,10 +264,11 @@ def under_data(problem: Problem, grid: Tensor, kernel: Tensor) -> Tensor:
 
     Args:
         problem: gives the shape of the data.
-        grid: (B, C, *grid).
-        kernel: (B, 1, h, w).
+        grid: (B, C, *grid), or (B, *grid) of a stack.
+        kernel: (B, 1, h, w), or (B, d, h, w).
     """
     if is_circular(problem):
         return grid
-    (height, width), ((top, _), (left, _)) = size_of(problem.data), margins(size_of(kernel))
-    return grid[..., top : top + height, left : left + width]
+    axes = axes_of(problem)
+    corner = tuple(map(margin_before, sides_of(kernel, axes)))
+    return window_of(grid, corner, sides_of(problem.data, axes))

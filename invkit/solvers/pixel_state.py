@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from ..core.convolving import Convolving
 from ..core.errors import AssemblyError
 from ..core.fidelity_abilities import LeastSquares
 from ..core.interfaces import Assignable, Blur, ImagePrior, OperatorParameterPrior
@@ -17,6 +18,7 @@ from ..core.ranges import UNIT_RANGE, ValueRange
 from ..core.solver import State
 
 __all__ = [
+    "CONVOLVED",
     "LEAST_SQUARES_DEBLURRING",
     "PixelState",
     "check_padding",
@@ -30,6 +32,9 @@ __all__ = [
 
 LEAST_SQUARES_DEBLURRING: Mapping[str, type] = {"operator": Blur, "image_prior": Assignable, "fidelity": LeastSquares}
 """The components that solvers need which compute the image from ``|K x - y|^2``."""
+
+CONVOLVED: Mapping[str, type] = {"operator": Convolving, "image_prior": Assignable, "fidelity": LeastSquares}
+"""The same for solvers that take pictures and stacks of planes."""
 
 ADVICE_ON_KERNEL = " (to penalise an estimated kernel, set the kernel estimation's weight)"
 
@@ -104,7 +109,7 @@ def check_padding(problem: Problem, solver: str, allowed: tuple[str, ...] = ("va
         solver: name of the solver, for the message.
         allowed: paddings that the solver models.
     """
-    padding = problem.operator.padding if isinstance(problem.operator, Blur) else "valid"
+    padding = problem.operator.padding if isinstance(problem.operator, Convolving) else "valid"
     if padding not in allowed:
         raise AssemblyError(
             f"{solver} needs an operator with padding {' or '.join(allowed)}, and it is '{padding}'; "

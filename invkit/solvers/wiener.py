@@ -13,10 +13,10 @@ from ..core.problem import Problem
 from ..core.ranges import AnyRange
 from ..core.solver import Solver
 from ..numerics.finite_differences import power_spectrum
-from ..numerics.fourier import otf, to_image
-from ..numerics.geometry import size_of
-from .masked_blur import MaskedBlur, data_on_grid, objective
-from .pixel_state import LEAST_SQUARES_DEBLURRING, PixelState, check_padding, check_terms, starting_point
+from ..numerics.fourier import inverse_transform, otf, to_image, transform
+from ..numerics.geometry import Sides, sides_of
+from .masked_blur import MaskedBlur, axes_of, data_on_grid, objective
+from .pixel_state import CONVOLVED, PixelState, check_padding, check_terms, starting_point
 
 __all__ = ["Wiener"]
 
@@ -36,7 +36,7 @@ class Wiener(Solver[PixelState], AnyRange):
     """
 
     iterations = 1
-    needs: ClassVar = {**LEAST_SQUARES_DEBLURRING, "regularizers": Reweightable}
+    needs: ClassVar = {**CONVOLVED, "regularizers": Reweightable}
 
     @validated
     def __init__(self) -> None:
@@ -56,18 +56,28 @@ class Wiener(Solver[PixelState], AnyRange):
     @torch.no_grad()
     def step(self, problem: Problem, state: PixelState) -> PixelState:
         """Divide the spectra; there is no other step."""
-        data = data_on_grid(problem, state.kernel)
-        blur = otf(state.kernel, size_of(data))
-        curvature = blur.abs().square() + quadratic(problem, data)
-        spectrum = torch.fft.rfft2(data).mul_(blur.conj()).div_(curvature.clamp_(min=MIN_WIENER_DIVISOR))
-        state.image = to_image(torch.fft.irfft2(spectrum, size_of(data)), size_of(state.image)).contiguous()
+        data, axes = data_on_grid(problem, state.kernel), axes_of(problem)
+        size = sides_of(data, axes)
+        blur = otf(state.kernel, size)
+        curvature = blur.abs().square() + quadratic(problem, data, size)
+        spectrum = transform(data, size).mul_(blur.conj()).div_(curvature.clamp_(min=MIN_WIENER_DIVISOR))
+        state.image = to_image(inverse_transform(spectrum, size), sides_of(state.image, axes)).contiguous()
         state.losses.append(objective(problem, MaskedBlur.of(problem, state.kernel), state.image))
         state.converged = True
         return state
 
 
-def quadratic(problem: Problem, grid: Tensor) -> Tensor:
-    """``sum_i w_i |D_i|^2`` on the half grid, (1, C, *half grid), in units in which the data term is ``|K|^2``."""
+def quadratic(problem: Problem, grid: Tensor, size: Sides) -> Tensor:
+    """``sum_i w_i |D_i|^2`` on the half grid, in units in which the data term is ``|K|^2``.
+
+    Args:
+        problem: gives the regularizers.
+        grid: (B, C, H, W), gives channels, precision and device.
+        size: of the grid, (H, W), or (D, H, W) of a stack.
+
+    Returns:
+        (1, C, *half grid), or (*half grid) of a stack.
+    """
     total, channels = grid.new_zeros(()), grid.shape[1]
     for term in problem.regularizers:
         if term.target == "image" and isinstance(term.regularizer, Reweightable):
@@ -75,5 +85,6 @@ def quadratic(problem: Problem, grid: Tensor) -> Tensor:
             # R is the mean of ``channels`` values for one pixel; data and image have equally many values per pixel.
             weights = term.regularizer.weights(grid.new_zeros(len(filters), 1, channels, 1, 1)) * channels
             for weight, taps in zip(weights, filters, strict=True):
-                total = total + term.weight / 2 * weight * power_spectrum([taps], size_of(grid), grid)
+                factor = weight if len(size) == 2 else weight.mean()  # of a stack, every plane has the same
+                total = total + term.weight / 2 * factor * power_spectrum([taps], size, grid)
     return total
