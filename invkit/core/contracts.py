@@ -8,10 +8,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from ..numerics.finite_differences import is_across_planes
 from .errors import AssemblyError, InvkitError, first_line
-from .interfaces import Fidelity, ForwardOperator, ImagePrior, OperatorParameterPrior, Proximable, Regularizer
-from .operator_parameters import Stacked
+from .interfaces import Fidelity, ForwardOperator, ImagePrior, OperatorParameterPrior, Regularizer
 from .ranges import RANGE_TOLERANCE, check_range
 
 __all__ = ["check_components", "check_contracts"]
@@ -63,34 +61,17 @@ class Components(Protocol):
 
 
 def check_components(solver: object, problem: Components) -> None:
-    """Refuse an image range that a solver would not keep, and components that do not fit or break their contract.
+    """Refuse an image range that a solver would not keep, and components that break their contract.
 
     Args:
         solver: the solver.
         problem: that it shall solve.
 
     Raises:
-        AssemblyError: as `check_range`, `check_planes` and `check_contracts`.
+        AssemblyError: as `check_range` and `check_contracts`.
     """
     check_range(solver, problem.image_prior.range)
-    check_planes(problem)
     check_contracts(problem)
-
-
-def check_planes(problem: Components) -> None:
-    """Refuse a regularizer with differences between planes on what is no stack, whose channels are colours.
-
-    Raises:
-        AssemblyError: names the regularizer and the operator.
-    """
-    if isinstance(problem.operator, Stacked):
-        return
-    for term in problem.regularizers:
-        if isinstance(term.regularizer, Proximable) and any(map(is_across_planes, term.regularizer.filters)):
-            raise AssemblyError(
-                f"{type(term.regularizer).__name__} takes differences between the planes of a stack, and the data of "
-                f"{type(problem.operator).__name__} are no stack; use one of pictures, as 'tv'"
-            )
 
 
 @torch.no_grad()

@@ -21,9 +21,8 @@ from torch import Tensor, nn
 from ..numerics.conjugate_gradients import conjugate_gradients
 from ..numerics.finite_differences import IDENTITY, DifferenceFilter, apply_filters
 from ..numerics.geometry import Shape, Size, shape_of
-from .convolving import Convolving
 from .nested import Component
-from .ranges import UNIT_RANGE, NonNegative, ValueRange
+from .ranges import UNIT_RANGE, Convolving, NonNegative, ValueRange
 from .result import DataReading
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..core.convolving import Convolving
 from ..core.errors import InputError
 from ..core.interfaces import LinearOperator
 from ..core.operator_parameters import LinearMap, Prepared, Stacked, StackKernelPrior
 from ..core.parameters import PositiveInt, validated
+from ..core.ranges import Convolving
 from ..core.result import DataReading
 from ..numerics.fourier import fast_length, inverse_transform, otf, transform
 from ..numerics.geometry import Shape, Size, margin_before, shape_of, window_of

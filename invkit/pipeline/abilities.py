@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from ..core import registry
-from ..core.convolving import Convolving
 from ..core.errors import AssemblyError, PluginError
 from ..core.fidelity_abilities import KullbackLeibler, LeastSquares, Separable
 from ..core.interfaces import (
@@ -23,7 +22,7 @@ from ..core.interfaces import (
     Reweightable,
 )
 from ..core.parameters import nested_components_of
-from ..core.ranges import NonNegative
+from ..core.ranges import Convolving, NonNegative
 
 __all__ = ["lacks_ability"]
 

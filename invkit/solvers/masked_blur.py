@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from ..core.convolving import Convolving
 from ..core.problem import Problem
+from ..core.ranges import Convolving
 from ..numerics.fourier import extend_periodically, grid_sides, inverse_transform, otf, to_image, transform
 from ..numerics.geometry import Sides, margin_before, sides_of, window_of
 

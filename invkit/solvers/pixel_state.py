@@ -9,13 +9,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..core.convolving import Convolving
 from ..core.errors import AssemblyError
 from ..core.fidelity_abilities import LeastSquares
-from ..core.interfaces import Assignable, Blur, ImagePrior, OperatorParameterPrior
+from ..core.interfaces import Assignable, Blur, ImagePrior, OperatorParameterPrior, Proximable
+from ..core.operator_parameters import Stacked
 from ..core.problem import Problem
-from ..core.ranges import UNIT_RANGE, ValueRange
+from ..core.ranges import UNIT_RANGE, Convolving, ValueRange
 from ..core.solver import State
+from ..numerics.finite_differences import is_across_planes
 
 __all__ = [
     "CONVOLVED",
@@ -118,7 +119,7 @@ def check_padding(problem: Problem, solver: str, allowed: tuple[str, ...] = ("va
 
 
 def check_terms(problem: Problem, solver: str, ignored: Sequence[str] = ("kernel",)) -> None:
-    """Raise `AssemblyError` for a regularizer that a solver would ignore.
+    """Raise `AssemblyError` for a regularizer that a solver would ignore, or that takes colours for planes of a stack.
 
     Args:
         problem: the problem to check.
@@ -126,6 +127,13 @@ def check_terms(problem: Problem, solver: str, ignored: Sequence[str] = ("kernel
         ignored: "image", "kernel" or both.
     """
     for term in problem.regularizers:
+        regularizer = term.regularizer
+        is_of_stacks = isinstance(regularizer, Proximable) and any(map(is_across_planes, regularizer.filters))
+        if is_of_stacks and not isinstance(problem.operator, Stacked):
+            raise AssemblyError(
+                f"{type(regularizer).__name__} takes differences between the planes of a stack, and the data of "
+                f"{type(problem.operator).__name__} are no stack; use one of pictures, as 'tv'"
+            )
         if term.target in ignored:
             advice = ADVICE_ON_KERNEL if term.target == "kernel" else ""
             raise AssemblyError(
