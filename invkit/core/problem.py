@@ -29,7 +29,16 @@ from .ranges import RANGE_TOLERANCE, UNIT_RANGE
 from .result import present
 from .runtime.threads import at_most_threads, threads_worth
 
-__all__ = ["MissingData", "Problem", "Scheduled", "Term", "one_thread_for_networks", "parts", "threads_for"]
+__all__ = [
+    "MissingData",
+    "Problem",
+    "Scheduled",
+    "StatesMemory",
+    "Term",
+    "one_thread_for_networks",
+    "parts",
+    "threads_for",
+]
 
 DataRange: TypeAlias = tuple[float, float] | None
 """The range of the data; None for any finite values."""
@@ -42,6 +51,14 @@ class MissingData(ABC):  # noqa: B024 - an ability without a method
 
     The values that stand in their place do not change the result, except through the image that a solve starts from.
     """
+
+
+class StatesMemory(ABC):
+    """The ability of a solver to say how much memory a solve takes, which depends on more than the image's prior."""
+
+    @abstractmethod
+    def memory_needed(self, problem: Problem) -> int:
+        """Return about how many bytes a solve takes besides the problem itself."""
 
 
 class Scheduled(ABC):
