@@ -25,6 +25,7 @@ __all__ = [
     "is_across_planes",
     "offset_of",
     "power_spectrum",
+    "stack_gradient",
     "sum_over",
 ]
 
@@ -43,6 +44,15 @@ SECOND_DIFFERENCES: tuple[DifferenceFilter, ...] = (
     ((1, 1, 1.0), (1, 0, -1.0), (0, 1, -1.0), (0, 0, 1.0)),
 )
 """Second differences: vertical, horizontal, mixed."""
+
+
+def stack_gradient(across: float = 1.0) -> tuple[DifferenceFilter, ...]:
+    """Forward differences of a stack (B, D, H, W): in depth, times ``across``, vertical, horizontal."""
+    return (
+        ((1, 0, 0, across), (0, 0, 0, -across)),
+        ((0, 1, 0, 1.0), (0, 0, 0, -1.0)),
+        ((0, 0, 1, 1.0), (0, 0, 0, -1.0)),
+    )
 
 
 def offset_of(tap: Tap) -> tuple[int, int, int]:

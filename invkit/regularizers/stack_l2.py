@@ -6,8 +6,8 @@ from torch import Tensor
 
 from ..core.interfaces import Reweightable
 from ..core.parameters import Positive, validated
+from ..numerics.finite_differences import stack_gradient
 from .shrinkage import mean_penalty, values_per_image
-from .stack_tv import gradient_of_stacks
 
 __all__ = ["StackGradientL2"]
 
@@ -34,7 +34,7 @@ class StackGradientL2(Reweightable):
     def __init__(self, *, plane_distance: Positive = 1.0) -> None:
         super().__init__()
         self.plane_distance = plane_distance
-        self.filters = gradient_of_stacks(1 / plane_distance)
+        self.filters = stack_gradient(1 / plane_distance)
 
     def penalty(self, coefficients: Tensor) -> Tensor:
         """Differences (3, B, D, H, W) -> (B,), >= 0."""

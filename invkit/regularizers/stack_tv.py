@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ..core.interfaces import Reweightable
 from ..core.parameters import NonNegative, Positive, validated
-from ..numerics.finite_differences import DifferenceFilter
+from ..numerics.finite_differences import stack_gradient
 from .shrinkage import mean_penalty, squared_length
 from .tv import length_weights, shortened, smooth_root
 
@@ -40,7 +40,7 @@ class StackTotalVariation(Reweightable):
         super().__init__()
         self.plane_distance = plane_distance
         self.smoothing = smoothing
-        self.filters = gradient_of_stacks(1 / plane_distance)
+        self.filters = stack_gradient(1 / plane_distance)
 
     def penalty(self, coefficients: Tensor) -> Tensor:
         """Differences (3, B, D, H, W) -> (B,), >= 0."""
@@ -53,12 +53,3 @@ class StackTotalVariation(Reweightable):
     def weights(self, coefficients: Tensor) -> Tensor:
         """``1 / sqrt(length^2 + smoothing^2)`` over D H W; (3, B, D, H, W), > 0."""
         return length_weights(coefficients, JOINT, self.smoothing)
-
-
-def gradient_of_stacks(across: float) -> tuple[DifferenceFilter, ...]:
-    """Forward differences: in depth, times ``across``, vertical, horizontal."""
-    return (
-        ((1, 0, 0, across), (0, 0, 0, -across)),
-        ((0, 1, 0, 1.0), (0, 0, 0, -1.0)),
-        ((0, 0, 1, 1.0), (0, 0, 0, -1.0)),
-    )
