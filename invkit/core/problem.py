@@ -35,6 +35,7 @@ __all__ = [
     "Scheduled",
     "StatesMemory",
     "Term",
+    "memory_needed",
     "one_thread_for_networks",
     "parts",
     "threads_for",
@@ -54,7 +55,13 @@ class MissingData(ABC):  # noqa: B024 - an ability without a method
 
 
 class StatesMemory(ABC):
-    """The ability of a solver to say how much memory a solve takes, which depends on more than the image's prior."""
+    """The ability of a solver to say how much memory a solve takes, which depends on more than the image's prior.
+
+    Attributes:
+        memory_remedy: what a user can set if that is too much, to follow "crop the image, or".
+    """
+
+    memory_remedy: str
 
     @abstractmethod
     def memory_needed(self, problem: Problem) -> int:
@@ -217,6 +224,11 @@ class Problem:
         """The objective, the components and the data, for notebooks; computes nothing."""
         html: str = present("problem_html")(self)
         return html
+
+
+def memory_needed(solver: object, problem: Problem) -> int:
+    """About the bytes that a solve takes besides the problem: as the solver says, or else the image prior."""
+    return solver.memory_needed(problem) if isinstance(solver, StatesMemory) else problem.image_prior.memory_needed()
 
 
 def type_name(thing: object) -> str:

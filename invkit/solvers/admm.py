@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from ..core.fidelity_abilities import Separable
 from ..core.interfaces import Proximable
 from ..core.parameters import NonNegative, Positive, PositiveFraction, PositiveInt, validated
-from ..core.problem import MissingData, Problem
+from ..core.problem import MissingData, Problem, StatesMemory
 from ..core.ranges import AnyRange, ValueRange
 from ..numerics.finite_differences import apply_filters, apply_filters_adjoint
 from ..numerics.fourier import inverse_transform, otf, to_grid, to_image, transform
@@ -32,6 +33,8 @@ from .splitting import check_weights, largest_weight, stiffness, weighted_terms
 
 __all__ = ["ADMM", "image_upper_bound", "within_bounds"]
 
+NUMBERS_PER_VALUE = 16  # of the image, which a solve takes besides the multipliers of the regularizers' filters
+NUMBERS_PER_FILTER = 5  # that a step takes for each filter of a regularizer
 SATURATED_UPPER_BOUND = 8.0  # times white; the blur of a brighter pixel is itself saturated
 
 
@@ -69,7 +72,7 @@ class ADMMState(PixelState):
     saved: ClassVar = ("image", "kernel", "grid", "blurred", "blur_gap", "gaps", "bound_gap")
 
 
-class ADMM(Advancing[ADMMState], MissingData, AnyRange):
+class ADMM(Advancing[ADMMState], MissingData, AnyRange, StatesMemory):
     """Deconvolution whose data term ignores what lies beyond the data's border (Almeida & Figueiredo 2013).
 
     It minimises ``f(M u, y) + sum_i w_i g_i(z_i)`` with ``u = K x`` and ``z_i = D_i x`` by ADMM. The mask M keeps the
@@ -100,6 +103,7 @@ class ADMM(Advancing[ADMMState], MissingData, AnyRange):
     """
 
     keeps_large_blocks = True
+    memory_remedy = "solve it in tiles (solver=tiles with this solver as solver.inner)"
     needs: ClassVar = {**CONVOLVED, "fidelity": Separable, "regularizers": Proximable}
 
     @validated
@@ -126,6 +130,12 @@ class ADMM(Advancing[ADMMState], MissingData, AnyRange):
         check_padding(problem, "admm")
         check_terms(problem, "admm")
         check_weights(problem, "admm")
+
+    def memory_needed(self, problem: Problem) -> int:
+        """Return about how many bytes a solve takes besides the problem itself."""
+        filters = [len(regularizer.filters) for _, regularizer in weighted_terms(problem)]
+        numbers = NUMBERS_PER_VALUE + sum(filters) + NUMBERS_PER_FILTER * max(filters, default=0)
+        return problem.data.element_size() * numbers * math.prod(problem.image_prior.shape)
 
     @torch.no_grad()
     def start(self, problem: Problem) -> ADMMState:

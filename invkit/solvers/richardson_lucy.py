@@ -144,6 +144,7 @@ class RichardsonLucy(Solver[RichardsonLucyState], MissingData, AnyRange, StatesM
     """
 
     keeps_large_blocks = True
+    memory_remedy = "set a smaller solver.block_voxels (of a stack)"
     needs: ClassVar = {"operator": NonNegative, "image_prior": Assignable, "fidelity": KullbackLeibler}
 
     @validated

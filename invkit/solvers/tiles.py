@@ -16,7 +16,7 @@ from torch import Tensor
 from ..core.errors import AssemblyError
 from ..core.interfaces import Assignable
 from ..core.parameters import NonNegative, PositiveInt, validated
-from ..core.problem import MissingData, Problem, StatesMemory
+from ..core.problem import MissingData, Problem, StatesMemory, memory_needed
 from ..core.ranges import AnyRange, Convolving, ValueRange, usable_range
 from ..core.runtime.threads import at_most_threads
 from ..core.solver import Solver, State
@@ -115,6 +115,7 @@ class Tiles(Solver[State], MissingData, AnyRange, StatesMemory):
     """
 
     keeps_large_blocks = True
+    memory_remedy = "set a smaller solver.tile_size"
     needs: ClassVar = {"operator": Convolving, "image_prior": Assignable}
 
     @validated
@@ -150,11 +151,11 @@ class Tiles(Solver[State], MissingData, AnyRange, StatesMemory):
     def memory_needed(self, problem: Problem) -> int:
         """Return about how many bytes a solve takes besides the problem: of the Wiener filter, or of tiles."""
         if self._is_single(problem):
-            return memory_of(self.inner, problem)
+            return memory_needed(self.inner, problem)
         image, size = math.prod(problem.image_prior.shape), problem.data.element_size()
         read = image // problem.data.shape[1] if axes_of(problem) == PICTURE_AXES else image
         tile = part_of(problem, self._tiles(problem)[0], problem.image_prior())
-        tiles = self.parallel_tiles * memory_of(self.inner, tile)
+        tiles = self.parallel_tiles * memory_needed(self.inner, tile)
         return size * NUMBERS_PER_VALUE * image + max(size * NUMBERS_OF_WIENER * read, tiles)
 
     def steps(self, problem: Problem) -> int:
@@ -270,11 +271,6 @@ def wiener_filtered(problem: Problem, image: Tensor, kernel: Tensor, weight: flo
         found = to_image(inverse_transform(spectrum, size), sides_of(image, axes))
         parts.append(found.clamp(*problem.image_prior.range))
     return torch.cat(parts, 1)
-
-
-def memory_of(solver: Solver[Any], problem: Problem) -> int:
-    """About the bytes that a solver takes besides a problem; what the image prior says if it does not say it."""
-    return solver.memory_needed(problem) if isinstance(solver, StatesMemory) else problem.image_prior.memory_needed()
 
 
 def part_of(problem: Problem, tile: Tile, image: Tensor) -> Problem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from ..core.interfaces import Reweightable
 from ..core.parameters import validated
-from ..core.problem import Problem
+from ..core.problem import Problem, StatesMemory
 from ..core.ranges import AnyRange
 from ..core.solver import Solver
 from ..numerics.finite_differences import power_spectrum
@@ -20,10 +21,11 @@ from .pixel_state import CONVOLVED, PixelState, check_padding, check_terms, star
 
 __all__ = ["Wiener"]
 
+NUMBERS_PER_VALUE = 15  # of the image, which the filter takes
 MIN_WIENER_DIVISOR = 1e-7  # frequencies that neither the data nor the regularizers determine become zero
 
 
-class Wiener(Solver[PixelState], AnyRange):
+class Wiener(Solver[PixelState], AnyRange, StatesMemory):
     """Wiener filter (Wiener 1949): the least-squares image under quadratic regularizers, by one division.
 
     ``X = conj(K) Y / (|K|^2 + sum_i w_i |D_i|^2)`` minimises the objective for quadratic regularizers such as
@@ -36,6 +38,7 @@ class Wiener(Solver[PixelState], AnyRange):
     """
 
     iterations = 1
+    memory_remedy = "solve it in tiles (solver=tiles with this solver as solver.inner)"
     needs: ClassVar = {**CONVOLVED, "regularizers": Reweightable}
 
     @validated
@@ -47,6 +50,10 @@ class Wiener(Solver[PixelState], AnyRange):
         super().check(problem)
         check_padding(problem, "wiener")
         check_terms(problem, "wiener")
+
+    def memory_needed(self, problem: Problem) -> int:
+        """Return about how many bytes a solve takes besides the problem itself."""
+        return problem.data.element_size() * NUMBERS_PER_VALUE * math.prod(problem.image_prior.shape)
 
     def start(self, problem: Problem) -> PixelState:
         """Take the image that the prior gives."""

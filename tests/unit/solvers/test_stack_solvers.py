@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import pytest
@@ -31,7 +32,9 @@ from invkit.regularizers.tv import TotalVariation
 from invkit.solvers.admm import ADMM
 from invkit.solvers.irls import IRLS
 from invkit.solvers.linear_admm import LinearADMM
+from invkit.solvers.pixel_state import PixelState
 from invkit.solvers.proximal_gradient import ProximalGradient
+from invkit.solvers.tiles import Tiles
 from invkit.solvers.wiener import Wiener
 from invkit.testing.common import drawn
 
@@ -238,3 +241,74 @@ def test_a_stack_keeps_its_place_on_the_grid_and_joins_smoothly(
     assert found.min() >= stack.min() - 1e-12
     assert found.max() <= stack.max() + 1e-12
     assert torch.equal(to_image(to_grid(stack, size), data), stack)
+
+
+# Tiles.
+
+
+def blocks_in_noise() -> tuple[Tensor, Problem]:
+    """The stack under the data, and the problem: blocks, blurred, with noise of 0.003."""
+    taps = drawn((1, 3, 5, 4), 3, torch.float64) ** 2
+    coarse = drawn((1, 1, 5, 6, 6), 1, torch.float64) * 0.8 + 0.1
+    scene = torch.nn.functional.interpolate(coarse, size=(32, 64, 61))[:, 0]
+    data = StackConvolution()(scene, taps / taps.sum())
+    noise = torch.randn(data.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    problem = stack_problem([Term(StackTotalVariation(smoothing=0.0), 1e-3)], "valid", data + 0.003 * noise, taps)
+    assert isinstance(problem.image_prior, Pixels)
+    begun = problem.image_prior.assigned(StackConvolution().initial_image(data, taps))
+    return StackConvolution().visible(scene, shape_of(data)), replace(problem, image_prior=begun)
+
+
+def under_data(solver: ADMM | Wiener | Tiles, problem: Problem) -> Tensor:
+    """The part under the data of the stack that a solver finds."""
+    return StackConvolution().visible(torch.as_tensor(solver.solve(problem).image), shape_of(problem.data))
+
+
+def rms(difference: Tensor) -> float:
+    return float(difference.square().mean().sqrt())
+
+
+@pytest.mark.parametrize("wiener_weight", [0.0, 10.0])
+def test_tiles_along_all_axes_give_the_stack_without_tiles_within_the_noise(wiener_weight: float) -> None:
+    truth, problem = blocks_in_noise()
+    inner = ADMM(iterations=30)
+    tiles = Tiles(inner=inner, tile_size=13, wiener_weight=wiener_weight, parallel_tiles=1)
+    assert tiles._counts(problem) == (2, 4, 4)
+    assert tiles.steps(problem) == 32
+    state = tiles.start(problem)
+    assert isinstance(state, PixelState)
+    assert isinstance(problem.image_prior, Pixels)
+    begun = replace(problem, image_prior=problem.image_prior.assigned(state.image))
+    whole, tiled = (under_data(one, of) for one, of in ((inner, begun), (tiles, problem)))
+    assert rms(tiled - whole) < 0.003
+    for axis in (1, 2, 3):  # the error of each plane, some of which lie on seams
+        others = [other for other in (1, 2, 3) if other != axis]
+        without, within = ((one - truth).square().mean(others).sqrt() for one in (whole, tiled))
+        assert (within < 1.2 * without + 0.003 / 2).all()
+    assert (whole - truth).square().mean() < 0.5 * (problem.data - truth).square().mean()
+
+
+def test_tiles_of_a_wiener_filter_are_as_near_to_the_truth_as_that_of_the_whole() -> None:
+    """Each tile is taken as periodic, as the whole is. The rings of its border lie mostly in the overlap."""
+    truth, problem = blocks_in_noise()
+    problem = replace(problem, regularizers=[Term(StackGradientL2(), 0.01)])
+    whole, tiled = (under_data(one, problem) for one in (Wiener(), Tiles(inner=Wiener(), tile_size=13, overlap=2.0)))
+    assert rms(tiled - truth) < 1.05 * rms(whole - truth)
+    assert rms(tiled - whole) < 0.5 * rms(whole - truth)
+
+
+def test_one_tile_of_a_stack_is_the_inner_solver_to_the_bit() -> None:
+    _, problem = blocks_in_noise()
+    inner = ADMM(iterations=5)
+    ours, theirs = Tiles(inner=inner, tile_size=64).solve(problem), inner.solve(problem)
+    assert torch.equal(torch.as_tensor(ours.image), torch.as_tensor(theirs.image))
+    assert ours.history == theirs.history
+
+
+def test_tiles_say_that_they_need_less_memory() -> None:
+    _, problem = blocks_in_noise()
+    inner = ADMM(iterations=5)
+    tiles = Tiles(inner=inner, tile_size=13, wiener_weight=0.0, parallel_tiles=1)
+    assert tiles.memory_needed(problem) < 0.5 * inner.memory_needed(problem)
+    assert Tiles(inner=inner, tile_size=64).memory_needed(problem) == inner.memory_needed(problem)
+    assert Wiener().memory_needed(problem) == 8 * 15 * problem.image_prior().numel()
