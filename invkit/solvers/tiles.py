@@ -153,10 +153,11 @@ class Tiles(Solver[State], MissingData, AnyRange, StatesMemory):
         if self._is_single(problem):
             return memory_needed(self.inner, problem)
         image, size = math.prod(problem.image_prior.shape), problem.data.element_size()
-        read = image // problem.data.shape[1] if axes_of(problem) == PICTURE_AXES else image
+        channel = image // problem.data.shape[1] if axes_of(problem) == PICTURE_AXES else image
+        filtered = NUMBERS_OF_WIENER * channel if self._start_weight(problem) > 0 else 0
         tile = part_of(problem, self._tiles(problem)[0], problem.image_prior())
         tiles = self.parallel_tiles * memory_needed(self.inner, tile)
-        return size * NUMBERS_PER_VALUE * image + max(size * NUMBERS_OF_WIENER * read, tiles)
+        return size * NUMBERS_PER_VALUE * image + max(size * filtered, tiles)
 
     def steps(self, problem: Problem) -> int:
         """Return the number of tiles, times that of separate channels, divided by the tiles per step."""
@@ -169,7 +170,7 @@ class Tiles(Solver[State], MissingData, AnyRange, StatesMemory):
         if self._is_single(problem):
             return self._inner.start(problem)
         image, kernel = starting_point(problem)
-        weight = self.wiener_weight * max((term.weight for term in problem.regularizers), default=0.0)
+        weight = self._start_weight(problem)
         starting_image = wiener_filtered(problem, image, kernel, weight) if weight > 0 else image
         return TilesState(
             image=starting_image.clone(),
@@ -207,6 +208,10 @@ class Tiles(Solver[State], MissingData, AnyRange, StatesMemory):
         change = image - tile.image(state.starting_image)
         tile.image(state.image).add_(tile.weighted(change))
         return solved.losses[-1].detach()
+
+    def _start_weight(self, problem: Problem) -> float:
+        """The weight of the Wiener filter from which tiles start; with 0 there is none."""
+        return self.wiener_weight * max((term.weight for term in problem.regularizers), default=0.0)
 
     @property
     def _inner(self) -> Solver[State]:
