@@ -81,6 +81,12 @@ def psnr(image: Any, truth: Floats) -> float:
     return float(10 * np.log10(truth.max() ** 2 / np.mean((np.asarray(image, dtype=np.float64) - truth) ** 2)))
 
 
+def restored(data: Floats, kernel: Floats, recipe: str, weight: float) -> Any:
+    """The image of a recipe with another weight."""
+    settings = [f"regularizers.0.weight={weight}", "regularizers.0.min_weight=0"]
+    return invkit.deconvolve(data, kernel, recipe=recipe, overrides=settings, progress=False).image
+
+
 def main() -> None:
     """Print a line for each recipe and weight."""
     torch.set_num_threads(1)
@@ -90,11 +96,7 @@ def main() -> None:
     print("stack-richardson-lucy", np.round(lucy, 2), round(float(np.mean(lucy)), 2))
     for recipe, weights in WEIGHTS.items():
         for weight in weights:
-            settings = [f"regularizers.0.weight={weight}", "regularizers.0.min_weight=0"]
-            found = [
-                psnr(invkit.deconvolve(data, kernel, recipe=recipe, overrides=settings, progress=False).image, truth)
-                for data, kernel, truth in stacks
-            ]
+            found = [psnr(restored(data, kernel, recipe, weight), truth) for data, kernel, truth in stacks]
             print(recipe, weight, np.round(found, 2), round(float(np.mean(found)), 2), flush=True)
 
 

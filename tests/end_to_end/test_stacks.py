@@ -200,6 +200,15 @@ def test_uncertainty_of_a_stack_is_refused_before_the_solve() -> None:
     settings = ["solver=linear-admm", "fidelity=mse", "regularizers=[{name='tv',weight=1e-4}]"]
     with pytest.raises(InvkitError, match="its data are a stack of planes"):
         invkit.deconvolve(blurred(beads()), kernel(), overrides=settings, sigma=2.0, uncertainty=4, progress=False)
+    with pytest.raises(InvkitError, match="its data are a stack of planes"):
+        invkit.restore(
+            blurred(beads()),
+            "stack-tv-admm",
+            kernel=kernel(),
+            overrides=["fidelity=mse"],
+            uncertainty=4,
+            progress=False,
+        )
 
 
 def test_negative_counts_are_told() -> None:
