@@ -27,7 +27,7 @@ from invkit.testing.common import drawn
 DATA, KERNEL, MOST = (13, 22, 19), (5, 4, 3), 12 * 14 * 13
 
 
-def counts(batch: int = 1, padding: str = "valid", dtype: torch.dtype = torch.float64) -> Problem:
+def counts(batch: int = 1, padding: str = "valid", dtype: torch.dtype = torch.float64, photons: float = 80) -> Problem:
     """Cubes of light, blurred, with the noise of photons; the kernel is not symmetric."""
     draw = torch.Generator().manual_seed(0)
     taps = drawn((1, *KERNEL), 3, dtype) ** 2
@@ -37,7 +37,7 @@ def counts(batch: int = 1, padding: str = "valid", dtype: torch.dtype = torch.fl
     scene = torch.full(shape, 0.02, dtype=dtype)
     for place in itertools.product(range(2, 14, 5), range(2, 20, 6), range(3, 18, 6)):
         scene[(slice(None), *(slice(first, first + 3) for first in place))] = 0.4 + 0.1 * (sum(place) % 5)
-    data = torch.poisson(operator(scene, taps).clamp(min=0) * 80, draw) / 80
+    data = torch.poisson(operator(scene, taps).clamp(min=0) * photons, draw) / photons
     prior = Pixels(shape, initial="grey", range=(0.0, float("inf"))).to(dtype)
     known = KnownStackKernel(shape_of(taps), taps).to(dtype)
     known.value.copy_(taps)  # the prior was built in float32
@@ -73,10 +73,17 @@ def test_blocks_give_the_image_of_the_whole_also_at_their_seams(settings: dict[s
 def test_a_stop_is_decided_for_each_stack_as_a_whole() -> None:
     """Two stacks of a batch stop at different steps; blocks of one stack do not."""
     problem = counts(batch=2)
-    problem = replace(problem, data=torch.cat([problem.data[:1], 2 * problem.data[1:].square()]))
+    problem = replace(problem, data=torch.cat([problem.data[:1], counts(photons=1000).data]))
     whole, blocks = (solved(problem, stop="poisson", iterations=60, **more) for more in ({}, {"block_voxels": MOST}))
     assert whole.stopped == blocks.stopped == "converged"
     torch.testing.assert_close(blocks.image, whole.image, rtol=1e-8, atol=1e-10)
+    steps = []
+    for index in range(2):
+        single = replace(counts(), data=problem.data[index : index + 1])
+        alone = solved(single, stop="poisson", iterations=60)
+        steps.append(alone.iterations)
+        torch.testing.assert_close(whole.image[index : index + 1], alone.image, rtol=1e-8, atol=1e-10)
+    assert 2 < steps[0] < steps[1]  # the first one has momentum, and waits for the other without a change
 
 
 def test_unknown_voxels_count_in_no_block() -> None:
