@@ -146,8 +146,8 @@ def block_counts(data: Sides, taps: Sides, most: int) -> Sides:
         most: voxels of the image that a block reads.
 
     Example:
-        >>> block_counts((30, 500, 500), (5, 9, 9), 30**3), block_counts((30, 500, 500), (5, 9, 9), 10**8)
-        ((1, 23, 25), (1, 1, 1))
+        >>> block_counts((30, 500, 500), (5, 9, 9), 10**8), block_counts((30, 500, 500), (5, 9, 9), 2 * 10**6)
+        ((1, 1, 1), (1, 6, 1))
     """
     counts = [1] * len(data)
     while voxels_read(data, taps, counts) > most:
