@@ -34,7 +34,7 @@ import torch
 from scipy.signal import fftconvolve
 
 import invkit
-from invkit.core.problem import memory_needed
+from invkit.core.memory import memory_needed
 from invkit.datasets.places import data_folder
 from invkit.media.stacks import read_stack
 from invkit.pipeline.job import prepare

@@ -1,4 +1,4 @@
-"""The range of an image's values, abilities to have another one than [0, 1], and of operators that keep them."""
+"""The range of an image's values, abilities to have another one than [0, 1], and others of operators and fidelities."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 from .errors import AssemblyError
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from typing_extensions import Self
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Convolving",
     "NonNegative",
     "Ranged",
+    "SumOverData",
     "ValueRange",
     "check_range",
     "usable_range",
@@ -57,6 +59,20 @@ class Convolving(NonNegative):
 
     axes: ClassVar[int]
     padding: Literal["valid", "circular", "replicate", "reflect"]
+
+
+class SumOverData(ABC):
+    """The ability of a fidelity to be a mean over the data, in which each of them may have a weight."""
+
+    @abstractmethod
+    def weighted(self, predicted: Tensor, data: Tensor, weights: Tensor) -> Tensor:
+        """``sum_i w_i f_i / n`` over the n values of an image, (B,).
+
+        Args:
+            predicted: (B, C, H, W).
+            data: (B, C, H, W).
+            weights: w >= 0, (B, C, H, W).
+        """
 
 
 class AnyRange(ABC):  # noqa: B024 - every solver of this type may keep the default

@@ -16,9 +16,10 @@ from torch import Tensor
 from ..core import registry
 from ..core.errors import AssemblyError, InputError, OutOfMemoryError, is_out_of_memory
 from ..core.interfaces import Blur, ForwardOperator, KernelPrior, OperatorParameterPrior
+from ..core.memory import StatesMemory, memory_needed
 from ..core.operator_parameters import Stacked
 from ..core.parameters import LARGEST, positional_names
-from ..core.problem import Problem, StatesMemory, memory_needed, type_name
+from ..core.problem import Problem, type_name
 from ..core.runtime.threads import threads_worth
 from ..core.solver import Solver
 from ..numerics.noise import PATCH_SIDE, ROUNDING_SIGMA, estimate_sigma

@@ -18,8 +18,9 @@ __all__ = ["MaskedBlur", "axes_of", "data_on_grid", "is_circular", "objective"]
 class MaskedBlur:
     """``K`` from an image to the data of a problem whose padding is "valid" or "circular", with its adjoint.
 
-    It equals the problem's operator. Solvers use it for ``K^T K`` and for filters on the same grid. The adjoint and the
-    normal map leave out unknown data. Sizes have two sides, or three for stacks (B, D, H, W).
+    It equals the problem's operator. Solvers use it for ``K^T W K`` and for filters on the same grid. The adjoint and
+    the normal map have the weights W of the data, which are zero where data are unknown. Sizes have two
+    sides, or three for stacks (B, D, H, W).
 
     Attributes:
         spectrum: the kernel's transfer function, (B, 1, *half grid), or (B, *half grid) for stacks.
@@ -27,7 +28,7 @@ class MaskedBlur:
         image_size: size of the image, which lies in the grid's first corner.
         data_size: size of the data.
         corner: (row, column), or (plane, row, column), of the image at which the data begin.
-        measured: which data count, bool, (B, C, *data size); None: all.
+        weights: W, of the data, (B, C, *data size); None: all 1.
     """
 
     spectrum: Tensor
@@ -35,7 +36,7 @@ class MaskedBlur:
     image_size: Sides
     data_size: Sides
     corner: Sides
-    measured: Tensor | None = None
+    weights: Tensor | None = None
 
     @classmethod
     def of(cls, problem: Problem, kernel: Tensor) -> MaskedBlur:
@@ -43,9 +44,9 @@ class MaskedBlur:
         axes = axes_of(problem)
         data, taps = sides_of(problem.data, axes), sides_of(kernel, axes)
         if is_circular(problem):
-            return cls(otf(kernel, data), data, data, data, (0,) * axes, problem.measured)
+            return cls(otf(kernel, data), data, data, data, (0,) * axes, problem.weights)
         grid, corner = grid_sides(data, taps), tuple(map(margin_before, taps))
-        return cls(otf(kernel, grid), grid, problem.image_prior.shape[-axes:], data, corner, problem.measured)
+        return cls(otf(kernel, grid), grid, problem.image_prior.shape[-axes:], data, corner, problem.weights)
 
     def by(self, kernel: Tensor) -> MaskedBlur:
         """Return the blur from the same image to the same data by another kernel of the same size."""
@@ -56,20 +57,20 @@ class MaskedBlur:
         return self._framed(self._filtered(image, self.spectrum)).contiguous()
 
     def adjoint(self, data: Tensor) -> Tensor:
-        """``K^T y`` of the measured data: (B, C, H', W') -> (B, C, H, W)."""
-        data = data if self.measured is None else data * self.measured
+        """``K^T W y``: (B, C, H', W') -> (B, C, H, W)."""
+        data = data if self.weights is None else data * self.weights
         grid = data.new_zeros(*data.shape[: -len(self.grid)], *self.grid)
         self._framed(grid).copy_(data)
         return self._cropped(self._filtered(grid, self.spectrum.conj()))
 
     def normal(self, image: Tensor) -> Tensor:
-        """``K^T K x``; the same shape."""
+        """``K^T W K x``; the same shape."""
         blurred = self._filtered(image, self.spectrum)
         for dim, (first, side) in enumerate(zip(self.corner, self.data_size, strict=True), start=-len(self.grid)):
             blurred.narrow(dim, 0, first).zero_()
             blurred.narrow(dim, first + side, blurred.shape[dim] - first - side).zero_()
-        if self.measured is not None:
-            self._framed(blurred).mul_(self.measured)
+        if self.weights is not None:
+            self._framed(blurred).mul_(self.weights)
         return self._cropped(self._filtered(blurred, self.spectrum.conj()))
 
     def filtered(self, image: Tensor, response: Tensor) -> Tensor:
@@ -114,7 +115,7 @@ def objective(problem: Problem, blur: MaskedBlur, image: Tensor) -> Tensor:
         image: (B, C, H, W).
     """
     predicted = blur.forward(image)
-    total: Tensor = problem.fidelity(predicted, problem.observed(predicted))
+    total = problem.data_term(predicted)
     for term in problem.regularizers:
         if term.target == "image":
             total = total + term.weight * term.regularizer(image)

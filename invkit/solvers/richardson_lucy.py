@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, ClassVar
 
@@ -15,15 +15,16 @@ from torch import Tensor
 from ..core.errors import AssemblyError
 from ..core.fidelity_abilities import KullbackLeibler, divergence
 from ..core.interfaces import Assignable, Blur, ImagePrior, LinearOperator, OperatorParameterPrior
+from ..core.memory import StatesMemory
 from ..core.operator_parameters import LinearMap, Prepared
 from ..core.parameters import Positive, PositiveFraction, PositiveInt, validated
-from ..core.problem import MissingData, Problem, StatesMemory, Term
+from ..core.problem import Problem, Term, WeightedData
 from ..core.ranges import AnyRange, NonNegative, ValueRange
 from ..core.solver import Solver
 from .discrepancy import StopRule, expected_discrepancy, noise_level
 from .masked_blur import MaskedBlur
 from .pixel_state import PixelState, check_padding, check_terms, image_prior_of, starting_point
-from .stack_blocks import Block, assembled, blocks_of
+from .stack_blocks import Block, assembled, blocks_of, mean_of
 
 __all__ = ["RichardsonLucy", "RichardsonLucyState"]
 
@@ -51,7 +52,8 @@ class RichardsonLucyState(PixelState):
         momentum: length of the extrapolation along ``image - previous``, in [0, 1], (B, C or 1, 1, 1).
         blocks: the parts of the image that a step updates one after the other; mostly one, the whole.
         blur: K, the operator with the known parameter, from the image to the data of a block.
-        support: ``K^T 1``, the share of each pixel's light that reaches the data, (B, C, H, W).
+        support: ``K^T w`` for the weights w of the data, 1 by default, (B, C, H, W).
+        visible: which pixels are updated: those of whose light enough reaches known data, bool, (B, C, H, W).
         noise: `discrepancy.noise_level` of each image, by which it is no longer updated at some discrepancy, (B,).
     """
 
@@ -62,6 +64,7 @@ class RichardsonLucyState(PixelState):
     blocks: list[Block]
     blur: MaskedBlur | KnownOperator
     support: Tensor
+    visible: Tensor
     noise: Tensor
     saved: ClassVar = ("image", "kernel", "previous", "change", "momentum")
 
@@ -96,7 +99,7 @@ class KnownOperator:
         return cls(partial(operator, kernel=kernel), partial(operator.adjoint, kernel=kernel))
 
 
-class RichardsonLucy(Solver[RichardsonLucyState], MissingData, AnyRange, StatesMemory):
+class RichardsonLucy(Solver[RichardsonLucyState], WeightedData, AnyRange, StatesMemory):
     """Richardson-Lucy deconvolution (Richardson 1972; Lucy 1974): the most likely image under Poisson noise.
 
     ``x <- x * K^T(y / K x) / K^T 1`` reduces the Kullback-Leibler divergence of ``K x`` from the data, the fidelity
@@ -109,6 +112,7 @@ class RichardsonLucy(Solver[RichardsonLucyState], MissingData, AnyRange, StatesM
       prior's image, mostly the data, holds their noise. With a wrong kernel the point may never be reached.
     - Boundaries (Bertero & Boccacci 2005): with a "valid" operator the image is larger than the data, and ``K^T 1`` is
       the visible share of each pixel. Pixels that are almost invisible are not updated.
+    - Weights w of the data: ``x <- x * K^T(w y / K x) / K^T w``, which leaves out data of weight zero.
     - Regularizers, if the problem has any, follow Green's one-step-late rule (1990; with total variation Dey et al.
       2006): their gradient at the current image is added to ``K^T 1``. They are applied to the linear image.
     - Acceleration (Biggs & Andrews 1997): each step starts from a point extrapolated along the last two images, by as
@@ -195,20 +199,20 @@ class RichardsonLucy(Solver[RichardsonLucyState], MissingData, AnyRange, StatesM
         blur, is_alike = blur_of(problem, kernel, blocks[0]), isinstance(problem.operator, Blur)
         light = problem.data.clamp(min=0).pow_(self.gamma)
 
-        def back(block: Block, values: Tensor) -> Tensor:
-            return blur.adjoint(values if problem.measured is None else values * block.data_of(problem.measured))
-
-        def visible(block: Block) -> Tensor:
+        def reached(weights: Tensor | None, block: Block) -> Tensor:
             data = block.data_of(light)
-            return back(block, torch.ones_like(data[:, :1] if is_alike and problem.measured is None else data))
+            ones = torch.ones_like(data[:, :1] if is_alike and weights is None else data)
+            return blur.adjoint(block.weighted(ones, weights))
 
         def smooth(block: Block) -> Tensor:
-            share = block.image_of(support)
-            found = back(block, block.data_of(light)) / share.clamp(min=MIN_VISIBLE_SHARE)
-            found = torch.where(share > MIN_VISIBLE_SHARE, found, block.image_of(image))
+            share, is_visible = block.image_of(support), block.image_of(visible)
+            found = blur.adjoint(block.weighted(block.data_of(light), problem.weights)) / share.where(is_visible, 1)
+            found = torch.where(is_visible, found, block.image_of(image))
             return found.clamp_(min=MIN_STARTING_VALUE**self.gamma)
 
-        support = assembled(blocks, image, visible)
+        support = assembled(blocks, image, partial(reached, problem.weights))
+        known = assembled(blocks, image, partial(reached, problem.known)) if problem.is_graded else support
+        visible = known > MIN_VISIBLE_SHARE
         if self.stop != "never":  # the first iterate from a constant image; the data would bring in their noise
             image = assembled(blocks, image, smooth)
         return RichardsonLucyState(
@@ -222,6 +226,7 @@ class RichardsonLucy(Solver[RichardsonLucyState], MissingData, AnyRange, StatesM
             blocks=blocks,
             blur=blur,
             support=support,
+            visible=visible,
             noise=noise_level(self.stop, problem, light.add_(shift_of(problem)), self.sigma),
         )
 
@@ -259,7 +264,7 @@ class RichardsonLucy(Solver[RichardsonLucyState], MissingData, AnyRange, StatesM
         support = block.core_of(state.support)
         divisor = torch.maximum(support + slope_of(block, slope), MIN_DIVISOR_SHARE * support)
         factor = (support + block.core_within(self._back_projected(state, seen, error))).clamp_(min=0) / divisor
-        new = torch.where(support > MIN_VISIBLE_SHARE, here * factor, here)
+        new = torch.where(block.core_of(state.visible), here * factor, here)
         along, size = products(new - here, earlier, like=state.momentum)
         earlier.copy_(new)
         return loss, excess, along, size
@@ -267,7 +272,7 @@ class RichardsonLucy(Solver[RichardsonLucyState], MissingData, AnyRange, StatesM
     def _error(
         self, problem: Problem, state: RichardsonLucyState, block: Block, seen: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The error ``(y / R(K x) - 1) R'(K x)`` of the data that a block reads, (B, C, H', W'), and two discrepancies.
+        """The error ``w (y / R(K x) - 1) R'(K x)`` of data that a block reads, (B, C, H', W'), and two discrepancies.
 
         The first is the divergence of the batch, the second that of each image beyond what the noise explains, (B,);
         both of the data that the block counts, as shares of those of all.
@@ -279,15 +284,15 @@ class RichardsonLucy(Solver[RichardsonLucyState], MissingData, AnyRange, StatesM
             level = self.saturation**self.gamma
             blurred, slope = sensor_response(blurred, level)
             data = data.clamp(max=level)
-        measured = None if problem.measured is None else block.data_of(problem.measured)
-        data = data if measured is None else torch.where(measured, data, blurred)
+        weights = None if problem.weights is None else block.data_of(problem.weights)
+        data = data if weights is None else torch.where(weights > 0, data, blurred)
         data, blurred = data.add_(shift), blurred.add_(shift)
-        error = (data / blurred).sub_(1)
+        error = block.weighted((data / blurred).sub_(1), problem.weights)
         share, counts, light = block.share(problem.data), block.counted_within(data), block.counted_within(blurred)
-        measured = None if measured is None else block.counted_within(measured)
-        apart = divergence(counts, light).mean((1, 2, 3)) * share
-        residual = (light - counts).square().mean((1, 2, 3)) * share if self.stop == "gaussian" else apart
-        excess = residual - expected_discrepancy(self.stop, state.noise, light, measured) * share
+        weights = None if weights is None else block.counted_within(weights)
+        apart = mean_of(divergence(counts, light), weights) * share
+        residual = mean_of((light - counts).square(), weights) * share if self.stop == "gaussian" else apart
+        excess = residual - expected_discrepancy(self.stop, state.noise, light, weights) * share
         return error if slope is None else error.mul_(slope), apart.sum(), excess
 
     def _back_projected(self, state: RichardsonLucyState, point: Tensor, error: Tensor) -> Tensor:
@@ -305,9 +310,12 @@ class RichardsonLucy(Solver[RichardsonLucyState], MissingData, AnyRange, StatesM
 
 
 def blur_of(problem: Problem, kernel: Tensor, block: Block) -> MaskedBlur | KnownOperator:
-    """Return the operator of a block with a known parameter; a blur by Fourier transforms that are prepared once."""
+    """Return the operator of a block with a known parameter; a blur by Fourier transforms that are prepared once.
+
+    Its adjoint leaves the weights of the data to the caller.
+    """
     if isinstance(problem.operator, Blur):
-        return MaskedBlur.of(problem, kernel)
+        return replace(MaskedBlur.of(problem, kernel), weights=None)
     return KnownOperator.of(problem, kernel, block)
 
 

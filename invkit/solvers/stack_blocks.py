@@ -13,7 +13,7 @@ from ..core.problem import Problem
 from ..core.ranges import Convolving
 from ..numerics.geometry import Shape, Sides, sides_of, window_of
 
-__all__ = ["WHOLE", "Block", "assembled", "block_counts", "blocks_of", "spans"]
+__all__ = ["WHOLE", "Block", "assembled", "block_counts", "blocks_of", "mean_of", "spans"]
 
 STACK_AXES = 3
 
@@ -61,6 +61,10 @@ class Block:
     def data_of(self, data: Tensor) -> Tensor:
         """The part of data that the block reads."""
         return self.window(data, [one.data for one in self.spans])
+
+    def weighted(self, part: Tensor, weights: Tensor | None) -> Tensor:
+        """What belongs to the data that the block reads, times the weights of all data; None: all 1."""
+        return part if weights is None else part * self.data_of(weights)
 
     def core_of(self, image: Tensor) -> Tensor:
         """The part of an image that the block updates."""
@@ -181,3 +185,8 @@ def assembled(blocks: Sequence[Block], like: Tensor, function: Callable[[Block],
     for block in blocks:
         block.core_of(result).copy_(block.core_within(function(block)))
     return result
+
+
+def mean_of(values: Tensor, weights: Tensor | None) -> Tensor:
+    """The mean of values (B, C, H', W') times their weights, over their number, (B,)."""
+    return (values if weights is None else values * weights).mean((1, 2, 3))

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from ..core.interfaces import Reweightable
+from ..core.memory import StatesMemory
 from ..core.parameters import validated
-from ..core.problem import Problem, StatesMemory
+from ..core.problem import Problem
 from ..core.ranges import AnyRange
 from ..core.solver import Solver
 from ..numerics.finite_differences import power_spectrum

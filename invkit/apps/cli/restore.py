@@ -119,7 +119,14 @@ def rerun_command(
 
         check_output(options.output, overwrite=options.overwrite, resume=options.resume)
         device = None if options.device == "auto" else options.device
-        job = prepare_rerun(result, image=image_input(image), kernel=options.kernel, truth=options.truth, device=device)
+        job = prepare_rerun(
+            result,
+            image=image_input(image),
+            kernel=options.kernel,
+            variance=options.variance,
+            truth=options.truth,
+            device=device,
+        )
         observers = named_observers(options, job.facts["seed"])
     run_job(job, options, observers)
 
@@ -178,6 +185,7 @@ def restore_image(image: ImageInput | None, options: RestoreOptions, *, nonblind
             whole_picture=options.whole_picture,
             uncertainty=parse_uncertainty(options.uncertainty),
             white=options.white,
+            variance=options.variance,
             nonblind=nonblind,
             time_limit=options.time_limit,
         )
@@ -206,7 +214,7 @@ def run_job(job: Job, options: RestoreOptions, observers: Sequence[Observer]) ->
         options: output folder and limits.
         observers: observers of the solve.
     """
-    from ...core.problem import memory_needed
+    from ...core.memory import memory_needed
     from ...core.solver import deferred_interrupt
     from ...media.output import check_inputs
     from ...media.run_folder import CHECKPOINT

@@ -88,12 +88,12 @@ def test_a_stop_is_decided_for_each_stack_as_a_whole() -> None:
 
 def test_unknown_voxels_count_in_no_block() -> None:
     problem = counts()
-    measured = torch.ones_like(problem.data, dtype=torch.bool)
-    measured[:, 4:7, 8:13, 6:12] = False
-    problem = replace(problem, measured=measured)
+    measured = torch.ones_like(problem.data)
+    measured[:, 4:7, 8:13, 6:12] = 0
+    problem = replace(problem, weights=measured)
     whole, blocks = (solved(problem, stop="poisson", **more) for more in ({}, {"block_voxels": MOST}))
     torch.testing.assert_close(blocks.image, whole.image, rtol=1e-8, atol=1e-10)
-    other = replace(problem, data=torch.where(measured, problem.data, 0.7))
+    other = replace(problem, data=torch.where(measured > 0, problem.data, 0.7))
     torch.testing.assert_close(solved(other, block_voxels=MOST).image, solved(problem, block_voxels=MOST).image)
 
 
