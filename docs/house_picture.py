@@ -70,7 +70,7 @@ BOXES = (
     Box("image_priors", "image prior", "x", 20, 60, 240, 112),
     Box("kernel_priors", "kernel prior", "k", 20, 212, 240, 180),
     Box("operators", "forward operator", "A(x, k)", 330, 228, 230, 160),
-    Box("regularizers", "regularizers", "Σ λᵢ Rᵢ", 640, 60, 340, 140),
+    Box("regularizers", "regularizers", "Σ λᵢ Rᵢ", 640, 60, 340, 160),
     Box("fidelities", "fidelity", "A(x, k) ≈ y ?", 640, 228, 200, 84),
     Box("solvers", "solver", "minimises their sum", 330, 412, 510, 144),
 )

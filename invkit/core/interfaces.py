@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ from ..numerics.conjugate_gradients import conjugate_gradients
 from ..numerics.finite_differences import IDENTITY, DifferenceFilter, apply_filters
 from ..numerics.geometry import Shape, Size, shape_of
 from .nested import Component
-from .ranges import UNIT_RANGE, NonNegative, ValueRange
+from .ranges import UNIT_RANGE, Convolving, NonNegative, ValueRange
 from .result import DataReading
 
 if TYPE_CHECKING:
@@ -213,15 +213,10 @@ class LinearOperator(ForwardOperator):
         return conjugate_gradients(normal, back, 0 * back, iterations=self.brightness_iterations, tolerance=SOLVED)
 
 
-class Blur(LinearOperator, NonNegative):
-    """The ability of an operator to be a convolution by its kernel, which solvers may compute by Fourier transforms.
+class Blur(LinearOperator, Convolving):
+    """The ability of an operator to be a convolution of pictures by its kernel (B, 1, h, w)."""
 
-    Attributes:
-        padding: "valid" (the image is larger than the data by the kernel's size less one), or how an image of the
-            data's size continues beyond its border: "circular", "replicate", "reflect".
-    """
-
-    padding: Literal["valid", "circular", "replicate", "reflect"]
+    axes = 2
 
     def initial_image(self, data: Tensor, kernel: Tensor) -> Tensor:
         """The data, (B, C, H', W'), which are the middle of the image."""

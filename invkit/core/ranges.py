@@ -1,9 +1,9 @@
-"""The range of an image's values, the abilities to have another one than [0, 1], and one that weights of data need."""
+"""The range of an image's values, abilities to have another one than [0, 1], and others of operators and fidelities."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from .errors import AssemblyError
 
@@ -15,6 +15,7 @@ __all__ = [
     "RANGE_TOLERANCE",
     "UNIT_RANGE",
     "AnyRange",
+    "Convolving",
     "NonNegative",
     "Ranged",
     "SumOverData",
@@ -45,6 +46,19 @@ class Ranged(ABC):
 
 class NonNegative(ABC):  # noqa: B024 - an ability without a method
     """The ability of a linear operator to give data >= 0 of every image >= 0, whatever the value of its parameter."""
+
+
+class Convolving(NonNegative):
+    """The ability of a linear operator to be a convolution by its kernel, which solvers may compute by transforms.
+
+    Attributes:
+        axes: number of the image's last dimensions along which it convolves: 2 for pictures, 3 for stacks (B, D, H, W).
+        padding: "valid" (the image is larger than the data by the kernel's size less one), or how an image of the
+            data's size continues beyond its border: "circular", "replicate", "reflect".
+    """
+
+    axes: ClassVar[int]
+    padding: Literal["valid", "circular", "replicate", "reflect"]
 
 
 class SumOverData(ABC):

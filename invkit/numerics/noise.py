@@ -53,6 +53,7 @@ QUIET_SHARE = 0.05
 MIN_QUIET_PATCHES = 1000
 MIN_EXCESS_KURTOSIS = 3.0  # of a Laplace distribution
 SATURATED_SHARE = 1e-3  # an extreme value of so many pixels is a limit of the sensor or of the file format
+PLANES_AT_ONCE = 16  # of a stack, so that temporary tensors are small
 BLOCK_SIDE = 16  # pixels; a block has one ratio of variance to mean
 MIN_BLOCK_SHARE = 0.02  # of the brightest block's mean; darker blocks have too few photons for a ratio
 SECOND_DIFFERENCE, DIFFERENCE_ENERGY = (1.0, -2.0, 1.0), 36.0  # along both axes: almost zero on a blurred picture
@@ -130,19 +131,37 @@ def photon_gain(data: Tensor, measured: Tensor | None = None) -> Tensor:
     """
     if min(data.shape[-2:]) < len(SECOND_DIFFERENCE):
         return data.new_zeros(len(data))
-    taps, planes = data.new_tensor(SECOND_DIFFERENCE), data.flatten(0, 1)[:, None]
-    response = F.conv2d(F.conv2d(planes, taps.view(1, 1, 3, 1)), taps.view(1, 1, 1, 3))
-    counted = torch.ones_like(planes) if measured is None else measured.expand_as(data).flatten(0, 1)[:, None].to(data)
-    whole = (F.avg_pool2d(counted, 3, stride=1) > 1 - 0.5 / 9).to(data)  # no value under the filter is missing
-    block = [min(BLOCK_SIDE, side) for side in response.shape[-2:]]
-    shares, squares, means = (
-        F.avg_pool2d(one * whole, block).reshape(len(data), -1)
-        for one in (torch.ones_like(whole), response.square() / DIFFERENCE_ENERGY, planes[..., 1:-1, 1:-1])
+    planes = data.flatten(0, 1)[:, None]
+    counted = (
+        planes.new_ones(1).expand_as(planes)
+        if measured is None
+        else measured.expand_as(data).flatten(0, 1)[:, None].to(data)
     )
+    pairs = zip(*(torch.split(one, PLANES_AT_ONCE) for one in (planes, counted)), strict=True)
+    found = [block_moments(*pair) for pair in pairs]
+    shares, squares, means = (torch.cat(one).reshape(len(data), -1) for one in zip(*found, strict=True))
     tiny = torch.finfo(data.dtype).tiny
     bright = means > MIN_BLOCK_SHARE * shares * (means / shares.clamp(min=tiny)).amax(1, keepdim=True)
     ratios = (squares / means.clamp(min=tiny)).masked_fill(~bright, torch.nan)
     return (ratios.nanquantile(QUIET_BLOCKS, 1) / QUIET_BIAS).nan_to_num(nan=0.0)
+
+
+def block_moments(planes: Tensor, counted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of each block of planes (N, 1, H, W): the share of values that count, their mean squared response, their mean.
+
+    Args:
+        planes: the data.
+        counted: 1 for values that count, otherwise 0; of the same shape.
+    """
+    taps = planes.new_tensor(SECOND_DIFFERENCE)
+    response = F.conv2d(F.conv2d(planes, taps.view(1, 1, 3, 1)), taps.view(1, 1, 1, 3))
+    whole = (F.avg_pool2d(counted, 3, stride=1) > 1 - 0.5 / 9).to(planes)  # no value under the filter is missing
+    block = [min(BLOCK_SIDE, side) for side in response.shape[-2:]]
+    return (
+        F.avg_pool2d(whole, block),
+        F.avg_pool2d(response.square() / DIFFERENCE_ENERGY * whole, block),
+        F.avg_pool2d(planes[..., 1:-1, 1:-1] * whole, block),
+    )
 
 
 def weights_of_variances(variance: Tensor, known: Tensor | None = None) -> tuple[Tensor, float]:

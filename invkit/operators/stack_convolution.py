@@ -12,10 +12,10 @@ from ..core.errors import InputError
 from ..core.interfaces import LinearOperator
 from ..core.operator_parameters import LinearMap, Prepared, Stacked, StackKernelPrior
 from ..core.parameters import PositiveInt, validated
-from ..core.ranges import NonNegative
+from ..core.ranges import Convolving
 from ..core.result import DataReading
-from ..numerics.fourier import fast_length
-from ..numerics.geometry import Shape, Size, shape_of
+from ..numerics.fourier import fast_length, inverse_transform, otf, transform
+from ..numerics.geometry import Shape, Size, margin_before, shape_of, window_of
 
 __all__ = ["StackConvolution"]
 
@@ -23,7 +23,7 @@ Volume: TypeAlias = tuple[int, int, int]
 """(planes, height, width)."""
 
 
-class StackConvolution(LinearOperator, Stacked, Prepared, NonNegative):
+class StackConvolution(LinearOperator, Stacked, Prepared, Convolving):
     """True convolution in three dimensions: ``y[n] = sum_m k[m] x[n + centre - m]``.
 
     Images are (B, D, H, W), kernels (B, d, h, w), or (1, d, h, w) for the whole batch: planes are channels. Several
@@ -42,6 +42,7 @@ class StackConvolution(LinearOperator, Stacked, Prepared, NonNegative):
         torch.Size([1, 6, 12, 12])
     """
 
+    axes = 3
     parameter_prior = StackKernelPrior
     data_range = None
     data_form = "(D, H, W), a stack of D planes"
@@ -69,17 +70,18 @@ class StackConvolution(LinearOperator, Stacked, Prepared, NonNegative):
         """The blur and its adjoint with a kernel (B or 1, d, h, w), which is transformed once."""
         image = volume_of(image_shape)
         size, corner, data = self.grid(image), corner_of(kernel), data_volume(image, kernel)
-        response = volume_otf(kernel, size)
+        response = otf(kernel, size)
 
         def forward(stack: Tensor) -> Tensor:
             with torch.autocast(stack.device.type, enabled=False):
-                whole = filtered(stack, response, size)
-            return whole if self.padding == "circular" else part(whole, corner, data)
+                whole = inverse_transform(transform(stack, size).mul_(response), size)
+            return whole if self.padding == "circular" else window_of(whole, corner, data)
 
         def adjoint(stack: Tensor) -> Tensor:
             placed = stack if self.padding == "circular" else at_corner(stack, corner, size)
             with torch.autocast(stack.device.type, enabled=False):
-                return part(filtered(placed, response.conj(), size), (0, 0, 0), image)
+                back = inverse_transform(transform(placed, size).mul_(response.conj()), size)
+                return window_of(back, (0, 0, 0), image)
 
         return forward, adjoint
 
@@ -105,7 +107,7 @@ class StackConvolution(LinearOperator, Stacked, Prepared, NonNegative):
         """Return the part of an image (B, D, H, W) under the data, which have another margin on each side by one."""
         missing = [have - need for have, need in zip(image.shape[1:], data_shape[1:], strict=True)]
         planes, rows, columns = (margin_before(more + 1) for more in missing)
-        return part(image, (planes, rows, columns), volume_of(data_shape))
+        return window_of(image, (planes, rows, columns), volume_of(data_shape))
 
     def initial_image(self, data: Tensor, kernel: Tensor) -> Tensor:
         """The data in [0, 1], continued beyond the border by their outer voxels, of `image_shape`."""
@@ -147,11 +149,6 @@ def corner_of(kernel: Tensor) -> Volume:
     return planes, rows, columns
 
 
-def margin_before(taps: int) -> int:
-    """Voxels of the image before the data of a valid convolution along a side, as `geometry.margins`."""
-    return taps - 1 - taps // 2
-
-
 def check_fits(image: Tensor, kernel: Tensor) -> None:
     """Refuse a kernel that is larger than the image; raises `InputError`."""
     if any(taps > have for taps, have in zip(kernel.shape[1:], image.shape[1:], strict=True)):
@@ -159,27 +156,6 @@ def check_fits(image: Tensor, kernel: Tensor) -> None:
             f"the kernel of {tuple(kernel.shape[1:])} voxels (planes, height, width) is larger than the image of "
             f"{tuple(image.shape[1:])}; crop the kernel"
         )
-
-
-def volume_otf(kernel: Tensor, size: Volume) -> Tensor:
-    """The optical transfer function of a kernel (B, d, h, w) on a grid, with its centre as the origin."""
-    placed = at_corner(kernel, (0, 0, 0), size)
-    rolled = torch.roll(placed, [-(taps // 2) for taps in kernel.shape[1:]], (1, 2, 3))
-    spectrum: Tensor = torch.fft.rfftn(rolled, dim=(1, 2, 3))
-    return spectrum
-
-
-def filtered(stack: Tensor, response: Tensor, size: Volume) -> Tensor:
-    """Filter a stack, continued by zeros to a grid.
-
-    Args:
-        stack: (B, D, H, W).
-        response: transfer function on the grid, (B or 1, *half grid).
-        size: of the grid, and of the result.
-    """
-    spectrum = torch.fft.rfftn(stack, s=size, dim=(1, 2, 3)) * response
-    result: Tensor = torch.fft.irfftn(spectrum, s=size, dim=(1, 2, 3))
-    return result
 
 
 def at_corner(stack: Tensor, corner: Volume, size: Volume) -> Tensor:
@@ -192,15 +168,3 @@ def at_corner(stack: Tensor, corner: Volume, size: Volume) -> Tensor:
     """
     pads = [(first, have - first - side) for first, have, side in zip(corner, size, stack.shape[1:], strict=True)]
     return F.pad(stack, [side for pair in reversed(pads) for side in pair])
-
-
-def part(stack: Tensor, corner: Volume, sides: Volume) -> Tensor:
-    """A part of a stack.
-
-    Args:
-        stack: (B, D, H, W).
-        corner: its first voxel.
-        sides: its size.
-    """
-    (a, b, c), (planes, height, width) = corner, sides
-    return stack[:, a : a + planes, b : b + height, c : c + width]

@@ -23,7 +23,7 @@ from ..core.interfaces import (
 )
 from ..core.parameters import nested_components_of
 from ..core.problem import WeightedData
-from ..core.ranges import NonNegative
+from ..core.ranges import Convolving, NonNegative
 
 __all__ = ["cannot_weight_data", "lacks_ability"]
 
@@ -33,6 +33,7 @@ ABILITIES: dict[type, str] = {
     Assignable: "can be set to a given image or kernel",
     Attracting: "attracts the image to a target",
     Blur: "is a convolution",
+    Convolving: "is a convolution of pictures or of stacks",
     Denoising: "is a denoiser",
     GriddedBlur: "has kernels on a grid",
     KullbackLeibler: "is the Kullback-Leibler divergence",

@@ -15,9 +15,13 @@ from torch import Tensor
 
 from ..core import registry
 from ..core.errors import AssemblyError, InputError, OutOfMemoryError, is_out_of_memory
-from ..core.interfaces import Blur, ForwardOperator, ImagePrior, KernelPrior, OperatorParameterPrior
+from ..core.interfaces import Blur, ForwardOperator, KernelPrior, OperatorParameterPrior
+from ..core.memory import StatesMemory, memory_needed
+from ..core.operator_parameters import Stacked
 from ..core.parameters import LARGEST, positional_names
+from ..core.problem import Problem, type_name
 from ..core.runtime.threads import threads_worth
+from ..core.solver import Solver
 from ..numerics.noise import PATCH_SIDE, ROUNDING_SIGMA, estimate_sigma
 from ..recipes.model import Recipe
 from .kernel_frame import KernelFrame
@@ -228,20 +232,27 @@ def check_parameter_prior(prior: OperatorParameterPrior) -> None:
         )
 
 
-def check_memory(prior: ImagePrior, device: torch.device) -> None:
+def check_memory(problem: Problem, solver: Solver[Any], device: torch.device) -> None:
     """Refuse, before any compute, a problem that would not fit in memory; raises `OutOfMemoryError`.
 
     The system would otherwise kill the process without a message.
     """
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
-    needed = prior.memory_needed()
-    if needed > free:
-        height, width = prior.shape[-2:]
-        raise OutOfMemoryError(
-            f"{type(prior).__name__} needs about {needed / 2**30:.1f} GB for an image of {width}x{height}, and "
-            f"{free / 2**30:.1f} GB are free; crop the image, or set a smaller network "
-            "(image_prior.channels=16) or image_prior=pixels"
-        )
+    needed = memory_needed(solver, problem)
+    if needed <= free:
+        return
+    is_stack, shape = isinstance(problem.operator, Stacked), problem.image_prior.shape
+    size = "x".join(map(str, shape[1:] if is_stack else (shape[-1], shape[-2])))
+    who, remedy = (
+        type_name(problem.image_prior),
+        "set a smaller network (image_prior.channels=16) or image_prior=pixels",
+    )
+    if isinstance(solver, StatesMemory):
+        who, remedy = type_name(solver), solver.memory_remedy
+    raise OutOfMemoryError(
+        f"{who} needs about {needed / 2**30:.1f} GB for an image of {size}, and {free / 2**30:.1f} GB are free; "
+        f"crop the image, or {remedy}"
+    )
 
 
 @contextmanager

@@ -345,7 +345,7 @@ def placeholder_parameter(assembly: Assembly, kernel_size: tuple[int, int]) -> T
 def checked_assembly(assembly: Assembly, device: torch.device) -> Assembly:
     """An assembly whose kernels are valid and whose image fits in memory; raises `InvkitError`."""
     check_parameter_prior(assembly.problem.kernel_prior)
-    check_memory(assembly.problem.image_prior, device)
+    check_memory(assembly.problem, assembly.solver, device)
     return assembly
 
 

@@ -10,7 +10,7 @@ from ..core.parameters import Fraction, validated
 from ..numerics.finite_differences import GRADIENT
 from .shrinkage import blockwise, mean_penalty, squared_length, values_per_image
 
-__all__ = ["TotalVariation"]
+__all__ = ["TotalVariation", "length_weights", "shortened", "smooth_root"]
 
 MIN_TV_SMOOTHING = 1e-15  # float32 cannot divide by the square of a smaller number
 MIN_LENGTH = 1e-8  # for weights, which would be infinite at zero without smoothing
@@ -51,26 +51,53 @@ class TotalVariation(Reweightable):
 
     def penalty(self, coefficients: Tensor) -> Tensor:
         """Differences (2, B, C, H, W) -> (B,), >= 0."""
-        return mean_penalty(smooth_root(self.squared(coefficients), self.smoothing), coefficients)
+        return mean_penalty(smooth_root(squared_length(coefficients, self.joint), self.smoothing), coefficients)
 
     def prox(self, coefficients: Tensor, step: float) -> Tensor:
         """Differences (2, B, C, H, W), step > 0 -> the same shape; without gradients."""
-        single = step / values_per_image(coefficients)
-
-        def shorten(block: Tensor) -> Tensor:
-            return block * shortening_factor(self.squared(block).sqrt_(), self.smoothing, single)
-
-        return blockwise(shorten, coefficients)
+        return shortened(coefficients, self.joint, self.smoothing, step)
 
     def weights(self, coefficients: Tensor) -> Tensor:
         """``1 / sqrt(length^2 + smoothing^2)`` over C H W; (2, B, C, H, W), > 0."""
-        least = max(self.smoothing, MIN_LENGTH) ** 2 - self.smoothing**2
-        roots = self.squared(coefficients).clamp_(min=least).add_(self.smoothing**2).rsqrt_()
-        return roots.div_(values_per_image(coefficients)).expand_as(coefficients).contiguous()
+        return length_weights(coefficients, self.joint, self.smoothing)
 
-    def squared(self, coefficients: Tensor) -> Tensor:
-        """The squared lengths, (1, B, C, H, W), or each difference's square, (2, B, C, H, W)."""
-        return squared_length(coefficients, (0,) if self.isotropic else ())
+    @property
+    def joint(self) -> tuple[int, ...]:
+        """The dimensions of the differences that form one length."""
+        return (0,) if self.isotropic else ()
+
+
+def shortened(coefficients: Tensor, joint: tuple[int, ...], smoothing: float, step: float) -> Tensor:
+    """The proximal map of ``step`` times the mean of the smoothed lengths.
+
+    Args:
+        coefficients: differences, (K, B, C, H, W).
+        joint: the dimensions that form one length, (0,) or ().
+        smoothing: >= 0.
+        step: > 0.
+
+    Returns:
+        The same shape, without gradients.
+    """
+    single = step / values_per_image(coefficients)
+
+    def shorten(block: Tensor) -> Tensor:
+        return block * shortening_factor(squared_length(block, joint).sqrt_(), smoothing, single)
+
+    return blockwise(shorten, coefficients)
+
+
+def length_weights(coefficients: Tensor, joint: tuple[int, ...], smoothing: float) -> Tensor:
+    """``1 / sqrt(length^2 + smoothing^2)`` over C H W, of the shape of the differences (K, B, C, H, W), > 0.
+
+    Args:
+        coefficients: differences.
+        joint: the dimensions that form one length, (0,) or ().
+        smoothing: >= 0.
+    """
+    least = max(smoothing, MIN_LENGTH) ** 2 - smoothing**2
+    roots = squared_length(coefficients, joint).clamp_(min=least).add_(smoothing**2).rsqrt_()
+    return roots.div_(values_per_image(coefficients)).expand_as(coefficients).contiguous()
 
 
 def smooth_root(squared: Tensor, smoothing: float) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -11,16 +12,17 @@ from torch import Tensor
 
 from ..core.fidelity_abilities import Separable
 from ..core.interfaces import Proximable
+from ..core.memory import StatesMemory
 from ..core.parameters import NonNegative, Positive, PositiveFraction, PositiveInt, validated
 from ..core.problem import Problem, WeightedData
 from ..core.ranges import AnyRange, ValueRange
 from ..numerics.finite_differences import apply_filters, apply_filters_adjoint
-from ..numerics.fourier import otf, to_grid, to_image
-from ..numerics.geometry import margins, size_of
+from ..numerics.fourier import inverse_transform, otf, to_grid, to_image, transform
+from ..numerics.geometry import margin_before, sides_of, window_of
 from .inner import Advancing
-from .masked_blur import data_on_grid, is_circular
+from .masked_blur import axes_of, data_on_grid, is_circular
 from .pixel_state import (
-    LEAST_SQUARES_DEBLURRING,
+    CONVOLVED,
     PixelState,
     check_padding,
     check_terms,
@@ -32,12 +34,16 @@ from .splitting import check_weights, largest_weight, stiffness, weighted_terms
 
 __all__ = ["ADMM", "image_upper_bound", "within_bounds"]
 
+NUMBERS_PER_VALUE = 16  # of the image, which a solve takes besides the multipliers of the regularizers' filters
+NUMBERS_PER_FILTER = 5  # that a step takes for each filter of a regularizer
 SATURATED_UPPER_BOUND = 8.0  # times white; the blur of a brighter pixel is itself saturated
 
 
 @dataclass(kw_only=True)
 class ADMMState(PixelState):
     """Image, blurred image and coefficients with their multipliers, on a periodic grid.
+
+    Of a stack, the grid has three sides and C is left out: (B, *grid).
 
     With relaxation a each scaled multiplier also holds the share (1 - a) of its variable that the next step needs.
 
@@ -67,7 +73,7 @@ class ADMMState(PixelState):
     saved: ClassVar = ("image", "kernel", "grid", "blurred", "blur_gap", "gaps", "bound_gap")
 
 
-class ADMM(Advancing[ADMMState], WeightedData, AnyRange):
+class ADMM(Advancing[ADMMState], WeightedData, AnyRange, StatesMemory):
     """Deconvolution whose data term ignores what lies beyond the data's border (Almeida & Figueiredo 2013).
 
     It minimises ``f(M u, y) + sum_i w_i g_i(z_i)`` with ``u = K x`` and ``z_i = D_i x`` by ADMM. The mask M keeps the
@@ -98,7 +104,8 @@ class ADMM(Advancing[ADMMState], WeightedData, AnyRange):
     """
 
     keeps_large_blocks = True
-    needs: ClassVar = {**LEAST_SQUARES_DEBLURRING, "fidelity": Separable, "regularizers": Proximable}
+    memory_remedy = "solve it in tiles (solver=tiles with this solver as solver.inner)"
+    needs: ClassVar = {**CONVOLVED, "fidelity": Separable, "regularizers": Proximable}
 
     @validated
     def __init__(
@@ -125,16 +132,22 @@ class ADMM(Advancing[ADMMState], WeightedData, AnyRange):
         check_terms(problem, "admm")
         check_weights(problem, "admm")
 
+    def memory_needed(self, problem: Problem) -> int:
+        """Return about how many bytes a solve takes besides the problem itself."""
+        filters = [len(regularizer.filters) for _, regularizer in weighted_terms(problem)]
+        numbers = NUMBERS_PER_VALUE + sum(filters) + NUMBERS_PER_FILTER * max(filters, default=0)
+        return problem.data.element_size() * numbers * math.prod(problem.image_prior.shape)
+
     @torch.no_grad()
     def start(self, problem: Problem) -> ADMMState:
         """Put the image on the grid and set the multipliers to zero."""
         image, kernel = starting_point(problem)
-        size = size_of(data_on_grid(problem, kernel))
+        size = sides_of(data_on_grid(problem, kernel), axes_of(problem))
         blur, grid = otf(kernel, size), to_grid(image, size)
         rho, stiff = self._rho(problem), stiffness(problem, grid) + self.bound_penalty
         inverse = 1 / (self.data_penalty * blur.abs().square() + rho * stiff)
         saturated = saturation_mask(problem.masked(problem.data), self.saturation)
-        blurred, kept, scale = torch.fft.irfft2(blur * torch.fft.rfft2(grid), size), 1 - self.relaxation, self._scale()
+        blurred, kept, scale = inverse_transform(blur * transform(grid, size), size), 1 - self.relaxation, self._scale()
         return ADMMState(
             image=image,
             kernel=kernel,
@@ -157,11 +170,13 @@ class ADMM(Advancing[ADMMState], WeightedData, AnyRange):
         target = self._prior_step(problem, state)
         if self.bound_penalty > 0:
             target.add_(self._bound_step(state), alpha=self.bound_penalty)
-        spectrum = torch.fft.rfft2(self._data_step(problem, state)).mul_(state.data_factor)
-        spectrum.addcmul_(torch.fft.rfft2(target), state.prior_factor)
-        state.grid = torch.fft.irfft2(spectrum, size_of(state.grid))
-        state.blurred = torch.fft.irfft2(spectrum * state.blur, size_of(state.grid))
-        state.image = to_image(state.grid, size_of(state.image))
+        axes = axes_of(problem)
+        size = sides_of(state.grid, axes)
+        spectrum = transform(self._data_step(problem, state), size).mul_(state.data_factor)
+        spectrum.addcmul_(transform(target, size), state.prior_factor)
+        state.grid = inverse_transform(spectrum, size)
+        state.blurred = inverse_transform(spectrum * state.blur, size)
+        state.image = to_image(state.grid, sides_of(state.image, axes))
         return state
 
     @torch.no_grad()
@@ -263,10 +278,11 @@ def under_data(problem: Problem, grid: Tensor, kernel: Tensor) -> Tensor:
 
     Args:
         problem: gives the shape of the data.
-        grid: (B, C, *grid).
-        kernel: (B, 1, h, w).
+        grid: (B, C, *grid), or (B, *grid) of a stack.
+        kernel: (B, 1, h, w), or (B, d, h, w).
     """
     if is_circular(problem):
         return grid
-    (height, width), ((top, _), (left, _)) = size_of(problem.data), margins(size_of(kernel))
-    return grid[..., top : top + height, left : left + width]
+    axes = axes_of(problem)
+    corner = tuple(map(margin_before, sides_of(kernel, axes)))
+    return window_of(grid, corner, sides_of(problem.data, axes))

@@ -127,4 +127,4 @@ def squared_norm(filters: Sequence[DifferenceFilter]) -> float:
         >>> squared_norm(GRADIENT)
         8.0
     """
-    return sum(sum(abs(weight) for _, _, weight in taps) ** 2 for taps in filters)
+    return sum(sum(abs(tap[-1]) for tap in taps) ** 2 for taps in filters)

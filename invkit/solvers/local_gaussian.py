@@ -13,7 +13,7 @@ from ..core.interfaces import Blur, LinearOperator
 from ..core.operator_parameters import ComplexImage, Stacked
 from ..core.problem import Problem
 from ..numerics.conjugate_gradients import conjugate_gradients, dot_per_channel, dot_per_image
-from ..numerics.finite_differences import power_spectrum
+from ..numerics.finite_differences import DifferenceFilter, power_spectrum
 from ..numerics.geometry import Size, size_of
 from .masked_blur import MaskedBlur, is_circular
 from .weighted_squares import Bands, WeightedSquares, add_banded, add_squares, majorised
@@ -250,7 +250,7 @@ def new_copy(values: Tensor) -> Tensor:
     return values.clone(memory_format=torch.contiguous_format)
 
 
-def local_squares(image: Tensor, filters: tuple[tuple[tuple[int, int, float], ...], ...]) -> Tensor:
+def local_squares(image: Tensor, filters: tuple[DifferenceFilter, ...]) -> Tensor:
     """The mean squares of an image's differences around each pixel, at least that of faint texture; (K, B, C, H, W).
 
     Args:

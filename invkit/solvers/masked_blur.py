@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
 
-from ..core.interfaces import Blur
 from ..core.problem import Problem
-from ..numerics.fourier import extend_periodically, grid_size, otf
-from ..numerics.geometry import Size, margins, size_of
+from ..core.ranges import Convolving
+from ..numerics.fourier import extend_periodically, grid_sides, inverse_transform, otf, to_image, transform
+from ..numerics.geometry import Sides, margin_before, sides_of, window_of
 
-__all__ = ["MaskedBlur", "data_on_grid", "is_circular", "objective"]
+__all__ = ["MaskedBlur", "axes_of", "data_on_grid", "is_circular", "objective"]
 
 
 @dataclass(frozen=True)
@@ -20,37 +19,37 @@ class MaskedBlur:
     """``K`` from an image to the data of a problem whose padding is "valid" or "circular", with its adjoint.
 
     It equals the problem's operator. Solvers use it for ``K^T W K`` and for filters on the same grid. The adjoint and
-    the normal map have the weights W of the data, which are zero where data are unknown.
+    the normal map have the weights W of the data, which are zero where data are unknown. Sizes have two
+    sides, or three for stacks (B, D, H, W).
 
     Attributes:
-        spectrum: the kernel's transfer function, (B, 1, *half grid).
+        spectrum: the kernel's transfer function, (B, 1, *half grid), or (B, *half grid) for stacks.
         grid: size of the grid.
         image_size: size of the image, which lies in the grid's first corner.
         data_size: size of the data.
-        corner: (row, column) of the image at which the data begin.
+        corner: (row, column), or (plane, row, column), of the image at which the data begin.
         weights: W, of the data, (B, C, *data size); None: all 1.
     """
 
     spectrum: Tensor
-    grid: Size
-    image_size: Size
-    data_size: Size
-    corner: Size
+    grid: Sides
+    image_size: Sides
+    data_size: Sides
+    corner: Sides
     weights: Tensor | None = None
 
     @classmethod
     def of(cls, problem: Problem, kernel: Tensor) -> MaskedBlur:
-        """Return the blur of a problem by a kernel (B, 1, h, w)."""
-        data_size = size_of(problem.data)
-        image_size = (problem.image_prior.shape[-2], problem.image_prior.shape[-1])
+        """Return the blur of a problem by a kernel (B, 1, h, w), or (B, d, h, w) of a stack."""
+        axes = axes_of(problem)
+        data, taps = sides_of(problem.data, axes), sides_of(kernel, axes)
         if is_circular(problem):
-            return cls(otf(kernel, data_size), data_size, data_size, data_size, (0, 0), problem.weights)
-        (top, _), (left, _) = margins(size_of(kernel))
-        grid = grid_size(data_size, size_of(kernel))
-        return cls(otf(kernel, grid), grid, image_size, data_size, (top, left), problem.weights)
+            return cls(otf(kernel, data), data, data, data, (0,) * axes, problem.weights)
+        grid, corner = grid_sides(data, taps), tuple(map(margin_before, taps))
+        return cls(otf(kernel, grid), grid, problem.image_prior.shape[-axes:], data, corner, problem.weights)
 
     def by(self, kernel: Tensor) -> MaskedBlur:
-        """Return the blur from the same image to the same data by another kernel (B, 1, h, w) of the same size."""
+        """Return the blur from the same image to the same data by another kernel of the same size."""
         return replace(self, spectrum=otf(kernel, self.grid))
 
     def forward(self, image: Tensor) -> Tensor:
@@ -60,18 +59,16 @@ class MaskedBlur:
     def adjoint(self, data: Tensor) -> Tensor:
         """``K^T W y``: (B, C, H', W') -> (B, C, H, W)."""
         data = data if self.weights is None else data * self.weights
-        grid = data.new_zeros(*data.shape[:2], *self.grid)
+        grid = data.new_zeros(*data.shape[: -len(self.grid)], *self.grid)
         self._framed(grid).copy_(data)
         return self._cropped(self._filtered(grid, self.spectrum.conj()))
 
     def normal(self, image: Tensor) -> Tensor:
         """``K^T W K x``; the same shape."""
         blurred = self._filtered(image, self.spectrum)
-        (row, column), (height, width) = self.corner, self.data_size
-        blurred[..., :row, :] = 0
-        blurred[..., row + height :, :] = 0
-        blurred[..., :column] = 0
-        blurred[..., column + width :] = 0
+        for dim, (first, side) in enumerate(zip(self.corner, self.data_size, strict=True), start=-len(self.grid)):
+            blurred.narrow(dim, 0, first).zero_()
+            blurred.narrow(dim, first + side, blurred.shape[dim] - first - side).zero_()
         if self.weights is not None:
             self._framed(blurred).mul_(self.weights)
         return self._cropped(self._filtered(blurred, self.spectrum.conj()))
@@ -81,27 +78,32 @@ class MaskedBlur:
         return self._cropped(self._filtered(image, response))
 
     def _filtered(self, image: Tensor, response: Tensor) -> Tensor:
-        result: Tensor = torch.fft.irfft2(torch.fft.rfft2(image, self.grid).mul_(response), self.grid)
-        return result
+        return inverse_transform(transform(image, self.grid).mul_(response), self.grid)
 
     def _framed(self, grid: Tensor) -> Tensor:
-        (row, column), (height, width) = self.corner, self.data_size
-        return grid[..., row : row + height, column : column + width]
+        return window_of(grid, self.corner, self.data_size)
 
     def _cropped(self, grid: Tensor) -> Tensor:
-        return grid[..., : self.image_size[0], : self.image_size[1]]
+        return to_image(grid, self.image_size)
+
+
+def axes_of(problem: Problem) -> int:
+    """Return the number of dimensions of the problem's blur; 2 if its operator is none."""
+    return problem.operator.axes if isinstance(problem.operator, Convolving) else 2
 
 
 def is_circular(problem: Problem) -> bool:
     """Whether the problem's blur takes the image as periodic."""
-    return isinstance(problem.operator, Blur) and problem.operator.padding == "circular"
+    return isinstance(problem.operator, Convolving) and problem.operator.padding == "circular"
 
 
 def data_on_grid(problem: Problem, kernel: Tensor) -> Tensor:
     """Return the data on the periodic grid; for a valid blur their opposite sides are joined smoothly."""
     if is_circular(problem):
         return problem.data
-    return extend_periodically(problem.data, size_of(kernel), grid_size(size_of(problem.data), size_of(kernel)))
+    axes = axes_of(problem)
+    data, taps = sides_of(problem.data, axes), sides_of(kernel, axes)
+    return extend_periodically(problem.data, taps, grid_sides(data, taps))
 
 
 def objective(problem: Problem, blur: MaskedBlur, image: Tensor) -> Tensor:

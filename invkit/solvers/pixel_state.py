@@ -11,12 +11,15 @@ from torch import Tensor
 
 from ..core.errors import AssemblyError
 from ..core.fidelity_abilities import LeastSquares
-from ..core.interfaces import Assignable, Blur, ImagePrior, OperatorParameterPrior
+from ..core.interfaces import Assignable, Blur, ImagePrior, OperatorParameterPrior, Proximable
+from ..core.operator_parameters import Stacked
 from ..core.problem import Problem
-from ..core.ranges import UNIT_RANGE, ValueRange
+from ..core.ranges import UNIT_RANGE, Convolving, ValueRange
 from ..core.solver import State
+from ..numerics.finite_differences import is_across_planes
 
 __all__ = [
+    "CONVOLVED",
     "LEAST_SQUARES_DEBLURRING",
     "PixelState",
     "check_padding",
@@ -30,6 +33,9 @@ __all__ = [
 
 LEAST_SQUARES_DEBLURRING: Mapping[str, type] = {"operator": Blur, "image_prior": Assignable, "fidelity": LeastSquares}
 """The components that solvers need which compute the image from ``|K x - y|^2``."""
+
+CONVOLVED: Mapping[str, type] = {"operator": Convolving, "image_prior": Assignable, "fidelity": LeastSquares}
+"""The same for solvers that take pictures and stacks of planes."""
 
 ADVICE_ON_KERNEL = " (to penalise an estimated kernel, set the kernel estimation's weight)"
 
@@ -104,7 +110,7 @@ def check_padding(problem: Problem, solver: str, allowed: tuple[str, ...] = ("va
         solver: name of the solver, for the message.
         allowed: paddings that the solver models.
     """
-    padding = problem.operator.padding if isinstance(problem.operator, Blur) else "valid"
+    padding = problem.operator.padding if isinstance(problem.operator, Convolving) else "valid"
     if padding not in allowed:
         raise AssemblyError(
             f"{solver} needs an operator with padding {' or '.join(allowed)}, and it is '{padding}'; "
@@ -113,7 +119,7 @@ def check_padding(problem: Problem, solver: str, allowed: tuple[str, ...] = ("va
 
 
 def check_terms(problem: Problem, solver: str, ignored: Sequence[str] = ("kernel",)) -> None:
-    """Raise `AssemblyError` for a regularizer that a solver would ignore.
+    """Raise `AssemblyError` for a regularizer that a solver would ignore, or that takes colours for planes of a stack.
 
     Args:
         problem: the problem to check.
@@ -121,6 +127,13 @@ def check_terms(problem: Problem, solver: str, ignored: Sequence[str] = ("kernel
         ignored: "image", "kernel" or both.
     """
     for term in problem.regularizers:
+        regularizer = term.regularizer
+        is_of_stacks = isinstance(regularizer, Proximable) and any(map(is_across_planes, regularizer.filters))
+        if is_of_stacks and not isinstance(problem.operator, Stacked):
+            raise AssemblyError(
+                f"{type(regularizer).__name__} takes differences between the planes of a stack, and the data of "
+                f"{type(problem.operator).__name__} are no stack; use one of pictures, as 'tv'"
+            )
         if term.target in ignored:
             advice = ADVICE_ON_KERNEL if term.target == "kernel" else ""
             raise AssemblyError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, ClassVar
@@ -14,6 +15,7 @@ from torch import Tensor
 from ..core.errors import AssemblyError
 from ..core.fidelity_abilities import KullbackLeibler, divergence
 from ..core.interfaces import Assignable, Blur, ImagePrior, LinearOperator, OperatorParameterPrior
+from ..core.memory import StatesMemory
 from ..core.operator_parameters import LinearMap, Prepared
 from ..core.parameters import Positive, PositiveFraction, PositiveInt, validated
 from ..core.problem import Problem, Term, WeightedData
@@ -22,6 +24,7 @@ from ..core.solver import Solver
 from .discrepancy import StopRule, expected_discrepancy, noise_level
 from .masked_blur import MaskedBlur
 from .pixel_state import PixelState, check_padding, check_terms, image_prior_of, starting_point
+from .stack_blocks import Block, assembled, blocks_of, mean_of
 
 __all__ = ["RichardsonLucy", "RichardsonLucyState"]
 
@@ -32,6 +35,8 @@ MIN_DIVISOR_SHARE = 0.1  # regularizers never reduce the divisor below this shar
 RESPONSE_SHARPNESS = 50.0  # a of the saturating response R (Whyte et al. 2014, Sec. 4)
 BRIGHT_SHARE = 0.9  # phi: share of the saturation level from which a latent pixel is poorly estimated (Sec. 5)
 BLENDING_SIGMA, BLENDING_RADIUS = 3.0, 9  # of the Gaussian that blends the two updates, pixels
+NUMBERS_PER_VOXEL = 6  # that a solve keeps: image, earlier image, change, support, the prior's image, the next image
+NUMBERS_PER_READ = 16  # that a step needs besides for each voxel of the image that it reads at once
 MIN_KERNEL_SHARE = 1e-2  # of a kernel's largest value; smaller values propagate no errors
 
 
@@ -41,10 +46,12 @@ class RichardsonLucyState(PixelState):
 
     Attributes:
         gamma: of the data; the estimate is ``image ** (1 / gamma)``.
-        previous: the image one step ago, (B, C, H, W).
+        previous: the image one step ago, (B, C, H, W). A step writes the next image in the memory of ``change``, and
+            the next change in that of ``previous``.
         change: difference of the last update and the point at which it was computed, (B, C, H, W).
         momentum: length of the extrapolation along ``image - previous``, in [0, 1], (B, C or 1, 1, 1).
-        blur: K, the operator with the known parameter.
+        blocks: the parts of the image that a step updates one after the other; mostly one, the whole.
+        blur: K, the operator with the known parameter, from the image to the data of a block.
         support: ``K^T w`` for the weights w of the data, 1 by default, (B, C, H, W).
         visible: which pixels are updated: those of whose light enough reaches known data, bool, (B, C, H, W).
         noise: `discrepancy.noise_level` of each image, by which it is no longer updated at some discrepancy, (B,).
@@ -54,6 +61,7 @@ class RichardsonLucyState(PixelState):
     previous: Tensor
     change: Tensor
     momentum: Tensor
+    blocks: list[Block]
     blur: MaskedBlur | KnownOperator
     support: Tensor
     visible: Tensor
@@ -71,33 +79,27 @@ class RichardsonLucyState(PixelState):
 
 @dataclass(frozen=True)
 class KnownOperator:
-    """A linear operator with a known parameter, and the adjoint with the weights W of the data.
+    """A linear operator with a known parameter, and its adjoint.
 
     Attributes:
         forward: ``A x``: (B, C, H, W) -> (B, C', H', W').
-        transposed: ``A^T y`` of any data.
-        weights: W, of the shape of the data; None: all 1.
+        adjoint: ``A^T y``.
     """
 
     forward: LinearMap
-    transposed: LinearMap
-    weights: Tensor | None
+    adjoint: LinearMap
 
     @classmethod
-    def of(cls, problem: Problem, kernel: Tensor) -> KnownOperator:
-        """Return the operator of a problem, prepared if it can be."""
+    def of(cls, problem: Problem, kernel: Tensor, block: Block) -> KnownOperator:
+        """Return the operator of a problem from the image to the data of a block, prepared if it can be."""
         operator = problem.operator
         assert isinstance(operator, LinearOperator)  # as `NonNegative` says
         if isinstance(operator, Prepared):
-            return cls(*operator.prepared(kernel, problem.image_prior.shape), problem.weights)
-        return cls(partial(operator, kernel=kernel), partial(operator.adjoint, kernel=kernel), problem.weights)
-
-    def adjoint(self, data: Tensor) -> Tensor:
-        """``A^T W y``: (B, C', H', W') -> (B, C, H, W)."""
-        return self.transposed(data if self.weights is None else data * self.weights)
+            return cls(*operator.prepared(kernel, block.image_shape(problem.image_prior.shape)))
+        return cls(partial(operator, kernel=kernel), partial(operator.adjoint, kernel=kernel))
 
 
-class RichardsonLucy(Solver[RichardsonLucyState], WeightedData, AnyRange):
+class RichardsonLucy(Solver[RichardsonLucyState], WeightedData, AnyRange, StatesMemory):
     """Richardson-Lucy deconvolution (Richardson 1972; Lucy 1974): the most likely image under Poisson noise.
 
     ``x <- x * K^T(y / K x) / K^T 1`` reduces the Kullback-Leibler divergence of ``K x`` from the data, the fidelity
@@ -120,6 +122,9 @@ class RichardsonLucy(Solver[RichardsonLucyState], WeightedData, AnyRange):
       ``R(v) = v - log(1 + exp(a (v - level))) / a``, and the image may exceed white. Bright pixels are poorly
       estimated. So that they cause no ringing, other pixels are updated only from data that no bright pixel reaches.
     - Gamma: a photograph's values are about the 1/2.2th power of the light, and blur acts on light.
+    - Stacks that are large are updated block by block (`stack_blocks`), which takes less memory. Stop and acceleration
+      are decided for the whole stack, so its image has no seams: only rounding differs. A regularizer, and
+      "circular" padding, still take the memory of the whole.
 
     Args:
         iterations: highest number of steps; noise grows with them.
@@ -131,6 +136,8 @@ class RichardsonLucy(Solver[RichardsonLucyState], WeightedData, AnyRange):
             the steps.
         saturation: value of the data, with their gamma, from which pixels are saturated; None: no pixels are.
         gamma: exponent that makes the data linear; 2.2 for photographs.
+        block_voxels: number of a stack's voxels that are read at once. Fewer take less memory and more time, since each
+            block reads the voxels around it too, twice the kernel's size less one along each side.
 
     Example:
         >>> from invkit.testing import small_problem
@@ -141,6 +148,7 @@ class RichardsonLucy(Solver[RichardsonLucyState], WeightedData, AnyRange):
     """
 
     keeps_large_blocks = True
+    memory_remedy = "set a smaller solver.block_voxels (of a stack)"
     needs: ClassVar = {"operator": NonNegative, "image_prior": Assignable, "fidelity": KullbackLeibler}
 
     @validated
@@ -153,12 +161,14 @@ class RichardsonLucy(Solver[RichardsonLucyState], WeightedData, AnyRange):
         acceleration: bool = True,
         saturation: PositiveFraction | None = None,
         gamma: Annotated[float, Field(gt=0, le=5)] = 1.0,
+        block_voxels: PositiveInt = 2**24,
     ) -> None:
         self.iterations = iterations
         self.stop, self.sigma = stop, sigma
         self.acceleration = acceleration
         self.saturation = saturation
         self.gamma = gamma
+        self.block_voxels = block_voxels
 
     def usable(self, value_range: ValueRange) -> ValueRange:
         """Return the part of a range that is not negative: light cannot be."""
@@ -175,70 +185,114 @@ class RichardsonLucy(Solver[RichardsonLucyState], WeightedData, AnyRange):
                 f"{type(problem.operator).__name__}; set solver.saturation=none"
             )
 
+    def memory_needed(self, problem: Problem) -> int:
+        """Return about how many bytes a solve takes besides the problem itself."""
+        blocks, voxels = blocks_of(problem, self.block_voxels), math.prod(problem.image_prior.shape)
+        read = math.prod(blocks[0].image_shape(problem.image_prior.shape))
+        return problem.data.element_size() * (NUMBERS_PER_VOXEL * voxels + NUMBERS_PER_READ * read)
+
     @torch.no_grad()
     def start(self, problem: Problem) -> RichardsonLucyState:
         """Take the image that the prior gives, made linear, or, to stop at the noise, ``K^T y / K^T 1``."""
         given, kernel = starting_point(problem)
-        image, blur = given.clamp(min=MIN_STARTING_VALUE) ** self.gamma, blur_of(problem, kernel)
-        data = problem.data.clamp(min=0) ** self.gamma
-        is_alike = isinstance(blur, MaskedBlur)  # in all channels, whose acceleration is each their own
-        support = blur.adjoint(torch.ones_like(data[:, :1] if is_alike and problem.weights is None else data))
-        if problem.weights is not None:
-            data = problem.observed(blur.forward(image).clamp(min=0), data)
-        visible = visible_share(problem, blur, support) > MIN_VISIBLE_SHARE
+        image, blocks = given.clamp(min=MIN_STARTING_VALUE).pow_(self.gamma), blocks_of(problem, self.block_voxels)
+        blur, is_alike = blur_of(problem, kernel, blocks[0]), isinstance(problem.operator, Blur)
+        light = problem.data.clamp(min=0).pow_(self.gamma)
+
+        def reached(weights: Tensor | None, block: Block) -> Tensor:
+            data = block.data_of(light)
+            ones = torch.ones_like(data[:, :1] if is_alike and weights is None else data)
+            return blur.adjoint(block.weighted(ones, weights))
+
+        def smooth(block: Block) -> Tensor:
+            share, is_visible = block.image_of(support), block.image_of(visible)
+            found = blur.adjoint(block.weighted(block.data_of(light), problem.weights)) / share.where(is_visible, 1)
+            found = torch.where(is_visible, found, block.image_of(image))
+            return found.clamp_(min=MIN_STARTING_VALUE**self.gamma)
+
+        support = assembled(blocks, image, partial(reached, problem.weights))
+        known = assembled(blocks, image, partial(reached, problem.known)) if problem.is_graded else support
+        visible = known > MIN_VISIBLE_SHARE
         if self.stop != "never":  # the first iterate from a constant image; the data would bring in their noise
-            smooth = blur.adjoint(data) / support.where(visible, 1)
-            image = torch.where(visible, smooth, image).clamp(min=MIN_STARTING_VALUE**self.gamma)
+            image = assembled(blocks, image, smooth)
         return RichardsonLucyState(
             image=image,
             kernel=kernel,
             range=problem.image_prior.range,
             gamma=self.gamma,
-            previous=image,
+            previous=image.clone(),
             change=torch.zeros_like(image),
             momentum=image.new_zeros(len(image), image.shape[1] if is_alike else 1, 1, 1),
+            blocks=blocks,
             blur=blur,
             support=support,
             visible=visible,
-            noise=noise_level(self.stop, problem, data + shift_of(problem), self.sigma),
+            noise=noise_level(self.stop, problem, light.add_(shift_of(problem)), self.sigma),
         )
 
     @torch.no_grad()
     def step(self, problem: Problem, state: RichardsonLucyState) -> RichardsonLucyState:
         """One multiplicative update; its loss is the divergence at the point where it is computed."""
-        point = torch.addcmul(state.image, state.image - state.previous, state.momentum).clamp_(min=0)
-        error, loss, excess = self._error(problem, state, point)
-        divisor = torch.maximum(state.support + regularizer_gradient(problem, point), MIN_DIVISOR_SHARE * state.support)
-        factor = (state.support + self._back_projected(state, point, error)).clamp_(min=0) / divisor
-        image = torch.where(state.visible, point * factor, point)
+        torch.sub(state.image, state.previous, out=state.previous)
+        point = torch.addcmul(state.image, state.previous, state.momentum, out=state.previous).clamp_(min=0)
+        slope, image = regularizer_gradient(problem, point), state.change
+        found = [self._update(problem, state, block, point, slope) for block in state.blocks]
+        loss, excess, along, size = (torch.stack(one).sum(0) for one in zip(*found, strict=True))
         if self.stop != "never":
-            explained = excess <= 0
-            image = torch.where(explained[:, None, None, None], point, image)
+            explained = (excess <= 0)[:, None, None, None]
             state.converged = bool(explained.all())
-        change, earlier = image - point, state.change
+            if state.converged or len(explained) > 1:
+                torch.where(explained, point, image, out=image)
+            along = torch.where(explained, 0, along)
         if self.acceleration and not terms_on_image(problem):
-            state.momentum = agreement(change, earlier, like=state.momentum)
-        state.previous, state.image, state.change = state.image, image, change
+            state.momentum = ratio(along, size)
+        state.previous, state.image, state.change = state.image, image, torch.sub(image, point, out=point)
         state.losses.append(loss)
         return state
 
-    def _error(self, problem: Problem, state: RichardsonLucyState, point: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The error ``(y / R(K x) - 1) R'(K x)``, (B, C, H', W'), and two discrepancies.
+    def _update(
+        self, problem: Problem, state: RichardsonLucyState, block: Block, point: Tensor, slope: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Write the new image of a block over ``state.change``.
 
-        The first is the divergence of the batch, the second that of each image beyond what the noise explains, (B,).
+        Returns:
+            The block's shares of the divergence of the batch, of each image's discrepancy beyond the expected one,
+            (B,), and of the two products in `agreement`.
+        """
+        seen, here, earlier = block.image_of(point), block.core_of(point), block.core_of(state.change)
+        error, loss, excess = self._error(problem, state, block, seen)
+        support = block.core_of(state.support)
+        divisor = torch.maximum(support + slope_of(block, slope), MIN_DIVISOR_SHARE * support)
+        factor = (support + block.core_within(self._back_projected(state, seen, error))).clamp_(min=0) / divisor
+        new = torch.where(block.core_of(state.visible), here * factor, here)
+        along, size = products(new - here, earlier, like=state.momentum)
+        earlier.copy_(new)
+        return loss, excess, along, size
+
+    def _error(
+        self, problem: Problem, state: RichardsonLucyState, block: Block, seen: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The error ``w (y / R(K x) - 1) R'(K x)`` of data that a block reads, (B, C, H', W'), and two discrepancies.
+
+        The first is the divergence of the batch, the second that of each image beyond what the noise explains, (B,);
+        both of the data that the block counts, as shares of those of all.
         """
         shift, slope = shift_of(problem), None
-        blurred = state.blur.forward(point).clamp_(min=KullbackLeibler.MIN_LIGHT)
-        data = problem.data.clamp(min=0) ** self.gamma
+        blurred = state.blur.forward(seen).clamp_(min=KullbackLeibler.MIN_LIGHT)
+        data = block.data_of(problem.data).clamp(min=0).pow_(self.gamma)
         if self.saturation is not None:
             level = self.saturation**self.gamma
             blurred, slope = sensor_response(blurred, level)
             data = data.clamp(max=level)
-        data, blurred = problem.observed(blurred, data) + shift, blurred + shift
-        error = (data / blurred).sub_(1)
-        apart = problem.weighted(divergence(data, blurred)).mean((1, 2, 3))
-        residual = problem.weighted((blurred - data).square()).mean((1, 2, 3)) if self.stop == "gaussian" else apart
-        excess = residual - expected_discrepancy(self.stop, state.noise, blurred, problem.weights)
+        weights = None if problem.weights is None else block.data_of(problem.weights)
+        data = data if weights is None else torch.where(weights > 0, data, blurred)
+        data, blurred = data.add_(shift), blurred.add_(shift)
+        error = block.weighted((data / blurred).sub_(1), problem.weights)
+        share, counts, light = block.share(problem.data), block.counted_within(data), block.counted_within(blurred)
+        weights = None if weights is None else block.counted_within(weights)
+        apart = mean_of(divergence(counts, light), weights) * share
+        residual = mean_of((light - counts).square(), weights) * share if self.stop == "gaussian" else apart
+        excess = residual - expected_discrepancy(self.stop, state.noise, light, weights) * share
         return error if slope is None else error.mul_(slope), apart.sum(), excess
 
     def _back_projected(self, state: RichardsonLucyState, point: Tensor, error: Tensor) -> Tensor:
@@ -255,23 +309,14 @@ class RichardsonLucy(Solver[RichardsonLucyState], WeightedData, AnyRange):
         return torch.lerp(safe, every, blending_weights(bright))
 
 
-def blur_of(problem: Problem, kernel: Tensor) -> MaskedBlur | KnownOperator:
-    """Return the operator of a problem with a known parameter; a blur by Fourier transforms that are prepared once."""
-    return (MaskedBlur if isinstance(problem.operator, Blur) else KnownOperator).of(problem, kernel)
+def blur_of(problem: Problem, kernel: Tensor, block: Block) -> MaskedBlur | KnownOperator:
+    """Return the operator of a block with a known parameter; a blur by Fourier transforms that are prepared once.
 
-
-def visible_share(problem: Problem, blur: MaskedBlur | KnownOperator, support: Tensor) -> Tensor:
-    """The share of each pixel's light that reaches known data, whatever their weights, (B, C, H, W).
-
-    Args:
-        problem: gives the weights.
-        blur: of the problem.
-        support: ``K^T w``.
+    Its adjoint leaves the weights of the data to the caller.
     """
-    if not problem.is_graded:
-        return support
-    known = problem.masked(torch.ones_like(problem.data))
-    return replace(blur, weights=None).adjoint(known)
+    if isinstance(problem.operator, Blur):
+        return replace(MaskedBlur.of(problem, kernel), weights=None)
+    return KnownOperator.of(problem, kernel, block)
 
 
 def shift_of(problem: Problem) -> float:
@@ -299,6 +344,11 @@ def regularizer_gradient(problem: Problem, image: Tensor) -> Tensor:
     return gradient * problem.data[0].numel()
 
 
+def slope_of(block: Block, slope: Tensor) -> Tensor:
+    """Return the part of the regularizers' gradient that belongs to a block; a single zero as it is."""
+    return block.core_of(slope) if slope.ndim else slope
+
+
 def terms_on_image(problem: Problem) -> list[Term]:
     """Return the terms on the image with a weight above zero."""
     return [term for term in problem.regularizers if term.target == "image" and term.weight > 0]
@@ -312,8 +362,16 @@ def agreement(change: Tensor, earlier: Tensor, like: Tensor) -> Tensor:
         earlier: (B, C, H, W).
         like: gives the shape of the result, (B, C, 1, 1) for each channel or (B, 1, 1, 1) for all together.
     """
-    along = (change * earlier).sum_to_size(like.shape)
-    size = earlier.square().sum_to_size(like.shape)
+    return ratio(*products(change, earlier, like))
+
+
+def products(change: Tensor, earlier: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+    """The products of an earlier change with the last one and with itself; arguments as `agreement`."""
+    return (change * earlier).sum_to_size(like.shape), earlier.square().sum_to_size(like.shape)
+
+
+def ratio(along: Tensor, size: Tensor) -> Tensor:
+    """The quotient of two products, in [0, 1]; zero where the second is."""
     return torch.where(size > 0, along / size.clamp(min=torch.finfo(size.dtype).tiny), 0).clamp_(0, 1)
 
 

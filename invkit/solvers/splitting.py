@@ -9,7 +9,8 @@ from ..core.errors import AssemblyError
 from ..core.interfaces import Proximable
 from ..core.problem import Problem
 from ..numerics.finite_differences import power_spectrum
-from ..numerics.geometry import size_of
+from ..numerics.geometry import sides_of
+from .masked_blur import axes_of
 
 __all__ = ["check_weights", "largest_weight", "stiffness", "weighted_terms"]
 
@@ -29,10 +30,9 @@ def largest_weight(problem: Problem) -> float:
 
 
 def stiffness(problem: Problem, grid: Tensor) -> Tensor:
-    """``sum_i |D_i|^2`` over the filters of all terms, on the half grid of a grid (B, C, H, W)."""
-    return torch.stack([power_spectrum(term.filters, size_of(grid), grid) for _, term in weighted_terms(problem)]).sum(
-        0
-    )
+    """``sum_i |D_i|^2`` over the filters of all terms, on the half grid of a grid (B, C, H, W), or of a stack's."""
+    size = sides_of(grid, axes_of(problem))
+    return torch.stack([power_spectrum(term.filters, size, grid) for _, term in weighted_terms(problem)]).sum(0)
 
 
 def check_weights(problem: Problem, solver: str) -> None:

@@ -1,12 +1,12 @@
-"""Deconvolution of a large photograph by overlapping tiles, which fit into the processor's caches."""
+"""Deconvolution of a large photograph or stack by overlapping tiles, which need less memory than the whole."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Annotated, Any, ClassVar
 
 import torch
@@ -14,20 +14,25 @@ from pydantic import Field
 from torch import Tensor
 
 from ..core.errors import AssemblyError
-from ..core.interfaces import Assignable, Blur
+from ..core.interfaces import Assignable
+from ..core.memory import StatesMemory, memory_needed
 from ..core.parameters import NonNegative, PositiveInt, validated
 from ..core.problem import Problem, WeightedData
-from ..core.ranges import AnyRange, ValueRange, usable_range
+from ..core.ranges import AnyRange, Convolving, ValueRange, usable_range
 from ..core.runtime.threads import at_most_threads
 from ..core.solver import Solver, State
-from ..numerics.finite_differences import GRADIENT, power_spectrum
-from ..numerics.fourier import extend_periodically, grid_size, otf, to_image
-from ..numerics.geometry import Size, margins, size_of
+from ..numerics.finite_differences import GRADIENT, power_spectrum, stack_gradient
+from ..numerics.fourier import extend_periodically, grid_sides, inverse_transform, otf, to_image, transform
+from ..numerics.geometry import Sides, Size, margin_before, sides_of, window_of
 from .inner import run_inner
+from .masked_blur import axes_of
 from .pixel_state import PixelState, check_padding, image_prior_of, starting_point
 
 __all__ = ["Tiles"]
 
+PICTURE_AXES = 2  # of a blur; a stack has three
+NUMBERS_PER_VALUE = 3  # of the image that stay in memory: the image, that of the start, that of the prior
+NUMBERS_OF_WIENER = 12  # for each value that is filtered at once
 MIN_DIVISOR = 1e-7  # of the Wiener filter, for weights close to zero
 
 
@@ -47,39 +52,43 @@ class Tile:
     """One tile of the image.
 
     Attributes:
-        rows: of the data, (first, beyond the last).
-        columns: of the data, (first, beyond the last).
-        channels: of the data.
-        row_weights: weights of the tile in the whole image along the rows of the tile's image, (H,).
-        column_weights: weights along its columns, (W,). The products of both, summed over all tiles, are one.
+        windows: of the data, (first, beyond the last) along each of the last axes: of rows and columns, or of planes,
+            rows and columns.
+        channels: of the data; all of them of a stack, which are its planes.
+        weights: of the tile in the whole image, along each of these axes of the tile's image. Their products, summed
+            over all tiles, are one.
     """
 
-    rows: Size
-    columns: Size
+    windows: tuple[Size, ...]
     channels: slice
-    row_weights: Tensor
-    column_weights: Tensor
+    weights: tuple[Tensor, ...]
 
     def data(self, data: Tensor) -> Tensor:
         """Return the tile's part of data (B, C, H', W'), as a view."""
-        return data[:, self.channels, slice(*self.rows), slice(*self.columns)]
+        corner = tuple(first for first, _ in self.windows)
+        return window_of(data[:, self.channels], corner, tuple(end - first for first, end in self.windows))
 
     def image(self, image: Tensor) -> Tensor:
         """Return the tile's part of the image (B, C, H, W) of a valid convolution, as a view."""
-        (top, left), (height, width) = (
-            (self.rows[0], self.columns[0]),
-            (len(self.row_weights), len(self.column_weights)),
-        )
-        return image[:, self.channels, top : top + height, left : left + width]
+        corner = tuple(first for first, _ in self.windows)
+        return window_of(image[:, self.channels], corner, tuple(map(len, self.weights)))
+
+    def weighted(self, image: Tensor) -> Tensor:
+        """Multiply an image of the tile's size by the weights, in place."""
+        for dim, along in enumerate(self.weights, start=-len(self.weights)):
+            image.mul_(along.to(image).view(-1, *[1] * (-dim - 1)))
+        return image
 
 
-class Tiles(Solver[State], WeightedData, AnyRange):
-    """Deconvolves an image by overlapping tiles, each with a solver that keeps the kernel fixed.
+class Tiles(Solver[State], WeightedData, AnyRange, StatesMemory):
+    """Deconvolves an image or a stack by overlapping tiles, each with a solver that keeps the kernel fixed.
 
     The solver of a tile does not know what lies beyond the tile's data, as it does not know what lies beyond the
     photograph (padding "valid"). The middle of its result is kept; at the seams a raised cosine blends it with its
     neighbours. Tiles fit into the processor's caches and a whole photograph does not, so tiles take a fraction of the
-    time and of the memory. Data term and regularizers are means, so weights keep their meaning.
+    time and of the memory. Data term and regularizers are means, so weights keep their meaning. A stack has tiles along
+    its planes too. Solvers that decide for the image as a whole, as ``richardson-lucy`` when to stop, decide here for
+    each tile; that solver does stacks block by block by itself, without seams.
 
     All tiles start from one Wiener filter of the whole photograph, with squared gradients as regularizer. Its result
     approximates what lies beyond a tile's data, so neighbours agree with less overlap. For kernels as large as those
@@ -100,14 +109,15 @@ class Tiles(Solver[State], WeightedData, AnyRange):
         overlap: width of the data on each side beyond these pixels, in kernel sizes.
         wiener_weight: weight of the squared gradients in the Wiener filter, as a multiple of the largest weight. With
             0, or without regularizers, tiles start from the image of the image prior.
-        separate_channels: whether to solve each channel separately. The result is the same for regularizers that treat
-            channels separately; for other regularizers the problem changes.
+        separate_channels: whether to solve each channel separately, of pictures. The result is the same for
+            regularizers that treat channels separately; for other regularizers the problem changes.
         parallel_tiles: tiles that are solved at the same time on a CPU. They share torch's threads, since threads on
             separate tiles need not wait for each other.
     """
 
     keeps_large_blocks = True
-    needs: ClassVar = {"operator": Blur, "image_prior": Assignable}
+    memory_remedy = "set a smaller solver.tile_size"
+    needs: ClassVar = {"operator": Convolving, "image_prior": Assignable}
 
     @validated
     def __init__(
@@ -139,6 +149,17 @@ class Tiles(Solver[State], WeightedData, AnyRange):
         if not self._is_single(problem):
             check_padding(problem, "tiles", ("valid",))
 
+    def memory_needed(self, problem: Problem) -> int:
+        """Return about how many bytes a solve takes besides the problem: of the Wiener filter, or of tiles."""
+        if self._is_single(problem):
+            return memory_needed(self.inner, problem)
+        image, size = math.prod(problem.image_prior.shape), problem.data.element_size()
+        channel = image // problem.data.shape[1] if axes_of(problem) == PICTURE_AXES else image
+        filtered = NUMBERS_OF_WIENER * channel if self._start_weight(problem) > 0 else 0
+        tile = part_of(problem, self._tiles(problem)[0], problem.image_prior())
+        tiles = self.parallel_tiles * memory_needed(self.inner, tile)
+        return size * NUMBERS_PER_VALUE * image + max(size * filtered, tiles)
+
     def steps(self, problem: Problem) -> int:
         """Return the number of tiles, times that of separate channels, divided by the tiles per step."""
         if self._is_single(problem):
@@ -150,7 +171,7 @@ class Tiles(Solver[State], WeightedData, AnyRange):
         if self._is_single(problem):
             return self._inner.start(problem)
         image, kernel = starting_point(problem)
-        weight = self.wiener_weight * max((term.weight for term in problem.regularizers), default=0.0)
+        weight = self._start_weight(problem)
         starting_image = wiener_filtered(problem, image, kernel, weight) if weight > 0 else image
         return TilesState(
             image=starting_image.clone(),
@@ -186,42 +207,46 @@ class Tiles(Solver[State], WeightedData, AnyRange):
                 "kernel for each tile; use it without tiles, or set kernel_prior=known"
             )
         change = image - tile.image(state.starting_image)
-        change.mul_(tile.row_weights.to(image)[:, None]).mul_(tile.column_weights.to(image))
-        tile.image(state.image).add_(change)
+        tile.image(state.image).add_(tile.weighted(change))
         return solved.losses[-1].detach()
+
+    def _start_weight(self, problem: Problem) -> float:
+        """The weight of the Wiener filter from which tiles start; with 0 there is none."""
+        return self.wiener_weight * max((term.weight for term in problem.regularizers), default=0.0)
 
     @property
     def _inner(self) -> Solver[State]:
         return self.inner
 
     def _is_single(self, problem: Problem) -> bool:
-        return self._counts(problem) == (1, 1)
+        return max(self._counts(problem)) == 1
 
-    def _counts(self, problem: Problem) -> Size:
-        """Return the number of tiles down and across."""
-        rows, columns = (
-            max(1, math.ceil((size - 2 * overlap) / self.tile_size))
-            for size, overlap in zip(size_of(problem.data), self._overlaps(problem), strict=True)
+    def _counts(self, problem: Problem) -> Sides:
+        """Return the number of tiles along each axis: down and across, of a stack also in depth."""
+        return tuple(
+            max(1, math.ceil((side - 2 * overlap) / self.tile_size))
+            for side, overlap in zip(sides_of(problem.data, axes_of(problem)), self._overlaps(problem), strict=True)
         )
-        return rows, columns
 
-    def _overlaps(self, problem: Problem) -> Size:
-        """Return the overlap in pixels down and across."""
-        rows, columns = problem.kernel_prior.shape[-2:]
-        return math.ceil(self.overlap * rows), math.ceil(self.overlap * columns)
+    def _overlaps(self, problem: Problem) -> Sides:
+        """Return the overlap in pixels along each axis."""
+        return tuple(math.ceil(self.overlap * taps) for taps in problem.kernel_prior.shape[-axes_of(problem) :])
 
     def _tiles(self, problem: Problem) -> list[Tile]:
-        (counts, overlaps), kernel = (self._counts(problem), self._overlaps(problem)), problem.kernel_prior.shape[-2:]
-        down, across = (
-            tile_windows(size, count, overlap, taps)
-            for size, count, overlap, taps in zip(size_of(problem.data), counts, overlaps, kernel, strict=True)
+        axes = axes_of(problem)
+        lines = zip(
+            sides_of(problem.data, axes),
+            self._counts(problem),
+            self._overlaps(problem),
+            problem.kernel_prior.shape[-axes:],
+            strict=True,
         )
-        number = problem.data.shape[1]
-        channels = [slice(i, i + 1) for i in range(number)] if self.separate_channels else [slice(None)]
+        along, number = [tile_windows(*line) for line in lines], problem.data.shape[1]
+        are_apart = self.separate_channels and axes == PICTURE_AXES
+        channels = [slice(i, i + 1) for i in range(number)] if are_apart else [slice(None)]
         return [
-            Tile(rows, columns, channel, row_weights, column_weights)
-            for rows, row_weights in down
-            for columns, column_weights in across
+            Tile(tuple(window for window, _ in one), channel, tuple(weights for _, weights in one))
+            for one in itertools.product(*along)
             for channel in channels
         ]
 
@@ -235,19 +260,23 @@ def wiener_filtered(problem: Problem, image: Tensor, kernel: Tensor, weight: flo
     Args:
         problem: gives the data.
         image: (B, C, H, W), gives the size of the result, and its blur stands in for unknown data.
-        kernel: (B, 1, h, w).
+        kernel: (B, 1, h, w), or (B, d, h, w) of a stack, which is filtered as a whole.
         weight: of the squared gradients, > 0.
     """
-    size = grid_size(size_of(problem.data), size_of(kernel))
+    axes = axes_of(problem)
+    taps = sides_of(kernel, axes)
+    size = grid_sides(sides_of(problem.data, axes), taps)
+    gradient = GRADIENT if axes == PICTURE_AXES else stack_gradient()
     blur = otf(kernel, size)
-    divisor = (blur.abs().square() + weight * power_spectrum(GRADIENT, size, image)).clamp_(min=MIN_DIVISOR)
+    divisor = (blur.abs().square() + weight * power_spectrum(gradient, size, image)).clamp_(min=MIN_DIVISOR)
     inverse = blur.conj() / divisor
     data = problem.data if problem.weights is None else problem.observed(problem.operator(image, kernel))
-    channels = []
-    for channel in torch.split(data, 1, 1):
-        spectrum = torch.fft.rfft2(extend_periodically(channel, size_of(kernel), size)).mul_(inverse)
-        channels.append(to_image(torch.fft.irfft2(spectrum, size), size_of(image)).clamp(*problem.image_prior.range))
-    return torch.cat(channels, 1)
+    parts = []
+    for part in torch.split(data, 1, 1) if axes == PICTURE_AXES else (data,):
+        spectrum = transform(extend_periodically(part, taps, size), size).mul_(inverse)
+        found = to_image(inverse_transform(spectrum, size), sides_of(image, axes))
+        parts.append(found.clamp(*problem.image_prior.range))
+    return torch.cat(parts, 1)
 
 
 def part_of(problem: Problem, tile: Tile, image: Tensor) -> Problem:
@@ -278,8 +307,7 @@ def tile_windows(size: int, count: int, overlap: int, taps: int) -> list[tuple[S
     """
     length = math.ceil((size + 2 * overlap * (count - 1)) / count)
     firsts = [round(i * (size - length) / max(1, count - 1)) for i in range(count)]
-    (before, _), _ = margins((taps, 1))
-    seams = [before + (later + earlier + length) / 2 for earlier, later in pairwise(firsts)]
+    seams = [margin_before(taps) + (later + earlier + length) / 2 for earlier, later in itertools.pairwise(firsts)]
     position = torch.arange(size + taps - 1, dtype=torch.float64) + 0.5
     steps = [raised_cosine(position - seam, overlap / 2) for seam in seams]
     ends = [torch.ones_like(position), *steps, torch.zeros_like(position)]

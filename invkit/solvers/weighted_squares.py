@@ -15,6 +15,7 @@ from ..numerics.finite_differences import (
     DifferenceFilter,
     apply_filters,
     apply_filters_adjoint,
+    offset_of,
     roll_image,
     valid_mask,
 )
@@ -40,11 +41,12 @@ def add_squares(bands: Bands, weights: Tensor, filters: Sequence[DifferenceFilte
     """
     for plane, taps in zip(weights, filters, strict=True):
         within = plane * valid_mask(taps, plane)
-        for row, column, first in taps:
-            for other_row, other_column, second in taps:
+        for first in taps:
+            for second in taps:
+                (_, row, column), (_, other_row, other_column) = offset_of(first), offset_of(second)
                 offset = (other_row - row, other_column - column)
                 if offset >= (0, 0):
-                    term = first * second * roll_image(within, row, column)
+                    term = first[-1] * second[-1] * roll_image(within, row, column)
                     bands[offset] = bands[offset].add_(term) if offset in bands else term
 
 

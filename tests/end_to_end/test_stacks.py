@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 import invkit
 from invkit.apps.cli.main import main
-from invkit.core.errors import AssemblyError, InputError, InvkitError
+from invkit.core.errors import AssemblyError, InputError, InvkitError, OutOfMemoryError
 from invkit.media.stacks import encode_stack, is_stack_file, read_stack
 
 Numbers = NDArray[np.float64]
@@ -81,6 +82,51 @@ def test_other_solvers_restore_stacks_too() -> None:
     ):
         found = invkit.restore(data, "stack-richardson-lucy", kernel=kernel(), overrides=settings, progress=False)
         assert error(found.image, beads()) < error(data, beads()), settings
+
+
+@pytest.mark.parametrize("recipe", ["stack-wiener", "stack-tv-admm"])
+def test_the_other_recipes_restore_stacks_and_the_units_do_not_matter(recipe: str) -> None:
+    data = blurred(beads())
+    found = invkit.restore(data, recipe, kernel=kernel(), progress=False)
+    assert np.asarray(found.image).shape == data.shape
+    assert np.asarray(found.image).min() >= 0
+    assert error(found.image, beads()) < 0.8 * error(data, beads())
+    double = invkit.restore(2.0**7 * data, recipe, kernel=kernel(), progress=False)
+    np.testing.assert_allclose(np.asarray(double.image), 2.0**7 * np.asarray(found.image), rtol=1e-4, atol=1)
+
+
+def test_blocks_and_tiles_give_the_stack_of_the_whole() -> None:
+    """Blocks of Richardson-Lucy to the rounding of float32, tiles of other solvers within a fifth of the noise."""
+    data = blurred(beads())
+    whole, blocks = (
+        np.asarray(invkit.deconvolve(data, kernel(), overrides=settings, progress=False).image)
+        for settings in ([], ["solver.block_voxels=9000"])
+    )
+    np.testing.assert_allclose(blocks, whole, rtol=1e-3, atol=1e-5 * whole.max())
+    assert not np.array_equal(blocks, whole)  # they were used
+    whole, tiles = (
+        np.asarray(invkit.restore(data, "stack-tv-admm", kernel=kernel(), overrides=settings, progress=False).image)
+        for settings in ([], ["solver.tile_size=8"])
+    )
+    assert 0 < error(tiles, whole) < 0.2 * np.sqrt(data.mean())
+
+
+def test_the_memory_is_told_before_the_start_and_refused_if_it_is_too_much(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "stack.npy", blurred(beads()))
+    np.save(tmp_path / "psf.npy", kernel())
+    files = [str(tmp_path / "stack.npy"), "--kernel", str(tmp_path / "psf.npy"), "--output", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", ["invkit", "deconvolve", *files])
+    monkeypatch.setattr("invkit.apps.cli.restore.TOLD_MEMORY", 2**20)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    assert "the solve needs about 0.0 GB of memory" in capsys.readouterr().err
+    free = SimpleNamespace(available=2**20)
+    monkeypatch.setattr("invkit.pipeline.options.psutil.virtual_memory", lambda: free)
+    with pytest.raises(OutOfMemoryError, match=r"RichardsonLucy needs about .* image of 28x34x36.*solver.block_voxels"):
+        invkit.deconvolve(blurred(beads()), kernel(), progress=False)
 
 
 def test_the_command_reads_and_writes_stacks_with_their_metadata(
@@ -154,6 +200,15 @@ def test_uncertainty_of_a_stack_is_refused_before_the_solve() -> None:
     settings = ["solver=linear-admm", "fidelity=mse", "regularizers=[{name='tv',weight=1e-4}]"]
     with pytest.raises(InvkitError, match="its data are a stack of planes"):
         invkit.deconvolve(blurred(beads()), kernel(), overrides=settings, sigma=2.0, uncertainty=4, progress=False)
+    with pytest.raises(InvkitError, match="its data are a stack of planes"):
+        invkit.restore(
+            blurred(beads()),
+            "stack-tv-admm",
+            kernel=kernel(),
+            overrides=["fidelity=mse"],
+            uncertainty=4,
+            progress=False,
+        )
 
 
 def test_negative_counts_are_told() -> None:

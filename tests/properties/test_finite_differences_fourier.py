@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -60,6 +61,47 @@ def test_the_power_spectrum_is_that_of_the_filtered_delta(filters: Any, height: 
     delta[..., height // 2, width // 2] = 1
     expected = torch.fft.rfft2(apply_filters(delta, filters)).abs().square().sum((0, 1, 2))
     assert torch.allclose(power_spectrum(filters, (height, width), delta), expected, atol=1e-9)
+
+
+taps_of_stacks = st.tuples(*[st.integers(-2, 2)] * 3, st.floats(-2, 2))
+filters_of_stacks = st.lists(st.lists(taps_of_stacks, min_size=1, max_size=4).map(tuple), min_size=1, max_size=3)
+volumes = st.tuples(*[st.integers(3, 6)] * 3)
+
+
+@given(filters_of_stacks, volumes)
+def test_filters_of_stacks_pass_the_dot_test(filters: Any, volume: tuple[int, int, int]) -> None:
+    value, other = random(2, *volume), random(len(filters), 2, *volume, seed=1)
+    forward, backward = apply_filters(value, filters), apply_filters_adjoint(other, filters)
+    assert float((forward * other).sum()) == pytest.approx(float((value * backward).sum()), abs=1e-9)
+
+
+@given(filters_of_stacks | known, volumes)
+def test_the_power_spectrum_of_a_stack_is_that_of_the_filtered_delta(
+    filters: Any, volume: tuple[int, int, int]
+) -> None:
+    delta = torch.zeros(1, *volume, dtype=torch.float64)
+    delta[:, 1, 1, 1] = 1
+    expected = torch.fft.rfftn(apply_filters(delta, filters), dim=(2, 3, 4)).abs().square().sum((0, 1))
+    assert torch.allclose(power_spectrum(filters, volume, delta), expected, atol=1e-9)
+
+
+@given(filters_of_stacks, volumes)
+def test_responses_of_a_stack_that_reach_beyond_the_border_are_zero_and_the_others_the_same(
+    filters: Any, volume: tuple[int, int, int]
+) -> None:
+    value = random(1, *volume)
+    inner, round_ = apply_filters(value, filters, wrap=False)[:, 0], apply_filters(value, filters)[:, 0]
+    for index, taps in enumerate(filters):
+        for place in itertools.product(*map(range, volume)):
+            reached = [[at + by for at, by in zip(place, tap[:3], strict=True)] for tap in taps]
+            within = all(0 <= at < side for one in reached for at, side in zip(one, volume, strict=True))
+            expected = round_[(index, *place)] if within else torch.zeros((), dtype=value.dtype)
+            assert torch.allclose(inner[(index, *place)], expected, atol=1e-12)
+
+
+def test_a_filter_across_planes_has_no_spectrum_of_a_picture() -> None:
+    with pytest.raises(ValueError, match="across planes"):
+        power_spectrum([((1, 0, 0, 1.0), (0, 0, 0, -1.0))], (4, 4), torch.zeros(1))
 
 
 @given(known, sides, sides)

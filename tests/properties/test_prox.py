@@ -17,6 +17,8 @@ from invkit.regularizers import shrinkage
 from invkit.regularizers.hyper_laplacian import HyperLaplacian
 from invkit.regularizers.l0 import L0Gradient, L0Intensity
 from invkit.regularizers.l2 import GradientL2
+from invkit.regularizers.stack_l2 import StackGradientL2
+from invkit.regularizers.stack_tv import StackTotalVariation
 from invkit.regularizers.tv import TotalVariation
 from invkit.testing.common import drawn
 
@@ -33,13 +35,24 @@ powers = st.sampled_from([0.5, 2 / 3, 0.8, 1.0, 1.5, 2.0]) | st.floats(0.05, 2)
 l0_gradients = st.builds(L0Gradient, isotropic=st.booleans(), joint_channels=st.booleans(), smoothing=smoothings)
 l0_intensities = st.builds(L0Intensity, joint_channels=st.booleans(), smoothing=smoothings)
 hyper_laplacians = st.builds(HyperLaplacian, power=powers, second=st.sampled_from([0.0, 0.25]), smoothing=smoothings)
+distances = st.floats(0.2, 5)
+stack_variations = st.builds(StackTotalVariation, plane_distance=distances, smoothing=smoothings)
+stack_squares = st.builds(StackGradientL2, plane_distance=distances)
 variations = st.builds(TotalVariation, isotropic=st.booleans(), smoothing=smoothings)
 squares = st.builds(GradientL2, second=st.sampled_from([0.0, 0.25]))
-convex = variations | squares | st.builds(HyperLaplacian, power=st.floats(1, 2), smoothing=smoothings)
+convex = (
+    variations
+    | squares
+    | stack_variations
+    | stack_squares
+    | st.builds(HyperLaplacian, power=st.floats(1, 2), smoothing=smoothings)
+)
 smooth_and_convex = (
     st.builds(TotalVariation, isotropic=st.booleans(), smoothing=positive)
     | st.builds(HyperLaplacian, power=st.just(1.0) | st.floats(1, 2), second=st.just(0.5), smoothing=positive)
+    | st.builds(StackTotalVariation, plane_distance=distances, smoothing=positive)
     | squares
+    | stack_squares
 )
 every = l0_gradients | l0_intensities | hyper_laplacians | convex
 
@@ -49,7 +62,7 @@ def minimum(objective: Callable[[Tensor], Tensor], values: Tensor) -> float:
 
     A minimum lies within the box of zero and the values. The grids cover a larger box and contain both.
     """
-    grid = torch.linspace(-1, 1, {1: 2001, 2: 81, 4: 9}[len(values)], dtype=values.dtype)
+    grid = torch.linspace(-1, 1, {1: 2001, 2: 81, 3: 25, 4: 9}[len(values)], dtype=values.dtype)
     ends = 1.2 * values.abs().clamp(min=1e-6)
     best = lowest(objective, [torch.cat([end * grid, v[None]]) for v, end in zip(values, ends, strict=True)])
     for _ in range(12):
@@ -132,6 +145,13 @@ def test_the_prox_of_a_single_number_is_correct_near_its_jump(
 def test_the_prox_of_a_gradient_is_correct(regularizer: Any, values: Any, step: float, dtype: torch.dtype) -> None:
     where = [(0, 0, 0, 0, 0), (1, 0, 0, 0, 0)]
     assert_minimises(regularizer, point((2, 1, 1, 1, 1), where, values, dtype), step, where)
+
+
+@settings(max_examples=60, deadline=None)
+@given(regularizer=stack_variations | stack_squares, values=st.tuples(*[numbers] * 3), step=steps, dtype=dtypes)
+def test_the_prox_of_a_gradient_of_a_stack_is_correct(regularizer: Any, values: Any, step: float, dtype: Any) -> None:
+    where = [(axis, 0, 0, 0, 0) for axis in range(3)]
+    assert_minimises(regularizer, point((3, 1, 1, 1, 1), where, values, dtype), step, where)
 
 
 @settings(max_examples=15, deadline=None)
@@ -241,7 +261,7 @@ def test_rows_and_columns_are_treated_alike(regularizer: Any, seed: int, step: f
 
 
 @some
-@given(regularizer=hyper_laplacians | variations | squares, seed=seeds)
+@given(regularizer=hyper_laplacians | variations | squares | stack_variations | stack_squares, seed=seeds)
 def test_weights_are_slopes_over_magnitudes(regularizer: Any, seed: int) -> None:
     """A majoriser that touches the penalty has its slope: ``w z`` is the gradient of the penalty."""
     values = coefficients_for(regularizer, seed, torch.float64).requires_grad_()

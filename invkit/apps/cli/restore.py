@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["deblur_command", "deconvolve_command", "rerun_command", "solve_command"]
 
+TOLD_MEMORY = 2**30  # bytes; who needs as much wants to know it before the start
+
 PhotoArgument = Annotated[Path, typer.Argument(help="The blurry photograph: PNG, JPEG, TIFF, BMP, WebP or NPY.")]
 ImageFiles = Annotated[
     list[Path] | None,
@@ -212,6 +214,7 @@ def run_job(job: Job, options: RestoreOptions, observers: Sequence[Observer]) ->
         options: output folder and limits.
         observers: observers of the solve.
     """
+    from ...core.memory import memory_needed
     from ...core.solver import deferred_interrupt
     from ...media.output import check_inputs
     from ...media.run_folder import CHECKPOINT
@@ -219,6 +222,9 @@ def run_job(job: Job, options: RestoreOptions, observers: Sequence[Observer]) ->
     check_inputs(options.output, job.input_files)
     if "recipe_choice" in job.facts:
         print_line(f"recipe {job.facts['recipe_choice']}", err)
+    needed = memory_needed(job.assembly.solver, job.assembly.problem)
+    if needed >= TOLD_MEMORY:
+        print_line(f"the solve needs about {needed / 2**30:.1f} GB of memory", err)
     with stdout_for_json(options), run_folder(options) as working, deferred_interrupt() as interrupt:
         checkpoint = working / CHECKPOINT
         try:

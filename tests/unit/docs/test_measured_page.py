@@ -60,6 +60,7 @@ def test_units_and_stacks_are_shown_if_they_are_committed(page: ModuleType, tmp_
     shown = page.measured_page()
     assert "## Units of the data\n\n`python benchmarks/units.py" in shown
     assert "| bars | scikit-image, 50 |" in shown
+    assert "| stack-tv-admm | solver.tile_size=64 |" in shown
 
 
 def test_a_missing_result_is_an_error_that_names_the_command(page: ModuleType, tmp_path: Path) -> None:

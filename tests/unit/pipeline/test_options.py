@@ -15,12 +15,18 @@ from registered import registered
 import invkit
 from invkit.core.errors import AssemblyError, InputError, OutOfMemoryError
 from invkit.core.interfaces import KernelPrior
+from invkit.core.problem import Problem
+from invkit.fidelities.norms import MSE
 from invkit.image_priors.pixels import Pixels
+from invkit.kernel_priors.known import KnownKernel
+from invkit.operators.convolution import Convolution
 from invkit.pipeline import options, recipe_choice
 from invkit.pipeline.inputs import Inputs, source_of
 from invkit.pipeline.job import prepare
 from invkit.pipeline.options import Options
 from invkit.recipes.model import Recipe, load_recipe
+from invkit.solvers.gradient_descent import GradientDescent
+from invkit.solvers.wiener import Wiener
 
 IMAGE = np.random.default_rng(0).uniform(size=(40, 44)).astype(np.float32)
 QUICK = ["image_prior=pixels", "solver.iterations=2"]
@@ -101,9 +107,21 @@ def test_a_problem_that_does_not_fit_in_memory_is_refused() -> None:
         def memory_needed(self) -> int:
             return 2**60
 
-    with pytest.raises(OutOfMemoryError, match=r"Vast needs about .* GB for an image of 8x6.*crop"):
-        options.check_memory(Vast((1, 1, 6, 8), torch.rand(1, 1, 6, 8)), torch.device("cpu"))
-    options.check_memory(Pixels((1, 1, 6, 8), torch.rand(1, 1, 6, 8)), torch.device("cpu"))
+    class Greedy(Wiener):
+        def memory_needed(self, problem: Problem) -> int:
+            return 2**60
+
+    def problem(prior: type[Pixels]) -> Problem:
+        data, kernel = torch.rand(1, 1, 6, 8), torch.ones(1, 1, 1, 1)
+        return Problem(data, Convolution(), prior((1, 1, 6, 8), data), KnownKernel((1, 1, 1, 1), kernel), MSE())
+
+    here = torch.device("cpu")
+    with pytest.raises(OutOfMemoryError, match=r"Vast needs about .* GB for an image of 8x6.*crop.*smaller network"):
+        options.check_memory(problem(Vast), GradientDescent(), here)
+    with pytest.raises(OutOfMemoryError, match=r"Greedy needs about .* GB for an image of 8x6.*crop.*in tiles"):
+        options.check_memory(problem(Pixels), Greedy(), here)
+    for solver in (GradientDescent(), Wiener()):
+        options.check_memory(problem(Pixels), solver, here)
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def test_it_refuses_made_up_borders_and_other_operators(name: str) -> None:
         solver().check(suited(solver(), blurred(terms, "replicate")[1]))
     data = random(1, 1, 9, 9)
     prior = Pixels((1, 1, 9, 9), data).double()
-    with pytest.raises(AssemblyError, match=r"Blur|NonNegative"):
+    with pytest.raises(AssemblyError, match=r"Blur|Convolving|NonNegative"):
         solver().check(Problem(data, Identity(), prior, KnownKernel((1, 1, 1, 1)), MSE(), terms))
 
 
