@@ -15,15 +15,13 @@ which starts from a smooth image and stops by itself.
 
 from __future__ import annotations
 
-import argparse
-import json
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from results_file import command_line, print_rows, run_facts, write_results
 from rich.progress import track
 from scipy.signal import fftconvolve
 
@@ -152,16 +150,11 @@ def measured() -> dict[str, list[dict[str, Any]]]:
 
 def main() -> None:
     """Print the figures, and write them if asked to."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, help="JSON file for the figures")
-    output = parser.parse_args().output
+    output = command_line(__doc__).parse_args().output
     warnings.simplefilter("ignore", UserWarning)
     tables = measured()
-    for row in (one for rows in tables.values() for one in rows):
-        print("  ".join(f"{name} {value}" for name, value in row.items()))
-    if output is not None:
-        facts = {"command": f"python benchmarks/counts.py --output {output}", "version": invkit.__version__}
-        output.write_text(json.dumps({**facts, **tables}, indent=1) + "\n", encoding="utf-8")
+    print_rows(tables)
+    write_results(output, {**run_facts(), **tables})
 
 
 if __name__ == "__main__":

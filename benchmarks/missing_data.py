@@ -13,14 +13,12 @@ Bad pixels, black or white, are not masked: invkit has to find them. `found` is 
 
 from __future__ import annotations
 
-import argparse
-import json
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from results_file import command_line, print_rows, run_facts, write_results
 from rich.progress import track
 from scipy.signal import fftconvolve
 
@@ -121,16 +119,11 @@ def masked() -> list[dict[str, object]]:
 
 def main() -> None:
     """Print the figures, and write them if asked to."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, help="JSON file for the figures")
-    output = parser.parse_args().output
+    output = command_line(__doc__).parse_args().output
     warnings.simplefilter("ignore", UserWarning)
     tables = {"masked": masked(), "bad_pixels": bad_pixels()}
-    for row in (one for rows in tables.values() for one in rows):
-        print("  ".join(f"{value!s:>18}" for value in row.values()))
-    if output is not None:
-        facts = {"command": f"python benchmarks/missing_data.py --output {output}", "version": invkit.__version__}
-        output.write_text(json.dumps({**facts, **tables}, indent=1) + "\n", encoding="utf-8")
+    print_rows(tables)
+    write_results(output, {**run_facts(), **tables})
 
 
 if __name__ == "__main__":

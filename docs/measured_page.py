@@ -205,7 +205,7 @@ def scaling() -> list[str]:
         ]
         for part, what in dict.fromkeys((r["part"], r["what"]) for r in report["rows"])
     ]
-    facts = {**report["machine"], **report["versions"]}
+    facts = {**report["versions"], **report["machine"]}
     return [
         "## Seconds over the sizes\n\n"
         "`python benchmarks/speed/scaling.py`: seconds of an iteration of a solver, of a building block and of a whole "
