@@ -7,11 +7,12 @@ from typing import TypeVar
 
 from nicegui import ui
 
+from ...core.durations import duration_text
 from .components import Compare, as_sentence
 from .jobs import JobQueue, RestorationJob
 from .store import ARCHIVE_NAME, KeptRun, work_address
 
-__all__ = ["Viewer", "duration_text"]
+__all__ = ["Viewer"]
 
 Built = TypeVar("Built")
 
@@ -262,12 +263,3 @@ def delete_dialog(photo: str, delete: Callable[[], None]) -> Callable[[], object
             ui.button("Delete", on_click=proceed).props("unelevated no-caps")
             ui.button("Keep", on_click=dialog.close).props("flat no-caps autofocus")
     return dialog.open
-
-
-def duration_text(seconds: float) -> str:
-    """A duration as ``8 s``, ``2 min 5 s`` or ``1 h 4 min``."""
-    total = round(seconds)
-    if total < 60:
-        return f"{total} s"
-    minutes, rest = divmod(total, 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
