@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from tables import table
+from tables import committed, table
 
 from invkit.benchmark.costs import all_parameters, job_costs, known_costs
 from invkit.benchmark.plan import make_plan
@@ -295,10 +294,9 @@ def on_a_gpu() -> str:
         "This script runs the tests that need a GPU, times an iteration, and solves Levin's images at full size, first "
         "one by one and then the four images of a kernel at once. Each result is written to the file at once.\n"
     )
-    file = RESULTS / "gpu.json"
-    if not file.exists():
+    report = committed(RESULTS / "gpu.json")
+    if report is None:
         return f"{head}\nIt has never run on a GPU: invkit has not been measured on one.\n"
-    report = json.loads(file.read_text(encoding="utf-8"))
     return f"{head}\nMeasured on {report['machine']['device']}:\n\n{gpu_iterations(report)}\n{gpu_images(report)}"
 
 
