@@ -28,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import typer
+from grey_pictures import grey_picture, seen_part
 from results_file import print_rows, run_facts, write_results
 from rich.progress import track
 
@@ -61,20 +62,17 @@ class Scene:
     """A sharp picture and its blurry, noisy one, both (side, side)."""
 
     def __init__(self, name: str, kernel: Floats, noise: float, side: int) -> None:
-        import skimage.data
         from skimage.transform import downscale_local_mean
 
-        picture = getattr(skimage.data, name)() / 255
-        grey = picture if picture.ndim == 2 else picture[..., :3] @ np.array([0.299, 0.587, 0.114])
+        grey = grey_picture(name)
         grey = downscale_local_mean(grey, (2, 2)) if min(grey.shape) >= 2 * (side + max(kernel.shape)) else grey
         height, width = (side + extent - 1 for extent in kernel.shape)
         top, left = (grey.shape[0] - height) // 2, (grey.shape[1] - width) // 2
         grey = grey[top : top + height, left : left + width]
         blurred = blur_image(grey, kernel)
         noisy = blurred + noise * np.random.default_rng(0).standard_normal(blurred.shape)
-        above, before = ((extent - 1) // 2 for extent in kernel.shape)
         self.name, self.noise, self.kernel = name, noise, kernel
-        self.sharp = grey[above : above + side, before : before + side]
+        self.sharp = seen_part(grey, kernel)
         self.data = noisy.clip(0, 1).astype(np.float32)
 
 

@@ -18,9 +18,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
+from grey_pictures import grey_picture, noisy_blur, seen_part
 from results_file import command_line, print_rows, run_facts, write_results
 from rich.progress import track
-from scipy.signal import fftconvolve
 
 import invkit
 from invkit.datasets.samples import sample_path
@@ -51,15 +51,8 @@ def masks(size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:
 
 def photograph(name: str, kernel: Floats) -> tuple[Floats, Floats]:
     """The sharp and the blurry picture, (H, W) in [0, 1]."""
-    import skimage.data
-
-    picture = getattr(skimage.data, name)() / 255
-    grey = (picture if picture.ndim == 2 else picture @ np.array([0.299, 0.587, 0.114]))[:SIDE, :SIDE]
-    blurred = fftconvolve(grey, kernel, mode="valid")
-    noisy = blurred + NOISE * np.random.default_rng(0).standard_normal(blurred.shape)
-    (top, left), (height, width) = ((side - 1) // 2 for side in kernel.shape), blurred.shape
-    sharp = grey[top : top + height, left : left + width]
-    return sharp.astype(np.float32), noisy.clip(0, 1).astype(np.float32)
+    sharp = grey_picture(name)[:SIDE, :SIDE]
+    return seen_part(sharp, kernel).astype(np.float32), noisy_blur(sharp, kernel, NOISE).astype(np.float32)
 
 
 def scenes() -> tuple[Floats, list[tuple[Floats, Floats]]]:

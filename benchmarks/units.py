@@ -26,9 +26,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from grey_pictures import grey_picture, noisy_blur, seen_part
 from results_file import command_line, print_rows, run_facts, write_results
 from rich.progress import track
-from scipy.signal import fftconvolve
 
 import invkit
 from invkit.core.operator_parameters import CoilMapPrior
@@ -49,15 +49,8 @@ Floats = npt.NDArray[Any]
 
 def scene(name: str, kernel: Floats) -> tuple[Floats, Floats]:
     """A sharp picture in [0, 1] of the size of its blurry one, and that one, with noise."""
-    import skimage.data
-
-    picture = getattr(skimage.data, name)() / 255
-    grey = picture if picture.ndim == 2 else picture[..., :3] @ np.array([0.299, 0.587, 0.114])
-    sharp = grey[:SIDE, :SIDE]
-    blurred = fftconvolve(sharp, kernel, mode="valid")
-    noisy = blurred + NOISE * np.random.default_rng(0).standard_normal(blurred.shape)
-    (top, left), (height, width) = ((side - 1) // 2 for side in kernel.shape), blurred.shape
-    return sharp[top : top + height, left : left + width], noisy.clip(0, 1)
+    sharp = grey_picture(name)[:SIDE, :SIDE]
+    return seen_part(sharp, kernel), noisy_blur(sharp, kernel, NOISE)
 
 
 def versions(blurry: Floats) -> dict[str, tuple[Floats, float, float]]:
