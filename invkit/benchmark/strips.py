@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.evaluation import Floats
+from ..core.quantities import size_text
 from ..media.kernels import centred_kernel, padded_kernel
 from .records import DatasetResults, MetricInfo, Record
 from .result_files import read_kernel_file, read_picture
@@ -194,7 +195,7 @@ def draw_kernel(axes: Axes, kernel: Kernel | None, side: int) -> None:
         return
     axes.imshow(padded_kernel(centred_kernel(kernel), side), cmap="gray", vmin=0, interpolation="nearest")
     without_axes(axes)
-    size = f"{kernel.shape[0]} × {kernel.shape[1]}"  # noqa: RUF001
+    size = size_text(*kernel.shape)
     axes.text(0.96, 0.04, size, transform=axes.transAxes, ha="right", va="bottom", fontsize=6, color="0.8")
 
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from nicegui import ui
 
-from ...core.durations import duration_text
+from ...core.quantities import duration_text, size_text
 from .components import Compare, as_sentence
 from .jobs import JobQueue, RestorationJob
 from .store import ARCHIVE_NAME, KeptRun, work_address
@@ -232,10 +232,10 @@ def show_facts(run: KeptRun) -> None:
 def fact_texts(run: KeptRun) -> list[str]:
     """The facts of a run."""
     facts = run.facts
-    texts = [f"Recipe {facts.recipe}", f"{facts.width} × {facts.height} pixels"]  # noqa: RUF001  times
+    texts = [f"Recipe {facts.recipe}", f"{size_text(facts.width, facts.height)} pixels"]
     if facts.kernel is not None:
         height, width = facts.kernel
-        texts.append(f"Kernel {width} × {height}")  # noqa: RUF001
+        texts.append(f"Kernel {size_text(width, height)}")
     texts.append(f"{duration_text(facts.seconds)}, {facts.iterations} iterations")
     if facts.stopped in EARLY_STOPS:
         texts.append(EARLY_STOPS[facts.stopped])
