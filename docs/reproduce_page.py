@@ -15,7 +15,7 @@ from invkit.benchmark.costs import all_parameters, job_costs, known_costs
 from invkit.benchmark.plan import make_plan
 from invkit.benchmark.published import published_tables
 from invkit.benchmark.suite import Suite, load_suite, selected
-from invkit.core.quantities import duration_text
+from invkit.core.durations import duration_text
 from invkit.recipes.model import Recipe, load_recipe
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"

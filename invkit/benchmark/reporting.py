@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ..core.quantities import duration_text
+from ..core.durations import duration_text
 from .costs import JobCost
 from .plan import BenchmarkJob, Plan
 from .store import Finished

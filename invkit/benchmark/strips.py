@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.evaluation import Floats
-from ..core.quantities import size_text
-from ..media.kernels import centred_kernel, padded_kernel
+from ..media.kernels import centred_kernel, padded_kernel, size_text
 from .records import DatasetResults, MetricInfo, Record
 from .result_files import read_kernel_file, read_picture
 from .scenes import Choice, DatasetSamples, PictureWindow, busiest, cropped_to_shape

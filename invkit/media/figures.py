@@ -17,13 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.errors import InputError
-from ..core.quantities import size_text
 from ..core.result import IMAGE, Array, Result
 from ..numerics.registration import Aligned, align
 from ..numerics.similarity import SSIM_WINDOW, psnr, ssim
 from .colour import to_luma_chroma
 from .images import read_image
-from .kernels import as_kernel, mosaic, planes_picture, read_kernel
+from .kernels import as_kernel, mosaic, planes_picture, read_kernel, size_text
 from .layouts import channels_last, check_image, drawable_batch, to_bchw
 
 if TYPE_CHECKING:

@@ -15,12 +15,11 @@ import numpy.typing as npt
 from torch import nn
 
 from ..core.problem import Problem, Term
-from ..core.quantities import size_text
 from ..core.result import Result
 from .figures import counted_title, drawable, kernel_stack
 from .html import MUTED, card_html
 from .images import quantised
-from .kernels import planes_picture
+from .kernels import planes_picture, size_text
 from .layouts import channels_last, drawable_batch
 
 __all__ = ["problem_html", "result_html"]

@@ -238,8 +238,8 @@ def check_memory(prior: ImagePrior, device: torch.device) -> None:
     if needed > free:
         height, width = prior.shape[-2:]
         raise OutOfMemoryError(
-            f"{type(prior).__name__} needs about {needed / 2**30:.1f} GB for an image of {width}x{height}, and "
-            f"{free / 2**30:.1f} GB are free; crop the image, or set a smaller network "
+            f"{type(prior).__name__} needs about {needed / 1e9:.1f} GB for an image of {width}x{height}, and "
+            f"{free / 1e9:.1f} GB are free; crop the image, or set a smaller network "
             "(image_prior.channels=16) or image_prior=pixels"
         )
 

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ...core.quantities import size_text
-from ...media.kernels import centred_kernel, mosaic, padded_kernel
+from ...media.kernels import centred_kernel, mosaic, padded_kernel, size_text
 from .charts import Chart, Series, line_chart
 from .page import KernelRow, KernelTile, MethodResult
 from .pictures import picture_of

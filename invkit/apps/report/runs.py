@@ -15,11 +15,11 @@ import numpy.typing as npt
 
 from ...core.errors import InputError
 from ...core.files import read_array, sha256_of
-from ...core.quantities import size_text
 from ...core.result import IMAGE, KERNEL, Result
 from ...media.animation import SnapshotFile, SolveHistory, evenly, snapshots_in
 from ...media.figures import SCALE_QUANTILE, deviation_plane, kernel_stack, luma_of, protocol_margins
 from ...media.images import read_image
+from ...media.kernels import size_text
 from ...media.layouts import channels_last, drawable_batch, to_bchw
 from ...media.run_details import read_run_details
 from ...media.run_folder import SUMMARY

@@ -24,8 +24,8 @@ from ...benchmark.strips import loss_curve, metric_curve, metric_text, record_te
 from ...benchmark.tables import ResultTable, tables_of
 from ...core.errors import InputError
 from ...core.files import read_json_table
-from ...core.quantities import size_text
 from ...media.animation import evenly
+from ...media.kernels import size_text
 from . import page
 from .cases import case_charts, case_kernels
 from .charts import Chart, Series, ratio_chart

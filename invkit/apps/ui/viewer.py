@@ -7,7 +7,8 @@ from typing import TypeVar
 
 from nicegui import ui
 
-from ...core.quantities import duration_text, size_text
+from ...core.durations import duration_text
+from ...media.kernels import size_text
 from .components import Compare, as_sentence
 from .jobs import JobQueue, RestorationJob
 from .store import ARCHIVE_NAME, KeptRun, work_address

@@ -13,8 +13,8 @@ from invkit.benchmark.costs import HERE, JobCost, job_costs, known_costs
 from invkit.benchmark.plan import Plan, make_plan
 from invkit.benchmark.reporting import cost_lines
 from invkit.benchmark.suite import load_suite, parse_suite, selected
+from invkit.core.durations import duration_text
 from invkit.core.errors import InputError
-from invkit.core.quantities import duration_text
 from invkit.datasets import Lai, Levin
 
 BENCHMARKS = Path(invkit.__file__).parent.parent / "benchmarks"

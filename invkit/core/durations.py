@@ -1,8 +1,8 @@
-"""Durations and sizes as texts."""
+"""Durations in words."""
 
 from __future__ import annotations
 
-__all__ = ["duration_text", "size_text"]
+__all__ = ["duration_text"]
 
 
 def duration_text(seconds: float) -> str:
@@ -30,8 +30,3 @@ def two_units(count: int, large: str, small: str) -> str:
     """A number of small units in large ones, of which each holds 60; a rest of zero is left out."""
     whole, rest = divmod(count, 60)
     return f"{whole} {large} {rest} {small}" if rest else f"{whole} {large}"
-
-
-def size_text(*sides: int) -> str:
-    """Sides in pixels, as ``3 × 5``."""  # noqa: RUF002  a true times sign
-    return " × ".join(map(str, sides))  # noqa: RUF001

@@ -1,4 +1,4 @@
-"""Durations and sizes as texts."""
+"""Durations in words."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from invkit.core.quantities import duration_text, size_text
+from invkit.core.durations import duration_text
 
 UNITS = {"s": 1, "min": 60, "h": 3600}
 
@@ -28,8 +28,3 @@ def test_a_duration_has_one_or_two_units(seconds: float, text: str) -> None:
 def test_it_is_right_to_five_percent_or_half_a_second(seconds: float) -> None:
     parts = re.findall(r"(\d+) (s|min|h)", duration_text(seconds))
     assert abs(sum(int(count) * UNITS[unit] for count, unit in parts) - seconds) <= max(0.5, 0.05 * seconds)
-
-
-def test_a_size_is_its_sides_with_a_true_times_sign() -> None:
-    assert size_text(5) == "5"
-    assert size_text(2, 3, 17) == "2 \N{MULTIPLICATION SIGN} 3 \N{MULTIPLICATION SIGN} 17"
