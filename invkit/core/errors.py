@@ -8,10 +8,10 @@ from contextlib import contextmanager
 
 __all__ = [
     "AssemblyError",
+    "DataWeightsError",
     "DivergedError",
     "InputError",
     "InvkitError",
-    "MissingDataError",
     "NotApplicableError",
     "OutOfMemoryError",
     "PluginError",
@@ -51,8 +51,8 @@ class AssemblyError(InvkitError, TypeError):
     """Components that do not fit together: wrong family, wrong shape, or an ability the solver needs is missing."""
 
 
-class MissingDataError(AssemblyError):
-    """A problem with unknown data, for a solver that cannot leave them out."""
+class DataWeightsError(AssemblyError):
+    """A problem whose data have weights, for a solver or a fidelity that would not use them."""
 
 
 class PluginError(InvkitError, ImportError):

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from .interfaces import Fidelity
+from .ranges import SumOverData
 
 __all__ = ["KullbackLeibler", "LeastSquares", "Separable", "divergence"]
 
 
-class Separable(Fidelity):
+class Separable(Fidelity, SumOverData):
     """The ability to be a mean over the values of an image, of a function with a known proximal map.
 
     A solver that splits off the blurred image, such as `admm`, needs no more of the data term.
@@ -30,13 +31,13 @@ class Separable(Fidelity):
         """The function at each value: two tensors (B, C, H, W) -> (B, C, H, W), >= 0, zero where the two agree."""
 
     @abstractmethod
-    def prox(self, predicted: Tensor, data: Tensor, step: float) -> Tensor:
+    def prox(self, predicted: Tensor, data: Tensor, step: float | Tensor) -> Tensor:
         """``argmin_z step * values(z, data) + (z - predicted)^2 / 2`` over z >= ``least``, value by value.
 
         Args:
             predicted: (B, C, H, W), any finite numbers.
             data: (B, C, H, W).
-            step: > 0.
+            step: > 0, a number or one for each value, (B, C, H, W).
 
         Returns:
             (B, C, H, W), another tensor than ``predicted``.
@@ -45,6 +46,10 @@ class Separable(Fidelity):
     def forward(self, predicted: Tensor, data: Tensor) -> Tensor:
         """Two tensors (B, C, H, W) -> (B,), >= 0."""
         return self.values(predicted, data).mean((1, 2, 3))
+
+    def weighted(self, predicted: Tensor, data: Tensor, weights: Tensor) -> Tensor:
+        """Arguments and result as `SumOverData` says."""
+        return (weights * self.values(predicted, data)).mean((1, 2, 3))
 
 
 def divergence(counts: Tensor, light: Tensor) -> Tensor:
@@ -59,7 +64,7 @@ class LeastSquares(Separable):
         """The squared differences, (B, C, H, W)."""
         return (predicted - data).square()
 
-    def prox(self, predicted: Tensor, data: Tensor, step: float) -> Tensor:
+    def prox(self, predicted: Tensor, data: Tensor, step: float | Tensor) -> Tensor:
         """The mean of prediction and data with the weights 1 and ``2 * step``; arguments as `Separable` says."""
         kept = 1 / (2 * step)
         return (predicted * kept).add_(data).div_(1 + kept)
@@ -92,7 +97,7 @@ class KullbackLeibler(Separable):
         light, counts = self.light(predicted), self.light(data)
         return divergence(counts, light)
 
-    def prox(self, predicted: Tensor, data: Tensor, step: float) -> Tensor:
+    def prox(self, predicted: Tensor, data: Tensor, step: float | Tensor) -> Tensor:
         """The positive root q of ``q^2 - (predicted + shift - step) q = step c``; arguments as `Separable` says."""
         middle, product = (predicted + (self.shift - step)).mul_(0.5), self.light(data).mul_(step)
         root = torch.addcmul(product, middle, middle).sqrt_()

@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Literal, TypeAlias
 
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..numerics.geometry import shape_of
-from .errors import AssemblyError, InputError, scaling_advice
+from .errors import AssemblyError, DataWeightsError, InputError, scaling_advice
 from .interfaces import (
     Assignable,
     Fidelity,
@@ -25,11 +25,20 @@ from .interfaces import (
     OperatorParameterPrior,
     Regularizer,
 )
-from .ranges import RANGE_TOLERANCE, UNIT_RANGE
+from .ranges import RANGE_TOLERANCE, UNIT_RANGE, SumOverData
 from .result import present
 from .runtime.threads import at_most_threads, threads_worth
 
-__all__ = ["MissingData", "Problem", "Scheduled", "Term", "one_thread_for_networks", "parts", "threads_for"]
+__all__ = [
+    "Problem",
+    "Scheduled",
+    "Term",
+    "WeightedData",
+    "check_weighted",
+    "one_thread_for_networks",
+    "parts",
+    "threads_for",
+]
 
 DataRange: TypeAlias = tuple[float, float] | None
 """The range of the data; None for any finite values."""
@@ -37,10 +46,11 @@ DataRange: TypeAlias = tuple[float, float] | None
 LOW_PRECISION = (torch.float16, torch.bfloat16)
 
 
-class MissingData(ABC):  # noqa: B024 - an ability without a method
-    """The ability of a solver to solve problems of which some data are unknown (`Problem.measured`).
+class WeightedData(ABC):  # noqa: B024 - an ability without a method
+    """The ability of a solver to count each datum by its weight (`Problem.weights`).
 
-    The values that stand in their place do not change the result, except through the image that a solve starts from.
+    Data of weight zero are unknown: the values that stand in their place do not change the result, except through the
+    image that a solve starts from.
     """
 
 
@@ -97,6 +107,8 @@ class Term:
 class Problem:
     """Minimise ``fidelity(operator(x, k), data) + sum weight_i R_i`` over the parameters of the priors.
 
+    The fidelity is ``sum_i w_i f(A(x, k)_i, y_i) / n`` over the n values of the data, with a weight w for each of them.
+
     Args:
         data: the measurement, (B, C, H, W), in the operator's ``data_range``, mostly [0, 1], float32 or float64; an
             array is copied to a float32 tensor. If the image prior's range is not [0, 1], data may have any values.
@@ -105,12 +117,18 @@ class Problem:
         kernel_prior: gives k, the operator's parameter, mostly a kernel (B, 1, h, w).
         fidelity: compares ``A(x, k)`` with the data.
         regularizers: the terms of the sum; may be empty; a list is kept as a tuple.
-        measured: which values of the data count, bool, of a shape that expands to theirs; None: all. The others are
-            unknown: dead pixels, pixels under a mask. Only solvers of type `MissingData` accept them.
+        weights: w, of a shape that expands to the data's, as (1, 1, H, W) or (B, C, H, W); finite, >= 0; None: all 1.
+            Zero means unknown: dead pixels, pixels under a mask; a bool mask is the weights 0 and 1. For Gaussian noise
+            w is proportional to 1 / variance. The weights are used as they are. With a mean of 1 over the known data
+            (`numerics.noise.weights_of_variances`), the weights of regularizers keep their meaning. Only solvers of
+            type `WeightedData` accept weights.
+
+    Attributes:
+        is_graded: whether a weight is neither 0 nor 1; the fidelity must then be of type `SumOverData`.
 
     Raises:
         InputError: the data are not (B, C, H, W), not float32 or float64, not finite, or not within the operator's
-            range; or ``measured`` is not bool, or does not fit them.
+            range; or the weights are negative or not finite, or do not fit them.
         AssemblyError: a component is a class, or of a wrong family; the kernel prior gives another kind of parameter
             than the operator has; the image prior has another shape than the operator needs.
     """
@@ -121,7 +139,8 @@ class Problem:
     kernel_prior: OperatorParameterPrior
     fidelity: Fidelity
     regularizers: Sequence[Term] = ()
-    measured: Tensor | None = None
+    weights: Tensor | None = None
+    is_graded: bool = field(init=False, repr=False, default=False)
 
     def __post_init__(self) -> None:
         check_instance("operator", self.operator, ForwardOperator)
@@ -129,7 +148,9 @@ class Problem:
         is_unit = self.image_prior.range == UNIT_RANGE
         data = as_data(self.data, self.operator.data_range if is_unit else None)
         object.__setattr__(self, "data", data)  # the dataclass is frozen for everybody else
-        object.__setattr__(self, "measured", as_measured(self.measured, data))
+        weights = as_weights(self.weights, data)
+        object.__setattr__(self, "weights", weights)
+        object.__setattr__(self, "is_graded", weights is not None and not bool(((weights == 0) | (weights == 1)).all()))
         object.__setattr__(self, "regularizers", as_terms(self.regularizers))
         check_instance("kernel_prior", self.kernel_prior, OperatorParameterPrior)
         if not isinstance(self.kernel_prior, self.operator.parameter_prior):
@@ -160,12 +181,30 @@ class Problem:
             kernel: (B, 1, h, w), or another operator parameter.
             iteration: for fidelities that change with it.
         """
-        predicted = self.operator(image, kernel)
-        total: Tensor = self.fidelity.at(iteration)(predicted, self.observed(predicted))
+        total = self.data_term(self.operator(image, kernel), iteration)
         for term in self.regularizers:
             penalty: Tensor = term.regularizer(image if term.target == "image" else kernel)
             total = total + term.weight * (penalty if penalty.shape == total.shape else penalty.mean())
         return total
+
+    def data_term(self, predicted: Tensor, iteration: int = 0) -> Tensor:
+        """The fidelity ``sum_i w_i f_i / n`` of a prediction, one number per item of the data's batch, (B,).
+
+        Args:
+            predicted: (B, C, H', W').
+            iteration: for fidelities that change with it.
+        """
+        fidelity, data = self.fidelity.at(iteration), self.observed(predicted)
+        if self.weights is not None and self.is_graded:
+            assert isinstance(fidelity, SumOverData)  # as `check_weighted` says
+            return fidelity.weighted(predicted, data, self.weights)
+        value: Tensor = fidelity(predicted, data)
+        return value
+
+    @property
+    def known(self) -> Tensor | None:
+        """Which data are known, bool, of their shape; None: all."""
+        return None if self.weights is None else self.weights > 0
 
     def observed(self, predicted: Tensor, data: Tensor | None = None) -> Tensor:
         """The data, with a prediction in place of unknown ones, so that they add nothing to a fidelity.
@@ -176,12 +215,17 @@ class Problem:
             predicted: (B, C, H', W').
             data: values to take instead of the problem's data; None for those.
         """
-        data = self.data if data is None else data
-        return data if self.measured is None else torch.where(self.measured, data, predicted.detach())
+        data, known = self.data if data is None else data, self.known
+        return data if known is None else torch.where(known, data, predicted.detach())
 
     def masked(self, values: Tensor) -> Tensor:
         """Values (B, C, H', W') that are zero where the data are unknown."""
-        return values if self.measured is None else values * self.measured
+        known = self.known
+        return values if known is None else values * known
+
+    def weighted(self, values: Tensor) -> Tensor:
+        """Values (B, C, H', W') times the weights of the data."""
+        return values if self.weights is None else values * self.weights
 
     def to(self, device: torch.device | str) -> Problem:
         """The same problem on a device; components move in place, as torch modules do."""
@@ -193,7 +237,7 @@ class Problem:
             kernel_prior=self.kernel_prior.to(device),
             fidelity=self.fidelity.to(device),
             regularizers=tuple(replace(t, regularizer=t.regularizer.to(device)) for t in self.regularizers),
-            measured=None if self.measured is None else self.measured.to(device),
+            weights=None if self.weights is None else self.weights.to(device),
         )
 
     def _repr_html_(self) -> str:
@@ -265,18 +309,46 @@ def check_data(data: Tensor, within: DataRange = (0.0, 1.0)) -> None:
         )
 
 
-def as_measured(given: object, data: Tensor) -> Tensor | None:
-    """Which data count, expanded to their shape; None if all do. Raises `InputError`."""
+def as_weights(given: object, data: Tensor) -> Tensor | None:
+    """The weights of data, in their precision and expanded to their shape; None if all are 1. Raises `InputError`."""
     if given is None:
         return None
-    if not isinstance(given, Tensor) or given.dtype != torch.bool:
-        raise InputError(f"measured must be a tensor of bool, got {getattr(given, 'dtype', type_name(given))}")
+    if not isinstance(given, Tensor) or not (given.dtype == torch.bool or given.is_floating_point()):
+        kind = getattr(given, "dtype", type_name(given))
+        raise InputError(f"the weights of the data must be a tensor of bool or of floating-point numbers, got {kind}")
+    weights = given.to(data)
+    if not bool((torch.isfinite(weights) & (weights >= 0)).all()):
+        raise InputError("the weights of the data must be finite and >= 0; give 0 where a value is unknown")
     try:
-        expanded = given.expand(data.shape)
+        expanded = weights.expand(data.shape)
     except RuntimeError as error:
         shapes = f"{tuple(given.shape)}, which does not expand to the data's {tuple(data.shape)}"
-        raise InputError(f"measured has shape {shapes}; give (1, 1, H, W)") from error
-    return None if bool(given.all()) else expanded
+        raise InputError(f"the weights of the data have shape {shapes}; give (1, 1, H, W)") from error
+    return None if bool((weights == 1).all()) else expanded
+
+
+def check_weighted(solver: object, problem: Problem, steps: int) -> None:
+    """Refuse weights of the data that a solver, or the fidelity, would not use; raises `DataWeightsError`.
+
+    Args:
+        solver: the solver.
+        problem: that it shall solve.
+        steps: of the solver, in which the fidelity may change.
+    """
+    if problem.weights is None:
+        return
+    if not isinstance(solver, WeightedData):
+        raise DataWeightsError(
+            f"{type_name(solver)} gives all data the same weight: it can neither leave out unknown data nor use "
+            "variances"
+        )
+    fidelities = (problem.fidelity.at(iteration) for iteration in range(steps if problem.is_graded else 0))
+    for fidelity in fidelities:
+        if not isinstance(fidelity, SumOverData):
+            raise DataWeightsError(
+                f"weights other than 0 and 1 need a fidelity that is a sum over the data, and {type_name(fidelity)} is "
+                "not; use mse"
+            )
 
 
 def wrong_form(dtype: object, shape: Sequence[int]) -> str:

@@ -1,4 +1,4 @@
-"""The range of an image's values, and the abilities to have another one than [0, 1]."""
+"""The range of an image's values, the abilities to have another one than [0, 1], and one that weights of data need."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from .errors import AssemblyError
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from typing_extensions import Self
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "AnyRange",
     "NonNegative",
     "Ranged",
+    "SumOverData",
     "ValueRange",
     "check_range",
     "usable_range",
@@ -43,6 +45,20 @@ class Ranged(ABC):
 
 class NonNegative(ABC):  # noqa: B024 - an ability without a method
     """The ability of a linear operator to give data >= 0 of every image >= 0, whatever the value of its parameter."""
+
+
+class SumOverData(ABC):
+    """The ability of a fidelity to be a mean over the data, in which each of them may have a weight."""
+
+    @abstractmethod
+    def weighted(self, predicted: Tensor, data: Tensor, weights: Tensor) -> Tensor:
+        """``sum_i w_i f_i / n`` over the n values of an image, (B,).
+
+        Args:
+            predicted: (B, C, H, W).
+            data: (B, C, H, W).
+            weights: w >= 0, (B, C, H, W).
+        """
 
 
 class AnyRange(ABC):  # noqa: B024 - every solver of this type may keep the default

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from .contracts import check_components
-from .errors import AssemblyError, DivergedError, InputError, MissingDataError, is_out_of_memory, one_line
+from .errors import AssemblyError, DivergedError, InputError, is_out_of_memory, one_line
 from .interfaces import ImagePrior, OperatorParameterPrior
 from .parameters import Component
-from .problem import MissingData, Problem, parts, threads_for
+from .problem import Problem, check_weighted, parts, threads_for
 from .registry import registered_name
 from .result import Result, Snapshot, variances_of
 from .runtime.process import keep_large_blocks
@@ -189,8 +189,6 @@ class Solver(Component, ABC, Generic[StateT]):
 
     def check(self, problem: Problem) -> None:
         """Refuse a problem without the abilities that the solver needs; raises `AssemblyError` that names them."""
-        if problem.measured is not None and not isinstance(self, MissingData):
-            raise MissingDataError(f"{type(self).__name__} cannot leave out unknown data; fill them instead")
         check_components(self, problem)
         for part, ability in self.needs.items():
             components = parts(problem, part)
@@ -202,6 +200,7 @@ class Solver(Component, ABC, Generic[StateT]):
                         f"{type(self).__name__} needs {part} of type {ability.__name__}, and "
                         f"{type(component).__name__} is not"
                     )
+        check_weighted(self, problem, self.steps(problem) if problem.is_graded else 0)
 
     @final
     def solve(

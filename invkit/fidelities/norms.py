@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from ..core.fidelity_abilities import LeastSquares, Separable
@@ -32,10 +33,10 @@ class L1(Separable):
         """The absolute differences, (B, C, H, W)."""
         return (predicted - data).abs()
 
-    def prox(self, predicted: Tensor, data: Tensor, step: float) -> Tensor:
+    def prox(self, predicted: Tensor, data: Tensor, step: float | Tensor) -> Tensor:
         """The prediction, moved towards the data by at most ``step``; arguments as `Separable` says."""
-        difference = predicted - data
-        return predicted - difference.clamp_(-step, step)
+        difference, most = predicted - data, torch.as_tensor(step).to(predicted)
+        return predicted - difference.clamp_(-most, most)
 
 
 class Huber(Separable):
@@ -65,7 +66,7 @@ class Huber(Separable):
         inner = size.clamp(max=self.threshold)
         return inner * (2 * size - inner)
 
-    def prox(self, predicted: Tensor, data: Tensor, step: float) -> Tensor:
+    def prox(self, predicted: Tensor, data: Tensor, step: float | Tensor) -> Tensor:
         """The prediction, moved by ``2 * step`` times what is left of the difference, or of t if that is less."""
         difference = predicted - data
         force = (difference / (1 + 2 * step)).clamp_(-self.threshold, self.threshold)

@@ -33,6 +33,7 @@ __all__ = [
 BitDepth: TypeAlias = Literal[8, 16, 32]
 
 UNIT_TOLERANCE = 1e-6  # a value may leave [0, 1] by the rounding of a colour conversion in float32
+ROUNDED_SHARE = 1e-3  # of the largest value; negative values beyond it are no rounding, as of numbers around 1e-7
 INTEGERS_IN_FLOAT32 = 4  # bytes; those of fewer are exact in float32
 DRAWN_BELOW_WHITE = 0.995  # of the values of projections
 GAP = 2  # pixels between two projections
@@ -272,7 +273,7 @@ def unit_range(
         raise InputError(f"{name} holds NaN or infinite values; replace them, or crop them away, first")
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
     kept = values.astype(np.promote_types(native, np.float32), copy=False)
-    if low < -UNIT_TOLERANCE or high > 1 + UNIT_TOLERANCE:
+    if low < -min(UNIT_TOLERANCE, ROUNDED_SHARE * max(high, -low)) or high > 1 + UNIT_TOLERANCE:
         if in_units:
             return kept
         advice = scaling_advice(low, high, are_whole=bool((values == np.rint(values)).all()))

@@ -38,6 +38,7 @@ __all__ = [
     "photon_gain",
     "rounding_sigma",
     "saturation_levels",
+    "weights_of_variances",
 ]
 
 NoiseMethod: TypeAlias = Literal["zoran-weiss", "patch-covariance"]
@@ -142,6 +143,35 @@ def photon_gain(data: Tensor, measured: Tensor | None = None) -> Tensor:
     bright = means > MIN_BLOCK_SHARE * shares * (means / shares.clamp(min=tiny)).amax(1, keepdim=True)
     ratios = (squares / means.clamp(min=tiny)).masked_fill(~bright, torch.nan)
     return (ratios.nanquantile(QUIET_BLOCKS, 1) / QUIET_BIAS).nan_to_num(nan=0.0)
+
+
+def weights_of_variances(variance: Tensor, known: Tensor | None = None) -> tuple[Tensor, float]:
+    """The weights of data, and the noise level of those of weight 1.
+
+    Weights are proportional to 1 / variance. Their mean over the known data is 1, so that weights of regularizers keep
+    their meaning: ``w_i = level^2 / variance_i`` with ``level^2 = 1 / mean(1 / variance)``, the harmonic mean.
+
+    Args:
+        variance: (B or 1, C or 1, H, W), infinite where nothing was measured.
+        known: other pixels that are unknown, as (1, 1, H, W), bool, false there; None: none.
+
+    Returns:
+        Float32, of the common shape of both, zero where the data are unknown; and the standard deviation.
+
+    Raises:
+        InputError: no datum is known.
+
+    Example:
+        >>> weights, level = weights_of_variances(torch.tensor([[[[1.0, 0.25, torch.inf]]]]))
+        >>> weights.tolist(), round(level, 4)
+        ([[[[0.4000000059604645, 1.600000023841858, 0.0]]]], 0.6325)
+    """
+    counted = variance.isfinite() if known is None else variance.isfinite() & known
+    inverse = torch.where(counted, 1 / variance, 0)
+    if not bool(counted.any()):
+        raise InputError("no pixel of the scene was measured: all variances there are NaN or infinite")
+    square = float(counted.sum() / inverse.sum())
+    return (square * inverse).float(), float(square**0.5)
 
 
 def as_planes(image: npt.NDArray[np.generic] | Tensor) -> Floats32:

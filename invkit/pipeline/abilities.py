@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..core import registry
-from ..core.errors import AssemblyError, PluginError
+from ..core.errors import AssemblyError, DataWeightsError, PluginError
 from ..core.fidelity_abilities import KullbackLeibler, LeastSquares, Separable
 from ..core.interfaces import (
     Assignable,
@@ -22,9 +22,10 @@ from ..core.interfaces import (
     Reweightable,
 )
 from ..core.parameters import nested_components_of
+from ..core.problem import WeightedData
 from ..core.ranges import NonNegative
 
-__all__ = ["lacks_ability"]
+__all__ = ["cannot_weight_data", "lacks_ability"]
 
 SOLVERS = "solvers"  # the family
 
@@ -69,6 +70,19 @@ def lacks_ability(place: str, holder: type, ability: type, given: type | None, f
     return AssemblyError(
         f"{place}: '{needy}' needs a component of {family} that {needed}, and {lacking}; these do: "
         f"{able(family, ability)}{remedy}"
+    )
+
+
+def cannot_weight_data(recipe: str, reason: DataWeightsError) -> DataWeightsError:
+    """The error for variances or a mask that a recipe would not use; names the solvers that would.
+
+    Args:
+        recipe: its name.
+        reason: of the solver.
+    """
+    return DataWeightsError(
+        f"the recipe {recipe} has no use for variances or a mask: {reason}; the recipes sparse-admm and tv-admm use "
+        f"them, and others with the solvers {able(SOLVERS, WeightedData)}"
     )
 
 

@@ -38,6 +38,7 @@ def deblur(
     whole_picture: bool = False,
     uncertainty: bool | int = False,
     white: float | None = None,
+    variance: ArrayOrFile | None = None,
     time_limit: float | None = None,
     progress: bool = True,
     observers: Sequence[Observer] = (),
@@ -63,7 +64,8 @@ def deblur(
         seed: of every random number.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         sigma: standard deviation of the noise in [0, 1] units; None to estimate it.
-        whole_picture: take the whole picture for the blurred scene. Otherwise frames, bars, date stamps, watermarks,
+        whole_picture: take the whole picture for the blurred scene; then only masked, transparent and unmeasured pixels
+            are unknown, where the recipe's solvers can leave them out. Otherwise frames, bars, date stamps, watermarks,
             bad pixels and transparent pixels of a single picture do not enter the estimate, and a picture that is
             sharp already is returned as it was; the result's ``details["notices"]`` say so. Bad pixels are filled, and
             everything else that was left out is kept in the result.
@@ -73,6 +75,10 @@ def deblur(
         white: value of the data that is taken for white; the image may be brighter only if no format limits it. None:
             that of the format, or, of a dim picture and of numbers outside [0, 1], a value just above the largest.
             Results are in the units of the data.
+        variance: of the noise of each pixel, in the units of the data squared: an array (H, W), for all channels, or in
+            the layout of the image, or a file (a picture, ``.npy``, TIFF). NaN or infinity: the pixel was not measured.
+            The data are weighted by 1 / variance, and the noise level is known, so ``sigma`` must be None. Stages that
+            estimate a kernel may ignore the weights; a recipe whose last stage would ignore them is refused.
         time_limit: seconds after which the result so far is returned; as `Job.run`.
         progress: show a progress bar for each stage that takes longer than a second.
         observers: of every stage, one after the other.
@@ -102,6 +108,7 @@ def deblur(
         whole_picture=whole_picture,
         uncertainty=uncertainty,
         white=white,
+        variance=variance,
         time_limit=time_limit,
     )
     return job.run(time_limit=time_limit, observers=observers, progress=progress_bar if progress else None)
@@ -120,6 +127,7 @@ def deconvolve(
     whole_picture: bool = False,
     uncertainty: bool | int = False,
     white: float | None = None,
+    variance: ArrayOrFile | None = None,
     time_limit: float | None = None,
     progress: bool = True,
     observers: Sequence[Observer] = (),
@@ -145,6 +153,7 @@ def deconvolve(
         whole_picture: as for `deblur`.
         uncertainty: as for `deblur`.
         white: as for `deblur`.
+        variance: as for `deblur`; the recipe must weight data.
         time_limit: as for `deblur`.
         progress: as for `deblur`.
         observers: as for `deblur`.
@@ -174,6 +183,7 @@ def deconvolve(
         whole_picture=whole_picture,
         uncertainty=uncertainty,
         white=white,
+        variance=variance,
     )
     return job.run(time_limit=time_limit, observers=observers, progress=progress_bar if progress else None)
 
@@ -192,6 +202,7 @@ def restore(
     whole_picture: bool = False,
     uncertainty: bool | int = False,
     white: float | None = None,
+    variance: ArrayOrFile | None = None,
     time_limit: float | None = None,
     progress: bool = True,
     observers: Sequence[Observer] = (),
@@ -215,6 +226,7 @@ def restore(
         whole_picture: as for `deblur`.
         uncertainty: as for `deblur`.
         white: as for `deblur`.
+        variance: as for `deblur`; the recipe must weight data.
         time_limit: as for `deblur`.
         progress: as for `deblur`.
         observers: as for `deblur`.
@@ -245,6 +257,7 @@ def restore(
         whole_picture=whole_picture,
         uncertainty=uncertainty,
         white=white,
+        variance=variance,
     )
     return job.run(time_limit=time_limit, observers=observers, progress=progress_bar if progress else None)
 
@@ -254,6 +267,7 @@ def rerun(
     *,
     image: ImageInput | None = None,
     kernel: ArrayOrFile | None = None,
+    variance: ArrayOrFile | None = None,
     device: str | None = None,
     time_limit: float | None = None,
     progress: bool = True,
@@ -265,6 +279,7 @@ def rerun(
         result: the run's result.json.
         image: None for the file of the earlier run, whose digest is checked; another image is restored alike.
         kernel: None for the kernel file of the earlier run, if it had one.
+        variance: None for the file of variances of the earlier run, if it had one.
         device: None for that of the earlier run.
         time_limit: as for `deblur`.
         progress: as for `deblur`.
@@ -275,7 +290,7 @@ def rerun(
     Raises:
         InputError: the earlier image was an array, is gone or has changed; give it as ``image``.
     """
-    job = prepare_rerun(result, image=image, kernel=kernel, device=device)
+    job = prepare_rerun(result, image=image, kernel=kernel, variance=variance, device=device)
     return job.run(time_limit=time_limit, observers=observers, progress=progress_bar if progress else None)
 
 
@@ -292,6 +307,7 @@ def prepare_rerun(
     *,
     image: ImageInput | None = None,
     kernel: ArrayOrFile | None = None,
+    variance: ArrayOrFile | None = None,
     truth: ArrayOrFile | None = None,
     device: str | None = None,
 ) -> Job:
@@ -303,6 +319,7 @@ def prepare_rerun(
         result: the run's result.json.
         image: None for the file of the earlier run, whose digest is checked; another image is restored alike.
         kernel: None for the file of the earlier run, if it had one.
+        variance: None for the file of the earlier run, if it had one.
         truth: the true image, to report PSNR.
         device: None for that of the earlier run.
 
@@ -319,6 +336,8 @@ def prepare_rerun(
         raise InputError(f"{result} does not hold the options of its run; only results of this version can be rerun")
     if kernel is None and options.get("kernel") is not None:
         kernel = earlier_input(document.get("kernel_given"), "kernel", result)
+    if variance is None and options.get("variance") is not None:
+        variance = earlier_input(document.get("variance_given"), "variance", result)
     size = options.get("kernel_size") if kernel is None else None  # a given kernel has its own
     job = prepare(
         earlier_input(document.get("image"), "image", result) if image is None else image,
@@ -331,6 +350,7 @@ def prepare_rerun(
         whole_picture=options.get("whole_picture", False),
         uncertainty=options.get("uncertainty", False),
         white=options.get("white"),
+        variance=variance,
         device=document.get("device", "auto") if device is None else device,
     )
     for warning in differences(document, job):

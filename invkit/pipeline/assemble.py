@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..core import registry
-from ..core.errors import InputError, MissingDataError, PluginError
+from ..core.errors import DataWeightsError, InputError, PluginError
 from ..core.interfaces import (
     Blur,
     Fidelity,
@@ -29,7 +29,7 @@ from ..numerics.geometry import Shape, shape_of, size_of
 from ..numerics.noise import photon_gain
 from ..recipes.components import CheckedComponent, blamed
 from ..recipes.model import Recipe, check_parameters, resolved_recipe
-from .abilities import lacks_ability
+from .abilities import cannot_weight_data, lacks_ability
 
 __all__ = ["Assembly", "Checked", "as_batch", "assemble", "build_kernel_prior", "build_problem"]
 
@@ -54,7 +54,8 @@ def assemble(
     kernel: Tensor | None = None,
     sigma: float = 0.0,
     seed: int = 0,
-    measured: Tensor | None = None,
+    weights: Tensor | None = None,
+    needs_weights: bool = False,
     image_range: ValueRange = UNIT_RANGE,
 ) -> Assembly:
     """Build every component of a recipe for the data; check next stages and candidates as far as possible.
@@ -67,13 +68,15 @@ def assemble(
             ``kernel_size``. None otherwise.
         sigma: standard deviation of the noise in [0, 1] units, for terms scaled by it.
         seed: of every component that draws random numbers and whose recipe names no seed.
-        measured: which data count, (1, 1, H, W), bool; None: all. A solver that cannot leave out the others takes the
-            data as they are.
+        weights: of the data, as `Problem` takes them; None: all 1. A solver without the ability takes the data as they
+            are.
+        needs_weights: refuse such a solver instead.
         image_range: that the image should have, where prior and solver can have another one than [0, 1].
 
     Raises:
         UnknownNameError, PluginError, RecipeError: a component cannot be loaded, or its parameters are wrong.
         AssemblyError: the components do not fit together.
+        DataWeightsError: the weights are needed, and the solver or the fidelity would not use them.
         InputError: the components cannot use the data or the kernel.
     """
     checked = check_parameters(recipe, seed)
@@ -82,13 +85,15 @@ def assemble(
         check_start(recipe, checked["kernel_prior"])
     operator: ForwardOperator = checked["operator"].build({})
     check_data(data, operator.data_range)
-    problem, solver = build_problem(recipe, checked, operator, data, kernel_size, kernel, sigma, measured)
+    problem, solver = build_problem(recipe, checked, operator, data, kernel_size, kernel, sigma, weights)
     image_prior = in_widest_range(problem.image_prior, solver, image_range)
     try:
-        problem = replace(problem, image_prior=image_prior, measured=measured)
+        problem = replace(problem, image_prior=image_prior, weights=weights)
         solver.check(problem)
-    except MissingDataError:
-        problem = replace(problem, measured=None)
+    except DataWeightsError as reason:
+        if needs_weights:
+            raise cannot_weight_data(recipe.name, reason) from reason
+        problem = replace(problem, weights=None)
         solver.check(problem)
     return Assembly(problem, solver, resolved_recipe(recipe, checked))
 
@@ -101,7 +106,7 @@ def build_problem(
     kernel_size: tuple[int, int],
     kernel: Tensor | None,
     sigma: float,
-    measured: Tensor | None = None,
+    weights: Tensor | None = None,
 ) -> tuple[Problem, Solver[Any]]:
     """The problem of validated components under an operator, and its solver; raises as `assemble`.
 
@@ -113,7 +118,7 @@ def build_problem(
         kernel_size: (h, w), as for `assemble`.
         kernel: as for `assemble`.
         sigma: as for `assemble`.
-        measured: as for `assemble`; here only the weights depend on it.
+        weights: as for `assemble`; here only the regularizers' weights depend on them.
     """
     solver: Solver[Any] = checked["solver"].build({})
     fidelity = build_fidelity(recipe, checked, data, solver.iterations)
@@ -127,7 +132,7 @@ def build_problem(
         image_prior=image_prior,
         kernel_prior=kernel_prior,
         fidelity=fidelity,
-        regularizers=tuple(build_terms(recipe, checked, scaled_weights(recipe, sigma, data, measured))),
+        regularizers=tuple(build_terms(recipe, checked, scaled_weights(recipe, sigma, data, weights))),
     )
     return problem, solver
 
@@ -309,7 +314,7 @@ def try_fidelity(checked: CheckedComponent, fidelity: Fidelity, data: Tensor) ->
 
 
 def scaled_weights(
-    recipe: Recipe, sigma: float, data: Tensor | None = None, measured: Tensor | None = None
+    recipe: Recipe, sigma: float, data: Tensor | None = None, data_weights: Tensor | None = None
 ) -> dict[str, float]:
     """The weight of each term at a noise level, by the term's place.
 
@@ -317,11 +322,12 @@ def scaled_weights(
         recipe: with the terms.
         sigma: the noise level.
         data: (B, C, H, W), from which the value of a photon is estimated if a term needs it; None: it is 1.
-        measured: as for `assemble`.
+        data_weights: of the data, as for `assemble`.
     """
     gain = 1.0
     if data is not None and any(spec.scale_by == "gain" for spec in recipe.regularizers):
-        gain = float(photon_gain(data, measured).mean())
+        known = None if data_weights is None else data_weights > 0
+        gain = float(photon_gain(data, known).mean())
     factors = {"one": 1.0, "sigma": sigma, "variance": sigma**2, "gain": gain}
     return {
         f"regularizers.{i}": max(spec.weight * factors[spec.scale_by], spec.min_weight) if spec.weight > 0 else 0.0

@@ -18,7 +18,7 @@ def earlier_input(source: Any, name: str, result: str | Path) -> Any:
 
     Args:
         source: as `source_of` describes the input.
-        name: "image" or "kernel".
+        name: "image", "kernel" or "variance".
         result: the result.json of the run, for errors.
 
     Raises:
@@ -34,7 +34,7 @@ def earlier_input(source: Any, name: str, result: str | Path) -> Any:
 
 
 def give_again(name: str) -> str:
-    """What to do about an earlier input that cannot be had, "image" or "kernel"."""
+    """What to do about an earlier input that cannot be had, "image", "kernel" or "variance"."""
     return f"give it again (--{name}, {name}=...)"
 
 
@@ -43,7 +43,7 @@ def same_file(source: Mapping[str, Any], name: str, result: str | Path) -> Path:
 
     Args:
         source: as `source_of` describes the input.
-        name: "image" or "kernel".
+        name: "image", "kernel" or "variance".
         result: the result.json of the run.
     """
     told = source.get("path")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,14 +16,15 @@ from torch import Tensor
 from ..core.errors import InputError
 from ..core.ranges import UNIT_RANGE, ValueRange
 from ..core.result import Array, DataReading
+from ..media.colour import to_luma_chroma
 from ..media.images import Layout, Photo, from_bchw
 from ..numerics.geometry import Size, size_of
-from ..numerics.noise import rounding_sigma, saturation_levels
+from ..numerics.noise import rounding_sigma, saturation_levels, weights_of_variances
 
 if TYPE_CHECKING:
     from ..media.stacks import Stack
 
-__all__ = ["InputImage", "resized_planes", "scaled_to_unit"]
+__all__ = ["NOTHING_KNOWN", "InputImage", "KnownOfData", "resized_planes", "scaled_to_unit"]
 
 DIM = 0.25  # the largest value of a picture that is brightened; blur leaves half of thin white strokes on black
 REACHED = 0.999  # in [0, 1]; an image whose largest value is between this and 1 is cut off at 1
@@ -169,6 +170,41 @@ class InputImage:
         scaled = {"white": self.white} if self.white != 1 else {}
         scaled |= {"black": self.black} if self.black != 0 else {}
         return {**facts, **scaled, "notices": [*facts.get("notices", ()), *said]}
+
+
+@dataclass(frozen=True)
+class KnownOfData:
+    """What is known of each datum, beside its value.
+
+    Attributes:
+        measured: which pixels were measured, (1, 1, H, W), bool; None: all.
+        variance: of the noise, (B or 1, C or 1, H, W), infinite where nothing was measured; None if it is not known.
+        is_needed: whether the last stage is refused if it would not use this.
+    """
+
+    measured: Tensor | None = None
+    variance: Tensor | None = None
+    is_needed: bool = False
+
+    def weights_and_level(self, color: Literal["luma", "rgb"]) -> tuple[Tensor | None, float | None]:
+        """The weights of the data of a colour, and the noise level; None where all are 1, and where it is not known.
+
+        The variance of the luma is the mean of the channels' by their shares in the luma, as ``sigma`` is that of all.
+        """
+        if self.variance is None:
+            return self.measured, None
+        is_luma = color == "luma" and self.variance.shape[1] == 3
+        return weights_of_variances(to_luma_chroma(self.variance)[0] if is_luma else self.variance, self.measured)
+
+    def at(self, place: tuple[Any, ...]) -> KnownOfData:
+        """The same of a part of the data, in memory of its own."""
+        measured = None if self.measured is None else self.measured[place].clone()
+        return replace(
+            self, measured=measured, variance=None if self.variance is None else self.variance[place].clone()
+        )
+
+
+NOTHING_KNOWN = KnownOfData()
 
 
 def masked_again(array: npt.NDArray[Any], masked: npt.NDArray[np.bool_]) -> np.ma.MaskedArray[Any, Any]:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ..core import registry
 from ..core.errors import InputError
 from ..core.files import read_array, sha256_of
 from ..core.interfaces import ForwardOperator, KernelPrior, LinearOperator
@@ -22,7 +23,9 @@ from ..media.kernels import as_kernel, read_kernel
 from ..media.layouts import batched
 from ..media.masks import as_measured_pixels, check_not_inverted, read_measured_pixels
 from ..numerics.geometry import Size, size_of
+from ..recipes.model import Recipe
 from .input_image import FLOAT_BITS, SINGLE_PRECISION, InputImage, scaled_to_unit
+from .variances import read_variance, with_unmeasured_filled
 
 __all__ = [
     "ArrayOrFile",
@@ -30,6 +33,7 @@ __all__ = [
     "Inputs",
     "check_truth",
     "read_input_image",
+    "read_inputs",
     "read_operator_parameter",
     "source_of",
 ]
@@ -49,7 +53,8 @@ class Inputs:
         image: the measured data.
         parameter: the operator's parameter, a kernel (B, 1, h, w) or another one; None if it was not given.
         truth: the true image (1, C, H, W), in the data's units; None if it was not given.
-        sources: name, path and SHA-256 of the files, by "image", "kernel" and "truth"; None for arrays.
+        variance: of the given data, (B or 1, C or 1, H, W), infinite where nothing was measured; None if not given.
+        sources: name, path and SHA-256 of the files, by "image", "kernel", "truth" and "variance"; None for arrays.
         files: the paths of all files.
     """
 
@@ -58,6 +63,7 @@ class Inputs:
     truth: Tensor | None
     sources: dict[str, Any]
     files: tuple[Path, ...]
+    variance: Tensor | None = None
 
     @classmethod
     def read(
@@ -67,8 +73,9 @@ class Inputs:
         truth: ArrayOrFile | None,
         operator: type[ForwardOperator] | None,
         white: float | None = None,
+        variance: ArrayOrFile | None = None,
     ) -> Inputs:
-        """Read image, kernel and truth.
+        """Read image, kernel, truth and variances.
 
         Args:
             image: file, array or tensor, or several.
@@ -76,19 +83,25 @@ class Inputs:
             truth: the true image.
             operator: the class whose data and parameter they are; None for a blur.
             white: the value of a picture that counts as white; None to find it.
+            variance: of the noise of each datum; None if it is not known.
 
         Raises:
             InputError: one of them cannot be read or used.
         """
-        given, measured = {"image": image, "kernel": kernel, "truth": truth}, read_input_image(image, operator)
-        raw, are_pictures = measured, operator is None or operator.data_range is not None
+        given = {"image": image, "kernel": kernel, "truth": truth, "variance": variance}
+        measured, are_pictures = read_input_image(image, operator), operator is None or operator.data_range is not None
+        noise = None if variance is None else read_variance(variance, measured.data, are_pictures=are_pictures)
+        if noise is not None:
+            filled = with_unmeasured_filled(measured.data, noise, are_pictures=are_pictures)
+            measured = replace(measured, data=filled)
+        raw = measured
         if are_pictures:
             keeps_constants = operator is None or issubclass(operator, LinearOperator)
             measured = scaled_to_unit(raw, white, keeps_constants=keeps_constants)
         elif white is not None:
             raise InputError("white is an option for pictures, and these data are none; leave it out")
         several = image if isinstance(image, list | tuple) else [image]
-        paths = [one for one in (*several, kernel, truth) if isinstance(one, str | Path)]
+        paths = [one for one in (*several, kernel, truth, variance) if isinstance(one, str | Path)]
         parameter = None if kernel is None else read_operator_parameter(kernel, operator)
         if operator is not None and issubclass(operator, MeasuredPixels) and parameter is not None:
             check_masks(measured.data, parameter)
@@ -99,12 +112,53 @@ class Inputs:
             truth=None if seen is None else measured.from_units(seen),
             sources={name: source_of(one) for name, one in given.items()},
             files=tuple(map(Path, paths)),
+            variance=noise,
         )
+
+    def with_variance_scaled(self) -> Inputs:
+        """Inputs whose variances are in the units of the scaled data, squared, as their data are."""
+        return self if self.variance is None else replace(self, variance=self.variance / self.image.divisor**2)
 
     def divided_by(self, white: float, brightness: float, degree: float = 1.0) -> Inputs:
         """Inputs whose data and truth are divided, and whose result will be multiplied; as `InputImage.divided_by`."""
         image = self.image.divided_by(white, brightness, degree)
         return replace(self, image=image, truth=None if self.truth is None else self.truth / white)
+
+
+def read_inputs(
+    image: ImageInput | None,
+    kernel: ArrayOrFile | None,
+    truth: ArrayOrFile | None,
+    method: Recipe | None,
+    recipe: str | Path | Recipe | None,
+    white: float | None,
+    variance: ArrayOrFile | None,
+) -> Inputs:
+    """Read what was given; image and kernel that were not are those of the recipe's measurement.
+
+    Args:
+        image: given by the user, or None.
+        kernel: given by the user, or None.
+        truth: given by the user, or None.
+        method: the recipe; None if it is to be chosen.
+        recipe: what the user gave for it; files in a recipe are relative to its folder.
+        white: given by the user, or None.
+        variance: given by the user, or None.
+
+    Raises:
+        InputError: there is no image, or a file cannot be read or used.
+    """
+    folder = Path() if recipe is None or isinstance(recipe, Recipe) else Path(recipe).parent
+    named = method.measurement if method else None
+    if image is None and (named is None or named.image is None):
+        raise InputError("no image is given, and the recipe names none (measurement.image); give one with --image")
+    if image is None and named and named.image:
+        image = folder / named.image
+    if kernel is None and named and named.kernel:
+        kernel = folder / named.kernel
+    assert image is not None
+    operator = registry.load("operators", method.operator.name) if method else None
+    return Inputs.read(image, kernel, truth, operator, white, variance)
 
 
 def picture_truth(truth: ArrayOrFile, image: InputImage) -> Tensor:

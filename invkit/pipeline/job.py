@@ -18,7 +18,7 @@ from torch import Tensor
 from ..core import registry
 from ..core.errors import InputError
 from ..core.interfaces import Blur, ForwardOperator, KernelPrior
-from ..core.observers.checkpoint import Checkpointer, describe_run, load_checkpoint
+from ..core.observers.checkpoint import Checkpointer, describe_run, load_checkpoint, tensor_digest
 from ..core.operator_parameters import Stacked
 from ..core.parameters import LARGEST
 from ..core.result import Result
@@ -29,7 +29,7 @@ from ..recipes.model import Recipe, load_recipe
 from .assemble import Assembly, as_batch
 from .diagnostics import diagnose
 from .input_image import InputImage
-from .inputs import ArrayOrFile, ImageInput, Inputs, check_truth
+from .inputs import ArrayOrFile, ImageInput, Inputs, check_truth, read_inputs
 from .kernel_frame import KernelFrame
 from .multistart import solve_stages
 from .options import (
@@ -57,6 +57,7 @@ from .restored import (
 from .scene import Scene, scene_of
 from .sequence import Outcome
 from .stages import RunControl, Stage, check_stages, plan_stages, with_colors
+from .variances import check_noise_given_once
 
 if TYPE_CHECKING:
     from .uncertainty import UncertaintyPlan
@@ -227,6 +228,7 @@ def prepare(
     whole_picture: bool = False,
     uncertainty: bool | int = False,
     white: float | None = None,
+    variance: ArrayOrFile | None = None,
     nonblind: bool = False,
     time_limit: float | None = None,
 ) -> Job:
@@ -246,6 +248,7 @@ def prepare(
         whole_picture: as for `deblur`.
         uncertainty: as for `deblur`.
         white: as for `deblur`.
+        variance: as for `deblur`.
         nonblind: refuse a recipe that would ignore the kernel.
         time_limit: seconds; only for the choice of a recipe by "auto".
 
@@ -255,18 +258,21 @@ def prepare(
     given = {"kernel_size": kernel_size, "color": color, "seed": seed, "device": device, "sigma": sigma}
     given |= {"whole_picture": whole_picture, "white": white, "uncertainty": uncertainty}
     options = Options.checked(overrides, given)
+    if variance is not None:
+        check_noise_given_once(options.sigma)
     where = choose_device(options.device)
     is_open = recipe is None or recipe == AUTO_RECIPE
     if is_open and nonblind:
         recipe, is_open = recipe_for_kernel(image), False
     method = None if recipe is None or is_open else read_recipe(recipe, options)
-    inputs = read_inputs(image, kernel, truth, method, recipe, options.white)
+    inputs = read_inputs(image, kernel, truth, method, recipe, options.white, variance)
     if method is not None and registry.load("operators", method.operator.name).data_range is None:
         from .units import scaled_numbers
 
         inputs = scaled_numbers(inputs, method, options)
     if options.sigma is not None:
         options = options.model_copy(update={"sigma": options.sigma / inputs.image.divisor})
+    inputs = inputs.with_variance_scaled()
     reason = None
     if method is None:
         name, reason = choose_recipe(inputs, options, time_limit)
@@ -280,40 +286,6 @@ def read_recipe(recipe: str | Path | Recipe, options: Options) -> Recipe:
     """The recipe with the settings of the options; raises `InvkitError`."""
     method = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     return method.with_overrides(options.overrides) if options.overrides else method
-
-
-def read_inputs(
-    image: ImageInput | None,
-    kernel: ArrayOrFile | None,
-    truth: ArrayOrFile | None,
-    method: Recipe | None,
-    recipe: str | Path | Recipe | None,
-    white: float | None,
-) -> Inputs:
-    """Read image, kernel and truth; files that are not given are those of the recipe's measurement.
-
-    Args:
-        image: given by the user, or None.
-        kernel: given by the user, or None.
-        truth: given by the user, or None.
-        method: the recipe; None if it is to be chosen.
-        recipe: what the user gave for it; files in a recipe are relative to its folder.
-        white: given by the user, or None.
-
-    Raises:
-        InputError: there is no image, or a file cannot be read or used.
-    """
-    folder = Path() if recipe is None or isinstance(recipe, Recipe) else Path(recipe).parent
-    named = method.measurement if method else None
-    if image is None and (named is None or named.image is None):
-        raise InputError("no image is given, and the recipe names none (measurement.image); give one with --image")
-    if image is None and named and named.image:
-        image = folder / named.image
-    if kernel is None and named and named.kernel:
-        kernel = folder / named.kernel
-    assert image is not None
-    operator = registry.load("operators", method.operator.name) if method else None
-    return Inputs.read(image, kernel, truth, operator, white)
 
 
 def prepared_job(
@@ -333,14 +305,14 @@ def prepared_job(
         InvkitError: something cannot be used.
     """
     operator: type[ForwardOperator] = registry.load("operators", method.operator.name)
-    data, parameter, image = scene.picture, inputs.parameter, inputs.image
+    data, parameter, image, noise = scene.picture, inputs.parameter, inputs.image, inputs.variance
     check_single_image(method, data)
     if parameter is not None:
         check_accepts_kernel(method)
     frame = kernel_frame_of(method, operator, options, data, parameter)
     size = frame.size
     are_pictures = operator.data_range is not None
-    stages = plan_stages(method, data, options, are_pictures, scene.measured, image.rounding, image.range)
+    stages = plan_stages(method, data, options, are_pictures, scene.known, image.rounding, image.range)
     if parameter is not None and issubclass(operator, Blur):
         parameter = as_batch(parameter, (len(data), 1, *size))
         stages = (stages[0].knowing(parameter), *stages[1:])
@@ -355,6 +327,7 @@ def prepared_job(
         "image": inputs.sources["image"],
         "image_size": list(scene.whole.shape[-2:]),
         "kernel_given": inputs.sources["kernel"],
+        **({} if noise is None else {"variance_given": inputs.sources["variance"]}),
         "recipe": assembly.recipe,
         "options": {
             "kernel_size": size_option,
@@ -364,15 +337,17 @@ def prepared_job(
             **({"uncertainty": options.uncertainty} if options.uncertainty else {}),
             "white": options.white,
             "kernel": None if parameter is None else "file" if inputs.sources["kernel"] else "array",
+            **({} if noise is None else {"variance": "file" if inputs.sources["variance"] else "array"}),
         },
         "seed": options.seed,
         "color": restored_color(stages[-1]),
         "noise_sigma": None if stages[0].sigma is None else stages[0].sigma * image.divisor,
-        "noise_sigma_from": "estimated" if options.sigma is None else "given",
+        "noise_sigma_from": "variance" if noise is not None else "estimated" if options.sigma is None else "given",
         "device": str(device),
         "versions": versions(),
     }
     settings = {"seed": options.seed, "kernel_size": size_option, "sigma": stages[0].sigma}
+    settings |= {} if noise is None else {"variance": tensor_digest(noise)}
     identity = describe_run(assembly.recipe, stages[0].data, parameter, settings)
     job = Job(method.name, assembly, stages, frame, image, scene, device, identity, inputs.truth, facts, inputs.files)
     if options.uncertainty is not False:

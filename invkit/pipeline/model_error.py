@@ -104,7 +104,7 @@ def unexplained(data: Tensor, kernel: Tensor, measured: Tensor) -> Tensor:
         kernel_prior=prior,
         fidelity=component("fidelities", "mse"),
         regularizers=[Term(component("regularizers", "tv", smoothing=0.0), TV_WEIGHT)],
-        measured=measured,
+        weights=measured,
     )
     solver = component(
         "solvers", "admm", iterations=ITERATIONS, relaxation=1.8, bound_penalty=0.2, saturation=SATURATION

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..core import registry
-from ..core.errors import InputError
 from ..core.interfaces import Blur
 from ..numerics.bad_pixels import bad_pixels, filled_by_median
 from ..numerics.borders import MIN_SCENE_SIDE, Rectangle, scene_rectangle
@@ -24,11 +23,12 @@ from ..numerics.noise import PATCH_SIDE, estimate_sigma
 from ..numerics.overlays import overlay_of
 from ..numerics.steep_edges import edge_steepness
 from ..recipes.model import Recipe
-from .input_image import InputImage
+from .input_image import NOTHING_KNOWN, InputImage, KnownOfData
 from .inputs import Inputs
 from .options import Options
+from .variances import unmeasured_pixels
 
-__all__ = ["Scene", "find_scene", "scene_of"]
+__all__ = ["UNKNOWN_SHARE", "Scene", "find_scene", "scene_of"]
 
 Picture: TypeAlias = npt.NDArray[np.float32]
 Mask: TypeAlias = npt.NDArray[np.bool_]
@@ -54,6 +54,8 @@ DESCRIPTIONS = {
 """What may be left out, by its name in the details of a result; in the order of a sentence."""
 
 LEFT_OUT_NOTICE = "left out, because it was not blurred with the scene: {}"
+UNKNOWN_NOTICE = "left out, because their values are unknown: {}"
+UNKNOWN_SHARE = "masked_share"  # what stays unknown in the whole picture, too
 UNCHANGED_NOTICE = (
     "the picture is sharp already, and comes back as it was: its edges are one pixel wide, and the kernel found is a "
     "point"
@@ -68,7 +70,7 @@ class Scene:
         picture: (B, C, h, w) in [0, 1]; pixels that do not show the blurred scene are filled.
         whole: (B, C, H, W), the picture as it was given.
         place: rows and columns of the scene in the picture.
-        measured: which pixels of it show the blurred scene, (1, 1, h, w), bool; None: all.
+        known: which pixels of it show the blurred scene, and what is known of their noise.
         added: (1, C, h, w), what overlays add to the picture, in the result too.
         kept: (h, w) in [0, 1], the weight with which the given pixels are kept in the result.
         left_out: what was found, for the details of the result; empty if the scene is the whole picture.
@@ -78,11 +80,18 @@ class Scene:
     picture: Tensor
     whole: Tensor
     place: Rectangle = (slice(None), slice(None))
-    measured: Tensor | None = None
+    known: KnownOfData = NOTHING_KNOWN
     added: Tensor = field(default_factory=lambda: torch.zeros(1, 1, 1, 1))
     kept: Tensor = field(default_factory=lambda: torch.zeros(1, 1))
     left_out: Mapping[str, Any] = field(default_factory=dict)
     is_examined: bool = False
+
+    def with_variance(self, variance: Tensor | None) -> Scene:
+        """The scene with the variances (B or 1, C or 1, H, W) of the whole picture's noise; None if not known."""
+        if variance is None:
+            return self
+        known = replace(self.known, variance=variance[(..., *self.place)], is_needed=True)
+        return replace(self, known=known)
 
     def given(self, scene: Tensor) -> Tensor:
         """The whole picture (B, C, H, W) before the solve; of a scene that is whole, the given image of it."""
@@ -117,9 +126,10 @@ class Scene:
 
     def facts(self, is_sharp: bool) -> dict[str, Any]:
         """What was left out, whether the scene is unchanged because it is sharp, and sentences that say so."""
-        parts = [text.format(self.left_out[name]) for name, text in DESCRIPTIONS.items() if name in self.left_out]
-        listed = " and ".join([", ".join(parts[:-1]), *parts[-1:]] if parts[1:] else parts)
-        notices = [LEFT_OUT_NOTICE.format(listed)] if parts else []
+        parts = {name: text.format(self.left_out[name]) for name, text in DESCRIPTIONS.items() if name in self.left_out}
+        unblurred = [text for name, text in parts.items() if name != UNKNOWN_SHARE]
+        notices = [UNKNOWN_NOTICE.format(parts[UNKNOWN_SHARE])] if UNKNOWN_SHARE in parts else []
+        notices += [LEFT_OUT_NOTICE.format(enumerated(unblurred))] if unblurred else []
         notices += [UNCHANGED_NOTICE] if is_sharp else []
         return {
             **({"left_out": dict(self.left_out)} if parts else {}),
@@ -136,24 +146,39 @@ def scene_of(inputs: Inputs, recipe: Recipe, options: Options) -> Scene:
         recipe: the method.
         options: the user's.
     """
-    if options.whole_picture or not issubclass(registry.load("operators", recipe.operator.name), Blur):
-        check_unmasked(inputs.image, "the whole picture" if options.whole_picture else f"the recipe {recipe.name}")
-        return Scene(inputs.image.data, inputs.image.data)
+    operator = registry.load("operators", recipe.operator.name)
+    image, variance = inputs.image, inputs.variance
+    are_single_pictures = operator.data_range is not None and len(image.data) == 1
+    unmeasured = unmeasured_pixels(variance, image.data) if variance is not None and are_single_pictures else None
+    if options.whole_picture or not issubclass(operator, Blur):
+        whole = whole_scene(image, unmeasured) if are_single_pictures else Scene(image.data, image.data)
+        return whole.with_variance(variance)
     given = options.kernel_size or recipe.measurement.kernel_size
     size = given if isinstance(given, tuple) else (given, given) if isinstance(given, int) else (1, 1)
-    return find_scene(inputs.image, size if inputs.parameter is None else size_of(inputs.parameter))
+    least = size if inputs.parameter is None else size_of(inputs.parameter)
+    return find_scene(image, least, unmeasured).with_variance(variance)
 
 
-def check_unmasked(image: InputImage, what: str) -> None:
-    """Refuse a masked image where its mask would have no effect; raises `InputError`."""
-    if image.masked is not None:
-        raise InputError(
-            f"the image is a masked array, and {what} has no use for a mask; fill the masked pixels first, for example "
-            "with the recipe inpaint-tv, which takes the mask as its kernel"
-        )
+def whole_scene(image: InputImage, unmeasured: Mask | None = None) -> Scene:
+    """One whole picture, of which only masked, transparent and unmeasured pixels are unknown; these are filled.
+
+    Args:
+        image: as it was read.
+        unmeasured: (H, W); None: none.
+    """
+    data, transparent = image.data, transparent_pixels(image)
+    hidden = transparent if unmeasured is None else transparent | unmeasured
+    if not hidden.any():
+        return Scene(data, data)
+    given = data[0].numpy()
+    shown = np.where(hidden, np.float32(0), given)
+    filled = filled_smoothly(shown, hidden)
+    sigma = noise_beside(shown, filled, hidden) if min(hidden.shape) >= PATCH_SIDE else 0.0
+    known = KnownOfData(torch.from_numpy(~hidden)[None, None], is_needed=image.masked is not None)
+    return Scene(torch.from_numpy(as_noisy(filled, hidden, sigma))[None], data, known=known)
 
 
-def find_scene(image: InputImage, min_size: Size = (1, 1)) -> Scene:
+def find_scene(image: InputImage, min_size: Size = (1, 1), unmeasured: Mask | None = None) -> Scene:
     """The blurred scene of one picture: all of it, bit for bit, unless something has to be left out.
 
     Transparent pixels, frames and bars are cut away as far as possible; what remains of them, bad pixels and overlays
@@ -161,22 +186,25 @@ def find_scene(image: InputImage, min_size: Size = (1, 1)) -> Scene:
 
     Args:
         image: as it was read.
-        min_size: (height, width) that the scene must have, pixels; otherwise nothing is left out.
+        min_size: (height, width) that the scene must have, pixels; otherwise nothing but unknown pixels is left out.
+        unmeasured: (H, W), the pixels of which the user's variances say that they were not measured. Bad pixels are
+            then not looked for: strong noise would be taken for them. None if no variances are given.
     """
     data, untouched = image.data, Scene(image.data, image.data, is_examined=True)
     if len(data) > 1:
         return untouched
     given, transparent = data[0].numpy(), transparent_pixels(image)
+    is_masked = image.masked is not None or (unmeasured is not None and bool(unmeasured.any()))
+    seen_through, transparent = transparent, transparent if unmeasured is None else transparent | unmeasured
     if min(size_of(data)) < MIN_SIDE and not transparent.any():
         return untouched
     place = opaque_rectangle(transparent) if transparent.any() else scene_rectangle(given)
     if any(lines.stop - lines.start < max(least, MIN_SCENE_SIDE) for lines, least in zip(place, min_size, strict=True)):
-        check_unmasked(image, f"a picture of {data.shape[-1]}x{data.shape[-2]} pixels")
-        return untouched
+        return whole_scene(image, unmeasured) if is_masked else untouched
     hidden = transparent[place]
     known = np.where(hidden, np.float32(0), given[(slice(None), *place)])
     opaque = filled_smoothly(known, hidden)
-    bad = bad_pixels(opaque)
+    bad = bad_pixels(opaque) if unmeasured is None else np.zeros_like(opaque, dtype=bool)
     if bad.any() and edge_steepness(opaque) >= MIN_STEEPNESS:
         bad[:] = False  # a sharp picture may show stars
     picture = filled_by_median(opaque, bad)
@@ -186,16 +214,17 @@ def find_scene(image: InputImage, min_size: Size = (1, 1)) -> Scene:
         picture = filled_by_median(opaque, bad)
         overlay = overlay_of(picture)
     drawn = visible_part_of(overlay)
-    left_out = findings("transparent_share" if image.masked is None else "masked_share", transparent, place, bad, drawn)
+    left_out = findings("masked_share" if is_masked else "transparent_share", transparent, place, bad, drawn)
     if not left_out:
         return untouched
     picture = as_noisy(picture - overlay, hidden | drawn, noise_beside(known, opaque, hidden))
-    unseen = hidden if image.masked is None else np.zeros_like(hidden)  # a mask hides nothing worth keeping
+    unseen = np.zeros_like(hidden) if image.masked is not None else seen_through[place]  # a mask hides nothing to keep
     kept = torch.from_numpy(np.maximum(unseen, feathered(drawn)))
     added = torch.from_numpy(overlay)[None]
     unknown = hidden | drawn | bad.any(0)
     measured = torch.from_numpy(~unknown)[None, None] if unknown.any() else None
-    return Scene(torch.from_numpy(picture)[None], data, place, measured, added, kept, left_out, is_examined=True)
+    known_pixels = KnownOfData(measured)
+    return Scene(torch.from_numpy(picture)[None], data, place, known_pixels, added, kept, left_out, is_examined=True)
 
 
 def transparent_pixels(image: InputImage) -> Mask:
@@ -255,6 +284,15 @@ def as_noisy(picture: Picture, filled: Mask, sigma: float) -> Picture:
     """
     noise = np.random.default_rng(NOISE_SEED).standard_normal(picture.shape, dtype=np.float32)
     return np.ascontiguousarray((picture + np.float32(sigma) * noise * filled).clip(0, 1))
+
+
+def enumerated(parts: Sequence[str]) -> str:
+    """Parts of a sentence, one after the other.
+
+    >>> enumerated(["a frame", "2 bad pixels", "writing"])
+    'a frame, 2 bad pixels and writing'
+    """
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if parts[1:] else parts)
 
 
 def findings(hidden_as: str, hidden: Mask, place: Rectangle, bad: Mask, drawn: Mask) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from ..numerics.informative_window import informative_window
 from ..numerics.noise import ROUNDING_SIGMA
 from ..recipes.model import Recipe
 from .assemble import Assembly, assemble
+from .input_image import NOTHING_KNOWN, KnownOfData
 from .model_error import contradicting_pixels, filled, model_error
 from .options import Color, Options, check_memory, check_parameter_prior, depends_on_noise, noise_level
 from .selection import build_selection
@@ -57,8 +58,10 @@ class Stage:
         estimated: whether sigma was estimated, and not given.
         seed: of every random number.
         candidates: the stages of each recipe that it may start from; only the first stage has any.
-        measured: which pixels of the data count, (1, 1, H, W), bool; None: all. Elsewhere the data were filled, which
-            is what solvers see that are not of type `MissingData`.
+        weights: of the data, as `Problem` takes them: bool where some pixels are unknown, numbers that follow from the
+            user's variances; None: all 1. Unknown data were filled, which is what solvers see that are not of type
+            `WeightedData`.
+        needs_weights: whether such a solver is refused.
         image_range: of the image, where prior and solver can have another one than [0, 1].
     """
 
@@ -70,7 +73,8 @@ class Stage:
     estimated: bool
     seed: int
     candidates: tuple[tuple[Stage, ...], ...] = ()
-    measured: Tensor | None = None
+    weights: Tensor | None = None
+    needs_weights: bool = False
     image_range: ValueRange = UNIT_RANGE
 
     def knowing(self, kernel: Tensor) -> Stage:
@@ -90,22 +94,22 @@ class Stage:
         stage = self.without_contradictions(kernel)
         if not stage.estimated or stage.sigma is None or not depends_on_noise(stage.recipe):
             return stage
-        excess = max(model_error(stage.data, kernel, stage.measured) ** 2 - stage.sigma**2, 0.0) ** 0.5
+        excess = max(model_error(stage.data, kernel, stage.weights) ** 2 - stage.sigma**2, 0.0) ** 0.5
         factor = MODEL_ERROR_FACTOR if stage.recipe.keeps_kernel else REFINING_FACTOR
         return replace(stage, sigma=math.hypot(stage.sigma, factor * excess))
 
     def restoring(self, recipe: Recipe) -> Stage:
         """The same data restored by a recipe with a given kernel."""
-        return replace(self, recipe=recipe, candidates=())
+        return replace(self, recipe=recipe, candidates=(), needs_weights=False)
 
     def without_contradictions(self, kernel: Tensor) -> Stage:
-        """The stage without `contradicting_pixels`, where some pixels are unknown already."""
-        if self.measured is None:
+        """The stage without `contradicting_pixels`, if some pixels are unknown already and no variances are given."""
+        if self.weights is None or self.weights.dtype != torch.bool:
             return self
-        found = contradicting_pixels(self.data, kernel, self.measured)
+        found = contradicting_pixels(self.data, kernel, self.weights)
         if not bool(found.any()):
             return self
-        return replace(self, data=filled(self.data, ~found), measured=self.measured & ~found)
+        return replace(self, data=filled(self.data, ~found), weights=self.weights & ~found)
 
     def assembled(self, kernel_size: tuple[int, int], kernel: Tensor | None) -> Assembly:
         """Problem and solver.
@@ -130,7 +134,8 @@ class Stage:
                 kernel=kernel,
                 sigma=self.sigma or 0.0,
                 seed=self.seed,
-                measured=self.measured,
+                weights=self.weights,
+                needs_weights=self.needs_weights,
                 image_range=self.image_range,
             )
 
@@ -153,7 +158,7 @@ def plan_stages(
     picture: Tensor,
     options: Options,
     are_pictures: bool = True,
-    measured: Tensor | None = None,
+    known: KnownOfData = NOTHING_KNOWN,
     rounding: float = ROUNDING_SIGMA,
     image_range: ValueRange = UNIT_RANGE,
 ) -> tuple[Stage, ...]:
@@ -164,15 +169,32 @@ def plan_stages(
         picture: (B, C, H, W) in [0, 1], C being 1 or 3.
         options: the user's; the colour applies to the last stage, whose image is returned.
         are_pictures: whether the data are pictures; other data have neither colours nor an estimate of their noise.
-        measured: which pixels count, (1, 1, H, W), bool; None: all.
+        known: which pixels were measured, and how well.
         rounding: standard deviation of the rounding of the picture, the least that its noise is taken for.
         image_range: of the image that the last stage gives, where prior and solver can have another one than [0, 1].
 
     Raises:
         InputError: a stage needs the noise level, and it cannot be estimated.
     """
-    *before, last = stages_of(recipe, Views(picture, recipe, options, are_pictures, measured, rounding), options.color)
-    return (*before, replace(last, image_range=image_range))
+    *before, last = stages_of(recipe, Views(picture, recipe, options, are_pictures, known, rounding), options.color)
+    return (*before, replace(last, image_range=image_range, needs_weights=known.is_needed))
+
+
+@dataclass(frozen=True)
+class View:
+    """A picture as a stage sees it.
+
+    Attributes:
+        data: (B, C, H, W).
+        chroma: (B, 2, H, W) kept aside, or None.
+        sigma: noise level; None if it is not known.
+        weights: of the data; None: all 1.
+    """
+
+    data: Tensor
+    chroma: Tensor | None
+    sigma: float | None
+    weights: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -184,25 +206,26 @@ class Views:
         recipe: the whole, which may need the noise level.
         options: the user's.
         are_pictures: whether the data are pictures.
-        measured: which pixels count, (1, 1, H, W), bool; None: all.
+        known: which pixels were measured, and how well.
         rounding: standard deviation of the rounding of the picture.
-        views: data, chroma and noise level by colour.
+        views: by colour.
     """
 
     picture: Tensor
     recipe: Recipe
     options: Options
     are_pictures: bool = True
-    measured: Tensor | None = None
+    known: KnownOfData = NOTHING_KNOWN
     rounding: float = ROUNDING_SIGMA
-    views: dict[Color, tuple[Tensor, Tensor | None, float | None]] = field(default_factory=dict)
+    views: dict[Color, View] = field(default_factory=dict)
 
-    def of(self, color: Color) -> tuple[Tensor, Tensor | None, float | None]:
-        """Data, chroma and noise level of a colour; raises `InputError` if a needed level cannot be estimated."""
+    def of(self, color: Color) -> View:
+        """The view of a colour; raises `InputError` if a needed noise level cannot be estimated."""
         color = color if self.picture.shape[1] == 3 else "rgb"  # a grey picture is its own luma
         if color not in self.views:
             data, chroma = split_color(self.picture, color) if self.are_pictures else (self.picture, None)
-            self.views[color] = data, chroma, self.sigma(data)
+            weights, level = self.known.weights_and_level(color)
+            self.views[color] = View(data, chroma, self.sigma(data) if level is None else level, weights)
         return self.views[color]
 
     def sigma(self, data: Tensor) -> float | None:
@@ -223,9 +246,8 @@ class Views:
         if side is None or side >= max(self.picture.shape[-2:]):
             return self
         place = (..., *informative_window(self.picture, side))
-        measured = None if self.measured is None else self.measured[place].clone()
         # a view would take the whole picture to a worker
-        return replace(self, picture=self.picture[place].clone(), measured=measured, views={})
+        return replace(self, picture=self.picture[place].clone(), known=self.known.at(place), views={})
 
 
 def stages_of(recipe: Recipe, views: Views, color: Color | None) -> tuple[Stage, ...]:
@@ -239,16 +261,18 @@ def stages_of(recipe: Recipe, views: Views, color: Color | None) -> tuple[Stage,
     *before, last = recipe.links()
     colors = [*(link.measurement.color for link in before), color or last.measurement.color]
     part = views.window(recipe.measurement.window)
-    estimated, seed = views.options.sigma is None, views.options.seed
+    estimated, seed = views.options.sigma is None and views.known.variance is None, views.options.seed
     return tuple(
         Stage(
             link,
             own,
-            *seen.of(own),
+            (view := seen.of(own)).data,
+            view.chroma,
+            view.sigma,
             estimated,
             seed,
             candidates=tuple(stages_of(one, part, None) for one in link.candidates),
-            measured=seen.measured,
+            weights=view.weights,
         )
         for link, seen, own in zip((*before, last), [*(part for _ in before), views], colors, strict=True)
     )

@@ -16,7 +16,7 @@ from torch import Tensor
 from ..core.errors import AssemblyError
 from ..core.interfaces import ImagePrior, LatentPrior, OperatorParameterPrior
 from ..core.parameters import NonNegative, NonNegativeInt, Positive, PositiveFraction, PositiveInt, Seed, validated
-from ..core.problem import MissingData, Problem
+from ..core.problem import Problem, WeightedData
 from ..core.ranges import AnyRange
 from ..core.solver import CHECK_EVERY, Solver, State
 from .early_stop import EarlyStop
@@ -271,7 +271,7 @@ class AdamSolver(Solver[AdamState]):
 
 
 @final
-class JointAdam(AdamSolver, MissingData, AnyRange):
+class JointAdam(AdamSolver, WeightedData, AnyRange):
     """One Adam step on both priors at a time: SelfDeblur with joint optimisation.
 
     Ren, Zhang, Wang, Hu, Zuo, "Neural Blind Deconvolution Using Deep Priors", CVPR 2020, Algorithm 2.
@@ -300,7 +300,7 @@ class JointAdam(AdamSolver, MissingData, AnyRange):
 
 
 @final
-class AlternatingAdam(AdamSolver, MissingData, AnyRange):
+class AlternatingAdam(AdamSolver, WeightedData, AnyRange):
     """An Adam step on the kernel, then one on the image: SelfDeblur with alternating optimisation.
 
     Ren, Zhang, Wang, Hu, Zuo, "Neural Blind Deconvolution Using Deep Priors", CVPR 2020, Algorithm 1. Both steps of an

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..core.fidelity_abilities import Separable
 from ..core.interfaces import Proximable
 from ..core.parameters import NonNegative, Positive, PositiveFraction, PositiveInt, validated
-from ..core.problem import MissingData, Problem
+from ..core.problem import Problem, WeightedData
 from ..core.ranges import AnyRange, ValueRange
 from ..numerics.finite_differences import apply_filters, apply_filters_adjoint
 from ..numerics.fourier import otf, to_grid, to_image
@@ -67,7 +67,7 @@ class ADMMState(PixelState):
     saved: ClassVar = ("image", "kernel", "grid", "blurred", "blur_gap", "gaps", "bound_gap")
 
 
-class ADMM(Advancing[ADMMState], MissingData, AnyRange):
+class ADMM(Advancing[ADMMState], WeightedData, AnyRange):
     """Deconvolution whose data term ignores what lies beyond the data's border (Almeida & Figueiredo 2013).
 
     It minimises ``f(M u, y) + sum_i w_i g_i(z_i)`` with ``u = K x`` and ``z_i = D_i x`` by ADMM. The mask M keeps the
@@ -168,7 +168,7 @@ class ADMM(Advancing[ADMMState], MissingData, AnyRange):
     def loss(self, problem: Problem, state: ADMMState) -> Tensor:
         """Return the data term, summed over the batch."""
         under = under_data(problem, state.blurred, state.kernel)
-        return torch.as_tensor(problem.fidelity(under, problem.observed(under)).sum())
+        return problem.data_term(under).sum()
 
     def _prior_step(self, problem: Problem, state: ADMMState) -> Tensor:
         """Update z and its multipliers; return ``sum_i D_i^T`` of the targets of ``D_i x``, over `_scale`."""
@@ -211,17 +211,20 @@ class ADMM(Advancing[ADMMState], MissingData, AnyRange):
 
 
 def data_prox(problem: Problem, under: Tensor, data: Tensor, step: float) -> Tensor:
-    """The proximal map of the fidelity where data are known, and the prediction itself elsewhere, (B, C, H', W').
+    """The proximal map of the weighted fidelity, the prediction itself where data are unknown, (B, C, H', W').
 
     Args:
-        problem: gives the fidelity, and which data are known.
+        problem: gives the fidelity and the weights of the data.
         under: the blurred image, (B, C, H', W').
         data: (B, C, H', W').
-        step: of the map, > 0.
+        step: of the map for data of weight 1, > 0.
     """
     assert isinstance(problem.fidelity, Separable)  # as `needs` says
-    moved = problem.fidelity.prox(under, data, step)
-    return moved if problem.measured is None else torch.where(problem.measured, moved, under)
+    known = problem.known
+    if problem.weights is None or known is None:
+        return problem.fidelity.prox(under, data, step)
+    each = step * problem.weights.where(known, 1) if problem.is_graded else step
+    return torch.where(known, problem.fidelity.prox(under, data, each), under)
 
 
 def image_upper_bound(problem: Problem, saturated: Tensor | None, image: Tensor, kernel: Tensor) -> Tensor | None:

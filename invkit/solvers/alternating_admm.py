@@ -13,7 +13,7 @@ from torch import Tensor
 from ..core.errors import AssemblyError
 from ..core.interfaces import ImagePrior, OperatorParameterPrior
 from ..core.parameters import NonNegative, NonNegativeInt, Positive, PositiveInt, validated
-from ..core.problem import MissingData, Problem
+from ..core.problem import Problem, WeightedData
 from ..core.solver import Solver
 from .linear_admm import LinearADMM, LinearState
 from .pixel_state import image_prior_of
@@ -56,7 +56,7 @@ class AlternatingState(LinearState):
         load_optimizer_state(self.optimizer, saved["optimizer"])
 
 
-class AlternatingADMM(Solver[AlternatingState], MissingData):
+class AlternatingADMM(Solver[AlternatingState], WeightedData):
     """Blind problems of any linear operator: alternates ADMM on the image and Adam on the operator's unknown.
 
     An outer iteration is one iteration of `LinearADMM` with the unknown fixed, then some steps of Adam (Kingma & Ba
@@ -164,7 +164,7 @@ def loss_of_unknown(problem: Problem, image: Tensor, unknown: Tensor, iteration:
         iteration: outer iteration, for a scheduled fidelity.
     """
     predicted = problem.operator(image, unknown)
-    total: Tensor = problem.fidelity.at(iteration)(predicted, problem.observed(predicted)).mean()
+    total = problem.data_term(predicted, iteration).mean()
     for term in problem.regularizers:
         if term.target == "kernel":
             total = total + term.weight * term.regularizer(unknown).mean()

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..core.errors import AssemblyError
 from ..core.interfaces import Denoising, Proximable
 from ..core.parameters import Positive, PositiveFraction, PositiveInt, validated
-from ..core.problem import MissingData, Problem, Term
+from ..core.problem import Problem, Term, WeightedData
 from ..core.ranges import AnyRange
 from ..core.solver import Solver
 from ..numerics.conjugate_gradients import conjugate_gradients, dot_per_channel
@@ -52,7 +52,7 @@ class DenoisingState(PixelState):
     upper_bound: Tensor | None
 
 
-class DenoisingHalfQuadratic(Advancing[DenoisingState], MissingData, AnyRange):
+class DenoisingHalfQuadratic(Advancing[DenoisingState], WeightedData, AnyRange):
     """Deconvolution by half-quadratic splitting with a denoiser, whose noise level falls from step to step.
 
     It minimises ``|M (K x - y)|^2 + w R(z) + beta |x - z|^2`` over z, by the denoiser at the noise level
@@ -175,7 +175,7 @@ class DenoisingHalfQuadratic(Advancing[DenoisingState], MissingData, AnyRange):
     def loss(self, problem: Problem, state: DenoisingState) -> Tensor:
         """Return the data term, summed over the batch."""
         predicted = state.blur.forward(state.image)
-        return torch.as_tensor(problem.fidelity(predicted, problem.observed(predicted)).sum())
+        return problem.data_term(predicted).sum()
 
     def noise_level(self, weight: float, iteration: int) -> float:
         """The noise level of an iteration, for a weight of the denoiser.

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..core.errors import AssemblyError
 from ..core.interfaces import Assignable, Denoising, ImagePrior, OperatorParameterPrior, Proximable
 from ..core.parameters import Fraction, NonNegativeInt, Positive, PositiveInt, Seed, validated
-from ..core.problem import MissingData, Problem, Term
+from ..core.problem import Problem, Term, WeightedData
 from ..core.ranges import AnyRange
 from ..core.solver import Solver
 from .alternating_admm import loss_of_unknown
@@ -82,7 +82,7 @@ class Near(Proximable):
         return (coefficients + share * self.image) / (1 + share)
 
 
-class Diffusion(Solver[DiffusionState], MissingData, AnyRange):
+class Diffusion(Solver[DiffusionState], WeightedData, AnyRange):
     """DiffPIR with any operator, and with an unknown parameter: a denoiser leads from noise to an image.
 
     Zhu, Zhang, Liang, Cao, Wen, Timofte, Van Gool, "Denoising Diffusion Models for Plug-and-Play Image Restoration",
@@ -173,7 +173,7 @@ class Diffusion(Solver[DiffusionState], MissingData, AnyRange):
             fresh = math.sqrt(1 - self.churn) * residual + math.sqrt(self.churn) * noise_like(clean, state.generator)
             state.noisy = state.image + self.noise_level(state.iteration + 1) * fresh
             predicted = problem.operator(state.image, state.kernel)
-            state.losses.append(problem.fidelity(predicted, problem.observed(predicted)).mean())
+            state.losses.append(problem.data_term(predicted, state.iteration).mean())
         return state
 
     def fitted(self, problem: Problem, state: DiffusionState, clean: Tensor, attraction: float) -> Tensor:

@@ -27,8 +27,8 @@ def noise_level(rule: StopRule, problem: Problem, data: Tensor, sigma: float | N
 
     Args:
         rule: whether and by which rule to stop.
-        problem: says which data are measured.
-        data: (B, C, H', W'), >= 0, with any values where they are not measured.
+        problem: says which data are known.
+        data: (B, C, H', W'), >= 0, with any values where they are unknown.
         sigma: standard deviation of the noise, its root mean square over the picture; None: estimated.
 
     Raises:
@@ -40,12 +40,11 @@ def noise_level(rule: StopRule, problem: Problem, data: Tensor, sigma: float | N
         levels = estimated_levels(problem, data) if sigma is None else [sigma] * len(data)
         return data.new_tensor(levels).square()
     if sigma is None:
-        return photon_gain(data, problem.measured)
-    measured = torch.ones_like(data) if problem.measured is None else problem.measured.to(data)
-    return sigma**2 * measured.sum((1, 2, 3)) / (data * measured).sum((1, 2, 3))
+        return photon_gain(data, problem.known)
+    return sigma**2 * problem.masked(torch.ones_like(data)).sum((1, 2, 3)) / problem.masked(data).sum((1, 2, 3))
 
 
-def expected_discrepancy(rule: StopRule, level: Tensor, predicted: Tensor, measured: Tensor | None) -> Tensor:
+def expected_discrepancy(rule: StopRule, level: Tensor, predicted: Tensor, weights: Tensor | None) -> Tensor:
     """The discrepancy of the true image that is expected from the noise, (B,); minus infinity for the rule "never".
 
     "poisson": where a pixel receives many photons, twice the divergence, over the value of a photon, is one on average
@@ -53,21 +52,22 @@ def expected_discrepancy(rule: StopRule, level: Tensor, predicted: Tensor, measu
     noise", Inverse Problems 2009; Bardsley, Goldes, "Regularization parameter selection methods for ill-posed Poisson
     maximum likelihood estimation", Inverse Problems 2009). Where it receives less than one, as in a dark sky and in
     most of a stack of cells, it is less (`expected_divergence`); one per pixel would stop the solve in its first steps.
-    "gaussian": the mean squared difference is the variance (Morozov 1966).
+    "gaussian": the mean squared difference is the variance (Morozov 1966). With weights that are not just 0 and 1, the
+    variance of a value is the level over its weight.
 
     Args:
         rule: whether and by which rule to stop.
         level: of `noise_level`, (B,).
         predicted: the data that the image predicts, (B, C, H', W'), >= 0.
-        measured: which data count, bool, of their shape; None: all.
+        weights: of the data, of their shape; None: all 1.
     """
     if rule == "never":
         return torch.full_like(level, -torch.inf)
-    counted = torch.ones_like(predicted[:1]) if measured is None else measured.to(predicted)
     if rule == "gaussian":
-        return level * counted.mean((1, 2, 3))
+        return level * (1 if weights is None else (weights > 0).to(predicted).mean((1, 2, 3)))
     photons = predicted / level.clamp(min=torch.finfo(predicted.dtype).tiny)[:, None, None, None]
-    return level * (counted * expected_divergence(photons)).mean((1, 2, 3))
+    expected = expected_divergence(photons)
+    return level * (expected if weights is None else weights * expected).mean((1, 2, 3))
 
 
 def expected_divergence(photons: Tensor) -> Tensor:
@@ -105,8 +105,10 @@ def divergence_table() -> npt.NDArray[np.float64]:
 def estimated_levels(problem: Problem, data: Tensor) -> list[float]:
     """The noise level of each image of a batch; raises `InputError` if it cannot be estimated."""
     remedy = "give it as solver.sigma, in [0, 1] units"
-    if problem.measured is not None:
-        raise InputError(f"the noise level is not known, because a part of the data is unknown; {remedy}")
+    if problem.weights is not None:
+        raise InputError(
+            f"the noise level is not known, because a part of the data is unknown or has other weights; {remedy}"
+        )
     try:
         return [estimate_sigma(one) for one in data]
     except InputError as error:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..core.interfaces import Attracting, Majorised
 from ..core.parameters import NonNegativeInt, Positive, PositiveInt, validated
-from ..core.problem import MissingData, Problem
+from ..core.problem import Problem, WeightedData
 from ..core.ranges import AnyRange
 from ..numerics.conjugate_gradients import conjugate_gradients, dot_per_channel
 from ..numerics.finite_differences import (
@@ -44,7 +44,7 @@ class IRLSState(PixelState):
     source: Tensor
 
 
-class IRLS(Advancing[IRLSState], MissingData, AnyRange):
+class IRLS(Advancing[IRLSState], WeightedData, AnyRange):
     """Sparse deconvolution by iteratively reweighted least squares (Levin, Fergus, Durand, Freeman 2007).
 
     It minimises the problem's objective with the exact model of the border. Each regularizer is replaced by the

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..core.fidelity_abilities import LeastSquares
 from ..core.interfaces import Assignable, LinearOperator, Proximable
 from ..core.parameters import NonNegative, Positive, PositiveInt, validated
-from ..core.problem import MissingData, Problem
+from ..core.problem import Problem, WeightedData
 from ..core.ranges import AnyRange
 from ..core.solver import Solver
 from ..numerics.conjugate_gradients import conjugate_gradients
@@ -37,14 +37,14 @@ class LinearState(PixelState):
     saved: ClassVar = ("image", "kernel", "gaps", "bound_gap")
 
 
-class LinearADMM(Solver[LinearState], MissingData, AnyRange):
+class LinearADMM(Solver[LinearState], WeightedData, AnyRange):
     """ADMM for any linear operator with known parameters.
 
-    It minimises ``|A x - y|^2 / n + sum_i w_i R_i(D_i x)`` over x within the image prior's range. Boyd et al.,
-    "Distributed Optimization and Statistical Learning via the Alternating Direction Method of Multipliers", 2011,
-    Sec. 3: the splittings are ``z_i = D_i x``, solved by the regularizers' proximal maps, and ``z = x`` within the
-    range. A few conjugate gradients from the previous x solve the least-squares problem for x. For a blur by one
-    kernel, `invkit.solvers.admm.ADMM` does the same by Fourier transforms, in a tenth of the time.
+    It minimises ``|W^(1/2) (A x - y)|^2 / n + sum_i w_i R_i(D_i x)`` over x within the image prior's range, for weights
+    W of the data. Boyd et al., "Distributed Optimization and Statistical Learning via the Alternating Direction Method
+    of Multipliers", 2011, Sec. 3: the splittings are ``z_i = D_i x``, solved by the regularizers' proximal maps, and
+    ``z = x`` within the range. A few conjugate gradients from the previous x solve the least-squares problem for x. For
+    a blur by one kernel, `invkit.solvers.admm.ADMM` does the same by Fourier transforms, in a tenth of the time.
 
     Args:
         iterations: outer iterations.
@@ -123,15 +123,15 @@ class LinearADMM(Solver[LinearState], MissingData, AnyRange):
             state.bound_gap = shifted - z
             targets += self.bound_penalty * (z - state.bound_gap)
         assert isinstance(problem.operator, LinearOperator)  # as `needs` says
-        target = problem.operator.adjoint(problem.masked(problem.data), state.kernel) + rho * targets
+        target = problem.operator.adjoint(problem.weighted(problem.data), state.kernel) + rho * targets
         normal = self.normal(problem, state, rho)
         state.image = conjugate_gradients(normal, target, state.image, iterations=self.cg_iterations, fused=False)
 
     def normal(self, problem: Problem, state: LinearState, rho: float) -> Callable[[Tensor], Tensor]:
-        """Return the map ``x -> (A^T A + rho (sum_i D_i^T D_i + bound_penalty)) x``.
+        """Return the map ``x -> (A^T W A + rho (sum_i D_i^T D_i + bound_penalty)) x``.
 
         Args:
-            problem: gives the operator A and the regularizers' filters D_i.
+            problem: gives the operator A, the weights W of the data and the regularizers' filters D_i.
             state: gives the operator's parameters.
             rho: penalty of the splittings, see `rho`.
         """
@@ -139,7 +139,7 @@ class LinearADMM(Solver[LinearState], MissingData, AnyRange):
         assert isinstance(operator, LinearOperator)  # as `needs` says
 
         def applied(image: Tensor) -> Tensor:
-            back: Tensor = operator.adjoint(problem.masked(operator(image, state.kernel)), state.kernel)
+            back: Tensor = operator.adjoint(problem.weighted(operator(image, state.kernel)), state.kernel)
             for group in filters:
                 back = back + rho * apply_filters_adjoint(apply_filters(image, group, wrap=False), group)
             return back + rho * self.bound_penalty * image

@@ -47,7 +47,7 @@ def obstacle_to_sampling(problem: Problem) -> str | None:
 
 @dataclass(frozen=True)
 class DataTerm:
-    """``A^T A`` of a problem whose operator is linear, with unknown data left out; `MaskedBlur` does it for blurs.
+    """``A^T W A`` of a problem whose operator is linear, with the weights of the data; `MaskedBlur` does it for blurs.
 
     Attributes:
         problem: gives operator and data.
@@ -60,19 +60,19 @@ class DataTerm:
     grid: Size
 
     def mean_eigenvalue(self) -> Tensor:
-        """About that of ``A^T A``, from one random image, (B, 1, 1, 1)."""
+        """About that of ``A^T W A``, from one random image, (B, 1, 1, 1)."""
         trial = torch.randn(self.problem.image_prior.shape, generator=torch.Generator().manual_seed(0))
         trial = trial.to(self.problem.data)
         return (dot_per_image(trial, self.normal(trial)) / dot_per_image(trial, trial)).clamp(min=MIN_EIGENVALUE)
 
     def adjoint(self, data: Tensor) -> Tensor:
-        """``A^T`` of the measured data: (B, C', H', W') -> (B, C, H, W)."""
+        """``A^T W y``: (B, C', H', W') -> (B, C, H, W)."""
         operator = self.problem.operator
         assert isinstance(operator, LinearOperator)
-        return operator.adjoint(self.problem.masked(data), self.kernel)
+        return operator.adjoint(self.problem.weighted(data), self.kernel)
 
     def normal(self, image: Tensor) -> Tensor:
-        """``A^T A x``; the same shape."""
+        """``A^T W A x``; the same shape."""
         return self.adjoint(self.problem.operator(image, self.kernel))
 
     def filtered(self, image: Tensor, response: Tensor) -> Tensor:
@@ -85,24 +85,26 @@ class DataTerm:
 class LocalGaussian:
     """The Gaussian of the images that data and prior allow near a restored image.
 
-    Its precision is ``Q = (A^T A + strength * sum_i D_i^T W_i D_i) / noise^2``. The weights W are those of the squares
-    that replace the regularizers at the image (`Reweightable`), as in a Laplace approximation. For quadratic
-    regularizers they are exact. For sparse ones a restored image is too sparse: where it is flat, the posterior is not
-    sure that it is. Squared differences are therefore averaged over 3x3 pixels, and at least those of faint texture.
+    Its precision is ``Q = (A^T w A + strength * sum_i D_i^T W_i D_i) / noise^2``. The weights w are those of the data,
+    whose variances are ``noise^2 / w``. The weights W are those of the squares that replace the regularizers at the
+    image (`Reweightable`), as in a Laplace approximation. For quadratic regularizers they are exact. For sparse ones a
+    restored image is too sparse: where it is flat, the posterior is not sure that it is. Squared differences are
+    therefore averaged over 3x3 pixels, and at least those of faint texture.
 
-    A sample solves ``Q e = (A^T n + sqrt(strength) sum_i D_i^T W_i^(1/2) z_i) / noise`` for standard normal n and z.
-    The right-hand side has the covariance Q, so the sample has the covariance ``Q^-1``: "perturb and optimise"
+    A sample solves ``Q e = (A^T w^(1/2) n + sqrt(strength) sum_i D_i^T W_i^(1/2) z_i) / noise`` for standard normal n
+    and z. The right-hand side has the covariance Q, so the sample has the covariance ``Q^-1``: "perturb and optimise"
     (Papandreou & Yuille, NIPS 2010; Orieux, Feron, Giovannelli, IEEE SPL 2012). The weights are fixed. A penalty
     averages over pixels, so terms on the image alone count, and those that cannot be reweighted do not.
 
     Attributes:
-        data_term: ``A^T A``.
+        data_term: ``A^T w A``.
         squares: filters D and weights W.
-        right: ``A^T y``, (B, C, H, W).
+        right: ``A^T w y``, (B, C, H, W).
         image: at which the weights are, (B, C, H, W).
-        noise: standard deviation of the data's noise, > 0.
+        noise: standard deviation of the noise of data of weight 1, > 0.
         strength: factor of the regularizers, (B, 1, 1, 1).
         data_shape: (B, C', H', W').
+        spread: w^(-1/2), the standard deviation of each datum over ``noise``, (B, C', H', W'); None: all 1.
 
     Example:
         >>> from invkit.solvers.irls import IRLS
@@ -120,6 +122,7 @@ class LocalGaussian:
     noise: float
     strength: Tensor
     data_shape: tuple[int, ...]
+    spread: Tensor | None = None
 
     @classmethod
     @torch.no_grad()
@@ -137,7 +140,9 @@ class LocalGaussian:
         term = data_term_of(problem, kernel)
         squares = WeightedSquares.of(problem, moments)
         one = image.new_ones(len(image), 1, 1, 1)
-        return cls(term, squares, term.adjoint(problem.data), image, noise, one, tuple(problem.data.shape))
+        weights = problem.weights if problem.is_graded else None
+        spread = None if weights is None else weights.where(weights > 0, 1).rsqrt()
+        return cls(term, squares, term.adjoint(problem.data), image, noise, one, tuple(problem.data.shape), spread)
 
     @torch.no_grad()
     def with_likely_strength(self, generator: torch.Generator) -> LocalGaussian:
@@ -185,7 +190,8 @@ class LocalGaussian:
             prior: z, (K, B, C, H, W).
         """
         pushed = self.squares.differences_adjoint((self.strength * self.squares.weights).sqrt() * prior)
-        return self.solved(self.noise * (self.data_term.adjoint(data) + pushed))
+        seen = data if self.spread is None else data * self.spread
+        return self.solved(self.noise * (self.data_term.adjoint(seen) + pushed))
 
     @torch.no_grad()
     def mean(self) -> Tensor:

@@ -19,8 +19,8 @@ __all__ = ["MaskedBlur", "data_on_grid", "is_circular", "objective"]
 class MaskedBlur:
     """``K`` from an image to the data of a problem whose padding is "valid" or "circular", with its adjoint.
 
-    It equals the problem's operator. Solvers use it for ``K^T K`` and for filters on the same grid. The adjoint and the
-    normal map leave out unknown data.
+    It equals the problem's operator. Solvers use it for ``K^T W K`` and for filters on the same grid. The adjoint and
+    the normal map have the weights W of the data, which are zero where data are unknown.
 
     Attributes:
         spectrum: the kernel's transfer function, (B, 1, *half grid).
@@ -28,7 +28,7 @@ class MaskedBlur:
         image_size: size of the image, which lies in the grid's first corner.
         data_size: size of the data.
         corner: (row, column) of the image at which the data begin.
-        measured: which data count, bool, (B, C, *data size); None: all.
+        weights: W, of the data, (B, C, *data size); None: all 1.
     """
 
     spectrum: Tensor
@@ -36,7 +36,7 @@ class MaskedBlur:
     image_size: Size
     data_size: Size
     corner: Size
-    measured: Tensor | None = None
+    weights: Tensor | None = None
 
     @classmethod
     def of(cls, problem: Problem, kernel: Tensor) -> MaskedBlur:
@@ -44,10 +44,10 @@ class MaskedBlur:
         data_size = size_of(problem.data)
         image_size = (problem.image_prior.shape[-2], problem.image_prior.shape[-1])
         if is_circular(problem):
-            return cls(otf(kernel, data_size), data_size, data_size, data_size, (0, 0), problem.measured)
+            return cls(otf(kernel, data_size), data_size, data_size, data_size, (0, 0), problem.weights)
         (top, _), (left, _) = margins(size_of(kernel))
         grid = grid_size(data_size, size_of(kernel))
-        return cls(otf(kernel, grid), grid, image_size, data_size, (top, left), problem.measured)
+        return cls(otf(kernel, grid), grid, image_size, data_size, (top, left), problem.weights)
 
     def by(self, kernel: Tensor) -> MaskedBlur:
         """Return the blur from the same image to the same data by another kernel (B, 1, h, w) of the same size."""
@@ -58,22 +58,22 @@ class MaskedBlur:
         return self._framed(self._filtered(image, self.spectrum)).contiguous()
 
     def adjoint(self, data: Tensor) -> Tensor:
-        """``K^T y`` of the measured data: (B, C, H', W') -> (B, C, H, W)."""
-        data = data if self.measured is None else data * self.measured
+        """``K^T W y``: (B, C, H', W') -> (B, C, H, W)."""
+        data = data if self.weights is None else data * self.weights
         grid = data.new_zeros(*data.shape[:2], *self.grid)
         self._framed(grid).copy_(data)
         return self._cropped(self._filtered(grid, self.spectrum.conj()))
 
     def normal(self, image: Tensor) -> Tensor:
-        """``K^T K x``; the same shape."""
+        """``K^T W K x``; the same shape."""
         blurred = self._filtered(image, self.spectrum)
         (row, column), (height, width) = self.corner, self.data_size
         blurred[..., :row, :] = 0
         blurred[..., row + height :, :] = 0
         blurred[..., :column] = 0
         blurred[..., column + width :] = 0
-        if self.measured is not None:
-            self._framed(blurred).mul_(self.measured)
+        if self.weights is not None:
+            self._framed(blurred).mul_(self.weights)
         return self._cropped(self._filtered(blurred, self.spectrum.conj()))
 
     def filtered(self, image: Tensor, response: Tensor) -> Tensor:
@@ -113,7 +113,7 @@ def objective(problem: Problem, blur: MaskedBlur, image: Tensor) -> Tensor:
         image: (B, C, H, W).
     """
     predicted = blur.forward(image)
-    total: Tensor = problem.fidelity(predicted, problem.observed(predicted))
+    total = problem.data_term(predicted)
     for term in problem.regularizers:
         if term.target == "image":
             total = total + term.weight * term.regularizer(image)

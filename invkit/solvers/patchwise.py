@@ -14,7 +14,7 @@ from ..core.errors import AssemblyError
 from ..core.fidelity_abilities import LeastSquares
 from ..core.interfaces import Assignable, GriddedBlur, KernelPrior
 from ..core.parameters import NonNegative, validated
-from ..core.problem import MissingData, Problem
+from ..core.problem import Problem, WeightedData
 from ..core.ranges import AnyRange, ValueRange, usable_range
 from ..core.solver import Solver, State
 from ..numerics.framing import are_equal
@@ -67,7 +67,7 @@ class Patch:
         return whole[..., top : top + height, left : left + width]
 
 
-class Patchwise(Solver[PixelState], MissingData, AnyRange):
+class Patchwise(Solver[PixelState], WeightedData, AnyRange):
     """Deconvolves the surroundings of each point of the grid with the kernel of this point, and blends the results.
 
     Weights and points are those of the operator. Around a point, the blur is taken as that of the point, which is the
@@ -150,9 +150,9 @@ class Patchwise(Solver[PixelState], MissingData, AnyRange):
             start: its starting image.
         """
         one = one_kernel_problem(problem, state.kernel[state.iteration : state.iteration + 1])
-        measured = None if problem.measured is None else patch.data(problem.measured)
+        weights = None if problem.weights is None else patch.data(problem.weights)
         prior = image_prior_of(problem.image_prior, start)
-        part = replace(one, data=patch.data(problem.data), image_prior=prior, measured=measured)
+        part = replace(one, data=patch.data(problem.data), image_prior=prior, weights=weights)
         solved: State = run_inner(self.patch, part)
         return solved
 

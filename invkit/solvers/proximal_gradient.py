@@ -12,7 +12,7 @@ from torch import Tensor
 from ..core.errors import AssemblyError
 from ..core.interfaces import Assignable, Denoising, Proximable
 from ..core.parameters import NonNegative, Positive, PositiveInt, validated
-from ..core.problem import MissingData, Problem
+from ..core.problem import Problem, WeightedData
 from ..core.ranges import AnyRange
 from ..core.registry import registered_name
 from ..core.solver import Solver
@@ -47,7 +47,7 @@ class ProximalGradientState(PixelState):
     saved: ClassVar = ("image", "kernel", "previous", "duals", "inertia", "length", "value")
 
 
-class ProximalGradient(Solver[ProximalGradientState], MissingData, AnyRange):
+class ProximalGradient(Solver[ProximalGradientState], WeightedData, AnyRange):
     """FISTA, monotone, with backtracking and restarts, for any differentiable operator with known parameters.
 
     Beck & Teboulle, "A Fast Iterative Shrinkage-Thresholding Algorithm for Linear Inverse Problems", SIAM J. Imaging
@@ -185,7 +185,7 @@ def smooth_part(problem: Problem, image: Tensor, state: ProximalGradientState) -
         state: gives kernel and iteration.
     """
     predicted = problem.operator(image, state.kernel)
-    total: Tensor = problem.fidelity.at(state.iteration)(predicted, problem.observed(predicted)).sum()
+    total = problem.data_term(predicted, state.iteration).sum()
     for term in problem.regularizers:
         if not isinstance(term.regularizer, Proximable):
             total = total + share_of_image(problem) * term.weight * term.regularizer(image).sum()

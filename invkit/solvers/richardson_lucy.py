@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, ClassVar
 
@@ -16,7 +16,7 @@ from ..core.fidelity_abilities import KullbackLeibler, divergence
 from ..core.interfaces import Assignable, Blur, ImagePrior, LinearOperator, OperatorParameterPrior
 from ..core.operator_parameters import LinearMap, Prepared
 from ..core.parameters import Positive, PositiveFraction, PositiveInt, validated
-from ..core.problem import MissingData, Problem, Term
+from ..core.problem import Problem, Term, WeightedData
 from ..core.ranges import AnyRange, NonNegative, ValueRange
 from ..core.solver import Solver
 from .discrepancy import StopRule, expected_discrepancy, noise_level
@@ -45,7 +45,8 @@ class RichardsonLucyState(PixelState):
         change: difference of the last update and the point at which it was computed, (B, C, H, W).
         momentum: length of the extrapolation along ``image - previous``, in [0, 1], (B, C or 1, 1, 1).
         blur: K, the operator with the known parameter.
-        support: ``K^T 1``, the share of each pixel's light that reaches the data, (B, C, H, W).
+        support: ``K^T w`` for the weights w of the data, 1 by default, (B, C, H, W).
+        visible: which pixels are updated: those of whose light enough reaches known data, bool, (B, C, H, W).
         noise: `discrepancy.noise_level` of each image, by which it is no longer updated at some discrepancy, (B,).
     """
 
@@ -55,6 +56,7 @@ class RichardsonLucyState(PixelState):
     momentum: Tensor
     blur: MaskedBlur | KnownOperator
     support: Tensor
+    visible: Tensor
     noise: Tensor
     saved: ClassVar = ("image", "kernel", "previous", "change", "momentum")
 
@@ -69,17 +71,17 @@ class RichardsonLucyState(PixelState):
 
 @dataclass(frozen=True)
 class KnownOperator:
-    """A linear operator with a known parameter, and the adjoint for measured data.
+    """A linear operator with a known parameter, and the adjoint with the weights W of the data.
 
     Attributes:
         forward: ``A x``: (B, C, H, W) -> (B, C', H', W').
         transposed: ``A^T y`` of any data.
-        measured: which data count, bool, of their shape; None: all.
+        weights: W, of the shape of the data; None: all 1.
     """
 
     forward: LinearMap
     transposed: LinearMap
-    measured: Tensor | None
+    weights: Tensor | None
 
     @classmethod
     def of(cls, problem: Problem, kernel: Tensor) -> KnownOperator:
@@ -87,15 +89,15 @@ class KnownOperator:
         operator = problem.operator
         assert isinstance(operator, LinearOperator)  # as `NonNegative` says
         if isinstance(operator, Prepared):
-            return cls(*operator.prepared(kernel, problem.image_prior.shape), problem.measured)
-        return cls(partial(operator, kernel=kernel), partial(operator.adjoint, kernel=kernel), problem.measured)
+            return cls(*operator.prepared(kernel, problem.image_prior.shape), problem.weights)
+        return cls(partial(operator, kernel=kernel), partial(operator.adjoint, kernel=kernel), problem.weights)
 
     def adjoint(self, data: Tensor) -> Tensor:
-        """``A^T y`` of the measured data: (B, C', H', W') -> (B, C, H, W)."""
-        return self.transposed(data if self.measured is None else data * self.measured)
+        """``A^T W y``: (B, C', H', W') -> (B, C, H, W)."""
+        return self.transposed(data if self.weights is None else data * self.weights)
 
 
-class RichardsonLucy(Solver[RichardsonLucyState], MissingData, AnyRange):
+class RichardsonLucy(Solver[RichardsonLucyState], WeightedData, AnyRange):
     """Richardson-Lucy deconvolution (Richardson 1972; Lucy 1974): the most likely image under Poisson noise.
 
     ``x <- x * K^T(y / K x) / K^T 1`` reduces the Kullback-Leibler divergence of ``K x`` from the data, the fidelity
@@ -108,6 +110,7 @@ class RichardsonLucy(Solver[RichardsonLucyState], MissingData, AnyRange):
       prior's image, mostly the data, holds their noise. With a wrong kernel the point may never be reached.
     - Boundaries (Bertero & Boccacci 2005): with a "valid" operator the image is larger than the data, and ``K^T 1`` is
       the visible share of each pixel. Pixels that are almost invisible are not updated.
+    - Weights w of the data: ``x <- x * K^T(w y / K x) / K^T w``, which leaves out data of weight zero.
     - Regularizers, if the problem has any, follow Green's one-step-late rule (1990; with total variation Dey et al.
       2006): their gradient at the current image is added to ``K^T 1``. They are applied to the linear image.
     - Acceleration (Biggs & Andrews 1997): each step starts from a point extrapolated along the last two images, by as
@@ -179,12 +182,13 @@ class RichardsonLucy(Solver[RichardsonLucyState], MissingData, AnyRange):
         image, blur = given.clamp(min=MIN_STARTING_VALUE) ** self.gamma, blur_of(problem, kernel)
         data = problem.data.clamp(min=0) ** self.gamma
         is_alike = isinstance(blur, MaskedBlur)  # in all channels, whose acceleration is each their own
-        support = blur.adjoint(torch.ones_like(data[:, :1] if is_alike and problem.measured is None else data))
-        if problem.measured is not None:
+        support = blur.adjoint(torch.ones_like(data[:, :1] if is_alike and problem.weights is None else data))
+        if problem.weights is not None:
             data = problem.observed(blur.forward(image).clamp(min=0), data)
+        visible = visible_share(problem, blur, support) > MIN_VISIBLE_SHARE
         if self.stop != "never":  # the first iterate from a constant image; the data would bring in their noise
-            smooth = blur.adjoint(data) / support.clamp(min=MIN_VISIBLE_SHARE)
-            image = torch.where(support > MIN_VISIBLE_SHARE, smooth, image).clamp(min=MIN_STARTING_VALUE**self.gamma)
+            smooth = blur.adjoint(data) / support.where(visible, 1)
+            image = torch.where(visible, smooth, image).clamp(min=MIN_STARTING_VALUE**self.gamma)
         return RichardsonLucyState(
             image=image,
             kernel=kernel,
@@ -195,6 +199,7 @@ class RichardsonLucy(Solver[RichardsonLucyState], MissingData, AnyRange):
             momentum=image.new_zeros(len(image), image.shape[1] if is_alike else 1, 1, 1),
             blur=blur,
             support=support,
+            visible=visible,
             noise=noise_level(self.stop, problem, data + shift_of(problem), self.sigma),
         )
 
@@ -205,7 +210,7 @@ class RichardsonLucy(Solver[RichardsonLucyState], MissingData, AnyRange):
         error, loss, excess = self._error(problem, state, point)
         divisor = torch.maximum(state.support + regularizer_gradient(problem, point), MIN_DIVISOR_SHARE * state.support)
         factor = (state.support + self._back_projected(state, point, error)).clamp_(min=0) / divisor
-        image = torch.where(state.support > MIN_VISIBLE_SHARE, point * factor, point)
+        image = torch.where(state.visible, point * factor, point)
         if self.stop != "never":
             explained = excess <= 0
             image = torch.where(explained[:, None, None, None], point, image)
@@ -231,9 +236,9 @@ class RichardsonLucy(Solver[RichardsonLucyState], MissingData, AnyRange):
             data = data.clamp(max=level)
         data, blurred = problem.observed(blurred, data) + shift, blurred + shift
         error = (data / blurred).sub_(1)
-        apart = divergence(data, blurred).mean((1, 2, 3))
-        residual = (blurred - data).square().mean((1, 2, 3)) if self.stop == "gaussian" else apart
-        excess = residual - expected_discrepancy(self.stop, state.noise, blurred, problem.measured)
+        apart = problem.weighted(divergence(data, blurred)).mean((1, 2, 3))
+        residual = problem.weighted((blurred - data).square()).mean((1, 2, 3)) if self.stop == "gaussian" else apart
+        excess = residual - expected_discrepancy(self.stop, state.noise, blurred, problem.weights)
         return error if slope is None else error.mul_(slope), apart.sum(), excess
 
     def _back_projected(self, state: RichardsonLucyState, point: Tensor, error: Tensor) -> Tensor:
@@ -253,6 +258,20 @@ class RichardsonLucy(Solver[RichardsonLucyState], MissingData, AnyRange):
 def blur_of(problem: Problem, kernel: Tensor) -> MaskedBlur | KnownOperator:
     """Return the operator of a problem with a known parameter; a blur by Fourier transforms that are prepared once."""
     return (MaskedBlur if isinstance(problem.operator, Blur) else KnownOperator).of(problem, kernel)
+
+
+def visible_share(problem: Problem, blur: MaskedBlur | KnownOperator, support: Tensor) -> Tensor:
+    """The share of each pixel's light that reaches known data, whatever their weights, (B, C, H, W).
+
+    Args:
+        problem: gives the weights.
+        blur: of the problem.
+        support: ``K^T w``.
+    """
+    if not problem.is_graded:
+        return support
+    known = problem.masked(torch.ones_like(problem.data))
+    return replace(blur, weights=None).adjoint(known)
 
 
 def shift_of(problem: Problem) -> float:

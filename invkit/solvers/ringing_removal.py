@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..core.interfaces import Assignable, Regularizer
 from ..core.parameters import Fraction, Positive, validated
-from ..core.problem import MissingData, Problem, Term
+from ..core.problem import Problem, Term, WeightedData
 from ..core.solver import Solver
 from ..numerics.geometry import size_of
 from .inner import run_inner
@@ -22,7 +22,7 @@ from .pixel_state import PixelState, starting_point
 __all__ = ["RingingRemoval", "bilateral_filter"]
 
 
-class RingingRemoval(Solver[PixelState], MissingData):
+class RingingRemoval(Solver[PixelState], WeightedData):
     """Ringing removal (Pan, Hu, Su, Yang 2014, section on ringing artifacts).
 
     The deconvolution with the problem's own regularizers has detail and ringing. The deconvolution with an L0 penalty

@@ -16,7 +16,7 @@ from torch import Tensor
 from ..core.errors import AssemblyError
 from ..core.interfaces import Assignable, Blur
 from ..core.parameters import NonNegative, PositiveInt, validated
-from ..core.problem import MissingData, Problem
+from ..core.problem import Problem, WeightedData
 from ..core.ranges import AnyRange, ValueRange, usable_range
 from ..core.runtime.threads import at_most_threads
 from ..core.solver import Solver, State
@@ -73,7 +73,7 @@ class Tile:
         return image[:, self.channels, top : top + height, left : left + width]
 
 
-class Tiles(Solver[State], MissingData, AnyRange):
+class Tiles(Solver[State], WeightedData, AnyRange):
     """Deconvolves an image by overlapping tiles, each with a solver that keeps the kernel fixed.
 
     The solver of a tile does not know what lies beyond the tile's data, as it does not know what lies beyond the
@@ -242,7 +242,7 @@ def wiener_filtered(problem: Problem, image: Tensor, kernel: Tensor, weight: flo
     blur = otf(kernel, size)
     divisor = (blur.abs().square() + weight * power_spectrum(GRADIENT, size, image)).clamp_(min=MIN_DIVISOR)
     inverse = blur.conj() / divisor
-    data = problem.data if problem.measured is None else problem.observed(problem.operator(image, kernel))
+    data = problem.data if problem.weights is None else problem.observed(problem.operator(image, kernel))
     channels = []
     for channel in torch.split(data, 1, 1):
         spectrum = torch.fft.rfft2(extend_periodically(channel, size_of(kernel), size)).mul_(inverse)
@@ -259,8 +259,8 @@ def part_of(problem: Problem, tile: Tile, image: Tensor) -> Problem:
         image: (B, C, H, W), the whole starting image.
     """
     prior = image_prior_of(problem.image_prior, tile.image(image))
-    measured = None if problem.measured is None else tile.data(problem.measured)
-    return replace(problem, data=tile.data(problem.data), image_prior=prior, measured=measured)
+    weights = None if problem.weights is None else tile.data(problem.weights)
+    return replace(problem, data=tile.data(problem.data), image_prior=prior, weights=weights)
 
 
 def tile_windows(size: int, count: int, overlap: int, taps: int) -> list[tuple[Size, Tensor]]:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ..core.fidelity_abilities import Separable
 from ..core.interfaces import Denoising, Fidelity, Proximable, Regularizer, Reweightable
+from ..core.ranges import SumOverData
 from ..numerics.finite_differences import apply_filters
 from .common import (
     ParameterValues,
@@ -42,10 +43,13 @@ def check_fidelity(component: type[Fidelity], params: ParameterValues | None = N
     for point in (predicted, data, torch.zeros_like(data), torch.ones_like(data)):
         assert_differentiable(fidelity, point, data)
     assert_differentiable(fidelity, predicted.double(), data.double())
+    if isinstance(fidelity, SumOverData):
+        assert_each_datum_weighted(fidelity, value, predicted, data)
     if isinstance(fidelity, Separable):
         assert_mean_of_values(fidelity, predicted, data)
         for step in PROX_STEPS:
             assert_data_prox(fidelity, predicted, data, step)
+            assert_data_prox(fidelity, predicted, data, step * (0.5 + data))  # one for each value
     stage = fidelity.at(10)
     demand(isinstance(stage, Fidelity), f"{component.__name__}.at(iteration) gives {stage!r}, not a Fidelity")
 
@@ -87,6 +91,24 @@ def assert_differentiable(term: Fidelity | Regularizer, point: Tensor, *others: 
     demand(bool(gradient.isfinite().all()), f"{name} has gradients that are not finite")
 
 
+def assert_each_datum_weighted(fidelity: SumOverData, value: Tensor, predicted: Tensor, data: Tensor) -> None:
+    """``weighted`` is linear in the weights, with weights of one it is the fidelity, and each datum counts by its own.
+
+    Args:
+        fidelity: the fidelity.
+        value: of prediction and data, (B,).
+        predicted: (B, C, H, W).
+        data: (B, C, H, W).
+    """
+    name, weights = type(fidelity).__name__, drawn(COMPARED_SHAPE, seed=3)
+    parts = [fidelity.weighted(predicted, data, each) for each in (weights, 1 - weights)]
+    demand(torch.allclose(sum(parts, 0 * value), value, rtol=1e-5), f"{name}.weighted does not add up to {name}")
+    weights[..., 4:9, 3:7] = 0
+    expected = fidelity.weighted(predicted, data, weights)
+    other = fidelity.weighted(predicted, torch.where(weights > 0, data, 1 - data), weights)
+    demand(torch.equal(expected, other), f"{name}.weighted depends on data of weight zero")
+
+
 def assert_mean_of_values(fidelity: Separable, predicted: Tensor, data: Tensor) -> None:
     """``forward`` is the mean of ``values``, which depend on one value of each image only."""
     name, values = type(fidelity).__name__, fidelity.values(predicted, data)
@@ -97,14 +119,14 @@ def assert_mean_of_values(fidelity: Separable, predicted: Tensor, data: Tensor) 
     demand(torch.allclose(values, apart, rtol=1e-5), f"{name}.values mixes the values of an image")
 
 
-def assert_data_prox(fidelity: Separable, predicted: Tensor, data: Tensor, step: float) -> None:
+def assert_data_prox(fidelity: Separable, predicted: Tensor, data: Tensor, step: float | Tensor) -> None:
     """``prox`` minimises ``step * values + (z - predicted)^2 / 2`` for each value, among points around the solution.
 
     Args:
         fidelity: the fidelity.
         predicted: (B, C, H, W).
         data: (B, C, H, W).
-        step: > 0.
+        step: > 0, a number or (B, C, H, W).
     """
     name, before = type(fidelity).__name__, (predicted.clone(), data.clone())
     with assert_unchanged(fidelity), assert_random_state_untouched(f"calling {name}.prox"):

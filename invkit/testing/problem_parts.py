@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..core.errors import AssemblyError
 from ..core.interfaces import Fidelity, ForwardOperator
-from ..core.problem import MissingData, Problem
+from ..core.problem import Problem, WeightedData
 from ..core.ranges import Ranged
 from ..core.result import Result
 from ..core.solver import Solver, State
@@ -22,11 +22,11 @@ from .priors import assert_image, assert_kernel
 
 __all__ = [
     "assert_better",
+    "assert_data_weights_used",
     "assert_fidelity_used",
     "assert_operator_used",
     "assert_range_kept",
     "assert_regularizers_used",
-    "assert_unknown_data_left_out",
     "squared_problem",
     "state_after_few",
 ]
@@ -36,6 +36,7 @@ FEW_STEPS = 2  # enough to see the form of a result
 
 LATER_ITERATIONS = (100, 1000, 10_000)
 BRIGHTER, CEILING = 1.5, 1.9  # added to data in [0, 1]; highest value of their image
+GRADED_WEIGHT = 4.0  # of a part of the data, beside 1
 LIGHT_WEIGHT, HEAVY_WEIGHT = 1e-3, 10.0  # of a regularizer; gradients of a small picture need much
 
 
@@ -186,24 +187,34 @@ def regularized(problem: Problem, target: Literal["image", "kernel"], weight: fl
     return replace(problem, regularizers=terms if target == "image" else [*problem.regularizers, *terms])
 
 
-def assert_unknown_data_left_out(solver: Solver[Any], problem: Problem) -> None:
-    """Values at unknown data change no bit of the result; a solver that is not of type `MissingData` refuses them.
+def assert_data_weights_used(solver: Solver[Any], problem: Problem) -> None:
+    """A solver uses the weights of the data, or refuses them by type before any step.
+
+    Values of weight zero change no bit of the result, and weights other than 0 and 1 change it.
 
     Args:
         solver: the solver.
         problem: one that it solves.
     """
-    name, measured = type(solver).__name__, torch.ones_like(problem.data, dtype=torch.bool)
-    measured[..., 2:5, 3:9] = False
-    first, second = (
-        replace(problem, data=problem.data.masked_fill(~measured, value), measured=measured) for value in (0.0, 1.0)
-    )
-    if not accepts(solver, first):
-        return
-    demand(isinstance(solver, MissingData), f"{name} accepts unknown data, and is not of type MissingData")
-    one, other = (state_after_few(solver, each).estimate() for each in (first, second))
-    same = all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
-    demand(same, f"{name} uses the values that stand at unknown data; see Problem.observed and Problem.masked")
+    name, known = type(solver).__name__, torch.ones_like(problem.data)
+    known[..., 2:5, 3:9] = 0
+    graded = known.clone()
+    graded[..., 10:] = GRADED_WEIGHT
+    for weights in (known, graded):
+        first, second = (
+            replace(problem, data=torch.where(weights > 0, problem.data, value), weights=weights)
+            for value in (0.0, 1.0)
+        )
+        if not accepts(solver, first):
+            continue
+        demand(isinstance(solver, WeightedData), f"{name} accepts weights of the data, and is not of type WeightedData")
+        one, other = (state_after_few(solver, each).estimate() for each in (first, second))
+        same = all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+        demand(same, f"{name} uses the values that stand at unknown data; see Problem.observed and Problem.weighted")
+    alike, unlike = (replace(problem, weights=weights) for weights in (known, graded))
+    if accepts(solver, unlike):
+        used = differ(solver.solve(alike), solver.solve(unlike)) or differ_later(solver, alike, unlike)
+        demand(used, f"{name} ignores weights of the data that are neither 0 nor 1; see Problem.weighted")
 
 
 def accepts(solver: Solver[Any], problem: Problem) -> bool:

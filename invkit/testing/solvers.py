@@ -42,11 +42,11 @@ from .example_problems import (
 from .priors import assert_image, assert_kernel
 from .problem_parts import (
     assert_better,
+    assert_data_weights_used,
     assert_fidelity_used,
     assert_operator_used,
     assert_range_kept,
     assert_regularizers_used,
-    assert_unknown_data_left_out,
     squared_problem,
     state_after_few,
 )
@@ -80,7 +80,7 @@ def check_solver(component: type[Solver[Any]], params: ParameterValues | None = 
     assert_operator_used(solver, [squared_problem(problem), *nonlinear_problems(problem)])
     assert_range_kept(solver, problem)
     assert_regularizers_used(solver, problem)
-    assert_unknown_data_left_out(solver, problem)
+    assert_data_weights_used(solver, problem)
 
 
 def check_solved(solver: Solver[Any], problem: Problem) -> None:

@@ -335,7 +335,29 @@ class Shifted(MSE):
         return super().forward(predicted, data) + 1
 
 
-@pytest.mark.parametrize(("component", "said"), [(RootError, "not finite"), (Shifted, "not zero")])
+class Even(MSE):
+    """Gives all data the same weight."""
+
+    def weighted(self, predicted: torch.Tensor, data: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        return self.forward(predicted, data)
+
+
+class Peeking(MSE):
+    """Adds what the weights do not hide."""
+
+    def weighted(self, predicted: torch.Tensor, data: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        return super().weighted(predicted, data, weights) + 0.1 * (0.5 - weights.mean()) * data.mean((1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("component", "said"),
+    [
+        (RootError, "not finite"),
+        (Shifted, "not zero"),
+        (Even, "Even.weighted does not add up"),
+        (Peeking, "Peeking.weighted depends on data of weight zero"),
+    ],
+)
 def test_a_faulty_fidelity_is_caught(component: type[Fidelity], said: str) -> None:
     with pytest.raises(AssertionError, match=said):
         check_fidelity(component)

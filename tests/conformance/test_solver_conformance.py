@@ -221,7 +221,14 @@ class Nosy(GradientDescent):
     """Fits unknown data too."""
 
     def step(self, problem: Problem, state: PixelState) -> PixelState:
-        return super().step(replace(problem, measured=None), state)
+        return super().step(replace(problem, weights=None), state)
+
+
+class Even(GradientDescent):
+    """Knows masks alone."""
+
+    def step(self, problem: Problem, state: PixelState) -> PixelState:
+        return super().step(replace(problem, weights=problem.known), state)
 
 
 class Counting(JointAdam):  # type: ignore[misc]  # a final class
@@ -317,6 +324,7 @@ class Nameless(Solver[Any]):
         (Barren, "in the priors it leaves, ends at a fidelity"),
         (Single, "gives an image in torch.float32 for float64"),
         (Nosy, "Nosy uses the values that stand at unknown data"),
+        (Even, "Even ignores weights of the data that are neither 0 nor 1"),
         (Counting, "records 10 losses in 20 steps"),
         (Refusing, "refuses every problem of registered components: not today"),
         (Moody, "Moody does not always decline a problem in the same way"),

@@ -136,6 +136,19 @@ def test_from_a_photo_to_its_restoration(opened: Page, server: Server, photo: Pa
 
 
 @pytest.mark.slow
+def test_the_page_shows_how_sure_a_result_is(opened: Page, photo: Path) -> None:
+    give(opened, photo)
+    choose(opened, "fast", "")
+    opened.get_by_text("Also find how sure the result is").click()
+    begin(opened)
+    shown = opened.get_by_role("img", name="Map of the standard deviation of every pixel")
+    shown.wait_for()
+    opened.wait_for_function("image => image.naturalWidth > 100", arg=shown.element_handle())
+    assert opened.get_by_text("About nine in ten true pixels lie within").is_visible()
+    assert opened.get_by_role("link", name="Standard deviation of the image (numbers)").is_visible()
+
+
+@pytest.mark.slow
 def test_a_region_is_restored_and_a_long_job_can_be_stopped_or_cancelled(
     opened: Page, server: Server, photo: Path
 ) -> None:

@@ -44,6 +44,22 @@ def test_the_true_image_has_about_the_expected_discrepancy(photons: float) -> No
     torch.testing.assert_close(expected_discrepancy("poisson", level, mean, half), part, rtol=0.08, atol=0)
 
 
+def test_each_datum_counts_by_its_weight() -> None:
+    gain = 0.01
+    mean = gain * (5 + 20 * torch.linspace(0, 1, 200 * 200, dtype=torch.float64)).view(1, 1, 200, 200)
+    counts = gain * torch.poisson(mean / gain, generator=torch.Generator().manual_seed(0))
+    weights = torch.linspace(0, 3, 200, dtype=torch.float64).expand(1, 1, 200, 200)
+    level = torch.tensor([gain], dtype=torch.float64)
+    found = (weights * divergence(counts, mean)).mean((1, 2, 3))
+    torch.testing.assert_close(expected_discrepancy("poisson", level, mean, weights), found, rtol=0.06, atol=0)
+    noise = (0.02 / weights.clamp(min=1e-9)).sqrt() * torch.randn(
+        mean.shape, generator=torch.Generator().manual_seed(1)
+    )
+    squares = (weights * noise.square()).mean((1, 2, 3))
+    expected = expected_discrepancy("gaussian", torch.tensor([0.02]), mean, weights)
+    torch.testing.assert_close(expected.double(), squares.double(), rtol=0.03, atol=0)
+
+
 def test_the_other_rules() -> None:
     level, predicted = torch.tensor([0.04]), torch.rand(1, 1, 4, 4)
     assert expected_discrepancy("never", level, predicted, None).tolist() == [-torch.inf]

@@ -41,11 +41,18 @@ def exact_solutions(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def problem_of(
-    regularizer: Regularizer, seed: int, *, data_shape: Shape = (1, 1, 4, 4), weight: float = 0.02, hole: float = 0.0
+    regularizer: Regularizer,
+    seed: int,
+    *,
+    data_shape: Shape = (1, 1, 4, 4),
+    weight: float = 0.02,
+    hole: float = 0.0,
+    graded: bool = False,
 ) -> Problem:
-    """A deconvolution in double precision of random data."""
+    """A deconvolution in double precision of random data, some of which are unknown or have weights."""
     operator, kernel = Convolution(padding="valid"), drawn((1, 1, *KERNEL), seed, torch.float64) + 0.1
     data = drawn(data_shape, seed + 1, torch.float64)
+    spread = 0.1 + 9 * drawn(data_shape, seed + 4, torch.float64)
     known = KnownKernel((1, 1, *KERNEL), start=kernel / kernel.sum())
     shape = operator.image_shape(data_shape, known.shape)
     return Problem(
@@ -55,7 +62,7 @@ def problem_of(
         kernel_prior=known,
         fidelity=MSE(),
         regularizers=(Term(regularizer, weight),),
-        measured=drawn(data_shape, seed + 2, torch.float64) >= hole,
+        weights=(drawn(data_shape, seed + 2, torch.float64) >= hole) * (spread if graded else torch.ones_like(spread)),
     )
 
 
@@ -68,8 +75,9 @@ def columns(apply: object, shape: tuple[int, ...]) -> Tensor:
 def precision_of(problem: Problem, image: Tensor, noise: float) -> Tensor:
     """The Hessian of the objective's quadratic majoriser over twice the noise's variance, as a dense matrix."""
     kernel, count = problem.kernel_prior().double(), problem.data.numel()
-    blur = columns(lambda x: problem.masked(problem.operator(x, kernel)), tuple(image.shape))
-    total = blur.T @ blur
+    blur = columns(lambda x: problem.operator(x, kernel), tuple(image.shape))
+    weighted = columns(lambda x: problem.weighted(problem.operator(x, kernel)), tuple(image.shape))
+    total = blur.T @ weighted
     for term in problem.regularizers:
         regularizer: GradientL2 = term.regularizer  # type: ignore[assignment]
         for index, taps in enumerate(regularizer.filters):
@@ -81,12 +89,18 @@ def precision_of(problem: Problem, image: Tensor, noise: float) -> Tensor:
 
 
 @settings(max_examples=8, deadline=None)
-@given(regularizer=regularizers, seed=seeds, hole=st.sampled_from([0.0, 0.3]), noise=st.sampled_from([0.01, 0.3]))
+@given(
+    regularizer=regularizers,
+    seed=seeds,
+    hole=st.sampled_from([0.0, 0.3]),
+    noise=st.sampled_from([0.01, 0.3]),
+    graded=st.booleans(),
+)
 def test_the_covariance_of_the_samples_is_that_of_the_closed_form(
-    regularizer: Regularizer, seed: int, hole: float, noise: float
+    regularizer: Regularizer, seed: int, hole: float, noise: float, graded: bool
 ) -> None:
     """A sample is a linear map L of standard normal numbers, so that its covariance is L L^T: no random error."""
-    problem = problem_of(regularizer, seed, hole=hole)
+    problem = problem_of(regularizer, seed, hole=hole, graded=graded)
     image = drawn(tuple(problem.image_prior.shape), seed + 3, torch.float64)
     here = LocalGaussian.at(problem, image, problem.kernel_prior(), noise)
     data_shape, prior_shape = here.draw_shapes
@@ -99,9 +113,9 @@ def test_the_covariance_of_the_samples_is_that_of_the_closed_form(
 
 
 @settings(max_examples=10, deadline=None)
-@given(seed=seeds)
-def test_the_mean_under_a_quadratic_prior_is_the_minimiser(seed: int) -> None:
-    problem = problem_of(GradientL2(), seed)
+@given(seed=seeds, graded=st.booleans())
+def test_the_mean_under_a_quadratic_prior_is_the_minimiser(seed: int, graded: bool) -> None:
+    problem = problem_of(GradientL2(), seed, graded=graded)
     here = LocalGaussian.at(problem, problem.image_prior().detach(), problem.kernel_prior(), 0.1)
     mean = here.mean().requires_grad_()
     [gradient] = torch.autograd.grad(problem.objective(mean, problem.kernel_prior().double()).sum(), mean)
@@ -109,9 +123,9 @@ def test_the_mean_under_a_quadratic_prior_is_the_minimiser(seed: int) -> None:
 
 
 @settings(max_examples=5, deadline=None)
-@given(seed=seeds, hole=st.sampled_from([0.0, 0.3]))
-def test_any_linear_operator_gives_the_samples_of_the_blur(seed: int, hole: float) -> None:
-    problem = problem_of(TotalVariation(), seed, hole=hole)
+@given(seed=seeds, hole=st.sampled_from([0.0, 0.3]), graded=st.booleans())
+def test_any_linear_operator_gives_the_samples_of_the_blur(seed: int, hole: float, graded: bool) -> None:
+    problem = problem_of(TotalVariation(), seed, hole=hole, graded=graded)
     image, kernel = problem.image_prior().detach(), problem.kernel_prior()
     here = LocalGaussian.at(problem, image, kernel, 0.05)
     assert isinstance(problem.operator, LinearOperator)
@@ -131,7 +145,7 @@ def test_the_likely_strength_is_that_of_an_image_drawn_from_the_prior(
     problem = problem_of(GradientL2(), 1, data_shape=shape, weight=0.06)  # differences of about 0.02
     generator = torch.Generator().manual_seed(2)
     blank = torch.full(tuple(problem.image_prior.shape), 0.5, dtype=torch.float64)
-    prior_alone = replace(problem, measured=torch.zeros(shape, dtype=torch.bool).index_fill(3, torch.tensor([0]), True))
+    prior_alone = replace(problem, weights=torch.zeros(shape, dtype=torch.bool).index_fill(3, torch.tensor([0]), True))
     source = LocalGaussian.at(prior_alone, blank, problem.kernel_prior(), noise)
     image = 0.5 + replace(source, strength=source.strength * strength).sample(generator)
     blurred = problem.operator(image, problem.kernel_prior().double())

@@ -52,12 +52,19 @@ class RestoreOptions:
             min=0, help="Standard deviation of the noise, in the units of the data. Default: estimated from the image."
         ),
     ] = None
+    variance: Annotated[
+        Path | None,
+        input_option(
+            help="Variance of the noise of each pixel (a picture, .npy or TIFF), in the units of the data squared; NaN "
+            "or infinity where a pixel was not measured. Replaces --sigma."
+        ),
+    ] = None
     whole_picture: Annotated[
         bool,
         input_option(
             "--whole-picture",
             help="Take the whole picture for the blurred scene: leave out no frames, bars, date stamps, watermarks and "
-            "bad or transparent pixels, and restore it even if it is sharp.",
+            "bad pixels, and restore it even if it is sharp. Transparent and unmeasured pixels stay unknown.",
         ),
     ] = False
     white: Annotated[

@@ -117,7 +117,14 @@ def rerun_command(
 
         check_output(options.output, overwrite=options.overwrite, resume=options.resume)
         device = None if options.device == "auto" else options.device
-        job = prepare_rerun(result, image=image_input(image), kernel=options.kernel, truth=options.truth, device=device)
+        job = prepare_rerun(
+            result,
+            image=image_input(image),
+            kernel=options.kernel,
+            variance=options.variance,
+            truth=options.truth,
+            device=device,
+        )
         observers = named_observers(options, job.facts["seed"])
     run_job(job, options, observers)
 
@@ -176,6 +183,7 @@ def restore_image(image: ImageInput | None, options: RestoreOptions, *, nonblind
             whole_picture=options.whole_picture,
             uncertainty=parse_uncertainty(options.uncertainty),
             white=options.white,
+            variance=options.variance,
             nonblind=nonblind,
             time_limit=options.time_limit,
         )
@@ -307,6 +315,8 @@ def summarize(result: Result, options: RestoreOptions, *, resumable: bool) -> No
 
         typer.echo(strict_json(result.summary()), nl=False)
         return
+    from ...pipeline.scene import UNKNOWN_SHARE
+
     ending = result.stopped
     if not result.is_complete:
         ending = f"stopped early ({ending}), result so far{'; --resume continues' if resumable else ''}"
@@ -323,7 +333,7 @@ def summarize(result: Result, options: RestoreOptions, *, resumable: bool) -> No
             print_line(f"the samples were stopped early ({found['stopped']}) after {found.get('samples')} of them")
     for notice in result.details.get("notices", ()):
         print_line(f"note: {notice}")
-    if "left_out" in result.details or "unchanged" in result.details:
+    if set(result.details.get("left_out", ())) - {UNKNOWN_SHARE} or "unchanged" in result.details:
         print_line("note: with --whole-picture, everything is restored")
     for warning in result.details.get("warnings", ()):
         print_line(f"warning: {warning}")

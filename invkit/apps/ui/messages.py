@@ -57,6 +57,7 @@ class RestorationRequest(PlainData):
         default=None, gt=0, allow_inf_nan=False, description="a number of seconds above 0, or empty"
     )
     whole_picture: bool = False  # whether nothing is left out, and a sharp photograph is restored
+    uncertainty: bool = False  # whether standard deviations are found after the solve
     seed: int = Field(default=0, ge=0, lt=2**63, description="a whole number from 0 to 2^63 - 1")
     overrides: tuple[ShortText, ...] = ()  # changes to the recipe, such as ``solver.iterations=500``
 
@@ -91,6 +92,7 @@ class RunFacts(PlainData):
     kernel: tuple[PixelCount, PixelCount] | None  # (height, width); None if there is none to show
     warnings: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
+    how_sure: str = ""  # what the standard deviations mean; empty if there are none
 
 
 class WorkerOrder(PlainData):

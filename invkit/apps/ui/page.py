@@ -109,6 +109,7 @@ class RequestForm:
         self.color = ui.select(COLOR_OPTIONS, value="", label="Colour photos").props("outlined dense")
         self.seed = ui.number("Seed", value=0, min=0, precision=0, format="%d").props("outlined dense")
         self.whole_picture = ui.checkbox("Restore frames, writing and marks too, and sharp photos")
+        self.uncertainty = ui.checkbox("Also find how sure the result is, which takes longer")
         self.overrides = ui.textarea("Changes to the recipe", placeholder=OVERRIDES_HINT)
         self.overrides.props("outlined dense stack-label autogrow spellcheck=false")
 
@@ -155,6 +156,7 @@ class RequestForm:
             "time_limit": self.time_limit.value,
             "seed": self.seed.value or 0,
             "whole_picture": bool(self.whole_picture.value),
+            "uncertainty": bool(self.uncertainty.value),
             "overrides": [line for line in lines if line],
         }
         return RestorationRequest.from_form(values)

@@ -19,6 +19,7 @@ Built = TypeVar("Built")
 
 UPDATE_INTERVAL = 0.25  # seconds between two updates of the viewer, and of the gallery, which other pages change too
 BLANK_IMAGE = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="  # one transparent pixel
+UNCERTAINTY_MAP = "uncertainty.png"
 DOWNLOADS = {
     "image.png": "Image",
     "kernel.png": "Kernel (picture)",
@@ -26,6 +27,9 @@ DOWNLOADS = {
     "kernel_variance.npy": "Variance of the kernel (numbers)",
     "gradients_variance.npy": "Variance of the gradients (numbers)",
     "operator_parameter.npy": "Operator parameters (numbers)",
+    UNCERTAINTY_MAP: "Map of standard deviations",
+    "image_deviation.npy": "Standard deviation of the image (numbers)",
+    "kernel_deviation.npy": "Standard deviation of the kernel (numbers)",
     "overview.png": "Overview",
     "result.json": "result.json",
     ARCHIVE_NAME: "All files (zip)",
@@ -200,7 +204,7 @@ def show_failure(job: RestorationJob) -> None:
 
 
 def show_run(run: KeptRun, on_delete: Callable[[], None]) -> None:
-    """Add warnings, notices, the comparison before and after, the kernel, facts and downloads of a run."""
+    """Add warnings, notices, the comparison before and after, kernel, facts, downloads and standard deviations."""
     with ui.element("div").classes("run"):
         photo_heading(run.request.photo)
         for warning in run.facts.warnings:
@@ -214,6 +218,8 @@ def show_run(run: KeptRun, on_delete: Callable[[], None]) -> None:
                 show_downloads(run)
                 ask = delete_dialog(run.request.photo, on_delete)
                 ui.button("Delete", on_click=ask).props("flat no-caps").classes("delete")
+        if UNCERTAINTY_MAP in run.files:
+            show_uncertainty(run)
 
 
 def show_facts(run: KeptRun) -> None:
@@ -241,6 +247,15 @@ def fact_texts(run: KeptRun) -> list[str]:
     if facts.stopped in EARLY_STOPS:
         texts.append(EARLY_STOPS[facts.stopped])
     return texts
+
+
+def show_uncertainty(run: KeptRun) -> None:
+    """Add the map of the standard deviations of a run, and what they mean."""
+    with ui.element("figure").classes("map"):
+        alternative = "Map of the standard deviation of every pixel"
+        ui.element("img").props(f'src="{run.address(UNCERTAINTY_MAP)}" alt="{alternative}"')
+        with ui.element("figcaption"):
+            ui.label(run.facts.how_sure)
 
 
 def show_downloads(run: KeptRun) -> None:

@@ -120,6 +120,7 @@ def restore_photo(order: WorkerOrder, send: Callable[[WorkerMessage], None]) -> 
         overrides=request.overrides,
         seed=request.seed,
         whole_picture=request.whole_picture,
+        uncertainty=request.uncertainty,
         device=order.device,
         time_limit=request.time_limit,
     )
@@ -202,6 +203,7 @@ def facts_of(result: Result, request: RestorationRequest) -> RunFacts:
         kernel=(kernel[0], kernel[1]) if result.has_kernel and max(kernel) > 1 else None,
         warnings=tuple(result.details.get("warnings", ())),
         notices=tuple(result.details.get("notices", ())),
+        how_sure=result.details.get("uncertainty", {}).get("statement", ""),
     )
 
 

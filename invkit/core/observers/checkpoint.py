@@ -22,7 +22,7 @@ from ..files import read_bytes, write_atomically
 from ..problem import Problem
 from ..solver import Observer, State, StopReason
 
-__all__ = ["Checkpointer", "describe_run", "load_checkpoint"]
+__all__ = ["Checkpointer", "describe_run", "load_checkpoint", "tensor_digest"]
 
 CHECKPOINT_FORMAT = 2
 RESUMABLE = ("interrupted", "time limit", "observer")

@@ -87,7 +87,7 @@ def terms_of(problem: Problem, state: State, iteration: int) -> dict[str, float]
     """
     image, kernel = state.estimate()
     predicted = problem.operator(image, kernel)
-    found = {"fidelity": float(problem.fidelity.at(iteration)(predicted, problem.observed(predicted)).mean())}
+    found = {"fidelity": float(problem.data_term(predicted, iteration).mean())}
     for term in problem.regularizers:
         name = type(term.regularizer).__name__ + ("" if term.target == "image" else " (kernel)")
         value = float(term.weight * term.regularizer(image if term.target == "image" else kernel).mean())

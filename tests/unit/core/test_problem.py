@@ -11,15 +11,20 @@ import numpy as np
 import pytest
 import torch
 
-from invkit.core.errors import AssemblyError, InputError
+from invkit.core.errors import AssemblyError, DataWeightsError, InputError
 from invkit.core.interfaces import Fidelity, Regularizer
 from invkit.core.problem import Problem, Term
-from invkit.fidelities.norms import MSE
+from invkit.fidelities.norms import L1, MSE, Huber
+from invkit.fidelities.poisson import Poisson
 from invkit.fidelities.schedule import Schedule
+from invkit.fidelities.ssim import SSIM
 from invkit.image_priors.pixels import Pixels
+from invkit.kernel_priors.known import KnownKernel
 from invkit.kernel_priors.simplex import SimplexKernel
 from invkit.numerics.geometry import Shape, shape_of
 from invkit.operators.convolution import Convolution
+from invkit.operators.pixelwise import Identity
+from invkit.solvers.gradient_descent import GradientDescent
 
 DATA = torch.rand(2, 1, 10, 12, generator=torch.Generator().manual_seed(0))
 KERNEL_SHAPE = (2, 1, 3, 5)
@@ -106,7 +111,7 @@ def test_the_objective_has_gradients_for_the_parameters_of_both_priors() -> None
 def test_unknown_data_add_nothing_to_the_objective() -> None:
     measured = torch.ones(DATA.shape, dtype=torch.bool)
     measured[..., 2:4, 5:9] = False
-    one = replace(problem(), measured=measured)
+    one = replace(problem(), weights=measured)
     other = replace(one, data=DATA.masked_fill(~measured, 1.0))
     image = torch.rand(IMAGE_SHAPE, generator=torch.Generator().manual_seed(1)).requires_grad_()
     kernel = one.kernel_prior().detach()
@@ -118,17 +123,68 @@ def test_unknown_data_add_nothing_to_the_objective() -> None:
     torch.testing.assert_close(*gradients)
 
 
-def test_what_was_measured_expands_to_the_data() -> None:
-    assert replace(problem(), measured=torch.ones(1, 1, 10, 12, dtype=torch.bool)).measured is None
-    some = torch.ones(1, 1, 10, 12, dtype=torch.bool)
-    some[..., 3] = False
-    found = replace(problem(), measured=some).measured
-    assert found is not None
-    assert found.shape == DATA.shape
-    with pytest.raises(InputError, match="must be a tensor of bool"):
-        replace(problem(), measured=some.float())
-    with pytest.raises(InputError, match=r"measured has shape \(1, 1, 9, 12\), which does not expand to"):
-        replace(problem(), measured=some[..., :9, :])
+def test_weights_count_each_datum() -> None:
+    weights = torch.rand(1, 1, 10, 12, generator=torch.Generator().manual_seed(2)) * 3
+    weights[..., 4:6, :] = 0
+    image, kernel = (
+        torch.rand(IMAGE_SHAPE, generator=torch.Generator().manual_seed(1)),
+        problem().kernel_prior().detach(),
+    )
+    for fidelity in (MSE(), L1(), Huber(threshold=0.1), Poisson()):
+        one = replace(problem(), weights=weights, fidelity=fidelity)
+        expected = (weights * fidelity.values(one.operator(image, kernel), DATA)).mean((1, 2, 3))
+        torch.testing.assert_close(one.objective(image, kernel), expected)
+    assert one.is_graded
+    assert torch.equal(one.weighted(DATA), DATA * weights)
+    assert torch.equal(one.masked(DATA), DATA * (weights > 0))
+
+
+def test_a_mask_is_the_weights_zero_and_one() -> None:
+    mask = torch.ones(1, 1, 10, 12, dtype=torch.bool)
+    assert replace(problem(), weights=mask).weights is None
+    mask[..., 3] = False
+    one, other = replace(problem(), weights=mask), replace(problem(), weights=mask.float())
+    assert one.weights is not None
+    assert other.weights is not None
+    assert one.weights.shape == DATA.shape
+    assert torch.equal(one.weights, other.weights)
+    assert not one.is_graded
+    assert replace(problem(), weights=2 * mask.float()).is_graded
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        (torch.ones(1, 1, 10, 12, dtype=torch.int64), "tensor of bool or of floating-point numbers, got torch.int64"),
+        ([[1.0]], "got list"),
+        (torch.full((1, 1, 10, 12), -1.0), "must be finite and >= 0; give 0 where a value is unknown"),
+        (torch.full((1, 1, 10, 12), torch.nan), "must be finite"),
+        (torch.full((1, 1, 10, 12), torch.inf), "must be finite"),
+        (torch.zeros(1, 1, 9, 12), r"shape \(1, 1, 9, 12\), which does not expand to the data's"),
+    ],
+)
+def test_weights_that_cannot_be_are_refused(weights: Any, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        replace(problem(), weights=weights)
+
+
+def test_a_fidelity_that_is_no_sum_takes_masks_alone() -> None:
+    mask = torch.ones(1, 1, 12, 12)
+    mask[..., 3] = 0
+    data = torch.rand(1, 1, 12, 12, generator=torch.Generator().manual_seed(1))
+    structural = Problem(
+        data, Identity(), Pixels(shape_of(data), data), KnownKernel((1, 1, 1, 1)), SSIM(), weights=mask
+    )
+    GradientDescent().check(structural)
+    schedule = Schedule([(SSIM(), 2), (MSE(), None)])
+    for fidelity, steps in ((SSIM(), 1), (schedule, 1), (schedule, 3)):
+        with pytest.raises(DataWeightsError, match="need a fidelity that is a sum over the data, and SSIM is not"):
+            GradientDescent(iterations=steps).check(replace(structural, fidelity=fidelity, weights=0.5 + mask))
+    GradientDescent(iterations=3).check(
+        replace(structural, fidelity=Schedule([(MSE(), 2), (L1(), None)]), weights=0.5 + mask)
+    )
+    late = Schedule([(MSE(), 4), (SSIM(), None)])  # whose end this solve does not reach
+    GradientDescent(iterations=3).check(replace(structural, fidelity=late, weights=0.5 + mask))
 
 
 def test_moving_a_problem_moves_all_its_parts() -> None:

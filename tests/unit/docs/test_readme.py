@@ -49,6 +49,7 @@ MEASURED = {
     "patterns.npy": np.ones((3, 16, 16)),
     "masks.npy": np.arange(768.0).reshape(1, 3, 16, 16),
     "coils.npy": np.full((4, 16, 16), 0.5),
+    "variance.npy": np.full((96, 112), 1e-4),
 }
 """The content of the guide's files of these names; other arrays are kernels."""
 

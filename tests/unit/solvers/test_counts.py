@@ -97,7 +97,7 @@ def test_unknown_data_leave_the_split_image_free() -> None:
     measured = torch.ones_like(problem.data, dtype=torch.bool)
     measured[..., 10:14, 5:30] = False
     images = [
-        ADMM(iterations=5).solve(replace(problem, data=problem.data.masked_fill(~measured, value), measured=measured))
+        ADMM(iterations=5).solve(replace(problem, data=problem.data.masked_fill(~measured, value), weights=measured))
         for value in (0.0, 1.0)
     ]
     assert torch.equal(tensor(images[0].image), tensor(images[1].image))
@@ -138,8 +138,10 @@ def test_noise_that_is_the_same_everywhere_has_a_rule_of_its_own() -> None:
 def test_a_level_that_cannot_be_estimated_is_asked_for() -> None:
     problem, solver = with_poisson(counted(100)), RichardsonLucy(iterations=3, stop="gaussian")
     measured = torch.rand(problem.data[:1, :1].shape, generator=torch.Generator().manual_seed(1)) < 0.7
-    with pytest.raises(InputError, match=r"a part of the data is unknown.*give it as solver\.sigma"):
-        solver.solve(replace(problem, measured=measured))
+    with pytest.raises(
+        InputError, match=r"a part of the data is unknown or has other weights.*give it as solver\.sigma"
+    ):
+        solver.solve(replace(problem, weights=measured))
     small = with_poisson(made(problem.data[..., :5, :5], a_kernel()))
     with pytest.raises(InputError, match=r"cannot be estimated.*give it as solver\.sigma"):
         solver.solve(small)

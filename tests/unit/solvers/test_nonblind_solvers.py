@@ -149,7 +149,7 @@ def test_the_masked_blur_is_the_operator(height: int, width: int, padding: Paddi
 @settings(deadline=None)
 def test_the_masked_blur_leaves_out_unknown_data(share: float, padding: Padding) -> None:
     kernel, data = a_kernel(2, (3, 4)), random(2, 2, 9, 8)
-    problem = replace(made(data, kernel, (), padding), measured=random(2, 2, 9, 8, seed=6) < share)
+    problem = replace(made(data, kernel, (), padding), weights=random(2, 2, 9, 8, seed=6) < share)
     image, blur = random(*problem.image_prior.shape, seed=4), MaskedBlur.of(problem, kernel)
     seen = problem.masked(blur.forward(image))
     assert torch.allclose((seen * data).sum(), (image * blur.adjoint(data)).sum(), atol=1e-12)

@@ -72,8 +72,8 @@ def test_the_noise_level_is_estimated_if_it_is_not_given(denoising: Problem, tru
     assert error(result.image, truth) < error(ADMM.solve(reweighted(denoising, 0.1)).image, truth)
     known = torch.ones_like(denoising.data, dtype=torch.bool)
     known[..., :5] = False
-    with pytest.raises(AssemblyError, match="cannot leave out unknown data"):
-        MonteCarloSURE(inner=ADMM).check(replace(denoising, measured=known))
+    with pytest.raises(AssemblyError, match="gives all data the same weight"):
+        MonteCarloSURE(inner=ADMM).check(replace(denoising, weights=known))
 
 
 def test_a_solve_stops_before_it_fits_the_noise(truth: Tensor) -> None:

@@ -1,0 +1,112 @@
+"""The variances of the data that a user gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from ..core.errors import InputError
+from ..core.result import Array
+from ..media.decoding import decode
+from ..media.layouts import WHITE_VALUES, batched
+
+__all__ = [
+    "check_noise_given_once",
+    "read_variance",
+    "unmeasured_pixels",
+    "with_unmeasured_filled",
+]
+
+
+def check_noise_given_once(sigma: float | None) -> None:
+    """Refuse a noise level beside variances; raises `InputError`."""
+    if sigma is not None:
+        raise InputError(
+            "sigma and variance both say how strong the noise is; give sigma alone for noise that is the same "
+            "everywhere, or variance alone for noise that differs from pixel to pixel"
+        )
+
+
+def read_variance(given: Array | str | Path, data: Tensor, *, are_pictures: bool = True) -> Tensor:
+    """Read the variances of data, infinite where nothing was measured.
+
+    Args:
+        given: a file or an array: (H, W), for all channels, or in the layout of the data. Arrays of pictures have their
+            channels last, tensors and data that are no pictures first. NaN and infinity mean that nothing was measured
+            there. The units are those of the data, squared. Integers of 8 and 16 bits count from 0 to 1, as in
+            pictures.
+        data: (B, C, H, W), to which they belong.
+        are_pictures: whether the data are pictures.
+
+    Returns:
+        (B or 1, C or 1, H, W), float64, above 0.
+
+    Raises:
+        InputError: they cannot be read or have another size, some are zero or negative, or nothing was measured.
+
+    Example:
+        >>> read_variance(np.array([[0.01, np.nan]]), torch.zeros(1, 3, 1, 2)).tolist()
+        [[[[0.01, inf]]]]
+    """
+    values, name = real_values(given)
+    if not 2 <= values.ndim <= 4:
+        raise InputError(f"{name} has shape {values.shape}; give one variance for each pixel, (H, W)")
+    channels_first = isinstance(given, Tensor) or not are_pictures
+    found = torch.from_numpy(np.array(batched(values, channels_first), dtype=np.float64))
+    allowed = ({1, len(data)}, {1, data.shape[1]}, {data.shape[2]}, {data.shape[3]})
+    if any(side not in sides for side, sides in zip(found.shape, allowed, strict=True)):
+        raise InputError(
+            f"{name} has shape {values.shape}, and the data are {'x'.join(map(str, data.shape[-2:]))} (height x width) "
+            f"with {data.shape[1]} channel(s); give one variance for each pixel, (H, W)"
+        )
+    found = found.nan_to_num(nan=np.inf, posinf=np.inf, neginf=-1)
+    if bool(found.isinf().all()):
+        raise InputError(f"{name} is NaN or infinite everywhere, so that no pixel was measured")
+    if not bool((found > 0).all()):
+        raise InputError(
+            f"{name} holds zero or negative values; a variance is above 0, and NaN or infinite where a pixel was not "
+            "measured"
+        )
+    return found
+
+
+def real_values(given: Array | str | Path) -> tuple[npt.NDArray[Any], str]:
+    """Variances as an array of real numbers without opacity, and their name in errors; raises `InputError`."""
+    name, white = "the variance", None
+    if isinstance(given, str | Path):
+        stored, name = decode(Path(given)), str(given)
+        values, white = (stored.values[..., :-1] if stored.alpha else stored.values), stored.white
+    else:
+        values = np.asarray(given.detach().cpu() if isinstance(given, Tensor) else given)
+    if values.dtype.kind not in "fiu" or values.size == 0:
+        raise InputError(f"{name} must hold real numbers, got {values.dtype} of shape {values.shape}")
+    whole = white or WHITE_VALUES.get(values.dtype.newbyteorder("="))
+    return (values if whole is None else values / whole), name
+
+
+def unmeasured_pixels(variance: Tensor, data: Tensor) -> npt.NDArray[np.bool_]:
+    """The pixels (H, W) of one picture (1, C, H, W) of which a channel was not measured."""
+    return np.asarray(variance.expand(len(variance), *data.shape[1:]).isinf().any(1)[0].numpy())
+
+
+def with_unmeasured_filled(data: Tensor, variance: Tensor, *, are_pictures: bool) -> Tensor:
+    """Data whose unmeasured values are the mean of the others of their channel, so that what stands there is harmless.
+
+    Args:
+        data: (B, C, H, W).
+        variance: as `read_variance` gives it.
+        are_pictures: whether a pixel is unmeasured if one of its channels is.
+    """
+    unknown = variance.isinf().expand_as(data)
+    if are_pictures:
+        unknown = unknown.any(1, keepdim=True).expand_as(data)
+    if not bool(unknown.any()):
+        return data
+    known = ~unknown
+    means = torch.where(known, data, 0).sum((2, 3), keepdim=True) / known.sum((2, 3), keepdim=True).clamp(min=1)
+    return torch.where(unknown, means, data)
