@@ -15,15 +15,14 @@ which starts from a smooth image and stops by itself.
 
 from __future__ import annotations
 
-import argparse
-import json
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from grey_pictures import grey_picture, seen_part
+from results_file import command_line, print_rows, run_facts, write_results
 from rich.progress import track
 from scipy.signal import fftconvolve
 
@@ -44,17 +43,13 @@ class Scene:
     """A sharp picture, its counts, and what one unit of the data is in units of the sharp picture."""
 
     def __init__(self, name: str, kernel: Floats, peak: int) -> None:
-        import skimage.data
-
-        picture = getattr(skimage.data, name)() / 255
-        grey = picture if picture.ndim == 2 else picture[..., :3] @ np.array([0.299, 0.587, 0.114])
+        grey = grey_picture(name)
         top, left = ((side - SIDE) // 2 for side in grey.shape)
         sharp = grey[top : top + SIDE, left : left + SIDE]
         sharp = sharp / sharp.max()
         blurred = fftconvolve(sharp, kernel, mode="valid").clip(0)
         counts = np.random.default_rng(0).poisson(peak * blurred)
-        (above, before), (height, width) = ((side - 1) // 2 for side in kernel.shape), blurred.shape
-        self.sharp = sharp[above : above + height, before : before + width]
+        self.sharp = seen_part(sharp, kernel)
         self.data, self.unit = (counts / counts.max()).astype(np.float32), counts.max() / peak
         self.kernel = kernel
 
@@ -90,8 +85,7 @@ class Quality(Observer):
     def stepped(self, problem: Problem, state: State) -> None:
         """Measure it."""
         image = state.estimate()[0][0, 0].numpy()
-        (top, left), (height, width) = ((side - 1) // 2 for side in self.scene.kernel.shape), self.scene.sharp.shape
-        self.found.append(self.scene.psnr(image[top : top + height, left : left + width]))
+        self.found.append(self.scene.psnr(seen_part(image, self.scene.kernel)))
 
 
 def scenes(peak: int) -> Iterator[Scene]:
@@ -152,16 +146,11 @@ def measured() -> dict[str, list[dict[str, Any]]]:
 
 def main() -> None:
     """Print the figures, and write them if asked to."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, help="JSON file for the figures")
-    output = parser.parse_args().output
+    output = command_line(__doc__).parse_args().output
     warnings.simplefilter("ignore", UserWarning)
     tables = measured()
-    for row in (one for rows in tables.values() for one in rows):
-        print("  ".join(f"{name} {value}" for name, value in row.items()))
-    if output is not None:
-        facts = {"command": f"python benchmarks/counts.py --output {output}", "version": invkit.__version__}
-        output.write_text(json.dumps({**facts, **tables}, indent=1) + "\n", encoding="utf-8")
+    print_rows(tables)
+    write_results(output, {**run_facts(), **tables})
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import typer
+from grey_pictures import grey_picture, seen_part
+from results_file import print_rows, run_facts, write_results
 from rich.progress import track
 
 import invkit
@@ -60,20 +62,17 @@ class Scene:
     """A sharp picture and its blurry, noisy one, both (side, side)."""
 
     def __init__(self, name: str, kernel: Floats, noise: float, side: int) -> None:
-        import skimage.data
         from skimage.transform import downscale_local_mean
 
-        picture = getattr(skimage.data, name)() / 255
-        grey = picture if picture.ndim == 2 else picture[..., :3] @ np.array([0.299, 0.587, 0.114])
+        grey = grey_picture(name)
         grey = downscale_local_mean(grey, (2, 2)) if min(grey.shape) >= 2 * (side + max(kernel.shape)) else grey
         height, width = (side + extent - 1 for extent in kernel.shape)
         top, left = (grey.shape[0] - height) // 2, (grey.shape[1] - width) // 2
         grey = grey[top : top + height, left : left + width]
         blurred = blur_image(grey, kernel)
         noisy = blurred + noise * np.random.default_rng(0).standard_normal(blurred.shape)
-        above, before = ((extent - 1) // 2 for extent in kernel.shape)
         self.name, self.noise, self.kernel = name, noise, kernel
-        self.sharp = grey[above : above + side, before : before + side]
+        self.sharp = seen_part(grey, kernel)
         self.data = noisy.clip(0, 1).astype(np.float32)
 
 
@@ -179,9 +178,8 @@ def measure(
         unknown = list(scenes(REPORTED, [reporting_kernel()], BLIND_NOISES, BLIND_SIDE))
         recipes = ("fast", "best", "levin-2011")
         tables["blind"] = [blind(scene, recipe) for recipe in recipes for scene in track(unknown, recipe)]
-    for row in (one for table in tables.values() for one in table):
-        typer.echo("  ".join(f"{name} {value}" for name, value in row.items()))
-    write(output, {"command": f"python benchmarks/interval_coverage.py measure --output {output}", **tables})
+    print_rows(tables)
+    write_results(output, {**run_facts(), **tables})
 
 
 @app.command()
@@ -196,27 +194,20 @@ def learn(output: Output = None) -> None:
     each = [coverage_by_temperature(scene) for scene in track(unknown, "fast")]
     coverage = {str(one): round(float(np.mean([found[one] for found in each])), 3) for one in each[0]}
     best = min(TEMPERATURES, key=lambda one: abs(coverage[str(one)] - 0.9))
-    facts = {
-        "command": f"python benchmarks/interval_coverage.py learn --output {output}",
+    learned = {
         "factor": round(factor, 3),
         "ratios": means,
         "extreme ratios": [min(map(min, ratios.values())), max(map(max, ratios.values()))],
         "temperature": best,
         "coverage by temperature": coverage,
     }
-    typer.echo(json.dumps(facts, indent=1))
-    write(output, facts)
+    typer.echo(json.dumps(learned, indent=1))
+    write_results(output, {**run_facts(), **learned})
 
 
 def geometric_mean(values: Sequence[float]) -> float:
     """Of positive numbers."""
     return float(np.exp(np.mean(np.log(values))))
-
-
-def write(output: Path | None, facts: dict[str, Any]) -> None:
-    """Write the figures, if a file was named."""
-    if output is not None:
-        output.write_text(json.dumps({"version": invkit.__version__, **facts}, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from make_sample import rasterise
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,13 +66,7 @@ def motion(size: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
     speed = 0.03 * speed + rng.normal(size=2) * speed.std()
     path = speed.cumsum(0)
     path = (path - path.min(0)) / np.ptp(path, axis=0).max() * (size - 3)
-    path = path + (size - 2 - path.max(0)) / 2
-    whole = np.floor(path).astype(int)
-    part, kernel = path - whole, np.zeros((size, size))
-    for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        share = np.abs(1 - row - part[:, 0]) * np.abs(1 - column - part[:, 1])
-        np.add.at(kernel, (whole[:, 0] + row, whole[:, 1] + column), share)
-    return np.asarray(kernel / kernel.sum())
+    return rasterise(path + (size - 2 - path.max(0)) / 2, size)
 
 
 def blurred(image: Floats, kernel: npt.NDArray[np.float64], rng: np.random.Generator) -> npt.NDArray[np.uint8]:

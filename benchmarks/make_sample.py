@@ -52,12 +52,11 @@ def shake(rng: np.random.Generator, points: int = 4000) -> Floats:
     return np.asarray(path * (EXTENT - 1) / np.ptp(path, axis=0).max())
 
 
-def rasterise(path: Floats) -> Floats:
-    """The kernel (KERNEL, KERNEL) of a path about the centre: each point shared by its four pixels; sums to one."""
-    kernel = np.zeros((KERNEL, KERNEL))
-    position = path + KERNEL // 2
-    whole = np.floor(position).astype(int)
-    part = position - whole
+def rasterise(points: Floats, size: int) -> Floats:
+    """The kernel (size, size) of points (N, 2), each shared by its four pixels; it sums to one."""
+    kernel = np.zeros((size, size))
+    whole = np.floor(points).astype(int)
+    part = points - whole
     for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
         weight = np.abs(1 - i - part[:, 0]) * np.abs(1 - j - part[:, 1])
         np.add.at(kernel, (whole[:, 0] + i, whole[:, 1] + j), weight)
@@ -78,7 +77,7 @@ def to_bytes(image: Floats) -> npt.NDArray[np.uint8]:
 def make() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
     """Sharp and blurry (HEIGHT, WIDTH, 3), of the same place, and the true-convolution kernel (KERNEL, KERNEL)."""
     rng = np.random.default_rng(SEED)
-    image, kernel = photograph(), rasterise(shake(rng))
+    image, kernel = photograph(), rasterise(shake(rng) + KERNEL // 2, KERNEL)
     blurry = blur(image, kernel)
     margin = KERNEL // 2
     sharp = image[margin : margin + HEIGHT, margin : margin + WIDTH]

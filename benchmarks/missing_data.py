@@ -19,15 +19,14 @@ and `hyper-laplacian` divide spectra, and refuse variances.
 
 from __future__ import annotations
 
-import argparse
-import json
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from grey_pictures import grey_picture, noisy_blur, seen_part
+from results_file import command_line, print_rows, run_facts, write_results
 from rich.progress import track
 from scipy.signal import fftconvolve
 
@@ -64,15 +63,8 @@ def masks(size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:
 
 def photograph(name: str, kernel: Floats) -> tuple[Floats, Floats]:
     """The sharp and the blurry picture, (H, W) in [0, 1]."""
-    import skimage.data
-
-    picture = getattr(skimage.data, name)() / 255
-    grey = (picture if picture.ndim == 2 else picture @ np.array([0.299, 0.587, 0.114]))[:SIDE, :SIDE]
-    blurred = fftconvolve(grey, kernel, mode="valid")
-    noisy = blurred + NOISE * np.random.default_rng(0).standard_normal(blurred.shape)
-    (top, left), (height, width) = ((side - 1) // 2 for side in kernel.shape), blurred.shape
-    sharp = grey[top : top + height, left : left + width]
-    return sharp.astype(np.float32), noisy.clip(0, 1).astype(np.float32)
+    sharp = grey_picture(name)[:SIDE, :SIDE]
+    return seen_part(sharp, kernel).astype(np.float32), noisy_blur(sharp, kernel, NOISE).astype(np.float32)
 
 
 def scenes() -> tuple[Floats, list[tuple[Floats, Floats]]]:
@@ -159,14 +151,13 @@ def variances() -> list[dict[str, object]]:
     kernel = np.load(sample_path("coffee-kernel"))
     pictures = [drawn(seed) for seed in range(DRAWN_PICTURES)]
     blurred = [fftconvolve(one, kernel, mode="valid") for one in pictures]
-    (top, left), (height, width) = ((side - 1) // 2 for side in kernel.shape), blurred[0].shape
     rows: list[dict[str, object]] = []
     for recipe in track((*WEIGHTING, *DIVIDING), "Variances"):
-        for name, deviation in deviations((height, width)):
+        for name, deviation in deviations(blurred[0].shape):
             found = []
             for seed, (picture, clean) in enumerate(zip(pictures, blurred, strict=True)):
                 noise = deviation * np.random.default_rng(seed).standard_normal(clean.shape)
-                seen, sharp = (clean + noise).clip(0, 1), picture[top : top + height, left : left + width]
+                seen, sharp = (clean + noise).clip(0, 1), seen_part(picture, kernel)
                 level = float(np.sqrt(np.mean(deviation**2)))
 
                 def restored(recipe: str = recipe, seen: Floats = seen, sharp: Floats = sharp, **known: Any) -> float:
@@ -189,19 +180,13 @@ TABLES = {"masked": masked, "bad_pixels": bad_pixels, "variances": variances}
 
 def main() -> None:
     """Print the figures, and write them if asked to."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, help="JSON file for the figures")
+    parser = command_line(__doc__)
     parser.add_argument("--only", choices=TABLES, help="one of the tables; default: all")
     given = parser.parse_args()
-    output = given.output
     warnings.simplefilter("ignore", UserWarning)
     tables = {name: table() for name, table in TABLES.items() if given.only in (None, name)}
-    for row in (one for rows in tables.values() for one in rows):
-        print("  ".join(f"{value!s:>18}" for value in row.values()))
-    if output is not None:
-        only = "" if given.only is None else f"--only {given.only} "
-        facts = {"command": f"python benchmarks/missing_data.py {only}--output {output}", "version": invkit.__version__}
-        output.write_text(json.dumps({**facts, **tables}, indent=1) + "\n", encoding="utf-8")
+    print_rows(tables)
+    write_results(given.output, {**run_facts(), **tables})
 
 
 if __name__ == "__main__":

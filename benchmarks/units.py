@@ -15,8 +15,6 @@ as one batch and one by one, with the same noise level and the same white. Secon
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 import warnings
 from collections.abc import Callable
@@ -28,8 +26,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from grey_pictures import grey_picture, noisy_blur, seen_part
+from results_file import command_line, print_rows, run_facts, write_results
 from rich.progress import track
-from scipy.signal import fftconvolve
 
 import invkit
 from invkit.core.operator_parameters import CoilMapPrior
@@ -50,15 +49,8 @@ Floats = npt.NDArray[Any]
 
 def scene(name: str, kernel: Floats) -> tuple[Floats, Floats]:
     """A sharp picture in [0, 1] of the size of its blurry one, and that one, with noise."""
-    import skimage.data
-
-    picture = getattr(skimage.data, name)() / 255
-    grey = picture if picture.ndim == 2 else picture[..., :3] @ np.array([0.299, 0.587, 0.114])
-    sharp = grey[:SIDE, :SIDE]
-    blurred = fftconvolve(sharp, kernel, mode="valid")
-    noisy = blurred + NOISE * np.random.default_rng(0).standard_normal(blurred.shape)
-    (top, left), (height, width) = ((side - 1) // 2 for side in kernel.shape), blurred.shape
-    return sharp[top : top + height, left : left + width], noisy.clip(0, 1)
+    sharp = grey_picture(name)[:SIDE, :SIDE]
+    return seen_part(sharp, kernel), noisy_blur(sharp, kernel, NOISE)
 
 
 def versions(blurry: Floats) -> dict[str, tuple[Floats, float, float]]:
@@ -148,19 +140,14 @@ def timed(what: Callable[[], Any]) -> tuple[Any, float]:
 
 def main() -> None:
     """Print the figures, and write them if asked to."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, help="JSON file for the figures")
+    parser = command_line(__doc__)
     parser.add_argument("--galaxies", type=Path, help="folder of the galaxies; default: astronomy/ of INVKIT_DATA")
     given = parser.parse_args()
     warnings.simplefilter("ignore", UserWarning)
     tables = {"galaxies": galaxies(given.galaxies or data_folder() / "astronomy"), "pictures": pictures()}
     tables["k-space"] = kspace()
-    for row in (one for rows in tables.values() for one in rows):
-        print("  ".join(f"{name} {value}" for name, value in row.items()))
-    if given.output is not None:
-        facts = {"command": f"python benchmarks/units.py --output {given.output}", "version": invkit.__version__}
-        facts["machine"] = f"{torch.get_num_threads()} threads"
-        given.output.write_text(json.dumps({**facts, **tables}, indent=1) + "\n", encoding="utf-8")
+    print_rows(tables)
+    write_results(given.output, {**run_facts(), **tables})
 
 
 if __name__ == "__main__":

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from counts_page import counts
 from coverage_page import coverage
 from measured_tables import REMARKS, SUITES
-from tables import table
+from tables import committed, table
 from units_page import stacks, units
 
 RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
@@ -30,10 +29,10 @@ def measured_page() -> str:
 
 def read(name: str, command: str) -> Any:
     """One committed result; raises ``FileNotFoundError``, which names the command that writes it."""
-    file = RESULTS / name
-    if not file.exists():
-        raise FileNotFoundError(f"{file} is missing; it is written by: {command}")
-    return json.loads(file.read_text(encoding="utf-8"))
+    report = committed(RESULTS / name)
+    if report is None:
+        raise FileNotFoundError(f"{RESULTS / name} is missing; it is written by: {command}")
+    return report
 
 
 def suites() -> list[str]:
@@ -85,12 +84,11 @@ MORE_PROBLEMS = {
 
 def more_problems() -> list[str]:
     """The problems of `MORE_PROBLEMS` whose results are committed."""
-    found = {RESULTS / f"{name}.json": texts for name, texts in MORE_PROBLEMS.items()}
     return [
-        f"## {title}\n\n`python benchmarks/problems.py {options} --output benchmarks/results/{file.name}`: {about}\n\n"
-        + problem_table(json.loads(file.read_text(encoding="utf-8"))["rows"])
-        for file, (title, options, about) in found.items()
-        if file.exists()
+        f"## {title}\n\n`python benchmarks/problems.py {options} --output benchmarks/results/{name}.json`: {about}\n\n"
+        + problem_table(report["rows"])
+        for name, (title, options, about) in MORE_PROBLEMS.items()
+        if (report := committed(RESULTS / f"{name}.json"))
     ]
 
 
@@ -167,10 +165,9 @@ def speed() -> str:
 
 def classical() -> list[str]:
     """Classical recipes compared with an earlier version, if the result is committed."""
-    file = RESULTS / "classical.json"
-    if not file.exists():
+    report = committed(RESULTS / "classical.json")
+    if report is None:
         return []
-    report = json.loads(file.read_text(encoding="utf-8"))
     kinds = ("cpu_default", "wall_default", "cpu_one")
     rows = [
         [
@@ -192,10 +189,9 @@ def classical() -> list[str]:
 
 def scaling() -> list[str]:
     """Seconds over the sizes of photograph and kernel, if the result is committed."""
-    file = RESULTS / "scaling.json"
-    if not file.exists():
+    report = committed(RESULTS / "scaling.json")
+    if report is None:
         return []
-    report = json.loads(file.read_text(encoding="utf-8"))
     seconds = {(r["what"], r["side"], r["kernel"]): f"{r['seconds']:.3g}" for r in report["rows"]}
     rows = [
         [
@@ -205,7 +201,7 @@ def scaling() -> list[str]:
         ]
         for part, what in dict.fromkeys((r["part"], r["what"]) for r in report["rows"])
     ]
-    facts = {**report["machine"], **report["versions"]}
+    facts = {**report["versions"], **report["machine"]}
     return [
         "## Seconds over the sizes\n\n"
         "`python benchmarks/speed/scaling.py`: seconds of an iteration of a solver, of a building block and of a whole "

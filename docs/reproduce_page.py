@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from tables import table
+from tables import committed, table
 
-from invkit.benchmark.costs import DEFAULT_CHANNELS, DEFAULT_ITERATIONS, hours_text, job_costs, known_costs
+from invkit.benchmark.costs import all_parameters, job_costs, known_costs
 from invkit.benchmark.plan import make_plan
 from invkit.benchmark.published import published_tables
 from invkit.benchmark.suite import Suite, load_suite, selected
+from invkit.core.durations import duration_text
 from invkit.recipes.model import Recipe, load_recipe
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
@@ -127,7 +127,7 @@ def introduction() -> str:
     totals = [(each, *cost_of(each)) for each in TABLES]
     bases = dict.fromkeys(basis for *_, basis in totals)
     rows = [
-        [f"[{each.title}](#{each.suite})", str(jobs), hours_text(gpu), hours_text(gpu * cores_per_gpu())]
+        [f"[{each.title}](#{each.suite})", str(jobs), duration_text(gpu), duration_text(gpu * cores_per_gpu())]
         for each, jobs, gpu, _ in totals
     ]
     return (
@@ -190,7 +190,7 @@ def section(paper: PaperTable) -> list[str]:
     head = (
         f"({paper.suite})=\n## {paper.title}\n\n{paper.about}\n\n"
         f"```bash\n{run} --dry-run\n{run} --output {folder}\ninvkit bench {paper.show.format(folder)}\n```\n\n"
-        f"{jobs} jobs, about {hours_text(seconds)} on one GPU.\n"
+        f"{jobs} jobs, about {duration_text(seconds)} on one GPU.\n"
     )
     return [head, measured(paper), f"{paper.remark}\n"]
 
@@ -268,8 +268,8 @@ def code(settings: Sequence[str]) -> str:
 
 def size_in_words(recipe: Recipe) -> str:
     """The size of a recipe's image network and its iterations."""
-    channels = recipe.image_prior.params.get("channels", DEFAULT_CHANNELS)
-    return f"{channels} channels, {recipe.solver.params.get('iterations', DEFAULT_ITERATIONS)} iterations"
+    prior, solver = (all_parameters(recipe, place) for place in ("image_prior", "solver"))
+    return f"{prior['channels']} channels, {solver['iterations']} iterations"
 
 
 def one_image() -> str:
@@ -280,8 +280,8 @@ def one_image() -> str:
         "```bash\ninvkit deblur $INVKIT_DATA/levin/blurry/im3_kernel5_img.png --recipe selfdeblur-released "
         "--kernel-size 17 \\\n    --set solver.precision=bfloat16 --device cpu "
         "--truth $INVKIT_DATA/levin/sharp/im3.png --output full_size\n```\n\n"
-        f"This is one job of Table 3 in bfloat16: about {hours_text(seconds)} on two cores, computed from the seconds "
-        "of an iteration. After Ctrl-C, the same command with `--resume` continues.\n"
+        f"This is one job of Table 3 in bfloat16: about {duration_text(seconds)} on two cores, computed from the "
+        "seconds of an iteration. After Ctrl-C, the same command with `--resume` continues.\n"
     )
 
 
@@ -294,10 +294,9 @@ def on_a_gpu() -> str:
         "This script runs the tests that need a GPU, times an iteration, and solves Levin's images at full size, first "
         "one by one and then the four images of a kernel at once. Each result is written to the file at once.\n"
     )
-    file = RESULTS / "gpu.json"
-    if not file.exists():
+    report = committed(RESULTS / "gpu.json")
+    if report is None:
         return f"{head}\nIt has never run on a GPU: invkit has not been measured on one.\n"
-    report = json.loads(file.read_text(encoding="utf-8"))
     return f"{head}\nMeasured on {report['machine']['device']}:\n\n{gpu_iterations(report)}\n{gpu_images(report)}"
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
-from tables import table
+from tables import committed, row_table
 
 
 def units(results: Path) -> list[str]:
@@ -20,11 +18,11 @@ def units(results: Path) -> list[str]:
         "units. PSNR, dB, in the units of the sharp picture, means over the pictures: of `sparse-admm` with the true "
         "kernel, and of `fast`. *Furthest* is the largest difference of one picture from that at exposure 1. At an "
         "exposure of 0.005 a picture has 328 levels, whose rounding is a third of the noise.\n\n"
-        + figures(report["pictures"])
+        + row_table(report["pictures"])
         + "\nThe phantom of `sense`, whose k-space was multiplied:\n\n"
-        + figures(report["k-space"])
+        + row_table(report["k-space"])
         + "\n100 galaxies of 41x41 pixels, each with its own kernel, together and one by one. The difference of the "
-        "results is a share of the brightest pixel:\n\n" + figures(report["galaxies"])
+        "results is a share of the brightest pixel:\n\n" + row_table(report["galaxies"])
     ]
 
 
@@ -38,20 +36,8 @@ def stacks(results: Path) -> list[str]:
         f"`{report['command']}`: *bars* is a stack of a microscope, 32x64x64, whose scale is unknown; *dark* is a "
         "synthetic one, where no border matters. PSNR after the best gain, dB; seconds of the processor, one thread. "
         "The number is that of the steps, from a constant, without acceleration.\n\n"
-        + figures(report["rows"])
+        + row_table(report["rows"])
         + "\nMemory during a restoration of 64x320x320 voxels with a kernel of 11x13x13, beyond what the process had "
         "before. Large stacks are solved in blocks (Richardson-Lucy) or tiles. The last column is the root mean square "
-        "difference, a share of the brightest voxel:\n\n" + figures(report["memory"])
+        "difference, a share of the brightest voxel:\n\n" + row_table(report["memory"])
     ]
-
-
-def committed(file: Path) -> dict[str, Any] | None:
-    """A result, if there is one."""
-    found: dict[str, Any] | None = json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
-    return found
-
-
-def figures(rows: list[dict[str, Any]]) -> str:
-    """A table of a report's rows."""
-    cells = [[f"{value:g}" if isinstance(value, int | float) else str(value) for value in row.values()] for row in rows]
-    return table(list(rows[0]), cells)

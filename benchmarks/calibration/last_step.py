@@ -22,7 +22,6 @@ gains over the first recipe.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import math
 import os
@@ -37,7 +36,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from photographs import table
-from report import luma, rows_of
+from report import luma, rows_of, write_rows
 from rich.progress import track
 from scipy.signal import fftconvolve
 
@@ -264,10 +263,7 @@ def write(rows: Sequence[Mapping[str, Any]], recipes: Sequence[str], command: st
     output.parent.mkdir(parents=True, exist_ok=True)
     facts = {"command": command, "version": invkit.__version__, "groups": summary(rows, recipes)}
     output.with_suffix(".json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    with output.with_suffix(".csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(output.with_suffix(".csv"), rows)
 
 
 if __name__ == "__main__":

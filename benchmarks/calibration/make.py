@@ -9,7 +9,6 @@ kernels. A case depends on the seed and its index only: more cases leave the ear
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +17,7 @@ import typer
 from blurry_cases import Case, Rendered, as_jpeg, drawn_case, rendered
 from photographs import table
 from PIL import Image
+from report import write_rows
 
 ROUND = ("choose", "choose", "report")  # the splits in turn
 
@@ -37,7 +37,7 @@ def main(
             made = rendered(case, picture)
             write(case, made, output)
             rows[case.id] = row(case, made)
-    write_table([rows[case.id] for case in wanted], output / "cases.csv")
+    write_rows(output / "cases.csv", [rows[case.id] for case in wanted])
     typer.echo(f"{len(wanted)} cases of {len({case.photograph for case in wanted})} photographs are in {output}")
 
 
@@ -84,14 +84,6 @@ def row(case: Case, made: Rendered) -> dict[str, Any]:
         "top": made.top,
         "left": made.left,
     }
-
-
-def write_table(rows: list[dict[str, Any]], file: Path) -> None:
-    """Write rows as CSV."""
-    with file.open("w", encoding="utf-8", newline="") as lines:
-        writer = csv.DictWriter(lines, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 if __name__ == "__main__":

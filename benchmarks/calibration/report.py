@@ -63,6 +63,14 @@ def rows_of(file: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(lines))
 
 
+def write_rows(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows with the same columns as a CSV file."""
+    with file.open("w", encoding="utf-8", newline="") as lines:
+        writer = csv.DictWriter(lines, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
 def append(file: Path, row: Mapping[str, Any]) -> None:
     """Append a row; a new file gets its heading first."""
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,6 @@ wrong minimum. Each row has root mean squares, over the pixels inside or over th
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +16,7 @@ import numpy as np
 import torch
 import typer
 from PIL import Image
+from report import rows_of, write_rows
 from torch import Tensor
 
 from invkit.core.problem import Problem, Term
@@ -40,14 +40,10 @@ def main(
     cases: Annotated[int, typer.Option(min=1, help="So many of the cases with a small kernel.")] = 10,
 ) -> None:
     """Measure and write."""
-    with (folder / "cases.csv").open(encoding="utf-8") as file:
-        chosen = [row for row in csv.DictReader(file) if row["split"] == "choose" and row["blurred"] == "1"]
+    chosen = [row for row in rows_of(folder / "cases.csv") if row["split"] == "choose" and row["blurred"] == "1"]
     small = [row for row in chosen if 5 < int(row["kernel_size"]) <= LARGEST_KERNEL][:cases]
     rows = [{"case": row["id"], **measured(folder / "choose" / row["id"])} for row in small]
-    with output.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(output, rows)
 
 
 def measured(stem: Path) -> dict[str, float]:

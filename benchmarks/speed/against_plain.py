@@ -9,18 +9,18 @@ The first iterations are not counted. Peak memory is that of the process, with i
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import psutil
 from iteration import print_progress
 from processes import SpeedRequest, measure_versions
 from subjects import PROBLEM_SIZES, WHOLE
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from results_file import command_line, run_facts, write_results
 
 RESULTS = Path(__file__).parent.parent / "results" / "speed.json"
 VERSIONS = ("plain", "float32", "bfloat16")
@@ -53,21 +53,18 @@ def table(results: dict[str, dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__, RESULTS)
     parser.add_argument("--rounds", type=int, default=15, help="iterations of each version")
     parser.add_argument("--threads", type=int, default=2, help="threads of each process")
-    parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
     request = SpeedRequest(PROBLEM_SIZES["paper"], "cpu", options.threads)
     measured = measure_versions(request, options.rounds, print_progress(options.rounds), VERSIONS)
     seconds = {version: [one[version][WHOLE] for one in measured.rounds] for version in VERSIONS}
     results = {version: summary(seconds, version, measured.peaks[version]) for version in VERSIONS}
     print(table(results))
-    machine = {**measured.machine, "load_average": [round(load, 2) for load in psutil.getloadavg()]}
-    report = {"command": " ".join(["python", *sys.argv]), "machine": machine, "results": results}
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(f"written to {options.output}")
+    facts = run_facts()
+    machine = {**facts["machine"], **measured.machine}
+    write_results(options.output, {**facts, "machine": machine, "results": results})
 
 
 if __name__ == "__main__":

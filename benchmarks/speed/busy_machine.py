@@ -15,16 +15,13 @@ recipe takes long, because only the ratio counts.
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any, TypeAlias
@@ -41,6 +38,9 @@ from invkit.operators.convolution import Convolution
 from invkit.operators.multi_coil_mri import MultiCoilMRI
 from invkit.operators.tomography import Tomography
 from invkit.pipeline.job import prepare
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from results_file import command_line, run_facts, write_results
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "busy_machine.json"
@@ -247,36 +247,14 @@ def rows(options: argparse.Namespace, threads: int) -> Iterator[Row]:
             yield row
 
 
-def report(found: Sequence[Row], threads: int, load: Sequence[float]) -> Mapping[str, Any]:
-    from invkit.benchmark.measuring import cpu_name
-
-    return {
-        "command": " ".join(["python", *sys.argv]),
-        "machine": {
-            "cpu": cpu_name(),
-            "cores": os.cpu_count(),
-            "threads": threads,
-            "platform": platform.platform(),
-            "load_average_before": [round(each, 2) for each in load],
-        },
-        "versions": {"python": platform.python_version(), "torch": version("torch")},
-        "goal": GOAL,
-        "rows": list(found),
-    }
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__, RESULTS)
     parser.add_argument("--others", type=int, nargs="+", default=[0, 2], help="processes that use the cores meanwhile")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--recipes", nargs="+", default=list(CASES), choices=list(CASES), metavar="RECIPE")
-    parser.add_argument("--output", type=Path, default=RESULTS)
-    options = parser.parse_args()
-    threads, load = torch.get_num_threads(), os.getloadavg()
-    found = report(list(rows(options, threads)), threads, load)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    print(f"written to {options.output}")
+    options, facts = parser.parse_args(), run_facts()
+    found = list(rows(options, torch.get_num_threads()))
+    write_results(options.output, {**facts, "goal": GOAL, "rows": found})
 
 
 if __name__ == "__main__":

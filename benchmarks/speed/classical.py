@@ -19,17 +19,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from statistics import mean, median
 from typing import Any, TypeAlias
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from results_file import command_line, run_facts, write_results
 
 HERE = Path(__file__).resolve()
 ROOT = HERE.parent.parent.parent
@@ -199,36 +200,24 @@ def table(results: Mapping[str, Row]) -> str:
     return "\n".join(lines)
 
 
-def report(rows: Sequence[Row], recipes: Sequence[str], options: argparse.Namespace) -> Row:
-    machine = {"cpus": os.cpu_count(), "platform": platform.platform(), "load_average": os.getloadavg()}
-    versions = {"python": platform.python_version(), **{name: version(name) for name in ("torch", "numpy", "scipy")}}
-    results = {recipe: found for recipe in recipes if (found := summary(rows, recipe))["psnr"]["now"]}
-    command = " ".join(["python", *sys.argv])
-    setting = {"cases": options.cases, "rounds": options.rounds, "against": str(options.against), "change": CHANGE}
-    whole = {"command": command, "setting": setting, "machine": machine, "versions": versions}
-    return {**whole, "results": results, "rows": list(rows)}
-
-
 def compare(options: argparse.Namespace) -> None:
-    trees = {"before": options.against, "control": options.against, "now": ROOT}
     rows: list[Row] = []
+    trees = {"before": options.against, "control": options.against, "now": ROOT}
     with suppress(KeyboardInterrupt):
         for row in all_taken(all_runs(options.recipes, options.rounds), trees, options.cases):
             rows.append(row)
-    found = report(rows, options.recipes, options)
-    print(table(found["results"]))
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    print(f"written to {options.output}")
+    results = {recipe: found for recipe in options.recipes if (found := summary(rows, recipe))["psnr"]["now"]}
+    print(table(results))
+    setting = {"cases": options.cases, "rounds": options.rounds, "against": str(options.against), "change": CHANGE}
+    write_results(options.output, {**run_facts(), "setting": setting, "results": results, "rows": rows})
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__, ROOT / "benchmarks" / "results" / "classical.json")
     parser.add_argument("--against", type=Path, help="the folder of another checkout")
     parser.add_argument("--rounds", type=int, default=3, help="processes of each version and setting")
     parser.add_argument("--recipes", nargs="+", default=[*BLIND, *KNOWN])
     parser.add_argument("--cases", nargs="+", default=list(CASES), help="of Levin's images: image,kernel")
-    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "classical.json")
     parser.add_argument("--one", metavar="RECIPE", help=argparse.SUPPRESS)
     parser.add_argument("--change", type=float, default=0.0, help=argparse.SUPPRESS)
     options = parser.parse_args()

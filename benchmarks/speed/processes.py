@@ -7,7 +7,6 @@ the state of its memory would affect the other versions.
 from __future__ import annotations
 
 import os
-import platform
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -123,15 +122,15 @@ def machine_of(device: torch.device) -> dict[str, Any]:
     """Facts on which the results depend."""
     import torch
 
+    from invkit.benchmark.measuring import machine_facts
+
     gpu = {"gpu": torch.cuda.get_device_name(device)} if device.type == "cuda" else {}
     return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
+        **machine_facts(device),
         "device": str(device),
         **gpu,
         "processor": torch.backends.cpu.get_cpu_capability(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
     }
 
 

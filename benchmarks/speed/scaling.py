@@ -13,15 +13,12 @@ Use --threads 1 on a machine with other load, because threads that wait for each
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,13 +26,15 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from results_file import command_line, run_facts, write_results
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 RESULTS, FIGURE = ROOT / "benchmarks" / "results" / "scaling.json", ROOT / "docs" / "_static" / "scaling.png"
 TRIAL = ROOT / "build"
 KERNEL = 31  # pixels, while the photograph's side varies
 LARGEST = 3  # number of photographs for the fit of the exponent of the pixels
-PACKAGES = ("invkit", "torch", "numpy", "scipy", "deepinv", "pytest-benchmark")
 
 Row: TypeAlias = dict[str, Any]
 
@@ -101,33 +100,17 @@ def exponent(sizes: Sequence[float], seconds: Sequence[float]) -> float | None:
     return round(float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0]), 2)
 
 
-def machine(threads: int, load: Sequence[float]) -> dict[str, Any]:
-    import torch
-
-    from invkit.benchmark.measuring import cpu_name
-
-    return {
-        "cpu": cpu_name(),
-        "processor": torch.backends.cpu.get_cpu_capability(),
-        "cores": os.cpu_count(),
-        "threads": threads,
-        "platform": platform.platform(),
-        "load_average": [round(each, 2) for each in load],
-        "load_average_after": [round(each, 2) for each in os.getloadavg()],
-    }
-
-
 def measured(quick: bool, threads: int) -> dict[str, Any]:
     """The whole report."""
     from workloads import cases
 
-    load, begun = os.getloadavg(), time.perf_counter()
+    begun = time.perf_counter()
     rows = timed(quick, threads)
+    minutes, facts = round((time.perf_counter() - begun) / 60, 1), run_facts()
     return {
-        "command": " ".join(["python", *sys.argv]),
-        "minutes": round((time.perf_counter() - begun) / 60, 1),
-        "machine": machine(threads, load),
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        **facts,
+        "machine": {**facts["machine"], "threads": threads},
+        "minutes": minutes,
         "exponents": exponents(rows),
         "left_out": [
             {"what": case.what, "side": case.side, "kernel": case.kernel, "because": case.because}
@@ -136,18 +119,6 @@ def measured(quick: bool, threads: int) -> dict[str, Any]:
         ],
         "rows": rows,
     }
-
-
-def as_text(report: Mapping[str, Any]) -> str:
-    """JSON with a line for each row."""
-    parts = []
-    for key, value in report.items():
-        if isinstance(value, list):
-            text = "[\n" + ",\n".join(f"  {json.dumps(row)}" for row in value) + "\n ]" if value else "[]"
-        else:
-            text = json.dumps(value, indent=1).replace("\n", "\n ")
-        parts.append(f" {json.dumps(key)}: {text}")
-    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 def table(report: Mapping[str, Any]) -> str:
@@ -163,10 +134,9 @@ def table(report: Mapping[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--quick", action="store_true", help="three small sizes, into build/")
     parser.add_argument("--threads", type=int, default=2, help="threads of the timed process")
-    parser.add_argument("--output", type=Path, help="the medians, a JSON file")
     parser.add_argument("--figure", type=Path, help="the figure, a PNG file")
     parser.add_argument("--draw-only", action="store_true", help="draw the content of --output without measuring")
     options = parser.parse_args()
@@ -175,14 +145,13 @@ def main() -> None:
     if not options.draw_only:
         if find_spec("pytest_benchmark") is None:
             raise SystemExit("pytest-benchmark is missing; it comes with the extra: pip install -e '.[bench]'")
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(as_text(measured(options.quick, options.threads)), encoding="utf-8")
+        write_results(output, measured(options.quick, options.threads))
     from scaling_figure import draw
 
     report = json.loads(output.read_text(encoding="utf-8"))
     print(table(report))
     draw(report, figure)
-    print(f"written: {output} and {figure}")
+    print(f"drawn: {figure}")
 
 
 if __name__ == "__main__":

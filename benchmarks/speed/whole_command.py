@@ -11,22 +11,21 @@ measured beside them. The images of both versions are compared, bit for bit.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import platform
 import resource
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
 
 from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from results_file import command_line, run_facts, write_results
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "whole_command.json"
@@ -75,25 +74,18 @@ def measured(name: str, trees: Mapping[str, Path], rounds: int, folder: Path) ->
 
 
 def main() -> None:
-    from invkit.benchmark.measuring import cpu_name
-
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__, RESULTS)
     parser.add_argument("--against", type=Path, required=True, help="the folder of another checkout")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--output", type=Path, default=RESULTS)
-    options = parser.parse_args()
-    trees, rows, load = {"before": options.against.resolve(), "now": ROOT}, [], os.getloadavg()
+    options, rows = parser.parse_args(), []
+    trees = {"before": options.against.resolve(), "now": ROOT}
     with TemporaryDirectory() as made:
         folder = Path(made)
         Image.open(SAMPLES / "coffee_blurry.png").convert("L").crop((0, 0, SIDE, SIDE)).save(folder / "photo.png")
         for name in COMMANDS:
             rows.append(measured(name, trees, options.rounds, folder))
             print(rows[-1], flush=True)
-    machine = {"cpu": cpu_name(), "cores": os.cpu_count(), "platform": platform.platform(), "load_average_before": load}
-    versions = {"python": platform.python_version(), "torch": version("torch")}
-    report = {"command": " ".join(["python", *sys.argv]), "machine": machine, "versions": versions, "rows": rows}
-    options.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(f"written to {options.output}")
+    write_results(options.output, {**run_facts(), "rows": rows})
 
 
 if __name__ == "__main__":

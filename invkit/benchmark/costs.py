@@ -10,14 +10,14 @@ from statistics import fmean
 from typing import Any
 
 from ..core.files import parse_toml
+from ..recipes.components import check_component
 from ..recipes.model import Recipe, load_recipe
 from .plan import BenchmarkJob
 
-__all__ = ["DEFAULT_CHANNELS", "DEFAULT_ITERATIONS", "JobCost", "hours_text", "job_costs", "known_costs"]
+__all__ = ["JobCost", "all_parameters", "job_costs", "known_costs"]
 
 NETWORK, ADAM_SOLVERS = "dip-skip", ("joint-adam", "alternating-adam")
 KNOWN_CHANNELS, KNOWN_PIXELS = 128, 255 * 255  # of the iterations in job_costs.toml
-DEFAULT_CHANNELS, DEFAULT_ITERATIONS = 128, 5000  # of the network and of the solvers
 HERE = "the mean of the results in this folder"
 PROCESSOR = "measured on one core: the means of benchmarks/results"
 
@@ -96,10 +96,21 @@ def network_seconds(recipe: Recipe, kind: str) -> float:
     """
     if not trains_network(recipe):
         return 0.0
-    facts, params = known_costs()["iteration"][kind], recipe.solver.params
-    seconds = facts.get(params.get("precision", "float32"), facts["float32"])
-    channels = recipe.image_prior.params.get("channels", DEFAULT_CHANNELS) / KNOWN_CHANNELS
-    return float(seconds * channels * params.get("iterations", DEFAULT_ITERATIONS))
+    facts, solver = known_costs()["iteration"][kind], all_parameters(recipe, "solver")
+    seconds = facts.get(solver["precision"], facts["float32"])
+    channels = all_parameters(recipe, "image_prior")["channels"]
+    return float(seconds * channels / KNOWN_CHANNELS * solver["iterations"])
+
+
+def all_parameters(recipe: Recipe, place: str) -> dict[str, Any]:
+    """The parameters of a component of a recipe, with their defaults; raises as `check_component`.
+
+    Args:
+        recipe: with the component in its first stage.
+        place: of the component, as "image_prior" or "solver".
+    """
+    (one,) = [component for component in recipe.own_components() if component[0] == place]
+    return check_component(*one, seed=0, origin=recipe.name).all_parameters()
 
 
 def device_kind(device: str) -> str:
@@ -109,14 +120,3 @@ def device_kind(device: str) -> str:
     from ..pipeline.options import choose_device
 
     return choose_device(device).type
-
-
-def hours_text(seconds: float) -> str:
-    """A duration with its unit.
-
-    >>> hours_text(5), hours_text(300), hours_text(36000)
-    ('5 s', '5 min', '10.0 h')
-    """
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"

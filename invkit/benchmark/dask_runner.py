@@ -117,7 +117,7 @@ class DaskRunner:
             return self.failure(job, "WorkerDied", died)
         except (CancelledError, OSError) as error:
             raise lost_connection() from error
-        except Exception as error:
+        except Exception as error:  # a job records its own errors; this one is of the worker, as an import that failed
             reason = f"{type(error).__name__}: {error}"
             raise InputError(f"the workers cannot do the job {job.id} ({reason}); {SAME_INSTALLATION}") from error
         return finished

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from .costs import JobCost, hours_text
+from ..core.durations import duration_text
+from .costs import JobCost
 from .plan import BenchmarkJob, Plan
 from .store import Finished
 
@@ -103,7 +104,7 @@ def plan_table(plan: Plan, missing: Sequence[BenchmarkJob], costs: Mapping[tuple
         for dataset in plan.suite.datasets:
             pair = recipe.label, dataset.label
             seconds = costs[pair].seconds
-            times = ["unknown"] * 2 if seconds is None else [hours_text(seconds), hours_text(left[pair] * seconds)]
+            times = ["unknown" if seconds is None else duration_text(n * seconds) for n in (1, left[pair])]
             table.add_row(*pair, str(every[pair]), str(left[pair]), *times)
     return table
 
@@ -115,7 +116,7 @@ def cost_lines(plan: Plan, missing: Sequence[BenchmarkJob], costs: Mapping[tuple
     total = sum(count * (costs[pair].seconds or 0.0) for pair, count in left.items())
     unknown = [recipe for recipe, dataset in left if (recipe, dataset) not in known]
     without = f", without {', '.join(dict.fromkeys(unknown))}, whose time is unknown" if unknown else ""
-    about = f"about {hours_text(total)} one after the other{without}"
+    about = f"about {duration_text(total)} one after the other{without}"
     if left and len(unknown) == len(left):
         about = "their time is unknown until the first are done"
     lines = [f"{len(missing)} of {len(plan.jobs)} jobs to do, {about}"]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.evaluation import Floats
-from ..media.kernels import centred_kernel, padded_kernel
+from ..media.kernels import centred_kernel, padded_kernel, size_text
 from .records import DatasetResults, MetricInfo, Record
 from .result_files import read_kernel_file, read_picture
 from .scenes import Choice, DatasetSamples, PictureWindow, busiest, cropped_to_shape
@@ -194,7 +194,7 @@ def draw_kernel(axes: Axes, kernel: Kernel | None, side: int) -> None:
         return
     axes.imshow(padded_kernel(centred_kernel(kernel), side), cmap="gray", vmin=0, interpolation="nearest")
     without_axes(axes)
-    size = f"{kernel.shape[0]} × {kernel.shape[1]}"  # noqa: RUF001
+    size = size_text(*kernel.shape)
     axes.text(0.96, 0.04, size, transform=axes.transAxes, ha="right", va="bottom", fontsize=6, color="0.8")
 
 

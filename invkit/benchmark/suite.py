@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
 from ..core import registry
-from ..core.errors import InputError, InvkitError, PluginError, name_missing_components_at, one_line
+from ..core.errors import InputError, PluginError, name_missing_components_at, reported_as
 from ..core.files import parse_toml, read_toml_text
 from ..core.messages import Place, describe_errors, near_names, nearest_name
 from ..core.nested import Strict, listed, named
@@ -73,13 +73,9 @@ class ParameterisedSpec(Labelled):
             InvkitError: the component cannot be loaded, refuses its parameters, or fails.
         """
         component, values = self.checked()
-        try:
+        what = f"{self.family}.{self.label}: the component {component.__module__}.{component.__qualname__} failed"
+        with reported_as(PluginError, what, "check its params in the suite"):
             return component(*(root for _ in positional_names(component)), **dict(values))
-        except InvkitError:
-            raise
-        except Exception as error:
-            place = f"{self.family}.{self.label}: the component {component.__module__}.{component.__qualname__}"
-            raise PluginError(f"{place} failed: {one_line(error)}; check its params in the suite") from error
 
 
 class DatasetSpec(ParameterisedSpec):

@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from .errors import AssemblyError, InvkitError, first_line
+from .errors import AssemblyError, reported_as
 from .interfaces import Fidelity, ForwardOperator, ImagePrior, OperatorParameterPrior, Regularizer
 from .ranges import RANGE_TOLERANCE, check_range
 
@@ -135,14 +135,8 @@ def evaluated(place: str, component: nn.Module, evaluate: Callable[[], Tensor]) 
         component: for the message.
         evaluate: calls it.
     """
-    try:
+    with reported_as(AssemblyError, f"{place}: {type(component).__name__} fails on this problem"):
         value = evaluate()
-    except InvkitError:
-        raise
-    except Exception as error:
-        raise AssemblyError(
-            f"{place}: {type(component).__name__} fails on this problem ({type(error).__name__}: {first_line(error)})"
-        ) from error
     if not isinstance(value, Tensor):
         raise broken(place, component, type(value).__name__, "a tensor")
     if not bool(torch.isfinite(value).all()):

@@ -21,6 +21,7 @@ __all__ = [
     "is_out_of_memory",
     "name_missing_components_at",
     "one_line",
+    "reported_as",
     "scaling_advice",
 ]
 
@@ -85,6 +86,33 @@ def name_missing_components_at(place: str) -> Iterator[None]:
         yield
     except (UnknownNameError, PluginError) as error:
         raise type(error)(f"{place}: {error}") from error
+
+
+@contextmanager
+def reported_as(kind: type[InvkitError], what: str, remedy: str = "") -> Iterator[None]:
+    """Report any failure of code that is not invkit's: a plugin or a library may raise whatever it likes.
+
+    invkit's own errors and a lack of memory stay as they are.
+
+    Args:
+        kind: of the error to raise.
+        what: has failed; the type and the first line of the failure follow.
+        remedy: what to do.
+
+    Example:
+        >>> with reported_as(PluginError, "the metric 'mine' failed", "reinstall it"):
+        ...     [][0]
+        Traceback (most recent call last):
+        invkit.core.errors.PluginError: the metric 'mine' failed: IndexError: list index out of range; reinstall it
+    """
+    try:
+        yield
+    except (InvkitError, MemoryError):
+        raise
+    except (Exception, SystemExit) as error:
+        if is_out_of_memory(error):
+            raise
+        raise kind(f"{what}: {one_line(error)}" + (f"; {remedy}" if remedy else "")) from error
 
 
 def one_line(error: BaseException) -> str:

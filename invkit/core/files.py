@@ -36,7 +36,6 @@ __all__ = [
     "array_of",
     "check_memory",
     "check_regular",
-    "encode_text",
     "locked",
     "parse_json",
     "parse_toml",
@@ -47,6 +46,7 @@ __all__ = [
     "read_json_table",
     "read_text",
     "read_toml_text",
+    "save_file",
     "sha256_of",
     "sync_folder",
     "write_atomically",
@@ -124,13 +124,21 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def encode_text(text: str) -> bytes:
-    r"""UTF-8, in which the bytes of a file name that is not UTF-8 are escaped.
+def save_file(path: Path, content: bytes | str) -> None:
+    """Write a file, and the folder it lies in, for the user.
 
-    >>> encode_text("\udcfcbung")
-    b'\\udcfcbung'
+    Args:
+        path: of the file.
+        content: of texts in UTF-8; the bytes of a file name that is not UTF-8 are escaped.
+
+    Raises:
+        InputError: it cannot be written.
     """
-    return text.encode(errors="backslashreplace")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content if isinstance(content, bytes) else content.encode(errors="backslashreplace"))
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror or error}); choose another place") from error
 
 
 def sha256_of(path: Path) -> str:

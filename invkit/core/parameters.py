@@ -20,7 +20,7 @@ from typing import Annotated, Any, ParamSpec, TypeVar, get_args, get_origin, get
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, validate_call
 
 from .docstrings import argument_descriptions
-from .errors import InputError, PluginError, one_line
+from .errors import InputError, PluginError, reported_as
 from .messages import describe_problems
 from .nested import Component, NestedComponent, nested_component_of
 from .plugin_loading import entry_point_name
@@ -182,13 +182,9 @@ def parameters_of(component: type) -> type[BaseModel]:
             kind = described(type_in_recipe(parameter.annotation), descriptions.get(parameter.name))
             fields[parameter.name] = (kind, default)
     config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, protected_namespaces=())
-    try:
+    with reported_as(PluginError, f"the types of {component.__qualname__}'s keywords cannot be used"):
         model: type[BaseModel] = create_model(f"{component.__name__}Parameters", __config__=config, **fields)
         model.model_rebuild(raise_errors=True)  # finds the names inside a type, as in list["Thing"]
-    except Exception as error:
-        raise PluginError(
-            f"the types of {component.__qualname__}'s keywords cannot be used: {one_line(error)}"
-        ) from error
     return model
 
 
@@ -225,13 +221,9 @@ def parameters_schema(component: type) -> dict[str, Any]:
         PluginError: as `parameters_of`; also if a keyword has a type that no recipe can hold.
     """
     model = parameters_of(component)
-    try:
+    remedy = "recipes hold numbers, texts, true and false, lists and tables of them"
+    with reported_as(PluginError, f"{component.__qualname__} has a keyword that a recipe cannot hold", remedy):
         return model.model_json_schema()
-    except Exception as error:
-        raise PluginError(
-            f"{component.__qualname__} has a keyword that a recipe cannot hold: {one_line(error)}; recipes hold "
-            "numbers, texts, true and false, lists and tables of them"
-        ) from error
 
 
 def positional_names(component: type) -> list[str]:
@@ -269,13 +261,9 @@ def refuse_value(value: object) -> object:
 
 def arguments_of(component: type) -> list[Parameter]:
     """The arguments of a constructor with their types; raises `PluginError` if they cannot be found."""
-    try:
+    remedy = "import them when the module is run, not only under TYPE_CHECKING"
+    with reported_as(PluginError, f"the types of {component.__qualname__}'s arguments cannot be found", remedy):
         return list(inspect.signature(component, eval_str=True).parameters.values())
-    except Exception as error:
-        raise PluginError(
-            f"the types of {component.__qualname__}'s arguments cannot be found: {one_line(error)}; import them when "
-            "the module is run, not only under TYPE_CHECKING"
-        ) from error
 
 
 def check_argument(component: type, parameter: Parameter) -> None:

@@ -15,7 +15,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, PackageNotFoundError, distributions, version
 from typing import Any, ClassVar, TypeVar
 
-from .errors import InputError, InvkitError, PluginError, UnknownNameError, one_line
+from .errors import InputError, PluginError, UnknownNameError, one_line, reported_as
 from .messages import near_names, shortened
 from .nested import Component
 from .plugin_loading import entry_point_name, timed_import, unmet_requirement
@@ -258,12 +258,8 @@ def adapted_names(family: str, prefix: str) -> list[str]:
 def ask_adapter(prefix: str, question: Callable[[Adapter], AdapterAnswer]) -> AdapterAnswer:
     """The answer of an adapter; raises `PluginError` if it fails."""
     adapter = load("adapters", prefix)
-    try:
+    with reported_as(PluginError, f"the adapter '{prefix}' fails"):
         return question(adapter())
-    except InvkitError:
-        raise
-    except (Exception, SystemExit) as error:  # as at a plugin's import
-        raise PluginError(f"the adapter '{prefix}' fails: {type(error).__name__}: {error}") from error
 
 
 def check_known_family(family: str) -> None:

@@ -13,11 +13,11 @@ import numpy as np
 from PIL import Image
 
 from ..core.errors import InputError
-from ..core.files import write_atomically
+from ..core.files import save_file
 from .decoding import decode
 from .figures import load_matplotlib
 from .run_details import read_run_details
-from .run_folder import SNAPSHOT_FILE, SNAPSHOT_FOLDER
+from .run_folder import SNAPSHOT_FILE, SNAPSHOT_FOLDER, SUMMARY
 
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
@@ -121,7 +121,7 @@ def animate_folder(folder: Path, path: Path, seconds: float = 6.0) -> Path:
     found = [(one, one.kernel) for one in snapshots_in(folder) if one.kernel is not None]
     if not found:
         raise InputError(f"{folder} holds no snapshots to animate; run again with {IN_SHELL} --overwrite")
-    finished = folder / "result.json"
+    finished = folder / SUMMARY
     details = read_run_details(finished) if finished.exists() else {}
     history = SolveHistory(details, max(one.solve for one, _ in found))
     frames = []
@@ -200,11 +200,7 @@ def write_animation(path: Path, frames: Sequence[AnimationFrame], seconds: float
         raise InputError(f"{path} has no suffix of an animation; use one of {', '.join(PILLOW_OPTIONS)}, .mp4")
     pages = list(drawn_pages(frames))
     content = as_video(pages, each) if suffix == ".mp4" else as_pictures(pages, each, suffix)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror or error}); choose another place") from error
+    save_file(path, content)
     return path
 
 

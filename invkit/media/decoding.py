@@ -20,7 +20,7 @@ from ..core.errors import InputError, OutOfMemoryError, first_line
 from ..core.files import array_of, check_memory, read_bytes
 from .containers import check_layout, checked, has_small_values, opened_tiff
 
-__all__ = ["MAX_PIXELS", "READABLE_FORMATS", "StoredImage", "decode", "detected_format", "upright"]
+__all__ = ["MAX_PIXELS", "READABLE_FORMATS", "StoredImage", "decode", "detected_format", "refused_by_path", "upright"]
 
 READABLE_FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WebP", "NPY")
 MAX_PIXELS = 178_956_970
@@ -74,14 +74,29 @@ def decode(path: Path) -> StoredImage:
     kind = detected_format(content)
     if kind is None:
         raise InputError(f"{path} is not an image of a format that invkit reads ({', '.join(READABLE_FORMATS)})")
+    with refused_by_path(path, kind), strictly():
+        return DECODERS[kind](content)
+
+
+@contextmanager
+def refused_by_path(path: Path, kind: str | None) -> Iterator[None]:
+    """Name the file in the errors of a decoder, which may raise anything on damaged data.
+
+    Args:
+        path: of the file.
+        kind: its format.
+
+    Raises:
+        InputError: the file is refused, or damaged.
+        OutOfMemoryError: it does not fit in memory.
+    """
     try:
-        with strictly():
-            return DECODERS[kind](content)
+        yield
     except InputError as reason:
         raise InputError(f"{path} {reason}") from reason
     except MemoryError as error:
         raise OutOfMemoryError(f"{path} does not fit in memory; crop or shrink it first") from error
-    except Exception as error:  # a decoder may raise anything on damaged data
+    except Exception as error:
         raise InputError(
             f"{path} is truncated or damaged and cannot be read in full as {kind} ({reason_text(error)}); "
             "copy or export it again"

@@ -22,7 +22,7 @@ from ..numerics.registration import Aligned, align
 from ..numerics.similarity import SSIM_WINDOW, psnr, ssim
 from .colour import to_luma_chroma
 from .images import read_image
-from .kernels import as_kernel, mosaic, planes_picture, read_kernel
+from .kernels import as_kernel, mosaic, planes_picture, read_kernel, size_text
 from .layouts import channels_last, check_image, drawable_batch, to_bchw
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ def draw_image_panel(axes: Axes, batch: npt.NDArray[Any], title: str, subtitle: 
     axes.imshow(drawable(batch[0]), interpolation="antialiased")
     axes.set_axis_off()
     axes.set_title(counted_title(title, len(batch)), **TITLE)
-    axes.set_title(subtitle or f"{width} × {height}", **SUBTITLE)  # noqa: RUF001  a true times sign
+    axes.set_title(subtitle or size_text(width, height), **SUBTITLE)
 
 
 def counted_title(title: str, count: int) -> str:
@@ -243,7 +243,7 @@ def draw_kernel_panel(axes: Axes, planes: npt.NDArray[np.float64], are_kernels: 
         colors |= {"vmax": most or 1, "aspect": pixel_aspect(grid.shape), **signed}
     drawn = axes.imshow(grid, interpolation="nearest", **colors)
     what = ("Kernel" if len(planes) == 1 else f"{len(planes)} kernels") if are_kernels else "Operator parameter"
-    axes.set_title(f"{what}, {width} × {height}{' pixels' if are_kernels else ''}", **TITLE)  # noqa: RUF001
+    axes.set_title(f"{what}, {size_text(width, height)}{' pixels' if are_kernels else ''}", **TITLE)
     axes.set(xticks=[], yticks=[])
     bar = axes.figure.colorbar(drawn, ax=axes, fraction=0.05, pad=0.03)
     bar.ax.tick_params(labelsize=SMALL_FONT)
@@ -363,7 +363,7 @@ def comparison(result: Result, truth: str | Path | Array, kernel: str | Path | A
         axes.imshow(planes_picture(values), cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect=aspect)
         axes.set(xticks=[], yticks=[])
         axes.set_title(title, **TITLE)
-        axes.set_xlabel(f"{values.shape[2]} × {values.shape[1]}", fontsize=SMALL_FONT, color="0.4")  # noqa: RUF001
+        axes.set_xlabel(size_text(values.shape[2], values.shape[1]), fontsize=SMALL_FONT, color="0.4")
     return figure
 
 

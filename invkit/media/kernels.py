@@ -13,7 +13,7 @@ from ..core.errors import InputError
 from .decoding import StoredImage, decode
 
 __all__ = ["as_kernel", "centred_kernel", "check_kernel", "kernel_picture", "mosaic", "padded_kernel", "planes_picture",
-           "read_kernel"]  # fmt: skip
+           "read_kernel", "size_text"]  # fmt: skip
 
 VISIBLE_SIDE = 255  # pixels; the longer side of a kernel's picture has at least so many
 NEGATIVE_TOLERANCE = 0.01  # of the largest value: rounding and resampling leave such negative values
@@ -178,6 +178,11 @@ def check_kernel(kernel: npt.NDArray[np.generic], name: str = "the kernel") -> n
         raise InputError(f"{name} is zero everywhere; a blur kernel sums to one")
     scaled = values.clip(min=0) / high  # before the sum, which could overflow for huge values
     return np.asarray(scaled / scaled.sum(), dtype=np.float64)
+
+
+def size_text(*sides: int) -> str:
+    """Sides in pixels, of a kernel or an image, as ``3 × 5``."""  # noqa: RUF002  a true times sign
+    return " × ".join(map(str, sides))  # noqa: RUF001
 
 
 def kernel_picture(kernel: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:

@@ -19,7 +19,7 @@ from ..core.result import Result
 from .figures import counted_title, drawable, kernel_stack
 from .html import MUTED, card_html
 from .images import quantised
-from .kernels import planes_picture
+from .kernels import planes_picture, size_text
 from .layouts import channels_last, drawable_batch
 
 __all__ = ["problem_html", "result_html"]
@@ -60,7 +60,7 @@ def problem_html(problem: Problem) -> str:
     data = problem.data.detach()
     low, high = (float(end) for end in data.aminmax())
     rows = {
-        "data y": f"{shape_text(data.shape)}, {low:.3g} to {high:.3g}, {data.device}",
+        "data y": f"{size_text(*data.shape)}, {low:.3g} to {high:.3g}, {data.device}",
         "image x": prior_text(problem.image_prior, problem.image_prior.shape),
         "kernel k": prior_text(problem.kernel_prior, problem.kernel_prior.shape),
     }
@@ -77,12 +77,7 @@ def term_text(term: Term) -> str:
 def prior_text(prior: nn.Module, shape: Iterable[int]) -> str:
     """A prior by its class, the shape of its output and the number of its parameters."""
     unknowns = sum(parameter.numel() for parameter in prior.parameters())
-    return f"{type(prior).__name__}, {shape_text(shape)}, {unknowns:,} unknowns"
-
-
-def shape_text(shape: Iterable[int]) -> str:
-    """A shape as ``3 × 5``."""  # noqa: RUF002  a true times sign
-    return " × ".join(map(str, shape))  # noqa: RUF001
+    return f"{type(prior).__name__}, {size_text(*shape)}, {unknowns:,} unknowns"
 
 
 def image_html(batch: npt.NDArray[Any], caption: str) -> str:
@@ -110,7 +105,7 @@ def figure_html(samples: npt.NDArray[Any], caption: str, size: tuple[int, ...], 
     side, resampling = (PLANES_SIDE, Image.Resampling.BOX) if lossless else (IMAGE_SIDE, Image.Resampling.LANCZOS)
     picture.thumbnail((side, side), resampling)
     picture.save(buffer, format="WEBP", quality=WEBP_QUALITY, lossless=lossless)
-    text = escape(f"{caption}, {shape_text(reversed(size))}")
+    text = escape(f"{caption}, {size_text(*reversed(size))}")
     source = f"data:image/webp;base64,{b64encode(buffer.getvalue()).decode()}"
     inside = f'<img src="{source}" alt="{text}" style="display:block;max-width:100%">'
     return f'<div style="{FIGURE}">{inside}<div style="{MUTED}">{text}</div></div>'

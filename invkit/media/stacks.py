@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..core.errors import InputError, first_line
+from ..core.errors import InputError
 from ..core.files import array_of, check_memory, read_bytes
 from .containers import opened_tiff
-from .decoding import detected_format
+from .decoding import detected_format, refused_by_path
 
 __all__ = ["MIN_PLANES", "Stack", "encode_stack", "is_stack_file", "read_stack"]
 
@@ -44,16 +44,13 @@ def read_stack(path: str | Path) -> Stack:
 
     Raises:
         InputError: it is no such file, is damaged, or holds several channels or time points.
+        OutOfMemoryError: it does not fit in memory.
     """
     path = Path(path)
     content = read_bytes(path)
     kind = detected_format(content)
-    try:
+    with refused_by_path(path, kind):
         stack = Stack(array_of(content)) if kind == "NPY" else stack_of_tiff(content) if kind == "TIFF" else None
-    except InputError as reason:
-        raise InputError(f"{path} {reason}") from reason
-    except Exception as error:  # a decoder may raise anything on damaged data
-        raise InputError(f"{path} cannot be read as a stack ({first_line(error)}); export it again") from error
     if stack is None:
         raise InputError(f"{path} is no stack; give a TIFF file of several pages, or an .npy file (D, H, W)")
     if stack.values.ndim != 3 or 0 in stack.values.shape:

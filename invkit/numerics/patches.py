@@ -1,4 +1,4 @@
-"""Square patches of images without their mean, as coefficients of the discrete cosine transform (DCT)."""
+"""Square patches of images, and their discrete cosine transform (DCT)."""
 
 from __future__ import annotations
 
@@ -67,9 +67,16 @@ class PatchGrid:
         beyond = (0, width - self.size[1], 0, height - self.size[0])
         return F.unfold(F.pad(image[None, None], beyond, mode="replicate"), self.side, stride=self.stride)[0]
 
-    def averaged(self, patches: Tensor) -> Tensor:
-        """The image (H, W) whose pixels are the means of all patches (side^2, N) over them."""
-        return self.summed(patches) / self.summed(torch.ones_like(patches[:, :1]).expand_as(patches))
+    def averaged(self, patches: Tensor, weights: Tensor | None = None) -> Tensor:
+        """The image (H, W) whose pixels are the means of all patches over them.
+
+        Args:
+            patches: (side^2, N).
+            weights: of the patches, (N,), > 0; none: all patches count the same.
+        """
+        if weights is None:
+            return self.summed(patches) / self.summed(torch.ones_like(patches[:, :1]).expand_as(patches))
+        return self.summed(weights * patches) / self.summed(weights.expand_as(patches))
 
     def summed(self, patches: Tensor) -> Tensor:
         """The image (H, W) whose pixels are the sums of all patches (side^2, N) over them, without repeated lines."""

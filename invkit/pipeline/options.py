@@ -250,7 +250,7 @@ def check_memory(problem: Problem, solver: Solver[Any], device: torch.device) ->
     if isinstance(solver, StatesMemory):
         who, remedy = type_name(solver), solver.memory_remedy
     raise OutOfMemoryError(
-        f"{who} needs about {needed / 2**30:.1f} GB for an image of {size}, and {free / 2**30:.1f} GB are free; "
+        f"{who} needs about {needed / 1e9:.1f} GB for an image of {size}, and {free / 1e9:.1f} GB are free; "
         f"crop the image, or {remedy}"
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ..core import registry
-from ..core.errors import InvkitError, PluginError, RecipeError, is_out_of_memory, name_missing_components_at, one_line
+from ..core.errors import PluginError, RecipeError, name_missing_components_at, reported_as
 from ..core.messages import Place, describe_errors
 from ..core.nested import ComponentSpec
 from ..core.parameters import nested_components_of, parameters_of, positional_names, read_strictly
@@ -92,15 +92,9 @@ def with_params(spec: Any, params: Any) -> Any:
 @contextmanager
 def blamed(place: str, component: type) -> Iterator[None]:
     """Turn an unexpected error of a component into a `PluginError` that names it; a lack of memory stays as it is."""
-    try:
+    who = f"{component.__module__}.{component.__qualname__}"
+    with reported_as(PluginError, f"{place}: the component {who} failed"):
         yield
-    except (InvkitError, MemoryError):
-        raise
-    except (Exception, SystemExit) as error:
-        if is_out_of_memory(error):
-            raise
-        who = f"{component.__module__}.{component.__qualname__}"
-        raise PluginError(f"{place}: the component {who} failed: {one_line(error)}") from error
 
 
 def check_component(place: str, family: str, spec: ComponentSpec, seed: int, origin: str) -> CheckedComponent:

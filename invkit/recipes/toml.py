@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core import registry
-from ..core.errors import InputError, PluginError, one_line
+from ..core.errors import InputError, PluginError, reported_as
 from ..core.files import read_json, read_toml_text
 
 __all__ = ["read_result_document", "recipe_text", "registered_text"]
@@ -34,12 +34,9 @@ def registered_text(name: str) -> str:
     entry, package = registry.find("recipes", name), registry.load("recipes", name)
     if isinstance(package, str):  # registered in this session, as text
         return package
-    try:
+    what = f"the recipe '{entry.name}' of {entry.distribution} cannot be read from {entry.value}"
+    with reported_as(PluginError, what):  # a plugin may register anything as its package
         return (files(package) / f"{entry.name}.toml").read_text(encoding="utf-8")
-    except Exception as error:  # a plugin may register anything as its package
-        raise PluginError(
-            f"the recipe '{entry.name}' of {entry.distribution} cannot be read from {entry.value}: {one_line(error)}"
-        ) from error
 
 
 def read_result_document(path: str | Path) -> Mapping[str, Any]:

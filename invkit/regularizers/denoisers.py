@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..core.errors import InputError, RecipeError, first_line, one_line
+from ..core.errors import InputError, RecipeError, first_line, reported_as
 from ..core.messages import near_names
 from ..core.runtime.weights import weights_only
 from ..networks.random import seeded
@@ -61,13 +61,9 @@ class Denoiser:
     @cached_property
     def module(self) -> Any:
         """The denoiser, ready for use; raises `InputError`."""
-        try:
-            with seeded(0), weights_only():  # a network draws random weights before it loads its own
-                return self.load().eval().requires_grad_(False)
-        except InputError:
-            raise
-        except Exception as error:
-            raise InputError(f"{self.title} cannot be loaded: {error}{self.remedy}") from error
+        loading = reported_as(InputError, f"{self.title} cannot be loaded", self.remedy)
+        with loading, seeded(0), weights_only():  # a network draws random weights before it loads its own
+            return self.load().eval().requires_grad_(False)
 
     @cached_property
     def takes_noise(self) -> bool:
@@ -82,19 +78,13 @@ class Denoiser:
     def try_on(self, channels: int) -> None:
         """Denoise a black image; raises `InputError`. A later error is then not a fault of the settings."""
         module, trial = self.module, torch.zeros(1, channels, *TRIAL_SIZE)
-        try:
-            found = self.applied(copy.copy(module.to(trial)), trial, TRIAL_NOISE)
-            same = isinstance(found, Tensor) and found.shape == trial.shape
-        except Exception as error:
-            raise InputError(self.refusal(channels, f"{type(error).__name__}: {error}")) from error
-        if not same:
-            raise InputError(self.refusal(channels, "its result is no image of this shape"))
-        self.accepted.add(channels)
-
-    def refusal(self, channels: int, reason: str) -> str:
-        """The error message for images with so many channels."""
         with_settings = f" with settings {self.settings}" if self.settings else ""
-        return f"{self.title}{with_settings} does not denoise an image of {channels} channels: {reason}; {self.advice}"
+        refusal = f"{self.title}{with_settings} does not denoise an image of {channels} channels"
+        with reported_as(InputError, refusal, self.advice):
+            found = self.applied(copy.copy(module.to(trial)), trial, TRIAL_NOISE)
+        if not (isinstance(found, Tensor) and found.shape == trial.shape):
+            raise InputError(f"{refusal}: its result is no image of this shape; {self.advice}")
+        self.accepted.add(channels)
 
 
 def named_denoiser(name: str, settings: Mapping[str, Any], weights: str | None) -> Denoiser:
@@ -158,14 +148,10 @@ def with_weights(module: nn.Module, title: str, path: str | None) -> nn.Module:
     """A module with the weights of a file, of which numbers alone are read; raises `InputError`."""
     if path is None:
         return module
-    try:
+    remedy = "give a file of torch.save that holds its state_dict"
+    with reported_as(InputError, f"the weights of {title} cannot be read from {path}", remedy):
         saved = torch.load(path, map_location="cpu", weights_only=True)
         module.load_state_dict(saved.get("state_dict", saved))
-    except Exception as error:  # pickles fail in every way
-        raise InputError(
-            f"the weights of {title} cannot be read from {path}: {one_line(error)}; give a file of torch.save that "
-            "holds its state_dict"
-        ) from error
     return module
 
 
@@ -216,7 +202,7 @@ def deepinv_denoiser(name: str, settings: Mapping[str, Any]) -> Denoiser:
         settings,
         lambda: source(**settings),
         "change the settings (of networks in_channels and out_channels) or use TVDenoiser",
-        f"; {WEIGHTS_REMEDY}" if has_weights else "",
+        WEIGHTS_REMEDY if has_weights else "",
     )
     if not has_weights:  # otherwise the weights would have to be loaded now
         try:

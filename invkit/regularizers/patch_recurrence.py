@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import AfterValidator, Field
@@ -12,7 +11,9 @@ from torch import Tensor
 
 from ..core.interfaces import Attracting
 from ..core.parameters import NonNegative, Positive, PositiveInt, validated
-from ..numerics.patch_neighbours import Plane, nearest_patches, patches_of, weighted_overlap
+from ..numerics.geometry import size_of
+from ..numerics.patch_neighbours import nearest_patches
+from ..numerics.patches import PatchGrid
 from .local_minima import odd
 from .shrinkage import values_per_image
 
@@ -89,16 +90,20 @@ class PatchRecurrence(Attracting):
             return value
         coarse = F.interpolate(source, size=size, mode="bicubic", antialias=True, align_corners=False)
         planes = [
-            self.replaced(plane.double().cpu().numpy(), coarser.double().cpu().numpy())
+            self.replaced(plane.double().cpu(), coarser.double().cpu())
             for plane, coarser in zip(value.flatten(0, 1), coarse.flatten(0, 1), strict=True)
         ]
-        return torch.from_numpy(np.stack(planes)).to(value).view_as(value)
+        return torch.stack(planes).to(value).view_as(value)
 
-    def replaced(self, plane: Plane, coarse: Plane) -> Plane:
-        """Each patch of a plane replaced by its nearest neighbour of the coarse plane, averaged where they overlap."""
-        patches, database = patches_of(plane, self.side), patches_of(coarse, self.side)
-        nearest = database[nearest_patches(patches, database, self.components, self.excess)]
-        distance = np.square(nearest - patches).mean(1)
-        weights = np.exp(-distance / (2 * self.tolerance**2)).clip(SMALLEST_WEIGHT)
-        height, width = plane.shape
-        return weighted_overlap(nearest, weights, (height, width), self.side)
+    def replaced(self, plane: Tensor, coarse: Tensor) -> Tensor:
+        """A plane (H, W) whose patches are their nearest neighbours in the coarse plane, averaged where they overlap.
+
+        Both planes are float64 on the CPU.
+        """
+        grid, coarse_grid = (PatchGrid(size_of(one), self.side, stride=1) for one in (plane, coarse))
+        patches, database = grid.patches(plane), coarse_grid.patches(coarse)
+        wanted, stored = (one.T.contiguous().numpy() for one in (patches, database))
+        nearest = database[:, torch.from_numpy(nearest_patches(wanted, stored, self.components, self.excess))]
+        distance = (nearest - patches).square().mean(0)
+        weights = (-distance / (2 * self.tolerance**2)).exp().clamp(min=SMALLEST_WEIGHT)
+        return grid.averaged(nearest, weights)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .bench_output import comma_separated, plot_command, save_text, table_command
+from .bench_output import comma_separated, plot_command, table_command
 from .shared import complete_last, complete_names, complete_recipes, complete_suites, err, out, print_line
 
 if TYPE_CHECKING:
@@ -265,6 +265,7 @@ def speed_command(
       invkit bench speed selfdeblur --set image_prior.channels=32 --device cuda --output speed.json
     """
     from ...benchmark.speed import SpeedSetting, time_recipe
+    from ...core.files import save_file
     from ...core.solver import deferred_interrupt
     from ...media.output import strict_json
 
@@ -281,7 +282,7 @@ def speed_command(
         total, peak = f"{measured['seconds']:.1f} s", f"{measured['peak_bytes'] / 1e6:.0f} MB"
         print_line(f"{measured['stopped']} after {total}, peak memory {peak}")
     if output is not None:
-        save_text(output, text)
+        save_file(output, text)
     if measured["stopped"] == "interrupted":
         raise typer.Exit(interrupt.exit_code)
 

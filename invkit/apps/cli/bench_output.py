@@ -13,7 +13,7 @@ from .shared import err, out, print_line
 if TYPE_CHECKING:
     from ...benchmark.records import SuiteResults
 
-__all__ = ["comma_separated", "plot_command", "save_text", "table_command"]
+__all__ = ["comma_separated", "plot_command", "table_command"]
 
 TableFormat: TypeAlias = Literal["md", "csv", "latex", "html", "json"]
 TABLE_SUFFIXES: dict[str, TableFormat] = {
@@ -67,6 +67,7 @@ def table_command(
     from ...benchmark.formats import as_job_lines, as_terminal
     from ...benchmark.records import read_results
     from ...benchmark.tables import tables_of
+    from ...core.files import save_file
 
     kind = "json" if as_json else kind or (format_of(output) if output is not None else None)
     if each and (kind not in (None, "csv") or by or published):
@@ -82,7 +83,7 @@ def table_command(
     if output is None:
         typer.echo(text, nl=False)
         return
-    save_text(output, text)
+    save_file(output, text)
     print_line(f"{suite.progress()}; see {output}", err)
 
 
@@ -113,17 +114,6 @@ def format_of(path: Path) -> TableFormat:
             f"the format of {path} is unknown; end its name in {', '.join(TABLE_SUFFIXES)}, or give --format"
         )
     return TABLE_SUFFIXES[path.suffix.lower()]
-
-
-def save_text(path: Path, text: str) -> None:
-    """Write a file completely or not at all; raises `InputError`."""
-    from ...core.files import encode_text, write_atomically
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, encode_text(text))
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror or error}; choose another place") from error
 
 
 def comma_separated(text: str | None) -> list[str]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["deblur_command", "deconvolve_command", "rerun_command", "solve_command"]
 
-TOLD_MEMORY = 2**30  # bytes; who needs as much wants to know it before the start
+TOLD_MEMORY = 10**9  # bytes; who needs as much wants to know it before the start
 
 PhotoArgument = Annotated[Path, typer.Argument(help="The blurry photograph: PNG, JPEG, TIFF, BMP, WebP or NPY.")]
 ImageFiles = Annotated[
@@ -224,7 +224,7 @@ def run_job(job: Job, options: RestoreOptions, observers: Sequence[Observer]) ->
         print_line(f"recipe {job.facts['recipe_choice']}", err)
     needed = memory_needed(job.assembly.solver, job.assembly.problem)
     if needed >= TOLD_MEMORY:
-        print_line(f"the solve needs about {needed / 2**30:.1f} GB of memory", err)
+        print_line(f"the solve needs about {needed / 1e9:.1f} GB of memory", err)
     with stdout_for_json(options), run_folder(options) as working, deferred_interrupt() as interrupt:
         checkpoint = working / CHECKPOINT
         try:

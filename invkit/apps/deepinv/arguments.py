@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...core.errors import InputError, PluginError, RecipeError
+from ...core.errors import InputError, PluginError, RecipeError, reported_as
 from ...core.files import read_array
 from ...core.parameters import Seed
 from ...core.runtime.weights import weights_only
@@ -200,12 +200,7 @@ def constructor_arguments(arguments: Iterable[Argument], values: Mapping[str, An
 
 def build_instance(owner: type, arguments: Mapping[str, Any]) -> Any:
     """An instance of a class of deepinv; raises `RecipeError` if deepinv refuses the arguments or needs a package."""
-    try:
-        with weights_only():
-            return owner(**arguments)
-    except Exception as error:  # deepinv's assertions, indexing and divisions raise many kinds of errors
-        shown = {k: value if isinstance(value, PLAIN_TYPES) else type(value).__name__ for k, value in arguments.items()}
-        raise RecipeError(
-            f"deepinv's {owner.__name__} cannot be built with {shown or 'its defaults'}: "
-            f"{type(error).__name__}: {error}"
-        ) from error
+    shown = {k: value if isinstance(value, PLAIN_TYPES) else type(value).__name__ for k, value in arguments.items()}
+    what = f"deepinv's {owner.__name__} cannot be built with {shown or 'its defaults'}"
+    with reported_as(RecipeError, what), weights_only():
+        return owner(**arguments)

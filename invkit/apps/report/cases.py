@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ...media.kernels import centred_kernel, mosaic, padded_kernel
+from ...media.kernels import centred_kernel, mosaic, padded_kernel, size_text
 from .charts import Chart, Series, line_chart
 from .page import KernelRow, KernelTile, MethodResult
 from .pictures import picture_of
 
-__all__ = ["case_charts", "case_kernels", "kernel_row", "parameter_row", "size_text"]
+__all__ = ["case_charts", "case_kernels", "kernel_row", "parameter_row"]
 
 Planes = npt.NDArray[np.float64]
 
@@ -69,8 +69,3 @@ def planes_text(planes: Planes) -> str:
     """The number of planes, their height and width."""
     several = f"{planes.shape[0]} of " if planes.ndim > 2 else ""
     return several + size_text(*planes.shape[-2:])
-
-
-def size_text(first: int, second: int) -> str:
-    """Two sides, as ``5 × 7``."""  # noqa: RUF002  a true times sign
-    return f"{first} × {second}"  # noqa: RUF001

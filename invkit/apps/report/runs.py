@@ -19,17 +19,18 @@ from ...core.result import IMAGE, KERNEL, Result
 from ...media.animation import SnapshotFile, SolveHistory, evenly, snapshots_in
 from ...media.figures import SCALE_QUANTILE, deviation_plane, kernel_stack, luma_of, protocol_margins
 from ...media.images import read_image
+from ...media.kernels import size_text
 from ...media.layouts import channels_last, drawable_batch, to_bchw
 from ...media.run_details import read_run_details
+from ...media.run_folder import SUMMARY
 from ...numerics.registration import aligned_psnr
 from . import page
-from .cases import case_charts, case_kernels, size_text
+from .cases import case_charts, case_kernels
 from .charts import Points
 from .pictures import Picture, Track, picture_of, picture_of_file, untracked
 
 __all__ = ["Run", "is_run", "read_run", "run_in_memory", "runs_page", "with_input"]
 
-RESULT_JSON = "result.json"
 RUN_FRAMES = 24  # snapshots of a run that the page shows
 PSNR_POINTS = 60  # snapshots whose PSNR is measured
 
@@ -102,7 +103,7 @@ class Run:
 
 def is_run(folder: Path) -> bool:
     """Whether a folder holds a run."""
-    return (folder / RESULT_JSON).is_file()
+    return (folder / SUMMARY).is_file()
 
 
 def read_run(folder: Path) -> Run:
@@ -111,7 +112,7 @@ def read_run(folder: Path) -> Run:
     Raises:
         InputError: its result.json cannot be read.
     """
-    details = read_run_details(folder / RESULT_JSON)
+    details = read_run_details(folder / SUMMARY)
     kept = {name: folder / name for name in ("image.png", "image.npy", "photograph.png") if (folder / name).is_file()}
     image = kept.get("image.png") or kept.get("image.npy")
     return Run(
@@ -129,23 +130,25 @@ def read_run(folder: Path) -> Run:
 
 def read_map(path: Path) -> npt.NDArray[np.float64] | None:
     """The numbers of an image, (H, W) or (H, W, C); None if there is no such file, or another one."""
-    try:
-        values = np.asarray(read_array(path), dtype=np.float64)
-    except ValueError:
-        return None
-    return values if values.ndim in (2, 3) and values.size else None
+    values = read_numbers(path)
+    return values if values is not None and values.ndim in (2, 3) else None
 
 
 def read_planes(*paths: Path) -> npt.NDArray[np.float64] | None:
     """The numbers in the first readable file, (h, w) or (N, h, w)."""
-    for path in paths:
-        try:
-            values = np.asarray(read_array(path), dtype=np.float64)
-        except ValueError:
-            continue
-        if values.ndim >= 2 and values.size:
+    for values in map(read_numbers, paths):
+        if values is not None and values.ndim >= 2:
             return values if values.ndim == 2 else values.reshape(-1, *values.shape[-2:])
     return None
+
+
+def read_numbers(path: Path) -> npt.NDArray[np.float64] | None:
+    """The numbers of an array file; None if it is missing, empty or no array."""
+    try:
+        values = np.asarray(read_array(path), dtype=np.float64)
+    except ValueError:
+        return None
+    return values if values.size else None
 
 
 def run_in_memory(result: Result, label: str) -> Run:

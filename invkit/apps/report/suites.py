@@ -10,6 +10,7 @@ import numpy as np
 
 from ...benchmark.curves import cumulative_shares, has_ratio
 from ...benchmark.records import (
+    RESULT_FILE,
     DatasetResults,
     MetricInfo,
     Record,
@@ -24,8 +25,9 @@ from ...benchmark.tables import ResultTable, tables_of
 from ...core.errors import InputError
 from ...core.files import read_json_table
 from ...media.animation import evenly
+from ...media.kernels import size_text
 from . import page
-from .cases import case_charts, case_kernels, size_text
+from .cases import case_charts, case_kernels
 from .charts import Chart, Series, ratio_chart
 from .pictures import Picture, Track, picture_of, picture_of_file, untracked
 
@@ -82,7 +84,7 @@ def suite_methods(suite: SuiteResults, first_look: int) -> dict[str, page.Method
     methods = {}
     for look, recipe in enumerate(suite.recipes, start=first_look):
         record = next((record for record in suite.records if record.recipe == recipe.label and record.done), None)
-        details = {} if record is None else read_json_table(record.folder / "result.json")
+        details = {} if record is None else read_json_table(record.folder / RESULT_FILE)
         methods[recipe.label] = page.method_of(recipe.label, look, details.get("recipe_document"))
     return methods
 

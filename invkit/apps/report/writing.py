@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ...core.errors import InputError
-from ...core.files import encode_text, read_bytes, write_atomically
+from ...core.files import read_bytes, save_file
 from ...core.result import Result
 from .charts import look_class
 from .page import ReportPage, joined_pages
@@ -67,11 +67,7 @@ def report(
     page = joined_pages(pages)
     text = page_text(page, title or page.title, embed(page.pictures(), megabytes, track))
     target = Path(path)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(target, encode_text(text))
-    except OSError as error:
-        raise InputError(f"{target} cannot be written ({error.strerror or error}); choose another --output") from error
+    save_file(target, text)
     return target
 
 

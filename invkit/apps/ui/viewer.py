@@ -7,11 +7,13 @@ from typing import TypeVar
 
 from nicegui import ui
 
+from ...core.durations import duration_text
+from ...media.kernels import size_text
 from .components import Compare, as_sentence
 from .jobs import JobQueue, RestorationJob
 from .store import ARCHIVE_NAME, KeptRun, work_address
 
-__all__ = ["Viewer", "duration_text"]
+__all__ = ["Viewer"]
 
 Built = TypeVar("Built")
 
@@ -237,10 +239,10 @@ def show_facts(run: KeptRun) -> None:
 def fact_texts(run: KeptRun) -> list[str]:
     """The facts of a run."""
     facts = run.facts
-    texts = [f"Recipe {facts.recipe}", f"{facts.width} × {facts.height} pixels"]  # noqa: RUF001  times
+    texts = [f"Recipe {facts.recipe}", f"{size_text(facts.width, facts.height)} pixels"]
     if facts.kernel is not None:
         height, width = facts.kernel
-        texts.append(f"Kernel {width} × {height}")  # noqa: RUF001
+        texts.append(f"Kernel {size_text(width, height)}")
     texts.append(f"{duration_text(facts.seconds)}, {facts.iterations} iterations")
     if facts.stopped in EARLY_STOPS:
         texts.append(EARLY_STOPS[facts.stopped])
@@ -277,12 +279,3 @@ def delete_dialog(photo: str, delete: Callable[[], None]) -> Callable[[], object
             ui.button("Delete", on_click=proceed).props("unelevated no-caps")
             ui.button("Keep", on_click=dialog.close).props("flat no-caps autofocus")
     return dialog.open
-
-
-def duration_text(seconds: float) -> str:
-    """A duration as ``8 s``, ``2 min 5 s`` or ``1 h 4 min``."""
-    total = round(seconds)
-    if total < 60:
-        return f"{total} s"
-    minutes, rest = divmod(total, 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

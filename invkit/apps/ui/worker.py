@@ -82,7 +82,7 @@ def run_worker() -> None:
         send(messages.Done())
     except (InvkitError, OSError) as error:
         send(messages.Failed(error=str(error)))
-    except Exception as error:
+    except Exception as error:  # the page waits for an answer, whatever has failed
         traceback.print_exc()
         reason = f"{type(error).__name__}: {error}"
         send(messages.Failed(error=f"invkit has an internal error ({reason}); its terminal shows where it occurred"))

@@ -32,7 +32,6 @@ from invkit.apps.ui.photo_reader import read_apart
 from invkit.apps.ui.server import base_name, free_port
 from invkit.apps.ui.store import FACTS_FILE, VIEW_FOLDER, KeptRun, RunStore, new_id
 from invkit.apps.ui.uploads import THUMBNAIL_SIDE, UploadLimits, Uploads, browser_jpeg, read_photo, stored_jpeg
-from invkit.apps.ui.viewer import duration_text
 from invkit.core import registry
 from invkit.core.errors import InputError
 from invkit.recipes.model import load_recipe
@@ -269,13 +268,6 @@ def test_a_port_that_is_taken_is_replaced_by_another() -> None:
 def test_an_address_of_another_machine_is_refused_with_a_remedy() -> None:
     with pytest.raises(InputError, match=r"cannot be served at 192\.0\.2\.1 .* give another --host"):
         free_port("192.0.2.1", 0)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (125, "2 min 5 s"), (3840, "1 h 4 min")]
-)
-def test_durations(seconds: float, text: str) -> None:
-    assert duration_text(seconds) == text
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from invkit.benchmark.costs import HERE, JobCost, job_costs, known_costs
 from invkit.benchmark.plan import Plan, make_plan
 from invkit.benchmark.reporting import cost_lines
 from invkit.benchmark.suite import load_suite, parse_suite, selected
+from invkit.core.durations import duration_text
 from invkit.core.errors import InputError
 from invkit.datasets import Lai, Levin
 
@@ -73,8 +74,8 @@ def test_the_lines_say_the_total_and_what_it_leaves_out(tmp_path: Path) -> None:
     lines = cost_lines(plan, plan.jobs, job_costs(plan.jobs))
     seconds = 32 * known_costs()["levin"]["seconds"]["fast"]
     assert lines[0] == (
-        f"64 of 64 jobs to do, about {seconds / 60:.0f} min one after the other, without selfdeblur-coarse, whose time "
-        "is unknown"
+        f"64 of 64 jobs to do, about {duration_text(seconds)} one after the other, without selfdeblur-coarse, whose "
+        "time is unknown"
     )
     assert lines[1].startswith("Time of fast: measured")
     assert "invkit data fetch levin" in lines[-1]

@@ -94,7 +94,7 @@ def with_term(regularizer: Regularizer) -> Problem:
             with_term(ScalarPenalty()),
             r"regularizers\[1\]: ScalarPenalty gives the shape \(\), and must give \(2,\); one",
         ),
-        (with_term(Failing()), r"regularizers\[1\]: Failing fails on this problem \(RuntimeError: "),
+        (with_term(Failing()), r"regularizers\[1\]: Failing fails on this problem: RuntimeError: "),
         (with_term(NotFinite()), r"NotFinite gives NaN or infinite values, and must give finite ones"),
         (with_term(Number()), r"Number gives float, and must give a tensor"),
         (

@@ -59,7 +59,7 @@ def test_every_dry_run_of_the_page_works_without_data_and_shows_its_cost(page: M
         shown = CliRunner().invoke(app, [*words, *folders], env={"COLUMNS": "200", "INVKIT_DATA": None})
         assert shown.exit_code == 0, shown.output
         jobs, seconds, _ = page.cost_of(paper)
-        total = page.hours_text(seconds)
+        total = page.duration_text(seconds)
         assert f"{jobs} of {jobs} jobs to do, about {total} one after the other\n" in shown.output
         assert f"{jobs} jobs, about {total} on one GPU." in text
         assert f"{line.removesuffix(' --dry-run')} --output benchmarked/{paper.suite}_paper" in text

@@ -37,6 +37,21 @@ def test_unchanged_patches_average_to_the_image(grid: PatchGrid) -> None:
     torch.testing.assert_close(grid.averaged(grid.patches(image)), image)
 
 
+@given(grids, st.integers(0, 2**32 - 1))
+@settings(max_examples=60, deadline=None)
+def test_weighted_patches_are_averaged_as_in_a_loop(grid: PatchGrid, seed: int) -> None:
+    count = grid.patches(random(*grid.size)).shape[1]
+    patches, weights = random(16, count, seed=seed), 0.1 + random(count, seed=seed + 1)
+    total, shares = torch.zeros(grid.padded, dtype=torch.float64), torch.zeros(grid.padded, dtype=torch.float64)
+    along = (grid.padded[1] - 4) // grid.stride + 1
+    for index in range(count):
+        top, left = (grid.stride * place for place in divmod(index, along))
+        total[top : top + 4, left : left + 4] += weights[index] * patches[:, index].view(4, 4)
+        shares[top : top + 4, left : left + 4] += weights[index]
+    expected = (total / shares)[: grid.size[0], : grid.size[1]]
+    torch.testing.assert_close(grid.averaged(patches, weights), expected)
+
+
 @given(grids)
 @settings(max_examples=60, deadline=None)
 def test_patches_are_the_windows_of_the_image_with_its_last_lines_repeated(grid: PatchGrid) -> None:

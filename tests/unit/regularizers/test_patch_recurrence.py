@@ -15,7 +15,7 @@ from torch import Tensor
 
 from invkit.core.errors import InputError
 from invkit.core.problem import Term
-from invkit.numerics.patch_neighbours import nearest_patches, weighted_overlap
+from invkit.numerics.patch_neighbours import nearest_patches
 from invkit.operators.convolution import Convolution
 from invkit.regularizers.patch_recurrence import PatchRecurrence
 from invkit.solvers.irls import IRLS
@@ -42,21 +42,6 @@ def test_no_neighbour_is_farther_than_the_nearest_and_the_excess(
     found = nearest_patches(patches, database, side**2, excess)
     distances = np.sqrt(np.square(patches[:, None] - database[None]).sum(-1))
     assert np.all(distances[np.arange(wanted), found] <= (1 + excess) * distances.min(1) + 1e-9)
-
-
-@some
-@given(seed=seeds, height=st.integers(3, 9), width=st.integers(3, 9))
-def test_overlapping_patches_are_averaged_as_in_a_loop(seed: int, height: int, width: int) -> None:
-    random, side = np.random.default_rng(seed), 3
-    rows, columns = height - 2, width - 2
-    patches, weights = random.uniform(size=(rows * columns, 9)), random.uniform(0.1, 1, rows * columns)
-    total, count = np.zeros((height, width)), np.zeros((height, width))
-    for row in range(rows):
-        for column in range(columns):
-            index = row * columns + column
-            total[row : row + 3, column : column + 3] += weights[index] * patches[index].reshape(3, 3)
-            count[row : row + 3, column : column + 3] += weights[index]
-    assert np.allclose(weighted_overlap(patches, weights, (height, width), side), total / count)
 
 
 def test_the_target_is_made_of_the_nearest_patches_of_the_shrunk_image() -> None:

@@ -216,6 +216,6 @@ def test_weights_run_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pl
         torch.save({"weight": Planted(planted)}, folder / name)
     given = str(folder / "mine.pth") if place == "path" else "download"
     settings = {**SMALL_NETWORK, "pretrained": given}
-    with pytest.raises(InputError, match="DRUNet cannot be loaded: Weights only load failed"):
+    with pytest.raises(InputError, match="DRUNet cannot be loaded: UnpicklingError: Weights only load failed"):
         PlugAndPlay(denoiser="DRUNet", settings=settings).prox(torch.zeros(1, *SHAPE), 0.1)
     assert not planted.exists()
