@@ -20,8 +20,12 @@ REQUIRED = "INVKIT_REQUIRE_DATA"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A shared machine makes any deadline a matter of luck; "ci" draws the same examples every time, "thorough" new ones.
+# "versions" is for other versions of the libraries: what differs with them differs for the first examples.
 settings.register_profile(
     "ci", deadline=None, derandomize=True, max_examples=25, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile(
+    "versions", deadline=None, derandomize=True, max_examples=5, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile("thorough", deadline=None, max_examples=500, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
