@@ -10,6 +10,7 @@ __all__ = [
     "AssemblyError",
     "DataWeightsError",
     "DivergedError",
+    "FidelityWeightsError",
     "InputError",
     "InvkitError",
     "NotApplicableError",
@@ -53,6 +54,10 @@ class AssemblyError(InvkitError, TypeError):
 
 class DataWeightsError(AssemblyError):
     """A problem whose data have weights, for a solver or a fidelity that would not use them."""
+
+
+class FidelityWeightsError(DataWeightsError):
+    """The fidelity is the one that would not."""
 
 
 class PluginError(InvkitError, ImportError):

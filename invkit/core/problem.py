@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..numerics.geometry import shape_of
-from .errors import AssemblyError, DataWeightsError, InputError, scaling_advice
+from .errors import AssemblyError, DataWeightsError, FidelityWeightsError, InputError, scaling_advice
 from .interfaces import (
     Assignable,
     Fidelity,
@@ -345,7 +345,7 @@ def check_weighted(solver: object, problem: Problem, steps: int) -> None:
     fidelities = (problem.fidelity.at(iteration) for iteration in range(steps if problem.is_graded else 0))
     for fidelity in fidelities:
         if not isinstance(fidelity, SumOverData):
-            raise DataWeightsError(
+            raise FidelityWeightsError(
                 f"weights other than 0 and 1 need a fidelity that is a sum over the data, and {type_name(fidelity)} is "
                 "not; use mse"
             )

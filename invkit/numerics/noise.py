@@ -39,6 +39,7 @@ __all__ = [
     "rounding_sigma",
     "saturation_levels",
     "weights_of_variances",
+    "without_negligible",
 ]
 
 NoiseMethod: TypeAlias = Literal["zoran-weiss", "patch-covariance"]
@@ -55,6 +56,8 @@ MIN_EXCESS_KURTOSIS = 3.0  # of a Laplace distribution
 SATURATED_SHARE = 1e-3  # an extreme value of so many pixels is a limit of the sensor or of the file format
 PLANES_AT_ONCE = 16  # of a stack, so that temporary tensors are small
 BLOCK_SIDE = 16  # pixels; a block has one ratio of variance to mean
+PRECISE_QUANTILE = 0.1  # of the variances; a few data may be more precise by far, and most may be dead
+NEGLIGIBLE = 1e-5  # of the weight of precise data; less is lost in the rounding of transforms
 MIN_BLOCK_SHARE = 0.02  # of the brightest block's mean; darker blocks have too few photons for a ratio
 SECOND_DIFFERENCE, DIFFERENCE_ENERGY = (1.0, -2.0, 1.0), 36.0  # along both axes: almost zero on a blurred picture
 QUIET_BLOCKS, QUIET_BIAS = 0.1, 0.8  # the lowest tenth of blocks without texture is about 0.8 of their mean
@@ -162,6 +165,23 @@ def block_moments(planes: Tensor, counted: Tensor) -> tuple[Tensor, Tensor, Tens
         F.avg_pool2d(response.square() / DIFFERENCE_ENERGY * whole, block),
         F.avg_pool2d(planes[..., 1:-1, 1:-1] * whole, block),
     )
+
+
+def without_negligible(variance: Tensor) -> Tensor:
+    """Variances, infinite where they are so large beside those of the precise data that the data say nothing.
+
+    Weights below a hundred thousandth are lost in the rounding of Fourier transforms in single precision.
+
+    Args:
+        variance: > 0, of any shape, some of them finite.
+
+    Example:
+        >>> without_negligible(torch.tensor([1e-4, 2e-4, 1e30])).isinf().tolist()
+        [False, False, True]
+    """
+    finite = variance[variance.isfinite()].numpy()
+    limit = float(np.quantile(finite, PRECISE_QUANTILE)) / NEGLIGIBLE
+    return torch.where(variance < limit, variance, torch.inf)
 
 
 def weights_of_variances(variance: Tensor, known: Tensor | None = None) -> tuple[Tensor, float]:

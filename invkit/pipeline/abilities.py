@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..core import registry
-from ..core.errors import AssemblyError, DataWeightsError, PluginError
+from ..core.errors import AssemblyError, DataWeightsError, FidelityWeightsError, PluginError
 from ..core.fidelity_abilities import KullbackLeibler, LeastSquares, Separable
 from ..core.interfaces import (
     Assignable,
@@ -21,6 +21,7 @@ from ..core.interfaces import (
     Resizable,
     Reweightable,
 )
+from ..core.operator_parameters import Stacked
 from ..core.parameters import nested_components_of
 from ..core.problem import WeightedData
 from ..core.ranges import Convolving, NonNegative
@@ -28,6 +29,8 @@ from ..core.ranges import Convolving, NonNegative
 __all__ = ["cannot_weight_data", "lacks_ability"]
 
 SOLVERS = "solvers"  # the family
+WEIGHTING = {Blur: "sparse-admm and tv-admm", Stacked: "stack-tv-admm and stack-richardson-lucy"}
+"""Recipes that weight data, by the kind of their operator."""
 
 ABILITIES: dict[type, str] = {
     Assignable: "can be set to a given image or kernel",
@@ -74,17 +77,22 @@ def lacks_ability(place: str, holder: type, ability: type, given: type | None, f
     )
 
 
-def cannot_weight_data(recipe: str, reason: DataWeightsError) -> DataWeightsError:
-    """The error for variances or a mask that a recipe would not use; names the solvers that would.
+def cannot_weight_data(recipe: str, operator: ForwardOperator, reason: DataWeightsError) -> DataWeightsError:
+    """The error for variances or a mask that a recipe would not use; names recipes and solvers that would.
 
     Args:
         recipe: its name.
-        reason: of the solver.
+        operator: of the recipe.
+        reason: of the solver or of the fidelity.
     """
-    return DataWeightsError(
-        f"the recipe {recipe} has no use for variances or a mask: {reason}; the recipes sparse-admm and tv-admm use "
-        f"them, and others with the solvers {able(SOLVERS, WeightedData)}"
+    lead = f"the recipe {recipe} has no use for variances or a mask: {reason}"
+    if isinstance(reason, FidelityWeightsError):
+        return DataWeightsError(lead)
+    recipes = next(
+        (f"the recipes {names} do, and " for kind, names in WEIGHTING.items() if isinstance(operator, kind)), ""
     )
+    solvers = [name for name in solvers_for(type(operator)) if issubclass(registry.load(SOLVERS, name), WeightedData)]
+    return DataWeightsError(f"{lead}; {recipes}these solvers: {', '.join(solvers)}")
 
 
 def solvers_for(operator: type) -> list[str]:

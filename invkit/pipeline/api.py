@@ -65,7 +65,8 @@ def deblur(
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         sigma: standard deviation of the noise in [0, 1] units; None to estimate it.
         whole_picture: take the whole picture for the blurred scene; then only masked, transparent and unmeasured pixels
-            are unknown, where the recipe's solvers can leave them out. Otherwise frames, bars, date stamps, watermarks,
+            are unknown. A recipe whose solver cannot leave out masked or unmeasured pixels is refused; transparent ones
+            are then filled. Otherwise frames, bars, date stamps, watermarks,
             bad pixels and transparent pixels of a single picture do not enter the estimate, and a picture that is
             sharp already is returned as it was; the result's ``details["notices"]`` say so. Bad pixels are filled, and
             everything else that was left out is kept in the result.
@@ -76,9 +77,11 @@ def deblur(
             that of the format, or, of a dim picture and of numbers outside [0, 1], a value just above the largest.
             Results are in the units of the data.
         variance: of the noise of each pixel, in the units of the data squared: an array (H, W), for all channels, or in
-            the layout of the image, or a file (a picture, ``.npy``, TIFF). NaN or infinity: the pixel was not measured.
-            The data are weighted by 1 / variance, and the noise level is known, so ``sigma`` must be None. Stages that
-            estimate a kernel may ignore the weights; a recipe whose last stage would ignore them is refused.
+            the layout of the image, or a file (a picture, ``.npy``, TIFF). Of pictures of 8 and 16 bits, the units are
+            those of [0, 1]: 2 levels of 8 bits are the variance ``(2 / 255)**2``. NaN, infinity or 1e5 times the
+            variance of the precise pixels: the pixel was not measured. The data are weighted by 1 / variance, and the
+            noise level is known, so ``sigma`` must be None. Bad pixels are not looked for. Stages that estimate a
+            kernel may ignore the weights; a recipe whose last stage would ignore them is refused.
         time_limit: seconds after which the result so far is returned; as `Job.run`.
         progress: show a progress bar for each stage that takes longer than a second.
         observers: of every stage, one after the other.

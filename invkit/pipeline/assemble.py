@@ -92,7 +92,7 @@ def assemble(
         solver.check(problem)
     except DataWeightsError as reason:
         if needs_weights:
-            raise cannot_weight_data(recipe.name, reason) from reason
+            raise cannot_weight_data(recipe.name, operator, reason) from reason
         problem = replace(problem, weights=None)
         solver.check(problem)
     return Assembly(problem, solver, resolved_recipe(recipe, checked))

@@ -90,8 +90,10 @@ class Inputs:
         """
         given = {"image": image, "kernel": kernel, "truth": truth, "variance": variance}
         measured, are_pictures = read_input_image(image, operator), operator is None or operator.data_range is not None
-        noise = None if variance is None else read_variance(variance, measured.data, are_pictures=are_pictures)
-        if noise is not None:
+        noise = None
+        if variance is not None:
+            is_stack = measured.layout.planes
+            noise = read_variance(variance, measured.data, are_pictures=are_pictures, is_stack=is_stack)
             filled = with_unmeasured_filled(measured.data, noise, are_pictures=are_pictures)
             measured = replace(measured, data=filled)
         raw = measured

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..core import registry
+from ..core.errors import InputError
 from ..core.interfaces import Blur
 from ..numerics.bad_pixels import bad_pixels, filled_by_median
 from ..numerics.borders import MIN_SCENE_SIDE, Rectangle, scene_rectangle
@@ -42,11 +43,12 @@ FEATHER = 2  # pixels over which the restored image goes over into pixels that a
 MIN_WHOLE_PATCHES = 0.25  # of the patches of the noise estimator, without a hidden pixel
 NOISE_SEED = 0  # so that a run can be made again
 MIN_STEEPNESS = 0.75  # of the edges of a sharp picture; 0.7 was the most in 269 blurred photographs
+MIN_KNOWN_SHARE = 0.01  # of the pixels; of fewer no picture follows
 MIN_POINT_MASS = 0.75  # of a kernel, within 3 x 3 pixels, that is a point
 
 DESCRIPTIONS = {
     "transparent_share": "transparent pixels ({0:.0%} of the picture)",
-    "masked_share": "masked pixels ({0:.0%} of the picture, now filled)",
+    "masked_share": "masked or unmeasured pixels ({0:.1%} of the picture, now filled)",
     "frame": "a frame or bars ({0[0]} pixels at the top, {0[1]} at the bottom, {0[2]} left, {0[3]} right)",
     "bad_pixels": "{0} bad pixels (now filled)",
     "overlay_share": "writing or a mark over the picture ({0:.1%} of it)",
@@ -75,6 +77,7 @@ class Scene:
         kept: (h, w) in [0, 1], the weight with which the given pixels are kept in the result.
         left_out: what was found, for the details of the result; empty if the scene is the whole picture.
         is_examined: whether a sharp picture is to be returned as it is.
+        unknown_share: of the pixels of a whole picture, which are estimated with the others.
     """
 
     picture: Tensor
@@ -85,6 +88,7 @@ class Scene:
     kept: Tensor = field(default_factory=lambda: torch.zeros(1, 1))
     left_out: Mapping[str, Any] = field(default_factory=dict)
     is_examined: bool = False
+    unknown_share: float = 0.0
 
     def with_variance(self, variance: Tensor | None) -> Scene:
         """The scene with the variances (B or 1, C or 1, H, W) of the whole picture's noise; None if not known."""
@@ -126,13 +130,14 @@ class Scene:
 
     def facts(self, is_sharp: bool) -> dict[str, Any]:
         """What was left out, whether the scene is unchanged because it is sharp, and sentences that say so."""
-        parts = {name: text.format(self.left_out[name]) for name, text in DESCRIPTIONS.items() if name in self.left_out}
+        found = {**self.left_out, **({UNKNOWN_SHARE: self.unknown_share} if self.unknown_share else {})}
+        parts = {name: text.format(found[name]) for name, text in DESCRIPTIONS.items() if name in found}
         unblurred = [text for name, text in parts.items() if name != UNKNOWN_SHARE]
         notices = [UNKNOWN_NOTICE.format(parts[UNKNOWN_SHARE])] if UNKNOWN_SHARE in parts else []
         notices += [LEFT_OUT_NOTICE.format(enumerated(unblurred))] if unblurred else []
         notices += [UNCHANGED_NOTICE] if is_sharp else []
         return {
-            **({"left_out": dict(self.left_out)} if parts else {}),
+            **({"left_out": found} if parts else {}),
             **({"unchanged": True} if is_sharp else {}),
             **({"notices": notices} if notices else {}),
         }
@@ -165,17 +170,26 @@ def whole_scene(image: InputImage, unmeasured: Mask | None = None) -> Scene:
     Args:
         image: as it was read.
         unmeasured: (H, W); None: none.
+
+    Raises:
+        InputError: hardly any pixel is known.
     """
     data, transparent = image.data, transparent_pixels(image)
     hidden = transparent if unmeasured is None else transparent | unmeasured
     if not hidden.any():
         return Scene(data, data)
+    share = round(float(hidden.mean()), 5)
+    if share > 1 - MIN_KNOWN_SHARE:
+        raise InputError(
+            f"only {100 * (1 - share):.2g} % of the pixels were measured; the others are masked, transparent or of "
+            "infinite variance"
+        )
     given = data[0].numpy()
     shown = np.where(hidden, np.float32(0), given)
     filled = filled_smoothly(shown, hidden)
     sigma = noise_beside(shown, filled, hidden) if min(hidden.shape) >= PATCH_SIDE else 0.0
     known = KnownOfData(torch.from_numpy(~hidden)[None, None], is_needed=image.masked is not None)
-    return Scene(torch.from_numpy(as_noisy(filled, hidden, sigma))[None], data, known=known)
+    return Scene(torch.from_numpy(as_noisy(filled, hidden, sigma))[None], data, known=known, unknown_share=share)
 
 
 def find_scene(image: InputImage, min_size: Size = (1, 1), unmeasured: Mask | None = None) -> Scene:

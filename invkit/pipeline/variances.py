@@ -14,6 +14,7 @@ from ..core.errors import InputError
 from ..core.result import Array
 from ..media.decoding import decode
 from ..media.layouts import WHITE_VALUES, batched
+from ..numerics.noise import without_negligible
 
 __all__ = [
     "check_noise_given_once",
@@ -32,16 +33,19 @@ def check_noise_given_once(sigma: float | None) -> None:
         )
 
 
-def read_variance(given: Array | str | Path, data: Tensor, *, are_pictures: bool = True) -> Tensor:
+def read_variance(
+    given: Array | str | Path, data: Tensor, *, are_pictures: bool = True, is_stack: bool = False
+) -> Tensor:
     """Read the variances of data, infinite where nothing was measured.
 
     Args:
         given: a file or an array: (H, W), for all channels, or in the layout of the data. Arrays of pictures have their
             channels last, tensors and data that are no pictures first. NaN and infinity mean that nothing was measured
-            there. The units are those of the data, squared. Integers of 8 and 16 bits count from 0 to 1, as in
-            pictures.
+            there, and so does a variance of 1e5 times that of the precise data. The units are those of the data,
+            squared. Integers of 8 and 16 bits count from 0 to 1, as in pictures.
         data: (B, C, H, W), to which they belong.
         are_pictures: whether the data are pictures.
+        is_stack: whether the data are a stack of planes; a file then is one too.
 
     Returns:
         (B or 1, C or 1, H, W), float64, above 0.
@@ -53,7 +57,7 @@ def read_variance(given: Array | str | Path, data: Tensor, *, are_pictures: bool
         >>> read_variance(np.array([[0.01, np.nan]]), torch.zeros(1, 3, 1, 2)).tolist()
         [[[[0.01, inf]]]]
     """
-    values, name = real_values(given)
+    values, name = real_values(given, are_pictures=are_pictures, is_stack=is_stack)
     if not 2 <= values.ndim <= 4:
         raise InputError(f"{name} has shape {values.shape}; give one variance for each pixel, (H, W)")
     channels_first = isinstance(given, Tensor) or not are_pictures
@@ -72,20 +76,28 @@ def read_variance(given: Array | str | Path, data: Tensor, *, are_pictures: bool
             f"{name} holds zero or negative values; a variance is above 0, and NaN or infinite where a pixel was not "
             "measured"
         )
-    return found
+    return without_negligible(found)
 
 
-def real_values(given: Array | str | Path) -> tuple[npt.NDArray[Any], str]:
-    """Variances as an array of real numbers without opacity, and their name in errors; raises `InputError`."""
+def real_values(given: Array | str | Path, *, are_pictures: bool, is_stack: bool) -> tuple[npt.NDArray[Any], str]:
+    """Variances as an array of real numbers without opacity, those of pictures for data from 0 to 1, and their name.
+
+    Raises:
+        InputError: as `read_variance`.
+    """
     name, white = "the variance", None
-    if isinstance(given, str | Path):
+    if isinstance(given, str | Path) and is_stack:
+        from ..media.stacks import read_stack
+
+        values, name = read_stack(given).values, str(given)
+    elif isinstance(given, str | Path):
         stored, name = decode(Path(given)), str(given)
         values, white = (stored.values[..., :-1] if stored.alpha else stored.values), stored.white
     else:
         values = np.asarray(given.detach().cpu() if isinstance(given, Tensor) else given)
     if values.dtype.kind not in "fiu" or values.size == 0:
         raise InputError(f"{name} must hold real numbers, got {values.dtype} of shape {values.shape}")
-    whole = white or WHITE_VALUES.get(values.dtype.newbyteorder("="))
+    whole = (white or WHITE_VALUES.get(values.dtype.newbyteorder("="))) if are_pictures else None
     return (values if whole is None else values / whole), name
 
 

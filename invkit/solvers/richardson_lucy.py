@@ -8,11 +8,10 @@ from functools import partial
 from typing import Annotated, ClassVar
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ..core.errors import AssemblyError
+from ..core.errors import AssemblyError, DataWeightsError
 from ..core.fidelity_abilities import KullbackLeibler, divergence
 from ..core.interfaces import Assignable, Blur, ImagePrior, LinearOperator, OperatorParameterPrior
 from ..core.memory import StatesMemory
@@ -24,20 +23,20 @@ from ..core.solver import Solver
 from .discrepancy import StopRule, expected_discrepancy, noise_level
 from .masked_blur import MaskedBlur
 from .pixel_state import PixelState, check_padding, check_terms, image_prior_of, starting_point
+from .saturated_light import blending_weights, dilated_by_disk, footprint, sensor_response
 from .stack_blocks import Block, assembled, blocks_of, mean_of
 
 __all__ = ["RichardsonLucy", "RichardsonLucyState"]
 
 MIN_STARTING_VALUE = 1e-3  # a pixel that starts at zero stays zero
+MIN_SUPPORT = 1e-6  # of the largest weight that reaches a pixel; less is lost in the rounding of transforms
 MIN_VISIBLE_SHARE = 1e-2  # share of a pixel's light that must reach the data before the pixel is updated
 MIN_DIVISOR_SHARE = 0.1  # regularizers never reduce the divisor below this share of its value without them
 
-RESPONSE_SHARPNESS = 50.0  # a of the saturating response R (Whyte et al. 2014, Sec. 4)
 BRIGHT_SHARE = 0.9  # phi: share of the saturation level from which a latent pixel is poorly estimated (Sec. 5)
-BLENDING_SIGMA, BLENDING_RADIUS = 3.0, 9  # of the Gaussian that blends the two updates, pixels
 NUMBERS_PER_VOXEL = 6  # that a solve keeps: image, earlier image, change, support, the prior's image, the next image
+NUMBERS_OF_TERMS = 30  # that regularizers and their gradients need besides
 NUMBERS_PER_READ = 16  # that a step needs besides for each voxel of the image that it reads at once
-MIN_KERNEL_SHARE = 1e-2  # of a kernel's largest value; smaller values propagate no errors
 
 
 @dataclass(kw_only=True)
@@ -184,12 +183,18 @@ class RichardsonLucy(Solver[RichardsonLucyState], WeightedData, AnyRange, States
                 f"richardson-lucy knows saturated data of pictures that one kernel blurs, not of "
                 f"{type(problem.operator).__name__}; set solver.saturation=none"
             )
+        if self.gamma != 1 and problem.is_graded:
+            raise DataWeightsError(
+                "with a gamma, richardson-lucy compares linear light, and the variances are those of the data; set "
+                "solver.gamma=1"
+            )
 
     def memory_needed(self, problem: Problem) -> int:
         """Return about how many bytes a solve takes besides the problem itself."""
         blocks, voxels = blocks_of(problem, self.block_voxels), math.prod(problem.image_prior.shape)
         read = math.prod(blocks[0].image_shape(problem.image_prior.shape))
-        return problem.data.element_size() * (NUMBERS_PER_VOXEL * voxels + NUMBERS_PER_READ * read)
+        numbers = NUMBERS_PER_VOXEL + (NUMBERS_OF_TERMS if terms_on_image(problem) else 0)
+        return problem.data.element_size() * (numbers * voxels + NUMBERS_PER_READ * read)
 
     @torch.no_grad()
     def start(self, problem: Problem) -> RichardsonLucyState:
@@ -212,7 +217,7 @@ class RichardsonLucy(Solver[RichardsonLucyState], WeightedData, AnyRange, States
 
         support = assembled(blocks, image, partial(reached, problem.weights))
         known = assembled(blocks, image, partial(reached, problem.known)) if problem.is_graded else support
-        visible = known > MIN_VISIBLE_SHARE
+        visible = (known > MIN_VISIBLE_SHARE) & (support > MIN_SUPPORT * support.amax())
         if self.stop != "never":  # the first iterate from a constant image; the data would bring in their noise
             image = assembled(blocks, image, smooth)
         return RichardsonLucyState(
@@ -325,13 +330,6 @@ def shift_of(problem: Problem) -> float:
     return problem.fidelity.shift
 
 
-def sensor_response(light: Tensor, level: float) -> tuple[Tensor, Tensor]:
-    """Return the response of a sensor that saturates smoothly at ``level``, and its derivative (Whyte et al. 2014)."""
-    excess = RESPONSE_SHARPNESS * (light - level)
-    response = (light - F.softplus(excess) / RESPONSE_SHARPNESS).clamp_(min=KullbackLeibler.MIN_LIGHT)
-    return response, torch.sigmoid(-excess)
-
-
 def regularizer_gradient(problem: Problem, image: Tensor) -> Tensor:
     """Gradient of the terms on the image, in units in which the data term is the sum over the data's values."""
     terms = terms_on_image(problem)
@@ -373,24 +371,3 @@ def products(change: Tensor, earlier: Tensor, like: Tensor) -> tuple[Tensor, Ten
 def ratio(along: Tensor, size: Tensor) -> Tensor:
     """The quotient of two products, in [0, 1]; zero where the second is."""
     return torch.where(size > 0, along / size.clamp(min=torch.finfo(size.dtype).tiny), 0).clamp_(0, 1)
-
-
-def dilated_by_disk(mask: Tensor) -> Tensor:
-    """Dilate a mask of zeros and ones by the disk of radius 3, the union of these three boxes."""
-    boxes = ((7, 1), (5, 5), (1, 7))
-    pooled = [F.max_pool2d(mask, box, stride=1, padding=(box[0] // 2, box[1] // 2)) for box in boxes]
-    return torch.stack(pooled).amax(0)
-
-
-def blending_weights(mask: Tensor) -> Tensor:
-    """Blur a mask (B, C, H, W) by a Gaussian; its edge pixels are repeated beyond the border."""
-    offsets = torch.arange(-BLENDING_RADIUS, BLENDING_RADIUS + 1, dtype=mask.dtype, device=mask.device)
-    taps = torch.softmax(-offsets.square() / (2 * BLENDING_SIGMA**2), 0)
-    planes = F.pad(mask.flatten(0, 1)[:, None], (BLENDING_RADIUS,) * 4, mode="replicate")
-    rows = F.conv2d(planes, taps.view(1, 1, -1, 1))
-    return F.conv2d(rows, taps.view(1, 1, 1, -1)).view_as(mask)
-
-
-def footprint(kernel: Tensor) -> Tensor:
-    """One where a kernel (B, 1, h, w) is above `MIN_KERNEL_SHARE` of its largest value, else zero."""
-    return (kernel > MIN_KERNEL_SHARE * kernel.amax((-2, -1), keepdim=True)).to(kernel.dtype)

@@ -63,6 +63,20 @@ def test_richardson_lucy_is_that_of_scikit_image_where_no_border_matters() -> No
     assert 20 * np.log10(theirs / ours) > -0.05  # dB
 
 
+@pytest.mark.parametrize("recipe", ["stack-tv-admm", "stack-richardson-lucy"])
+def test_variances_of_a_stack_in_a_file_of_its_kind_count_in_its_units(recipe: str, tmp_path: Path) -> None:
+    data = blurred(beads())
+    variance = np.round(data + 4).astype(np.uint16)
+    variance[:, :5] = 30_000  # counts squared
+    tifffile.imwrite(tmp_path / "variance.tif", variance, imagej=True)
+    given: list[Any] = [variance, tmp_path / "variance.tif", variance.astype(float)]
+    found = [invkit.deconvolve(data, kernel(), recipe=recipe, variance=one, progress=False) for one in given]
+    level = float(np.mean(1 / variance.astype(float)) ** -0.5)
+    assert found[0].details["noise_sigma"] == pytest.approx(level, rel=1e-5)
+    for other in found[1:]:
+        np.testing.assert_array_equal(np.asarray(found[0].image), np.asarray(other.image))
+
+
 def test_a_stack_is_restored_and_the_units_do_not_matter() -> None:
     data = blurred(beads())
     found = invkit.deconvolve(data, kernel(), progress=False)

@@ -55,8 +55,9 @@ class RestoreOptions:
     variance: Annotated[
         Path | None,
         input_option(
-            help="Variance of the noise of each pixel (a picture, .npy or TIFF), in the units of the data squared; NaN "
-            "or infinity where a pixel was not measured. Replaces --sigma."
+            help="Variance of the noise of each pixel (a picture, .npy or TIFF), in the units of the data squared, of "
+            "pictures of 8 and 16 bits those of [0, 1]; NaN or infinity where a pixel was not measured. Replaces "
+            "--sigma."
         ),
     ] = None
     whole_picture: Annotated[

@@ -59,7 +59,7 @@ def test_the_mask_comes_back_and_the_result_says_what_was_hidden() -> None:
     np.testing.assert_array_equal(result.image.mask, hidden())
     assert np.isfinite(np.asarray(result.image)).all()
     assert result.details["left_out"] == {"masked_share": pytest.approx(hidden().mean(), abs=1e-5)}
-    assert "their values are unknown: masked pixels" in result.details["notices"][0]
+    assert "their values are unknown: masked or unmeasured pixels" in result.details["notices"][0]
 
 
 def test_a_pixel_is_hidden_in_all_colours() -> None:

@@ -194,6 +194,14 @@ def test_light_weights_do_not_hide_a_pixel_from_richardson_lucy() -> None:
     torch.testing.assert_close(found, heavy)
 
 
+def test_a_gamma_and_variances_of_the_data_are_refused() -> None:
+    problem = with_poisson(made(0.2 + 0.6 * random(1, 1, *SIZE, seed=5), a_kernel(size=KERNEL), padding="circular"))
+    problem = replace(problem, weights=graded(problem.data))
+    RichardsonLucy().check(problem)
+    with pytest.raises(DataWeightsError, match=r"set solver\.gamma=1"):
+        RichardsonLucy(gamma=2.2).check(problem)
+
+
 @pytest.mark.parametrize("fidelity", [L1(), Huber(threshold=0.05)])
 def test_robust_fidelities_are_weighted_in_the_split_image(fidelity: Any) -> None:
     """At the minimum of a convex objective, no other solver's image is lower."""

@@ -19,8 +19,9 @@ from invkit.regularizers.l0 import L0Gradient
 from invkit.regularizers.tv import TotalVariation
 from invkit.solvers.half_quadratic import HalfQuadratic
 from invkit.solvers.irls import IRLS
-from invkit.solvers.richardson_lucy import RichardsonLucy, agreement, blending_weights, dilated_by_disk, sensor_response
+from invkit.solvers.richardson_lucy import RichardsonLucy, agreement
 from invkit.solvers.ringing_removal import RingingRemoval, bilateral_filter
+from invkit.solvers.saturated_light import blending_weights, dilated_by_disk, sensor_response
 
 TV = [Term(TotalVariation(smoothing=0.02), 1e-3)]
 

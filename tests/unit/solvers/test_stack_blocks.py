@@ -140,6 +140,8 @@ def test_a_solve_in_blocks_says_that_it_needs_less_memory() -> None:
     voxels = problem.image_prior().numel()
     assert whole == 8 * (6 + 16) * voxels
     assert 8 * 6 * voxels < blocks < whole
+    smooth = replace(problem, regularizers=(Term(StackTotalVariation(), 1e-3),))
+    assert RichardsonLucy(block_voxels=MOST).memory_needed(smooth) == blocks + 8 * 30 * voxels
 
 
 @given(side=st.integers(1, 40), count=st.integers(1, 40), taps=st.integers(1, 9))
