@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
 from pathlib import Path
@@ -21,6 +22,7 @@ SUM_TOLERANCE = 0.01  # a kernel that is meant to sum to one does so within this
 MAX_OFFSET = 0.2  # of a kernel's peak; a higher border belongs to the kernel
 MAX_OFFSET_SHARE = 0.05  # of a kernel's sum; less changes a restoration little
 CORNER_SHARE, MIN_CORNER = 0.95, 0.02  # of a kernel's sum: in all four corners, and in each
+EMPTY_MIDDLE = 1e-3  # of the largest value
 GREY_TOLERANCE = 0.01  # of white: JPEG changes the channels of a grey picture by as much
 
 
@@ -67,7 +69,7 @@ def grey_values(stored: StoredImage, name: str) -> npt.NDArray[np.generic]:
     return np.asarray(values[..., 0])
 
 
-def as_kernel(values: npt.NDArray[np.generic], name: str = "the kernel") -> npt.NDArray[np.float64]:
+def as_kernel(values: npt.NDArray[np.generic], name: str = "the kernel", *, axes: int = 2) -> npt.NDArray[np.float64]:
     """A usable kernel from a user's values, with a warning for each correction.
 
     - Leading dimensions of one, (1, 1, h, w), are dropped.
@@ -78,15 +80,16 @@ def as_kernel(values: npt.NDArray[np.generic], name: str = "the kernel") -> npt.
       warning. Integers, as of a picture, are scaled without a warning, because their scale has no meaning.
     - An offset, as of a camera, is subtracted with a warning, unless floating-point values sum to one with it: the
       border then has one value, which is well below the peak and makes up a part of the sum.
-    - A kernel whose weight sits in the four corners is refused: this is the layout of a Fourier transform.
+    - A kernel whose weight sits in the corners of its frame is refused: this is the layout of a Fourier transform.
     - The kernel is not centred: a kernel off its centre shifts the image, as it did in the photograph.
 
     Args:
-        values: (h, w), perhaps with leading dimensions of one.
+        values: (h, w), or (d, h, w) for stacks, perhaps with leading dimensions of one.
         name: the kernel's name in messages.
+        axes: 2, or 3 for stacks.
 
     Returns:
-        (h, w), float64, non-negative, summing to one.
+        (h, w) or (d, h, w), float64, non-negative, summing to one.
 
     Raises:
         InputError: the values are refused.
@@ -99,11 +102,13 @@ def as_kernel(values: npt.NDArray[np.generic], name: str = "the kernel") -> npt.
         array([[0.  , 0.25],
                [0.25, 0.5 ]])
     """
-    values = values.reshape(values.shape[-2:]) if values.ndim > 2 and set(values.shape[:-2]) == {1} else values
-    kernel = check_kernel(values, name)
+    if values.ndim > axes and set(values.shape[:-axes]) == {1}:
+        values = values.reshape(values.shape[-axes:])
+    kernel = check_kernel(values, name, axes=axes)
     if sits_in_corners(kernel):
         raise InputError(
-            f"the weight of {name} sits in its four corners, as after a Fourier transform; give np.fft.fftshift(kernel)"
+            f"the weight of {name} sits in the corners of its frame, as after a Fourier transform; give "
+            "np.fft.fftshift(kernel)"
         )
     lowest = float(values.min())
     if lowest < 0:
@@ -115,7 +120,7 @@ def as_kernel(values: npt.NDArray[np.generic], name: str = "the kernel") -> npt.
     if share > MAX_OFFSET_SHARE:
         does = "is kept, because the values sum to one with it" if is_scaled else "is subtracted"
         warnings.warn(f"{name} lies on an offset, {share:.0%} of its sum, as of a camera; it {does}", stacklevel=2)
-        kernel = kernel if is_scaled else check_kernel((kernel - share / kernel.size).clip(min=0), name)
+        kernel = kernel if is_scaled else check_kernel((kernel - share / kernel.size).clip(min=0), name, axes=axes)
     if values.dtype.kind == "f" and not is_scaled:
         warnings.warn(f"{name} sums to {total:.4g}, not to one; it is scaled to one", stacklevel=2)
     return kernel
@@ -133,14 +138,19 @@ def offset_share(kernel: npt.NDArray[np.float64]) -> float:
         (0.448, 0.0)
     """
     inner = np.zeros(kernel.shape, dtype=bool)
-    inner[1:-1, 1:-1] = True
+    inner[tuple(slice(1, -1) if side > 1 else slice(None) for side in kernel.shape)] = True
+    if inner.all():
+        return 0.0
     low, level, high = np.quantile(kernel[~inner], [0.1, 0.5, 0.9])
     is_offset = inner.any() and 0 < level < MAX_OFFSET * kernel.max() and high - low < level / 2
     return float(level * kernel.size) if is_offset else 0.0
 
 
 def sits_in_corners(kernel: npt.NDArray[np.float64]) -> bool:
-    """Whether nearly all of a kernel's weight lies in the corners of its frame, and some of it in each.
+    """Whether a kernel is in the order of a Fourier transform: its origin is a corner of its frame.
+
+    Some of its weight then lies in each corner, and either nearly all of it does, or the first value is the largest and
+    the middle is empty.
 
     Example:
         >>> kernel = np.zeros((9, 9))
@@ -151,21 +161,30 @@ def sits_in_corners(kernel: npt.NDArray[np.float64]) -> bool:
     reach = [side // 4 for side in kernel.shape]
     if 0 in reach:
         return False
-    rows, columns = (np.r_[:far, side - far : side] for far, side in zip(reach, kernel.shape, strict=True))
-    corners = kernel[np.ix_(rows, columns)]
-    each = [part.sum() for half in np.split(corners, 2) for part in np.split(half, 2, axis=1)]
-    return bool(sum(each) > CORNER_SHARE and min(each) > MIN_CORNER)
+    ends = [(slice(far), slice(side - far, side)) for far, side in zip(reach, kernel.shape, strict=True)]
+    each = [float(kernel[corner].sum()) for corner in itertools.product(*ends)]
+    middle, peak = kernel[tuple(side // 2 for side in kernel.shape)], kernel.max()
+    starts_at_origin = kernel.flat[0] == peak and middle < EMPTY_MIDDLE * peak
+    return min(each) > MIN_CORNER and (sum(each) > CORNER_SHARE or bool(starts_at_origin))
 
 
-def check_kernel(kernel: npt.NDArray[np.generic], name: str = "the kernel") -> npt.NDArray[np.float64]:
-    """A kernel (h, w) of any real type as float64, its small negative values set to zero, scaled to sum to one.
+def check_kernel(
+    kernel: npt.NDArray[np.generic], name: str = "the kernel", *, axes: int = 2
+) -> npt.NDArray[np.float64]:
+    """A kernel of any real type as float64, its small negative values set to zero, scaled to sum to one.
+
+    Args:
+        kernel: (h, w), or (d, h, w) for stacks.
+        name: the kernel's name in messages.
+        axes: 2, or 3 for stacks.
 
     Raises:
-        InputError: the kernel is not two-dimensional, not of real numbers, has NaN or infinite values, has negative
+        InputError: the kernel has another shape, is not of real numbers, has NaN or infinite values, has negative
             values below a hundredth of the largest value, or is zero everywhere.
     """
-    if kernel.ndim != 2 or kernel.size == 0:
-        raise InputError(f"{name} must be a kernel (h, w), got shape {kernel.shape}")
+    if kernel.ndim != axes or kernel.size == 0:
+        form = "(h, w)" if axes == 2 else "(planes, h, w)"
+        raise InputError(f"{name} must be a kernel {form}, got shape {kernel.shape}")
     if kernel.dtype.kind not in "fiub":
         raise InputError(f"{name} holds {kernel.dtype} values; a kernel holds real numbers")
     values = kernel.astype(np.float64)

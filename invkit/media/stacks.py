@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from ..core.errors import InputError
 from ..core.files import array_of, check_memory, read_bytes
+from ..core.result import Array
 from .containers import opened_tiff
 from .decoding import detected_format, refused_by_path
+from .kernels import as_kernel
 
-__all__ = ["MIN_PLANES", "Stack", "encode_stack", "is_stack_file", "read_stack"]
+__all__ = [
+    "MIN_PLANES",
+    "Stack",
+    "check_not_colour",
+    "encode_stack",
+    "is_stack_file",
+    "read_stack",
+    "read_stack_kernels",
+]
 
 MIN_PLANES = 5  # fewer values along the first axis of three may be channels
 DEPTH_AXES = "ZIQ"  # of TIFF files: depth, or pages of unknown meaning
@@ -53,11 +64,40 @@ def read_stack(path: str | Path) -> Stack:
         stack = Stack(array_of(content)) if kind == "NPY" else stack_of_tiff(content) if kind == "TIFF" else None
     if stack is None:
         raise InputError(f"{path} is no stack; give a TIFF file of several pages, or an .npy file (D, H, W)")
+    if stack.values.ndim == 2:  # a file of one plane
+        stack = replace(stack, values=stack.values[None])
     if stack.values.ndim != 3 or 0 in stack.values.shape:
         raise InputError(
             f"{path} has shape {stack.values.shape}; give one channel and one time point, (planes, height, width)"
         )
     return stack
+
+
+def read_stack_kernels(given: Array | str | Path) -> npt.NDArray[np.float64]:
+    """The kernel of a stack, (B, D, h, w), from (D, h, w) or several of them.
+
+    Raises:
+        InputError: the file cannot be read, or it is the kernel of a picture; or as `as_kernel`.
+    """
+    if isinstance(given, str | Path):
+        values, name = read_stack(given).values, str(given)
+    else:
+        values, name = np.asarray(given.detach().cpu() if isinstance(given, Tensor) else given), "the kernel"
+    if values.ndim == 2:
+        raise InputError(
+            f"{name} has shape {values.shape}, and the kernel of a stack has planes, (planes, h, w); kernel[None] has "
+            "one, which blurs each plane of the data alone"
+        )
+    several = values if values.ndim == 4 else values[None]
+    return np.stack([as_kernel(one, name, axes=3) for one in several])
+
+
+def check_not_colour(given: Array | str | Path, what: str) -> None:
+    """Refuse an array of planes in colour, (D, H, W, 3) or with opacity, for several stacks; raises `InputError`."""
+    if isinstance(given, np.ndarray) and given.ndim == 4 and given.shape[-1] in (2, 3, 4):
+        raise InputError(
+            f"{what} has shape {given.shape}, planes in colour; restore each channel by itself, as array[..., 0]"
+        )
 
 
 def stack_of_tiff(content: bytes) -> Stack:

@@ -38,8 +38,8 @@ def only_page(file: TiffFile) -> TiffPage:
     if len(full) > 1 or stored > sum(math.prod(page.shape) for page in pages):  # ImageJ: many planes behind one page
         count = max(len(full), stored // math.prod(full[0].shape))
         raise InputError(
-            f"holds {count} pages; save the page you want as a file of its own (for a stack of planes, give it and its "
-            "kernel to invkit deconvolve, with the recipe stack-richardson-lucy)"
+            f"holds {count} pages; save the page you want as a file of its own (a stack of planes needs a recipe for "
+            "stacks, as stack-richardson-lucy, and a kernel of planes)"
         )
     return full[0]
 

@@ -90,10 +90,8 @@ class Inputs:
         """
         given = {"image": image, "kernel": kernel, "truth": truth, "variance": variance}
         measured, are_pictures = read_input_image(image, operator), operator is None or operator.data_range is not None
-        noise = None
-        if variance is not None:
-            is_stack = measured.layout.planes
-            noise = read_variance(variance, measured.data, are_pictures=are_pictures, is_stack=is_stack)
+        noise = None if variance is None else read_variance(variance, measured, are_pictures=are_pictures)
+        if noise is not None:
             filled = with_unmeasured_filled(measured.data, noise, are_pictures=are_pictures)
             measured = replace(measured, data=filled)
         raw = measured
@@ -243,10 +241,11 @@ def read_stacked(given: ArrayOrFile, what: str = "the measured data") -> InputIm
     Raises:
         InputError: it is no stack.
     """
-    from ..media.stacks import read_stack
+    from ..media.stacks import check_not_colour, read_stack
 
     is_file = isinstance(given, str | Path)
     stack = read_stack(given) if is_file else None  # type: ignore[arg-type]
+    check_not_colour(given, what)
     found = read_numbers(given if stack is None else stack.values, "(D, H, W), a stack of planes", what)
     kind: Literal["array", "tensor"] = "tensor" if isinstance(given, Tensor) else "array"
     ndim = 3 if len(found.data) == 1 and (stack is not None or np.ndim(given) == 3) else 4  # type: ignore[arg-type]
@@ -308,7 +307,8 @@ def single_precision(values: npt.NDArray[Any], name: str) -> Tensor:
 def real_numbers(given: ArrayOrFile, what: str = "the measured data") -> tuple[npt.NDArray[Any], str]:
     """An array, a tensor or an .npy file as an array of real numbers, and its name in errors; raises `InputError`."""
     if isinstance(given, np.ma.MaskedArray):
-        raise InputError("a kernel, or data that are no picture, cannot be masked; give array.filled(0), if 0 is right")
+        remedy = "give array.filled(0), and a variance that is NaN where data are unknown"
+        raise InputError(f"a kernel, or data that are no picture, cannot be masked; {remedy}")
     if isinstance(given, str | Path):
         values, name = read_array(Path(given)), str(given)
     else:
@@ -342,7 +342,9 @@ def read_operator_parameter(given: ArrayOrFile, operator: type[ForwardOperator] 
     if issubclass(operator, MeasuredPixels):
         return read_measured(given)
     if issubclass(operator, Stacked):
-        return read_stacked(given, "the kernel").data
+        from ..media.stacks import read_stack_kernels
+
+        return torch.from_numpy(read_stack_kernels(given)).float()
     if isinstance(given, str | Path) and Path(given).suffix.lower() != ".npy":
         return read_input_image(given).data.mean(1, keepdim=True)
     values, name = real_numbers(given, "the operator's parameter")

@@ -13,8 +13,9 @@ from torch import Tensor
 from ..core.errors import InputError
 from ..core.result import Array
 from ..media.decoding import decode
-from ..media.layouts import WHITE_VALUES, batched
+from ..media.layouts import batched
 from ..numerics.noise import without_negligible
+from .input_image import FLOAT_BITS, InputImage
 
 __all__ = [
     "check_noise_given_once",
@@ -22,6 +23,8 @@ __all__ = [
     "unmeasured_pixels",
     "with_unmeasured_filled",
 ]
+
+MOST_OF_SPREAD = 4.0  # of the data's variance, to which that of the noise adds: more is in other units
 
 
 def check_noise_given_once(sigma: float | None) -> None:
@@ -33,31 +36,31 @@ def check_noise_given_once(sigma: float | None) -> None:
         )
 
 
-def read_variance(
-    given: Array | str | Path, data: Tensor, *, are_pictures: bool = True, is_stack: bool = False
-) -> Tensor:
+def read_variance(given: Array | str | Path, image: InputImage, *, are_pictures: bool = True) -> Tensor:
     """Read the variances of data, infinite where nothing was measured.
 
     Args:
         given: a file or an array: (H, W), for all channels, or in the layout of the data. Arrays of pictures have their
             channels last, tensors and data that are no pictures first. NaN and infinity mean that nothing was measured
-            there, and so does a variance of 1e5 times that of the precise data. The units are those of the data,
-            squared. Integers of 8 and 16 bits count from 0 to 1, as in pictures.
-        data: (B, C, H, W), to which they belong.
+            there, and so do the mask of a masked array and a variance of 1e5 times that of the precise data. The
+            units are those of the data, squared: of a picture of 8 or 16 bits those of [0, 1]. For a stack of planes,
+            a file is one too.
+        image: the data (B, C, H, W), to which they belong.
         are_pictures: whether the data are pictures.
-        is_stack: whether the data are a stack of planes; a file then is one too.
 
     Returns:
         (B or 1, C or 1, H, W), float64, above 0.
 
     Raises:
-        InputError: they cannot be read or have another size, some are zero or negative, or nothing was measured.
-
-    Example:
-        >>> read_variance(np.array([[0.01, np.nan]]), torch.zeros(1, 3, 1, 2)).tolist()
-        [[[[0.01, inf]]]]
+        InputError: they cannot be read or have another size, some are zero or negative, nothing was measured, or they
+            are in other units than the data.
     """
-    values, name = real_values(given, are_pictures=are_pictures, is_stack=is_stack)
+    data, (values, name) = image.data, real_values(given, is_stack=image.layout.planes)
+    if image.bits != FLOAT_BITS and float(data.max()) <= 1 and values.dtype.kind in "iu":
+        raise InputError(
+            f"{name} holds whole numbers, and variances of pictures of 8 and 16 bits are in units of [0, 1]; divide "
+            f"those of levels by {2**image.bits - 1}**2"
+        )
     if not 2 <= values.ndim <= 4:
         raise InputError(f"{name} has shape {values.shape}; give one variance for each pixel, (H, W)")
     channels_first = isinstance(given, Tensor) or not are_pictures
@@ -76,29 +79,44 @@ def read_variance(
             f"{name} holds zero or negative values; a variance is above 0, and NaN or infinite where a pixel was not "
             "measured"
         )
-    return without_negligible(found)
+    found = without_negligible(found)
+    check_possible(found, data, name)
+    return found
 
 
-def real_values(given: Array | str | Path, *, are_pictures: bool, is_stack: bool) -> tuple[npt.NDArray[Any], str]:
-    """Variances as an array of real numbers without opacity, those of pictures for data from 0 to 1, and their name.
+def check_possible(variance: Tensor, data: Tensor, name: str) -> None:
+    """Refuse variances that are larger than that of the data, as in other units; raises `InputError`."""
+    known = variance.isfinite().expand_as(data)
+    spread = float(data[known].double().var(correction=0))
+    level = float((1 / variance[variance.isfinite()]).mean() ** -1)
+    if spread > 0 and level > MOST_OF_SPREAD * spread:
+        raise InputError(
+            f"{name} says that the noise has a standard deviation of {level**0.5:.3g}, and the data vary by "
+            f"{spread**0.5:.3g} only; give variances in the units of the data squared"
+        )
+
+
+def real_values(given: Array | str | Path, *, is_stack: bool) -> tuple[npt.NDArray[Any], str]:
+    """Variances as an array of real numbers without opacity, and their name in errors.
 
     Raises:
         InputError: as `read_variance`.
     """
-    name, white = "the variance", None
+    name = "the variance"
     if isinstance(given, str | Path) and is_stack:
         from ..media.stacks import read_stack
 
         values, name = read_stack(given).values, str(given)
     elif isinstance(given, str | Path):
         stored, name = decode(Path(given)), str(given)
-        values, white = (stored.values[..., :-1] if stored.alpha else stored.values), stored.white
+        values = stored.values[..., :-1] if stored.alpha else stored.values
+    elif isinstance(given, np.ma.MaskedArray):
+        values = np.ma.filled(given.astype(np.float64), np.nan)  # what is masked was not measured
     else:
         values = np.asarray(given.detach().cpu() if isinstance(given, Tensor) else given)
     if values.dtype.kind not in "fiu" or values.size == 0:
         raise InputError(f"{name} must hold real numbers, got {values.dtype} of shape {values.shape}")
-    whole = (white or WHITE_VALUES.get(values.dtype.newbyteorder("="))) if are_pictures else None
-    return (values if whole is None else values / whole), name
+    return values, name
 
 
 def unmeasured_pixels(variance: Tensor, data: Tensor) -> npt.NDArray[np.bool_]:

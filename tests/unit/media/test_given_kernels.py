@@ -56,5 +56,5 @@ def test_a_kernel_in_the_layout_of_a_fourier_transform_is_refused(side: int) -> 
     kernel = np.zeros((side, side))
     kernel[side // 2 - 2 : side // 2 + 3, side // 2 - 2 : side // 2 + 3] = gaussian(5, 1.0)
     as_kernel(kernel)
-    with pytest.raises(InputError, match=r"sits in its four corners.*give np.fft.fftshift"):
+    with pytest.raises(InputError, match=r"sits in the corners of its frame.*give np.fft.fftshift"):
         as_kernel(np.fft.ifftshift(kernel))
