@@ -102,7 +102,7 @@ class TestWithoutData:
         ("name", "preset", "jobs"),
         [
             *(("table1", "paper", 2 * 32), ("table1", "cpu", 2 * 3), ("table2", "paper", 4 * 32)),
-            *(("table3", "paper", 25 * 32), ("table4", "paper", 6 * 100), ("figure3", "paper", 2)),
+            *(("table3", "paper", 26 * 32), ("table4", "paper", 6 * 100), ("figure3", "paper", 2)),
         ],
     )
     def test_the_tables_of_the_paper_are_counted_with_their_time(

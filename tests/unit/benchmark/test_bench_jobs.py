@@ -243,4 +243,4 @@ def test_the_plan_is_shown_with_the_jobs_to_do() -> None:
     console = Console(file=output, width=100)
     console.print(plan_table(plan, plan.jobs[:1], {("wiener", "toy"): JobCost(90.0, "a guess")}))
     rows = [line.replace("│", " ").split() for line in output.getvalue().splitlines()]
-    assert ["wiener", "toy", "2", "1", "2", "min", "2", "min"] in rows
+    assert ["wiener", "toy", "2", "1", "1", "min", "30", "s", "1", "min", "30", "s"] in rows

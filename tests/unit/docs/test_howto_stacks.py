@@ -23,7 +23,7 @@ COMMANDS = [block.replace("\\\n", "") for block in re.findall(r"```bash\n(.*?)``
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     draw = np.random.default_rng(0)
-    stack, psf = draw.poisson(50, (6, 16, 18)).astype(np.float32), np.ones((3, 3, 3), np.float32)
+    stack, psf = draw.poisson(50, (6, 16, 18)).astype(np.float32), np.full((3, 3, 3), 1 / 27, np.float32)
     np.save(tmp_path / "stack.npy", stack)
     np.save(tmp_path / "psf.npy", psf)
     tifffile.imwrite(tmp_path / "stack.tif", stack, imagej=True, metadata={"axes": "ZYX"})

@@ -127,7 +127,7 @@ def make_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Seq
             if path.suffix == ".npy":
                 np.save(path, MEASURED.get(path.name, np.full((5, 5), 0.04)))
             if path.suffix == ".tif":
-                path.write_bytes(encode_stack(np.full((6, 7, 7), 2.0) + np.eye(7), {}, None))
+                path.write_bytes(encode_stack((np.full((6, 7, 7), 2.0) + np.eye(7)) / 630, {}, None))
             if path.suffix == ".toml":
                 path.write_text(MINIMAL, encoding="utf-8")
 
