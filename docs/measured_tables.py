@@ -145,12 +145,12 @@ REMARKS = {
     "small network succeeds on both. VDIP is better than SelfDeblur on three of the four images, W-DIP on two. The "
     "noise-robust method is made for noise and is worse without it; its settings for 800 iterations were not tuned.",
     "table3": "The published rows of classical methods end with another deconvolution: with the true kernel it gives "
-    "34.53 dB, and the one used here 35.60. `zuo-2016` has a schedule learned here, and not its authors'; it loses most on "
+    "34.53 dB, and the one used here 35.60. `zuo-2016` has a schedule learned here, not its authors'; it loses most on "
     "kernel 6, whose faint stroke it finds on one of the four images only. With large kernels, `perrone-favaro` and "
     "`chan-wong-tv` lose at the middle scales of their pyramid; the rule that `chan-wong-tv` follows to normalise its "
-    "kernel was chosen after both rules were seen on four of these images. `srn` has the weights of a small network that "
-    "was trained for minutes and knows a single kernel. `selfdeblur-small` was measured with an earlier version. Other "
-    "programs ran at the same time, which affects the seconds of the processor a little.",
+    "kernel was chosen after both rules were seen on four of these images. `srn` has the weights of a small network "
+    "that was trained for minutes and knows a single kernel. `selfdeblur-small` was measured with an earlier version. "
+    "Other programs ran at the same time, which affects the seconds of the processor a little.",
     "noise1": f"{FORMER} On one image (4, 4) `best` selects a wrong kernel, and `fast` does not: with more candidates, "
     "it happens more often that a wrong one looks best because of noise.",
     "table4_five": "One image of each category, with different kernels; the published rows are means over all 100, so "

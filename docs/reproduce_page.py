@@ -152,7 +152,9 @@ def measured_at_full_size() -> str:
     """Whether any committed result has the settings of the paper."""
     found = [result_name(each, PAPER) for each in TABLES if (RESULTS / f"{result_name(each, PAPER)}.csv").exists()]
     if not found:
-        return "**No figure on this page is of the preset `paper`: the paper's tables have never been measured here.**"
+        count = len(single_images())
+        some = f" At full size, single images have been solved: {count} ([](#single-images))." if count else ""
+        return f"**With the preset `paper`, the paper's tables have never been measured here.**{some}"
     return f"Only these results are of the preset `paper`: {', '.join(f'`{name}`' for name in found)}."
 
 
@@ -272,16 +274,42 @@ def size_in_words(recipe: Recipe) -> str:
     return f"{prior['channels']} channels, {solver['iterations']} iterations"
 
 
+def single_images() -> Sequence[Mapping[str, Any]]:
+    """The images that benchmarks/full_size.py has solved at full size; none if none is committed."""
+    report = committed(RESULTS / "full_size.json")
+    return report["rows"] if report else []
+
+
+def solved_images() -> str:
+    """Their figures."""
+    if not single_images():
+        return ""
+    points = (500, 1000, 2000, 5000)
+    rows = []
+    for row in single_images():
+        curve = {point["iteration"]: f"{point['psnr']:.2f}" for point in row["curve"]}
+        rows.append(
+            [row["image"], f"`{row['recipe']}`", *(curve[point] for point in points), f"{row['published image']:.2f}",
+             f"{row['kernel-similarity']:.3f}", duration_text(row["seconds"])]
+        )  # fmt: skip
+    heads = ["image", "recipe", *(f"{point} iterations, dB" for point in points), "published image, dB",
+             "similarity of the kernel", "time"]  # fmt: skip
+    return (
+        "\nMeasured by `python benchmarks/full_size.py`, in bfloat16 with a single thread, while other programs ran, "
+        "beside the images that the authors published:\n\n" + table(heads, rows)
+    )
+
+
 def one_image() -> str:
     """A single image at full size without a GPU."""
     seconds = 5000 * known_costs()["iteration"]["cpu"]["bfloat16"]
     return (
-        "## One image without a GPU\n\n"
+        "(single-images)=\n## One image without a GPU\n\n"
         "```bash\ninvkit deblur $INVKIT_DATA/levin/blurry/im3_kernel5_img.png --recipe selfdeblur-released "
         "--kernel-size 17 \\\n    --set solver.precision=bfloat16 --device cpu "
         "--truth $INVKIT_DATA/levin/sharp/im3.png --output full_size\n```\n\n"
         f"This is one job of Table 3 in bfloat16: about {duration_text(seconds)} on two cores, computed from the "
-        "seconds of an iteration. After Ctrl-C, the same command with `--resume` continues.\n"
+        "seconds of an iteration. After Ctrl-C, the same command with `--resume` continues.\n" + solved_images()
     )
 
 
@@ -343,7 +371,12 @@ def unmeasured(paper: PaperTable) -> list[str]:
     """The recipes of a table that lack images at the settings of the paper, as a line."""
     suite, done = paper_suite(paper), jobs_of(result_name(paper, PAPER))
     cases = len(make_plan(suite, NO_DATA, count_only=True).jobs) // len(suite.recipes)
-    counts = {spec.label: len({record["case"] for record in done.get(spec.label, ())}) for spec in suite.recipes}
+    singles = single_images() if paper.suite == "table3" else []
+    solved = {spec.label: {record["case"] for record in done.get(spec.label, ())} for spec in suite.recipes}
+    counts = {
+        label: len(images | {row["image"] for row in singles if row["recipe"] == label})
+        for label, images in solved.items()
+    }
     never = [f"`{label}`" for label, count in counts.items() if not count]
     left = [f"{', '.join(never)} on any image"] if never else []
     left += [f"`{label}` on {cases - n} of {cases} images" for label, n in counts.items() if 0 < n < cases]

@@ -86,7 +86,7 @@ def test_what_the_remarks_say_of_the_figures_is_so() -> None:
 
 def test_it_says_that_nothing_was_measured_at_full_size_until_something_was(page: ModuleType, tmp_path: Path) -> None:
     text = page.reproduce_page()
-    assert "No figure on this page is of the preset `paper`" in text
+    assert "With the preset `paper`, the paper's tables have never been measured here" in text
     assert "`selfdeblur`, `selfdeblur-released`, `selfdeblur-delta` on any image" in text
     head = "dataset,case,image,kernel,recipe,seed,status,psnr,ssim"
     rows = [f"levin,im{i}_kernel5,{i},5,selfdeblur-released,0,done,3{i}.5,0.9" for i in (1, 2)]
@@ -96,6 +96,16 @@ def test_it_says_that_nothing_was_measured_at_full_size_until_something_was(page
     assert "| `selfdeblur-released` | `paper` | 2 | 32.00 | 0.9000 | 33.07 | 0.9313 |" in text
     assert "`selfdeblur-released`: 128 channels, 5000 iterations" in text
     assert "`selfdeblur`, `selfdeblur-delta` on any image; `selfdeblur-released` on 30 of 32 images" in text
+
+
+def test_single_images_at_full_size_are_shown_and_counted(page: ModuleType, tmp_path: Path) -> None:
+    shutil.copy(COMMITTED / "full_size.json", tmp_path)
+    text, rows = page.reproduce_page(), json.loads((tmp_path / "full_size.json").read_text())["rows"]
+    assert f"single images have been solved: {len(rows)} ([](#single-images))" in text
+    for row in rows:
+        at_the_end = next(point["psnr"] for point in row["curve"] if point["iteration"] == 5000)
+        assert f"| {at_the_end:.2f} | {row['published image']:.2f} |" in text
+    assert f"`selfdeblur-released` on {32 - len(rows)} of 32 images" in text
 
 
 def test_figures_of_a_gpu_appear_when_they_are_committed(page: ModuleType, tmp_path: Path) -> None:
