@@ -161,6 +161,9 @@ def power_spectrum(filters: Sequence[DifferenceFilter], size: Sides, like: Tenso
     Returns:
         (H, W // 2 + 1) or (D, H, W // 2 + 1), real.
 
+    Raises:
+        ValueError: a filter is across planes, and the grid has two sides.
+
     Example:
         >>> power_spectrum(GRADIENT, (2, 2), torch.zeros(1))  # 4 for each direction that alternates
         tensor([[0., 4.],

@@ -88,7 +88,7 @@ class MaskedBlur:
 
 
 def axes_of(problem: Problem) -> int:
-    """Return the number of dimensions of the problem's blur; 2 if its operator is none."""
+    """Return the number of dimensions of the problem's blur; 2 if its operator is no convolution."""
     return problem.operator.axes if isinstance(problem.operator, Convolving) else 2
 
 

@@ -71,7 +71,7 @@ class Block:
         return self.window(image, [one.core for one in self.spans])
 
     def core_within(self, part: Tensor) -> Tensor:
-        """The same of what `image_of` returns."""
+        """The block's core, which `core_of` gives, within its part of the image, which `image_of` gives."""
         return self.window(part, [(one.core[0] - one.image[0], one.core[1]) for one in self.spans])
 
     def counted_within(self, part: Tensor) -> Tensor:

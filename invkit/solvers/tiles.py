@@ -261,7 +261,7 @@ def wiener_filtered(problem: Problem, image: Tensor, kernel: Tensor, weight: flo
         problem: gives the data.
         image: (B, C, H, W), gives the size of the result, and its blur stands in for unknown data.
         kernel: (B, 1, h, w), or (B, d, h, w) of a stack, which is filtered as a whole.
-        weight: of the squared gradients, > 0.
+        weight: of the squared gradients, > 0; planes of a stack are taken as one pixel apart.
     """
     axes = axes_of(problem)
     taps = sides_of(kernel, axes)

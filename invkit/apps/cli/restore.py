@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["deblur_command", "deconvolve_command", "rerun_command", "solve_command"]
 
-TOLD_MEMORY = 10**9  # bytes; who needs as much wants to know it before the start
+TOLD_MEMORY = 10**9  # bytes; a solve that needs more says so before it starts
 
 PhotoArgument = Annotated[Path, typer.Argument(help="The blurry photograph: PNG, JPEG, TIFF, BMP, WebP or NPY.")]
 ImageFiles = Annotated[
