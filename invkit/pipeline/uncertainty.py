@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from ..core.errors import InputError
-from ..core.interfaces import Assignable, KernelPrior
+from ..core.interfaces import Assignable, KernelPrior, LinearOperator
+from ..core.operator_parameters import Stacked
 from ..core.result import KERNEL, Array, GivesVariances, Result
 from ..core.runtime.threads import threads_worth
 from ..core.solver import Counting, Observer, Solver
@@ -111,18 +112,27 @@ def plan_uncertainty(
     choices = [last.recipe, *([stages[0].recipe.referee] if stages[0].recipe.referee else [])]
     obstacles = [obstacle_of(last.restoring(recipe), first, kernel_size) for recipe in choices]
     if all(obstacles):
-        raise cannot_say(stages[0].recipe, f"{obstacles[0]} (recipe {choices[0].name})")
+        problem, reason = first.problem, f"{obstacles[0]} (recipe {choices[0].name})"
+        is_picture = isinstance(problem.operator, LinearOperator) and not isinstance(problem.operator, Stacked)
+        raise cannot_say(stages[0].recipe, reason, others_can=is_picture)
     if last.sigma is None:
         raise InputError("how sure the result is depends on the noise level, and the image is too small to estimate "
                          "it; give it (--sigma, sigma=...)")  # fmt: skip
     return UncertaintyPlan(source, count, choices[obstacles.index(None)], source != "known")
 
 
-def cannot_say(recipe: Recipe, reason: str) -> InputError:
-    """The refusal of a recipe."""
+def cannot_say(recipe: Recipe, reason: str, *, others_can: bool = True) -> InputError:
+    """The refusal of a recipe.
+
+    Args:
+        recipe: the recipe.
+        reason: why it cannot say, to follow a colon.
+        others_can: whether the recipes for pictures can.
+    """
+    remedy = ", or use fast or best for an unknown kernel, sparse-admm or tv-admm for a known one" if others_can else ""
     return InputError(
-        f"the recipe {recipe.name} cannot say how sure it is: {reason}; leave out --uncertainty (uncertainty=...), or "
-        "use fast or best for an unknown kernel, sparse-admm or tv-admm for a known one"
+        f"the recipe {recipe.name} cannot say how sure it is: {reason}; leave out --uncertainty "
+        f"(uncertainty=...){remedy}"
     )
 
 

@@ -227,7 +227,9 @@ def test_tomographs_are_no_blurs_and_have_richardson_lucy_too() -> None:
 
 def test_uncertainty_of_a_stack_is_refused_before_the_solve() -> None:
     settings = ["solver=linear-admm", "fidelity=mse", "regularizers=[{name='tv',weight=1e-4}]"]
-    with pytest.raises(InvkitError, match="its data are a stack of planes"):
+    with pytest.raises(
+        InvkitError, match=r"its data are a stack of planes.*leave out --uncertainty \(uncertainty=...\)$"
+    ):
         invkit.deconvolve(blurred(beads()), kernel(), overrides=settings, sigma=2.0, uncertainty=4, progress=False)
     with pytest.raises(InvkitError, match="its data are a stack of planes"):
         invkit.restore(

@@ -44,7 +44,10 @@ class RestoreOptions:
     ] = None
     kernel: Annotated[
         Path | None,
-        input_option(help="The blur kernel (.npy or a grey picture), or another known operator parameter, as a mask."),
+        input_option(
+            help="The blur kernel (.npy, a grey picture, for a stack a TIFF file of planes), or another known operator "
+            "parameter, as a mask."
+        ),
     ] = None
     sigma: Annotated[
         float | None,
@@ -80,8 +83,8 @@ class RestoreOptions:
     recipe: Annotated[
         str,
         method_option(
-            help="Name of a recipe ('invkit list recipes'), a .toml file, or a run's result.json. auto: night "
-            "if light streaks draw the kernel, otherwise best, or fast if --time-limit is too short for best.",
+            help="Name of a recipe ('invkit list recipes'), a .toml file, or a run's result.json. auto, for an unknown "
+            "kernel: night if light streaks draw it, otherwise best, or fast if --time-limit is too short for best.",
             autocompletion=complete_recipes,
         ),
     ] = "auto"

@@ -26,6 +26,12 @@ __all__ = ["deblur_command", "deconvolve_command", "rerun_command", "solve_comma
 TOLD_MEMORY = 10**9  # bytes; a solve that needs more says so before it starts
 
 PhotoArgument = Annotated[Path, typer.Argument(help="The blurry photograph: PNG, JPEG, TIFF, BMP, WebP or NPY.")]
+PhotoOrStack = Annotated[
+    Path,
+    typer.Argument(
+        help="The blurry photograph (PNG, JPEG, TIFF, BMP, WebP or NPY), or a stack (TIFF of several pages, or NPY).",
+    ),
+]
 ImageFiles = Annotated[
     list[Path] | None,
     input_option(
@@ -52,11 +58,12 @@ def deblur_command(options: RestoreOptions, photo: PhotoArgument) -> None:
 
 
 @with_options(RestoreOptions(output=Path("deconvolved")), required=["kernel"], without=["kernel_size"])
-def deconvolve_command(options: RestoreOptions, photo: PhotoArgument) -> None:
+def deconvolve_command(options: RestoreOptions, photo: PhotoOrStack) -> None:
     """Restore a blurry photograph, or a stack of planes, whose blur kernel is known.
 
-    Writes the same files as deblur. The recipe must use a known kernel. Without --recipe it is sparse-admm, or, for a
-    stack (a TIFF file of several pages), stack-richardson-lucy.
+    Writes the same files as deblur; of a stack image.tif, image.npy and operator_parameter.npy. The recipe must use a
+    known kernel. Without --recipe it is sparse-admm, or, for a stack (a TIFF file of several pages),
+    stack-richardson-lucy.
 
     [bold]Examples[/bold]
 
