@@ -11,8 +11,6 @@ found in Levin's blurry ones, whose noise nobody knows, is printed. Figures are 
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -20,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from results_file import command_line, run_facts, write_results
 
 from invkit.core.errors import InputError
 from invkit.datasets.samples import sample_path
@@ -121,10 +120,8 @@ def seconds(method: NoiseMethod) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "noise.json")
-    output: Path = parser.parse_args().output
-    report: dict[str, object] = {"sigmas": SIGMAS, "seeds": SEEDS}
+    output: Path = command_line(__doc__, Path(__file__).parent / "results" / "noise.json").parse_args().output
+    report: dict[str, object] = {**run_facts(), "sigmas": SIGMAS, "seeds": SEEDS}
     for method in METHODS:
         rows = table(method)
         report[method] = {
@@ -138,8 +135,7 @@ def main() -> None:
         values = list(found.values())
         print(f"\nLevin's blurry images: {min(values)} to {max(values)} (rounding to 8 bits alone: {ROUNDING:.5f})")
         report["found in Levin's blurry images"] = found
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_results(output, report)
 
 
 if __name__ == "__main__":

@@ -18,8 +18,6 @@ of the whole, root mean square as a share of the brightest voxel of the whole. R
 
 from __future__ import annotations
 
-import argparse
-import json
 import multiprocessing
 import threading
 import time
@@ -31,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 import torch
+from results_file import command_line, run_facts, write_results
 from scipy.signal import fftconvolve
 
 import invkit
@@ -193,18 +192,13 @@ def memory() -> list[dict[str, Any]]:
 
 def main() -> None:
     """Print the figures, and write them if asked to."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, help="JSON file for the figures")
+    parser = command_line(__doc__)
     parser.add_argument("--data", type=Path, help="folder of the bars; default: microscopy/ of INVKIT_DATA")
     given = parser.parse_args()
     torch.set_num_threads(1)
     ours(np.ones((6, 6, 6)) + np.eye(6), np.ones((1, 3, 3)), "solver.iterations=1")  # imports
     found = rows("bars", *bars(given.data or data_folder() / "microscopy")) + rows("dark", *dark())
-    in_parts = memory()
-    if given.output is not None:
-        facts = {"command": f"python benchmarks/stacks.py --output {given.output}", "version": invkit.__version__}
-        report = {**facts, "rows": found, "memory": in_parts}
-        given.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_results(given.output, {**run_facts(), "rows": found, "memory": memory()})
 
 
 if __name__ == "__main__":
