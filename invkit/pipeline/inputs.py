@@ -90,10 +90,10 @@ class Inputs:
         """
         given = {"image": image, "kernel": kernel, "truth": truth, "variance": variance}
         measured, are_pictures = read_input_image(image, operator), operator is None or operator.data_range is not None
-        noise = None if variance is None else read_variance(variance, measured, are_pictures=are_pictures)
-        if noise is not None:
-            filled = with_unmeasured_filled(measured.data, noise, are_pictures=are_pictures)
-            measured = replace(measured, data=filled)
+        noise, data, bits = None, measured.data, measured.bits
+        if variance is not None:
+            noise = read_variance(variance, data, measured.layout, are_pictures=are_pictures, bits=bits)
+            measured = replace(measured, data=with_unmeasured_filled(data, noise, are_pictures=are_pictures))
         raw = measured
         if are_pictures:
             keeps_constants = operator is None or issubclass(operator, LinearOperator)

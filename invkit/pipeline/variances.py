@@ -13,9 +13,8 @@ from torch import Tensor
 from ..core.errors import InputError
 from ..core.result import Array
 from ..media.decoding import decode
-from ..media.layouts import batched
+from ..media.layouts import Layout, batched
 from ..numerics.noise import without_negligible
-from .input_image import FLOAT_BITS, InputImage
 
 __all__ = [
     "check_noise_given_once",
@@ -36,7 +35,9 @@ def check_noise_given_once(sigma: float | None) -> None:
         )
 
 
-def read_variance(given: Array | str | Path, image: InputImage, *, are_pictures: bool = True) -> Tensor:
+def read_variance(
+    given: Array | str | Path, data: Tensor, layout: Layout, *, are_pictures: bool = True, bits: int = 32
+) -> Tensor:
     """Read the variances of data, infinite where nothing was measured.
 
     Args:
@@ -45,8 +46,10 @@ def read_variance(given: Array | str | Path, image: InputImage, *, are_pictures:
             there, and so do the mask of a masked array and a variance of 1e5 times that of the precise data. The
             units are those of the data, squared: of a picture of 8 or 16 bits those of [0, 1]. For a stack of planes,
             a file is one too.
-        image: the data (B, C, H, W), to which they belong.
+        data: (B, C, H, W), to which they belong.
+        layout: of the data.
         are_pictures: whether the data are pictures.
+        bits: per sample of the picture; 32 for floating point.
 
     Returns:
         (B or 1, C or 1, H, W), float64, above 0.
@@ -55,11 +58,11 @@ def read_variance(given: Array | str | Path, image: InputImage, *, are_pictures:
         InputError: they cannot be read or have another size, some are zero or negative, nothing was measured, or they
             are in other units than the data.
     """
-    data, (values, name) = image.data, real_values(given, is_stack=image.layout.planes)
-    if image.bits != FLOAT_BITS and float(data.max()) <= 1 and values.dtype.kind in "iu":
+    values, name = real_values(given, is_stack=layout.planes)
+    if bits < 32 and float(data.max()) <= 1 and values.dtype.kind in "iu":
         raise InputError(
             f"{name} holds whole numbers, and variances of pictures of 8 and 16 bits are in units of [0, 1]; divide "
-            f"those of levels by {2**image.bits - 1}**2"
+            f"those of levels by {2**bits - 1}**2"
         )
     if not 2 <= values.ndim <= 4:
         raise InputError(f"{name} has shape {values.shape}; give one variance for each pixel, (H, W)")

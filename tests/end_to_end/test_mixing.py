@@ -12,8 +12,11 @@ from invkit.core.interfaces import Proximable
 from invkit.numerics.registration import aligned_psnr
 from invkit.pipeline.job import prepare
 
+OF_STACKS = ("stack-tv", "stack-gradient-l2")  # differences between planes, which colours refuse
 PROXIMABLE = [
-    name for name in registry.names("regularizers") if issubclass(registry.load("regularizers", name), Proximable)
+    name
+    for name in registry.names("regularizers")
+    if issubclass(registry.load("regularizers", name), Proximable) and name not in OF_STACKS
 ]
 ALONE = ["next=none"]
 MAP = "solver.inner"
@@ -118,6 +121,12 @@ def test_free_pixels_for_the_kernel_with_a_network() -> None:
 def test_any_regularizer_with_a_prox_in_the_map_scheme(name: str) -> None:
     result = solved("pan-l0", f"regularizers=[{{name = '{name}', weight = 2e-4}}]", *SHORT)
     assert result.iterations == 2 * 2  # kernels of 9 and 7 pixels
+
+
+@pytest.mark.parametrize("name", OF_STACKS)
+def test_differences_between_planes_are_refused_for_pictures(name: str) -> None:
+    with pytest.raises(AssemblyError, match="the data of Convolution are no stack; use one of pictures"):
+        solved("pan-l0", f"regularizers=[{{name = '{name}', weight = 2e-4}}]", *SHORT)
 
 
 def test_all_regularizers_with_a_prox_together() -> None:

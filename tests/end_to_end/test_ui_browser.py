@@ -146,6 +146,9 @@ def test_the_page_shows_how_sure_a_result_is(opened: Page, photo: Path) -> None:
     opened.wait_for_function("image => image.naturalWidth > 100", arg=shown.element_handle())
     assert opened.get_by_text("About nine in ten true pixels lie within").is_visible()
     assert opened.get_by_role("link", name="Standard deviation of the image (numbers)").is_visible()
+    opened.get_by_role("button", name="Delete", exact=True).click()
+    opened.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    opened.get_by_text("Deleted", exact=True).wait_for()
 
 
 @pytest.mark.slow

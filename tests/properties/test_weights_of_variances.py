@@ -19,6 +19,7 @@ variances = st.lists(st.floats(1e-9, 1e9) | st.just(inf), min_size=2, max_size=3
     lambda values: any(value < inf for value in values)
 )
 powers = st.integers(-20, 20).map(lambda exponent: 2.0**exponent)
+possible_powers = st.integers(-20, 6).map(lambda exponent: 2.0**exponent)  # noise stays weaker than the picture
 
 
 def as_plane(values: list[float]) -> Tensor:
@@ -63,7 +64,7 @@ def test_an_infinite_variance_is_a_masked_datum(values: list[float], seed: int) 
 
 
 @settings(max_examples=8, deadline=None)
-@given(factor=powers, seed=st.integers(0, 100), recipe=st.sampled_from(["gradient", "joint"]))
+@given(factor=possible_powers, seed=st.integers(0, 100), recipe=st.sampled_from(["gradient", "joint"]))
 def test_a_factor_of_all_variances_changes_no_bit_of_an_image_that_does_not_depend_on_the_level(
     factor: float, seed: int, recipe: str
 ) -> None:

@@ -15,7 +15,6 @@ from invkit.core.errors import DataWeightsError, InputError
 from invkit.core.result import Result
 from invkit.media.images import encode_tiff
 from invkit.media.layouts import BitDepth, Layout
-from invkit.pipeline.input_image import InputImage
 from invkit.pipeline.variances import read_variance
 
 KERNEL = np.ones((3, 5)) / 15
@@ -46,55 +45,55 @@ def restored(picture: Any, **options: Any) -> Result:
     return invkit.deconvolve(picture, KERNEL, progress=False, **options)
 
 
-def image_of(data: torch.Tensor, bits: BitDepth = 32) -> InputImage:
-    return InputImage(data, Layout("tensor", 4, bits))
+def read(given: Any, data: torch.Tensor, bits: BitDepth = 32, *, are_pictures: bool = True) -> torch.Tensor:
+    return read_variance(given, data, Layout("tensor", 4, bits), are_pictures=are_pictures, bits=bits)
 
 
 # --- reading -----------------------------------------------------------------------------------------------------
 
 
 def test_variances_are_read_in_the_layout_of_the_data() -> None:
-    data, plane = image_of(torch.zeros(1, 3, 4, 5)), np.arange(1.0, 21).reshape(4, 5)
+    data, plane = torch.zeros(1, 3, 4, 5), np.arange(1.0, 21).reshape(4, 5)
     colours = np.stack([plane, 2 * plane, 3 * plane], -1)
     expected = torch.from_numpy(np.moveaxis(colours, -1, 0))[None]
-    assert torch.equal(read_variance(plane, data), expected[:, :1])
-    assert torch.equal(read_variance(colours, data), expected)
-    assert torch.equal(read_variance(torch.from_numpy(np.moveaxis(colours, -1, 0).copy()), data), expected)
-    assert torch.equal(read_variance(np.moveaxis(colours, -1, 0), data, are_pictures=False), expected)
+    assert torch.equal(read(plane, data), expected[:, :1])
+    assert torch.equal(read(colours, data), expected)
+    assert torch.equal(read(torch.from_numpy(np.moveaxis(colours, -1, 0).copy()), data), expected)
+    assert torch.equal(read(np.moveaxis(colours, -1, 0), data, are_pictures=False), expected)
 
 
 def test_nan_and_infinity_mean_not_measured() -> None:
-    found = read_variance(np.array([[1.0, np.nan], [np.inf, 2.0]]), image_of(torch.zeros(1, 1, 2, 2)))
+    found = read(np.array([[1.0, np.nan], [np.inf, 2.0]]), torch.zeros(1, 1, 2, 2))
     assert found[0, 0].tolist() == [[1.0, np.inf], [np.inf, 2.0]]
 
 
 def test_variances_come_from_files(tmp_path: Path) -> None:
-    values, data = np.linspace(0.1, 0.9, 20).reshape(4, 5).astype(np.float32), image_of(torch.zeros(1, 1, 4, 5))
+    values, data = np.linspace(0.1, 0.9, 20).reshape(4, 5).astype(np.float32), torch.zeros(1, 1, 4, 5)
     holes = np.where(values > 0.8, np.float32(np.nan), values)
     np.save(tmp_path / "variance.npy", holes)
     (tmp_path / "variance.tif").write_bytes(encode_tiff(holes))
     Image.fromarray(np.round(255 * values).astype(np.uint8)).save(tmp_path / "variance.png")
-    expected = read_variance(holes, data)
+    expected = read(holes, data)
     assert expected.isinf().any()
     for name in ("variance.npy", "variance.tif"):
-        assert torch.equal(read_variance(tmp_path / name, data), expected)
-    counts = read_variance(tmp_path / "variance.png", data)
+        assert torch.equal(read(tmp_path / name, data), expected)
+    counts = read(tmp_path / "variance.png", data)
     np.testing.assert_allclose(counts[0, 0].numpy(), 255 * values, atol=0.5)
     with pytest.raises(InputError, match=r"holds whole numbers.*divide those of levels by 65535\*\*2"):
-        read_variance(tmp_path / "variance.png", image_of(data.data, bits=16))
+        read(tmp_path / "variance.png", data, bits=16)
 
 
 def test_the_mask_of_variances_means_not_measured() -> None:
     variance = np.ma.masked_array(np.full((4, 5), 2), np.eye(4, 5) > 0)
-    found = read_variance(variance, image_of(torch.zeros(1, 1, 4, 5)))[0, 0].numpy()
+    found = read(variance, torch.zeros(1, 1, 4, 5))[0, 0].numpy()
     np.testing.assert_array_equal(found, np.where(np.eye(4, 5) > 0, np.inf, 2))
 
 
 def test_variances_in_other_units_are_refused() -> None:
-    data = image_of(torch.linspace(0, 1, 20).view(1, 1, 4, 5))
-    assert read_variance(np.full((4, 5), 0.3), data).isfinite().all()
+    data = torch.linspace(0, 1, 20).view(1, 1, 4, 5)
+    assert read(np.full((4, 5), 0.3), data).isfinite().all()
     with pytest.raises(InputError, match=r"deviation of 2, and the data vary by 0\.303 only"):
-        read_variance(np.full((4, 5), 4.0), data)
+        read(np.full((4, 5), 4.0), data)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +112,7 @@ def test_variances_in_other_units_are_refused() -> None:
 )
 def test_variances_that_cannot_be_are_refused(variance: Any, said: str) -> None:
     with pytest.raises(InputError, match=said):
-        read_variance(variance, image_of(torch.zeros(1, 1, 4, 5)))
+        read(variance, torch.zeros(1, 1, 4, 5))
 
 
 # --- from variances to a result ----------------------------------------------------------------------------------
