@@ -88,9 +88,9 @@ SUITES = {
         "--interval none --published --output benchmarks/results/table4_fast.md",
     ),
     "table4_five": (
-        "Five of Lai's images by seven methods",
+        "Five of Lai's images by nine methods",
         "invkit bench run benchmarks/table4.toml --preset cpu --recipes zuo-2016,sun-2013,srn,pan-l0,fast,"
-        "chan-wong-tv,levin-2011 --limit 5 --output benchmarked/table4_five\n"
+        "chan-wong-tv,levin-2011,perrone-favaro,michaeli-irani --limit 5 --output benchmarked/table4_five\n"
         "invkit bench table benchmarked/table4_five --metrics psnr-paper,ssim-paper,cpu-seconds --interval none "
         "--published --output benchmarks/results/table4_five.md",
     ),
