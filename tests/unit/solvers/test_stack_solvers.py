@@ -149,13 +149,18 @@ def test_admm_ends_where_the_gradient_vanishes(padding: Padding) -> None:
     assert gradient.norm() < 1e-5 * before.norm()
 
 
-def test_admm_finds_the_minimiser_of_the_proximal_gradient_method() -> None:
-    """Without smoothing. A cube far from the border, across which one solver takes differences and the other not."""
+def cube_far_from_the_border(smoothing: float) -> tuple[torch.Tensor, Problem]:
+    """A cube, and the problem of its blurred stack under total variation."""
     cube = torch.full((1, 11, 12, 13), 0.2, dtype=torch.float64)
     cube[:, 4:7, 4:8, 5:8] = 0.9
     taps = drawn((1, 3, 3, 3), 3, torch.float64)
     data = StackConvolution(padding="circular")(cube, taps / taps.sum())
-    problem = stack_problem([Term(StackTotalVariation(smoothing=0.0), 0.01)], "circular", data, taps)
+    return cube, stack_problem([Term(StackTotalVariation(smoothing=smoothing), 0.01)], "circular", data, taps)
+
+
+def test_admm_finds_the_minimiser_of_the_proximal_gradient_method() -> None:
+    """Without smoothing. A cube far from the border, across which one solver takes differences and the other not."""
+    cube, problem = cube_far_from_the_border(smoothing=0.0)
     ours = finished(ADMM(iterations=1500, data_penalty=0.3, penalty=5.0), problem).image
     theirs = ProximalGradient(iterations=800, tolerance=1e-8, inner_iterations=40).solve(problem).image
     assert (ours - cube).abs().max() > 0.01  # the regularizer changes the cube
@@ -163,11 +168,7 @@ def test_admm_finds_the_minimiser_of_the_proximal_gradient_method() -> None:
 
 
 def test_linear_admm_finds_the_same_minimiser_by_conjugate_gradients() -> None:
-    cube = torch.full((1, 11, 12, 13), 0.2, dtype=torch.float64)
-    cube[:, 4:7, 4:8, 5:8] = 0.9
-    taps = drawn((1, 3, 3, 3), 3, torch.float64)
-    data = StackConvolution(padding="circular")(cube, taps / taps.sum())
-    problem = stack_problem([Term(StackTotalVariation(smoothing=0.01), 0.01)], "circular", data, taps)
+    _, problem = cube_far_from_the_border(smoothing=0.01)
     ours = finished(ADMM(iterations=1000, data_penalty=0.3, penalty=5.0), problem).image
     theirs = finished(LinearADMM(iterations=1000, penalty=5.0, bound_penalty=0.0), problem).image
     torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=0)
